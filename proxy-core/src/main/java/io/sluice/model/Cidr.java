@@ -1,0 +1,78 @@
+package io.sluice.model;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A range of addresses of one family.
+ *
+ * @param network its first address; bits behind the prefix are zero
+ * @param prefix the number of fixed bits, 0 to 32 or 128
+ */
+public record Cidr(IpAddress network, int prefix) {
+    public Cidr {
+        if (prefix < 0 || prefix > network.bits()) {
+            throw new IllegalArgumentException("prefix /" + prefix + " does not fit " + network);
+        }
+        network = masked(network, prefix);
+    }
+
+    /**
+     * Reads {@code address/prefix}; bits behind the prefix are dropped, as Kubernetes does.
+     *
+     * @return null if the text is no range
+     */
+    public static @Nullable Cidr parse(String text) {
+        int slash = text.indexOf('/');
+        String digits = text.substring(slash + 1);
+        if (slash < 0 || digits.isEmpty() || digits.length() > 3) {
+            return null;
+        }
+        for (int i = 0; i < digits.length(); i++) {
+            if (digits.charAt(i) < '0' || digits.charAt(i) > '9') {
+                return null;
+            }
+        }
+        IpAddress address = IpAddress.parse(text.substring(0, slash));
+        int prefix = Integer.parseInt(digits);
+        return address == null || prefix > address.bits() ? null : new Cidr(address, prefix);
+    }
+
+    /** Whether the address is of this family and inside the range. */
+    public boolean contains(IpAddress address) {
+        return address.v6() == network.v6() && masked(address, prefix).equals(network);
+    }
+
+    /**
+     * The address that lies as far into {@code other} as {@code address} lies into this range.
+     *
+     * @throws IllegalArgumentException if the address is not inside, or the ranges differ in family or size
+     */
+    public IpAddress translate(IpAddress address, Cidr other) {
+        if (!contains(address) || other.prefix != prefix || other.network.v6() != network.v6()) {
+            throw new IllegalArgumentException("cannot move " + address + " from " + this + " to " + other);
+        }
+        return new IpAddress(
+                address.high() ^ network.high() ^ other.network.high(),
+                address.low() ^ network.low() ^ other.network.low(),
+                network.v6());
+    }
+
+    private static IpAddress masked(IpAddress address, int prefix) {
+        if (!address.v6()) {
+            return new IpAddress(0, address.low() & 0xffffffffL & ones(prefix + 32), false);
+        }
+        long high = prefix >= 64 ? address.high() : address.high() & ones(prefix);
+        long low = prefix <= 64 ? 0 : address.low() & ones(prefix - 64);
+        return new IpAddress(high, low, true);
+    }
+
+    /** A long whose first {@code count} bits are set, 0 to 64. */
+    private static long ones(int count) {
+        return count == 0 ? 0 : -1L << (64 - count);
+    }
+
+    @Override
+    public String toString() {
+        return network + "/" + prefix;
+    }
+}

@@ -1,0 +1,238 @@
+package io.sluice.model;
+
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.UnknownHostException;
+import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An IPv4 or IPv6 address as a value. Compared with {@link InetAddress} it never resolves a name, prints canonically
+ * (RFC 5952) and takes a third of the memory, which counts at 250,000 endpoints.
+ *
+ * @param high the first 64 bits; 0 for IPv4
+ * @param low the last 64 bits; an IPv4 address is its last 32
+ * @param v6 the family
+ */
+public record IpAddress(long high, long low, boolean v6) implements Comparable<IpAddress> {
+    private static final long MAPPED_PREFIX = 0xffffL << 32;
+
+    /** An IPv4 address from its 32 bits. */
+    public static IpAddress v4(int bits) {
+        return new IpAddress(0, bits & 0xffffffffL, false);
+    }
+
+    /** An address from 4 or 16 bytes at {@code offset}, network order. IPv4-mapped IPv6 becomes IPv4. */
+    public static IpAddress of(byte[] bytes, int offset, int length) {
+        ByteBuffer buffer = ByteBuffer.wrap(bytes, offset, length);
+        if (length == 4) {
+            return v4(buffer.getInt());
+        }
+        if (length != 16) {
+            throw new IllegalArgumentException("an address has 4 or 16 bytes, not " + length);
+        }
+        return unmapped(buffer.getLong(), buffer.getLong());
+    }
+
+    public static IpAddress of(InetAddress address) {
+        byte[] bytes = address.getAddress();
+        return of(bytes, 0, bytes.length);
+    }
+
+    /**
+     * Reads a literal as Kubernetes does: leading zeros in IPv4 are decimal, IPv4-mapped IPv6 is IPv4, no zone.
+     *
+     * @return null if the text is no address
+     */
+    public static @Nullable IpAddress parse(String text) {
+        if (text.indexOf(':') < 0) {
+            long bits = parseV4(text, 0);
+            return bits < 0 ? null : v4((int) bits);
+        }
+        return parseV6(text);
+    }
+
+    private static long parseV4(String text, int start) {
+        long bits = 0;
+        int octets = 0;
+        int at = start;
+        while (octets < 4) {
+            int value = 0;
+            int digits = 0;
+            while (at < text.length() && isDigit(text.charAt(at)) && value <= 255) {
+                value = value * 10 + text.charAt(at++) - '0';
+                digits++;
+            }
+            if (digits == 0 || value > 255) {
+                return -1;
+            }
+            bits = bits << 8 | value;
+            octets++;
+            if (octets < 4 && (at >= text.length() || text.charAt(at++) != '.')) {
+                return -1;
+            }
+        }
+        return at == text.length() ? bits : -1;
+    }
+
+    private static @Nullable IpAddress parseV6(String text) {
+        int[] groups = new int[8];
+        int count = 0;
+        int gap = -1;
+        int at = 0;
+        if (text.startsWith("::")) {
+            gap = 0;
+            at = 2;
+        }
+        while (at < text.length()) {
+            int end = at;
+            while (end < text.length() && Character.digit(text.charAt(end), 16) >= 0 && text.charAt(end) < 128) {
+                end++;
+            }
+            if (end < text.length() && text.charAt(end) == '.') {
+                long v4 = parseV4(text, at);
+                if (v4 < 0 || count > 6) {
+                    return null;
+                }
+                groups[count++] = (int) (v4 >>> 16);
+                groups[count++] = (int) (v4 & 0xffff);
+                at = text.length();
+                break;
+            }
+            if (end == at || end - at > 4 || count == 8) {
+                return null;
+            }
+            groups[count++] = Integer.parseInt(text, at, end, 16);
+            at = end;
+            if (at == text.length()) {
+                break;
+            }
+            if (text.charAt(at++) != ':' || at == text.length()) {
+                return null;
+            }
+            if (text.charAt(at) == ':') {
+                if (gap >= 0) {
+                    return null;
+                }
+                gap = count;
+                at++;
+            }
+        }
+        return fromGroups(groups, count, gap);
+    }
+
+    private static @Nullable IpAddress fromGroups(int[] groups, int count, int gap) {
+        if (gap < 0 ? count != 8 : count > 7) {
+            return null;
+        }
+        long high = 0;
+        long low = 0;
+        int missing = 8 - count;
+        for (int i = 0; i < 8; i++) {
+            int group = gap < 0 || i < gap ? groups[i] : i < gap + missing ? 0 : groups[i - missing];
+            if (i < 4) {
+                high = high << 16 | group;
+            } else {
+                low = low << 16 | group;
+            }
+        }
+        return unmapped(high, low);
+    }
+
+    private static IpAddress unmapped(long high, long low) {
+        return high == 0 && (low >>> 32) == MAPPED_PREFIX >>> 32
+                ? v4((int) low)
+                : new IpAddress(high, low, true);
+    }
+
+    private static boolean isDigit(char c) {
+        return c >= '0' && c <= '9';
+    }
+
+    /** 127.0.0.0/8 or ::1. */
+    public boolean isLoopback() {
+        return v6 ? high == 0 && low == 1 : low >>> 24 == 127;
+    }
+
+    /** 0.0.0.0 or ::. */
+    public boolean isUnspecified() {
+        return high == 0 && low == 0;
+    }
+
+    /** 32 or 128. */
+    public int bits() {
+        return v6 ? 128 : 32;
+    }
+
+    /** 4 or 16 bytes, network order. */
+    public byte[] toBytes() {
+        return v6
+                ? ByteBuffer.allocate(16).putLong(high).putLong(low).array()
+                : ByteBuffer.allocate(4).putInt((int) low).array();
+    }
+
+    public InetAddress toInetAddress() {
+        try {
+            return InetAddress.getByAddress(toBytes());
+        } catch (UnknownHostException e) {
+            throw new AssertionError("4 or 16 bytes are always an address", e);
+        }
+    }
+
+    public InetSocketAddress toSocketAddress(int port) {
+        return new InetSocketAddress(toInetAddress(), port);
+    }
+
+    /** {@code 10.0.0.1:80} or {@code [fd00::1]:80}. */
+    public String withPort(int port) {
+        return v6 ? "[" + this + "]:" + port : this + ":" + port;
+    }
+
+    @Override
+    public int compareTo(IpAddress other) {
+        if (v6 != other.v6) {
+            return v6 ? 1 : -1;
+        }
+        int byHigh = Long.compareUnsigned(high, other.high);
+        return byHigh != 0 ? byHigh : Long.compareUnsigned(low, other.low);
+    }
+
+    /** Canonical text: dotted decimal, or RFC 5952 (lower case, the longest run of zero groups as {@code ::}). */
+    @Override
+    public String toString() {
+        if (!v6) {
+            return (low >>> 24) + "." + (low >>> 16 & 0xff) + "." + (low >>> 8 & 0xff) + "." + (low & 0xff);
+        }
+        int bestStart = -1;
+        int bestLength = 1;
+        for (int i = 0; i < 8; i++) {
+            int run = 0;
+            while (i + run < 8 && group(i + run) == 0) {
+                run++;
+            }
+            if (run > bestLength) {
+                bestStart = i;
+                bestLength = run;
+            }
+            i += run;
+        }
+        StringBuilder text = new StringBuilder(39);
+        for (int i = 0; i < 8; i++) {
+            if (i == bestStart) {
+                text.append("::");
+                i += bestLength - 1;
+                continue;
+            }
+            if (i > 0 && text.charAt(text.length() - 1) != ':') {
+                text.append(':');
+            }
+            text.append(Integer.toHexString(group(i)));
+        }
+        return text.toString();
+    }
+
+    private int group(int index) {
+        long half = index < 4 ? high : low;
+        return (int) (half >>> (48 - 16 * (index & 3)) & 0xffff);
+    }
+}

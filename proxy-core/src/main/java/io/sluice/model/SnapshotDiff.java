@@ -1,0 +1,51 @@
+package io.sluice.model;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** What differs between two snapshots, by service port. A change that was taken back does not appear. */
+public record SnapshotDiff(List<ServicePort> removed, List<ServicePort> added, List<Change> changed) {
+
+    /** One service port before and after; the two are never equal. */
+    public record Change(ServicePort before, ServicePort after) {}
+
+    /** Costs a comparison of references per bucket, and of service ports in the buckets that differ. */
+    public static SnapshotDiff between(ServiceSnapshot before, ServiceSnapshot after) {
+        List<ServicePort> removed = new ArrayList<>();
+        List<ServicePort> added = new ArrayList<>();
+        List<Change> changed = new ArrayList<>();
+        ServicePort[][] old = before.buckets();
+        ServicePort[][] now = after.buckets();
+        for (int i = 0; i < old.length; i++) {
+            if (old[i] != now[i]) {
+                compare(old[i], now[i], removed, added, changed);
+            }
+        }
+        return new SnapshotDiff(removed, added, changed);
+    }
+
+    private static void compare(
+            ServicePort[] old,
+            ServicePort[] now,
+            List<ServicePort> removed,
+            List<ServicePort> added,
+            List<Change> changed) {
+        for (ServicePort was : old) {
+            int at = ServiceSnapshot.indexIn(now, was.name());
+            if (at < 0) {
+                removed.add(was);
+            } else if (now[at] != was && !now[at].equals(was)) {
+                changed.add(new Change(was, now[at]));
+            }
+        }
+        for (ServicePort is : now) {
+            if (ServiceSnapshot.indexIn(old, is.name()) < 0) {
+                added.add(is);
+            }
+        }
+    }
+
+    public boolean isEmpty() {
+        return removed.isEmpty() && added.isEmpty() && changed.isEmpty();
+    }
+}
