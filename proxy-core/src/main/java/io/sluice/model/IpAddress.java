@@ -140,9 +140,7 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
     }
 
     private static IpAddress unmapped(long high, long low) {
-        return high == 0 && (low >>> 32) == MAPPED_PREFIX >>> 32
-                ? v4((int) low)
-                : new IpAddress(high, low, true);
+        return high == 0 && (low >>> 32) == MAPPED_PREFIX >>> 32 ? v4((int) low) : new IpAddress(high, low, true);
     }
 
     private static boolean isDigit(char c) {

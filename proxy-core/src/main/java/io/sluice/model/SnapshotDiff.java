@@ -34,7 +34,7 @@ public record SnapshotDiff(List<ServicePort> removed, List<ServicePort> added, L
             int at = ServiceSnapshot.indexIn(now, was.name());
             if (at < 0) {
                 removed.add(was);
-            } else if (now[at] != was && !now[at].equals(was)) {
+            } else if (!now[at].equals(was)) {
                 changed.add(new Change(was, now[at]));
             }
         }

@@ -1,0 +1,51 @@
+package io.sluice.forward;
+
+import java.time.Duration;
+import java.util.function.LongSupplier;
+
+/**
+ * What may be set about forwarding.
+ *
+ * @param loops the number of event loops, 1 to 64
+ * @param connectTimeout how long one endpoint may take to answer before the next is tried
+ * @param connectAttempts how many endpoints are tried for one connection
+ * @param halfClosedTimeout how long a session may be closed in one direction and silent in the other
+ * @param udpUnrepliedTimeout how long a flow lives that never got an answer
+ * @param udpRepliedTimeout how long a flow lives, silent, that did
+ * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
+ * @param nanoClock monotonic time; tests inject their own
+ */
+public record ForwarderConfig(
+        int loops,
+        Duration connectTimeout,
+        int connectAttempts,
+        Duration halfClosedTimeout,
+        Duration udpUnrepliedTimeout,
+        Duration udpRepliedTimeout,
+        int maxFlows,
+        LongSupplier nanoClock) {
+
+    public static ForwarderConfig defaults() {
+        return new ForwarderConfig(
+                Math.min(Runtime.getRuntime().availableProcessors(), 8),
+                Duration.ofSeconds(1),
+                3,
+                Duration.ofSeconds(60),
+                Duration.ofSeconds(30),
+                Duration.ofSeconds(120),
+                0,
+                System::nanoTime);
+    }
+
+    public ForwarderConfig withLoops(int loops) {
+        return new ForwarderConfig(
+                loops,
+                connectTimeout,
+                connectAttempts,
+                halfClosedTimeout,
+                udpUnrepliedTimeout,
+                udpRepliedTimeout,
+                maxFlows,
+                nanoClock);
+    }
+}

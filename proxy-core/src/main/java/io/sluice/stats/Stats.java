@@ -1,0 +1,89 @@
+package io.sluice.stats;
+
+import io.sluice.model.ServicePortName;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * All counters and histograms of one forwarder. A service port's figures live as long as it is in the snapshot, and as
+ * long after as sessions of it are open.
+ */
+public final class Stats {
+    /** Histograms take about 40 kB a service; the rest of the services share the daemon's. */
+    private static final int MAX_SERVICES_WITH_TIMINGS = 500;
+
+    private final int loops;
+    private final Map<ServicePortName, ServiceStats> services = new ConcurrentHashMap<>();
+    private final Timings total = new Timings(3);
+    private final Queue<ServiceStats> withTimings = new ArrayDeque<>();
+
+    public Stats(int loops) {
+        this.loops = loops;
+    }
+
+    /** The figures of a service port, begun at zero if there are none. */
+    public ServiceStats open(ServicePortName name) {
+        return services.computeIfAbsent(name, n -> new ServiceStats(n, this, loops));
+    }
+
+    /** Drops the figures of a service port that is gone; whoever still counts on them counts into the void. */
+    public void close(ServiceStats stats) {
+        services.remove(stats.name(), stats);
+        synchronized (withTimings) {
+            withTimings.remove(stats);
+        }
+    }
+
+    /** All service ports, ordered by name. */
+    public List<ServiceStats> services() {
+        List<ServiceStats> all = new ArrayList<>(services.values());
+        all.sort(Comparator.comparing((ServiceStats s) -> s.name().toString())
+                .thenComparing(s -> s.name().protocol()));
+        return all;
+    }
+
+    /** One counter, summed over all service ports. */
+    public long sum(Counter counter) {
+        long sum = 0;
+        for (ServiceStats service : services.values()) {
+            sum += service.get(counter);
+        }
+        return sum;
+    }
+
+    /** The histograms of all service ports together. */
+    public Timings total() {
+        return total;
+    }
+
+    Timings admit(ServiceStats service, long nowNanos) {
+        synchronized (withTimings) {
+            Timings existing = service.timings();
+            if (existing != null) {
+                return existing;
+            }
+            Timings fresh = new Timings(2);
+            if (withTimings.size() >= MAX_SERVICES_WITH_TIMINGS) {
+                withTimings.stream()
+                        .min(Comparator.comparingLong(s -> idleSince(s, nowNanos)))
+                        .ifPresent(idle -> {
+                            withTimings.remove(idle);
+                            idle.timings(null);
+                        });
+            }
+            withTimings.add(service);
+            service.timings(fresh);
+            return fresh;
+        }
+    }
+
+    private static long idleSince(ServiceStats service, long nowNanos) {
+        Timings timings = service.timings();
+        return timings == null ? Long.MIN_VALUE : timings.lastRecordedNanos() - nowNanos;
+    }
+}
