@@ -1,14 +1,74 @@
 package io.sluice.forward;
 
+import com.sun.management.UnixOperatingSystemMXBean;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.IoEventLoop;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.Epoll;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import io.netty.util.concurrent.EventExecutor;
+import io.netty.util.concurrent.Future;
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
+import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.SnapshotDiff;
 import io.sluice.stats.Stats;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/** Makes this machine's sockets match a {@link ServiceSnapshot} and forwards what arrives on them. */
+/**
+ * Makes this machine's sockets match a {@link ServiceSnapshot} and forwards what arrives on them.
+ *
+ * <p>This is the control side: it opens and closes listeners and publishes a {@link Routing} to each. What happens to a
+ * connection or a datagram from then on is the loops' affair.
+ */
 public final class Forwarder implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(Forwarder.class);
+
+    private static final long HOUSEKEEPING_MILLIS = 250;
+    private static final long DRAIN_POLL_MILLIS = 10;
+
+    private final ForwarderConfig config;
+    private final Consumer<FrontendStatus> onChange;
     private final Stats stats;
+    private final AffinityTable affinityTable = new AffinityTable();
+    private final Shortage shortage;
+    private final EventLoopGroup group;
+    private final List<Loop> loops = new ArrayList<>();
+    private final long descriptorLimit = descriptorLimit();
+    private final ScheduledExecutorService housekeeper =
+            Executors.newSingleThreadScheduledExecutor(new DefaultThreadFactory("sluice-housekeeper", true));
+
+    private final Map<ServicePortName, ServiceState> services = new HashMap<>();
+    private final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
+    private final Set<BoundFrontend> failed = new LinkedHashSet<>();
+    private ServiceSnapshot current = ServiceSnapshot.empty();
+    private boolean accepting = true;
+    private boolean sharingSaid;
+    private int nextLoop;
 
     /**
      * Starts the event loops.
@@ -17,7 +77,22 @@ public final class Forwarder implements AutoCloseable {
      * @throws IllegalStateException where epoll cannot be used, saying why
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange) {
-        stats = new Stats(config.loops());
+        if (!Epoll.isAvailable()) {
+            throw new IllegalStateException(
+                    "Sluice needs Linux and its epoll; elsewhere, run the container image",
+                    Epoll.unavailabilityCause());
+        }
+        this.config = config;
+        this.onChange = onChange;
+        this.stats = new Stats(config.loops());
+        this.shortage = new Shortage(config.nanoClock());
+        this.group = new MultiThreadIoEventLoopGroup(
+                config.loops(), new DefaultThreadFactory("sluice-loop", true), EpollIoHandler.newFactory());
+        Flows flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
+        for (EventExecutor executor : group) {
+            loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage));
+        }
+        startHousekeeping();
     }
 
     /**
@@ -25,11 +100,172 @@ public final class Forwarder implements AutoCloseable {
      * touched. Any thread; calls are serialised. A frontend that cannot be opened is {@code FAILED} and retried; this
      * method does not throw for it.
      */
-    public void apply(ServiceSnapshot snapshot) {}
+    public synchronized void apply(ServiceSnapshot snapshot) {
+        SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
+        current = snapshot;
+        Map<FrontendAddress, BoundFrontend> leaving = leaving(diff);
+        List<BoundFrontend> staying = new ArrayList<>();
+        for (ServicePort added : diff.added()) {
+            ServiceState service = new ServiceState(stats.open(added.name()), affinityTable);
+            services.put(added.name(), service);
+            route(service, added, leaving, staying);
+        }
+        for (SnapshotDiff.Change change : diff.changed()) {
+            ServiceState service =
+                    Objects.requireNonNull(services.get(change.after().name()));
+            route(service, change.after(), leaving, staying);
+        }
+        List<Future<?>> closing = new ArrayList<>();
+        for (BoundFrontend frontend : leaving.values()) {
+            frontends.remove(frontend.address);
+            failed.remove(frontend);
+            closing.addAll(frontend.close());
+        }
+        for (BoundFrontend frontend : staying) {
+            if (frontend.isOpen() && !frontend.wantsOpen()) {
+                closing.addAll(frontend.close());
+            }
+        }
+        // An address that moves from one service to another must be free before it is opened again.
+        closing.forEach(Future::awaitUninterruptibly);
+        staying.forEach(this::settle);
+    }
+
+    /** Addresses that some service port of the old snapshot had and may not have any more. */
+    private Map<FrontendAddress, BoundFrontend> leaving(SnapshotDiff diff) {
+        Map<FrontendAddress, BoundFrontend> leaving = new HashMap<>();
+        for (ServicePort removed : diff.removed()) {
+            ServiceState service = services.remove(removed.name());
+            if (service != null) {
+                stats.close(service.stats);
+            }
+            collect(removed, leaving);
+        }
+        for (SnapshotDiff.Change change : diff.changed()) {
+            collect(change.before(), leaving);
+        }
+        return leaving;
+    }
+
+    private void collect(ServicePort servicePort, Map<FrontendAddress, BoundFrontend> into) {
+        for (Frontend frontend : servicePort.frontends()) {
+            BoundFrontend bound = frontends.get(frontend.address());
+            if (bound != null) {
+                into.put(frontend.address(), bound);
+            }
+        }
+    }
+
+    private void route(
+            ServiceState service,
+            ServicePort servicePort,
+            Map<FrontendAddress, BoundFrontend> leaving,
+            List<BoundFrontend> staying) {
+        for (Routing routing : service.update(servicePort, config.originOf())) {
+            FrontendAddress address = routing.frontend().address();
+            BoundFrontend bound = leaving.remove(address);
+            if (bound == null) {
+                bound = new BoundFrontend(address, routing);
+                frontends.put(address, bound);
+            }
+            bound.routing = accepting ? routing : routing.refusing();
+            staying.add(bound);
+        }
+    }
+
+    /** Opens a frontend that should be open, and notes how it fares. */
+    private void settle(BoundFrontend frontend) {
+        if (!accepting || frontend.isOpen() || !frontend.wantsOpen()) {
+            failed.remove(frontend);
+            enter(frontend, State.ACTIVE, Failure.NONE, "");
+            return;
+        }
+        try {
+            frontend.open(loopsForOne());
+            failed.remove(frontend);
+            enter(frontend, State.ACTIVE, Failure.NONE, "");
+        } catch (IOException e) {
+            Failure failure = failureOf(e);
+            frontend.retryLater(config.nanoClock().getAsLong());
+            failed.add(frontend);
+            enter(frontend, State.FAILED, failure, reason(failure, e));
+        }
+    }
+
+    private void enter(BoundFrontend frontend, State state, Failure failure, String reason) {
+        if (frontend.enter(state, failure, reason)) {
+            onChange.accept(frontend.status);
+        }
+    }
+
+    private static Failure failureOf(IOException e) {
+        return switch (Errno.of(e)) {
+            case Errno.EADDRNOTAVAIL -> Failure.ADDRESS_NOT_LOCAL;
+            case Errno.EADDRINUSE -> Failure.ADDRESS_IN_USE;
+            case Errno.EACCES, Errno.EPERM -> Failure.NOT_PERMITTED;
+            case Errno.EMFILE, Errno.ENFILE -> Failure.OUT_OF_DESCRIPTORS;
+            default -> Failure.OTHER;
+        };
+    }
+
+    private static String reason(Failure failure, IOException e) {
+        return switch (failure) {
+            case ADDRESS_NOT_LOCAL -> "not an address of this machine";
+            case ADDRESS_IN_USE -> "another socket has this address and port";
+            case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
+            case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
+            case NONE, OTHER -> String.valueOf(e.getMessage());
+        };
+    }
+
+    /** One socket per loop while there are descriptors for that, else one in all, on each loop in turn. */
+    private List<Loop> loopsForOne() {
+        if ((long) frontends.size() * loops.size() <= descriptorLimit / 4) {
+            return loops;
+        }
+        if (!sharingSaid && loops.size() > 1) {
+            sharingSaid = true;
+            log.info(
+                    "{} frontends on {} loops would take more than a quarter of {} descriptors: one socket each from now on",
+                    frontends.size(),
+                    loops.size(),
+                    descriptorLimit);
+        }
+        return List.of(loops.get(nextLoop++ % loops.size()));
+    }
+
+    @SuppressWarnings("FutureReturnValueIgnored") // the task logs what it throws
+    private void startHousekeeping() {
+        housekeeper.scheduleWithFixedDelay(
+                this::keepHouse, HOUSEKEEPING_MILLIS, HOUSEKEEPING_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private void keepHouse() {
+        try {
+            shortage.check();
+            retryFailed();
+        } catch (RuntimeException e) {
+            log.error("retrying failed frontends failed", e);
+        }
+    }
+
+    private synchronized void retryFailed() {
+        long now = config.nanoClock().getAsLong();
+        for (BoundFrontend frontend : List.copyOf(failed)) {
+            if (frontend.isRetryDue(now)) {
+                settle(frontend);
+            }
+        }
+    }
 
     /** The state of every frontend of the last snapshot, ordered by address. Any thread. */
     public List<FrontendStatus> frontends() {
-        return List.of();
+        return frontends.values().stream()
+                .map(frontend -> frontend.status)
+                .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
+                        .thenComparing(s -> s.address().port())
+                        .thenComparing(s -> s.address().protocol()))
+                .toList();
     }
 
     /** What was counted so far. */
@@ -37,8 +273,26 @@ public final class Forwarder implements AutoCloseable {
         return stats;
     }
 
-    /** Closes all listeners; sessions and flows go on. */
-    public void stopAccepting() {}
+    /** TCP sessions open now, those of services that are gone included. */
+    public int sessions() {
+        int sum = 0;
+        for (Loop loop : loops) {
+            sum += loop.sessions();
+        }
+        return sum;
+    }
+
+    /** Refuses new connections and flows from now on; those that exist go on. */
+    public synchronized void stopAccepting() {
+        accepting = false;
+        List<Future<?>> closing = new ArrayList<>();
+        for (BoundFrontend frontend : frontends.values()) {
+            frontend.routing = frontend.routing.refusing();
+            closing.addAll(frontend.stopAccepting());
+        }
+        failed.clear();
+        closing.forEach(Future::awaitUninterruptibly);
+    }
 
     /**
      * Waits for open TCP sessions to end by themselves.
@@ -46,10 +300,46 @@ public final class Forwarder implements AutoCloseable {
      * @return how many were still open when the time was up
      */
     public int drain(Duration timeout) throws InterruptedException {
-        return 0;
+        long deadline = System.nanoTime() + timeout.toNanos();
+        while (sessions() > 0 && System.nanoTime() - deadline < 0) {
+            TimeUnit.MILLISECONDS.sleep(DRAIN_POLL_MILLIS);
+        }
+        return sessions();
     }
 
-    /** Ends what is left and stops the loops. */
+    /** Resets what is left and stops the loops. */
     @Override
-    public void close() {}
+    public void close() {
+        housekeeper.shutdownNow();
+        synchronized (this) {
+            accepting = false;
+            List<Future<?>> closing = new ArrayList<>();
+            frontends.values().forEach(frontend -> closing.addAll(frontend.close()));
+            closing.forEach(Future::awaitUninterruptibly);
+            frontends.clear();
+            failed.clear();
+        }
+        group.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly();
+        loops.forEach(Loop::free);
+    }
+
+    private static long descriptorLimit() {
+        return ManagementFactory.getOperatingSystemMXBean() instanceof UnixOperatingSystemMXBean unix
+                ? unix.getMaxFileDescriptorCount()
+                : Integer.MAX_VALUE;
+    }
+
+    /** Each flow takes a descriptor, and a local port that is its own on the whole machine. */
+    private int mostFlows() {
+        long ports = 28_232;
+        try {
+            String[] range = Files.readString(Path.of("/proc/sys/net/ipv4/ip_local_port_range"))
+                    .trim()
+                    .split("\\s+");
+            ports = Long.parseLong(range[1]) - Long.parseLong(range[0]) + 1;
+        } catch (IOException | NumberFormatException | ArrayIndexOutOfBoundsException e) {
+            log.debug("local port range unknown, assuming the kernel's default", e);
+        }
+        return (int) Math.min(descriptorLimit / 2, ports * 7 / 10);
+    }
 }

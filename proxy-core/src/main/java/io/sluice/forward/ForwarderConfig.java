@@ -1,6 +1,9 @@
 package io.sluice.forward;
 
+import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
 import java.time.Duration;
+import java.util.function.Function;
 import java.util.function.LongSupplier;
 
 /**
@@ -13,6 +16,7 @@ import java.util.function.LongSupplier;
  * @param udpUnrepliedTimeout how long a flow lives that never got an answer
  * @param udpRepliedTimeout how long a flow lives, silent, that did
  * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
+ * @param originOf where a client address is; asked once per connection or flow, on a loop, where routes differ by it
  * @param nanoClock monotonic time; tests inject their own
  */
 public record ForwarderConfig(
@@ -23,6 +27,7 @@ public record ForwarderConfig(
         Duration udpUnrepliedTimeout,
         Duration udpRepliedTimeout,
         int maxFlows,
+        Function<IpAddress, Origin> originOf,
         LongSupplier nanoClock) {
 
     public static ForwarderConfig defaults() {
@@ -34,6 +39,7 @@ public record ForwarderConfig(
                 Duration.ofSeconds(30),
                 Duration.ofSeconds(120),
                 0,
+                address -> address.isLoopback() ? Origin.NODE : Origin.OUTSIDE,
                 System::nanoTime);
     }
 
@@ -46,6 +52,7 @@ public record ForwarderConfig(
                 udpUnrepliedTimeout,
                 udpRepliedTimeout,
                 maxFlows,
+                originOf,
                 nanoClock);
     }
 }

@@ -1,0 +1,53 @@
+package io.sluice.forward;
+
+import com.github.benmanes.caffeine.cache.Caffeine;
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import io.sluice.model.SessionAffinity;
+import java.util.concurrent.ConcurrentMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which endpoint each client of a service with ClientIP affinity is held to.
+ *
+ * <p>Kubernetes' rules: the key is service port and client address, whatever frontend was dialled; a new connection or
+ * flow refreshes the entry, a packet does not. Whether an entry still holds is decided when it is looked up, by the
+ * affinity and the endpoints in force then, so a changed timeout counts at once. Asked once per connection or new flow;
+ * any thread.
+ */
+final class AffinityTable {
+    /** Bounds the memory, about 150 bytes each; the least useful go first. */
+    private static final int MAX_CLIENTS = 500_000;
+
+    private final ConcurrentMap<Key, Pin> pins =
+            Caffeine.newBuilder().maximumSize(MAX_CLIENTS).<Key, Pin>build().asMap();
+
+    private record Key(ServiceState service, IpAddress client) {}
+
+    private record Pin(Endpoint endpoint, long lastUsedNanos) {}
+
+    /** The client's endpoint: the one it is held to if that is still good, else the next in turn, to which it is held. */
+    Target pick(ServiceState service, SessionAffinity affinity, IpAddress client, Rotation rotation, long nowNanos) {
+        long timeoutNanos = affinity.timeoutSeconds() * 1_000_000_000L;
+        Target[] picked = new Target[1];
+        pins.compute(new Key(service, client), (key, pin) -> {
+            Target held =
+                    pin == null || nowNanos - pin.lastUsedNanos >= timeoutNanos ? null : rotation.find(pin.endpoint);
+            picked[0] = held == null ? rotation.next() : held;
+            return new Pin(picked[0].endpoint, nowNanos);
+        });
+        return picked[0];
+    }
+
+    /** Holds a client to the endpoint that answered, after the one it was held to did not. */
+    void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
+        pins.put(new Key(service, client), new Pin(endpoint, nowNanos));
+    }
+
+    /** For tests: where a client is held now. */
+    @Nullable
+    Endpoint heldTo(ServiceState service, IpAddress client) {
+        Pin pin = pins.get(new Key(service, client));
+        return pin == null ? null : pin.endpoint;
+    }
+}

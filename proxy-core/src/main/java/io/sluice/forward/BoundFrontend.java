@@ -1,0 +1,104 @@
+package io.sluice.forward;
+
+import io.netty.util.concurrent.Future;
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.Protocol;
+import java.io.IOException;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * One frontend address and its sockets. The loops read {@link #routing}; all else belongs to the control side, under
+ * the forwarder's lock.
+ */
+final class BoundFrontend {
+    private static final long FIRST_RETRY_NANOS = 500_000_000L;
+    private static final long LONGEST_RETRY_NANOS = 30_000_000_000L;
+
+    final FrontendAddress address;
+    volatile Routing routing;
+
+    volatile FrontendStatus status;
+    private List<Listener> listeners = List.of();
+    private long retryDelayNanos;
+    private long retryAtNanos;
+
+    BoundFrontend(FrontendAddress address, Routing routing) {
+        this.address = address;
+        this.routing = routing;
+        this.status = new FrontendStatus(
+                address, routing.servicePort().name(), State.PENDING, Failure.NONE, "", Instant.now());
+    }
+
+    boolean isOpen() {
+        return !listeners.isEmpty();
+    }
+
+    /** Whether there is anybody to send clients to; if not, the closed port tells them so. */
+    boolean wantsOpen() {
+        return routing.frontend().forwardsAny();
+    }
+
+    /** Opens a socket on each of {@code loops}, or none. */
+    void open(List<Loop> loops) throws IOException {
+        List<Listener> opened = new ArrayList<>(loops.size());
+        boolean tcp = address.protocol() == Protocol.TCP;
+        try {
+            if (tcp) {
+                TcpListener.probe(address);
+            } else {
+                UdpListener.probe(address);
+            }
+            for (Loop loop : loops) {
+                opened.add(tcp ? TcpListener.bind(loop, this) : UdpListener.bind(loop, this));
+            }
+        } catch (IOException e) {
+            opened.forEach(listener -> listener.stop().awaitUninterruptibly());
+            throw e;
+        }
+        opened.forEach(Listener::start);
+        listeners = opened;
+    }
+
+    /** Closes the sockets; the futures are done when the address is free. */
+    List<Future<?>> close() {
+        List<Future<?>> closing = new ArrayList<>(listeners.size());
+        for (Listener listener : listeners) {
+            closing.add(listener.stop());
+        }
+        listeners = List.of();
+        return closing;
+    }
+
+    /** Closes the listening sockets; a UDP socket stays, since the answers of its flows leave through it. */
+    List<Future<?>> stopAccepting() {
+        return address.protocol() == Protocol.TCP ? close() : List.of();
+    }
+
+    /** The state it is in from now on; the same as before keeps its time. */
+    boolean enter(State state, Failure failure, String reason) {
+        FrontendStatus before = status;
+        boolean same = before.state() == state
+                && before.reason().equals(reason)
+                && before.service().equals(routing.servicePort().name());
+        if (!same) {
+            status = new FrontendStatus(address, routing.servicePort().name(), state, failure, reason, Instant.now());
+        }
+        if (state != State.FAILED) {
+            retryDelayNanos = 0;
+        }
+        return !same;
+    }
+
+    void retryLater(long nowNanos) {
+        retryDelayNanos = Math.min(LONGEST_RETRY_NANOS, Math.max(FIRST_RETRY_NANOS, retryDelayNanos * 2));
+        retryAtNanos = nowNanos + retryDelayNanos;
+    }
+
+    boolean isRetryDue(long nowNanos) {
+        return status.state() == State.FAILED && nowNanos - retryAtNanos >= 0;
+    }
+}

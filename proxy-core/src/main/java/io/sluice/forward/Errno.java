@@ -1,0 +1,58 @@
+package io.sluice.forward;
+
+import io.netty.channel.unix.Errors.NativeIoException;
+import java.io.IOException;
+import java.net.NoRouteToHostException;
+
+/** Error numbers of Linux, the same on every architecture Netty has native code for, and how to get at them. */
+final class Errno {
+    static final int EPERM = 1;
+    static final int ENOMEM = 12;
+    static final int EACCES = 13;
+    static final int ENFILE = 23;
+    static final int EMFILE = 24;
+    static final int EADDRINUSE = 98;
+    static final int EADDRNOTAVAIL = 99;
+    static final int ENETUNREACH = 101;
+    static final int ECONNRESET = 104;
+    static final int ENOBUFS = 105;
+    static final int ETIMEDOUT = 110;
+    static final int ECONNREFUSED = 111;
+    static final int EHOSTUNREACH = 113;
+    static final int EAGAIN = 11;
+
+    private static final int UNKNOWN = 0;
+    private static final String NUMBER_IN_MESSAGE = "error(-";
+
+    private Errno() {}
+
+    /** The error number behind an exception of Netty's sockets, or 0 where there is none. */
+    static int of(IOException e) {
+        if (e instanceof NativeIoException nativeError) {
+            return -nativeError.expectedErr();
+        }
+        if (e instanceof NoRouteToHostException) {
+            return EHOSTUNREACH;
+        }
+        // Netty turns the rest of connect's errors into ConnectException, where the number is left in the text only.
+        String message = String.valueOf(e.getMessage());
+        int at = message.indexOf(NUMBER_IN_MESSAGE);
+        int end = message.indexOf(')', at + 1);
+        if (at < 0 || end < 0) {
+            return UNKNOWN;
+        }
+        try {
+            return Integer.parseInt(message, at + NUMBER_IN_MESSAGE.length(), end, 10);
+        } catch (NumberFormatException notANumber) {
+            return UNKNOWN;
+        }
+    }
+
+    /** Whether this process, not the peer, is what was lacking. */
+    static boolean isExhaustion(int errno) {
+        return switch (errno) {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EAGAIN -> true;
+            default -> false;
+        };
+    }
+}

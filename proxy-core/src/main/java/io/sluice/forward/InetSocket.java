@@ -1,0 +1,66 @@
+package io.sluice.forward;
+
+import io.netty.channel.ChannelException;
+import io.netty.channel.unix.Socket;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import java.io.IOException;
+
+/**
+ * A non-blocking socket of one address family. Netty's own factory methods pick the family by a global preference, and
+ * an IPv6 socket cannot be bound to or keep the source of an IPv4 address.
+ */
+final class InetSocket extends Socket {
+    /** Asked for on UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
+    private static final int UDP_BUFFER_BYTES = 4 << 20;
+
+    private static final int SO_RST = 0;
+
+    InetSocket(int fd) {
+        super(fd);
+    }
+
+    static InetSocket stream(IpAddress family) throws IOException {
+        return open(Protocol.TCP, family);
+    }
+
+    static InetSocket datagram(IpAddress family) throws IOException {
+        InetSocket socket = open(Protocol.UDP, family);
+        try {
+            socket.setReceiveBufferSize(UDP_BUFFER_BYTES);
+            socket.setSendBufferSize(UDP_BUFFER_BYTES);
+        } catch (IOException e) {
+            socket.closeQuietly();
+            throw e;
+        }
+        return socket;
+    }
+
+    private static InetSocket open(Protocol protocol, IpAddress family) throws IOException {
+        try {
+            return new InetSocket(
+                    protocol == Protocol.TCP ? newSocketStream0(family.v6()) : newSocketDgram0(family.v6()));
+        } catch (ChannelException e) {
+            throw e.getCause() instanceof IOException cause ? cause : new IOException(e);
+        }
+    }
+
+    /** Makes the coming close send a RST and drop what is unsent. */
+    void resetOnClose() {
+        try {
+            setSoLinger(SO_RST);
+        } catch (IOException e) {
+            // The connection is gone already: there is nobody left to tell.
+            assert !isOpen() || Errno.of(e) != 0 : e;
+        }
+    }
+
+    /** Closes; an error from close(2) leaves the descriptor closed all the same. */
+    void closeQuietly() {
+        try {
+            close();
+        } catch (IOException e) {
+            assert Errno.of(e) != 9 : "closed twice: " + e;
+        }
+    }
+}

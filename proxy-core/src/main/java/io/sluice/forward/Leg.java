@@ -1,0 +1,123 @@
+package io.sluice.forward;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.epoll.EpollIoEvent;
+import io.netty.channel.epoll.EpollIoHandle;
+import io.netty.channel.epoll.EpollIoOps;
+import io.netty.util.concurrent.Future;
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One of the two sockets of a {@link TcpSession}, and how far each of its directions has got. Belongs to the session's
+ * loop.
+ *
+ * <p>Edge-triggered: an event says that something changed, the flags here say what may still be there.
+ */
+final class Leg implements EpollIoHandle {
+    static final int EPOLLIN = 0x1;
+    static final int EPOLLOUT = 0x4;
+    static final int EPOLLERR = 0x8;
+    static final int EPOLLHUP = 0x10;
+    static final int EPOLLRDHUP = 0x2000;
+
+    // Netty makes two objects for every event that is not exactly one flag, and an edge-triggered EPOLLIN comes with
+    // EPOLLOUT whenever that was asked for and the socket has room. So EPOLLOUT is asked for only while it is needed.
+    private static final EpollIoOps READING =
+            EpollIoOps.EPOLLIN.with(EpollIoOps.EPOLLRDHUP).with(EpollIoOps.EPOLLET);
+    private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
+
+    /** A session that sends more than so many events is worth the system call that drops EPOLLOUT. */
+    private static final int EVENTS_BEFORE_LEAN = 4;
+
+    final TcpSession session;
+    final InetSocket socket;
+
+    /** The kernel may have bytes, an end or an error for us. */
+    boolean readable;
+    /** The peer has closed or failed: a short read does not mean that nothing follows. */
+    boolean hungUp;
+    /** Its end of stream was read, and what came before it was passed on. */
+    boolean ended;
+    /** Writing to it failed. What it sent before is still passed on, then the session ends with a reset. */
+    boolean broken;
+    /** What the other leg sent and this socket has not taken yet; while it is there, the other leg is not read. */
+    @Nullable
+    ByteBuf held;
+
+    private @Nullable IoRegistration registration;
+    private boolean asksToWrite;
+    private boolean sticky;
+    private int events;
+
+    Leg(TcpSession session, InetSocket socket) {
+        this.session = session;
+        this.socket = socket;
+    }
+
+    /** Starts to receive events; with {@code connecting}, also the one that says the connection stands. */
+    void register(Loop loop, boolean connecting) throws IOException {
+        Future<IoRegistration> future = loop.executor.register(this);
+        if (!future.isSuccess()) {
+            throw new IOException("cannot watch the socket", future.cause());
+        }
+        registration = future.getNow();
+        asksToWrite = connecting;
+        registration.submit(connecting ? READING_AND_WRITING : READING);
+    }
+
+    boolean isRegistered() {
+        return registration != null;
+    }
+
+    /** Asks for the event that says this socket takes bytes again. */
+    void awaitWritable() {
+        sticky = true;
+        if (!asksToWrite && registration != null) {
+            asksToWrite = true;
+            registration.submit(READING_AND_WRITING);
+        }
+    }
+
+    @Override
+    public void handle(IoRegistration registration, IoEvent ioEvent) {
+        int ops = ((EpollIoEvent) ioEvent).ops().value();
+        if (asksToWrite && !sticky && ++events > EVENTS_BEFORE_LEAN) {
+            asksToWrite = false;
+            registration.submit(READING);
+        }
+        session.onEvent(this, ops);
+    }
+
+    /** Called by Netty when the loop ends; sessions that are still open then are cut. */
+    @Override
+    public void close() {
+        session.cut();
+    }
+
+    /** Drops what is held and lets go of the socket. */
+    void release(Loop loop, boolean reset) {
+        if (held != null) {
+            held.release();
+            held = null;
+        }
+        if (reset) {
+            socket.resetOnClose();
+        }
+        loop.closeLater(this::closeNow);
+    }
+
+    private void closeNow() {
+        socket.closeQuietly();
+        if (registration != null) {
+            registration.cancel();
+        }
+    }
+
+    @Override
+    public InetSocket fd() {
+        return socket;
+    }
+}

@@ -1,0 +1,12 @@
+package io.sluice.forward;
+
+import io.netty.util.concurrent.Future;
+
+/** The socket of one frontend on one loop. */
+interface Listener {
+    /** Starts to take connections or datagrams. Control side. */
+    void start();
+
+    /** Closes the socket. Control side; done when the address is free. */
+    Future<?> stop();
+}

@@ -1,0 +1,145 @@
+package io.sluice.forward;
+
+import io.netty.channel.IoEventLoop;
+import io.netty.channel.unix.Buffer;
+import io.netty.util.concurrent.Future;
+import io.netty.util.internal.CleanableDirectBuffer;
+import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One event loop and what its sessions and flows share: the read buffer, the timeouts, the sockets that wait to be
+ * closed. Every method belongs to the loop's thread unless it says otherwise.
+ */
+final class Loop {
+    private static final Logger log = LoggerFactory.getLogger(Loop.class);
+
+    /** One read takes at most this much; also the most that one direction of a session holds. */
+    static final int BUFFER_BYTES = 128 << 10;
+
+    /** How precise timeouts are. */
+    private static final long TICK_MILLIS = 50;
+
+    final int index;
+    final IoEventLoop executor;
+    final LongSupplier nanoClock;
+    final Flows flows;
+    final Shortage shortage;
+    final int connectAttempts;
+    final long bufferAddress;
+    final ByteBuffer buffer;
+    /** Filled by accept(2): length, address, scope (IPv6), port. */
+    final byte[] acceptedAddress = new byte[26];
+
+    final TimeoutQueue connecting;
+    final TimeoutQueue halfClosed;
+    final TimeoutQueue unrepliedFlows;
+    final TimeoutQueue repliedFlows;
+    final TimeoutQueue briefFlows = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
+    final TimeoutQueue[] flowQueues;
+    private final TimeoutQueue[] queues;
+
+    private final CleanableDirectBuffer memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
+    private final ArrayDeque<Runnable> doomed = new ArrayDeque<>();
+    private boolean ticking;
+    /** Written here, read by whoever waits for the drain. */
+    private volatile int sessions;
+
+    Loop(int index, IoEventLoop executor, ForwarderConfig config, Flows flows, Shortage shortage) {
+        this.index = index;
+        this.executor = executor;
+        this.nanoClock = config.nanoClock();
+        this.flows = flows;
+        this.shortage = shortage;
+        this.connectAttempts = config.connectAttempts();
+        buffer = memory.buffer();
+        bufferAddress = Buffer.memoryAddress(buffer);
+        connecting = new TimeoutQueue(config.connectTimeout().toNanos());
+        halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
+        unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
+        repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
+        flowQueues = new TimeoutQueue[] {briefFlows, unrepliedFlows, repliedFlows};
+        queues = new TimeoutQueue[] {connecting, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+    }
+
+    long now() {
+        return nanoClock.getAsLong();
+    }
+
+    /** The wait of {@code timed} in one of this loop's queues starts, or starts again. */
+    void await(TimeoutQueue queue, Timed timed, long nowNanos) {
+        queue.touch(timed, nowNanos);
+        startTicking();
+    }
+
+    private void startTicking() {
+        if (!ticking) {
+            ticking = true;
+            later(this::tick, TICK_MILLIS);
+        }
+    }
+
+    /** Runs a task on this loop after a while; an exception it throws is logged. */
+    void later(Runnable task, long delayMillis) {
+        Future<?> scheduled = executor.schedule(task, delayMillis, TimeUnit.MILLISECONDS);
+        scheduled.addListener(done -> {
+            if (done.cause() != null && !done.isCancelled()) {
+                log.error("a task of loop {} failed", index, done.cause());
+            }
+        });
+    }
+
+    private void tick() {
+        ticking = false;
+        long now = now();
+        for (TimeoutQueue queue : queues) {
+            if (!queue.isEmpty()) {
+                // Before anything expires, so that a failure there does not stop the clock.
+                startTicking();
+                queue.expire(now);
+            }
+        }
+    }
+
+    /**
+     * Runs what closes a socket, once the events now at hand are dealt with. At once would be wrong: the next accept could be
+     * given the same descriptor number, and an event still queued for the old socket would reach the new one.
+     */
+    void closeLater(Runnable close) {
+        doomed.add(close);
+        if (doomed.size() == 1) {
+            executor.execute(this::closeDoomed);
+        }
+    }
+
+    private void closeDoomed() {
+        for (Runnable close = doomed.poll(); close != null; close = doomed.poll()) {
+            close.run();
+        }
+    }
+
+    // Error Prone is right that ++ on a volatile is no atomic increment: one thread writes, others only read.
+    @SuppressWarnings("NonAtomicVolatileUpdate")
+    void sessionOpened() {
+        sessions++;
+    }
+
+    @SuppressWarnings("NonAtomicVolatileUpdate") // as above
+    void sessionClosed() {
+        sessions--;
+    }
+
+    /** TCP sessions open now. Any thread. */
+    int sessions() {
+        return sessions;
+    }
+
+    /** Frees the read buffer; the loop must have ended. */
+    void free() {
+        memory.clean();
+    }
+}

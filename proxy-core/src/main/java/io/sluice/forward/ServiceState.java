@@ -1,0 +1,61 @@
+package io.sluice.forward;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
+import io.sluice.stats.ServiceStats;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What outlives one snapshot of a service port: its counters, its cursors, and its identity, which is what affinity is
+ * keyed by. Updated on the control side only.
+ */
+final class ServiceState {
+    final ServiceStats stats;
+    final AffinityTable affinityTable;
+    private List<Rotation> rotations = List.of();
+
+    ServiceState(ServiceStats stats, AffinityTable affinityTable) {
+        this.stats = stats;
+        this.affinityTable = affinityTable;
+    }
+
+    /** Takes over a new version of the service port; the answer has one routing per frontend, in its order. */
+    List<Routing> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
+        List<Rotation> next = new ArrayList<>();
+        List<Routing> routings = new ArrayList<>(servicePort.frontends().size());
+        for (Frontend frontend : servicePort.frontends()) {
+            routings.add(new Routing(
+                    this,
+                    servicePort,
+                    frontend,
+                    rotation(frontend.pod(), next),
+                    rotation(frontend.node(), next),
+                    rotation(frontend.outside(), next),
+                    originOf));
+        }
+        rotations = next;
+        return routings;
+    }
+
+    private @Nullable Rotation rotation(Route route, List<Rotation> next) {
+        List<Endpoint> endpoints = route.endpoints();
+        if (endpoints.isEmpty()) {
+            return null;
+        }
+        for (Rotation sibling : next) {
+            if (sibling.holds(endpoints)) {
+                return sibling;
+            }
+        }
+        Rotation rotation = Rotation.of(endpoints, rotations);
+        next.add(rotation);
+        return rotation;
+    }
+}

@@ -1,0 +1,154 @@
+package io.sluice.forward;
+
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.epoll.EpollIoHandle;
+import io.netty.channel.epoll.EpollIoOps;
+import io.netty.channel.unix.FileDescriptor;
+import io.netty.util.NetUtil;
+import io.netty.util.concurrent.Future;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import java.io.IOException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A listening TCP socket of one frontend on one loop: accepts, and starts a session for each connection. */
+final class TcpListener implements EpollIoHandle, Listener {
+    private static final Logger log = LoggerFactory.getLogger(TcpListener.class);
+
+    /** One wake-up accepts at most this many, so that open sessions get their turn. */
+    private static final int ACCEPTS_PER_EVENT = 64;
+
+    /** How long to leave connections in the kernel's queue when this process has no descriptor left for them. */
+    private static final long PAUSE_MILLIS = 100;
+
+    private static final EpollIoOps ACCEPTING = EpollIoOps.EPOLLIN;
+    // Errors are always reported; asking for nothing at all would remove the socket, and Netty could not put it back.
+    private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
+
+    private final Loop loop;
+    private final BoundFrontend frontend;
+    private final InetSocket socket;
+    private @Nullable IoRegistration registration;
+    private boolean closed;
+
+    private TcpListener(Loop loop, BoundFrontend frontend, InetSocket socket) {
+        this.loop = loop;
+        this.frontend = frontend;
+        this.socket = socket;
+    }
+
+    /** Binds and listens; connections wait in the kernel until {@link #start}. Control side. */
+    static TcpListener bind(Loop loop, BoundFrontend frontend) throws IOException {
+        InetSocket socket = bound(frontend.address, true);
+        try {
+            // Inherited by every accepted socket, which saves two system calls a connection.
+            socket.setTcpNoDelay(true);
+            socket.setKeepAlive(true);
+            socket.listen(NetUtil.SOMAXCONN);
+            return new TcpListener(loop, frontend, socket);
+        } catch (IOException e) {
+            socket.closeQuietly();
+            throw e;
+        }
+    }
+
+    /**
+     * Finds out whether somebody else serves the address: with SO_REUSEPORT alone the kernel would let us share it, and
+     * each of us would get some of the connections.
+     */
+    static void probe(FrontendAddress address) throws IOException {
+        InetSocket socket = bound(address, false);
+        socket.closeQuietly();
+    }
+
+    private static InetSocket bound(FrontendAddress address, boolean reusePort) throws IOException {
+        InetSocket socket = InetSocket.stream(address.address());
+        try {
+            socket.setReuseAddress(true);
+            socket.setReusePort(reusePort);
+            socket.bind(address.address().toSocketAddress(address.port()));
+            return socket;
+        } catch (IOException e) {
+            socket.closeQuietly();
+            throw e;
+        }
+    }
+
+    @Override
+    public void start() {
+        loop.executor.register(this).addListener((Future<IoRegistration> registered) -> {
+            if (registered.isSuccess()) {
+                registration = registered.getNow();
+                registration.submit(ACCEPTING);
+            } else {
+                log.error("{} cannot be watched on loop {}", frontend.address, loop.index, registered.cause());
+            }
+        });
+    }
+
+    @Override
+    public void handle(IoRegistration registration, IoEvent ioEvent) {
+        Routing routing = frontend.routing;
+        for (int i = 0; i < ACCEPTS_PER_EVENT && !closed; i++) {
+            int fd;
+            try {
+                fd = socket.accept(loop.acceptedAddress);
+            } catch (IOException e) {
+                acceptFailed(e);
+                return;
+            }
+            if (fd < 0) {
+                return;
+            }
+            byte[] address = loop.acceptedAddress;
+            IpAddress client = IpAddress.of(address, 1, address[0] == 8 ? 4 : 16);
+            TcpSession.open(loop, frontend, routing, new InetSocket(fd), client);
+        }
+    }
+
+    private void acceptFailed(IOException e) {
+        int errno = Errno.of(e);
+        if (!Errno.isExhaustion(errno)) {
+            // ECONNABORTED and network errors belong to the one connection that was in the queue: accept(2).
+            log.trace("{}: {}", frontend.address, e.getMessage());
+            return;
+        }
+        loop.shortage.begin(e);
+        if (registration != null) {
+            registration.submit(PAUSED);
+            loop.later(this::resume, PAUSE_MILLIS);
+        }
+    }
+
+    private void resume() {
+        if (!closed && registration != null) {
+            registration.submit(ACCEPTING);
+        }
+    }
+
+    @Override
+    public Future<?> stop() {
+        return loop.executor.submit(this::close);
+    }
+
+    /** Connections the kernel still holds for us are reset by it. */
+    @Override
+    public void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        if (registration != null) {
+            registration.cancel();
+        }
+        socket.closeQuietly();
+    }
+
+    @Override
+    public FileDescriptor fd() {
+        return socket;
+    }
+}

@@ -1,0 +1,27 @@
+package io.sluice.forward;
+
+import org.jspecify.annotations.Nullable;
+
+/** Something that ends when nothing happens to it for a while. In at most one {@link TimeoutQueue} at a time. */
+abstract class Timed {
+    @Nullable
+    Timed previous;
+
+    @Nullable
+    Timed next;
+
+    @Nullable
+    TimeoutQueue queue;
+
+    /** When it last entered its queue, or was touched there. */
+    long sinceNanos;
+
+    /** Called after it was taken out of its queue. */
+    abstract void expire(long nowNanos);
+
+    final void leaveQueue() {
+        if (queue != null) {
+            queue.remove(this);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+package io.sluice.forward;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Everything that waits for the same timeout, the longest idle first. Since the timeout is one and the same, a touch
+ * moves to the tail and expiry looks at the head: no heap, no wheel, no allocation. Belongs to one loop.
+ */
+final class TimeoutQueue {
+    private final long timeoutNanos;
+    private @Nullable Timed head;
+    private @Nullable Timed tail;
+
+    TimeoutQueue(long timeoutNanos) {
+        this.timeoutNanos = timeoutNanos;
+    }
+
+    /** Starts, or starts again, the wait of {@code timed}, which leaves whatever queue it was in. */
+    void touch(Timed timed, long nowNanos) {
+        timed.sinceNanos = nowNanos;
+        if (timed == tail) {
+            return;
+        }
+        timed.leaveQueue();
+        timed.queue = this;
+        timed.previous = tail;
+        if (tail == null) {
+            head = timed;
+        } else {
+            tail.next = timed;
+        }
+        tail = timed;
+    }
+
+    void remove(Timed timed) {
+        assert timed.queue == this;
+        Timed before = timed.previous;
+        Timed after = timed.next;
+        if (before == null) {
+            head = after;
+        } else {
+            before.next = after;
+        }
+        if (after == null) {
+            tail = before;
+        } else {
+            after.previous = before;
+        }
+        timed.queue = null;
+        timed.previous = null;
+        timed.next = null;
+    }
+
+    /** Expires what has waited long enough. */
+    void expire(long nowNanos) {
+        for (Timed first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
+            remove(first);
+            first.expire(nowNanos);
+        }
+    }
+
+    /** The one that has waited longest. */
+    @Nullable
+    Timed oldest() {
+        return head;
+    }
+
+    boolean isEmpty() {
+        return head == null;
+    }
+}

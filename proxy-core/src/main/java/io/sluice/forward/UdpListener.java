@@ -1,0 +1,237 @@
+package io.sluice.forward;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.epoll.EpollDatagramChannel;
+import io.netty.channel.epoll.EpollDatagramChannelConfig;
+import io.netty.channel.socket.DatagramPacket;
+import io.netty.util.concurrent.Future;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.stats.Cells;
+import io.sluice.stats.Counter;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The UDP socket of one frontend on one loop, and the flows of its clients. Everything a client gets leaves through
+ * this socket, so answers come from the address that was asked.
+ *
+ * <p>Datagrams are read many at a time through Netty's channel. They are sent one by one on the bare socket: the
+ * channel's batched write loses count when one of the datagrams is empty.
+ */
+final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
+    private static final Logger log = LoggerFactory.getLogger(UdpListener.class);
+
+    /** The largest datagram of IPv4 and IPv6 fits, so none is ever cut. */
+    static final int DATAGRAM_BYTES = 64 << 10;
+
+    private static final int DATAGRAMS_PER_READ = 16;
+
+    /** How many endpoints are tried when the kernel refuses at once. */
+    private static final int MOST_ATTEMPTS = 4;
+
+    private final Loop loop;
+    private final BoundFrontend frontend;
+    private final InetSocket socket;
+    private final EpollDatagramChannel channel;
+    private final Map<InetSocketAddress, UdpFlow> flows = new HashMap<>();
+    private boolean inBatch;
+    private long nowNanos;
+
+    private UdpListener(Loop loop, BoundFrontend frontend, InetSocket socket) {
+        this.loop = loop;
+        this.frontend = frontend;
+        this.socket = socket;
+        this.channel = new EpollDatagramChannel(socket.intValue());
+        EpollDatagramChannelConfig config = channel.config();
+        config.setAllocator(PooledByteBufAllocator.DEFAULT);
+        config.setMaxDatagramPayloadSize(DATAGRAM_BYTES);
+        config.setRecvByteBufAllocator(new FixedRecvByteBufAllocator(DATAGRAM_BYTES * DATAGRAMS_PER_READ));
+        channel.pipeline().addLast(this);
+    }
+
+    /** Binds; datagrams wait in the kernel until {@link #start}. Control side. */
+    static UdpListener bind(Loop loop, BoundFrontend frontend) throws IOException {
+        IpAddress address = frontend.address.address();
+        InetSocket socket = InetSocket.datagram(address);
+        try {
+            socket.setReusePort(true);
+            socket.bind(address.toSocketAddress(frontend.address.port()));
+            return new UdpListener(loop, frontend, socket);
+        } catch (IOException e) {
+            socket.closeQuietly();
+            throw e;
+        }
+    }
+
+    /** As for TCP: whether somebody else has the address. */
+    static void probe(FrontendAddress frontend) throws IOException {
+        IpAddress address = frontend.address();
+        InetSocket socket = InetSocket.datagram(address);
+        try {
+            socket.bind(address.toSocketAddress(frontend.port()));
+        } finally {
+            socket.closeQuietly();
+        }
+    }
+
+    @Override
+    public void start() {
+        EventLoopGroup group = loop.executor;
+        group.register(channel).addListener(registered -> {
+            if (registered.cause() != null) {
+                log.error("{} cannot be watched on loop {}", frontend.address, loop.index, registered.cause());
+            }
+        });
+    }
+
+    @Override
+    public Future<?> stop() {
+        return loop.executor.submit(() -> {
+            for (UdpFlow flow : new ArrayList<>(flows.values())) {
+                flow.end();
+            }
+            channel.unsafe().close(channel.voidPromise());
+        });
+    }
+
+    // ---- from clients
+
+    @Override
+    public void channelRead(ChannelHandlerContext ctx, Object message) {
+        DatagramPacket datagram = (DatagramPacket) message;
+        try {
+            if (!inBatch) {
+                inBatch = true;
+                nowNanos = loop.now();
+            }
+            received(datagram.sender(), datagram.content());
+        } finally {
+            datagram.release();
+        }
+    }
+
+    @Override
+    public void channelReadComplete(ChannelHandlerContext ctx) {
+        inBatch = false;
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+        if (!(cause instanceof IOException)) {
+            log.error("{} failed on loop {}", frontend.address, loop.index, cause);
+        }
+    }
+
+    @SuppressWarnings("ReferenceEquality") // per datagram: whether the routing was swapped, not whether it differs
+    private void received(InetSocketAddress client, ByteBuf content) {
+        Routing routing = frontend.routing;
+        UdpFlow flow = flows.get(client);
+        if (flow != null && flow.routing != routing) {
+            flow = rerouted(flow, routing);
+        }
+        if (flow == null) {
+            flow = open(client, routing, null);
+        }
+        for (int attempt = 1; flow != null; attempt++) {
+            UdpFlow dead = flow;
+            if (flow.forward(content, nowNanos)) {
+                return;
+            }
+            flow = attempt < MOST_ATTEMPTS ? open(client, routing, dead.target) : null;
+        }
+    }
+
+    /** The flow if it may stay where it is by the new routing; null if it was ended. */
+    private @Nullable UdpFlow rerouted(UdpFlow flow, Routing routing) {
+        if (flow.routing.service() == routing.service() && routing.keepsFlowOn(flow.target.endpoint)) {
+            flow.routing = routing;
+            return flow;
+        }
+        flow.cells.increment(Counter.FLOWS_MOVED);
+        flow.end();
+        return null;
+    }
+
+    private @Nullable UdpFlow open(InetSocketAddress client, Routing routing, @Nullable Target avoided) {
+        Cells cells = routing.service().stats.cells(loop.index);
+        IpAddress clientAddress = IpAddress.of(client.getAddress());
+        Rotation rotation = routing.rotationFor(clientAddress);
+        if (rotation == null) {
+            cells.increment(Counter.DATAGRAMS_REFUSED);
+            return null;
+        }
+        if (loop.flows.full() && !evictIdlest()) {
+            cells.increment(Counter.DATAGRAMS_DROPPED);
+            return null;
+        }
+        Target target = avoided == null
+                ? routing.pick(clientAddress, rotation, nowNanos)
+                : anotherTarget(clientAddress, routing, rotation, avoided);
+        try {
+            UdpFlow flow = UdpFlow.open(loop, this, routing, client, target, nowNanos);
+            flows.put(client, flow);
+            return flow;
+        } catch (IOException e) {
+            if (Errno.isExhaustion(Errno.of(e))) {
+                loop.shortage.begin(e);
+            }
+            cells.increment(Counter.DATAGRAMS_DROPPED);
+            return null;
+        }
+    }
+
+    private Target anotherTarget(IpAddress client, Routing routing, Rotation rotation, Target avoided) {
+        Target target = rotation.next();
+        if (target.endpoint.equals(avoided.endpoint)) {
+            target = rotation.next();
+        }
+        if (routing.keepsClients()) {
+            routing.service().affinityTable.hold(routing.service(), client, target.endpoint, nowNanos);
+        }
+        return target;
+    }
+
+    private boolean evictIdlest() {
+        Timed idlest = null;
+        for (TimeoutQueue queue : loop.flowQueues) {
+            Timed oldest = queue.oldest();
+            if (oldest != null && (idlest == null || oldest.sinceNanos - idlest.sinceNanos < 0)) {
+                idlest = oldest;
+            }
+        }
+        if (idlest instanceof UdpFlow flow) {
+            flow.cells.increment(Counter.FLOWS_EVICTED);
+            flow.end();
+        }
+        return idlest != null;
+    }
+
+    // ---- for the flows
+
+    /** Sends from the loop's buffer. False if the socket would not take it. */
+    boolean answer(InetSocketAddress client, int length) {
+        try {
+            int sent = socket.sendToAddress(loop.bufferAddress, 0, length, client.getAddress(), client.getPort());
+            return sent == length;
+        } catch (IOException e) {
+            log.trace("{} to {}: {}", frontend.address, client, e.getMessage());
+            return false;
+        }
+    }
+
+    void ended(UdpFlow flow) {
+        flows.remove(flow.client, flow);
+    }
+}
