@@ -229,7 +229,10 @@ final class TcpSession extends Timed implements Runnable {
         }
         if (!connected) {
             onConnectEvent(leg, ops);
-            return;
+            if (!connected || over) {
+                return;
+            }
+            // An endpoint that speaks first, or closes at once, says so in this same event.
         }
         if ((ops & Leg.EPOLLERR) != 0 && leg.ended) {
             // Its end was read before, so no read will tell what happened since.

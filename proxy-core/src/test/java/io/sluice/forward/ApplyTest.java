@@ -1,0 +1,86 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServiceSnapshot;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+/** What a change costs, counted in sockets and state changes, never in time. */
+class ApplyTest {
+    private static final int SERVICES = 10_000;
+    private static final int PORT = 31_007;
+
+    private static FrontendAddress address(int index) {
+        return new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f400000 + index), PORT);
+    }
+
+    private static long descriptors() throws IOException {
+        try (Stream<Path> open = Files.list(Path.of("/proc/self/fd"))) {
+            return open.count();
+        }
+    }
+
+    @Test
+    void touchingOneOfTenThousandServicesTouchesNothingElse() throws Exception {
+        try (Lab lab = new Lab(2)) {
+            Endpoint a = lab.backend("a").endpoint();
+            Endpoint b = lab.backend("b").endpoint();
+            List<ServicePort> services = new ArrayList<>();
+            for (int i = 0; i < SERVICES; i++) {
+                services.add(Lab.service("s" + i, address(i), a));
+            }
+            ServiceSnapshot before = ServiceSnapshot.of(services.toArray(ServicePort[]::new));
+            lab.forwarder.apply(before);
+            assertThat(lab.forwarder.frontends())
+                    .hasSize(SERVICES)
+                    .allMatch(status -> status.state() == FrontendStatus.State.ACTIVE);
+            assertThat(lab.ask(address(4711))).isEqualTo("a");
+            long descriptors = descriptors();
+            int changes = lab.changes.size();
+
+            ServiceSnapshot after = before.with(List.of(Lab.service("s4711", address(4711), b)), List.of());
+            lab.forwarder.apply(after);
+            assertThat(lab.ask(address(4711))).isEqualTo("b");
+            assertThat(lab.changes).hasSize(changes);
+            assertThat(descriptors()).isLessThanOrEqualTo(descriptors);
+
+            lab.forwarder.apply(after.with(List.of(Lab.service("s4711", address(4711))), List.of()));
+            assertThat(lab.changes).hasSize(changes);
+            assertThat(descriptors()).isLessThan(descriptors);
+            assertThat(lab.ask(address(4712))).isEqualTo("a");
+        }
+    }
+
+    @Test
+    void descriptorsAndThreadsReturnToTheirStart() throws Exception {
+        long before = 0;
+        for (int round = 0; round < 3; round++) {
+            try (Lab lab = new Lab(2)) {
+                FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+                lab.apply(Lab.service("web", address, lab.backend("a").endpoint()));
+                for (int i = 0; i < 50; i++) {
+                    lab.ask(address);
+                }
+            }
+            long now = descriptors();
+            if (round > 0) {
+                assertThat(now).isLessThanOrEqualTo(before);
+            }
+            before = now;
+        }
+        await().untilAsserted(() -> assertThat(Thread.getAllStackTraces().keySet())
+                .noneMatch(thread -> thread.getName().startsWith("sluice-")));
+    }
+}

@@ -1,0 +1,102 @@
+package io.sluice.forward;
+
+import io.sluice.model.Endpoint;
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** A TCP server on loopback that does one simple thing with every connection. */
+final class Backend implements Closeable {
+    enum Kind {
+        /** Says its name and closes. */
+        NAME,
+        /** Sends back what comes until the client closes its direction, then closes. */
+        ECHO,
+        /** Leaves the connection to the test. */
+        HAND_OVER
+    }
+
+    final String name;
+    final AtomicInteger accepted = new AtomicInteger();
+    private final Kind kind;
+    private final ServerSocket server;
+    private final BlockingQueue<Socket> handedOver = new LinkedBlockingQueue<>();
+
+    Backend(String name, Kind kind) throws IOException {
+        this(name, kind, Lab.ip("127.0.0.1").toInetAddress());
+    }
+
+    Backend(String name, Kind kind, InetAddress address) throws IOException {
+        this.name = name;
+        this.kind = kind;
+        server = new ServerSocket(0, 512, address);
+        start(this::acceptAll);
+    }
+
+    Endpoint endpoint() {
+        return new Endpoint(Lab.ip(server.getInetAddress().getHostAddress()), server.getLocalPort());
+    }
+
+    Socket next() throws InterruptedException {
+        Socket socket = handedOver.poll(20, TimeUnit.SECONDS);
+        if (socket == null) {
+            throw new AssertionError("no connection reached " + endpoint());
+        }
+        return socket;
+    }
+
+    private static void start(Runnable task) {
+        Thread thread = new Thread(task, "backend");
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private void acceptAll() {
+        while (!server.isClosed()) {
+            try {
+                Socket socket = server.accept();
+                accepted.incrementAndGet();
+                if (kind == Kind.NAME) {
+                    serve(socket);
+                } else if (kind == Kind.ECHO) {
+                    start(() -> serve(socket));
+                } else {
+                    handedOver.add(socket);
+                }
+            } catch (IOException e) {
+                // The test closed the server.
+                return;
+            }
+        }
+    }
+
+    private void serve(Socket socket) {
+        try (socket;
+                OutputStream out = socket.getOutputStream()) {
+            if (kind == Kind.NAME) {
+                out.write(name.getBytes(StandardCharsets.UTF_8));
+                return;
+            }
+            socket.getInputStream().transferTo(out);
+        } catch (IOException e) {
+            // A test that resets its connection expects no answer.
+            accepted.get();
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        server.close();
+        for (Socket socket = handedOver.poll(); socket != null; socket = handedOver.poll()) {
+            socket.close();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Counter;
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+
+/** A forwarder on loopback, backends to send to, and a clock that can be moved. */
+final class Lab implements AutoCloseable {
+    private final AtomicLong clockOffsetNanos = new AtomicLong();
+    private final List<Closeable> open = new ArrayList<>();
+    final List<FrontendStatus> changes = new ArrayList<>();
+    final Forwarder forwarder;
+
+    Lab() {
+        this(2);
+    }
+
+    Lab(int loops) {
+        this(ForwarderConfig.defaults().withLoops(loops));
+    }
+
+    Lab(ForwarderConfig config) {
+        ForwarderConfig withClock = new ForwarderConfig(
+                config.loops(),
+                config.connectTimeout(),
+                config.connectAttempts(),
+                config.halfClosedTimeout(),
+                config.udpUnrepliedTimeout(),
+                config.udpRepliedTimeout(),
+                config.maxFlows(),
+                config.originOf(),
+                () -> System.nanoTime() + clockOffsetNanos.get());
+        forwarder = new Forwarder(withClock, status -> {
+            synchronized (changes) {
+                changes.add(status);
+            }
+        });
+    }
+
+    void advance(Duration time) {
+        clockOffsetNanos.addAndGet(time.toNanos());
+    }
+
+    <T extends Closeable> T closing(T resource) {
+        open.add(resource);
+        return resource;
+    }
+
+    /** An address that nobody listens on, in a loopback range of its own so that tests do not meet. */
+    static FrontendAddress freeAddress(Protocol protocol) {
+        ThreadLocalRandom random = ThreadLocalRandom.current();
+        String address = "127." + random.nextInt(64, 128) + "." + random.nextInt(256) + "." + random.nextInt(1, 255);
+        return new FrontendAddress(protocol, ip(address), random.nextInt(10_000, 30_000));
+    }
+
+    static IpAddress ip(String text) {
+        return Objects.requireNonNull(IpAddress.parse(text), text);
+    }
+
+    static ServicePort service(String name, FrontendAddress address, Endpoint... endpoints) {
+        return service(name, address, SessionAffinity.NONE, endpoints);
+    }
+
+    static ServicePort service(String name, FrontendAddress address, SessionAffinity affinity, Endpoint... endpoints) {
+        Route route = endpoints.length == 0 ? Route.REFUSE : Route.forward(List.of(endpoints), Route.Source.NODE);
+        return new ServicePort(
+                new ServicePortName("test", name, "", address.protocol()),
+                affinity,
+                address.protocol() == Protocol.UDP ? Set.of(endpoints) : Set.of(),
+                List.of(Frontend.of(address, route)));
+    }
+
+    void apply(ServicePort... servicePorts) {
+        forwarder.apply(ServiceSnapshot.of(servicePorts));
+    }
+
+    Backend backend(String name) throws IOException {
+        return closing(new Backend(name, Backend.Kind.NAME));
+    }
+
+    Backend backend(Backend.Kind kind) throws IOException {
+        return closing(new Backend("", kind));
+    }
+
+    Socket dial(FrontendAddress address) throws IOException {
+        return dial(address, null);
+    }
+
+    Socket dial(FrontendAddress address, @Nullable String from) throws IOException {
+        Socket socket = closing(new Socket());
+        if (from != null) {
+            socket.bind(new InetSocketAddress(from, 0));
+        }
+        socket.setSoTimeout(5_000);
+        socket.connect(address.address().toSocketAddress(address.port()), 5_000);
+        return socket;
+    }
+
+    /** What the backend behind the address says. */
+    String ask(FrontendAddress address) throws IOException {
+        return ask(address, null);
+    }
+
+    String ask(FrontendAddress address, @Nullable String from) throws IOException {
+        try (Socket socket = dial(address, from)) {
+            return read(socket);
+        }
+    }
+
+    static String read(Socket socket) throws IOException {
+        return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    }
+
+    long count(Counter counter) {
+        return forwarder.stats().sum(counter);
+    }
+
+    FrontendStatus status(FrontendAddress address) {
+        return forwarder.frontends().stream()
+                .filter(status -> status.address().equals(address))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    /** An endpoint on which nobody listens. */
+    static Endpoint refusing() throws IOException {
+        try (ServerSocket socket = new ServerSocket(0, 1, ip("127.0.0.1").toInetAddress())) {
+            return new Endpoint(ip("127.0.0.1"), socket.getLocalPort());
+        }
+    }
+
+    /** An endpoint that answers no SYN: its accept queue is full, and the kernel drops what comes on top. */
+    Endpoint silent() throws IOException {
+        ServerSocket socket = closing(new ServerSocket(0, 1, ip("127.0.0.1").toInetAddress()));
+        for (int i = 0; i < 2; i++) {
+            closing(new Socket(socket.getInetAddress(), socket.getLocalPort()));
+        }
+        return new Endpoint(ip("127.0.0.1"), socket.getLocalPort());
+    }
+
+    static void assertEof(InputStream in) throws IOException {
+        assertThat(in.read()).isEqualTo(-1);
+    }
+
+    static byte[] bytes(int length) {
+        byte[] bytes = new byte[length];
+        new java.util.Random(length).nextBytes(bytes);
+        return bytes;
+    }
+
+    static String[] sorted(String... names) {
+        Arrays.sort(names);
+        return names;
+    }
+
+    @Override
+    public void close() throws IOException {
+        for (int i = open.size() - 1; i >= 0; i--) {
+            open.get(i).close();
+        }
+        forwarder.close();
+    }
+}

@@ -1,0 +1,513 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Counter;
+import io.sluice.stats.Timing;
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.Socket;
+import java.net.SocketException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class TcpForwardingTest {
+    private final FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+
+    private static Map<String, Integer> tally(Iterable<String> answers) {
+        Map<String, Integer> tally = new HashMap<>();
+        answers.forEach(answer -> tally.merge(answer, 1, Integer::sum));
+        return tally;
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 4})
+    void everyEndpointGetsTheSameNumberOfSequentialConnections(int loops) throws Exception {
+        try (Lab lab = new Lab(loops)) {
+            lab.apply(Lab.service(
+                    "web",
+                    address,
+                    lab.backend("a").endpoint(),
+                    lab.backend("b").endpoint(),
+                    lab.backend("c").endpoint()));
+            List<String> answers = new ArrayList<>();
+            for (int i = 0; i < 30; i++) {
+                answers.add(lab.ask(address));
+            }
+            assertThat(tally(answers)).isEqualTo(Map.of("a", 10, "b", 10, "c", 10));
+        }
+    }
+
+    @Test
+    void everyEndpointGetsTheSameNumberFromSeveralClientsAtOnce() throws Exception {
+        ExecutorService clients = Executors.newFixedThreadPool(6);
+        try (Lab lab = new Lab(3)) {
+            lab.apply(Lab.service(
+                    "web",
+                    address,
+                    lab.backend("a").endpoint(),
+                    lab.backend("b").endpoint(),
+                    lab.backend("c").endpoint()));
+            List<Callable<String>> asks = new ArrayList<>();
+            for (int i = 0; i < 300; i++) {
+                String from = "127.0.0." + (1 + i % 6);
+                asks.add(() -> lab.ask(address, from));
+            }
+            List<String> answers = new ArrayList<>();
+            for (Future<String> answer : clients.invokeAll(asks)) {
+                answers.add(answer.get());
+            }
+            assertThat(tally(answers)).isEqualTo(Map.of("a", 100, "b", 100, "c", 100));
+        } finally {
+            clients.shutdownNow();
+        }
+    }
+
+    @Test
+    void theTurnGoesOnWhereItWasWhenUnrelatedThingsChange() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint a = lab.backend("a").endpoint();
+            Endpoint b = lab.backend("b").endpoint();
+            Endpoint c = lab.backend("c").endpoint();
+            FrontendAddress other = Lab.freeAddress(Protocol.TCP);
+            List<String> answers = new ArrayList<>();
+            for (int i = 0; i < 9; i++) {
+                lab.apply(
+                        Lab.service("web", address, a, b, c),
+                        i % 2 == 0 ? Lab.service("other", other, a) : Lab.service("other", other, b));
+                answers.add(lab.ask(address));
+            }
+            assertThat(tally(answers)).isEqualTo(Map.of("a", 3, "b", 3, "c", 3));
+            assertThat(answers.subList(3, 6)).isEqualTo(answers.subList(0, 3));
+        }
+    }
+
+    @Test
+    void theTurnGoesOnWithTheNextEndpointWhenTheListChanges() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint a = lab.backend("a").endpoint();
+            Endpoint b = lab.backend("b").endpoint();
+            Endpoint c = lab.backend("c").endpoint();
+            Endpoint d = lab.backend("d").endpoint();
+            lab.apply(Lab.service("web", address, a, b, c));
+            String answer = lab.ask(address);
+            while (!answer.equals("a")) {
+                answer = lab.ask(address);
+            }
+            lab.apply(Lab.service("web", address, a, b, c, d));
+            assertThat(List.of(lab.ask(address), lab.ask(address), lab.ask(address), lab.ask(address)))
+                    .containsExactly("b", "c", "d", "a");
+        }
+    }
+
+    @Test
+    void clientAddressStaysOnItsEndpointUntilTheTimeout() throws Exception {
+        try (Lab lab = new Lab(3)) {
+            SessionAffinity tenSeconds = new SessionAffinity(10);
+            Endpoint[] endpoints = {
+                lab.backend("a").endpoint(),
+                lab.backend("b").endpoint(),
+                lab.backend("c").endpoint()
+            };
+            lab.apply(Lab.service("web", address, tenSeconds, endpoints));
+            String first = lab.ask(address, "127.0.0.2");
+            for (int i = 0; i < 8; i++) {
+                assertThat(lab.ask(address, "127.0.0.2")).isEqualTo(first);
+            }
+            // Refreshed by each connection: twice nine seconds are no ten seconds of silence.
+            for (int i = 0; i < 2; i++) {
+                lab.advance(Duration.ofSeconds(9));
+                assertThat(lab.ask(address, "127.0.0.2")).isEqualTo(first);
+            }
+            lab.advance(Duration.ofSeconds(10));
+            assertThat(lab.ask(address, "127.0.0.2")).isNotEqualTo(first);
+            // A changed timeout counts for those who are held already.
+            String second = lab.ask(address, "127.0.0.2");
+            lab.apply(Lab.service("web", address, new SessionAffinity(100), endpoints));
+            lab.advance(Duration.ofSeconds(99));
+            assertThat(lab.ask(address, "127.0.0.2")).isEqualTo(second);
+        }
+    }
+
+    @Test
+    void heldClientMovesWhenItsEndpointDoesNotAnswerAndStaysThere() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend a = lab.backend("a");
+            Backend b = lab.backend("b");
+            lab.apply(Lab.service("web", address, new SessionAffinity(100), a.endpoint(), b.endpoint()));
+            String first = lab.ask(address);
+            (first.equals("a") ? a : b).close();
+            String second = first.equals("a") ? "b" : "a";
+            for (int i = 0; i < 5; i++) {
+                assertThat(lab.ask(address)).isEqualTo(second);
+            }
+            assertThat(lab.count(Counter.CONNECT_REFUSED)).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void refusingEndpointsAreSkippedWithoutTheClientNoticing() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service(
+                    "web", address, Lab.refusing(), lab.backend("a").endpoint(), Lab.refusing(), Lab.refusing()));
+            for (int i = 0; i < 12; i++) {
+                assertThat(lab.ask(address)).isEqualTo("a");
+            }
+            assertThat(lab.count(Counter.CONNECT_RETRIED)).isEqualTo(lab.count(Counter.CONNECT_REFUSED));
+            assertThat(lab.count(Counter.SESSIONS_FAILED)).isZero();
+        }
+    }
+
+    @Test
+    void silentEndpointIsLeftAfterTheConnectTimeout() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("web", address, lab.silent(), lab.backend("a").endpoint()));
+            for (int answers = 1; answers <= 2; answers++) {
+                Socket socket = lab.dial(address);
+                int expected = answers;
+                await().until(() -> {
+                    lab.advance(Duration.ofMillis(300));
+                    return lab.count(Counter.BYTES_TO_CLIENT) == expected;
+                });
+                assertThat(Lab.read(socket)).isEqualTo("a");
+            }
+            // One or two, by where the rotation began; never a failed session.
+            assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isBetween(1L, 2L);
+            assertThat(lab.count(Counter.SESSIONS_FAILED)).isZero();
+        }
+    }
+
+    @Test
+    void clientIsResetWhenNoEndpointAnswers() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("web", address, Lab.refusing(), Lab.refusing()));
+            assertThatThrownBy(() -> Lab.read(lab.dial(address)))
+                    .isInstanceOf(SocketException.class)
+                    .hasMessageContaining("reset");
+            assertThat(lab.count(Counter.SESSIONS_FAILED)).isEqualTo(1);
+            assertThat(lab.count(Counter.CONNECT_REFUSED)).isEqualTo(2);
+            await().until(() -> lab.forwarder.sessions() == 0);
+        }
+    }
+
+    @Test
+    void largeTransferBothWaysIsByteIdentical() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(
+                    Lab.service("echo", address, lab.backend(Backend.Kind.ECHO).endpoint()));
+            byte[] sent = Lab.bytes(20 << 20);
+            Socket socket = lab.dial(address);
+            Thread writer = new Thread(() -> {
+                try {
+                    socket.getOutputStream().write(sent);
+                    socket.shutdownOutput();
+                } catch (IOException e) {
+                    throw new java.io.UncheckedIOException(e);
+                }
+            });
+            writer.start();
+            assertThat(socket.getInputStream().readAllBytes()).isEqualTo(sent);
+            writer.join();
+            assertThat(lab.count(Counter.BYTES_TO_ENDPOINT)).isEqualTo(sent.length);
+            assertThat(lab.count(Counter.BYTES_TO_CLIENT)).isEqualTo(sent.length);
+        }
+    }
+
+    @Test
+    void clientMayCloseItsDirectionFirst() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            client.getOutputStream().write(1);
+            client.shutdownOutput();
+            Socket server = lab.closing(backend.next());
+            assertThat(server.getInputStream().read()).isEqualTo(1);
+            Lab.assertEof(server.getInputStream());
+            server.getOutputStream().write(2);
+            assertThat(client.getInputStream().read()).isEqualTo(2);
+            server.getOutputStream().write(3);
+            server.close();
+            assertThat(client.getInputStream().read()).isEqualTo(3);
+            Lab.assertEof(client.getInputStream());
+            await().until(() -> lab.forwarder.sessions() == 0);
+        }
+    }
+
+    @Test
+    void endpointMayCloseItsDirectionFirst() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = lab.closing(backend.next());
+            server.getOutputStream().write(1);
+            server.shutdownOutput();
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            Lab.assertEof(client.getInputStream());
+            client.getOutputStream().write(2);
+            assertThat(server.getInputStream().read()).isEqualTo(2);
+            client.close();
+            Lab.assertEof(server.getInputStream());
+            await().until(() -> lab.forwarder.sessions() == 0);
+        }
+    }
+
+    @Test
+    void halfClosedSessionEndsAfterItsTimeout() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = lab.closing(backend.next());
+            client.shutdownOutput();
+            Lab.assertEof(server.getInputStream());
+            lab.advance(Duration.ofSeconds(59));
+            // Alive: the wait starts again.
+            server.getOutputStream().write(1);
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            lab.advance(Duration.ofSeconds(59));
+            server.getOutputStream().write(1);
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            await().until(() -> {
+                lab.advance(Duration.ofSeconds(20));
+                return lab.count(Counter.SESSIONS_TIMED_OUT) == 1;
+            });
+            assertThatThrownBy(() -> client.getInputStream().read()).isInstanceOf(SocketException.class);
+        }
+    }
+
+    @Test
+    void resetOfTheClientReachesTheEndpoint() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = lab.closing(backend.next());
+            client.setSoLinger(true, 0);
+            client.close();
+            assertThatThrownBy(() -> server.getInputStream().read()).isInstanceOf(SocketException.class);
+            await().until(() -> lab.forwarder.sessions() == 0);
+            assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void resetAfterFinReachesTheOtherEnd() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = lab.closing(backend.next());
+            client.shutdownOutput();
+            Lab.assertEof(server.getInputStream());
+            client.setSoLinger(true, 0);
+            client.close();
+            await().until(() -> lab.forwarder.sessions() == 0);
+            assertThatThrownBy(() -> {
+                        for (int i = 0; i < 1000; i++) {
+                            server.getOutputStream().write(new byte[1000]);
+                        }
+                    })
+                    .isInstanceOf(SocketException.class);
+        }
+    }
+
+    @Test
+    void earlyAnswerOfAnEndpointThatThenResetsReachesTheClient() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = lab.closing(backend.next());
+            client.getOutputStream().write(new byte[100]);
+            assertThat(server.getInputStream().read()).isZero();
+            server.getOutputStream().write(new byte[] {7, 8, 9});
+            assertThat(client.getInputStream().readNBytes(3)).containsExactly(7, 8, 9);
+            server.setSoLinger(true, 0);
+            server.close();
+            assertThatThrownBy(() -> client.getInputStream().read()).isInstanceOf(SocketException.class);
+        }
+    }
+
+    @Test
+    void stalledReaderStopsTheSenderAndLosesNothing() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("sink", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = lab.closing(backend.next());
+            byte[] sent = Lab.bytes(64 << 20);
+            Thread writer = new Thread(() -> {
+                try {
+                    client.getOutputStream().write(sent);
+                    client.shutdownOutput();
+                } catch (IOException e) {
+                    throw new java.io.UncheckedIOException(e);
+                }
+            });
+            writer.start();
+            await().pollInterval(Duration.ofMillis(200)).until(new Callable<>() {
+                private long last = -1;
+
+                @Override
+                public Boolean call() {
+                    long now = lab.count(Counter.BYTES_TO_ENDPOINT);
+                    boolean still = now == last && now > 0;
+                    last = now;
+                    return still;
+                }
+            });
+            assertThat(lab.count(Counter.BYTES_TO_ENDPOINT)).isLessThan(sent.length);
+            assertThat(server.getInputStream().readAllBytes()).isEqualTo(sent);
+            writer.join();
+        }
+    }
+
+    @Test
+    void withoutEndpointsTheKernelRefusesAndWithOneItServesAgain() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint a = lab.backend("a").endpoint();
+            for (int i = 0; i < 3; i++) {
+                lab.apply(Lab.service("web", address));
+                assertThatThrownBy(() -> lab.dial(address)).isInstanceOf(ConnectException.class);
+                assertThat(lab.status(address).state()).isEqualTo(FrontendStatus.State.ACTIVE);
+                lab.apply(Lab.service("web", address, a));
+                assertThat(lab.ask(address)).isEqualTo("a");
+            }
+            lab.apply();
+            assertThatThrownBy(() -> lab.dial(address)).isInstanceOf(ConnectException.class);
+            assertThat(lab.forwarder.frontends()).isEmpty();
+        }
+    }
+
+    @Test
+    void establishedSessionOutlivesItsEndpointItsServiceAndItsAddress() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint echo = lab.backend(Backend.Kind.ECHO).endpoint();
+            lab.apply(Lab.service("echo", address, echo));
+            Socket client = lab.dial(address);
+            client.getOutputStream().write(1);
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            lab.apply(Lab.service("echo", address, lab.backend("a").endpoint()));
+            client.getOutputStream().write(2);
+            assertThat(client.getInputStream().read()).isEqualTo(2);
+            lab.apply(Lab.service("echo", address));
+            client.getOutputStream().write(3);
+            assertThat(client.getInputStream().read()).isEqualTo(3);
+            lab.apply();
+            client.getOutputStream().write(4);
+            assertThat(client.getInputStream().read()).isEqualTo(4);
+        }
+    }
+
+    @Test
+    void addressMovesFromOneServiceToAnother() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("one", address, lab.backend("a").endpoint()));
+            assertThat(lab.ask(address)).isEqualTo("a");
+            lab.apply(Lab.service("two", address, lab.backend("b").endpoint()));
+            assertThat(lab.ask(address)).isEqualTo("b");
+            assertThat(lab.status(address).service().service()).isEqualTo("two");
+        }
+    }
+
+    @Test
+    void takenPortFailsAndIsServedOnceItIsFree() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend squatter = new Backend(
+                    "squatter", Backend.Kind.NAME, Lab.ip("127.0.0.9").toInetAddress());
+            FrontendAddress taken = new FrontendAddress(
+                    Protocol.TCP,
+                    squatter.endpoint().address(),
+                    squatter.endpoint().port());
+            lab.apply(
+                    Lab.service("web", taken, lab.backend("a").endpoint()),
+                    Lab.service("other", address, lab.backend("b").endpoint()));
+            assertThat(lab.status(taken).state()).isEqualTo(FrontendStatus.State.FAILED);
+            assertThat(lab.status(taken).failure()).isEqualTo(FrontendStatus.Failure.ADDRESS_IN_USE);
+            assertThat(lab.ask(address)).isEqualTo("b");
+            squatter.close();
+            await().until(() -> {
+                lab.advance(Duration.ofSeconds(1));
+                return lab.status(taken).state() == FrontendStatus.State.ACTIVE;
+            });
+            assertThat(lab.ask(taken)).isEqualTo("a");
+        }
+    }
+
+    @Test
+    void addressThatIsNotLocalSaysSo() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress foreign = new FrontendAddress(Protocol.TCP, Lab.ip("192.0.2.1"), 80);
+            lab.apply(Lab.service("web", foreign, lab.backend("a").endpoint()));
+            assertThat(lab.status(foreign).failure()).isEqualTo(FrontendStatus.Failure.ADDRESS_NOT_LOCAL);
+        }
+    }
+
+    @Test
+    void ipv6FrontendReachesIpv4AndIpv6Endpoints() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend six = lab.closing(
+                    new Backend("six", Backend.Kind.NAME, Lab.ip("::1").toInetAddress()));
+            FrontendAddress v6 = new FrontendAddress(Protocol.TCP, Lab.ip("::1"), address.port());
+            lab.apply(Lab.service("web", v6, six.endpoint(), lab.backend("four").endpoint()));
+            Set<String> answers = new HashSet<>(List.of(lab.ask(v6), lab.ask(v6)));
+            assertThat(answers).containsExactlyInAnyOrder("six", "four");
+        }
+    }
+
+    @Test
+    void countsAndTimesWhatHappened() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("web", address, lab.backend("abc").endpoint()));
+            lab.ask(address);
+            lab.ask(address);
+            await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 0);
+            assertThat(lab.count(Counter.SESSIONS_OPENED)).isEqualTo(2);
+            assertThat(lab.count(Counter.BYTES_TO_CLIENT)).isEqualTo(6);
+            for (Timing timing : Timing.values()) {
+                assertThat(lab.forwarder.stats().total().read(timing).getTotalCount())
+                        .as(timing.name())
+                        .isEqualTo(2);
+            }
+            assertThat(lab.forwarder.stats().services().get(0).timings()).isNotNull();
+        }
+    }
+
+    @Test
+    void stopAcceptingRefusesNewSessionsAndDrainWaitsForOldOnes() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(
+                    Lab.service("echo", address, lab.backend(Backend.Kind.ECHO).endpoint()));
+            Socket client = lab.dial(address);
+            client.getOutputStream().write(1);
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            lab.forwarder.stopAccepting();
+            assertThatThrownBy(() -> lab.dial(address)).isInstanceOf(ConnectException.class);
+            assertThat(lab.forwarder.drain(Duration.ofMillis(50))).isEqualTo(1);
+            client.getOutputStream().write(2);
+            assertThat(client.getInputStream().read()).isEqualTo(2);
+            client.close();
+            assertThat(lab.forwarder.drain(Duration.ofSeconds(20))).isZero();
+        }
+    }
+}

@@ -1,0 +1,298 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Counter;
+import java.io.Closeable;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetSocketAddress;
+import java.net.PortUnreachableException;
+import java.net.SocketTimeoutException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class UdpForwardingTest {
+    private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
+
+    /** Answers every datagram with its name and the datagram, or, nameless, with the datagram alone. */
+    private static final class Echo implements Closeable {
+        private final DatagramSocket socket;
+        private final String name;
+
+        Echo(String name, String ip) throws IOException {
+            this.name = name;
+            socket = new DatagramSocket(new InetSocketAddress(Lab.ip(ip).toInetAddress(), 0));
+            Thread thread = new Thread(this::answerAll, "echo " + name);
+            thread.setDaemon(true);
+            thread.start();
+        }
+
+        Endpoint endpoint() {
+            return new Endpoint(Lab.ip(socket.getLocalAddress().getHostAddress()), socket.getLocalPort());
+        }
+
+        private void answerAll() {
+            byte[] bytes = new byte[65_536];
+            try {
+                while (true) {
+                    DatagramPacket in = new DatagramPacket(bytes, bytes.length);
+                    socket.receive(in);
+                    byte[] prefix = name.getBytes(StandardCharsets.UTF_8);
+                    byte[] out = new byte[prefix.length + in.getLength()];
+                    System.arraycopy(prefix, 0, out, 0, prefix.length);
+                    System.arraycopy(bytes, 0, out, prefix.length, in.getLength());
+                    socket.send(new DatagramPacket(out, out.length, in.getSocketAddress()));
+                }
+            } catch (IOException e) {
+                // The test closed the socket.
+                assertThat(socket.isClosed()).isTrue();
+            }
+        }
+
+        @Override
+        public void close() {
+            socket.close();
+        }
+    }
+
+    private static Echo echo(Lab lab, String name) throws IOException {
+        return lab.closing(new Echo(name, "127.0.0.1"));
+    }
+
+    /** A client socket, connected: only answers from the frontend's own address and port come through. */
+    private DatagramSocket client(Lab lab) throws IOException {
+        return client(lab, address);
+    }
+
+    private static DatagramSocket client(Lab lab, FrontendAddress to) throws IOException {
+        DatagramSocket socket = lab.closing(new DatagramSocket(new InetSocketAddress(
+                to.address().v6()
+                        ? Lab.ip("::1").toInetAddress()
+                        : Lab.ip("127.0.0.1").toInetAddress(),
+                0)));
+        socket.connect(to.address().toSocketAddress(to.port()));
+        socket.setSoTimeout(5_000);
+        return socket;
+    }
+
+    private static byte[] ask(DatagramSocket client, byte[] question) throws IOException {
+        client.send(new DatagramPacket(question, question.length));
+        return receive(client);
+    }
+
+    private static byte[] receive(DatagramSocket client) throws IOException {
+        DatagramPacket answer = new DatagramPacket(new byte[65_536], 65_536);
+        client.receive(answer);
+        return java.util.Arrays.copyOf(answer.getData(), answer.getLength());
+    }
+
+    /** The name of who answers. */
+    private static String ask(DatagramSocket client) throws IOException {
+        String answer = new String(ask(client, new byte[] {'?'}), StandardCharsets.UTF_8);
+        assertThat(answer).endsWith("?");
+        return answer.substring(0, answer.length() - 1);
+    }
+
+    @Test
+    void clientsTakeTurnsAndEachStaysWhereItIs() throws Exception {
+        try (Lab lab = new Lab(3)) {
+            lab.apply(Lab.service(
+                    "dns",
+                    address,
+                    echo(lab, "a").endpoint(),
+                    echo(lab, "b").endpoint(),
+                    echo(lab, "c").endpoint()));
+            Map<String, Integer> tally = new HashMap<>();
+            for (int i = 0; i < 15; i++) {
+                DatagramSocket client = client(lab);
+                String first = ask(client);
+                assertThat(ask(client)).isEqualTo(first);
+                tally.merge(first, 1, Integer::sum);
+            }
+            assertThat(tally).isEqualTo(Map.of("a", 5, "b", 5, "c", 5));
+            assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(15);
+            await().until(() -> lab.count(Counter.DATAGRAMS_TO_CLIENT) == 30);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 512, 1_472, 2_049, 9_000, 60_000, 65_507})
+    void datagramsOfEverySizePassWhole(int size) throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("echo", address, echo(lab, "").endpoint()));
+            DatagramSocket client = client(lab);
+            byte[] sent = Lab.bytes(size);
+            assertThat(ask(client, sent)).isEqualTo(sent);
+            assertThat(ask(client, sent)).isEqualTo(sent);
+            assertThat(lab.count(Counter.DATAGRAMS_DROPPED)).isZero();
+        }
+    }
+
+    @Test
+    void emptyDatagramsPassBothWays() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("echo", address, echo(lab, "").endpoint()));
+            // Not connected: on a connected socket the JDK does not send them at all.
+            DatagramSocket client = lab.closing(
+                    new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0)));
+            client.setSoTimeout(5_000);
+            for (int i = 0; i < 3; i++) {
+                client.send(new DatagramPacket(new byte[0], 0, address.address().toSocketAddress(address.port())));
+                assertThat(receive(client)).isEmpty();
+            }
+            await().until(() -> lab.count(Counter.DATAGRAMS_TO_CLIENT) == 3);
+        }
+    }
+
+    @Test
+    void ipv6() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress v6 = new FrontendAddress(Protocol.UDP, Lab.ip("::1"), address.port());
+            lab.apply(
+                    Lab.service("echo", v6, lab.closing(new Echo("six", "::1")).endpoint()));
+            assertThat(ask(client(lab, v6))).isEqualTo("six");
+        }
+    }
+
+    @Test
+    void theNextDatagramGoesElsewhereWhenItsEndpointStopsServing() throws Exception {
+        try (Lab lab = new Lab()) {
+            Echo a = echo(lab, "a");
+            Echo b = echo(lab, "b");
+            lab.apply(Lab.service("dns", address, a.endpoint()));
+            DatagramSocket client = client(lab);
+            assertThat(ask(client)).isEqualTo("a");
+            lab.apply(Lab.service("dns", address, b.endpoint()));
+            assertThat(ask(client)).isEqualTo("b");
+            assertThat(lab.count(Counter.FLOWS_MOVED)).isEqualTo(1);
+            lab.apply(Lab.service("dns", address, a.endpoint(), b.endpoint()));
+            assertThat(ask(client)).isEqualTo("b");
+            lab.apply(Lab.service("dns", address));
+            assertThatThrownBy(() -> ask(client)).isInstanceOf(PortUnreachableException.class);
+            lab.apply(Lab.service("dns", address, a.endpoint()));
+            assertThat(ask(client)).isEqualTo("a");
+        }
+    }
+
+    @Test
+    void deadEndpointIsLeftAtTheFirstIcmpError() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Echo a = echo(lab, "a");
+            Echo b = echo(lab, "b");
+            lab.apply(Lab.service("dns", address, new SessionAffinity(100), a.endpoint(), b.endpoint()));
+            DatagramSocket client = client(lab);
+            String first = ask(client);
+            (first.equals("a") ? a : b).close();
+            // This one is lost, as it would be without a proxy; its ICMP error ends the flow.
+            client.send(new DatagramPacket(new byte[1], 1));
+            await().until(() -> lab.count(Counter.FLOWS_ENDPOINT_ERROR) == 1);
+            assertThat(lab.count(Counter.FLOWS_ACTIVE)).isZero();
+        }
+    }
+
+    @Test
+    void unrepliedFlowEndsAfterThirtySecondsAndRepliedOneAfterTwoMinutes() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            DatagramSocket mute = lab.closing(
+                    new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0)));
+            FrontendAddress muteAddress = Lab.freeAddress(Protocol.UDP);
+            lab.apply(
+                    Lab.service("dns", address, echo(lab, "a").endpoint()),
+                    Lab.service("mute", muteAddress, new Endpoint(Lab.ip("127.0.0.1"), mute.getLocalPort())));
+            DatagramSocket talking = client(lab);
+            ask(talking);
+            lab.advance(Duration.ofSeconds(3));
+            // Two seconds old and answered: from here on the long timer counts.
+            ask(talking);
+            client(lab, muteAddress).send(new DatagramPacket(new byte[1], 1));
+            await().until(() -> lab.count(Counter.FLOWS_ACTIVE) == 2);
+            lab.advance(Duration.ofSeconds(31));
+            await().until(() -> lab.count(Counter.FLOWS_ACTIVE) == 1);
+            lab.advance(Duration.ofSeconds(88));
+            assertThat(ask(talking)).isEqualTo("a");
+            lab.advance(Duration.ofSeconds(121));
+            await().until(() -> lab.count(Counter.FLOWS_ACTIVE) == 0);
+            assertThat(ask(talking)).isEqualTo("a");
+            assertThat(lab.count(Counter.FLOWS_OPENED)).isEqualTo(3);
+        }
+    }
+
+    @Test
+    void youngAnsweredFlowKeepsTheShortTimer() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));
+            ask(client(lab));
+            lab.advance(Duration.ofSeconds(31));
+            await().until(() -> lab.count(Counter.FLOWS_ACTIVE) == 0);
+        }
+    }
+
+    @Test
+    void atTheLimitTheLongestIdleFlowGoes() throws Exception {
+        ForwarderConfig defaults = ForwarderConfig.defaults();
+        ForwarderConfig fourFlows = new ForwarderConfig(
+                1,
+                defaults.connectTimeout(),
+                defaults.connectAttempts(),
+                defaults.halfClosedTimeout(),
+                defaults.udpUnrepliedTimeout(),
+                defaults.udpRepliedTimeout(),
+                4,
+                defaults.originOf(),
+                defaults.nanoClock());
+        try (Lab lab = new Lab(fourFlows)) {
+            lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));
+            for (int i = 0; i < 10; i++) {
+                assertThat(ask(client(lab))).isEqualTo("a");
+            }
+            assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(4);
+            assertThat(lab.count(Counter.FLOWS_EVICTED)).isEqualTo(6);
+        }
+    }
+
+    @Test
+    void oneClientAddressStaysOnItsEndpointWithAffinity() throws Exception {
+        try (Lab lab = new Lab(3)) {
+            lab.apply(Lab.service(
+                    "dns",
+                    address,
+                    new SessionAffinity(60),
+                    echo(lab, "a").endpoint(),
+                    echo(lab, "b").endpoint()));
+            String first = ask(client(lab));
+            for (int i = 0; i < 6; i++) {
+                assertThat(ask(client(lab))).isEqualTo(first);
+            }
+            lab.advance(Duration.ofSeconds(60));
+            assertThat(ask(client(lab))).isNotEqualTo(first);
+        }
+    }
+
+    @Test
+    void foreignSocketCannotAnswerForTheEndpoint() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Echo a = echo(lab, "a");
+            lab.apply(Lab.service("dns", address, a.endpoint()));
+            DatagramSocket client = client(lab);
+            ask(client);
+            DatagramSocket stranger = lab.closing(new DatagramSocket());
+            stranger.send(
+                    new DatagramPacket(new byte[] {66}, 1, address.address().toSocketAddress(client.getLocalPort())));
+            client.setSoTimeout(50);
+            assertThatThrownBy(() -> receive(client)).isInstanceOf(SocketTimeoutException.class);
+        }
+    }
+}
