@@ -10,8 +10,8 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * All counters and histograms of one forwarder. A service port's figures live as long as it is in the snapshot, and as
- * long after as sessions of it are open.
+ * All counters and histograms of one forwarder. A service port's figures live as long as it is in the snapshot; sessions
+ * that outlive it count on where nobody looks. Any thread.
  */
 public final class Stats {
     /** Histograms take about 40 kB a service; the rest of the services share the daemon's. */

