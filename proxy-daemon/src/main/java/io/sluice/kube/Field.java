@@ -1,0 +1,211 @@
+package io.sluice.kube;
+
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * A place in an object: reads what is there, and turns what is wrong with it into a {@link Problem} that names the
+ * place. The path is put together only when something is wrong; there are a million fields that are right.
+ */
+final class Field {
+    private static final int MAX_QUOTED = 60;
+
+    private final JsonNode node;
+    private final @Nullable Field parent;
+    private final String name;
+    private final int index;
+    private final Report report;
+
+    /** Where the problems of one object go. */
+    record Report(String source, String object, List<Problem> problems) {}
+
+    private Field(JsonNode node, @Nullable Field parent, String name, int index, Report report) {
+        this.node = node;
+        this.parent = parent;
+        this.name = name;
+        this.index = index;
+        this.report = report;
+    }
+
+    static Field root(JsonNode node, Report report) {
+        return new Field(node, null, "", -1, report);
+    }
+
+    /** The field of this name; reading it is harmless whether or not it is there. */
+    Field get(String child) {
+        return new Field(node.path(child), this, child, -1, report);
+    }
+
+    /** Whether the field is neither left out nor null: to the API server the two are the same. */
+    boolean present() {
+        return !node.isMissingNode() && !node.isNull();
+    }
+
+    /** Whether a map has the key, whatever its value. */
+    boolean has(String child) {
+        return node.has(child);
+    }
+
+    /** An object, or nothing; anything else is reported, and its fields read as absent. */
+    Field object() {
+        if (present() && !node.isObject()) {
+            error(quoted() + " is not an object");
+        }
+        return this;
+    }
+
+    /** The items of a list that are objects. */
+    List<Field> objects() {
+        List<Field> objects = items();
+        objects.removeIf(item -> {
+            if (!item.node.isObject()) {
+                item.error(item.quoted() + " is not an object");
+            }
+            return !item.node.isObject();
+        });
+        return objects;
+    }
+
+    List<Field> items() {
+        List<Field> items = new ArrayList<>(node.size());
+        if (node.isArray()) {
+            for (JsonNode item : node) {
+                items.add(new Field(item, this, "", items.size(), report));
+            }
+        } else if (present()) {
+            error(quoted() + " is not a list");
+        }
+        return items;
+    }
+
+    /** The text; null if absent, or reported because it is no text. */
+    @Nullable
+    String text() {
+        if (!present()) {
+            return null;
+        }
+        if (!node.isString()) {
+            error(quoted() + " is not a text; put it in quotes");
+            return null;
+        }
+        return node.stringValue();
+    }
+
+    String text(String absent) {
+        String text = text();
+        return text == null ? absent : text;
+    }
+
+    /** The text; null if reported, because it is absent, empty or no text. */
+    @Nullable
+    String requiredText() {
+        if (!present() || (node.isString() && node.stringValue().isEmpty())) {
+            error("missing");
+            return null;
+        }
+        return text();
+    }
+
+    boolean bool(boolean absent) {
+        if (present() && !node.isBoolean()) {
+            error(quoted() + " is not true or false");
+        }
+        return node.isBoolean() ? node.booleanValue() : absent;
+    }
+
+    /** The number; 0 if reported, because it is absent, no whole number or out of range. */
+    int required(int least, int most) {
+        if (!present()) {
+            error("missing; allowed is " + least + ".." + most);
+            return 0;
+        }
+        if (!node.isIntegralNumber()) {
+            error(quoted() + " is not a whole number in " + least + ".." + most);
+            return 0;
+        }
+        if (!node.canConvertToInt() || node.intValue() < least || node.intValue() > most) {
+            error(quoted() + " is not in " + least + ".." + most);
+            return 0;
+        }
+        return node.intValue();
+    }
+
+    /** The address; null if reported, because it is absent or no address. */
+    @Nullable
+    IpAddress address() {
+        String text = requiredText();
+        IpAddress address = text == null ? null : IpAddress.parse(text);
+        if (text != null && address == null) {
+            error(quoted() + " is not an IPv4 or IPv6 address");
+        } else if (address != null && address.isUnspecified()) {
+            error(quoted() + " is no address of anything");
+            return null;
+        }
+        return address;
+    }
+
+    /** The protocol, {@code TCP} where absent; null if reported, because it is not forwarded. */
+    @Nullable
+    Protocol protocol() {
+        if (present() && !node.isString()) {
+            error(quoted() + " is not TCP or UDP");
+            return null;
+        }
+        String text = text("TCP");
+        return switch (text) {
+            case "TCP", "" -> Protocol.TCP;
+            case "UDP" -> Protocol.UDP;
+            case "SCTP" -> {
+                warning("SCTP is not forwarded; TCP and UDP are");
+                yield null;
+            }
+            default -> {
+                String upper = text.toUpperCase(Locale.ROOT);
+                boolean almost = upper.equals("TCP") || upper.equals("UDP");
+                error(quoted() + " is not TCP or UDP" + (almost ? " in capitals" : ""));
+                yield null;
+            }
+        };
+    }
+
+    boolean isSctp() {
+        return "SCTP".equals(node.stringValue(""));
+    }
+
+    void error(String message) {
+        report(Problem.Severity.ERROR, message);
+    }
+
+    void warning(String message) {
+        report(Problem.Severity.WARNING, message);
+    }
+
+    private void report(Problem.Severity severity, String message) {
+        report.problems().add(new Problem(severity, report.source(), report.object(), path(), message));
+    }
+
+    /** The value as it would stand in JSON, cut where it gets long. */
+    private String quoted() {
+        String text = node.toString();
+        return text.length() <= MAX_QUOTED ? text : text.substring(0, MAX_QUOTED) + "...";
+    }
+
+    String path() {
+        if (parent == null) {
+            return "";
+        }
+        String before = parent.path();
+        if (index >= 0) {
+            return before + "[" + index + "]";
+        }
+        if (name.indexOf('/') >= 0) {
+            return before + "[" + name + "]";
+        }
+        return before.isEmpty() ? name : before + "." + name;
+    }
+}

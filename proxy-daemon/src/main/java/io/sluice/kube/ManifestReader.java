@@ -1,0 +1,272 @@
+package io.sluice.kube;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.Reader;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.core.StreamReadConstraints;
+import tools.jackson.core.StreamReadFeature;
+import tools.jackson.core.exc.StreamReadException;
+import tools.jackson.core.json.JsonFactory;
+import tools.jackson.core.util.JsonParserDelegate;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.ObjectMapper;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+import tools.jackson.dataformat.yaml.YAMLFactory;
+import tools.jackson.dataformat.yaml.YAMLMapper;
+import tools.jackson.dataformat.yaml.YAMLParser;
+import tools.jackson.dataformat.yaml.YAMLSchema;
+
+/**
+ * Reads one manifest: YAML or JSON, several documents, lists. Only one list item is a tree in memory at a time, so that
+ * a dump of a whole cluster does not need many times its size.
+ */
+final class ManifestReader {
+    /** The limits guard servers against strangers; a feed is the operator's own, and a cluster's dump is large. */
+    private static final StreamReadConstraints LIMITS =
+            StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build();
+
+    private static final ObjectMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(LIMITS)
+                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                    .build())
+            .build();
+
+    private static final ObjectMapper YAML = YAMLMapper.builder(YAMLFactory.builder()
+                    .streamReadConstraints(LIMITS)
+                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                    .yamlSchema(YAMLSchema.CORE)
+                    .loadSettings(LoadSettings.builder()
+                            .setCodePointLimit(Integer.MAX_VALUE)
+                            .build())
+                    .build())
+            .build();
+
+    /** How far the first character may lie behind white space for a file to be taken for JSON. */
+    private static final int LOOK_AHEAD = 4096;
+
+    private final String source;
+    private final List<Problem> problems = new ArrayList<>();
+    private final Map<ObjectKey, KubeObject> objects = new LinkedHashMap<>();
+    private final Map<String, Integer> ignored = new TreeMap<>();
+    private int documents;
+
+    private ManifestReader(String source) {
+        this.source = source;
+    }
+
+    /**
+     * What a file says.
+     *
+     * @param empty it has not one document: somebody is about to write it, or it was cut off
+     */
+    record Manifest(List<KubeObject> objects, List<Problem> problems, boolean empty) {}
+
+    /**
+     * Reads to the end of the text; closes it.
+     *
+     * @throws JacksonException if the text is neither YAML nor JSON
+     * @throws IOException if it cannot be read
+     */
+    static Manifest read(String source, Reader text) throws IOException {
+        BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
+        ManifestReader manifest = new ManifestReader(source);
+        ObjectMapper mapper = looksLikeJson(reader) ? JSON : YAML;
+        try (JsonParser parser = mapper.createParser(reader)) {
+            JsonParser checked = parser instanceof YAMLParser yaml ? new AliasRefusal(yaml) : parser;
+            for (JsonToken token = checked.nextToken(); token != null; token = checked.nextToken()) {
+                manifest.document(checked, token);
+            }
+        }
+        manifest.ignored.forEach((kind, count) -> manifest.report(
+                Problem.Severity.NOTE,
+                "",
+                count + (count == 1 ? " object" : " objects") + " of kind " + kind + " ignored"));
+        return new Manifest(List.copyOf(manifest.objects.values()), manifest.problems, manifest.documents == 0);
+    }
+
+    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind a byte order mark. */
+    private static boolean looksLikeJson(BufferedReader reader) throws IOException {
+        reader.mark(1);
+        if (reader.read() != '\uFEFF') {
+            reader.reset();
+        }
+        reader.mark(LOOK_AHEAD);
+        int bracket = firstVisible(reader);
+        int next = bracket == '{' ? firstVisible(reader) : -1;
+        reader.reset();
+        // What YAML allows between braces without quotes is left to YAML.
+        return next == '"' || next == '}';
+    }
+
+    private static int firstVisible(Reader reader) throws IOException {
+        int c = ' ';
+        for (int i = 0; i < LOOK_AHEAD / 2 && (c == ' ' || c == '\t' || c == '\n' || c == '\r'); i++) {
+            c = reader.read();
+        }
+        return c;
+    }
+
+    private void document(JsonParser parser, JsonToken token) {
+        if (token == JsonToken.VALUE_NULL) {
+            return;
+        }
+        documents++;
+        if (token != JsonToken.START_OBJECT) {
+            parser.skipChildren();
+            report(
+                    Problem.Severity.ERROR,
+                    "",
+                    "document " + documents + " is not an object; allowed are Kubernetes objects and lists of them");
+            return;
+        }
+        ObjectNode head = YAML.createObjectNode();
+        ItemList items = new ItemList();
+        for (String name = parser.nextName(); name != null; name = parser.nextName()) {
+            JsonToken value = parser.nextToken();
+            if (name.equals("items") && value == JsonToken.START_ARRAY && !isOtherKind(head)) {
+                items.read(parser, head);
+            } else {
+                head.set(name, parser.<JsonNode>readValueAsTree());
+            }
+        }
+        if (isList(head)) {
+            items.finish(head);
+        } else {
+            object(head, "", "", "document " + documents);
+        }
+    }
+
+    private static boolean isList(JsonNode head) {
+        return head.path("kind").stringValue("").endsWith("List");
+    }
+
+    private static boolean isOtherKind(JsonNode head) {
+        return head.has("kind") && !isList(head);
+    }
+
+    /** The items of a list that may say only after them what it is a list of: kubectl writes keys in order. */
+    private final class ItemList {
+        private final List<JsonNode> waiting = new ArrayList<>();
+        private int count;
+
+        void read(JsonParser parser, JsonNode head) {
+            while (parser.nextToken() != JsonToken.END_ARRAY) {
+                JsonNode item = parser.readValueAsTree();
+                if (item.has("kind") && item.has("apiVersion")) {
+                    object(item, "", "", label(count));
+                    count++;
+                } else if (isList(head) && head.has("apiVersion")) {
+                    inherit(item, head);
+                } else {
+                    waiting.add(item);
+                }
+            }
+        }
+
+        void finish(JsonNode head) {
+            for (JsonNode item : waiting) {
+                inherit(item, head);
+            }
+        }
+
+        private void inherit(JsonNode item, JsonNode head) {
+            String kind = head.path("kind").stringValue("");
+            object(
+                    item,
+                    kind.substring(0, kind.length() - "List".length()),
+                    head.path("apiVersion").stringValue(""),
+                    label(count));
+            count++;
+        }
+
+        private String label(int index) {
+            return "document " + documents + ", items[" + index + "]";
+        }
+    }
+
+    private void object(JsonNode node, String inheritedKind, String inheritedVersion, String label) {
+        if (!node.isObject()) {
+            report(Problem.Severity.ERROR, label, "not an object");
+            return;
+        }
+        String kind = node.path("kind").stringValue(inheritedKind);
+        String version = node.path("apiVersion").stringValue(inheritedVersion);
+        if (kind.isEmpty() || version.isEmpty()) {
+            report(
+                    Problem.Severity.ERROR,
+                    label,
+                    (kind.isEmpty() ? "kind" : "apiVersion")
+                            + ": missing; write for example apiVersion: v1, kind: Service");
+            return;
+        }
+        Kind known = Kind.of(kind, version);
+        if (known != null) {
+            KubeObject object = ObjectParser.parse(known, node, source, problems);
+            if (object != null && objects.putIfAbsent(object.key(), object) != null) {
+                report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
+            }
+        } else if (!isForLater(kind, version)) {
+            boolean sameName = kind.equals("Service") || kind.equals("Endpoints") || kind.equals("EndpointSlice");
+            ignored.merge(sameName ? kind + " (" + version + ")" : kind, 1, Integer::sum);
+        }
+    }
+
+    /** Belong to a feed, though nothing reads them yet. */
+    private static boolean isForLater(String kind, String version) {
+        return (kind.equals("Node") && version.equals("v1"))
+                || (kind.equals("ServiceCIDR") && version.startsWith("networking.k8s.io/"));
+    }
+
+    private void report(Problem.Severity severity, String object, String message) {
+        problems.add(new Problem(severity, source, object, "", message));
+    }
+
+    /** Where a parser stopped and why, on one line. */
+    static Problem broken(String source, JacksonException e) {
+        StringBuilder message = new StringBuilder();
+        for (String line : e.getOriginalMessage().lines().toList()) {
+            // The YAML parser adds the place and the text around it, indented, over several lines.
+            if (!line.isBlank() && !line.startsWith(" ")) {
+                message.append(message.isEmpty() ? "" : ", ").append(line.strip());
+            }
+        }
+        var at = e.getLocation();
+        String place = at == null || at.getLineNr() < 1
+                ? ""
+                : "line " + at.getLineNr() + ", column " + at.getColumnNr() + ": ";
+        return new Problem(Problem.Severity.ERROR, source, "", "", place + message);
+    }
+
+    /** Jackson reads an alias as the text of its name, which would be wrong without a word. */
+    private static final class AliasRefusal extends JsonParserDelegate {
+        private final YAMLParser yaml;
+
+        AliasRefusal(YAMLParser yaml) {
+            super(yaml);
+            this.yaml = yaml;
+        }
+
+        @Override
+        public @Nullable JsonToken nextToken() {
+            JsonToken token = yaml.nextToken();
+            if (token == JsonToken.VALUE_STRING && yaml.isCurrentAlias()) {
+                throw new StreamReadException(
+                        this,
+                        "YAML aliases (*" + yaml.getString() + ") are not supported",
+                        yaml.currentTokenLocation());
+            }
+            return token;
+        }
+    }
+}

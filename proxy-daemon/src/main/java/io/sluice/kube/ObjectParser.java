@@ -1,0 +1,243 @@
+package io.sluice.kube;
+
+import io.sluice.kube.EndpointsObject.Backend;
+import io.sluice.kube.EndpointsObject.Group;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.SessionAffinity;
+import java.time.DateTimeException;
+import java.time.OffsetDateTime;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * From one JSON tree to one {@link KubeObject}. Absent fields get the values the API server would give them, since a
+ * manifest may never have seen one. What is wrong becomes a {@link Problem}; a bad port or endpoint is left out and the
+ * rest of its object counts.
+ */
+final class ObjectParser {
+    static final String SERVICE_NAME = "kubernetes.io/service-name";
+    private static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
+    private static final String HEADLESS = "service.kubernetes.io/headless";
+    private static final int MAX_AFFINITY_SECONDS = 86_400;
+
+    private ObjectParser() {}
+
+    /** The object; null if there is nothing usable in it. If that is a fault, it was reported. */
+    static @Nullable KubeObject parse(Kind kind, JsonNode node, String source, List<Problem> problems) {
+        JsonNode meta = node.path("metadata");
+        String label = kind.text() + " " + meta.path("namespace").stringValue("default") + "/"
+                + meta.path("name").stringValue("?");
+        Field root = Field.root(node, new Field.Report(source, label, problems));
+        Field metadata = root.get("metadata").object();
+        String name = metadata.get("name").requiredText();
+        String namespace =
+                metadata.get("namespace").present() ? metadata.get("namespace").text() : "default";
+        if (name == null || namespace == null) {
+            return null;
+        }
+        ObjectKey key = new ObjectKey(kind, namespace.isEmpty() ? "default" : namespace, name);
+        return switch (kind) {
+            case SERVICE -> service(key, metadata, root.get("spec").object());
+            case ENDPOINT_SLICE -> slice(key, metadata, root);
+            case ENDPOINTS -> endpoints(key, root);
+        };
+    }
+
+    private static ServiceObject service(ObjectKey key, Field metadata, Field spec) {
+        long created = created(metadata.get("creationTimestamp"));
+        List<IpAddress> clusterIps = List.of();
+        if (!metadata.get("labels").object().has(PROXY_NAME) && !isExternalName(spec) && !isHeadless(spec)) {
+            clusterIps = clusterIps(spec);
+        }
+        if (clusterIps.isEmpty()) {
+            // Nobody serves it here, so what else it says needs no checking.
+            return new ServiceObject(key, created, clusterIps, SessionAffinity.NONE, List.of());
+        }
+        return new ServiceObject(key, created, clusterIps, affinity(spec), servicePorts(spec.get("ports")));
+    }
+
+    private static boolean isExternalName(Field spec) {
+        Field type = spec.get("type");
+        String text = type.text("ClusterIP");
+        switch (text) {
+            case "ClusterIP", "NodePort", "LoadBalancer", "" -> {
+                return false;
+            }
+            case "ExternalName" -> {
+                return true;
+            }
+            default -> {
+                type.error("\"" + text + "\" is not ClusterIP, NodePort, LoadBalancer or ExternalName");
+                return false;
+            }
+        }
+    }
+
+    private static boolean isHeadless(Field spec) {
+        if (spec.get("clusterIP").text("").equals("None")) {
+            return true;
+        }
+        List<Field> all = spec.get("clusterIPs").items();
+        return !all.isEmpty() && all.get(0).text("").equals("None");
+    }
+
+    private static List<IpAddress> clusterIps(Field spec) {
+        List<Field> fields = spec.get("clusterIPs").items();
+        Field single = spec.get("clusterIP");
+        if (fields.isEmpty() && !single.text("").isEmpty()) {
+            fields = List.of(single);
+        } else if (fields.isEmpty()) {
+            if (!single.present() || single.text() != null) {
+                single.warning("not set, so there is no address to listen on; without an API server, choose one");
+            }
+        }
+        List<IpAddress> addresses = new ArrayList<>(fields.size());
+        for (Field field : fields) {
+            IpAddress address = field.address();
+            if (address != null && !addresses.contains(address)) {
+                addresses.add(address);
+            }
+        }
+        return addresses;
+    }
+
+    private static List<NamedPort> servicePorts(Field list) {
+        List<NamedPort> ports = new ArrayList<>();
+        for (Field field : list.objects()) {
+            NamedPort port = port(field, field.get("protocol").protocol());
+            if (port == null) {
+                continue;
+            }
+            if (ports.stream().anyMatch(port::joins)) {
+                field.error("the name \"" + port.name() + "\" is taken by another " + port.protocol()
+                        + " port of this Service; each needs its own");
+            } else {
+                ports.add(port);
+            }
+        }
+        if (!list.present()) {
+            list.error("missing; a Service needs at least one port");
+        }
+        return ports;
+    }
+
+    private static @Nullable NamedPort port(Field field, @Nullable Protocol protocol) {
+        int number = field.get("port").required(1, 65_535);
+        Field name = field.get("name");
+        String text = name.text("");
+        boolean badName = text.isEmpty() && name.present() && name.text() == null;
+        return number == 0 || protocol == null || badName ? null : new NamedPort(text, protocol, number);
+    }
+
+    private static SessionAffinity affinity(Field spec) {
+        Field mode = spec.get("sessionAffinity");
+        String text = mode.text("None");
+        if (text.equals("ClientIP")) {
+            Field timeout = spec.get("sessionAffinityConfig")
+                    .object()
+                    .get("clientIP")
+                    .object()
+                    .get("timeoutSeconds");
+            int seconds = timeout.present() ? timeout.required(1, MAX_AFFINITY_SECONDS) : 0;
+            return new SessionAffinity(seconds == 0 ? SessionAffinity.DEFAULT_TIMEOUT_SECONDS : seconds);
+        }
+        if (!text.equals("None") && !text.isEmpty()) {
+            mode.error("\"" + text + "\" is not None or ClientIP");
+        }
+        return SessionAffinity.NONE;
+    }
+
+    private static long created(Field field) {
+        String text = field.text();
+        if (text == null) {
+            return ServiceObject.NOT_CREATED;
+        }
+        try {
+            return OffsetDateTime.parse(text).toEpochSecond();
+        } catch (DateTimeException e) {
+            field.warning("\"" + text + "\" is not a time such as 2026-01-31T12:00:00Z");
+            return ServiceObject.NOT_CREATED;
+        }
+    }
+
+    private static @Nullable EndpointsObject slice(ObjectKey key, Field metadata, Field root) {
+        Field labels = metadata.get("labels").object();
+        if (labels.has(HEADLESS)) {
+            return null;
+        }
+        String service = labels.get(SERVICE_NAME).text("");
+        if (service.isEmpty()) {
+            labels.get(SERVICE_NAME).warning("missing; it says which Service the slice belongs to");
+            return null;
+        }
+        String type = root.get("addressType").requiredText();
+        if (type == null) {
+            return null;
+        }
+        ServiceKey owner = new ServiceKey(key.namespace(), service);
+        return switch (type) {
+            case "IPv4", "IPv6" -> new EndpointsObject(key, owner, List.of(sliceGroup(root, type.equals("IPv6"))));
+            // Names are not resolved; but the Service does have a slice, which rules out its legacy Endpoints.
+            case "FQDN" -> new EndpointsObject(key, owner, List.of());
+            default -> {
+                root.get("addressType").error("\"" + type + "\" is not IPv4, IPv6 or FQDN");
+                yield null;
+            }
+        };
+    }
+
+    private static Group sliceGroup(Field root, boolean v6) {
+        List<Backend> backends = new ArrayList<>();
+        for (Field endpoint : root.get("endpoints").objects()) {
+            // Only the first address counts: the API leaves the meaning of further ones open.
+            List<Field> addresses = endpoint.get("addresses").items();
+            if (addresses.isEmpty()) {
+                endpoint.get("addresses").error("missing; an endpoint needs one address");
+                continue;
+            }
+            IpAddress address = addresses.get(0).address();
+            if (address != null && address.v6() != v6) {
+                addresses.get(0).error("\"" + address + "\" is not of the slice's addressType");
+            } else if (address != null) {
+                Field conditions = endpoint.get("conditions").object();
+                backends.add(new Backend(
+                        address,
+                        conditions.get("ready").bool(true),
+                        conditions.get("serving").bool(true),
+                        conditions.get("terminating").bool(false)));
+            }
+        }
+        return new Group(endpointPorts(root.get("ports")), backends);
+    }
+
+    private static EndpointsObject endpoints(ObjectKey key, Field root) {
+        List<Group> groups = new ArrayList<>();
+        for (Field subset : root.get("subsets").objects()) {
+            List<Backend> backends = new ArrayList<>();
+            for (Field endpoint : subset.get("addresses").objects()) {
+                IpAddress address = endpoint.get("ip").address();
+                if (address != null) {
+                    backends.add(new Backend(address, true, true, false));
+                }
+            }
+            groups.add(new Group(endpointPorts(subset.get("ports")), backends));
+        }
+        return new EndpointsObject(key, new ServiceKey(key.namespace(), key.name()), groups);
+    }
+
+    private static List<NamedPort> endpointPorts(Field list) {
+        List<NamedPort> ports = new ArrayList<>();
+        for (Field field : list.objects()) {
+            Field protocol = field.get("protocol");
+            // An SCTP port is reported once, at the Service that has it.
+            NamedPort port = port(field, protocol.isSctp() ? null : protocol.protocol());
+            if (port != null) {
+                ports.add(port);
+            }
+        }
+        return ports;
+    }
+}

@@ -1,0 +1,28 @@
+package io.sluice.kube;
+
+import io.sluice.model.IpAddress;
+import io.sluice.model.SessionAffinity;
+import java.util.List;
+
+/**
+ * A Service.
+ *
+ * @param createdSeconds seconds since 1970, or {@link #NOT_CREATED}
+ * @param clusterIps empty if there is nothing to serve: headless, ExternalName, or another proxy's
+ */
+record ServiceObject(
+        ObjectKey key, long createdSeconds, List<IpAddress> clusterIps, SessionAffinity affinity, List<NamedPort> ports)
+        implements KubeObject {
+    /** A manifest that never saw an API server is younger than everything that did. */
+    static final long NOT_CREATED = Long.MAX_VALUE;
+
+    ServiceObject {
+        clusterIps = List.copyOf(clusterIps);
+        ports = List.copyOf(ports);
+    }
+
+    @Override
+    public ServiceKey service() {
+        return new ServiceKey(key.namespace(), key.name());
+    }
+}
