@@ -46,6 +46,10 @@ final class Field {
         return !node.isMissingNode() && !node.isNull();
     }
 
+    boolean isEmptyList() {
+        return node.isArray() && node.isEmpty();
+    }
+
     /** Whether a map has the key, whatever its value. */
     boolean has(String child) {
         return node.has(child);
@@ -111,11 +115,14 @@ final class Field {
         return text();
     }
 
-    boolean bool(boolean absent) {
+    /** The value, or the default where absent; null if reported, because it is neither true nor false. */
+    @Nullable
+    Boolean bool(boolean absent) {
         if (present() && !node.isBoolean()) {
             error(quoted() + " is not true or false");
+            return null;
         }
-        return node.isBoolean() ? node.booleanValue() : absent;
+        return present() ? node.booleanValue() : absent;
     }
 
     /** The number; 0 if reported, because it is absent, no whole number or out of range. */
@@ -167,7 +174,7 @@ final class Field {
             default -> {
                 String upper = text.toUpperCase(Locale.ROOT);
                 boolean almost = upper.equals("TCP") || upper.equals("UDP");
-                error(quoted() + " is not TCP or UDP" + (almost ? " in capitals" : ""));
+                error(quoted() + " is not TCP or UDP" + (almost ? "; write it in capitals" : ""));
                 yield null;
             }
         };

@@ -1,25 +1,187 @@
 package io.sluice.kube;
 
 import io.sluice.model.ServiceSnapshot;
+import java.io.IOException;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardWatchEventKinds;
+import java.nio.file.WatchEvent;
+import java.nio.file.WatchKey;
+import java.nio.file.WatchService;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/** Keeps the store equal to the manifests in a file or a folder, and follows their changes. */
+/**
+ * Keeps the store equal to the manifests in a file or a folder, and follows their changes.
+ *
+ * <p>The kernel's notice of a change only says when to look; what has changed is always found by looking, so a lost
+ * notice costs a moment and nothing else.
+ */
 public final class FileReflector implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(FileReflector.class);
 
-    public FileReflector(Path feed, SyncLoop loop) {}
+    /** How often to look where the kernel gives notice: it does not for the target of a link, or over a network. */
+    private static final long WATCHED_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+
+    private static final long UNWATCHED_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+
+    private static final long MIN_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(3);
+
+    /** Looking must not become a load: a folder of thousands of files is looked at less often. */
+    private static final int PAUSE_PER_COST = 50;
+
+    private static final long MAX_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    private final Path path;
+    private final Feed feed;
+    private final SyncLoop loop;
+    private final Thread thread = new Thread(this::run, "sluice-feed");
+    private final Set<String> written = new HashSet<>();
+    private @Nullable WatchKey watched;
+    private @Nullable Stamp watchedFolder;
+    /** Whether {@link #written} can be relied upon since the last scan. */
+    private boolean sawAllWrites;
+
+    private boolean complete;
+
+    public FileReflector(Path feed, SyncLoop loop) {
+        this.path = feed.toAbsolutePath();
+        this.feed = new Feed(feed);
+        this.loop = loop;
+    }
 
     /** Starts the watching thread. A feed that does not exist yet is waited for, and reported once. */
-    public void start() {}
+    public void start() {
+        thread.start();
+    }
 
     @Override
-    public void close() {}
+    public void close() {
+        thread.interrupt();
+        try {
+            thread.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
 
     /** Reads the feed once, without following it: what would be programmed, and every problem found. */
     public static Reading read(Path feed, BuildOptions options) {
-        return new Reading(ServiceSnapshot.empty(), List.of());
+        ProblemBoard board = new ProblemBoard();
+        ObjectStore store = new ObjectStore(board);
+        Feed files = new Feed(feed);
+        // A second look is due only if a file changed while it was read.
+        for (int look = 0; look < 3; look++) {
+            Feed.Scan scan = files.scan(look * Feed.SETTLE_NANOS, null);
+            scan.changes().forEach(store::replace);
+            if (scan.waitNanos() == Long.MAX_VALUE) {
+                break;
+            }
+        }
+        ServiceSnapshot snapshot = new SnapshotBuilder(options, store, board).build();
+        return new Reading(snapshot, board.publish((problem, appeared) -> {}));
     }
 
     /** What a feed says. */
     public record Reading(ServiceSnapshot snapshot, List<Problem> problems) {}
+
+    private void run() {
+        try (WatchService watcher = openWatcher()) {
+            while (!Thread.currentThread().isInterrupted()) {
+                if (watcher != null) {
+                    watch(watcher);
+                }
+                long before = System.nanoTime();
+                Feed.Scan scan = feed.scan(before, sawAllWrites ? written : null);
+                written.clear();
+                sawAllWrites = watched != null;
+                if (!scan.changes().isEmpty() || scan.complete() != complete) {
+                    complete = scan.complete();
+                    loop.offer(scan.changes(), complete);
+                }
+                pause(watcher, System.nanoTime() - before, scan.waitNanos());
+            }
+        } catch (InterruptedException e) {
+            log.debug("interrupted: closing");
+        } catch (IOException e) {
+            log.warn("the file watch could not be closed: {}", e.toString());
+        }
+    }
+
+    /** Returns null where the kernel has no watch to give; then looking often has to do. */
+    private static @Nullable WatchService openWatcher() {
+        try {
+            return FileSystems.getDefault().newWatchService();
+        } catch (IOException e) {
+            log.info("files cannot be watched, so they are looked at often: {}", e.toString());
+            return null;
+        }
+    }
+
+    /** Sees to it that the folder there is now is the one that is watched. */
+    private void watch(WatchService watcher) {
+        Path parent = path.getParent();
+        Path folder = parent == null || Files.isDirectory(path) ? path : parent;
+        try {
+            Stamp stamp = Stamp.of(folder);
+            if (watched != null && watched.isValid() && watchedFolder != null && stamp.sameFile(watchedFolder)) {
+                return;
+            }
+            unwatch();
+            watched = folder.register(
+                    watcher,
+                    StandardWatchEventKinds.ENTRY_CREATE,
+                    StandardWatchEventKinds.ENTRY_MODIFY,
+                    StandardWatchEventKinds.ENTRY_DELETE);
+            watchedFolder = stamp;
+        } catch (IOException e) {
+            // Not there yet, or no watch to be had. The scan reports what matters; looking often does for the rest.
+            log.debug("{} cannot be watched: {}", folder, e.toString());
+            unwatch();
+        }
+        sawAllWrites = false;
+    }
+
+    private void unwatch() {
+        if (watched != null) {
+            watched.cancel();
+            watched = null;
+        }
+    }
+
+    /** Waits until something happens, or the feed is due to be looked at again. */
+    private void pause(@Nullable WatchService watcher, long costNanos, long dueNanos) throws InterruptedException {
+        long rest = Math.min(UNWATCHED_NANOS, Math.max(MIN_PAUSE_NANOS, costNanos));
+        TimeUnit.NANOSECONDS.sleep(rest);
+        long usual = watched == null ? UNWATCHED_NANOS : WATCHED_NANOS;
+        long calm = Math.max(usual, Math.min(MAX_PAUSE_NANOS, costNanos * PAUSE_PER_COST));
+        long wait = Math.max(0, Math.min(calm, dueNanos) - rest);
+        if (watcher == null) {
+            TimeUnit.NANOSECONDS.sleep(wait);
+            return;
+        }
+        WatchKey key = watcher.poll(wait, TimeUnit.NANOSECONDS);
+        while (key != null) {
+            collect(key);
+            key = watcher.poll();
+        }
+    }
+
+    private void collect(WatchKey key) {
+        for (WatchEvent<?> event : key.pollEvents()) {
+            if (event.kind() == StandardWatchEventKinds.OVERFLOW) {
+                sawAllWrites = false;
+            } else if (event.kind() == StandardWatchEventKinds.ENTRY_MODIFY) {
+                written.add(String.valueOf(event.context()));
+            }
+        }
+        // A folder that is gone makes its key invalid; the next watch() sees that.
+        key.reset();
+    }
 }

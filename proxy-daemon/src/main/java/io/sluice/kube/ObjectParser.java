@@ -118,7 +118,7 @@ final class ObjectParser {
                 ports.add(port);
             }
         }
-        if (!list.present()) {
+        if (!list.present() || list.isEmptyList()) {
             list.error("missing; a Service needs at least one port");
         }
         return ports;
@@ -173,8 +173,12 @@ final class ObjectParser {
             labels.get(SERVICE_NAME).warning("missing; it says which Service the slice belongs to");
             return null;
         }
-        String type = root.get("addressType").requiredText();
+        Field addressType = root.get("addressType");
+        String type = addressType.text();
         if (type == null) {
+            if (!addressType.present()) {
+                addressType.error("missing; allowed are IPv4, IPv6 and FQDN");
+            }
             return null;
         }
         ServiceKey owner = new ServiceKey(key.namespace(), service);
@@ -183,7 +187,7 @@ final class ObjectParser {
             // Names are not resolved; but the Service does have a slice, which rules out its legacy Endpoints.
             case "FQDN" -> new EndpointsObject(key, owner, List.of());
             default -> {
-                root.get("addressType").error("\"" + type + "\" is not IPv4, IPv6 or FQDN");
+                addressType.error("\"" + type + "\" is not IPv4, IPv6 or FQDN");
                 yield null;
             }
         };
@@ -202,15 +206,22 @@ final class ObjectParser {
             if (address != null && address.v6() != v6) {
                 addresses.get(0).error("\"" + address + "\" is not of the slice's addressType");
             } else if (address != null) {
-                Field conditions = endpoint.get("conditions").object();
-                backends.add(new Backend(
-                        address,
-                        conditions.get("ready").bool(true),
-                        conditions.get("serving").bool(true),
-                        conditions.get("terminating").bool(false)));
+                Backend backend = backend(address, endpoint.get("conditions").object());
+                if (backend != null) {
+                    backends.add(backend);
+                }
             }
         }
         return new Group(endpointPorts(root.get("ports")), backends);
+    }
+
+    private static @Nullable Backend backend(IpAddress address, Field conditions) {
+        Boolean ready = conditions.get("ready").bool(true);
+        Boolean serving = conditions.get("serving").bool(true);
+        Boolean terminating = conditions.get("terminating").bool(false);
+        return ready == null || serving == null || terminating == null
+                ? null
+                : new Backend(address, ready, serving, terminating);
     }
 
     private static EndpointsObject endpoints(ObjectKey key, Field root) {

@@ -1,52 +1,242 @@
 package io.sluice.kube;
 
+import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.ServiceSnapshot;
 import java.time.Instant;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The control thread: owns the object store and the builder, and decides when a snapshot is built and handed on.
+ *
+ * <p>Reflectors offer what their sources hold now; of several offers for one source only the last is kept, so what
+ * waits never exceeds what there is. A burst of changes becomes one snapshot.
  */
 public final class SyncLoop implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(SyncLoop.class);
+
+    /** Long enough to make one snapshot of a burst, too short for anybody to notice. */
+    private static final long MIN_INTERVAL_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
+
+    private static final long FIRST_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+    private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    private final Consumer<ServiceSnapshot> target;
+    private final ProblemListener onProblem;
+    private final Thread thread = new Thread(this::run, "sluice-sync");
+
+    // Used on the control thread only.
+    private final ProblemBoard board = new ProblemBoard();
+    private final ObjectStore store = new ObjectStore(board);
+    private final SnapshotBuilder builder;
+    private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
+    private long backOffNanos;
+
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+    // Guarded by the lock.
+    private Map<String, SourceState> offered = new LinkedHashMap<>();
+    private boolean listed;
+    private boolean work;
+    private boolean closed;
+    private @Nullable Instant offeredSince;
+    private @Nullable Instant takenSince;
+
+    private volatile View view = new View(List.of(), ServiceSnapshot.empty(), null);
+
+    /** What other threads see; {@code lastApplied} is null before the first snapshot was handed on. */
+    private record View(
+            List<Problem> problems,
+            ServiceSnapshot snapshot,
+            @Nullable Instant lastApplied) {}
 
     /**
+     * Makes a loop that is not yet started.
+     *
      * @param target receives each new snapshot, on the control thread; never before the first complete list
      * @param onProblem told of each problem when it appears ({@code true}) and when it is gone ({@code false})
      */
-    public SyncLoop(BuildOptions options, Consumer<ServiceSnapshot> target, ProblemListener onProblem) {}
+    public SyncLoop(BuildOptions options, Consumer<ServiceSnapshot> target, ProblemListener onProblem) {
+        this.target = target;
+        this.onProblem = onProblem;
+        builder = new SnapshotBuilder(options, store, board);
+    }
 
-    public void start() {}
+    public void start() {
+        thread.start();
+    }
+
+    /**
+     * Takes what some sources hold now, as one change: no snapshot shows a part of it. Never blocks for long. Any thread.
+     *
+     * @param complete whether with this everything the reflector lists has been offered at least once
+     */
+    void offer(Map<String, SourceState> changes, boolean complete) {
+        lock.lock();
+        try {
+            offered.putAll(changes);
+            listed |= complete;
+            work = true;
+            if (offeredSince == null) {
+                offeredSince = Instant.now();
+            }
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void run() {
+        try {
+            while (awaitWork()) {
+                round();
+            }
+        } catch (InterruptedException e) {
+            log.debug("interrupted: closing");
+        }
+    }
+
+    /** Returns false when it is time to end. */
+    private boolean awaitWork() throws InterruptedException {
+        lock.lockInterruptibly();
+        try {
+            while (!closed) {
+                long wait = lastRoundNanos + Math.max(MIN_INTERVAL_NANOS, backOffNanos) - System.nanoTime();
+                if (!work) {
+                    changed.await();
+                } else if (wait > 0) {
+                    changed.awaitNanos(wait);
+                } else {
+                    return true;
+                }
+            }
+            return false;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void round() {
+        try {
+            boolean handOn = takeOffers();
+            ServiceSnapshot snapshot = builder.build();
+            view = new View(board.publish(onProblem), view.snapshot, view.lastApplied);
+            if (handOn) {
+                handOn(snapshot);
+            }
+            if (backOffNanos > 0) {
+                log.info("the state is applied again");
+            }
+            backOffNanos = 0;
+        } catch (RuntimeException e) {
+            retryLater(e);
+        }
+        lastRoundNanos = System.nanoTime();
+    }
+
+    private boolean takeOffers() {
+        Map<String, SourceState> taken;
+        boolean complete;
+        lock.lock();
+        try {
+            taken = offered;
+            offered = new LinkedHashMap<>();
+            work = false;
+            complete = listed;
+            if (takenSince == null) {
+                takenSince = offeredSince;
+            }
+            offeredSince = null;
+        } finally {
+            lock.unlock();
+        }
+        taken.forEach(store::replace);
+        return complete;
+    }
+
+    private void handOn(ServiceSnapshot snapshot) {
+        if (view.lastApplied == null || snapshot != view.snapshot) {
+            target.accept(snapshot);
+            view = new View(view.problems, snapshot, Instant.now());
+        }
+        lock.lock();
+        try {
+            takenSince = null;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void retryLater(RuntimeException e) {
+        if (backOffNanos == 0) {
+            log.error("the new state could not be applied; trying again until it can", e);
+        }
+        backOffNanos = Math.min(MAX_BACK_OFF_NANOS, Math.max(FIRST_BACK_OFF_NANOS, 2 * backOffNanos));
+        lock.lock();
+        try {
+            work = true;
+        } finally {
+            lock.unlock();
+        }
+    }
 
     /** Whether the first complete list has been handed to the target. */
     public boolean synced() {
-        return false;
+        return view.lastApplied != null;
     }
 
     /** When the oldest change that is not yet handed on arrived; empty if there is none. For health. */
     public Optional<Instant> pendingSince() {
-        return Optional.empty();
+        lock.lock();
+        try {
+            return Optional.ofNullable(takenSince != null ? takenSince : offeredSince);
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** When a snapshot was last handed on; empty before the first. */
     public Optional<Instant> lastApplied() {
-        return Optional.empty();
+        return Optional.ofNullable(view.lastApplied);
     }
 
     /** All problems there are now, ordered by source and object. Any thread. */
     public List<Problem> problems() {
-        return List.of();
+        return view.problems;
     }
 
     /** The last snapshot handed on. Any thread. */
     public ServiceSnapshot snapshot() {
-        return ServiceSnapshot.empty();
+        return view.snapshot;
     }
 
+    /** Ends the control thread, after the round it may be in. */
     @Override
-    public void close() {}
+    public void close() {
+        lock.lock();
+        try {
+            closed = true;
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+        try {
+            thread.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
 
+    /** Called on the control thread; must not block. */
     @FunctionalInterface
     public interface ProblemListener {
         void changed(Problem problem, boolean appeared);

@@ -1,0 +1,321 @@
+package io.sluice.kube;
+
+import io.sluice.kube.ManifestReader.Manifest;
+import io.sluice.kube.ObjectStore.SourceState;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+
+/**
+ * A feed on disk: which files it has, which of them are due to be read, and what they last said. Knows no thread and no
+ * clock: whoever watches calls {@link #scan} and says what time it is.
+ *
+ * <p>A file renamed into place is whole, and read at once. A file written in place is read when it has stood still. The
+ * two are told apart by the inode, which a rename changes and a write does not; and for a name not seen before by the
+ * change time, which a rename moves and a write sets together with the modification time.
+ */
+final class Feed {
+    /** How long a file being written in place must stand still before it is taken to be whole. */
+    static final long SETTLE_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
+
+    /** Written and renamed within one tick of the file system's clock, or just begun? A writer's next write tells. */
+    static final long DOUBT_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
+
+    /** A folder read while a file is renamed in it may show neither name; the next look does. */
+    static final long GONE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+    private final Path path;
+    private final Map<String, Entry> entries = new TreeMap<>();
+    private boolean started;
+    private boolean everSeen;
+    private boolean complete;
+    private List<Problem> ownProblems = List.of();
+
+    Feed(Path path) {
+        this.path = path;
+    }
+
+    /**
+     * What a look at the feed brought.
+     *
+     * @param changes what files that changed hold now
+     * @param complete whether every file there was has been tried, and at least one was good (or there was none);
+     *     stays true
+     * @param waitNanos when to look again though nothing happens; {@link Long#MAX_VALUE} if there is no need to
+     */
+    record Scan(Map<String, SourceState> changes, boolean complete, long waitNanos) {}
+
+    private static final class Entry {
+        Stamp stamp;
+        long sinceNanos;
+        long settleNanos;
+        long missingSinceNanos;
+        boolean missing;
+        boolean due = true;
+        boolean tried;
+        boolean good;
+        List<KubeObject> objects = List.of();
+
+        Entry(Stamp stamp) {
+            this.stamp = stamp;
+        }
+    }
+
+    /**
+     * Looks at every file, and reads those that are due.
+     *
+     * @param written names known to have been written to since the last scan; null if nobody watches
+     */
+    Scan scan(long nowNanos, @Nullable Set<String> written) {
+        Map<String, SourceState> changes = new HashMap<>();
+        List<Problem> problems = new ArrayList<>();
+        // At the start nothing is in force that a half-written file could spoil, so nothing is waited for.
+        boolean first = !started;
+        started = true;
+        Map<String, Path> files = list(problems);
+        long wait = Long.MAX_VALUE;
+        if (files != null) {
+            everSeen = true;
+            for (Map.Entry<String, Path> file : files.entrySet()) {
+                look(file.getKey(), file.getValue(), first, nowNanos, written, problems);
+            }
+            wait = Math.min(dropMissing(files, nowNanos, changes), readDue(files, nowNanos, changes));
+            if (files.isEmpty()) {
+                problems.add(new Problem(
+                        Problem.Severity.WARNING, path.toString(), "", "", "holds no *.yaml, *.yml or *.json file"));
+            }
+            complete |= entries.values().stream().allMatch(entry -> entry.tried)
+                    && (entries.isEmpty() || entries.values().stream().anyMatch(entry -> entry.good));
+        }
+        if (!problems.equals(ownProblems)) {
+            ownProblems = problems;
+            changes.put("", new SourceState(List.of(), problems));
+        }
+        return new Scan(changes, complete, wait);
+    }
+
+    /** The files by name; null if the feed is not there, and then everything stays as it was. */
+    private @Nullable Map<String, Path> list(List<Problem> problems) {
+        Map<String, Path> files = new TreeMap<>();
+        try {
+            if (Files.isDirectory(path)) {
+                try (DirectoryStream<Path> folder = Files.newDirectoryStream(path, Feed::isManifest)) {
+                    folder.forEach(file -> files.put(file.getFileName().toString(), file));
+                }
+                return files;
+            }
+            Stamp.of(path);
+            files.put(String.valueOf(path.getFileName()), path);
+            return files;
+        } catch (NoSuchFileException e) {
+            problems.add(feedProblem(
+                    everSeen ? "is gone; its last state is kept until it is back" : "does not exist; waiting for it"));
+        } catch (IOException | DirectoryIteratorException e) {
+            problems.add(feedProblem("cannot be read: " + reason(e) + (everSeen ? "; its last state is kept" : "")));
+        }
+        return null;
+    }
+
+    private Problem feedProblem(String message) {
+        return new Problem(
+                everSeen ? Problem.Severity.WARNING : Problem.Severity.ERROR, path.toString(), "", "", message);
+    }
+
+    private static boolean isManifest(Path file) {
+        String name = file.getFileName().toString();
+        return !name.startsWith(".") && (name.endsWith(".yaml") || name.endsWith(".yml") || name.endsWith(".json"));
+    }
+
+    private void look(
+            String name,
+            Path file,
+            boolean first,
+            long nowNanos,
+            @Nullable Set<String> written,
+            List<Problem> problems) {
+        Stamp stamp;
+        try {
+            stamp = Stamp.of(file);
+        } catch (NoSuchFileException e) {
+            if (Files.isSymbolicLink(file)) {
+                problems.add(unreadable(name, "a link to a file that does not exist"));
+            }
+            return;
+        } catch (IOException e) {
+            problems.add(unreadable(name, "cannot be read: " + reason(e)));
+            return;
+        }
+        if (!stamp.regular()) {
+            problems.add(unreadable(name, "is not a file"));
+            return;
+        }
+        Entry entry = entries.get(name);
+        boolean wasWritten = written != null && written.contains(name);
+        if (entry == null) {
+            boolean known = entries.values().stream().anyMatch(other -> other.stamp.sameFile(stamp));
+            entry = new Entry(stamp);
+            entry.sinceNanos = nowNanos;
+            entry.settleNanos = first || known ? 0 : settleNanos(stamp, wasWritten, written == null);
+            entries.put(name, entry);
+        } else if (!stamp.equals(entry.stamp)) {
+            boolean replaced = !stamp.sameFile(entry.stamp);
+            entry.stamp = stamp;
+            entry.sinceNanos = nowNanos;
+            entry.settleNanos = replaced ? settleNanos(stamp, wasWritten, false) : SETTLE_NANOS;
+            entry.due = true;
+        } else if (wasWritten && entry.due) {
+            entry.sinceNanos = nowNanos;
+            entry.settleNanos = SETTLE_NANOS;
+        }
+        entry.missing = false;
+    }
+
+    /** How long a file that has just come under a name has to stand still. */
+    private static long settleNanos(Stamp stamp, boolean wasWritten, boolean unwatched) {
+        if (stamp.isEmpty()) {
+            return SETTLE_NANOS;
+        }
+        if (stamp.isFinished()) {
+            return 0;
+        }
+        return wasWritten || unwatched ? SETTLE_NANOS : DOUBT_NANOS;
+    }
+
+    private static Problem unreadable(String name, String message) {
+        return new Problem(Problem.Severity.ERROR, name, "", "", message);
+    }
+
+    private long dropMissing(Map<String, Path> files, long nowNanos, Map<String, SourceState> changes) {
+        long wait = Long.MAX_VALUE;
+        for (var each : List.copyOf(entries.entrySet())) {
+            Entry entry = each.getValue();
+            if (files.containsKey(each.getKey())) {
+                continue;
+            }
+            if (!entry.missing) {
+                entry.missing = true;
+                entry.missingSinceNanos = nowNanos;
+            }
+            long left = entry.missingSinceNanos + GONE_NANOS - nowNanos;
+            if (left > 0) {
+                wait = Math.min(wait, left);
+            } else {
+                entries.remove(each.getKey());
+                changes.put(each.getKey(), SourceState.GONE);
+            }
+        }
+        return wait;
+    }
+
+    private long readDue(Map<String, Path> files, long nowNanos, Map<String, SourceState> changes) {
+        long wait = Long.MAX_VALUE;
+        for (var each : entries.entrySet()) {
+            Entry entry = each.getValue();
+            Path file = files.get(each.getKey());
+            if (!entry.due || file == null) {
+                continue;
+            }
+            long left = entry.sinceNanos + entry.settleNanos - nowNanos;
+            if (left <= 0) {
+                left = read(each.getKey(), file, entry, nowNanos, changes) ? Long.MAX_VALUE : entry.settleNanos;
+            }
+            wait = Math.min(wait, left);
+        }
+        return wait;
+    }
+
+    /** Returns false if the file changed while it was read: what was read may be half of it. */
+    private static boolean read(String name, Path file, Entry entry, long nowNanos, Map<String, SourceState> changes) {
+        Manifest manifest = null;
+        Problem problem = null;
+        // Malformed input is an error, not a question mark: hence the decoder.
+        try (var text = new InputStreamReader(Files.newInputStream(file), StandardCharsets.UTF_8.newDecoder())) {
+            manifest = ManifestReader.read(name, text);
+            if (manifest.empty()) {
+                problem = new Problem(
+                        Problem.Severity.WARNING,
+                        name,
+                        "",
+                        "",
+                        "holds no document, so it counts as incomplete; for no objects, write kind: List, items: []");
+            }
+        } catch (JacksonException e) {
+            problem = e.getCause() instanceof IOException io
+                    ? unreadable(name, reason(io))
+                    : ManifestReader.broken(name, e);
+        } catch (IOException e) {
+            problem = unreadable(name, "cannot be read: " + reason(e));
+        }
+        if (changedMeanwhile(file, entry, nowNanos)) {
+            return false;
+        }
+        entry.due = false;
+        entry.tried = true;
+        List<Problem> problems = new ArrayList<>();
+        if (manifest != null && !manifest.empty()) {
+            entry.good = true;
+            entry.objects = manifest.objects();
+            problems.addAll(manifest.problems());
+        } else if (problem != null) {
+            problems.add(entry.good ? kept(problem) : problem);
+        }
+        changes.put(name, new SourceState(entry.objects, problems));
+        return true;
+    }
+
+    private static boolean changedMeanwhile(Path file, Entry entry, long nowNanos) {
+        try {
+            Stamp after = Stamp.of(file);
+            if (after.equals(entry.stamp)) {
+                return false;
+            }
+            entry.settleNanos = after.sameFile(entry.stamp) ? SETTLE_NANOS : DOUBT_NANOS;
+            entry.stamp = after;
+            entry.sinceNanos = nowNanos;
+            return true;
+        } catch (IOException e) {
+            // It is gone, or about to be: the next scan says what that means.
+            entry.settleNanos = DOUBT_NANOS;
+            return true;
+        }
+    }
+
+    private static Problem kept(Problem problem) {
+        return new Problem(
+                problem.severity(),
+                problem.source(),
+                problem.object(),
+                problem.field(),
+                problem.message() + "; the objects it held before are kept");
+    }
+
+    private static String reason(Exception e) {
+        if (e instanceof CharacterCodingException) {
+            return "it is not UTF-8 text";
+        }
+        if (e instanceof AccessDeniedException) {
+            return "permission denied";
+        }
+        if (e instanceof FileSystemException failure && failure.getReason() != null) {
+            return failure.getReason();
+        }
+        return String.valueOf(e.getMessage());
+    }
+}

@@ -1,0 +1,53 @@
+package io.sluice.kube;
+
+import io.sluice.model.Frontend;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServiceSnapshot;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+
+/** A snapshot as text: one line per frontend, in the order of names. */
+final class Dump {
+    private Dump() {}
+
+    static String of(ServiceSnapshot snapshot) {
+        return String.join("\n", lines(snapshot));
+    }
+
+    static List<String> lines(ServiceSnapshot snapshot) {
+        List<String> lines = new ArrayList<>();
+        for (ServicePort port : snapshot.sorted()) {
+            for (Frontend frontend : port.frontends()) {
+                lines.add(port.name() + " " + frontend.address() + affinity(port) + " -> " + route(frontend.outside()));
+            }
+            List<String> flows = new TreeSet<>(
+                            port.flowEndpoints().stream().map(String::valueOf).toList())
+                    .stream().toList();
+            List<String> served = port.frontends().stream()
+                    .flatMap(frontend -> frontend.outside().endpoints().stream())
+                    .map(String::valueOf)
+                    .distinct()
+                    .sorted()
+                    .toList();
+            if (!flows.isEmpty() && !flows.equals(served)) {
+                lines.add(port.name() + " flows stay on " + String.join(" ", flows));
+            }
+        }
+        return lines;
+    }
+
+    private static String affinity(ServicePort port) {
+        return port.affinity().byClientAddress()
+                ? " ClientIP/" + port.affinity().timeoutSeconds()
+                : "";
+    }
+
+    private static String route(Route route) {
+        return route.verdict() == Route.Verdict.FORWARD
+                ? route.endpoints().stream().map(String::valueOf).collect(Collectors.joining(" "))
+                : route.verdict().toString();
+    }
+}
