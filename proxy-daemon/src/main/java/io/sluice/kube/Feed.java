@@ -66,8 +66,11 @@ final class Feed {
         Stamp stamp;
         long sinceNanos;
         long settleNanos;
-        long missingSinceNanos;
-        boolean missing;
+        /** When it was first missed in a folder that is there. */
+        @Nullable
+        Long missingSinceNanos;
+
+        boolean absent;
         boolean due = true;
         boolean tried;
         boolean good;
@@ -91,7 +94,12 @@ final class Feed {
         started = true;
         Map<String, Path> files = list(problems);
         long wait = Long.MAX_VALUE;
-        if (files != null) {
+        if (files == null) {
+            for (Entry entry : entries.values()) {
+                entry.absent = true;
+                entry.missingSinceNanos = null;
+            }
+        } else {
             everSeen = true;
             for (Map.Entry<String, Path> file : files.entrySet()) {
                 look(file.getKey(), file.getValue(), first, nowNanos, written, problems);
@@ -169,13 +177,13 @@ final class Feed {
         Entry entry = entries.get(name);
         boolean wasWritten = written != null && written.contains(name);
         if (entry == null) {
-            boolean known = entries.values().stream().anyMatch(other -> other.stamp.sameFile(stamp));
             entry = new Entry(stamp);
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = first || known ? 0 : settleNanos(stamp, wasWritten, written == null);
+            entry.settleNanos = first || isKnown(stamp) ? 0 : settleNanos(stamp, wasWritten, written == null);
             entries.put(name, entry);
         } else if (!stamp.equals(entry.stamp)) {
-            boolean replaced = !stamp.sameFile(entry.stamp);
+            // A file system may give the inode of a removed file to the next one.
+            boolean replaced = entry.absent || !stamp.sameFile(entry.stamp);
             entry.stamp = stamp;
             entry.sinceNanos = nowNanos;
             entry.settleNanos = replaced ? settleNanos(stamp, wasWritten, false) : SETTLE_NANOS;
@@ -184,7 +192,13 @@ final class Feed {
             entry.sinceNanos = nowNanos;
             entry.settleNanos = SETTLE_NANOS;
         }
-        entry.missing = false;
+        entry.absent = false;
+        entry.missingSinceNanos = null;
+    }
+
+    /** Whether it was here under another name. */
+    private boolean isKnown(Stamp stamp) {
+        return entries.values().stream().anyMatch(other -> other.stamp.sameFile(stamp));
     }
 
     /** How long a file that has just come under a name has to stand still. */
@@ -204,21 +218,26 @@ final class Feed {
 
     private long dropMissing(Map<String, Path> files, long nowNanos, Map<String, SourceState> changes) {
         long wait = Long.MAX_VALUE;
-        for (var each : List.copyOf(entries.entrySet())) {
-            Entry entry = each.getValue();
-            if (files.containsKey(each.getKey())) {
+        for (var each = entries.entrySet().iterator(); each.hasNext(); ) {
+            Map.Entry<String, Entry> next = each.next();
+            String name = next.getKey();
+            Entry entry = next.getValue();
+            if (files.containsKey(name)) {
                 continue;
             }
-            if (!entry.missing) {
-                entry.missing = true;
+            entry.absent = true;
+            if (entry.missingSinceNanos == null) {
                 entry.missingSinceNanos = nowNanos;
             }
             long left = entry.missingSinceNanos + GONE_NANOS - nowNanos;
-            if (left > 0) {
+            boolean renamed = files.keySet().stream()
+                    .map(entries::get)
+                    .anyMatch(other -> other != null && other.stamp.sameFile(entry.stamp));
+            if (left > 0 && !renamed) {
                 wait = Math.min(wait, left);
             } else {
-                entries.remove(each.getKey());
-                changes.put(each.getKey(), SourceState.GONE);
+                each.remove();
+                changes.put(name, SourceState.GONE);
             }
         }
         return wait;
@@ -258,7 +277,7 @@ final class Feed {
             }
         } catch (JacksonException e) {
             problem = e.getCause() instanceof IOException io
-                    ? unreadable(name, reason(io))
+                    ? unreadable(name, "cannot be read: " + reason(io))
                     : ManifestReader.broken(name, e);
         } catch (IOException e) {
             problem = unreadable(name, "cannot be read: " + reason(e));

@@ -1,0 +1,152 @@
+package io.sluice.kube;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.kube.EndpointsObject.Backend;
+import io.sluice.kube.EndpointsObject.Group;
+import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.SessionAffinity;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class SnapshotBuilderTest {
+    private static final BuildOptions OPTIONS = new BuildOptions("", List.of());
+
+    private final ProblemBoard board = new ProblemBoard();
+    private final ObjectStore store = new ObjectStore(board);
+    private final SnapshotBuilder builder = new SnapshotBuilder(OPTIONS, store, board);
+
+    private static ServiceObject service(int i, int address) {
+        return new ServiceObject(
+                new ObjectKey(Kind.SERVICE, "ns", "s" + i),
+                ServiceObject.NOT_CREATED,
+                List.of(IpAddress.v4(address)),
+                SessionAffinity.NONE,
+                List.of(new NamedPort("", Protocol.TCP, 80)));
+    }
+
+    private static EndpointsObject slice(int service, int name, int... addresses) {
+        List<Backend> backends = new ArrayList<>();
+        for (int address : addresses) {
+            backends.add(new Backend(IpAddress.v4(address), true, true, false));
+        }
+        return new EndpointsObject(
+                new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "e" + name),
+                new ServiceKey("ns", "s" + service),
+                List.of(new Group(List.of(new NamedPort("", Protocol.TCP, 8080)), backends)));
+    }
+
+    private void put(String source, KubeObject... objects) {
+        store.replace(source, new SourceState(List.of(objects), List.of()));
+    }
+
+    @Test
+    void touchingOneOfManyKeepsEveryOtherInstance() {
+        List<KubeObject> objects = new ArrayList<>();
+        for (int i = 0; i < 10_000; i++) {
+            objects.add(service(i, 0x0a000000 + i));
+            objects.add(slice(i, i, 0x0b000000 + i));
+        }
+        store.replace("all", new SourceState(objects, List.of()));
+        ServiceSnapshot before = builder.build();
+        assertThat(before.size()).isEqualTo(10_000);
+
+        objects.set(2 * 77 + 1, slice(77, 77, 0x0b000000, 0x0b000001));
+        store.replace("all", new SourceState(objects, List.of()));
+        assertThat(store.takeDirty()).containsExactly(new ServiceKey("ns", "s77"));
+
+        put("more", slice(77, 10_077, 0x0b000002));
+        ServiceSnapshot after = builder.build();
+        Set<ServicePort> kept = Collections.newSetFromMap(new IdentityHashMap<>());
+        before.forEach(kept::add);
+        List<String> changed = new ArrayList<>();
+        after.forEach(port -> {
+            if (!kept.contains(port)) {
+                changed.add(port.name().toString());
+            }
+        });
+        assertThat(changed).containsExactly("ns/s77");
+    }
+
+    @Test
+    void anObjectWrittenAgainUnchangedGivesTheSameSnapshot() {
+        put("a", service(1, 1), slice(1, 1, 5));
+        ServiceSnapshot before = builder.build();
+        put("a", service(1, 1), slice(1, 1, 5));
+        assertThat(builder.build()).isSameAs(before);
+        put("a", slice(1, 1, 5));
+        put("b", service(1, 1));
+        assertThat(builder.build()).as("moved to another file").isSameAs(before);
+    }
+
+    @Test
+    void frontendsOfOneFamilyShareTheEndpointList() {
+        put(
+                "a",
+                new ServiceObject(
+                        new ObjectKey(Kind.SERVICE, "ns", "s1"),
+                        0,
+                        List.of(IpAddress.v4(1), IpAddress.v4(2)),
+                        SessionAffinity.NONE,
+                        List.of(new NamedPort("", Protocol.TCP, 80))),
+                slice(1, 1, 5, 6));
+        ServicePort port = requireNonNull(builder.build().get(new ServicePortName("ns", "s1", "", Protocol.TCP)));
+        var first = port.frontends().get(0);
+        var second = port.frontends().get(1);
+        assertThat(first.outside().endpoints())
+                .hasSize(2)
+                .isSameAs(second.node().endpoints());
+    }
+
+    /** Whatever the order of events, the state is the one that a fresh start would build from the same files. */
+    @Test
+    void anyHistoryEndsInTheStateOfAFreshStart() {
+        Random random = new Random(42);
+        Map<String, SourceState> files = new HashMap<>();
+        for (int round = 0; round < 2_000; round++) {
+            String file = "f" + random.nextInt(6);
+            List<KubeObject> objects = new ArrayList<>();
+            for (int n = random.nextInt(4); n > 0; n--) {
+                int i = random.nextInt(5);
+                objects.add(
+                        random.nextBoolean()
+                                ? service(i, 1 + random.nextInt(3))
+                                : slice(random.nextInt(5), i, 1 + random.nextInt(3)));
+            }
+            SourceState state = new SourceState(withoutRepeats(objects), List.of());
+            files.put(file, state);
+            store.replace(file, state);
+            if (random.nextInt(3) == 0) {
+                assertLikeFreshStart(files);
+            }
+        }
+    }
+
+    private static List<KubeObject> withoutRepeats(List<KubeObject> objects) {
+        Map<ObjectKey, KubeObject> byKey = new HashMap<>();
+        objects.forEach(object -> byKey.put(object.key(), object));
+        return List.copyOf(byKey.values());
+    }
+
+    private void assertLikeFreshStart(Map<String, SourceState> files) {
+        ProblemBoard freshBoard = new ProblemBoard();
+        ObjectStore freshStore = new ObjectStore(freshBoard);
+        files.forEach(freshStore::replace);
+        ServiceSnapshot fresh = new SnapshotBuilder(OPTIONS, freshStore, freshBoard).build();
+        assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(fresh));
+        assertThat(board.publish((problem, appeared) -> {})).isEqualTo(freshBoard.publish((problem, appeared) -> {}));
+    }
+}

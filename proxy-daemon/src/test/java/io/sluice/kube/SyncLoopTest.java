@@ -1,0 +1,166 @@
+package io.sluice.kube;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.kube.ManifestReader.Manifest;
+import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.ServiceSnapshot;
+import java.io.IOException;
+import java.io.StringReader;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(30)
+class SyncLoopTest {
+    private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
+    private final List<String> told = new CopyOnWriteArrayList<>();
+    private SyncLoop loop = loop(applied::add);
+
+    private SyncLoop loop(Consumer<ServiceSnapshot> target) {
+        return new SyncLoop(
+                new BuildOptions("", List.of()),
+                target,
+                (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem));
+    }
+
+    @AfterEach
+    void close() {
+        loop.close();
+    }
+
+    private static SourceState state(String name, String text) {
+        try {
+            Manifest manifest = ManifestReader.read(name, new StringReader(text));
+            return new SourceState(manifest.objects(), manifest.problems());
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private void offer(String name, String text, boolean complete) {
+        loop.offer(Map.of(name, state(name, text)), complete);
+    }
+
+    private void awaitApplied(String dump) {
+        await().untilAsserted(() -> assertThat(Dump.of(loop.snapshot())).isEqualTo(dump));
+    }
+
+    @Test
+    void touchesNothingBeforeTheFirstCompleteList() {
+        loop.start();
+        offer("a", Manifests.service("web", "10.96.0.1") + "---\n{kind: Pod, apiVersion: v1}\n", false);
+        await().until(() -> !loop.problems().isEmpty());
+        assertThat(loop.synced()).isFalse();
+        assertThat(loop.pendingSince()).isPresent();
+        assertThat(applied).isEmpty();
+
+        offer("b", Manifests.service("api", "10.96.0.2"), true);
+        await().until(() -> loop.synced() && loop.pendingSince().isEmpty());
+        assertThat(loop.lastApplied()).isPresent();
+        assertThat(applied).singleElement().extracting(ServiceSnapshot::size).isEqualTo(2);
+    }
+
+    @Test
+    void anEmptyFirstListIsHandedOnToo() {
+        loop.start();
+        loop.offer(Map.of(), true);
+        await().until(loop::synced);
+        assertThat(applied).containsExactly(ServiceSnapshot.empty());
+    }
+
+    @Test
+    void keepsOnlyTheLastOfferOfASource() throws InterruptedException {
+        CountDownLatch busy = new CountDownLatch(1);
+        CountDownLatch release = new CountDownLatch(1);
+        loop = loop(snapshot -> {
+            applied.add(snapshot);
+            busy.countDown();
+            awaitUninterrupted(release);
+        });
+        loop.start();
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        busy.await();
+        for (int i = 2; i < 200; i++) {
+            offer("a", Manifests.service("web", "10.96.0." + i), true);
+        }
+        release.countDown();
+        awaitApplied("default/web 10.96.0.199:80/tcp -> REFUSE");
+        assertThat(applied)
+                .as("one for the first offer, one for all the others")
+                .hasSize(2);
+    }
+
+    private static void awaitUninterrupted(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
+    void anUnchangedStateIsNotHandedOnAgain() {
+        loop.start();
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        await().until(loop::synced);
+        var before = loop.lastApplied();
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        await().until(() -> loop.pendingSince().isEmpty());
+        assertThat(applied).hasSize(1);
+        assertThat(loop.lastApplied()).isEqualTo(before);
+    }
+
+    @Test
+    void survivesATargetThatThrows() {
+        AtomicInteger calls = new AtomicInteger();
+        loop = loop(snapshot -> {
+            if (calls.incrementAndGet() <= 2) {
+                throw new IllegalStateException("not now");
+            }
+            applied.add(snapshot);
+        });
+        loop.start();
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        await().until(() -> calls.get() >= 1);
+        assertThat(loop.synced()).isFalse();
+        await().until(loop::synced);
+        assertThat(calls).hasValue(3);
+        assertThat(applied).hasSize(1);
+        offer("a", Manifests.service("web", "10.96.0.2"), true);
+        awaitApplied("default/web 10.96.0.2:80/tcp -> REFUSE");
+    }
+
+    @Test
+    void tellsEachProblemOnceWhenItComesAndOnceWhenItGoes() {
+        loop.start();
+        String bad = Manifests.service("web", "10.96.0.999");
+        String line = "a: Service default/web: spec.clusterIP: \"10.96.0.999\" is not an IPv4 or IPv6 address";
+        offer("a", bad, true);
+        await().until(loop::synced);
+        offer("b", Manifests.service("api", "10.96.0.2"), true);
+        awaitApplied("default/api 10.96.0.2:80/tcp -> REFUSE");
+        offer("a", bad + Manifests.service("x", "10.96.0.3"), true);
+        awaitApplied("default/api 10.96.0.2:80/tcp -> REFUSE\ndefault/x 10.96.0.3:80/tcp -> REFUSE");
+        assertThat(told).containsExactly("+ " + line);
+        assertThat(loop.problems()).extracting(Problem::toString).containsExactly(line);
+
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        await().until(() -> loop.problems().isEmpty());
+        assertThat(told).containsExactly("+ " + line, "- " + line);
+    }
+
+    @Test
+    void closesWithoutHavingBeenStarted() {
+        loop.close();
+        loop.close();
+        assertThat(loop.synced()).isFalse();
+    }
+}
