@@ -21,6 +21,8 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
 
 /**
@@ -32,6 +34,8 @@ import tools.jackson.core.JacksonException;
  * change time, which a rename moves and a write sets together with the modification time.
  */
 final class Feed {
+    private static final Logger log = LoggerFactory.getLogger(Feed.class);
+
     /** How long a file being written in place must stand still before it is taken to be whole. */
     static final long SETTLE_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
 
@@ -281,6 +285,10 @@ final class Feed {
                     : ManifestReader.broken(name, e);
         } catch (IOException e) {
             problem = unreadable(name, "cannot be read: " + reason(e));
+        } catch (RuntimeException e) {
+            // A fault of a parser on odd input must not keep the other files from being followed.
+            log.warn("{} made the parser fail", file, e);
+            problem = unreadable(name, "cannot be parsed: " + e);
         }
         if (changedMeanwhile(file, entry, nowNanos)) {
             return false;

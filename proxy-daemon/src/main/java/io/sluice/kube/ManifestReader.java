@@ -81,7 +81,10 @@ final class ManifestReader {
     static Manifest read(String source, Reader text) throws IOException {
         BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
         ManifestReader manifest = new ManifestReader(source);
-        ObjectMapper mapper = looksLikeJson(reader) ? JSON : YAML;
+        ObjectMapper mapper = languageOf(reader);
+        if (mapper == null) {
+            return new Manifest(List.of(), List.of(), true);
+        }
         try (JsonParser parser = mapper.createParser(reader)) {
             JsonParser checked = parser instanceof YAMLParser yaml ? new AliasRefusal(yaml) : parser;
             for (JsonToken token = checked.nextToken(); token != null; token = checked.nextToken()) {
@@ -95,18 +98,23 @@ final class ManifestReader {
         return new Manifest(List.copyOf(manifest.objects.values()), manifest.problems, manifest.documents == 0);
     }
 
-    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind a byte order mark. */
-    private static boolean looksLikeJson(BufferedReader reader) throws IOException {
+    /**
+     * JSON is YAML, but its own parser is several times as fast. Leaves the reader behind a byte order mark.
+     *
+     * @return null if there is nothing but white space
+     */
+    private static @Nullable ObjectMapper languageOf(BufferedReader reader) throws IOException {
         reader.mark(1);
         if (reader.read() != '\uFEFF') {
             reader.reset();
         }
         reader.mark(LOOK_AHEAD);
-        int bracket = firstVisible(reader);
-        int next = bracket == '{' ? firstVisible(reader) : -1;
+        int first = firstVisible(reader);
+        int second = first == '{' ? firstVisible(reader) : -1;
         reader.reset();
         // What YAML allows between braces without quotes is left to YAML.
-        return next == '"' || next == '}';
+        boolean json = second == '"' || second == '}';
+        return first < 0 ? null : json ? JSON : YAML;
     }
 
     private static int firstVisible(Reader reader) throws IOException {
