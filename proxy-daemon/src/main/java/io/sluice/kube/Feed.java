@@ -114,7 +114,7 @@ final class Feed {
                         Problem.Severity.WARNING, path.toString(), "", "", "holds no *.yaml, *.yml or *.json file"));
             }
             complete |= entries.values().stream().allMatch(entry -> entry.tried)
-                    && (entries.isEmpty() || entries.values().stream().anyMatch(entry -> entry.good));
+                    && (files.isEmpty() || entries.values().stream().anyMatch(entry -> entry.good));
         }
         if (!problems.equals(ownProblems)) {
             ownProblems = problems;

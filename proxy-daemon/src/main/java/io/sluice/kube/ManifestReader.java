@@ -95,7 +95,9 @@ final class ManifestReader {
                 Problem.Severity.NOTE,
                 "",
                 count + (count == 1 ? " object" : " objects") + " of kind " + kind + " ignored"));
-        return new Manifest(List.copyOf(manifest.objects.values()), manifest.problems, manifest.documents == 0);
+        // A field that two rules look at reports its fault to both.
+        List<Problem> problems = manifest.problems.stream().distinct().toList();
+        return new Manifest(List.copyOf(manifest.objects.values()), problems, manifest.documents == 0);
     }
 
     /**

@@ -290,6 +290,13 @@ class FeedTest {
     }
 
     @Test
+    void aFolderOfWhichNothingCanBeReadIsNoEmptyState() throws IOException {
+        Files.createSymbolicLink(folder.resolve("a.yaml"), Path.of("nowhere"));
+        assertThat(scan()).containsExactly(": ! a link to a file that does not exist");
+        assertThat(lastScan().complete()).isFalse();
+    }
+
+    @Test
     void reportsAFileWithoutPermission() throws IOException {
         Path file = write("a.yaml", WEB);
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("---------"));

@@ -75,6 +75,14 @@ class ManifestReaderTest {
     }
 
     @Test
+    void saysOnceWhatIsWrongWithAField() throws IOException {
+        assertThat(read("{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 17}}")
+                        .problems())
+                .extracting(Problem::toString)
+                .containsExactly("f: Service default/web: spec.clusterIP: 17 is not a text; put it in quotes");
+    }
+
+    @Test
     void refusesHalfOfAJsonFileAtAnyPlace() {
         String whole = JSON.strip();
         for (int end = 1; end < whole.length(); end++) {
