@@ -78,7 +78,6 @@ final class Feed {
         boolean due = true;
         boolean tried;
         boolean good;
-        List<KubeObject> objects = List.of();
 
         Entry(Stamp stamp) {
             this.stamp = stamp;
@@ -295,15 +294,16 @@ final class Feed {
         }
         entry.due = false;
         entry.tried = true;
+        List<KubeObject> objects = null;
         List<Problem> problems = new ArrayList<>();
         if (manifest != null && !manifest.empty()) {
             entry.good = true;
-            entry.objects = manifest.objects();
+            objects = manifest.objects();
             problems.addAll(manifest.problems());
         } else if (problem != null) {
             problems.add(entry.good ? kept(problem) : problem);
         }
-        changes.put(name, new SourceState(entry.objects, problems));
+        changes.put(name, new SourceState(objects, problems));
         return true;
     }
 

@@ -31,18 +31,30 @@ final class ObjectStore {
         this.problems = problems;
     }
 
-    /** What one source holds now, and what is wrong with it. */
-    record SourceState(List<KubeObject> objects, List<Problem> problems) {
+    /**
+     * What one source holds now, and what is wrong with it.
+     *
+     * @param objects null if they are those it held before
+     */
+    record SourceState(@Nullable List<KubeObject> objects, List<Problem> problems) {
         static final SourceState GONE = new SourceState(List.of(), List.of());
 
         SourceState {
-            objects = List.copyOf(objects);
+            objects = objects == null ? null : List.copyOf(objects);
             problems = List.copyOf(problems);
+        }
+
+        /** This state and then a later one, as one. */
+        SourceState then(SourceState later) {
+            return later.objects == null ? new SourceState(objects, later.problems) : later;
         }
     }
 
     void replace(String source, SourceState state) {
         problems.put(source, state.problems());
+        if (state.objects() == null) {
+            return;
+        }
         Map<ObjectKey, KubeObject> before = bySource.getOrDefault(source, Map.of());
         Map<ObjectKey, KubeObject> now = new LinkedHashMap<>();
         for (KubeObject object : state.objects()) {

@@ -83,7 +83,7 @@ public final class SyncLoop implements AutoCloseable {
     void offer(Map<String, SourceState> changes, boolean complete) {
         lock.lock();
         try {
-            offered.putAll(changes);
+            changes.forEach((source, state) -> offered.merge(source, state, SourceState::then));
             listed |= complete;
             work = true;
             if (offeredSince == null) {

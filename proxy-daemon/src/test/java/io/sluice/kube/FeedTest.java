@@ -51,7 +51,12 @@ class FeedTest {
 
     private static String print(String source, SourceState state) {
         StringBuilder line = new StringBuilder(source).append(":");
-        state.objects().forEach(object -> line.append(' ').append(object.key().name()));
+        List<KubeObject> objects = state.objects();
+        if (objects == null) {
+            line.append(" as before");
+        } else {
+            objects.forEach(object -> line.append(' ').append(object.key().name()));
+        }
         state.problems().forEach(problem -> line.append(" ! ").append(problem.message()));
         return line.toString();
     }
@@ -163,7 +168,7 @@ class FeedTest {
         scan();
         rename("a.yaml", "kind: Service\n  name: [");
         assertThat(scan())
-                .containsExactly("a.yaml: web ! line 2, column 7: mapping values are not allowed here;"
+                .containsExactly("a.yaml: as before ! line 2, column 7: mapping values are not allowed here;"
                         + " the objects it held before are kept");
         rename("a.yaml", API);
         assertThat(scan()).containsExactly("a.yaml: api");
@@ -175,14 +180,14 @@ class FeedTest {
         assertThat(scan())
                 .singleElement()
                 .asString()
-                .startsWith("a.json: ! line 2, column 12: Unexpected close marker");
+                .startsWith("a.json: as before ! line 2, column 12: Unexpected close marker");
         assertThat(lastScan().complete()).isFalse();
     }
 
     @Test
     void takesAnEmptyFileForAnIncompleteOne() throws IOException {
         rename("a.yaml", "# soon\n---\n");
-        assertThat(scan()).singleElement().asString().startsWith("a.yaml: ! holds no document");
+        assertThat(scan()).singleElement().asString().startsWith("a.yaml: as before ! holds no document");
         assertThat(lastScan().complete()).as("nothing to go by yet").isFalse();
         rename("a.yaml", WEB);
         assertThat(scan()).containsExactly("a.yaml: web");
@@ -190,7 +195,7 @@ class FeedTest {
         rename("a.yaml", "");
         assertThat(scan()).as("about to be written").isEmpty();
         passMillis(300);
-        assertThat(scan()).singleElement().asString().startsWith("a.yaml: web ! holds no document");
+        assertThat(scan()).singleElement().asString().startsWith("a.yaml: as before ! holds no document");
         rename("a.yaml", "apiVersion: v1\nkind: List\nitems: []\n");
         assertThat(scan()).containsExactly("a.yaml:");
     }
@@ -285,7 +290,7 @@ class FeedTest {
                 .containsExactly(
                         ": ! cannot be read: Too many levels of symbolic links or unable to access attributes of"
                                 + " symbolic link ! a link to a file that does not exist ! is not a file",
-                        "a.yaml: ! cannot be read: it is not UTF-8 text",
+                        "a.yaml: as before ! cannot be read: it is not UTF-8 text",
                         "e.yaml: web");
     }
 
@@ -301,7 +306,7 @@ class FeedTest {
         Path file = write("a.yaml", WEB);
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("---------"));
         Assumptions.assumeFalse(Files.isReadable(file), "root reads everything");
-        assertThat(scan()).containsExactly("a.yaml: ! cannot be read: permission denied");
+        assertThat(scan()).containsExactly("a.yaml: as before ! cannot be read: permission denied");
     }
 
     @Test
@@ -310,7 +315,7 @@ class FeedTest {
         rename("b.yaml", "x: {a: 1, a: 2}\n");
         assertThat(scan())
                 .containsExactly(
-                        "a.yaml: ! line 2, column 4: YAML aliases (*here) are not supported",
-                        "b.yaml: ! line 1, column 12: Duplicate Object property \"a\"");
+                        "a.yaml: as before ! line 2, column 4: YAML aliases (*here) are not supported",
+                        "b.yaml: as before ! line 1, column 12: Duplicate Object property \"a\"");
     }
 }
