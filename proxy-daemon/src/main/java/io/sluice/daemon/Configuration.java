@@ -1,0 +1,147 @@
+package io.sluice.daemon;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What is set, and by whom: default, then file, then environment, then flags; the last one counts.
+ *
+ * <p>Everything that is wrong is collected, so that it can be put right in one go.
+ */
+final class Configuration {
+    static final String API_VERSION = "sluice.io/v1alpha1";
+    static final String KIND = "SluiceConfiguration";
+
+    /** The texts given for one setting, and where: {@code default}, or such as {@code flag --feed}. */
+    record Value(List<String> texts, String origin) {}
+
+    private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
+    private final List<String> hidden = new ArrayList<>();
+    private final List<String> problems = new ArrayList<>();
+    private final Settings settings;
+
+    private Configuration(
+            @Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
+            throws ConfigurationException {
+        for (Setting setting : Setting.values()) {
+            String text = setting.defaultText();
+            values.put(setting, new Value(text.isEmpty() ? List.of() : List.of(text), "default"));
+        }
+        if (file != null) {
+            ConfigurationFile.read(file, problems).forEach(this::set);
+        }
+        for (Setting setting : Setting.values()) {
+            String text = environment.get(setting.variable());
+            if (text != null) {
+                List<String> texts = setting.isList() && !text.isBlank() ? Arrays.asList(text.split(",")) : List.of(text);
+                set(setting, new Value(text.isBlank() && setting.isList() ? List.of() : texts, setting.variable()));
+            }
+        }
+        flags.forEach((setting, texts) -> set(setting, new Value(texts, setting.flags().get(0))));
+        Map<Setting, List<Object>> parsed = new EnumMap<>(Setting.class);
+        values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
+        if (!problems.isEmpty()) {
+            throw new ConfigurationException(problems);
+        }
+        settings = Settings.of(setting -> Objects.requireNonNull(parsed.get(setting)));
+    }
+
+    /** Reads and checks everything. */
+    static Configuration load(
+            @Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
+            throws ConfigurationException {
+        return new Configuration(file, environment, flags);
+    }
+
+    private void set(Setting setting, Value value) {
+        Value before = Objects.requireNonNull(values.put(setting, value));
+        if (!before.origin().equals("default") && !before.texts().equals(value.texts())) {
+            hidden.add("%s (%s) hides %s: %s of %s"
+                    .formatted(
+                            value.origin(),
+                            String.join(",", value.texts()),
+                            setting.key(),
+                            String.join(",", before.texts()),
+                            before.origin()));
+        }
+    }
+
+    private List<Object> parse(Setting setting, Value value) {
+        List<Object> parsed = new ArrayList<>();
+        for (String text : value.texts()) {
+            try {
+                parsed.add(setting.parse(text));
+            } catch (IllegalArgumentException e) {
+                boolean inFile = value.origin().startsWith("file ");
+                String where = inFile ? value.origin().substring(5) + ": " + setting.key() : value.origin();
+                problems.add(where + ": " + e.getMessage());
+            }
+        }
+        return parsed;
+    }
+
+    Settings settings() {
+        return settings;
+    }
+
+    /** One line for each value that was set and does not count, because something nearer to the user says otherwise. */
+    List<String> hidden() {
+        return hidden;
+    }
+
+    Value value(Setting setting) {
+        return Objects.requireNonNull(values.get(setting));
+    }
+
+    /** As the file would say it; for {@code /configz}. */
+    Map<String, Object> toMap() {
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("apiVersion", API_VERSION);
+        map.put("kind", KIND);
+        values.forEach((setting, value) -> {
+            if (setting.isList()) {
+                map.put(setting.key(), value.texts());
+            } else if (!value.texts().isEmpty()) {
+                String text = value.texts().get(0);
+                map.put(setting.key(), setting.isNumber() ? (Object) Integer.valueOf(text) : text);
+            }
+        });
+        return map;
+    }
+
+    /** A file that sets the same, with a comment behind each line saying where the value comes from. */
+    String print() {
+        List<String[]> lines = new ArrayList<>();
+        values.forEach((setting, value) -> {
+            String from = "# " + value.origin();
+            if (setting.isList()) {
+                lines.add(new String[] {setting.key() + ":" + (value.texts().isEmpty() ? " []" : ""), from});
+                value.texts().forEach(text -> lines.add(new String[] {"  - " + quoted(text), ""}));
+            } else if (value.texts().isEmpty()) {
+                lines.add(new String[] {"# " + setting.key() + ":", "# not set"});
+            } else {
+                String text = value.texts().get(0);
+                lines.add(new String[] {setting.key() + ": " + (setting.isNumber() ? text : quoted(text)), from});
+            }
+        });
+        int width = lines.stream().mapToInt(line -> line[0].length()).max().orElse(0) + 2;
+        return lines.stream()
+                .map(line -> line[1].isEmpty() ? line[0] : line[0] + " ".repeat(width - line[0].length()) + line[1])
+                .collect(Collectors.joining("\n", "apiVersion: " + API_VERSION + "\nkind: " + KIND + "\n", "\n"));
+    }
+
+    /** Quoted where YAML would read something else than these letters. */
+    private static String quoted(String text) {
+        boolean plain = text.matches("[A-Za-z/.][A-Za-z0-9/._-]*|[0-9]+(ms|s|m|h)")
+                && !text.matches("(?i)true|false|null|yes|no|on|off|y|n|\\.inf|\\.nan");
+        return plain ? text : "\"" + text.replace("\\", "\\\\").replace("\"", "\\\"") + "\"";
+    }
+}

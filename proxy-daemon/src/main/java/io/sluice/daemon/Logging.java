@@ -1,0 +1,63 @@
+package io.sluice.daemon;
+
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.LoggerContext;
+import ch.qos.logback.classic.encoder.JsonEncoder;
+import ch.qos.logback.classic.encoder.PatternLayoutEncoder;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.OutputStreamAppender;
+import ch.qos.logback.core.encoder.Encoder;
+import java.io.OutputStream;
+import org.slf4j.LoggerFactory;
+
+/** Sets logback up in code: reading an XML file at each start would take longer than the rest of the start. */
+final class Logging {
+    /** The last element of the logger's name is enough: each event names its object itself. */
+    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %logger{0}: %msg%n";
+
+    private Logging() {}
+
+    /**
+     * @param format {@code text} or {@code json}
+     * @param level any level's name
+     */
+    static void configure(String format, String level, OutputStream stream) {
+        LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
+        context.reset();
+        OutputStreamAppender<ILoggingEvent> appender = new OutputStreamAppender<>();
+        appender.setContext(context);
+        appender.setEncoder(encoder(format, context));
+        appender.setOutputStream(stream);
+        appender.start();
+        Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
+        root.addAppender(appender);
+        root.setLevel(Level.toLevel(level));
+        // Netty explains at DEBUG how it found each system property; that is for trace only.
+        context.getLogger("io.netty").setLevel(level.equals("trace") ? Level.DEBUG : Level.WARN);
+    }
+
+    private static Encoder<ILoggingEvent> encoder(String format, LoggerContext context) {
+        if (format.equals("json")) {
+            JsonEncoder json = new JsonEncoder();
+            json.setContext(context);
+            json.setWithSequenceNumber(false);
+            json.setWithNanoseconds(false);
+            json.setWithContext(false);
+            json.setWithMarkers(false);
+            json.setWithMDC(false);
+            json.setWithKVPList(false);
+            // The text as people read it, instead of a template and its arguments.
+            json.setWithMessage(false);
+            json.setWithArguments(false);
+            json.setWithFormattedMessage(true);
+            json.start();
+            return json;
+        }
+        PatternLayoutEncoder text = new PatternLayoutEncoder();
+        text.setContext(context);
+        text.setPattern(PATTERN);
+        text.start();
+        return text;
+    }
+}

@@ -1,0 +1,342 @@
+package io.sluice.daemon;
+
+import io.sluice.kube.BuildOptions.AddressMap;
+import io.sluice.model.Cidr;
+import io.sluice.model.IpAddress;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.UnknownHostException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * Every setting there is: its names, its default, and the only place that says what is allowed. File, environment and
+ * flags all come here as text.
+ *
+ * <p>The order is the one in which settings are printed.
+ */
+enum Setting {
+    FEED(
+            "feed",
+            List.of("--feed"),
+            "PATH",
+            "",
+            "Manifests to serve: a file, or a folder whose *.yaml, *.yml and *.json are read. Followed: a change is in"
+                    + " force at once.",
+            "the path of a file or a folder",
+            Setting::path),
+    NODE_NAME(
+            "nodeName",
+            List.of("--node-name", "--hostname-override"),
+            "NAME",
+            Setting::hostName,
+            "This node's name in the cluster.",
+            "a node name: letters, digits, '-' and '.', at most 253",
+            Setting::nodeName),
+    MODE(
+            "mode",
+            List.of("--mode"),
+            "MODE",
+            "bind",
+            "How addresses become local. bind: they must be addresses of this machine already, as all of 127.0.0.0/8"
+                    + " are.",
+            "bind (node mode is not available in this version)",
+            choice("bind")),
+    MAP_FRONTENDS(
+            "mapFrontends",
+            List.of("--map-frontends"),
+            "FROM=TO",
+            "",
+            "Listen for the addresses of range FROM at the same place in range TO, so that a dump of a real cluster"
+                    + " runs on a laptop: 10.96.0.0/12=127.96.0.0/12. May be repeated; the first match counts.",
+            "FROM=TO, two ranges of one family and size, such as 10.96.0.0/12=127.96.0.0/12",
+            Setting::addressMap),
+    LOOPS(
+            "loops",
+            List.of("--loops"),
+            "N",
+            () -> String.valueOf(Math.min(Runtime.getRuntime().availableProcessors(), 8)),
+            "Event loops that forward.",
+            "a whole number, 1 to 64",
+            whole(1, 64)),
+    CONNECT_TIMEOUT(
+            "connectTimeout",
+            List.of("--connect-timeout"),
+            "TIME",
+            "1s",
+            "How long one endpoint may take to accept before the next is tried.",
+            "a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
+            time(Duration.ofMillis(1), Duration.ofHours(1))),
+    CONNECT_ATTEMPTS(
+            "connectAttempts",
+            List.of("--connect-attempts"),
+            "N",
+            "3",
+            "How many endpoints are tried for one connection.",
+            "a whole number, 1 to 100",
+            whole(1, 100)),
+    HALF_CLOSED_TIMEOUT(
+            "halfClosedTimeout",
+            List.of("--half-closed-timeout"),
+            "TIME",
+            "60s",
+            "How long a connection may be closed in one direction and silent in the other.",
+            "a time such as 500ms, 30s, 5m or 1h, 1s to 24h",
+            time(Duration.ofSeconds(1), Duration.ofHours(24))),
+    UDP_UNREPLIED_TIMEOUT(
+            "udpUnrepliedTimeout",
+            List.of("--udp-unreplied-timeout"),
+            "TIME",
+            "30s",
+            "How long a UDP flow lives that never got an answer.",
+            "a time such as 500ms, 30s, 5m or 1h, 1s to 24h",
+            time(Duration.ofSeconds(1), Duration.ofHours(24))),
+    UDP_REPLIED_TIMEOUT(
+            "udpRepliedTimeout",
+            List.of("--udp-replied-timeout"),
+            "TIME",
+            "120s",
+            "How long a UDP flow lives, silent, that did.",
+            "a time such as 500ms, 30s, 5m or 1h, 1s to 24h",
+            time(Duration.ofSeconds(1), Duration.ofHours(24))),
+    MAX_FLOWS(
+            "maxFlows",
+            List.of("--max-flows"),
+            "N",
+            "0",
+            "The most UDP flows at a time; 0 derives it from the limit of open files.",
+            "a whole number, 0 to 1000000",
+            whole(0, 1_000_000)),
+    DRAIN_TIMEOUT(
+            "drainTimeout",
+            List.of("--drain-timeout"),
+            "TIME",
+            "30s",
+            "How long open connections may go on after SIGTERM.",
+            "a time such as 500ms, 30s, 5m or 1h, 0s to 24h",
+            time(Duration.ZERO, Duration.ofHours(24))),
+    HEALTHZ_BIND_ADDRESS(
+            "healthzBindAddress",
+            List.of("--healthz-bind-address"),
+            "IP:PORT",
+            "0.0.0.0:10256",
+            "Where /livez, /readyz and /healthz answer. Port 0 takes a free one and logs it; 'off' disables.",
+            "IP:PORT or [IPv6]:PORT, or off",
+            Setting::bindAddress),
+    METRICS_BIND_ADDRESS(
+            "metricsBindAddress",
+            List.of("--metrics-bind-address"),
+            "IP:PORT",
+            "127.0.0.1:10249",
+            "Where /metrics, /configz, /proxyMode and /debug/frontends answer; as above.",
+            "IP:PORT or [IPv6]:PORT, or off",
+            Setting::bindAddress),
+    LOG_FORMAT(
+            "logFormat",
+            List.of("--log-format"),
+            "FORMAT",
+            "text",
+            "text or json, one line per event, to stderr.",
+            "text or json",
+            choice("text", "json")),
+    LOG_LEVEL(
+            "logLevel",
+            List.of("--log-level"),
+            "LEVEL",
+            "info",
+            "error, warn, info, debug or trace.",
+            "error, warn, info, debug or trace",
+            choice("error", "warn", "info", "debug", "trace"));
+
+    private static final Pattern TIME = Pattern.compile("(\\d{1,9})(ms|s|m|h)");
+    private static final Pattern NODE_NAMES = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
+
+    private final String key;
+    private final List<String> flags;
+    private final String label;
+    private final Supplier<String> defaultText;
+    private final String description;
+    private final String allowed;
+    private final Function<String, Optional<?>> parser;
+
+    Setting(
+            String key,
+            List<String> flags,
+            String label,
+            String defaultText,
+            String description,
+            String allowed,
+            Function<String, Optional<?>> parser) {
+        this(key, flags, label, () -> defaultText, description, allowed, parser);
+    }
+
+    Setting(
+            String key,
+            List<String> flags,
+            String label,
+            Supplier<String> defaultText,
+            String description,
+            String allowed,
+            Function<String, Optional<?>> parser) {
+        this.key = key;
+        this.flags = flags;
+        this.label = label;
+        this.defaultText = defaultText;
+        this.description = description;
+        this.allowed = allowed;
+        this.parser = parser;
+    }
+
+    /** Its name in the configuration file. */
+    String key() {
+        return key;
+    }
+
+    /** Its name on the command line, other spellings behind it. */
+    List<String> flags() {
+        return flags;
+    }
+
+    /** Its name in the environment. */
+    String variable() {
+        return "SLUICE_" + flags.get(0).substring(2).replace('-', '_').toUpperCase(Locale.ROOT);
+    }
+
+    /** What stands for its value in the help. */
+    String label() {
+        return label;
+    }
+
+    /** Empty where nothing is set unless somebody sets it. */
+    String defaultText() {
+        return defaultText.get();
+    }
+
+    String description() {
+        return description;
+    }
+
+    String allowed() {
+        return allowed;
+    }
+
+    /** Whether it takes several values. */
+    boolean isList() {
+        return this == MAP_FRONTENDS;
+    }
+
+    /** Whether its values are written without quotes in the file because they are numbers. */
+    boolean isNumber() {
+        return this == LOOPS || this == CONNECT_ATTEMPTS || this == MAX_FLOWS;
+    }
+
+    /**
+     * The value a text stands for.
+     *
+     * @throws IllegalArgumentException saying what is allowed
+     */
+    Object parse(String text) {
+        return parser.apply(text)
+                .orElseThrow(() -> new IllegalArgumentException("'" + text + "' is not allowed; give " + allowed));
+    }
+
+    private static Optional<?> path(String text) {
+        return text.isBlank() || text.indexOf('\0') >= 0 ? Optional.empty() : Optional.of(Path.of(text));
+    }
+
+    private static Optional<?> nodeName(String text) {
+        // Lower case, as kube-proxy does it: node names are.
+        String name = text.strip().toLowerCase(Locale.ROOT);
+        return NODE_NAMES.matcher(name).matches() ? Optional.of(name) : Optional.empty();
+    }
+
+    private static String hostName() {
+        try {
+            String name = InetAddress.getLocalHost().getHostName().toLowerCase(Locale.ROOT);
+            return NODE_NAMES.matcher(name).matches() ? name : "localhost";
+        } catch (UnknownHostException e) {
+            // A machine whose own name does not resolve still has a sensible default.
+            return "localhost";
+        }
+    }
+
+    private static Optional<?> addressMap(String text) {
+        int equals = text.indexOf('=');
+        if (equals < 0) {
+            return Optional.empty();
+        }
+        Cidr from = Cidr.parse(text.substring(0, equals).strip());
+        Cidr to = Cidr.parse(text.substring(equals + 1).strip());
+        if (from == null
+                || to == null
+                || from.prefix() != to.prefix()
+                || from.network().v6() != to.network().v6()) {
+            return Optional.empty();
+        }
+        return Optional.of(new AddressMap(from, to));
+    }
+
+    /** An address to bind, or {@link Disabled}. */
+    private static Optional<?> bindAddress(String text) {
+        if (text.isEmpty() || text.equals("off")) {
+            return Optional.of(Disabled.DISABLED);
+        }
+        int colon = text.lastIndexOf(':');
+        if (colon <= 0) {
+            return Optional.empty();
+        }
+        String host = text.substring(0, colon);
+        boolean brackets = host.startsWith("[") && host.endsWith("]");
+        IpAddress address = IpAddress.parse(brackets ? host.substring(1, host.length() - 1) : host);
+        Optional<?> port = whole(0, 65_535).apply(text.substring(colon + 1));
+        if (address == null || port.isEmpty() || address.v6() != brackets) {
+            return Optional.empty();
+        }
+        return Optional.of(new InetSocketAddress(address.toInetAddress(), (Integer) port.get()));
+    }
+
+    /** What a bind address is when there is to be no server. */
+    enum Disabled {
+        DISABLED
+    }
+
+    private static Function<String, Optional<?>> choice(String... choices) {
+        return text -> Arrays.asList(choices).contains(text) ? Optional.of(text) : Optional.empty();
+    }
+
+    private static Function<String, Optional<?>> whole(int least, int most) {
+        return text -> {
+            if (text.isEmpty() || text.length() > 9 || !text.chars().allMatch(c -> c >= '0' && c <= '9')) {
+                return Optional.empty();
+            }
+            int value = Integer.parseInt(text);
+            return value < least || value > most ? Optional.empty() : Optional.of(value);
+        };
+    }
+
+    private static Function<String, Optional<?>> time(Duration least, Duration most) {
+        return text -> {
+            Matcher matcher = TIME.matcher(text);
+            if (!matcher.matches()) {
+                return Optional.empty();
+            }
+            long amount = Long.parseLong(matcher.group(1));
+            Duration value =
+                    switch (matcher.group(2)) {
+                        case "ms" -> Duration.ofMillis(amount);
+                        case "s" -> Duration.ofSeconds(amount);
+                        case "m" -> Duration.ofMinutes(amount);
+                        default -> Duration.ofHours(amount);
+                    };
+            return value.compareTo(least) < 0 || value.compareTo(most) > 0 ? Optional.empty() : Optional.of(value);
+        };
+    }
+}

@@ -1,0 +1,70 @@
+package io.sluice.daemon;
+
+import io.sluice.forward.ForwarderConfig;
+import io.sluice.kube.BuildOptions;
+import java.net.InetSocketAddress;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The settings of one daemon, checked. Made by {@link Configuration}; what is allowed stands in {@link Setting}.
+ *
+ * @param feed null if none was given
+ * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
+ */
+record Settings(
+        @Nullable Path feed,
+        BuildOptions buildOptions,
+        ForwarderConfig forwarder,
+        Duration drainTimeout,
+        @Nullable InetSocketAddress healthzBindAddress,
+        @Nullable InetSocketAddress metricsBindAddress,
+        String logFormat,
+        String logLevel) {
+
+    static Settings of(Values values) {
+        return new Settings(
+                values.one(Setting.FEED, Path.class),
+                new BuildOptions(
+                        values.required(Setting.NODE_NAME, String.class),
+                        values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class)),
+                new ForwarderConfig(
+                        values.required(Setting.LOOPS, Integer.class),
+                        values.required(Setting.CONNECT_TIMEOUT, Duration.class),
+                        values.required(Setting.CONNECT_ATTEMPTS, Integer.class),
+                        values.required(Setting.HALF_CLOSED_TIMEOUT, Duration.class),
+                        values.required(Setting.UDP_UNREPLIED_TIMEOUT, Duration.class),
+                        values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
+                        values.required(Setting.MAX_FLOWS, Integer.class),
+                        System::nanoTime),
+                values.required(Setting.DRAIN_TIMEOUT, Duration.class),
+                values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
+                values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),
+                values.required(Setting.LOG_FORMAT, String.class),
+                values.required(Setting.LOG_LEVEL, String.class));
+    }
+
+    /** The parsed values of each setting. */
+    @FunctionalInterface
+    interface Values {
+        List<Object> of(Setting setting);
+
+        default <T> List<T> all(Setting setting, Class<T> type) {
+            return of(setting).stream()
+                    .filter(type::isInstance)
+                    .map(type::cast)
+                    .toList();
+        }
+
+        default <T> @Nullable T one(Setting setting, Class<T> type) {
+            List<T> all = all(setting, type);
+            return all.isEmpty() ? null : all.get(0);
+        }
+
+        default <T> T required(Setting setting, Class<T> type) {
+            return all(setting, type).get(0);
+        }
+    }
+}
