@@ -28,8 +28,7 @@ final class Configuration {
     private final List<String> problems = new ArrayList<>();
     private final Settings settings;
 
-    private Configuration(
-            @Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
+    private Configuration(@Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
             throws ConfigurationException {
         for (Setting setting : Setting.values()) {
             String text = setting.defaultText();
@@ -40,12 +39,14 @@ final class Configuration {
         }
         for (Setting setting : Setting.values()) {
             String text = environment.get(setting.variable());
-            if (text != null) {
-                List<String> texts = setting.isList() && !text.isBlank() ? Arrays.asList(text.split(",")) : List.of(text);
-                set(setting, new Value(text.isBlank() && setting.isList() ? List.of() : texts, setting.variable()));
+            // An empty variable is how manifests and shells say "not set".
+            if (text != null && !text.isBlank()) {
+                List<String> texts = setting.isList() ? Arrays.asList(text.split(",")) : List.of(text);
+                set(setting, new Value(texts, setting.variable()));
             }
         }
-        flags.forEach((setting, texts) -> set(setting, new Value(texts, setting.flags().get(0))));
+        flags.forEach((setting, texts) ->
+                set(setting, new Value(texts, setting.flags().get(0))));
         Map<Setting, List<Object>> parsed = new EnumMap<>(Setting.class);
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
         if (!problems.isEmpty()) {
@@ -55,8 +56,7 @@ final class Configuration {
     }
 
     /** Reads and checks everything. */
-    static Configuration load(
-            @Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
+    static Configuration load(@Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
             throws ConfigurationException {
         return new Configuration(file, environment, flags);
     }

@@ -62,8 +62,10 @@ final class ConfigurationFile {
 
     private void documents(List<JsonNode> documents) {
         if (documents.isEmpty()) {
-            problem("", "is empty; it must begin with 'apiVersion: " + Configuration.API_VERSION + "' and 'kind: "
-                    + Configuration.KIND + "'");
+            problem(
+                    "",
+                    "is empty; it must begin with 'apiVersion: " + Configuration.API_VERSION + "' and 'kind: "
+                            + Configuration.KIND + "'");
         } else if (documents.size() > 1) {
             problem("", "has " + documents.size() + " documents; one is allowed, a " + Configuration.KIND);
         } else if (!documents.get(0).isObject()) {
@@ -126,7 +128,10 @@ final class ConfigurationFile {
             return node.asString();
         }
         boolean bareNumber = node.isNumber() && setting.allowed().startsWith("a time");
-        problem(path, (bareNumber ? node + " has no unit" : typeOf(node) + " is not allowed") + "; give " + setting.allowed());
+        problem(
+                path,
+                (bareNumber ? node + " has no unit" : typeOf(node) + " is not allowed") + "; give "
+                        + setting.allowed());
         return null;
     }
 

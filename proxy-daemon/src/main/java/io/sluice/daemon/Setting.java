@@ -23,6 +23,7 @@ import java.util.regex.Pattern;
  *
  * <p>The order is the one in which settings are printed.
  */
+@SuppressWarnings("ImmutableEnumChecker") // the lists are List.of, the functions keep no state
 enum Setting {
     FEED(
             "feed",
@@ -56,7 +57,7 @@ enum Setting {
             "FROM=TO",
             "",
             "Listen for the addresses of range FROM at the same place in range TO, so that a dump of a real cluster"
-                    + " runs on a laptop: 10.96.0.0/12=127.96.0.0/12. May be repeated; the first match counts.",
+                    + " runs on a laptop (example below). May be repeated; the first match counts.",
             "FROM=TO, two ranges of one family and size, such as 10.96.0.0/12=127.96.0.0/12",
             Setting::addressMap),
     LOOPS(
@@ -136,7 +137,7 @@ enum Setting {
             List.of("--metrics-bind-address"),
             "IP:PORT",
             "127.0.0.1:10249",
-            "Where /metrics, /configz, /proxyMode and /debug/frontends answer; as above.",
+            "Where /metrics, /configz, /proxyMode and /debug/frontends answer; port 0 and 'off' as for health.",
             "IP:PORT or [IPv6]:PORT, or off",
             Setting::bindAddress),
     LOG_FORMAT(
@@ -329,13 +330,12 @@ enum Setting {
                 return Optional.empty();
             }
             long amount = Long.parseLong(matcher.group(1));
-            Duration value =
-                    switch (matcher.group(2)) {
-                        case "ms" -> Duration.ofMillis(amount);
-                        case "s" -> Duration.ofSeconds(amount);
-                        case "m" -> Duration.ofMinutes(amount);
-                        default -> Duration.ofHours(amount);
-                    };
+            Duration value = switch (matcher.group(2)) {
+                case "ms" -> Duration.ofMillis(amount);
+                case "s" -> Duration.ofSeconds(amount);
+                case "m" -> Duration.ofMinutes(amount);
+                default -> Duration.ofHours(amount);
+            };
             return value.compareTo(least) < 0 || value.compareTo(most) > 0 ? Optional.empty() : Optional.of(value);
         };
     }

@@ -52,10 +52,7 @@ record Settings(
         List<Object> of(Setting setting);
 
         default <T> List<T> all(Setting setting, Class<T> type) {
-            return of(setting).stream()
-                    .filter(type::isInstance)
-                    .map(type::cast)
-                    .toList();
+            return of(setting).stream().filter(type::isInstance).map(type::cast).toList();
         }
 
         default <T> @Nullable T one(Setting setting, Class<T> type) {

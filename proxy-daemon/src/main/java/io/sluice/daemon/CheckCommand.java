@@ -1,0 +1,168 @@
+package io.sluice.daemon;
+
+import io.sluice.kube.FileReflector;
+import io.sluice.kube.FileReflector.Reading;
+import io.sluice.kube.Problem;
+import io.sluice.kube.Problem.Severity;
+import io.sluice.model.ServicePort;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+import tools.jackson.databind.SerializationFeature;
+import tools.jackson.databind.json.JsonMapper;
+
+/** {@code sluice check}: what a feed would make of a daemon, without being one. */
+@Command(
+        name = "check",
+        description = "Shows what would be served from a feed, and every problem in it. Opens no port.",
+        abbreviateSynopsis = true,
+        optionListHeading = "%nOptions:%n",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  sluice check --feed manifests/",
+            "  kubectl get services,endpointslices -A -o yaml > cluster.yaml && sluice check --feed cluster.yaml",
+            "  sluice check --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
+            "  sluice check --feed cluster.yaml -o json | jq '.problems[]'",
+            "",
+            "Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line is wrong or there is no feed."
+        })
+final class CheckCommand implements Callable<Integer> {
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
+
+    /** How the result is written. */
+    enum Output {
+        table,
+        json
+    }
+
+    @Option(
+            names = {"-o", "--output"},
+            paramLabel = "FORMAT",
+            defaultValue = "table",
+            description = "table or json. Default: table.")
+    private Output output = Output.table;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() throws Exception {
+        Settings settings =
+                Main.configuration(spec.commandLine().getParseResult(), null).settings();
+        Path feed = settings.feed();
+        if (feed == null) {
+            spec.commandLine()
+                    .getErr()
+                    .println("sluice: nothing to check: give --feed PATH, a file or a folder of manifests");
+            return Main.USAGE;
+        }
+        if (!Files.exists(feed)) {
+            spec.commandLine().getErr().println("sluice: --feed: " + feed + " does not exist");
+            return Main.USAGE;
+        }
+        // Problems are printed below; the log would say them twice.
+        Logging.configure("text", "error", System.err);
+        Reading reading = FileReflector.read(feed, settings.buildOptions());
+        PrintWriter out = spec.commandLine().getOut();
+        if (output == Output.json) {
+            out.println(JSON.writeValueAsString(json(reading)));
+        } else {
+            print(reading, out);
+        }
+        out.flush();
+        return count(reading, Severity.ERROR) > 0 ? Main.PROBLEMS : 0;
+    }
+
+    private static void print(Reading reading, PrintWriter out) {
+        if (reading.snapshot().size() > 0) {
+            ServiceTable.lines(reading.snapshot()).forEach(out::println);
+            out.println();
+        }
+        for (Severity severity : Severity.values()) {
+            reading.problems().stream()
+                    .filter(problem -> problem.severity() == severity)
+                    .forEach(problem -> out.printf("%-8s %s%n", name(severity), problem));
+        }
+        if (!reading.problems().isEmpty()) {
+            out.println();
+        }
+        out.println(summary(reading));
+    }
+
+    private static String summary(Reading reading) {
+        long services = reading.snapshot().sorted().stream()
+                .map(port -> port.name().serviceName())
+                .distinct()
+                .count();
+        long addresses = reading.snapshot().sorted().stream()
+                .mapToLong(port -> port.frontends().size())
+                .sum();
+        return plural(services, "service") + ", " + plural(addresses, "address", "addresses") + "; "
+                + plural(count(reading, Severity.ERROR), "error") + ", "
+                + plural(count(reading, Severity.WARNING), "warning") + ", "
+                + plural(count(reading, Severity.NOTE), "note");
+    }
+
+    private static String plural(long count, String one) {
+        return plural(count, one, one + "s");
+    }
+
+    private static String plural(long count, String one, String many) {
+        return count + " " + (count == 1 ? one : many);
+    }
+
+    private static long count(Reading reading, Severity severity) {
+        return reading.problems().stream()
+                .filter(problem -> problem.severity() == severity)
+                .count();
+    }
+
+    private static String name(Severity severity) {
+        return severity.name().toLowerCase(Locale.ROOT);
+    }
+
+    private static Map<String, Object> json(Reading reading) {
+        List<Map<String, Object>> services = new ArrayList<>();
+        for (ServicePort port : reading.snapshot().sorted()) {
+            Map<String, Object> one = new LinkedHashMap<>();
+            one.put("namespace", port.name().namespace());
+            one.put("service", port.name().service());
+            one.put("port", port.name().port());
+            one.put("protocol", port.name().protocol().text());
+            one.put(
+                    "addresses",
+                    port.frontends().stream().map(f -> f.address().toString()).toList());
+            one.put("affinityTimeoutSeconds", port.affinity().timeoutSeconds());
+            one.put(
+                    "endpoints",
+                    ServiceTable.endpoints(port).stream().map(Object::toString).toList());
+            services.add(one);
+        }
+        List<Map<String, Object>> problems = new ArrayList<>();
+        for (Problem problem : reading.problems()) {
+            Map<String, Object> one = new LinkedHashMap<>();
+            one.put("severity", name(problem.severity()));
+            one.put("source", problem.source());
+            one.put("object", problem.object());
+            one.put("field", problem.field());
+            one.put("message", problem.message());
+            problems.add(one);
+        }
+        Map<String, Object> all = new LinkedHashMap<>();
+        all.put("services", services);
+        all.put("problems", problems);
+        return all;
+    }
+}

@@ -1,0 +1,169 @@
+package io.sluice.daemon;
+
+import io.sluice.forward.Forwarder;
+import io.sluice.kube.FileReflector;
+import io.sluice.kube.SyncLoop;
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.stats.Counter;
+import java.net.InetSocketAddress;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Puts the parts together, and starts and stops them in order: the health port first, so that somebody who asks early
+ * hears "not yet"; what feeds the forwarder after the forwarder.
+ */
+final class Daemon implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(Daemon.class);
+
+    private final Settings settings;
+    private final StateLog stateLog;
+    private final Forwarder forwarder;
+    private final SyncLoop syncLoop;
+    private final FileReflector reflector;
+    private final @Nullable HttpPort healthz;
+    private final @Nullable HttpPort metrics;
+    private final AtomicBoolean synced = new AtomicBoolean();
+    private final AtomicBoolean feeding = new AtomicBoolean(true);
+    private volatile boolean stopping;
+
+    /**
+     * @param settings with a feed
+     * @param configuration the same as the file would say it, for {@code /configz}
+     * @throws IllegalStateException where this machine cannot forward, saying why
+     */
+    Daemon(Settings settings, Map<String, Object> configuration) {
+        this.settings = settings;
+        stateLog = new StateLog(Duration.ofMillis(200));
+        forwarder = new Forwarder(settings.forwarder(), stateLog::frontend);
+        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, stateLog::problem);
+        reflector = new FileReflector(Objects.requireNonNull(settings.feed()), syncLoop);
+        Health health = new Health(this::state, Clock.systemUTC());
+        Metrics figures = new Metrics(forwarder::stats, this::state);
+        healthz = port("health", settings.healthzBindAddress(), health.pages());
+        metrics = port(
+                "metrics",
+                settings.metricsBindAddress(),
+                new MetricsPages(figures, this::state, configuration).pages());
+    }
+
+    private static @Nullable HttpPort port(
+            String name, @Nullable InetSocketAddress address, Map<String, HttpPort.Page> pages) {
+        return address == null ? null : new HttpPort(name, address, pages);
+    }
+
+    void start() {
+        if (healthz != null) {
+            healthz.start();
+        }
+        if (metrics != null) {
+            metrics.start();
+        }
+        syncLoop.start();
+        reflector.start();
+    }
+
+    /** On the control thread. */
+    private void apply(ServiceSnapshot snapshot) {
+        forwarder.apply(snapshot);
+        if (synced.compareAndSet(false, true)) {
+            log.info("feed synced: {}", counts(snapshot));
+        }
+    }
+
+    private static String counts(ServiceSnapshot snapshot) {
+        Set<String> services = new HashSet<>();
+        Set<Endpoint> endpoints = new HashSet<>();
+        int[] addresses = new int[1];
+        snapshot.forEach(servicePort -> {
+            services.add(servicePort.name().serviceName());
+            for (Frontend frontend : servicePort.frontends()) {
+                addresses[0]++;
+                endpoints.addAll(frontend.outside().endpoints());
+            }
+        });
+        return services.size() + " services with " + snapshot.size() + " ports, " + addresses[0] + " addresses, "
+                + endpoints.size() + " endpoints";
+    }
+
+    /** What health and metrics are told from. */
+    private DaemonState state() {
+        return new DaemonState(
+                stopping,
+                syncLoop.synced(),
+                syncLoop.pendingSince(),
+                syncLoop.lastApplied(),
+                forwarder.frontends(),
+                syncLoop.problems());
+    }
+
+    /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
+    void drain() throws InterruptedException {
+        stopping = true;
+        // First, so that no late change opens a listener again.
+        stopFeeding();
+        forwarder.stopAccepting();
+        long open = forwarder.stats().sum(Counter.SESSIONS_ACTIVE);
+        if (open > 0) {
+            log.info(
+                    "draining {} open connections, at most {} s",
+                    open,
+                    settings.drainTimeout().toSeconds());
+        }
+        int left = forwarder.drain(settings.drainTimeout());
+        if (left > 0) {
+            log.warn("cutting {} connections that are still open", left);
+        }
+    }
+
+    /** Ends everything at once. */
+    @Override
+    public void close() {
+        stopping = true;
+        stopFeeding();
+        forwarder.close();
+        if (healthz != null) {
+            healthz.close();
+        }
+        if (metrics != null) {
+            metrics.close();
+        }
+        stateLog.close();
+    }
+
+    private void stopFeeding() {
+        if (feeding.compareAndSet(true, false)) {
+            reflector.close();
+            syncLoop.close();
+        }
+    }
+
+    Forwarder forwarder() {
+        return forwarder;
+    }
+
+    SyncLoop syncLoop() {
+        return syncLoop;
+    }
+
+    /** Where health is served; empty if it is not. */
+    Optional<InetSocketAddress> healthzAddress() {
+        return healthz == null ? Optional.empty() : healthz.address();
+    }
+
+    /** Where metrics are served; empty if they are not. */
+    Optional<InetSocketAddress> metricsAddress() {
+        return metrics == null ? Optional.empty() : metrics.address();
+    }
+}

@@ -1,0 +1,212 @@
+package io.sluice.daemon;
+
+import io.prometheus.metrics.config.EscapingScheme;
+import io.prometheus.metrics.expositionformats.PrometheusTextFormatWriter;
+import io.prometheus.metrics.instrumentation.jvm.JvmMetrics;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.prometheus.metrics.model.snapshots.ClassicHistogramBuckets;
+import io.prometheus.metrics.model.snapshots.CounterSnapshot;
+import io.prometheus.metrics.model.snapshots.GaugeSnapshot;
+import io.prometheus.metrics.model.snapshots.GaugeSnapshot.GaugeDataPointSnapshot;
+import io.prometheus.metrics.model.snapshots.HistogramSnapshot;
+import io.prometheus.metrics.model.snapshots.Labels;
+import io.prometheus.metrics.model.snapshots.MetricSnapshot;
+import io.prometheus.metrics.model.snapshots.MetricSnapshots;
+import io.sluice.forward.FrontendStatus;
+import io.sluice.kube.Problem;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.stats.Counter;
+import io.sluice.stats.ServiceStats;
+import io.sluice.stats.Stats;
+import io.sluice.stats.Timing;
+import io.sluice.stats.Timings;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.Supplier;
+import org.HdrHistogram.Histogram;
+
+/**
+ * Everything in Prometheus' text format, read from {@link Stats} at each scrape. Nothing is registered for a service, so
+ * its series end when the service does.
+ */
+final class Metrics {
+    static final String CONTENT_TYPE = PrometheusTextFormatWriter.CONTENT_TYPE;
+
+    /** Upper bounds in microseconds, 1-2-5 from 100 µs to 500 s: fine enough for networks, few enough to store. */
+    private static final long[] BOUNDS_MICROS = {
+        100,
+        200,
+        500,
+        1_000,
+        2_000,
+        5_000,
+        10_000,
+        20_000,
+        50_000,
+        100_000,
+        200_000,
+        500_000,
+        1_000_000,
+        2_000_000,
+        5_000_000,
+        10_000_000,
+        20_000_000,
+        50_000_000,
+        100_000_000,
+        200_000_000,
+        500_000_000
+    };
+
+    private final Supplier<Stats> stats;
+    private final Supplier<DaemonState> state;
+    private final PrometheusRegistry jvm = new PrometheusRegistry();
+    private final PrometheusTextFormatWriter writer = PrometheusTextFormatWriter.create();
+
+    Metrics(Supplier<Stats> stats, Supplier<DaemonState> state) {
+        this.stats = stats;
+        this.state = state;
+        JvmMetrics.builder().register(jvm);
+    }
+
+    /** @param timingsPerService whether each service port's histograms are written too; they are many */
+    String scrape(boolean timingsPerService) throws IOException {
+        List<MetricSnapshot> all = new ArrayList<>();
+        List<ServiceStats> services = stats.get().services();
+        for (Counter counter : Counter.values()) {
+            all.add(perService(counter, services));
+        }
+        for (Timing timing : Timing.values()) {
+            HistogramSnapshot.Builder daemon =
+                    HistogramSnapshot.builder().name(name(timing)).help("Seconds " + timing.text());
+            daemon.dataPoint(dataPoint(stats.get().total().read(timing), Labels.EMPTY));
+            all.add(daemon.build());
+            if (timingsPerService) {
+                all.add(perService(timing, services));
+            }
+        }
+        state(state.get(), all);
+        jvm.scrape().forEach(all::add);
+        ByteArrayOutputStream out = new ByteArrayOutputStream(64 * 1024);
+        writer.write(out, new MetricSnapshots(all), EscapingScheme.DEFAULT);
+        return out.toString(StandardCharsets.UTF_8);
+    }
+
+    private static MetricSnapshot perService(Counter counter, List<ServiceStats> services) {
+        String name = "sluice_" + counter.name().toLowerCase(Locale.ROOT);
+        CounterSnapshot.Builder counters = CounterSnapshot.builder().name(name).help(help(counter.text()));
+        GaugeSnapshot.Builder gauges = GaugeSnapshot.builder().name(name).help(help(counter.text()));
+        for (ServiceStats service : services) {
+            if (!concerns(counter, service.name().protocol())) {
+                continue;
+            }
+            double value = service.get(counter);
+            if (counter.isLevel()) {
+                gauges.dataPoint(new GaugeDataPointSnapshot(value, labels(service.name()), null));
+            } else {
+                counters.dataPoint(CounterSnapshot.CounterDataPointSnapshot.builder()
+                        .value(value)
+                        .labels(labels(service.name()))
+                        .build());
+            }
+        }
+        return counter.isLevel() ? gauges.build() : counters.build();
+    }
+
+    /** A TCP service has no flows and a UDP service no sessions: their zeros would only be noise. */
+    private static boolean concerns(Counter counter, Protocol protocol) {
+        String name = counter.name();
+        boolean tcpOnly =
+                name.startsWith("SESSIONS_") || name.startsWith("CONNECT_RE") || name.equals("CONNECT_TIMEOUT");
+        boolean udpOnly = name.startsWith("FLOWS_") || name.startsWith("DATAGRAMS_");
+        return protocol == Protocol.TCP ? !udpOnly : !tcpOnly;
+    }
+
+    private static MetricSnapshot perService(Timing timing, List<ServiceStats> services) {
+        HistogramSnapshot.Builder histograms = HistogramSnapshot.builder()
+                .name("sluice_service_" + name(timing).substring("sluice_".length()))
+                .help("Seconds " + timing.text() + ", by service");
+        for (ServiceStats service : services) {
+            Timings timings = service.timings();
+            if (timings != null) {
+                histograms.dataPoint(dataPoint(timings.read(timing), labels(service.name())));
+            }
+        }
+        return histograms.build();
+    }
+
+    private static String name(Timing timing) {
+        return "sluice_" + timing.name().toLowerCase(Locale.ROOT) + "_duration_seconds";
+    }
+
+    private static HistogramSnapshot.HistogramDataPointSnapshot dataPoint(Histogram micros, Labels labels) {
+        ClassicHistogramBuckets.Builder buckets = ClassicHistogramBuckets.builder();
+        long below = 0;
+        long counted = 0;
+        for (long bound : BOUNDS_MICROS) {
+            long upTo = micros.getCountBetweenValues(0, bound);
+            buckets.bucket(bound / 1e6, upTo - below);
+            below = upTo;
+            counted = upTo;
+        }
+        buckets.bucket(Double.POSITIVE_INFINITY, micros.getTotalCount() - counted);
+        return HistogramSnapshot.HistogramDataPointSnapshot.builder()
+                .classicHistogramBuckets(buckets.build())
+                .sum(micros.getMean() * micros.getTotalCount() / 1e6)
+                .labels(labels)
+                .build();
+    }
+
+    private static Labels labels(ServicePortName name) {
+        return Labels.of(
+                "namespace", name.namespace(),
+                "service", name.service(),
+                "port", name.port(),
+                "protocol", name.protocol().text());
+    }
+
+    private static void state(DaemonState now, List<MetricSnapshot> all) {
+        GaugeSnapshot.Builder frontends =
+                GaugeSnapshot.builder().name("sluice_frontends").help("Service addresses by state");
+        for (FrontendStatus.State each : FrontendStatus.State.values()) {
+            frontends.dataPoint(
+                    gauge((double) now.count(each), "state", each.name().toLowerCase(Locale.ROOT)));
+        }
+        all.add(frontends.build());
+        GaugeSnapshot.Builder problems =
+                GaugeSnapshot.builder().name("sluice_feed_problems").help("Problems in the feed by severity");
+        for (Problem.Severity each : Problem.Severity.values()) {
+            long count =
+                    now.problems().stream().filter(p -> p.severity() == each).count();
+            problems.dataPoint(gauge((double) count, "severity", each.name().toLowerCase(Locale.ROOT)));
+        }
+        all.add(problems.build());
+        all.add(gauge("sluice_feed_synced", "1 when the first complete feed is in force", now.synced() ? 1 : 0));
+        now.lastApplied()
+                .ifPresent(at -> all.add(gauge(
+                        "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+                        "When a change last came into force, in seconds since the epoch",
+                        at.toEpochMilli() / 1e3)));
+        all.add(gauge("sluice_build_info", "Which Sluice this is", 1, "version", Main.Versions.sluice()));
+    }
+
+    private static MetricSnapshot gauge(String name, String help, double value, String... labels) {
+        return GaugeSnapshot.builder()
+                .name(name)
+                .help(help)
+                .dataPoint(gauge(value, labels))
+                .build();
+    }
+
+    private static GaugeDataPointSnapshot gauge(double value, String... labels) {
+        return new GaugeDataPointSnapshot(value, Labels.of(labels), null);
+    }
+
+    private static String help(String text) {
+        return text.substring(0, 1).toUpperCase(Locale.ROOT) + text.substring(1);
+    }
+}

@@ -1,0 +1,103 @@
+package io.sluice.daemon;
+
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code sluice run}: the daemon, until a signal ends it. */
+@Command(
+        name = "run",
+        description = "Serves the Services of a feed until it is told to stop.",
+        abbreviateSynopsis = true,
+        optionListHeading = "%nOptions:%n",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  sluice run --feed manifests/",
+            "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
+            "  sluice run --config sluice.yaml --log-format json",
+            "  sluice run --config sluice.yaml --print-config      what is in force, and who said so",
+            "",
+            "Each flag has a variable, SLUICE_ and its name in capitals (SLUICE_FEED, SLUICE_LOG_LEVEL), and a key in"
+                    + " the file (feed, logLevel). A flag counts more than a variable, a variable more than the file."
+                    + " Times are written 500ms, 30s, 5m or 1h.",
+            "",
+            "SIGTERM or Ctrl-C: not ready, no new connections, open ones may go on for the drain timeout, exit 0. A"
+                    + " second signal ends it at once.",
+            "Exit codes: 0 stopped as asked, 1 it cannot run here, 2 the command line or the configuration is wrong."
+        })
+final class RunCommand implements Callable<Integer> {
+    private static final Logger log = LoggerFactory.getLogger(RunCommand.class);
+
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description = "A SluiceConfiguration (apiVersion sluice.io/v1alpha1). Default: $SLUICE_CONFIG, or none.",
+            defaultValue = "${env:SLUICE_CONFIG}")
+    private @Nullable Path config;
+
+    @Option(
+            names = "--print-config",
+            description = "Print the settings in force as YAML, with where each comes from," + " and exit.")
+    private boolean printConfig;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() throws Exception {
+        Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), config);
+        if (printConfig) {
+            spec.commandLine().getOut().print(configuration.print());
+            spec.commandLine().getOut().flush();
+            return 0;
+        }
+        Settings settings = configuration.settings();
+        if (settings.feed() == null) {
+            spec.commandLine()
+                    .getErr()
+                    .println("sluice: nothing to serve: give --feed PATH, a file or a folder of manifests");
+            return Main.USAGE;
+        }
+        // Not System.err: its PrintStream would lock and copy once more for each event.
+        Logging.configure(settings.logFormat(), settings.logLevel(), new FileOutputStream(FileDescriptor.err));
+        return serve(configuration);
+    }
+
+    private static int serve(Configuration configuration) throws InterruptedException {
+        Settings settings = configuration.settings();
+        log.info("sluice {} on Java {}, feed {}", Main.Versions.sluice(), Runtime.version(), settings.feed());
+        configuration.hidden().forEach(log::info);
+        Daemon daemon;
+        try {
+            daemon = new Daemon(settings, configuration.toMap());
+        } catch (IllegalStateException e) {
+            log.error("cannot run here: {}", e.getMessage());
+            return Main.PROBLEMS;
+        }
+        CountDownLatch ended = new CountDownLatch(1);
+        Signals.onTermination(signal -> {
+            log.info("{}: stopping; a second signal ends it at once", signal);
+            try (daemon) {
+                daemon.drain();
+            } catch (InterruptedException e) {
+                log.warn("interrupted while draining");
+            } finally {
+                ended.countDown();
+            }
+        });
+        daemon.start();
+        ended.await();
+        log.info("stopped");
+        return 0;
+    }
+}

@@ -1,0 +1,181 @@
+package io.sluice.daemon;
+
+import io.sluice.forward.FrontendStatus;
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
+import io.sluice.kube.Problem;
+import io.sluice.model.Cidr;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Turns changes of state into log lines: none for what stayed as it was, one for each of a few, and one in all for many.
+ *
+ * <p>Those who report may be event loops, so they only leave a note here; a thread of its own writes.
+ */
+final class StateLog implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger("io.sluice.State");
+
+    /** So many lines at a time, then a summary. */
+    private static final int LINES = 10;
+
+    private final Object lock = new Object();
+    private final long delayMillis;
+    private final ScheduledExecutorService writer = Executors.newSingleThreadScheduledExecutor(task -> {
+        Thread thread = new Thread(task, "sluice-state-log");
+        thread.setDaemon(true);
+        return thread;
+    });
+
+    /** What was noted since the last write; of several notes about one frontend the last counts. */
+    private Map<FrontendAddress, FrontendStatus> frontends = new LinkedHashMap<>();
+
+    private Map<Problem, Boolean> problems = new LinkedHashMap<>();
+    private boolean scheduled;
+
+    /**
+     * Why each failed frontend failed, as last written; so that a retry which fails alike is not told again. Bounded,
+     * because nobody says that a failed frontend is gone. Guarded by itself.
+     */
+    private final Map<FrontendAddress, String> failed = new LinkedHashMap<>() {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<FrontendAddress, String> eldest) {
+            return size() > 50_000;
+        }
+    };
+
+    /** @param delay how long to wait for more of the same before writing */
+    StateLog(Duration delay) {
+        delayMillis = delay.toMillis();
+    }
+
+    void frontend(FrontendStatus status) {
+        if (status.state() == State.PENDING) {
+            return;
+        }
+        synchronized (lock) {
+            frontends.put(status.address(), status);
+            schedule();
+        }
+    }
+
+    void problem(Problem problem, boolean appeared) {
+        synchronized (lock) {
+            // Appeared and gone again before anybody was told: nothing to tell.
+            if (!problems.remove(problem, !appeared)) {
+                problems.put(problem, appeared);
+            }
+            schedule();
+        }
+    }
+
+    @SuppressWarnings("FutureReturnValueIgnored") // the task logs what it throws
+    private void schedule() {
+        if (!scheduled && !writer.isShutdown()) {
+            scheduled = true;
+            writer.schedule(this::writeGuarded, delayMillis, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void writeGuarded() {
+        try {
+            write();
+        } catch (RuntimeException e) {
+            log.error("could not log a change of state", e);
+        }
+    }
+
+    private void write() {
+        Map<FrontendAddress, FrontendStatus> changedFrontends;
+        Map<Problem, Boolean> changedProblems;
+        synchronized (lock) {
+            changedFrontends = frontends;
+            changedProblems = problems;
+            frontends = new LinkedHashMap<>();
+            problems = new LinkedHashMap<>();
+            scheduled = false;
+        }
+        synchronized (failed) {
+            writeProblems(changedProblems);
+            writeFrontends(new ArrayList<>(changedFrontends.values()));
+        }
+    }
+
+    private void writeProblems(Map<Problem, Boolean> changed) {
+        int lines = 0;
+        for (Map.Entry<Problem, Boolean> entry : changed.entrySet()) {
+            if (++lines > LINES) {
+                log.warn("and {} more problems appeared or went; 'sluice check' lists them", changed.size() - LINES);
+                return;
+            }
+            Problem problem = entry.getKey();
+            if (!entry.getValue()) {
+                log.info("solved: {}", problem);
+            } else if (problem.severity() == Problem.Severity.NOTE) {
+                log.info("{}", problem);
+            } else {
+                log.warn("{}", problem);
+            }
+        }
+    }
+
+    private void writeFrontends(List<FrontendStatus> changed) {
+        List<FrontendStatus> active = new ArrayList<>();
+        List<FrontendStatus> broken = new ArrayList<>();
+        for (FrontendStatus status : changed) {
+            if (status.state() == State.ACTIVE) {
+                failed.remove(status.address());
+                active.add(status);
+            } else if (!reason(status).equals(failed.put(status.address(), reason(status)))) {
+                broken.add(status);
+            }
+        }
+        if (active.size() > LINES) {
+            log.info("{} frontends active", active.size());
+        } else {
+            active.forEach(status -> log.info("frontend {} active ({})", status.address(), status.service()));
+        }
+        for (FrontendStatus status : broken.subList(0, Math.min(broken.size(), LINES))) {
+            log.warn("frontend {} failed ({}): {}", status.address(), status.service(), reason(status));
+        }
+        if (broken.size() > LINES) {
+            log.warn("and {} more frontends failed; /debug/frontends lists them", broken.size() - LINES);
+        }
+    }
+
+    /** Why a frontend failed, and what would help where that is known. */
+    static String reason(FrontendStatus status) {
+        if (status.failure() != Failure.ADDRESS_NOT_LOCAL) {
+            return status.reason();
+        }
+        IpAddress address = status.address().address();
+        if (address.v6()) {
+            // There is no IPv6 range that is local without being told so, as 127.0.0.0/8 is.
+            return address + " is not an address of this machine; add it to an interface, or listen elsewhere with"
+                    + " --map-frontends";
+        }
+        Cidr range = new Cidr(address, 12);
+        IpAddress loopback = IpAddress.v4((int) ((127L << 24) | (range.network().low() & 0xffffffL)));
+        return address + " is not an address of this machine; to listen on the same ports under 127.0.0.0/8, add"
+                + " --map-frontends " + range + "=" + new Cidr(loopback, 12);
+    }
+
+    /** Writes what is noted, and ends. */
+    @Override
+    public void close() {
+        writer.shutdownNow();
+        write();
+    }
+}

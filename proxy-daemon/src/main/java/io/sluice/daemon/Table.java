@@ -1,0 +1,51 @@
+package io.sluice.daemon;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** Aligned columns. A cell may have several lines; the other columns of its row stay empty below. */
+final class Table {
+    private final List<List<String>> rows = new ArrayList<>();
+    private final int columns;
+
+    Table(String... headings) {
+        columns = headings.length;
+        rows.add(List.of(headings));
+    }
+
+    void row(String... cells) {
+        List<String[]> lines = new ArrayList<>();
+        int height = 1;
+        for (String cell : cells) {
+            String[] split = cell.split("\n");
+            lines.add(split);
+            height = Math.max(height, split.length);
+        }
+        for (int line = 0; line < height; line++) {
+            List<String> row = new ArrayList<>();
+            for (String[] cell : lines) {
+                row.add(line < cell.length ? cell[line] : "");
+            }
+            rows.add(row);
+        }
+    }
+
+    /** The lines, the headings first, without blanks at their ends. */
+    List<String> lines() {
+        int[] widths = new int[columns];
+        for (List<String> row : rows) {
+            for (int i = 0; i < columns; i++) {
+                widths[i] = Math.max(widths[i], row.get(i).length());
+            }
+        }
+        List<String> lines = new ArrayList<>();
+        for (List<String> row : rows) {
+            StringBuilder line = new StringBuilder();
+            for (int i = 0; i < columns; i++) {
+                line.append(row.get(i)).append(" ".repeat(widths[i] - row.get(i).length() + 2));
+            }
+            lines.add(line.toString().stripTrailing());
+        }
+        return lines;
+    }
+}
