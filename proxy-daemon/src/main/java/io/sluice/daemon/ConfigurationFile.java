@@ -12,9 +12,9 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
 import tools.jackson.core.StreamReadFeature;
 import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.MappingIterator;
 import tools.jackson.dataformat.yaml.YAMLMapper;
 
 /** Reads a {@code SluiceConfiguration} file, strictly: what it does not know it refuses, with the place and the choices. */
@@ -40,9 +40,10 @@ final class ConfigurationFile {
             return reading.values;
         }
         List<JsonNode> documents = new ArrayList<>();
-        try (MappingIterator<JsonNode> iterator = YAML.readerFor(JsonNode.class).readValues(file.toFile())) {
-            while (iterator.hasNext()) {
-                documents.add(iterator.next());
+        // Not readValues: it would take a list for the documents in it.
+        try (JsonParser parser = YAML.createParser(file.toFile())) {
+            while (parser.nextToken() != null) {
+                documents.add(parser.readValueAsTree());
             }
         } catch (JacksonException e) {
             String at = e.getLocation() == null

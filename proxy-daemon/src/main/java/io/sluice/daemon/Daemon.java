@@ -60,7 +60,7 @@ final class Daemon implements AutoCloseable {
 
     private static @Nullable HttpPort port(
             String name, @Nullable InetSocketAddress address, Map<String, HttpPort.Page> pages) {
-        return address == null ? null : new HttpPort(name, address, pages);
+        return address == null ? null : new HttpPort(name, address, pages, HttpPort.RETRY);
     }
 
     void start() {

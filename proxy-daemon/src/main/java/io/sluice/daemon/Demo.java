@@ -133,10 +133,9 @@ final class Demo {
 
     private void services(Stage stage) throws InterruptedException {
         screen.heading("Manifests in " + stage.feed().path() + ", and what the daemon made of them");
-        boolean ready = await(() -> stage.daemon().forwarder().frontends().stream()
-                        .filter(frontend -> frontend.state() == FrontendStatus.State.ACTIVE)
-                        .count()
-                == 3);
+        boolean ready = await(() -> stage.daemon().syncLoop().snapshot().size() == 3
+                && stage.daemon().forwarder().frontends().stream()
+                        .allMatch(frontend -> frontend.state() == FrontendStatus.State.ACTIVE));
         screen.table(ServiceTable.lines(stage.daemon().syncLoop().snapshot()));
         screen.claim(ready, "three Service addresses are being served");
     }

@@ -60,7 +60,10 @@ final class Health {
         }
         body.put("healthy", healthy);
         // One snapshot carries both families.
-        body.put("status", Map.of("IPv4", family, "IPv6", family));
+        Map<String, Object> status = new LinkedHashMap<>();
+        status.put("IPv4", family);
+        status.put("IPv6", family);
+        body.put("status", status);
         return Answer.json(ok ? 200 : 503, JSON.writeValueAsString(body));
     }
 

@@ -6,6 +6,7 @@ import io.sluice.model.IpAddress;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
@@ -23,7 +24,7 @@ import org.slf4j.LoggerFactory;
  */
 final class HttpPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpPort.class);
-    private static final int RETRY_SECONDS = 5;
+    static final Duration RETRY = Duration.ofSeconds(5);
 
     static {
         // Seconds. A client that sends or reads too slowly must not hold one of the few threads.
@@ -34,6 +35,7 @@ final class HttpPort implements AutoCloseable {
     private final String name;
     private final InetSocketAddress wanted;
     private final Map<String, Page> pages;
+    private final Duration retry;
     private final ExecutorService workers;
     private final ScheduledExecutorService opener;
     private @Nullable HttpServer server;
@@ -61,8 +63,10 @@ final class HttpPort implements AutoCloseable {
     /**
      * @param name what the port is for, in log lines
      * @param pages by path
+     * @param retry how long to wait before a taken port is tried again
      */
-    HttpPort(String name, InetSocketAddress address, Map<String, Page> pages) {
+    HttpPort(String name, InetSocketAddress address, Map<String, Page> pages, Duration retry) {
+        this.retry = retry;
         this.name = name;
         this.wanted = address;
         this.pages = pages;
@@ -103,9 +107,9 @@ final class HttpPort implements AutoCloseable {
                         name,
                         text(wanted),
                         e.getMessage(),
-                        RETRY_SECONDS);
+                        retry.toSeconds());
             }
-            opener.schedule(this::tryOpen, RETRY_SECONDS, TimeUnit.SECONDS);
+            opener.schedule(this::tryOpen, retry.toMillis(), TimeUnit.MILLISECONDS);
         }
     }
 

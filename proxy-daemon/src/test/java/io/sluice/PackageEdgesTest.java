@@ -1,0 +1,81 @@
+package io.sluice;
+
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Who may know whom. Nothing points back: reflector to snapshot to sockets, and never the other way. */
+final class PackageEdgesTest {
+    private static final JavaClasses CLASSES = new ClassFileImporter()
+            .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+            .importPackages("io.sluice");
+
+    private static void mayUse(String of, String... others) {
+        List<String> allowed = new ArrayList<>(List.of(of, "java..", "org.jspecify.annotations.."));
+        allowed.addAll(Arrays.asList(others));
+        classes()
+                .that()
+                .resideInAPackage(of)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage(allowed.toArray(String[]::new))
+                .check(CLASSES);
+    }
+
+    @Test
+    void everyPackageIsLookedAt() {
+        assertThat(CLASSES.stream().map(c -> c.getPackageName()).distinct())
+                .containsExactlyInAnyOrder(
+                        "io.sluice.model",
+                        "io.sluice.stats",
+                        "io.sluice.forward",
+                        "io.sluice.kube",
+                        "io.sluice.daemon");
+    }
+
+    @Test
+    void modelUsesTheJdkOnly() {
+        mayUse("io.sluice.model");
+    }
+
+    @Test
+    void statsKnowTheModelAndHdrHistogram() {
+        mayUse("io.sluice.stats", "io.sluice.model", "org.HdrHistogram..");
+    }
+
+    @Test
+    void forwarderKnowsNoKubernetesAndNoFiles() {
+        mayUse(
+                "io.sluice.forward",
+                "io.sluice.model",
+                "io.sluice.stats",
+                "io.netty..",
+                "com.github.benmanes.caffeine..",
+                "com.sun.management..",
+                "org.HdrHistogram..",
+                "org.slf4j..");
+    }
+
+    @Test
+    void kubeKnowsNoSocketsAndNoCounters() {
+        mayUse(
+                "io.sluice.kube",
+                "io.sluice.model",
+                "tools.jackson..",
+                "com.fasterxml.jackson.annotation..",
+                "org.slf4j..");
+    }
+
+    @Test
+    void noCycles() {
+        slices().matching("io.sluice.(*)..").should().beFreeOfCycles().check(CLASSES);
+    }
+}

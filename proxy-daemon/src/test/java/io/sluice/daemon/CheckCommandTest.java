@@ -1,0 +1,105 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** {@code sluice check} on real manifests. */
+@Tag("end-to-end")
+final class CheckCommandTest {
+    @TempDir
+    private Path folder;
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    @BeforeEach
+    void good() throws Exception {
+        Files.writeString(folder.resolve("web.yaml"), """
+                apiVersion: v1
+                kind: Service
+                metadata: {name: web, namespace: shop}
+                spec:
+                  clusterIP: 10.96.0.10
+                  sessionAffinity: ClientIP
+                  ports: [{name: http, port: 80, protocol: TCP}]
+                ---
+                apiVersion: discovery.k8s.io/v1
+                kind: EndpointSlice
+                metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+                addressType: IPv4
+                ports: [{name: http, port: 8080, protocol: TCP}]
+                endpoints:
+                - {addresses: ["10.0.0.1"], conditions: {ready: true}}
+                - {addresses: ["10.0.0.2"], conditions: {ready: true}}
+                """);
+    }
+
+    private int check(String... more) {
+        CommandLine line = Main.commandLine(Map.of("SLUICE_FEED", folder.toString()));
+        line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        String[] args = new String[more.length + 1];
+        args[0] = "check";
+        System.arraycopy(more, 0, args, 1, more.length);
+        return line.execute(args);
+    }
+
+    @Test
+    void goodFeedIsATableAndASummary() {
+        assertThat(check()).isZero();
+        assertThat(out.toString().lines())
+                .containsExactly(
+                        "SERVICE        ADDRESS            AFFINITY     ENDPOINTS",
+                        "shop/web:http  10.96.0.10:80/tcp  ClientIP 3h  2: 10.0.0.1:8080, 10.0.0.2:8080",
+                        "",
+                        "1 service, 1 address; 0 errors, 0 warnings, 0 notes");
+        assertThat(err.toString()).isEmpty();
+    }
+
+    @Test
+    void mappedAddressesAreShownWhereTheyAreListenedOn() {
+        assertThat(check("--map-frontends=10.96.0.0/12=127.96.0.0/12")).isZero();
+        assertThat(out.toString()).contains("127.96.0.10:80/tcp");
+    }
+
+    @Test
+    void errorsAreToldAndTheRestIsShown() throws Exception {
+        Files.writeString(folder.resolve("bad.yaml"), """
+                apiVersion: v1
+                kind: Service
+                metadata: {name: bad, namespace: shop}
+                spec:
+                  clusterIP: 10.96.0.11
+                  ports: [{port: 70000, protocol: TCP}]
+                """);
+        assertThat(check()).isEqualTo(1);
+        assertThat(out.toString()).contains("shop/web:http", "error    ", "bad.yaml", "shop/bad", "70000", "1 error,");
+    }
+
+    @Test
+    void jsonSaysTheSame() {
+        assertThat(check("-o", "json")).isZero();
+        JsonNode json = JsonMapper.shared().readTree(out.toString());
+        assertThat(json.at("/services/0/service").stringValue()).isEqualTo("web");
+        assertThat(json.at("/services/0/addresses/0").stringValue()).isEqualTo("10.96.0.10:80/tcp");
+        assertThat(json.at("/services/0/endpoints").size()).isEqualTo(2);
+        assertThat(json.at("/problems").isEmpty()).isTrue();
+    }
+
+    @Test
+    void unknownOutputFormat() {
+        assertThat(check("-o", "xml")).isEqualTo(2);
+        assertThat(err.toString()).contains("table", "json");
+    }
+}

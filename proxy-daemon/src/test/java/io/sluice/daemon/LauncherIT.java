@@ -1,0 +1,137 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The script {@code bin/sluice}: how it finds itself and Java, and which flags it gives. */
+final class LauncherIT {
+    @TempDir
+    private Path folder;
+
+    private final Path launcher = Sluice.HOME.resolve("bin/sluice");
+
+    /** A Java that says which version it is, and otherwise prints its arguments, one a line. */
+    private Path fakeJava(String version) throws IOException {
+        Path home = Files.createDirectories(folder.resolve("java " + version));
+        Path java = Files.createDirectories(home.resolve("bin")).resolve("java");
+        Files.writeString(java, """
+                #!/bin/sh
+                if [ "$1" = -version ]; then echo 'openjdk version "%s"' >&2; exit 0; fi
+                for word in "$@"; do echo "$word"; done
+                """.formatted(version));
+        Files.setPosixFilePermissions(java, PosixFilePermissions.fromString("rwxr-xr-x"));
+        return home;
+    }
+
+    private Sluice run(Path script, Map<String, String> environment, String... args) throws Exception {
+        Sluice sluice = Sluice.start(folder, script, environment, args);
+        sluice.exitCode();
+        return sluice;
+    }
+
+    private String flagsFor(String version, String options) throws Exception {
+        try (Sluice sluice =
+                run(launcher, Map.of("JAVA_HOME", fakeJava(version).toString(), "JDK_JAVA_OPTIONS", options), "run")) {
+            assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.err()).isEmpty();
+            return sluice.out();
+        }
+    }
+
+    @Test
+    void oldJavaIsRefusedInOneLine() throws Exception {
+        for (String version : new String[] {"11.0.2", "1.8.0_372", "16"}) {
+            try (Sluice sluice =
+                    run(launcher, Map.of("JAVA_HOME", fakeJava(version).toString()))) {
+                assertThat(sluice.exitCode()).isEqualTo(2);
+                assertThat(sluice.out()).isEmpty();
+                assertThat(sluice.err())
+                        .hasLineCount(1)
+                        .startsWith("sluice: needs Java 17 or newer, but ")
+                        .contains("is version " + version);
+            }
+        }
+    }
+
+    @Test
+    void javaHomeWithoutJavaIsTold() throws Exception {
+        try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "/nowhere"))) {
+            assertThat(sluice.exitCode()).isEqualTo(2);
+            assertThat(sluice.err()).isEqualTo("sluice: JAVA_HOME is /nowhere, but there is no bin/java in it\n");
+        }
+    }
+
+    @Test
+    void javaOnThePathIsUsedWithoutJavaHome() throws Exception {
+        String path = fakeJava("17.0.1").resolve("bin") + ":" + System.getenv("PATH");
+        try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "", "PATH", path), "--help")) {
+            assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.out()).endsWith("io.sluice.daemon.Main\n--help\n");
+        }
+    }
+
+    @Test
+    void flagsFitTheVersion() throws Exception {
+        assertThat(flagsFor("17.0.1", ""))
+                .contains("-XX:+UseSerialGC\n", "-Xmx1g\n")
+                .doesNotContain("--enable-native-access", "UseCompactObjectHeaders");
+        assertThat(flagsFor("22", ""))
+                .contains("--enable-native-access=ALL-UNNAMED\n")
+                .doesNotContain("UseCompactObjectHeaders");
+        assertThat(flagsFor("25-ea", ""))
+                .contains("--enable-native-access=ALL-UNNAMED\n", "-XX:+UseCompactObjectHeaders\n");
+    }
+
+    @Test
+    void javaOptionsWinOverOurs() throws Exception {
+        assertThat(flagsFor("25", "-XX:+UseG1GC -Xmx100m -XX:-UseCompactObjectHeaders"))
+                .doesNotContain("UseSerialGC", "-Xmx1g", "-Xms", "UseCompactObjectHeaders")
+                .contains("-XX:+ExitOnOutOfMemoryError\n");
+        assertThat(flagsFor("25", "-XX:MaxRAMPercentage=30")).doesNotContain("-Xm");
+    }
+
+    @Test
+    void classPathNamesEveryJarInOrder() throws Exception {
+        String[] lines = flagsFor("17", "").split("\n");
+        String classPath = lines[java.util.Arrays.asList(lines).indexOf("-cp") + 1];
+        try (Stream<Path> jars = Files.list(Sluice.HOME.resolve("lib"))) {
+            assertThat(classPath.split(":"))
+                    .containsExactlyElementsOf(jars.map(Path::toString).sorted().toList());
+        }
+    }
+
+    @Test
+    void worksThroughLinksAndFromAFolderWithBlanks() throws Exception {
+        Path home = Files.createDirectories(folder.resolve("a b/sluice home"));
+        Files.createSymbolicLink(home.resolve("bin"), Sluice.HOME.resolve("bin"));
+        Path copied = folder.resolve("c d");
+        Files.createDirectories(copied.resolve("bin"));
+        Files.copy(launcher, copied.resolve("bin/sluice"), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
+        Files.createSymbolicLink(copied.resolve("lib"), Sluice.HOME.resolve("lib"));
+        Path relative = Files.createSymbolicLink(folder.resolve("relative"), Path.of("c d/bin/sluice"));
+        Path twice = Files.createSymbolicLink(folder.resolve("twice"), relative);
+        for (Path script : new Path[] {home.resolve("bin/sluice"), copied.resolve("bin/sluice"), relative, twice}) {
+            try (Sluice sluice = run(script, Map.of(), "--version")) {
+                assertThat(sluice.exitCode()).as(script.toString()).isZero();
+                assertThat(sluice.out()).startsWith("sluice ");
+                assertThat(sluice.err()).isEmpty();
+            }
+        }
+    }
+
+    @Test
+    void exitCodeAndErrorsPassThrough() throws Exception {
+        try (Sluice sluice = run(launcher, Map.of(), "run", "--fed", "a b")) {
+            assertThat(sluice.exitCode()).isEqualTo(2);
+            assertThat(sluice.err()).startsWith("sluice: unknown flag '--fed'; did you mean '--feed'?");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** {@code sluice run} as a process with a real feed, a real server and real signals. */
+@Tag("end-to-end")
+final class RunIT {
+    private static final Duration PATIENCE = Duration.ofSeconds(30);
+
+    @TempDir
+    private Path folder;
+
+    /** The server behind the service: this test accepts and talks itself. */
+    private final ServerSocket endpoint;
+
+    private final int port;
+
+    RunIT() throws IOException {
+        endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+        port = DemoServers.freePort(8088, "127.96.1.1");
+    }
+
+    private void writeFeed() throws IOException {
+        Files.writeString(Files.createDirectories(folder.resolve("feed")).resolve("web.yaml"), """
+                apiVersion: v1
+                kind: Service
+                metadata: {name: web, namespace: it}
+                spec:
+                  clusterIP: 127.96.1.1
+                  ports: [{port: %d, protocol: TCP}]
+                ---
+                apiVersion: discovery.k8s.io/v1
+                kind: EndpointSlice
+                metadata:
+                  name: web-1
+                  namespace: it
+                  labels: {kubernetes.io/service-name: web}
+                addressType: IPv4
+                ports: [{name: "", port: %d, protocol: TCP}]
+                endpoints: [{addresses: ["127.0.0.1"], conditions: {ready: true}}]
+                """.formatted(
+                        port, endpoint.getLocalPort()));
+    }
+
+    private Sluice start(String... more) throws IOException {
+        writeFeed();
+        List<String> args = new ArrayList<>(List.of(
+                "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"));
+        args.addAll(List.of(more));
+        return Sluice.start(folder, args.toArray(String[]::new));
+    }
+
+    private static URI uri(Sluice sluice, String server, String path) {
+        Pattern line = Pattern.compile(server + " on (http://127\\.0\\.0\\.1:\\d+)");
+        await().atMost(PATIENCE).until(() -> line.matcher(sluice.err()).find());
+        Matcher matcher = line.matcher(sluice.err());
+        assertThat(matcher.find()).isTrue();
+        return URI.create(matcher.group(1) + path);
+    }
+
+    private static HttpResponse<String> get(URI uri) throws Exception {
+        return HttpClient.newHttpClient()
+                .send(HttpRequest.newBuilder(uri).timeout(PATIENCE).build(), BodyHandlers.ofString());
+    }
+
+    private static void awaitReady(Sluice sluice) {
+        URI readyz = uri(sluice, "health", "/readyz");
+        await().atMost(PATIENCE).until(() -> get(readyz).statusCode() == 200);
+    }
+
+    private Socket connect() throws IOException {
+        Socket client = new Socket("127.96.1.1", port);
+        client.setSoTimeout((int) PATIENCE.toMillis());
+        return client;
+    }
+
+    private static void exchange(Socket from, Socket to, String text) throws IOException {
+        from.getOutputStream().write(text.getBytes(StandardCharsets.UTF_8));
+        assertThat(new String(to.getInputStream().readNBytes(text.length()), StandardCharsets.UTF_8))
+                .isEqualTo(text);
+    }
+
+    @Test
+    void forwardsAndTells() throws Exception {
+        try (Sluice sluice = start()) {
+            awaitReady(sluice);
+            try (Socket client = connect();
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "ping");
+                exchange(server, client, "pong!");
+                String metrics = get(uri(sluice, "metrics", "/metrics")).body();
+                assertThat(metrics)
+                        .contains(
+                                "sluice_sessions_active{namespace=\"it\",port=\"\",protocol=\"tcp\",service=\"web\"} 1.0")
+                        .contains("sluice_frontends{state=\"active\"} 1.0");
+            }
+            assertThat(get(uri(sluice, "metrics", "/proxyMode")).body()).isEqualTo("sluice");
+            assertThat(get(uri(sluice, "metrics", "/configz")).body()).contains("\"feed\" : \"feed\"");
+            assertThat(get(uri(sluice, "metrics", "/debug/frontends")).body())
+                    .contains("\"address\" : \"127.96.1.1:" + port + "/tcp\"", "\"state\" : \"ACTIVE\"");
+            assertThat(get(uri(sluice, "health", "/healthz")).statusCode()).isEqualTo(200);
+            assertThat(sluice.out()).isEmpty();
+            await().atMost(PATIENCE).until(() -> sluice.err().contains("frontend 127.96.1.1:" + port + "/tcp active"));
+            assertThat(sluice.err()).contains("feed synced: 1 services with 1 ports, 1 addresses, 1 endpoints");
+            sluice.signal("TERM");
+            assertThat(sluice.exitCode()).isZero();
+        }
+    }
+
+    @Test
+    void termDrainsTheOpenSession() throws Exception {
+        try (Sluice sluice = start()) {
+            awaitReady(sluice);
+            URI readyz = uri(sluice, "health", "/readyz");
+            URI livez = uri(sluice, "health", "/livez");
+            try (Socket client = connect();
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "before");
+                sluice.signal("TERM");
+                await().atMost(PATIENCE).until(() -> get(readyz).statusCode() == 503);
+                assertThat(get(readyz).body()).isEqualTo("not ready: shutting down\n");
+                assertThat(get(livez).statusCode()).isEqualTo(200);
+                await().atMost(PATIENCE).until(this::refused);
+                exchange(client, server, "still open");
+                exchange(server, client, "both ways");
+            }
+            assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.err()).contains("SIGTERM: stopping", "draining 1 open connections", "stopped");
+        }
+    }
+
+    private boolean refused() throws IOException {
+        try (Socket late = connect()) {
+            return !late.isConnected();
+        } catch (ConnectException e) {
+            return true;
+        }
+    }
+
+    @Test
+    void drainEndsWithItsTimeout() throws Exception {
+        try (Sluice sluice = start("--drain-timeout=100ms")) {
+            awaitReady(sluice);
+            try (Socket client = connect();
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "before");
+                sluice.signal("TERM");
+                assertThat(sluice.exitCode()).isZero();
+                assertThat(sluice.err()).contains("cutting 1 connections that are still open");
+            }
+        }
+    }
+
+    @Test
+    void secondSignalEndsAtOnce() throws Exception {
+        try (Sluice sluice = start("--drain-timeout=1h")) {
+            awaitReady(sluice);
+            try (Socket client = connect();
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "before");
+                sluice.signal("TERM");
+                await().atMost(PATIENCE).until(() -> sluice.err().contains("draining 1 open connections"));
+                assertThat(sluice.isAlive()).isTrue();
+                sluice.signal("TERM");
+                assertThat(sluice.exitCode()).isEqualTo(143);
+            }
+        }
+    }
+
+    @Test
+    void interruptIsATerminationToo() throws Exception {
+        try (Sluice sluice = start("--log-format=json")) {
+            awaitReady(sluice);
+            sluice.signal("INT");
+            assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.err().lines())
+                    .allSatisfy(line -> assertThat(line).startsWith("{\"").endsWith("}"));
+        }
+    }
+
+    @Test
+    void foreignAddressFailsWithAHintAndTheRestServes() throws Exception {
+        writeFeed();
+        String foreign = Files.readString(folder.resolve("feed/web.yaml"))
+                .replace("127.96.1.1", "198.51.100.7")
+                .replace("web", "far");
+        Files.writeString(folder.resolve("feed/far.yaml"), foreign);
+        try (Sluice sluice = start()) {
+            awaitReady(sluice);
+            await().atMost(PATIENCE)
+                    .until(() -> sluice.err()
+                            .contains(
+                                    "198.51.100.7 is not an address of this machine; to listen on the same ports under"
+                                            + " 127.0.0.0/8, add --map-frontends 198.48.0.0/12=127.48.0.0/12"));
+            try (Socket client = connect();
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "served");
+            }
+        }
+        try (Sluice sluice = start("--map-frontends=198.48.0.0/12=127.48.0.0/12")) {
+            awaitReady(sluice);
+            try (Socket client = new Socket("127.51.100.7", port);
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "mapped");
+            }
+        }
+    }
+}
