@@ -109,18 +109,10 @@ final class CheckCommand implements Callable<Integer> {
         long addresses = reading.snapshot().sorted().stream()
                 .mapToLong(port -> port.frontends().size())
                 .sum();
-        return plural(services, "service") + ", " + plural(addresses, "address", "addresses") + "; "
-                + plural(count(reading, Severity.ERROR), "error") + ", "
-                + plural(count(reading, Severity.WARNING), "warning") + ", "
-                + plural(count(reading, Severity.NOTE), "note");
-    }
-
-    private static String plural(long count, String one) {
-        return plural(count, one, one + "s");
-    }
-
-    private static String plural(long count, String one, String many) {
-        return count + " " + (count == 1 ? one : many);
+        return Table.count(services, "service") + ", " + Table.count(addresses, "address") + "; "
+                + Table.count(count(reading, Severity.ERROR), "error") + ", "
+                + Table.count(count(reading, Severity.WARNING), "warning") + ", "
+                + Table.count(count(reading, Severity.NOTE), "note");
     }
 
     private static long count(Reading reading, Severity severity) {

@@ -93,8 +93,8 @@ final class Daemon implements AutoCloseable {
                 endpoints.addAll(frontend.outside().endpoints());
             }
         });
-        return services.size() + " services with " + snapshot.size() + " ports, " + addresses[0] + " addresses, "
-                + endpoints.size() + " endpoints";
+        return Table.count(services.size(), "service") + " with " + Table.count(snapshot.size(), "port") + ", "
+                + Table.count(addresses[0], "address") + ", " + Table.count(endpoints.size(), "endpoint");
     }
 
     /** What health and metrics are told from. */
@@ -123,7 +123,7 @@ final class Daemon implements AutoCloseable {
         }
         int left = forwarder.drain(settings.drainTimeout());
         if (left > 0) {
-            log.warn("cutting {} connections that are still open", left);
+            log.warn("cutting {} at the end of the drain", Table.count(left, "open connection"));
         }
     }
 

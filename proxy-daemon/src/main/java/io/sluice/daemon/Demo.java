@@ -132,7 +132,8 @@ final class Demo {
     }
 
     private void services(Stage stage) throws InterruptedException {
-        screen.heading("Manifests in " + stage.feed().path() + ", and what the daemon made of them");
+        screen.heading("A folder of manifests, and what the daemon made of it");
+        screen.faint(stage.feed().path().toString());
         boolean ready = await(() -> stage.daemon().syncLoop().snapshot().size() == 3
                 && stage.daemon().forwarder().frontends().stream()
                         .allMatch(frontend -> frontend.state() == FrontendStatus.State.ACTIVE));

@@ -87,7 +87,7 @@ final class Health {
         long failed = now.count(State.FAILED);
         return Answer.text(
                 200,
-                "ready: " + now.count(State.ACTIVE) + " frontends"
+                "ready: " + Table.count(now.count(State.ACTIVE), "frontend")
                         + (failed == 0 ? "" : ", and " + failed + " failed (see /debug/frontends)") + "\n");
     }
 }

@@ -7,13 +7,15 @@ import ch.qos.logback.classic.encoder.PatternLayoutEncoder;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.OutputStreamAppender;
 import ch.qos.logback.core.encoder.Encoder;
+import java.io.FilterOutputStream;
+import java.io.IOException;
 import java.io.OutputStream;
 import org.slf4j.LoggerFactory;
 
 /** Sets logback up in code: reading an XML file at each start would take longer than the rest of the start. */
 final class Logging {
-    /** The last element of the logger's name is enough: each event names its object itself. */
-    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %logger{0}: %msg%n";
+    /** No logger's name: each event names its object itself. JSON has it, for machines. */
+    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %msg%n";
 
     private Logging() {}
 
@@ -27,7 +29,18 @@ final class Logging {
         OutputStreamAppender<ILoggingEvent> appender = new OutputStreamAppender<>();
         appender.setContext(context);
         appender.setEncoder(encoder(format, context));
-        appender.setOutputStream(stream);
+        appender.setOutputStream(new FilterOutputStream(stream) {
+            @Override
+            public void write(byte[] bytes, int offset, int length) throws IOException {
+                out.write(bytes, offset, length);
+            }
+
+            /** The next configuration may write to the same stream: whoever opened it closes it. */
+            @Override
+            public void close() throws IOException {
+                flush();
+            }
+        });
         appender.start();
         Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
         root.addAppender(appender);

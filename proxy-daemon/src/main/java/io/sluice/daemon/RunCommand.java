@@ -1,7 +1,5 @@
 package io.sluice.daemon;
 
-import java.io.FileDescriptor;
-import java.io.FileOutputStream;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -68,8 +66,7 @@ final class RunCommand implements Callable<Integer> {
                     .println("sluice: nothing to serve: give --feed PATH, a file or a folder of manifests");
             return Main.USAGE;
         }
-        // Not System.err: its PrintStream would lock and copy once more for each event.
-        Logging.configure(settings.logFormat(), settings.logLevel(), new FileOutputStream(FileDescriptor.err));
+        Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
         return serve(configuration);
     }
 

@@ -48,4 +48,9 @@ final class Table {
         }
         return lines;
     }
+
+    /** A number and what is counted, in the plural where it must be: {@code 2 addresses}. */
+    static String count(long count, String one) {
+        return count + " " + one + (count == 1 ? "" : one.endsWith("s") ? "es" : "s");
+    }
 }

@@ -62,7 +62,7 @@ final class HealthTest {
         assertThat(ask("/readyz", state(true, true, null, State.ACTIVE)))
                 .isEqualTo(Answer.text(503, "not ready: shutting down\n"));
         assertThat(ask("/readyz", state(false, true, null, State.ACTIVE)))
-                .isEqualTo(Answer.text(200, "ready: 1 frontends\n"));
+                .isEqualTo(Answer.text(200, "ready: 1 frontend\n"));
     }
 
     @Test

@@ -52,13 +52,13 @@ final class LoggingTest {
     }
 
     @Test
-    void textIsOneLineWithTimeLevelAndSource() {
+    void textIsOneLineWithTimeAndLevel() {
         Logging.configure("text", "info", stream);
         LoggerFactory.getLogger("io.sluice.daemon.Daemon").info("feed synced");
         assertThat(lines())
                 .singleElement()
                 .asString()
-                .matches("\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}\\S+ INFO  Daemon: feed synced");
+                .matches("\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}\\S+ INFO  feed synced");
     }
 
     @Test

@@ -28,7 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** {@code sluice run} as a process with a real feed, a real server and real signals. */
 @Tag("end-to-end")
 final class RunIT {
-    private static final Duration PATIENCE = Duration.ofSeconds(30);
+    private static final Duration PATIENCE = Duration.ofSeconds(10);
 
     @TempDir
     private Path folder;
@@ -124,7 +124,7 @@ final class RunIT {
             assertThat(get(uri(sluice, "health", "/healthz")).statusCode()).isEqualTo(200);
             assertThat(sluice.out()).isEmpty();
             await().atMost(PATIENCE).until(() -> sluice.err().contains("frontend 127.96.1.1:" + port + "/tcp active"));
-            assertThat(sluice.err()).contains("feed synced: 1 services with 1 ports, 1 addresses, 1 endpoints");
+            assertThat(sluice.err()).contains("feed synced: 1 service with 1 port, 1 address, 1 endpoint");
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();
         }
@@ -148,7 +148,7 @@ final class RunIT {
                 exchange(server, client, "both ways");
             }
             assertThat(sluice.exitCode()).isZero();
-            assertThat(sluice.err()).contains("SIGTERM: stopping", "draining 1 open connections", "stopped");
+            assertThat(sluice.err()).contains("SIGTERM: stopping", "draining 1 open connection,", "stopped");
         }
     }
 
@@ -169,7 +169,7 @@ final class RunIT {
                 exchange(client, server, "before");
                 sluice.signal("TERM");
                 assertThat(sluice.exitCode()).isZero();
-                assertThat(sluice.err()).contains("cutting 1 connections that are still open");
+                assertThat(sluice.err()).contains("cutting 1 open connection");
             }
         }
     }
@@ -182,7 +182,7 @@ final class RunIT {
                     Socket server = endpoint.accept()) {
                 exchange(client, server, "before");
                 sluice.signal("TERM");
-                await().atMost(PATIENCE).until(() -> sluice.err().contains("draining 1 open connections"));
+                await().atMost(PATIENCE).until(() -> sluice.err().contains("draining 1 open connection,"));
                 assertThat(sluice.isAlive()).isTrue();
                 sluice.signal("TERM");
                 assertThat(sluice.exitCode()).isEqualTo(143);
