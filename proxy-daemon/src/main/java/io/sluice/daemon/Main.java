@@ -113,7 +113,13 @@ public final class Main implements Runnable {
         };
     }
 
-    /** The texts of the flags that were given. */
+    /** The path in a variable of the environment; null if it is not set. */
+    static @Nullable Path pathFrom(CommandSpec spec, String variable) {
+        String text = ((Main) spec.root().userObject()).environment.get(variable);
+        return text == null || text.isBlank() ? null : Path.of(text);
+    }
+
+    /** What is in force with the flags that were given. */
     static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
         Map<Setting, List<String>> flags = new EnumMap<>(Setting.class);
         for (Setting setting : Setting.values()) {

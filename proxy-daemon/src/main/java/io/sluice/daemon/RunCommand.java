@@ -38,8 +38,7 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "A SluiceConfiguration (apiVersion sluice.io/v1alpha1). Default: $SLUICE_CONFIG, or none.",
-            defaultValue = "${env:SLUICE_CONFIG}")
+            description = "A SluiceConfiguration (apiVersion sluice.io/v1alpha1). Default: $SLUICE_CONFIG, or none.")
     private @Nullable Path config;
 
     @Option(
@@ -53,7 +52,8 @@ final class RunCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), config);
+        Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
+        Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         if (printConfig) {
             spec.commandLine().getOut().print(configuration.print());
             spec.commandLine().getOut().flush();

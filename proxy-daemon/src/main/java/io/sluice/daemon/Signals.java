@@ -6,7 +6,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 
 /**
- * SIGTERM and SIGINT: the first one starts the orderly end, the second one ends the process at once.
+ * SIGTERM, SIGINT and SIGHUP (which stays ignored under nohup): the first one starts the orderly end, the second one ends the process at once.
  *
  * <p>A shutdown hook would not do: the JVM would end with 143 instead of 0, and once hooks run it ignores further
  * signals. {@code sun.misc.Signal} has been the way since Java 1.2; it is called reflectively only because javac warns
@@ -32,7 +32,7 @@ final class Signals {
             };
             Object proxy =
                     Proxy.newProxyInstance(Signals.class.getClassLoader(), new Class<?>[] {handlerClass}, handler);
-            for (String name : new String[] {"TERM", "INT"}) {
+            for (String name : new String[] {"TERM", "INT", "HUP"}) {
                 Object signal = signalClass.getConstructor(String.class).newInstance(name);
                 signalClass.getMethod("handle", signalClass, handlerClass).invoke(null, signal, proxy);
             }

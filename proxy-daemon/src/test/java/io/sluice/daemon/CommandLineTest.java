@@ -164,8 +164,11 @@ final class CommandLineTest {
     }
 
     @Test
-    void configFileFromTheEnvironmentOfTheProcessIsNotNeeded(@TempDir Path folder) {
-        assertThat(sluice("run", "--config=" + folder.resolve("none.yaml"))).isEqualTo(2);
-        assertThat(err.toString()).isEqualTo("sluice: " + folder.resolve("none.yaml") + ": does not exist\n");
+    void configFileIsNamedByFlagOrVariable(@TempDir Path folder) {
+        Path none = folder.resolve("none.yaml");
+        assertThat(sluice("run", "--config=" + none)).isEqualTo(2);
+        assertThat(sluice(Map.of("SLUICE_CONFIG", none.toString()), "run")).isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly("sluice: " + none + ": does not exist", "sluice: " + none + ": does not exist");
     }
 }

@@ -24,6 +24,8 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** {@code sluice run} as a process with a real feed, a real server and real signals. */
 @Tag("end-to-end")
@@ -190,14 +192,17 @@ final class RunIT {
         }
     }
 
-    @Test
-    void interruptIsATerminationToo() throws Exception {
+    @ParameterizedTest
+    @ValueSource(strings = {"INT", "HUP"})
+    void interruptAndHangupAreTerminationsToo(String signal) throws Exception {
         try (Sluice sluice = start("--log-format=json")) {
             awaitReady(sluice);
-            sluice.signal("INT");
+            sluice.signal(signal);
             assertThat(sluice.exitCode()).isZero();
             assertThat(sluice.err().lines())
-                    .allSatisfy(line -> assertThat(line).startsWith("{\"").endsWith("}"));
+                    .isNotEmpty()
+                    .allSatisfy(
+                            line -> assertThat(line).startsWith("{\"time\":").endsWith("}"));
         }
     }
 

@@ -1,0 +1,98 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The daemon in this process: what its ports say while it starts, serves and stops. */
+final class DaemonTest {
+    @TempDir
+    private Path folder;
+
+    private Daemon daemon() throws ConfigurationException {
+        Configuration configuration = Configuration.load(
+                null,
+                Map.of(
+                        "SLUICE_FEED", folder.resolve("feed.yaml").toString(),
+                        "SLUICE_HEALTHZ_BIND_ADDRESS", "127.0.0.1:0",
+                        "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0"),
+                Map.of());
+        return new Daemon(configuration.settings(), configuration.toMap());
+    }
+
+    private static HttpResponse<String> get(InetSocketAddress at, String path) throws Exception {
+        URI uri = URI.create("http://127.0.0.1:" + at.getPort() + path);
+        return HttpClient.newHttpClient().send(HttpRequest.newBuilder(uri).build(), BodyHandlers.ofString());
+    }
+
+    @Test
+    void withoutAFeedItIsAliveButNotReady() throws Exception {
+        try (Daemon daemon = daemon()) {
+            daemon.start();
+            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
+            assertThat(get(health, "/readyz").statusCode()).isEqualTo(503);
+            assertThat(get(health, "/readyz").body()).contains("the feed has not been read completely yet");
+            InetSocketAddress metrics = daemon.metricsAddress().orElseThrow();
+            assertThat(get(metrics, "/metrics").body())
+                    .contains("sluice_feed_synced 0.0")
+                    .doesNotContain("kubeproxy_sync_proxy_rules_last_timestamp_seconds ");
+            assertThat(get(metrics, "/healthz").body()).isEqualTo("ok");
+            assertThat(get(metrics, "/configz").body()).contains("\"drainTimeout\" : \"30s\"");
+        }
+    }
+
+    @Test
+    @Tag("end-to-end")
+    void servesAFeedAndStopsAcceptingWhenItDrains() throws Exception {
+        int port = DemoServers.freePort(8089, "127.96.2.1");
+        try (ServerSocket endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+                Daemon daemon = daemon()) {
+            writeFeed(port, endpoint.getLocalPort());
+            daemon.start();
+            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            await().until(() -> get(health, "/readyz").statusCode() == 200);
+            try (Socket client = new Socket("127.96.2.1", port);
+                    Socket server = endpoint.accept()) {
+                client.getOutputStream().write(7);
+                assertThat(server.getInputStream().read()).isEqualTo(7);
+            }
+            daemon.drain();
+            assertThat(get(health, "/readyz").body()).isEqualTo("not ready: shutting down\n");
+            assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
+        }
+    }
+
+    private void writeFeed(int port, int targetPort) throws IOException {
+        List<String> lines = List.of(
+                "apiVersion: v1",
+                "kind: Service",
+                "metadata: {name: web, namespace: test}",
+                "spec: {clusterIP: 127.96.2.1, ports: [{port: " + port + ", protocol: TCP}]}",
+                "---",
+                "apiVersion: discovery.k8s.io/v1",
+                "kind: EndpointSlice",
+                "metadata: {name: web-1, namespace: test, labels: {kubernetes.io/service-name: web}}",
+                "addressType: IPv4",
+                "ports: [{name: '', port: " + targetPort + ", protocol: TCP}]",
+                "endpoints: [{addresses: ['127.0.0.1']}]");
+        Files.write(folder.resolve("feed.yaml"), lines);
+    }
+}
