@@ -117,8 +117,8 @@ final class Daemon implements AutoCloseable {
         long open = forwarder.stats().sum(Counter.SESSIONS_ACTIVE);
         if (open > 0) {
             log.info(
-                    "draining {} open connections, at most {} s",
-                    open,
+                    "draining {}, at most {} s",
+                    Table.count(open, "open connection"),
                     settings.drainTimeout().toSeconds());
         }
         int left = forwarder.drain(settings.drainTimeout());
