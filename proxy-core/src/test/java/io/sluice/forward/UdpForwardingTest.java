@@ -196,7 +196,8 @@ class UdpForwardingTest {
             DatagramSocket client = client(lab);
             String first = ask(client);
             (first.equals("a") ? a : b).close();
-            // Lost, as it would be without a proxy; its ICMP error ends the flow. The first may still find the port open:
+            // Lost, as it would be without a proxy; its ICMP error ends the flow. The first may still find the port
+            // open:
             // the JDK's close does not wait for the thread that receives.
             await().until(() -> {
                 client.send(new DatagramPacket(new byte[1], 1));
