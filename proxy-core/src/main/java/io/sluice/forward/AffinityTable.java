@@ -5,7 +5,6 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.SessionAffinity;
 import java.util.concurrent.ConcurrentMap;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Which endpoint each client of a service with ClientIP affinity is held to.
@@ -44,10 +43,8 @@ final class AffinityTable {
         pins.put(new Key(service, client), new Pin(endpoint, nowNanos));
     }
 
-    /** For tests: where a client is held now. */
-    @Nullable
-    Endpoint heldTo(ServiceState service, IpAddress client) {
-        Pin pin = pins.get(new Key(service, client));
-        return pin == null ? null : pin.endpoint;
+    /** Lets a client go that is held to this endpoint. */
+    void release(ServiceState service, IpAddress client, Endpoint endpoint) {
+        pins.computeIfPresent(new Key(service, client), (key, pin) -> pin.endpoint.equals(endpoint) ? null : pin);
     }
 }

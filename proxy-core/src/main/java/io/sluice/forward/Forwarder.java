@@ -273,6 +273,11 @@ public final class Forwarder implements AutoCloseable {
         return stats;
     }
 
+    /** For tests. */
+    List<Loop> loops() {
+        return loops;
+    }
+
     /** TCP sessions open now, those of services that are gone included. */
     public int sessions() {
         int sum = 0;

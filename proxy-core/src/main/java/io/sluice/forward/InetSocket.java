@@ -5,6 +5,7 @@ import io.netty.channel.unix.Socket;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import java.io.IOException;
+import java.nio.channels.NotYetConnectedException;
 
 /**
  * A non-blocking socket of one address family. Netty's own factory methods pick the family by a global preference, and
@@ -43,6 +44,42 @@ final class InetSocket extends Socket {
         } catch (ChannelException e) {
             throw e.getCause() instanceof IOException cause ? cause : new IOException(e);
         }
+    }
+
+    /**
+     * What {@link #recvAddress} does, with every error an {@link IOException}: Netty answers ENOTCONN, which a reset
+     * that came in the meantime causes, with an unchecked exception that would tear through the event loop.
+     *
+     * @return the number of bytes, 0 if there are none yet, -1 at the end of the stream
+     */
+    int read(long address, int length) throws IOException {
+        try {
+            return recvAddress(address, 0, length);
+        } catch (NotYetConnectedException e) {
+            throw notConnected("recv", e);
+        }
+    }
+
+    /** The number of bytes between the two positions that the kernel took; errors as for {@link #read}. */
+    int write(long address, int start, int end) throws IOException {
+        try {
+            return sendAddress(address, start, end);
+        } catch (NotYetConnectedException e) {
+            throw notConnected("send", e);
+        }
+    }
+
+    /** Sends FIN; errors as for {@link #read}. */
+    void shutdownOutput() throws IOException {
+        try {
+            shutdown(false, true);
+        } catch (NotYetConnectedException e) {
+            throw notConnected("shutdown", e);
+        }
+    }
+
+    private static IOException notConnected(String call, NotYetConnectedException cause) {
+        return new IOException(call + ": the connection is gone", cause);
     }
 
     /** Makes the coming close send a RST and drop what is unsent. */

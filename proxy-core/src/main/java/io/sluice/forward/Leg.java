@@ -88,7 +88,12 @@ final class Leg implements EpollIoHandle {
             asksToWrite = false;
             registration.submit(READING);
         }
-        session.onEvent(this, ops);
+        try {
+            session.onEvent(this, ops);
+        } catch (RuntimeException | Error fault) {
+            // Thrown on, it would cost the other sessions the events of this round, which never come again.
+            session.broke(fault);
+        }
     }
 
     /** Called by Netty when the loop ends; sessions that are still open then are cut. */

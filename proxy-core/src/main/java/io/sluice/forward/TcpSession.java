@@ -11,6 +11,8 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One client connection and the endpoint connection made for it. Belongs to the loop that accepted it.
@@ -29,6 +31,8 @@ import org.jspecify.annotations.Nullable;
  * </table>
  */
 final class TcpSession extends Timed implements Runnable {
+    private static final Logger log = LoggerFactory.getLogger(TcpSession.class);
+
     /** So much of one direction at a time, then the other sessions of the loop have their turn. */
     private static final int READS_PER_TURN = 8;
 
@@ -295,7 +299,7 @@ final class TcpSession extends Timed implements Runnable {
     /** The bytes now in the loop's buffer; 0 for nothing yet, -1 for the end of the stream or of the session. */
     private int read(Leg from, Leg to) {
         try {
-            return from.socket.recvAddress(loop.bufferAddress, 0, Loop.BUFFER_BYTES);
+            return from.socket.read(loop.bufferAddress, Loop.BUFFER_BYTES);
         } catch (IOException e) {
             fail(from, to);
             return -1;
@@ -341,7 +345,7 @@ final class TcpSession extends Timed implements Runnable {
     /** How much {@code to} took; -1 if it is broken, and then the session may be over. */
     private int send(Leg to, Leg from, long address, int start, int end) {
         try {
-            return to.socket.sendAddress(address, start, end);
+            return to.socket.write(address, start, end);
         } catch (IOException e) {
             // What it sent before it failed may still lie in our receive buffer: an early answer, then a reset.
             to.broken = true;
@@ -385,7 +389,7 @@ final class TcpSession extends Timed implements Runnable {
             return;
         }
         try {
-            to.socket.shutdown(false, true);
+            to.socket.shutdownOutput();
         } catch (IOException e) {
             fail(to, from);
             return;
@@ -409,6 +413,12 @@ final class TcpSession extends Timed implements Runnable {
     }
 
     // ---- ending
+
+    /** An event of this session failed in a way that has no place in the code: a fault of ours, and no other session's. */
+    void broke(Throwable fault) {
+        log.error("session of {} with {} ended by a fault", service.stats.name(), clientAddress, fault);
+        end(true);
+    }
 
     /** The loop ends. */
     void cut() {

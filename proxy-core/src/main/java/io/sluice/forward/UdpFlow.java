@@ -6,6 +6,7 @@ import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
 import io.netty.util.concurrent.Future;
+import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
@@ -88,7 +89,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         touch(nowNanos);
         try {
             int start = content.readerIndex();
-            if (socket.sendAddress(content.memoryAddress(), start, start + length) == length) {
+            if (socket.write(content.memoryAddress(), start, start + length) == length) {
                 cells.increment(Counter.DATAGRAMS_TO_ENDPOINT);
                 cells.add(Counter.BYTES_TO_ENDPOINT, length);
             } else {
@@ -106,7 +107,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         for (int i = 0; i < ANSWERS_PER_EVENT && !over; i++) {
             int length;
             try {
-                length = socket.recvAddress(loop.bufferAddress, 0, UdpListener.DATAGRAM_BYTES);
+                length = socket.read(loop.bufferAddress, UdpListener.DATAGRAM_BYTES);
             } catch (IOException e) {
                 endpointFailed(e);
                 return;
@@ -145,6 +146,12 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
+                if (routing.keepsClients()) {
+                    // Held to a dead endpoint, the client would come back to it for hours.
+                    routing.service()
+                            .affinityTable
+                            .release(routing.service(), IpAddress.of(client.getAddress()), target.endpoint);
+                }
                 end();
                 return true;
             }

@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -328,6 +329,36 @@ class TcpForwardingTest {
                         }
                     })
                     .isInstanceOf(SocketException.class);
+        }
+    }
+
+    /** Found under load: shutdown(2) then says ENOTCONN, for which Netty throws what the event loop does not expect. */
+    @Test
+    void finOfTheEndpointAndResetOfTheClientInOneRoundOfEvents() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            Socket client = lab.dial(address);
+            Socket server = backend.next();
+            server.getOutputStream().write(1);
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            CountDownLatch both = new CountDownLatch(1);
+            CountDownLatch stopped = new CountDownLatch(1);
+            lab.forwarder.loops().get(0).executor.execute(() -> {
+                stopped.countDown();
+                try {
+                    both.await();
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                }
+            });
+            stopped.await();
+            server.close();
+            client.setSoLinger(true, 0);
+            client.close();
+            both.countDown();
+            await().until(() -> lab.forwarder.sessions() == 0);
+            assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(1);
         }
     }
 

@@ -1,5 +1,12 @@
 package io.sluice;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.classic.spi.IThrowableProxy;
+import ch.qos.logback.core.AppenderBase;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.util.ResourceLeakDetector;
@@ -8,10 +15,15 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
+import org.slf4j.LoggerFactory;
 
-/** Fails a test class in which, or before which, a buffer was lost. Registered for every class of the module. */
-public final class LeakExtension implements AfterAllCallback {
+/**
+ * Fails a test class in which, or before which, a buffer was lost or a fault was logged. Registered for every class of
+ * the module.
+ */
+public final class GuardExtension implements AfterAllCallback {
     private static final Queue<String> LEAKS = new ConcurrentLinkedQueue<>();
+    private static final Queue<String> FAULTS = new ConcurrentLinkedQueue<>();
 
     static {
         // Before any buffer exists: the detectors are made once, when their class is loaded.
@@ -23,6 +35,22 @@ public final class LeakExtension implements AfterAllCallback {
                 return new Recording<>(resource, samplingInterval);
             }
         });
+        Logger root = (Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
+        AppenderBase<ILoggingEvent> appender = new AppenderBase<>() {
+            @Override
+            protected void append(ILoggingEvent event) {
+                // Netty warns where an exception escaped into its event loop.
+                boolean fault = event.getLevel().isGreaterOrEqual(Level.ERROR)
+                        || (event.getLoggerName().startsWith("io.netty") && event.getLevel() == Level.WARN);
+                if (fault) {
+                    IThrowableProxy cause = event.getThrowableProxy();
+                    FAULTS.add(event.getFormattedMessage()
+                            + (cause == null ? "" : ": " + cause.getClassName() + ": " + cause.getMessage()));
+                }
+            }
+        };
+        appender.start();
+        root.addAppender(appender);
     }
 
     @Override
@@ -33,9 +61,8 @@ public final class LeakExtension implements AfterAllCallback {
             ByteBuf probe = PooledByteBufAllocator.DEFAULT.directBuffer(16);
             probe.release();
         }
-        if (!LEAKS.isEmpty()) {
-            throw new AssertionError("LEAK: " + String.join("\n", LEAKS));
-        }
+        assertThat(LEAKS).as("LEAK: buffers lost").isEmpty();
+        assertThat(FAULTS).as("faults logged").isEmpty();
     }
 
     private static final class Recording<T> extends ResourceLeakDetector<T> {
