@@ -1,0 +1,101 @@
+package io.sluice.forward;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Stats;
+import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.Threads;
+import org.openjdk.jmh.annotations.Warmup;
+
+/** What it costs to choose the endpoint of a new connection, in turn and with ClientIP affinity. */
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.NANOSECONDS)
+@Fork(1)
+@Warmup(iterations = 2, time = 1)
+@Measurement(iterations = 3, time = 1)
+public class RotationBenchmark {
+    private static Rotation rotation(int endpoints) {
+        List<Endpoint> list = IntStream.range(0, endpoints)
+                .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
+                .toList();
+        return Rotation.of(list, List.of());
+    }
+
+    /** One list of endpoints, shared by all threads as it is by the loops. */
+    @State(Scope.Benchmark)
+    @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
+    public static class InTurn {
+        @Param({"1", "10", "1000"})
+        int endpoints;
+
+        Rotation rotation;
+
+        @Setup
+        public void fill() {
+            rotation = rotation(endpoints);
+        }
+    }
+
+    /** A service with affinity and ten endpoints, and clients it knows. */
+    @State(Scope.Benchmark)
+    public static class Affinity {
+        private static final int KNOWN_CLIENTS = 1024;
+        private static final long NOW_NANOS = 0;
+
+        private final Rotation rotation = rotation(10);
+        private final AffinityTable table = new AffinityTable();
+        private final SessionAffinity affinity = new SessionAffinity(SessionAffinity.DEFAULT_TIMEOUT_SECONDS);
+        private final ServiceState service =
+                new ServiceState(new Stats(1).open(new ServicePortName("bench", "sticky", "", Protocol.TCP)), table);
+
+        @Setup
+        public void fill() {
+            for (int client = 0; client < KNOWN_CLIENTS; client++) {
+                pick(client);
+            }
+        }
+
+        Target pick(int client) {
+            return table.pick(service, affinity, IpAddress.v4(client), rotation, NOW_NANOS);
+        }
+    }
+
+    @Benchmark
+    @Threads(1)
+    public Object nextOneThread(InTurn state) {
+        return state.rotation.next();
+    }
+
+    @Benchmark
+    @Threads(8)
+    public Object nextEightThreads(InTurn state) {
+        return state.rotation.next();
+    }
+
+    @Benchmark
+    public Object affinityHit(Affinity state) {
+        return state.pick(ThreadLocalRandom.current().nextInt(Affinity.KNOWN_CLIENTS));
+    }
+
+    /** A client never seen, but for one in ten thousand; most of the time the table is full, and another one goes. */
+    @Benchmark
+    public Object affinityMiss(Affinity state) {
+        return state.pick(ThreadLocalRandom.current().nextInt());
+    }
+}
