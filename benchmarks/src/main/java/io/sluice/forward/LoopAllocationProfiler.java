@@ -23,7 +23,17 @@ import org.openjdk.jmh.results.ScalarResult;
 public final class LoopAllocationProfiler implements InternalProfiler {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
+    private static final long STILL_RUNNING = -1;
+
+    /** What the loops had allocated when they were about to end; JMH asks after the tear-down of the last iteration. */
+    private static volatile long bytesAtEnd = STILL_RUNNING;
+
     private long bytesBefore;
+
+    /** To be called before a forwarder is closed. */
+    static void loopsEnd() {
+        bytesAtEnd = loopBytes();
+    }
 
     @Override
     public String getDescription() {
@@ -32,14 +42,15 @@ public final class LoopAllocationProfiler implements InternalProfiler {
 
     @Override
     public void beforeIteration(BenchmarkParams benchmarkParams, IterationParams iterationParams) {
+        bytesAtEnd = STILL_RUNNING;
         bytesBefore = loopBytes();
     }
 
     @Override
     public Collection<? extends Result<?>> afterIteration(
             BenchmarkParams benchmarkParams, IterationParams iterationParams, IterationResult result) {
-        double perOperation =
-                (double) (loopBytes() - bytesBefore) / result.getMetadata().getAllOps();
+        long bytes = (bytesAtEnd == STILL_RUNNING ? loopBytes() : bytesAtEnd) - bytesBefore;
+        double perOperation = (double) bytes / result.getMetadata().getAllOps();
         return List.of(new ScalarResult("loopBytesPerOp", perOperation, "B/op", AggregationPolicy.AVG));
     }
 

@@ -55,6 +55,7 @@ final class LoopbackRelay implements AutoCloseable {
 
     @Override
     public void close() {
+        LoopAllocationProfiler.loopsEnd();
         forwarder.close();
     }
 }
