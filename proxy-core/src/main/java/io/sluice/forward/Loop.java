@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -45,6 +46,9 @@ final class Loop {
 
     private final CleanableDirectBuffer memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
     private final ArrayDeque<Runnable> doomed = new ArrayDeque<>();
+    /** Made for the first datagram socket; written on the control side, under the forwarder's lock. */
+    private @Nullable OneBuffer datagramBuffer;
+
     private boolean ticking;
     /** Written here, read by whoever waits for the drain. */
     private volatile int sessions;
@@ -138,8 +142,21 @@ final class Loop {
         return sessions;
     }
 
-    /** Frees the read buffer; the loop must have ended. */
+    /** Where this loop's datagram channels read into. Control side. */
+    OneBuffer datagramBuffer() {
+        OneBuffer made = datagramBuffer;
+        if (made == null) {
+            made = new OneBuffer(UdpListener.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ);
+            datagramBuffer = made;
+        }
+        return made;
+    }
+
+    /** Frees the read buffers; the loop must have ended. */
     void free() {
         memory.clean();
+        if (datagramBuffer != null) {
+            datagramBuffer.free();
+        }
     }
 }

@@ -1,7 +1,6 @@
 package io.sluice.forward;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoopGroup;
@@ -36,7 +35,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     /** The largest datagram of IPv4 and IPv6 fits, so none is ever cut. */
     static final int DATAGRAM_BYTES = 64 << 10;
 
-    private static final int DATAGRAMS_PER_READ = 16;
+    static final int DATAGRAMS_PER_READ = 16;
 
     /** How many endpoints are tried when the kernel refuses at once. */
     private static final int MOST_ATTEMPTS = 4;
@@ -55,7 +54,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         this.socket = socket;
         this.channel = new EpollDatagramChannel(socket.intValue());
         EpollDatagramChannelConfig config = channel.config();
-        config.setAllocator(PooledByteBufAllocator.DEFAULT);
+        config.setAllocator(loop.datagramBuffer());
         config.setMaxDatagramPayloadSize(DATAGRAM_BYTES);
         config.setRecvByteBufAllocator(new FixedRecvByteBufAllocator(DATAGRAM_BYTES * DATAGRAMS_PER_READ));
         channel.pipeline().addLast(this);

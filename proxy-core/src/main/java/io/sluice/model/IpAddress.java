@@ -24,13 +24,17 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
 
     /** An address from 4 or 16 bytes at {@code offset}, network order. IPv4-mapped IPv6 becomes IPv4. */
     public static IpAddress of(byte[] bytes, int offset, int length) {
-        ByteBuffer buffer = ByteBuffer.wrap(bytes, offset, length);
         if (length == 4) {
-            return v4(buffer.getInt());
+            // Once per connection: not worth a buffer object.
+            return v4(bytes[offset] << 24
+                    | (bytes[offset + 1] & 0xff) << 16
+                    | (bytes[offset + 2] & 0xff) << 8
+                    | (bytes[offset + 3] & 0xff));
         }
         if (length != 16) {
             throw new IllegalArgumentException("an address has 4 or 16 bytes, not " + length);
         }
+        ByteBuffer buffer = ByteBuffer.wrap(bytes, offset, length);
         return unmapped(buffer.getLong(), buffer.getLong());
     }
 

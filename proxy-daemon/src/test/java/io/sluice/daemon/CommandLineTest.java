@@ -72,7 +72,7 @@ final class CommandLineTest {
         assertThat(sluice("--version")).isZero();
         assertThat(out.toString())
                 .startsWith("sluice ")
-                .contains("Java 1", "Netty 4.")
+                .contains("Java " + Runtime.version().feature(), "Netty 4.")
                 .hasLineCount(1);
     }
 

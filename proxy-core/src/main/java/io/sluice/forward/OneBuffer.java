@@ -1,0 +1,41 @@
+package io.sluice.forward;
+
+import io.netty.buffer.AbstractByteBufAllocator;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.UnpooledByteBufAllocator;
+
+/**
+ * Gives the datagram channels of one loop the same buffer for every read. What was read is sent on before the next
+ * read, so one is enough; from a pool, a megabyte for each read would make and free a whole chunk of the pool.
+ */
+final class OneBuffer extends AbstractByteBufAllocator {
+    private final ByteBuf buffer;
+
+    OneBuffer(int bytes) {
+        super(true);
+        // Made here and not by the pool, whose leak detection would follow every slice of it for ever.
+        buffer = UnpooledByteBufAllocator.DEFAULT.directBuffer(bytes, bytes);
+    }
+
+    @Override
+    protected ByteBuf newDirectBuffer(int initialCapacity, int maxCapacity) {
+        if (buffer.refCnt() != 1 || initialCapacity > buffer.capacity()) {
+            throw new IllegalStateException("a datagram of the last read is still held");
+        }
+        return buffer.retain().clear();
+    }
+
+    @Override
+    protected ByteBuf newHeapBuffer(int initialCapacity, int maxCapacity) {
+        return UnpooledByteBufAllocator.DEFAULT.heapBuffer(initialCapacity, maxCapacity);
+    }
+
+    @Override
+    public boolean isDirectBufferPooled() {
+        return true;
+    }
+
+    void free() {
+        buffer.release();
+    }
+}
