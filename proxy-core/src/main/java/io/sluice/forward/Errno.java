@@ -47,12 +47,4 @@ final class Errno {
             return UNKNOWN;
         }
     }
-
-    /** Whether this process, not the peer, is what was lacking. */
-    static boolean isExhaustion(int errno) {
-        return switch (errno) {
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EAGAIN -> true;
-            default -> false;
-        };
-    }
 }

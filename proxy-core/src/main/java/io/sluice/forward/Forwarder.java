@@ -9,6 +9,7 @@ import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.Future;
+import io.netty.util.internal.PlatformDependent;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.Frontend;
@@ -56,6 +57,7 @@ public final class Forwarder implements AutoCloseable {
     private final Stats stats;
     private final AffinityTable affinityTable = new AffinityTable();
     private final Shortage shortage;
+    private final HeldBytes held;
     private final EventLoopGroup group;
     private final List<Loop> loops = new ArrayList<>();
     private final long descriptorLimit = descriptorLimit();
@@ -89,8 +91,10 @@ public final class Forwarder implements AutoCloseable {
         this.group = new MultiThreadIoEventLoopGroup(
                 config.loops(), new DefaultThreadFactory("sluice-loop", true), EpollIoHandler.newFactory());
         Flows flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
+        held = new HeldBytes(
+                config.maxHeldBytes() > 0 ? config.maxHeldBytes() : PlatformDependent.maxDirectMemory() / 2);
         for (EventExecutor executor : group) {
-            loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage));
+            loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage, held));
         }
         startHousekeeping();
     }
@@ -285,6 +289,11 @@ public final class Forwarder implements AutoCloseable {
             sum += loop.sessions();
         }
         return sum;
+    }
+
+    /** Bytes kept for readers that do not take them, over all sessions. */
+    public long heldBytes() {
+        return held.bytes();
     }
 
     /** Refuses new connections and flows from now on; those that exist go on. */

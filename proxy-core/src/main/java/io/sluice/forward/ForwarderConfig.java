@@ -16,6 +16,8 @@ import java.util.function.LongSupplier;
  * @param udpUnrepliedTimeout how long a flow lives that never got an answer
  * @param udpRepliedTimeout how long a flow lives, silent, that did
  * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
+ * @param maxHeldBytes the most that may be kept for slow readers before no new connection is accepted; 0 takes half of
+ *     the JVM's direct memory
  * @param originOf where a client address is; asked once per connection or flow, on a loop, where routes differ by it
  * @param nanoClock monotonic time; tests inject their own
  */
@@ -27,6 +29,7 @@ public record ForwarderConfig(
         Duration udpUnrepliedTimeout,
         Duration udpRepliedTimeout,
         int maxFlows,
+        long maxHeldBytes,
         Function<IpAddress, Origin> originOf,
         LongSupplier nanoClock) {
 
@@ -38,6 +41,7 @@ public record ForwarderConfig(
                 Duration.ofSeconds(60),
                 Duration.ofSeconds(30),
                 Duration.ofSeconds(120),
+                0,
                 0,
                 address -> address.isLoopback() ? Origin.NODE : Origin.OUTSIDE,
                 System::nanoTime);
@@ -52,6 +56,7 @@ public record ForwarderConfig(
                 udpUnrepliedTimeout,
                 udpRepliedTimeout,
                 maxFlows,
+                maxHeldBytes,
                 originOf,
                 nanoClock);
     }

@@ -5,6 +5,8 @@ import io.netty.channel.unix.Socket;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.NotYetConnectedException;
 
 /**
@@ -16,6 +18,14 @@ final class InetSocket extends Socket {
     private static final int UDP_BUFFER_BYTES = 4 << 20;
 
     private static final int SO_RST = 0;
+
+    private static final int IPPROTO_TCP = 6;
+    private static final int TCP_INFO = 11;
+    /** Up to and with tcpi_notsent_bytes (Linux 4.6) of struct tcp_info, and where in it the two fields are. */
+    private static final int TCP_INFO_BYTES = 148;
+
+    private static final int TCP_INFO_UNACKED = 24;
+    private static final int TCP_INFO_NOTSENT_BYTES = 144;
 
     InetSocket(int fd) {
         super(fd);
@@ -80,6 +90,17 @@ final class InetSocket extends Socket {
 
     private static IOException notConnected(String call, NotYetConnectedException cause) {
         return new IOException(call + ": the connection is gone", cause);
+    }
+
+    /** Whether the peer's kernel has all that was written; true too if that can no longer be told. */
+    boolean hasDeliveredAll() {
+        ByteBuffer info = ByteBuffer.allocate(TCP_INFO_BYTES).order(ByteOrder.nativeOrder());
+        try {
+            getRawOpt(IPPROTO_TCP, TCP_INFO, info);
+        } catch (IOException e) {
+            return true;
+        }
+        return info.getInt(TCP_INFO_UNACKED) == 0 && info.getInt(TCP_INFO_NOTSENT_BYTES) == 0;
     }
 
     /** Makes the coming close send a RST and drop what is unsent. */

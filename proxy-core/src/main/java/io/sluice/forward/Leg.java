@@ -105,7 +105,7 @@ final class Leg implements EpollIoHandle {
     /** Drops what is held and lets go of the socket. */
     void release(Loop loop, boolean reset) {
         if (held != null) {
-            held.release();
+            loop.held.release(held);
             held = null;
         }
         if (reset) {

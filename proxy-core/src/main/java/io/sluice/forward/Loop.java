@@ -30,6 +30,7 @@ final class Loop {
     final LongSupplier nanoClock;
     final Flows flows;
     final Shortage shortage;
+    final HeldBytes held;
     final int connectAttempts;
     final long bufferAddress;
     final ByteBuffer buffer;
@@ -53,12 +54,13 @@ final class Loop {
     /** Written here, read by whoever waits for the drain. */
     private volatile int sessions;
 
-    Loop(int index, IoEventLoop executor, ForwarderConfig config, Flows flows, Shortage shortage) {
+    Loop(int index, IoEventLoop executor, ForwarderConfig config, Flows flows, Shortage shortage, HeldBytes held) {
         this.index = index;
         this.executor = executor;
         this.nanoClock = config.nanoClock();
         this.flows = flows;
         this.shortage = shortage;
+        this.held = held;
         this.connectAttempts = config.connectAttempts();
         buffer = memory.buffer();
         bufferAddress = Buffer.memoryAddress(buffer);

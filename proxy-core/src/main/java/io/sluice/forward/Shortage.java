@@ -1,13 +1,17 @@
 package io.sluice.forward;
 
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Says once that descriptors, ports or memory have run out, and once that it is over: a shortage fails thousands of
+ * What this process has run out of. Says so once when it begins and once when it is over: a shortage fails thousands of
  * connections a second, and a line for each would be the next shortage. Any thread.
  */
 final class Shortage {
@@ -16,25 +20,74 @@ final class Shortage {
     private static final long OVER_AFTER_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long NONE = Long.MIN_VALUE;
 
+    /** How long no connection is accepted after one could not be served: they wait in the kernel meanwhile. */
+    static final long PAUSE_MILLIS = 100;
+
+    private static final long PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(PAUSE_MILLIS);
+
+    /** The things there is only so much of. */
+    enum Of {
+        DESCRIPTORS("file descriptors (ulimit -n)"),
+        PORTS("local ports towards an endpoint (net.ipv4.ip_local_port_range)"),
+        KERNEL_MEMORY("kernel memory for sockets"),
+        HELD_BYTES("memory for what slow readers have not taken (-XX:MaxDirectMemorySize)");
+
+        private final String text;
+
+        Of(String text) {
+            this.text = text;
+        }
+
+        /** What an error number says is lacking here; null if it says something else. */
+        static @Nullable Of errno(int errno) {
+            return switch (errno) {
+                case Errno.EMFILE, Errno.ENFILE -> DESCRIPTORS;
+                case Errno.EADDRNOTAVAIL, Errno.EAGAIN -> PORTS;
+                case Errno.ENOBUFS, Errno.ENOMEM -> KERNEL_MEMORY;
+                default -> null;
+            };
+        }
+    }
+
     private final LongSupplier nanoClock;
-    private final AtomicLong lastNanos = new AtomicLong(NONE);
+    /** When each was last found lacking. */
+    private final Map<Of, AtomicLong> lastNanos = new EnumMap<>(Of.class);
+
+    private volatile long pauseUntilNanos;
 
     Shortage(LongSupplier nanoClock) {
         this.nanoClock = nanoClock;
+        this.pauseUntilNanos = nanoClock.getAsLong();
+        for (Of what : Of.values()) {
+            lastNanos.put(what, new AtomicLong(NONE));
+        }
     }
 
     /** Something could not be had. */
-    void begin(Exception cause) {
-        if (lastNanos.getAndSet(nanoClock.getAsLong()) == NONE) {
-            log.warn("out of resources, new connections and flows wait or fail: {}", cause.getMessage());
+    void note(Of what) {
+        long now = nanoClock.getAsLong();
+        if (what != Of.PORTS) {
+            // Ports lack towards one endpoint; the rest is lacking for everybody.
+            pauseUntilNanos = now + PAUSE_NANOS;
         }
+        if (Objects.requireNonNull(lastNanos.get(what)).getAndSet(now) == NONE) {
+            log.warn("out of {}: new connections and flows wait or fail, those that exist go on", what.text);
+        }
+    }
+
+    /** Whether new connections had better wait in the kernel's queue. */
+    boolean isAcute() {
+        return pauseUntilNanos - nanoClock.getAsLong() > 0;
     }
 
     /** Called now and then: says that it is over when nothing has failed for a while. */
     void check() {
-        long last = lastNanos.get();
-        if (last != NONE && nanoClock.getAsLong() - last >= OVER_AFTER_NANOS && lastNanos.compareAndSet(last, NONE)) {
-            log.info("resources are back, new connections and flows are served again");
-        }
+        long now = nanoClock.getAsLong();
+        lastNanos.forEach((what, last) -> {
+            long at = last.get();
+            if (at != NONE && now - at >= OVER_AFTER_NANOS && last.compareAndSet(at, NONE)) {
+                log.info("no longer out of {}", what.text);
+            }
+        });
     }
 }

@@ -21,9 +21,6 @@ final class TcpListener implements EpollIoHandle, Listener {
     /** One wake-up accepts at most this many, so that open sessions get their turn. */
     private static final int ACCEPTS_PER_EVENT = 64;
 
-    /** How long to leave connections in the kernel's queue when this process has no descriptor left for them. */
-    private static final long PAUSE_MILLIS = 100;
-
     private static final EpollIoOps ACCEPTING = EpollIoOps.EPOLLIN;
     // Errors are always reported; asking for nothing at all would remove the socket, and Netty could not put it back.
     private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
@@ -91,6 +88,10 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     @Override
     public void handle(IoRegistration registration, IoEvent ioEvent) {
+        if (loop.shortage.isAcute() || loop.held.isExhausted()) {
+            pause();
+            return;
+        }
         Routing routing = frontend.routing;
         for (int i = 0; i < ACCEPTS_PER_EVENT && !closed; i++) {
             int fd;
@@ -110,16 +111,21 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     private void acceptFailed(IOException e) {
-        int errno = Errno.of(e);
-        if (!Errno.isExhaustion(errno)) {
+        Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
+        if (lacking == null) {
             // ECONNABORTED and network errors belong to the one connection that was in the queue: accept(2).
             log.trace("{}: {}", frontend.address, e.getMessage());
             return;
         }
-        loop.shortage.begin(e);
+        loop.shortage.note(lacking);
+        pause();
+    }
+
+    /** Leaves connections in the kernel's queue for a moment. */
+    private void pause() {
         if (registration != null) {
             registration.submit(PAUSED);
-            loop.later(this::resume, PAUSE_MILLIS);
+            loop.later(this::resume, Shortage.PAUSE_MILLIS);
         }
     }
 

@@ -1,15 +1,11 @@
 package io.sluice.forward;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.PooledByteBufAllocator;
-import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Timing;
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -36,38 +32,38 @@ final class TcpSession extends Timed implements Runnable {
     /** So much of one direction at a time, then the other sessions of the loop have their turn. */
     private static final int READS_PER_TURN = 8;
 
-    /** Endpoints that refuse cost nothing, but a list of a thousand that all do must not be walked for every client. */
-    private static final int MOST_ATTEMPTS = 16;
+    private static final int END_OF_STREAM = -1;
+    private static final int FAILED = -2;
+
+    /** How often to look whether the last bytes before a reset have arrived. */
+    private static final long DELIVERY_CHECK_MILLIS = 20;
 
     private final Loop loop;
-    private final BoundFrontend frontend;
     private final ServiceState service;
     private final Cells cells;
     private final IpAddress clientAddress;
     private final Leg client;
     private final long openedNanos;
 
+    private final Attempts attempts;
+
     private @Nullable Leg endpoint;
     private @Nullable Target target;
-    /** Those that failed; empty for nearly every session. */
-    private List<Endpoint> failed = List.of();
-
-    private int silentAttempts;
     private boolean connected;
     private boolean firstByteSeen;
     private boolean turnScheduled;
     private boolean over;
-    /** What to do once the held bytes of the leg that is left are written: a failure ends the session in order. */
-    private @Nullable Leg lastToFlush;
+    /** The leg that still gets what arrived for it before the other one failed; then it is reset too. */
+    private @Nullable Leg survivor;
 
     private TcpSession(Loop loop, BoundFrontend frontend, Routing routing, InetSocket socket, IpAddress clientAddress) {
         this.loop = loop;
-        this.frontend = frontend;
         this.service = routing.service();
         this.cells = service.stats.cells(loop.index);
         this.clientAddress = clientAddress;
         this.client = new Leg(this, socket);
         this.openedNanos = loop.now();
+        this.attempts = new Attempts(frontend, service, clientAddress, loop.connectAttempts);
     }
 
     static void open(Loop loop, BoundFrontend frontend, Routing routing, InetSocket socket, IpAddress clientAddress) {
@@ -75,56 +71,38 @@ final class TcpSession extends Timed implements Runnable {
         session.cells.increment(Counter.SESSIONS_OPENED);
         session.cells.increment(Counter.SESSIONS_ACTIVE);
         loop.sessionOpened();
-        session.connect(session.firstTarget(routing));
+        session.connect(session.attempts.first(routing, session.openedNanos));
     }
 
     // ---- connecting
 
-    private @Nullable Target firstTarget(Routing routing) {
-        Rotation rotation = routing.rotationFor(clientAddress);
-        return rotation == null ? null : routing.pick(clientAddress, rotation, openedNanos);
-    }
-
-    /** The next endpoint in turn that has not failed this session yet, by the routes in force now. */
-    private @Nullable Target anotherTarget() {
-        Routing routing = frontend.routing;
-        Rotation rotation = routing.service() == service ? routing.rotationFor(clientAddress) : null;
-        if (rotation == null || failed.size() >= MOST_ATTEMPTS || silentAttempts >= loop.connectAttempts) {
-            return null;
-        }
-        for (int turn = 0; turn < rotation.size(); turn++) {
-            Target next = rotation.next();
-            if (!failed.contains(next.endpoint)) {
-                return next;
-            }
-        }
-        return null;
-    }
-
     private void connect(@Nullable Target first) {
         Target next = first;
         while (next != null) {
-            target = next;
             try {
                 startConnecting(next);
                 return;
             } catch (IOException e) {
                 int errno = Errno.of(e);
-                attemptFailed(errno, e);
-                if (errno == Errno.EMFILE || errno == Errno.ENFILE) {
-                    break;
-                }
-            }
-            next = anotherTarget();
-            if (next != null) {
-                cells.increment(Counter.CONNECT_RETRIED);
+                attemptFailed(errno);
+                // Without a descriptor, no other endpoint can be tried either.
+                next = errno == Errno.EMFILE || errno == Errno.ENFILE ? null : anotherTarget();
             }
         }
-        cells.increment(failed.isEmpty() ? Counter.SESSIONS_REFUSED : Counter.SESSIONS_FAILED);
+        cells.increment(attempts.anyFailed() ? Counter.SESSIONS_FAILED : Counter.SESSIONS_REFUSED);
         end(true);
     }
 
+    private @Nullable Target anotherTarget() {
+        Target next = attempts.another();
+        if (next != null) {
+            cells.increment(Counter.CONNECT_RETRIED);
+        }
+        return next;
+    }
+
     private void startConnecting(Target next) throws IOException {
+        target = next;
         InetSocket socket = InetSocket.stream(next.endpoint.address());
         Leg leg = new Leg(this, socket);
         endpoint = leg;
@@ -135,23 +113,20 @@ final class TcpSession extends Timed implements Runnable {
         loop.await(loop.connecting, this, loop.now());
     }
 
-    private void attemptFailed(int errno, @Nullable IOException cause) {
+    private void attemptFailed(int errno) {
         Leg leg = endpoint;
         if (leg != null) {
             endpoint = null;
             leg.release(loop, false);
         }
         leaveQueue();
-        Target tried = target;
-        if (tried != null) {
-            if (failed.isEmpty()) {
-                failed = new ArrayList<>(2);
-            }
-            failed.add(tried.endpoint);
+        if (target != null) {
+            attempts.failed(target, errno == Errno.ETIMEDOUT);
         }
         cells.increment(reason(errno));
-        if (Errno.isExhaustion(errno) && cause != null) {
-            loop.shortage.begin(cause);
+        Shortage.Of lacking = Shortage.Of.errno(errno);
+        if (lacking != null) {
+            loop.shortage.note(lacking);
         }
     }
 
@@ -160,17 +135,13 @@ final class TcpSession extends Timed implements Runnable {
             case Errno.ECONNREFUSED -> Counter.CONNECT_REFUSED;
             case Errno.EHOSTUNREACH, Errno.ENETUNREACH -> Counter.CONNECT_UNREACHABLE;
             case Errno.ETIMEDOUT -> Counter.CONNECT_TIMEOUT;
-            default -> Errno.isExhaustion(errno) ? Counter.CONNECT_NO_RESOURCES : Counter.CONNECT_ERROR;
+            default -> Shortage.Of.errno(errno) != null ? Counter.CONNECT_NO_RESOURCES : Counter.CONNECT_ERROR;
         };
     }
 
     private void retry(int errno) {
-        attemptFailed(errno, null);
-        Target next = anotherTarget();
-        if (next != null) {
-            cells.increment(Counter.CONNECT_RETRIED);
-        }
-        connect(next);
+        attemptFailed(errno);
+        connect(anotherTarget());
     }
 
     private void onConnectEvent(Leg leg, int ops) {
@@ -195,10 +166,9 @@ final class TcpSession extends Timed implements Runnable {
         connected = true;
         long now = loop.now();
         service.stats.record(Timing.CONNECT, now - openedNanos, now);
-        if (!failed.isEmpty() && target != null && frontend.routing.keepsClients()) {
-            service.affinityTable.hold(service, clientAddress, target.endpoint, now);
+        if (target != null) {
+            attempts.succeeded(target, now);
         }
-        failed = List.of();
         // What the client sent meanwhile goes first and its socket is watched after: that spares a wake-up.
         client.readable = true;
         relay(client, leg);
@@ -206,8 +176,7 @@ final class TcpSession extends Timed implements Runnable {
             try {
                 client.register(loop, client.held != null);
             } catch (IOException e) {
-                loop.shortage.begin(e);
-                end(true);
+                broke(e);
             }
         }
     }
@@ -216,7 +185,6 @@ final class TcpSession extends Timed implements Runnable {
     @Override
     void expire(long nowNanos) {
         if (!connected) {
-            silentAttempts++;
             retry(Errno.ETIMEDOUT);
         } else {
             cells.increment(Counter.SESSIONS_TIMED_OUT);
@@ -275,14 +243,14 @@ final class TcpSession extends Timed implements Runnable {
                 takeTurnLater();
                 return;
             }
-            int length = read(from, to);
+            int most = loop.held.readBytes();
+            int length = read(from, to, most);
             if (length > 0) {
-                boolean drained = length < Loop.BUFFER_BYTES && !from.hungUp;
-                from.readable = !drained;
+                from.readable = length == most || from.hungUp;
                 passOn(from, to, length);
             } else {
                 from.readable = false;
-                if (length < 0 && !over) {
+                if (length == END_OF_STREAM) {
                     endOfStream(from, to);
                 }
             }
@@ -296,13 +264,13 @@ final class TcpSession extends Timed implements Runnable {
         }
     }
 
-    /** The bytes now in the loop's buffer; 0 for nothing yet, -1 for the end of the stream or of the session. */
-    private int read(Leg from, Leg to) {
+    /** How much now is in the loop's buffer; 0 for nothing yet, or one of the two below that. */
+    private int read(Leg from, Leg to, int most) {
         try {
-            return from.socket.read(loop.bufferAddress, Loop.BUFFER_BYTES);
+            return from.socket.read(loop.bufferAddress, most);
         } catch (IOException e) {
             fail(from, to);
-            return -1;
+            return FAILED;
         }
     }
 
@@ -316,13 +284,22 @@ final class TcpSession extends Timed implements Runnable {
         }
         count(from, length);
         if (sent < length) {
-            ByteBuf rest = PooledByteBufAllocator.DEFAULT.directBuffer(length - sent);
-            loop.buffer.limit(length).position(sent);
-            rest.writeBytes(loop.buffer);
-            loop.buffer.clear();
-            to.held = rest;
-            to.awaitWritable();
+            hold(to, sent, length);
         }
+    }
+
+    private void hold(Leg to, int start, int end) {
+        ByteBuf rest = loop.held.hold(loop, start, end);
+        if (rest == null || loop.held.isExhausted()) {
+            loop.shortage.note(Shortage.Of.HELD_BYTES);
+        }
+        if (rest == null) {
+            cells.increment(Counter.SESSIONS_SHED);
+            end(true);
+            return;
+        }
+        to.held = rest;
+        to.awaitWritable();
     }
 
     private void count(Leg from, int length) {
@@ -348,6 +325,10 @@ final class TcpSession extends Timed implements Runnable {
             return to.socket.write(address, start, end);
         } catch (IOException e) {
             // What it sent before it failed may still lie in our receive buffer: an early answer, then a reset.
+            if (to.ended) {
+                fail(to, from);
+                return -1;
+            }
             to.broken = true;
             to.readable = true;
             to.hungUp = true;
@@ -367,11 +348,11 @@ final class TcpSession extends Timed implements Runnable {
             rest.skipBytes(sent);
         }
         if (rest != null) {
-            rest.release();
+            loop.held.release(rest);
             to.held = null;
         }
-        if (to == lastToFlush) {
-            end(true);
+        if (to == survivor) {
+            resetOnceDelivered(to);
             return;
         }
         relay(from, to);
@@ -397,19 +378,35 @@ final class TcpSession extends Timed implements Runnable {
         loop.await(loop.halfClosed, this, loop.now());
     }
 
-    /** {@code dead} was reset; the other leg gets what is held for it, then a reset too. */
+    /** {@code dead} was reset; the other leg gets what had arrived for it, then a reset too. */
     private void fail(Leg dead, Leg other) {
-        if (over || lastToFlush != null) {
+        if (over || survivor != null) {
             return;
         }
         cells.increment(dead == client ? Counter.SESSIONS_RESET_BY_CLIENT : Counter.SESSIONS_RESET_BY_ENDPOINT);
+        survivor = other;
+        dead.ended = true;
+        other.ended = true;
         if (other.held == null) {
+            resetOnceDelivered(other);
+        } else {
+            loop.await(loop.halfClosed, this, loop.now());
+        }
+    }
+
+    /** A reset makes the kernel drop what it has not sent yet, so it has to wait until that has arrived. */
+    private void resetOnceDelivered(Leg leg) {
+        if (over) {
+            return;
+        }
+        if (leg.socket.hasDeliveredAll()) {
             end(true);
             return;
         }
-        lastToFlush = other;
-        dead.ended = true;
-        loop.await(loop.halfClosed, this, loop.now());
+        if (queue == null) {
+            loop.await(loop.halfClosed, this, loop.now());
+        }
+        loop.later(() -> resetOnceDelivered(leg), DELIVERY_CHECK_MILLIS);
     }
 
     // ---- ending

@@ -183,8 +183,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             flows.put(client, flow);
             return flow;
         } catch (IOException e) {
-            if (Errno.isExhaustion(Errno.of(e))) {
-                loop.shortage.begin(e);
+            Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
+            if (lacking != null) {
+                loop.shortage.note(lacking);
             }
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;

@@ -13,6 +13,7 @@ public enum Counter {
     SESSIONS_RESET_BY_CLIENT("TCP connections the client reset"),
     SESSIONS_RESET_BY_ENDPOINT("TCP connections the endpoint reset"),
     SESSIONS_TIMED_OUT("TCP connections ended by the half-closed or the idle timeout"),
+    SESSIONS_SHED("TCP connections reset for want of memory for what one end did not take"),
     SESSIONS_CUT("TCP connections still open when the drain ended"),
     CONNECT_REFUSED("attempts an endpoint refused"),
     CONNECT_UNREACHABLE("attempts with no route to the endpoint"),

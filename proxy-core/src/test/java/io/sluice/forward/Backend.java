@@ -28,6 +28,7 @@ final class Backend implements Closeable {
     final AtomicInteger accepted = new AtomicInteger();
     private final Kind kind;
     private final ServerSocket server;
+    private final Thread acceptor;
     private final BlockingQueue<Socket> handedOver = new LinkedBlockingQueue<>();
 
     Backend(String name, Kind kind) throws IOException {
@@ -38,7 +39,7 @@ final class Backend implements Closeable {
         this.name = name;
         this.kind = kind;
         server = new ServerSocket(0, 512, address);
-        start(this::acceptAll);
+        acceptor = start(this::acceptAll);
     }
 
     Endpoint endpoint() {
@@ -53,10 +54,11 @@ final class Backend implements Closeable {
         return socket;
     }
 
-    private static void start(Runnable task) {
+    private static Thread start(Runnable task) {
         Thread thread = new Thread(task, "backend");
         thread.setDaemon(true);
         thread.start();
+        return thread;
     }
 
     private void acceptAll() {
@@ -92,9 +94,15 @@ final class Backend implements Closeable {
         }
     }
 
+    /** When this returns, the kernel refuses: the port stays open for as long as the acceptor is in its call. */
     @Override
     public void close() throws IOException {
         server.close();
+        try {
+            acceptor.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
         for (Socket socket = handedOver.poll(); socket != null; socket = handedOver.poll()) {
             socket.close();
         }

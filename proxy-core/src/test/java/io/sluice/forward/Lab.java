@@ -54,6 +54,7 @@ final class Lab implements AutoCloseable {
                 config.udpUnrepliedTimeout(),
                 config.udpRepliedTimeout(),
                 config.maxFlows(),
+                config.maxHeldBytes(),
                 config.originOf(),
                 () -> System.nanoTime() + clockOffsetNanos.get());
         forwarder = new Forwarder(withClock, status -> {

@@ -31,11 +31,12 @@ class UdpForwardingTest {
     private static final class Echo implements Closeable {
         private final DatagramSocket socket;
         private final String name;
+        private final Thread thread;
 
         Echo(String name, String ip) throws IOException {
             this.name = name;
             socket = new DatagramSocket(new InetSocketAddress(Lab.ip(ip).toInetAddress(), 0));
-            Thread thread = new Thread(this::answerAll, "echo " + name);
+            thread = new Thread(this::answerAll, "echo " + name);
             thread.setDaemon(true);
             thread.start();
         }
@@ -62,9 +63,15 @@ class UdpForwardingTest {
             }
         }
 
+        /** When this returns, the port is closed: it stays open for as long as the thread is in its call. */
         @Override
         public void close() {
             socket.close();
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
         }
     }
 
@@ -258,6 +265,7 @@ class UdpForwardingTest {
                 defaults.udpUnrepliedTimeout(),
                 defaults.udpRepliedTimeout(),
                 4,
+                0,
                 defaults.originOf(),
                 defaults.nanoClock());
         try (Lab lab = new Lab(fourFlows)) {

@@ -38,6 +38,7 @@ record Settings(
                         values.required(Setting.UDP_UNREPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.MAX_FLOWS, Integer.class),
+                        ForwarderConfig.defaults().maxHeldBytes(),
                         ForwarderConfig.defaults().originOf(),
                         System::nanoTime),
                 values.required(Setting.DRAIN_TIMEOUT, Duration.class),

@@ -1,0 +1,75 @@
+package io.sluice.forward;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which endpoints one connection tries, one after the other: the first by affinity or turn, then the next in turn, never
+ * one twice, by the routes in force at that moment. Belongs to the session's loop.
+ */
+final class Attempts {
+    /** Endpoints that refuse cost nothing, but a list of a thousand that all do must not be walked for every client. */
+    private static final int MOST = 16;
+
+    private final BoundFrontend frontend;
+    private final ServiceState service;
+    private final IpAddress client;
+    private final int mostSilent;
+    /** Empty for nearly every session. */
+    private List<Endpoint> failed = List.of();
+
+    private int silent;
+
+    Attempts(BoundFrontend frontend, ServiceState service, IpAddress client, int mostSilent) {
+        this.frontend = frontend;
+        this.service = service;
+        this.client = client;
+        this.mostSilent = mostSilent;
+    }
+
+    /** Null if this client may not be served. */
+    @Nullable
+    Target first(Routing routing, long nowNanos) {
+        Rotation rotation = routing.rotationFor(client);
+        return rotation == null ? null : routing.pick(client, rotation, nowNanos);
+    }
+
+    /** Null if there is none left to try. */
+    @Nullable
+    Target another() {
+        Routing routing = frontend.routing;
+        Rotation rotation = routing.service() == service ? routing.rotationFor(client) : null;
+        if (rotation == null || failed.size() >= MOST || silent >= mostSilent) {
+            return null;
+        }
+        for (int turn = 0; turn < rotation.size(); turn++) {
+            Target next = rotation.next();
+            if (!failed.contains(next.endpoint)) {
+                return next;
+            }
+        }
+        return null;
+    }
+
+    void failed(Target target, boolean silently) {
+        if (failed.isEmpty()) {
+            failed = new ArrayList<>(2);
+        }
+        failed.add(target.endpoint);
+        silent += silently ? 1 : 0;
+    }
+
+    /** Holds the client to the endpoint that answered, if it is held at all and the one before did not. */
+    void succeeded(Target target, long nowNanos) {
+        if (!failed.isEmpty() && frontend.routing.keepsClients()) {
+            service.affinityTable.hold(service, client, target.endpoint, nowNanos);
+        }
+    }
+
+    boolean anyFailed() {
+        return !failed.isEmpty();
+    }
+}

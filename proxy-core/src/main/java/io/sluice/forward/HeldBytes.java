@@ -1,0 +1,59 @@
+package io.sluice.forward;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.util.internal.OutOfDirectMemoryError;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What all sessions together keep for readers that do not take it, and how much that may be. Touched only when a reader
+ * is slower than its sender. Any thread.
+ *
+ * <p>Each direction holds one read at most. When half the budget is taken, reads become short; when all is, no new
+ * connections are accepted until some is given back.
+ */
+final class HeldBytes {
+    private static final int SHORT_READ_BYTES = 16 << 10;
+
+    private final long budget;
+    private final AtomicLong held = new AtomicLong();
+
+    HeldBytes(long budget) {
+        this.budget = budget;
+    }
+
+    /** Keeps a copy of the loop's buffer from {@code start} to {@code end}; null if there is no memory for it. */
+    @Nullable
+    ByteBuf hold(Loop loop, int start, int end) {
+        ByteBuf kept;
+        try {
+            kept = PooledByteBufAllocator.DEFAULT.directBuffer(end - start);
+        } catch (OutOfDirectMemoryError e) {
+            return null;
+        }
+        loop.buffer.limit(end).position(start);
+        kept.writeBytes(loop.buffer);
+        loop.buffer.clear();
+        held.addAndGet(kept.capacity());
+        return kept;
+    }
+
+    void release(ByteBuf kept) {
+        held.addAndGet(-kept.capacity());
+        kept.release();
+    }
+
+    /** How much one read may take. */
+    int readBytes() {
+        return held.get() > budget / 2 ? SHORT_READ_BYTES : Loop.BUFFER_BYTES;
+    }
+
+    boolean isExhausted() {
+        return held.get() >= budget;
+    }
+
+    long bytes() {
+        return held.get();
+    }
+}
