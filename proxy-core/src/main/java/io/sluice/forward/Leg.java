@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Leg implements EpollIoHandle {
     static final int EPOLLIN = 0x1;
+    static final int EPOLLPRI = 0x2;
     static final int EPOLLOUT = 0x4;
     static final int EPOLLERR = 0x8;
     static final int EPOLLHUP = 0x10;
@@ -26,7 +27,7 @@ final class Leg implements EpollIoHandle {
     // Netty makes two objects for every event that is not exactly one flag, and an edge-triggered EPOLLIN comes with
     // EPOLLOUT whenever that was asked for and the socket has room. So EPOLLOUT is asked for only while it is needed.
     private static final EpollIoOps READING =
-            EpollIoOps.EPOLLIN.with(EpollIoOps.EPOLLRDHUP).with(EpollIoOps.EPOLLET);
+            EpollIoOps.valueOf(EPOLLIN | EPOLLPRI | EPOLLRDHUP).with(EpollIoOps.EPOLLET);
     private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
 
     /** A session that sends more than so many events is worth the system call that drops EPOLLOUT. */
@@ -37,7 +38,7 @@ final class Leg implements EpollIoHandle {
 
     /** The kernel may have bytes, an end or an error for us. */
     boolean readable;
-    /** The peer has closed or failed: a short read does not mean that nothing follows. */
+    /** The peer has closed, failed or sent urgent data: a short read does not mean that nothing follows. */
     boolean hungUp;
     /** Its end of stream was read, and what came before it was passed on. */
     boolean ended;

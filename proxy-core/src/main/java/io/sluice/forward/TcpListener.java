@@ -25,6 +25,9 @@ final class TcpListener implements EpollIoHandle, Listener {
     // Errors are always reported; asking for nothing at all would remove the socket, and Netty could not put it back.
     private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
 
+    private static final int SOL_SOCKET = 1;
+    private static final int SO_OOBINLINE = 10;
+
     private final Loop loop;
     private final BoundFrontend frontend;
     private final InetSocket socket;
@@ -44,6 +47,8 @@ final class TcpListener implements EpollIoHandle, Listener {
             // Inherited by every accepted socket, which saves two system calls a connection.
             socket.setTcpNoDelay(true);
             socket.setKeepAlive(true);
+            // An urgent byte stays in the stream, so that it is passed on like any other.
+            socket.setIntOpt(SOL_SOCKET, SO_OOBINLINE, 1);
             socket.listen(NetUtil.SOMAXCONN);
             return new TcpListener(loop, frontend, socket);
         } catch (IOException e) {
@@ -104,9 +109,19 @@ final class TcpListener implements EpollIoHandle, Listener {
             if (fd < 0) {
                 return;
             }
+            open(routing, new InetSocket(fd));
+        }
+    }
+
+    private void open(Routing routing, InetSocket accepted) {
+        try {
             byte[] address = loop.acceptedAddress;
             IpAddress client = IpAddress.of(address, 1, address[0] == 8 ? 4 : 16);
-            TcpSession.open(loop, frontend, routing, new InetSocket(fd), client);
+            TcpSession.open(loop, frontend, routing, accepted, client);
+        } catch (RuntimeException | Error fault) {
+            // Thrown on, it would cost the other sessions the events of this round, which never come again.
+            log.error("a connection to {} failed by a fault", frontend.address, fault);
+            accepted.closeQuietly();
         }
     }
 

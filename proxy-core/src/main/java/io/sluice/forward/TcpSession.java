@@ -211,7 +211,7 @@ final class TcpSession extends Timed implements Runnable {
             fail(leg, other);
             return;
         }
-        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR)) != 0) {
+        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR | Leg.EPOLLPRI)) != 0) {
             leg.hungUp = true;
             leg.readable = true;
         }
@@ -302,11 +302,15 @@ final class TcpSession extends Timed implements Runnable {
         to.awaitWritable();
     }
 
-    private void count(Leg from, int length) {
+    /** Half closed and not silent: the wait starts again. */
+    private void stayAlive() {
         if (queue != null) {
-            // Half closed, and alive: the wait starts again.
             loop.await(loop.halfClosed, this, loop.now());
         }
+    }
+
+    private void count(Leg from, int length) {
+        stayAlive();
         if (from == client) {
             cells.add(Counter.BYTES_TO_ENDPOINT, length);
             return;
@@ -346,6 +350,7 @@ final class TcpSession extends Timed implements Runnable {
                 return;
             }
             rest.skipBytes(sent);
+            stayAlive();
         }
         if (rest != null) {
             loop.held.release(rest);

@@ -13,6 +13,8 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What one client address sends to one frontend, the endpoint it goes to, and the connected socket that leads there:
@@ -22,6 +24,8 @@ import org.jspecify.annotations.Nullable;
  * seconds old, longer from then on.
  */
 final class UdpFlow extends Timed implements EpollIoHandle {
+    private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
+
     private static final long YOUNG_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private static final int ANSWERS_PER_EVENT = 32;
@@ -103,6 +107,16 @@ final class UdpFlow extends Timed implements EpollIoHandle {
 
     @Override
     public void handle(IoRegistration registration, IoEvent ioEvent) {
+        try {
+            answerAll();
+        } catch (RuntimeException | Error fault) {
+            // Thrown on, it would stop the loop for a second.
+            log.error("flow of {} to {} ended by a fault", client, target, fault);
+            end();
+        }
+    }
+
+    private void answerAll() {
         long nowNanos = loop.now();
         for (int i = 0; i < ANSWERS_PER_EVENT && !over; i++) {
             int length;

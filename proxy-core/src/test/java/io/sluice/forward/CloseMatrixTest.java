@@ -278,6 +278,19 @@ class CloseMatrixTest {
         await().until(() -> lab.forwarder.sessions() == 0);
     }
 
+    /** recv(2) stops at the urgent mark, though more may follow it. */
+    @Test
+    void urgentDataDoesNotStopTheStream() throws Exception {
+        CountDownLatch release = stopLoop();
+        client.getOutputStream().write(Lab.bytes(100));
+        client.sendUrgentData(42);
+        client.getOutputStream().write(Lab.bytes(200));
+        release.countDown();
+        assertThat(endpoint.getInputStream().readNBytes(100)).isEqualTo(Lab.bytes(100));
+        assertThat(endpoint.getInputStream().read()).isEqualTo(42);
+        assertThat(endpoint.getInputStream().readNBytes(200)).isEqualTo(Lab.bytes(200));
+    }
+
     @Test
     void clientBytesAndFinBeforeTheEndpointIsConnected() throws Exception {
         CountDownLatch release = stopLoop();
