@@ -8,14 +8,19 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.NotYetConnectedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 
 /**
  * A non-blocking socket of one address family. Netty's own factory methods pick the family by a global preference, and
  * an IPv6 socket cannot be bound to or keep the source of an IPv4 address.
  */
 final class InetSocket extends Socket {
-    /** Asked for on UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
+    /** Wanted for UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
     private static final int UDP_BUFFER_BYTES = 4 << 20;
+
+    /** Where the kernel grants no more than it gives anyway, two system calls a flow are saved. */
+    private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
 
     private static final int SO_RST = 0;
 
@@ -37,6 +42,9 @@ final class InetSocket extends Socket {
 
     static InetSocket datagram(IpAddress family) throws IOException {
         InetSocket socket = open(Protocol.UDP, family);
+        if (!LARGER_BUFFERS_GRANTED) {
+            return socket;
+        }
         try {
             socket.setReceiveBufferSize(UDP_BUFFER_BYTES);
             socket.setSendBufferSize(UDP_BUFFER_BYTES);
@@ -45,6 +53,16 @@ final class InetSocket extends Socket {
             throw e;
         }
         return socket;
+    }
+
+    private static long sysctl(String name) {
+        try {
+            return Long.parseLong(
+                    Files.readString(Path.of("/proc/sys/net/core", name)).trim());
+        } catch (IOException | NumberFormatException e) {
+            // A network namespace that is not the first one does not show it; asking costs little.
+            return name.endsWith("_max") ? Long.MAX_VALUE : 0;
+        }
     }
 
     private static InetSocket open(Protocol protocol, IpAddress family) throws IOException {
