@@ -11,7 +11,6 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -19,19 +18,24 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps a snapshot equal to the store, service by service: a change costs what it touches, however many services there
- * are. Settles which of several services gets an address. Confined to one thread.
+ * are. Settles which of several services gets an address, and keeps traffic from going round in circles. Confined to
+ * one thread.
  */
 final class SnapshotBuilder {
     private final BuildOptions options;
     private final ObjectStore store;
     private final ProblemBoard problems;
-    private final Map<ServiceKey, List<ServicePort>> wanted = new HashMap<>();
+    private final Map<ServiceKey, Set<FrontendAddress>> claimed = new HashMap<>();
+    private final Map<ServiceKey, Set<FrontendAddress>> dialled = new HashMap<>();
     private final Map<ServiceKey, List<ServicePortName>> built = new HashMap<>();
     /** Who wants an address, the owner first. One entry nearly always. */
     private final Map<FrontendAddress, TreeMap<Claim, ServicePortName>> claims = new HashMap<>();
+    /** Whose endpoint an address is. One entry nearly always, so the sets are immutable and small. */
+    private final Map<FrontendAddress, Set<ServiceKey>> dialledBy = new HashMap<>();
 
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
 
@@ -68,22 +72,21 @@ final class SnapshotBuilder {
     }
 
     private void withdraw(ServiceKey key, Set<ServiceKey> affected) {
-        List<ServicePort> before = wanted.remove(key);
+        Set<FrontendAddress> before = claimed.remove(key);
         if (before == null) {
             return;
         }
-        for (ServicePort port : before) {
-            for (Frontend frontend : port.frontends()) {
-                TreeMap<Claim, ServicePortName> claimants = claims.get(frontend.address());
-                if (claimants != null) {
-                    // The creation time may have changed since; the service is what identifies its claim.
-                    claimants.keySet().removeIf(claim -> claim.service().equals(key));
-                    claimants.keySet().forEach(claim -> affected.add(claim.service()));
-                    if (claimants.isEmpty()) {
-                        claims.remove(frontend.address());
-                    }
+        for (FrontendAddress address : before) {
+            TreeMap<Claim, ServicePortName> claimants = claims.get(address);
+            if (claimants != null) {
+                // The creation time may have changed since; the service is what identifies its claim.
+                claimants.keySet().removeIf(claim -> claim.service().equals(key));
+                claimants.keySet().forEach(claim -> affected.add(claim.service()));
+                if (claimants.isEmpty()) {
+                    claims.remove(address);
                 }
             }
+            affected.addAll(dialledBy.getOrDefault(address, Set.of()));
         }
     }
 
@@ -93,67 +96,43 @@ final class SnapshotBuilder {
             return;
         }
         Claim claim = new Claim(service.createdSeconds(), key);
-        List<ServicePort> ports = new ArrayList<>();
+        Set<FrontendAddress> addresses = new HashSet<>();
         for (NamedPort port : service.ports()) {
-            ServicePort built = servicePort(service, port);
-            ports.add(built);
-            for (Frontend frontend : built.frontends()) {
-                TreeMap<Claim, ServicePortName> claimants =
-                        claims.computeIfAbsent(frontend.address(), address -> new TreeMap<>());
-                claimants.putIfAbsent(claim, built.name());
+            for (FrontendAddress address : addresses(service, port)) {
+                addresses.add(address);
+                TreeMap<Claim, ServicePortName> claimants = claims.computeIfAbsent(address, a -> new TreeMap<>());
+                claimants.putIfAbsent(claim, nameOf(key, port));
                 if (claimants.size() > 1) {
                     claimants.keySet().forEach(other -> affected.add(other.service()));
                 }
+                affected.addAll(dialledBy.getOrDefault(address, Set.of()));
             }
         }
-        wanted.put(key, ports);
+        claimed.put(key, addresses);
     }
 
-    private ServicePort servicePort(ServiceObject service, NamedPort port) {
-        ServiceKey key = service.service();
-        Collection<EndpointsObject> objects = store.endpoints(key);
-        Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port, objects);
-        Route v4 = EndpointRules.route(endpoints, false);
-        Route v6 = EndpointRules.route(endpoints, true);
+    private Set<FrontendAddress> addresses(ServiceObject service, NamedPort port) {
         Set<FrontendAddress> addresses = new LinkedHashSet<>();
         for (IpAddress clusterIp : service.clusterIps()) {
             addresses.add(new FrontendAddress(port.protocol(), options.listenedOn(clusterIp), port.port()));
         }
-        List<Frontend> frontends = new ArrayList<>();
-        for (FrontendAddress address : addresses) {
-            frontends.add(Frontend.of(address, address.address().v6() ? v6 : v4));
-        }
-        return new ServicePort(
-                new ServicePortName(key.namespace(), key.name(), port.name(), port.protocol()),
-                service.affinity(),
-                port.protocol() == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
-                frontends);
+        return addresses;
+    }
+
+    private static ServicePortName nameOf(ServiceKey key, NamedPort port) {
+        return new ServicePortName(key.namespace(), key.name(), port.name(), port.protocol());
     }
 
     /** Puts into the snapshot what the service wants and owns, and reports what it wants in vain. */
     private void settle(ServiceKey key, List<ServicePort> put, List<ServicePortName> remove) {
-        List<Problem> conflicts = new ArrayList<>();
-        List<ServicePortName> names = new ArrayList<>();
-        for (ServicePort port : wanted.getOrDefault(key, List.of())) {
-            List<Frontend> owned = new ArrayList<>();
-            for (Frontend frontend : port.frontends()) {
-                Map.Entry<Claim, ServicePortName> owner =
-                        claims.getOrDefault(frontend.address(), new TreeMap<>()).firstEntry();
-                if (owner != null && owner.getValue().equals(port.name())) {
-                    owned.add(frontend);
-                } else if (owner != null) {
-                    conflicts.add(conflict(key, frontend.address(), owner.getValue()));
-                }
-            }
-            if (!owned.isEmpty()) {
-                put.add(
-                        owned.size() == port.frontends().size()
-                                ? port
-                                : new ServicePort(port.name(), port.affinity(), port.flowEndpoints(), owned));
-                names.add(port.name());
-            }
-        }
-        problems.put(key, conflicts);
+        List<Problem> found = new ArrayList<>();
+        Set<FrontendAddress> dials = new HashSet<>();
+        ServiceObject service = store.service(key);
+        List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found);
+        put.addAll(ports);
+        index(key, dials);
+        problems.put(key, found);
+        List<ServicePortName> names = ports.stream().map(ServicePort::name).toList();
         List<ServicePortName> before = names.isEmpty() ? built.remove(key) : built.put(key, names);
         if (before != null) {
             Set<ServicePortName> gone = new HashSet<>(before);
@@ -162,9 +141,95 @@ final class SnapshotBuilder {
         }
     }
 
+    private List<ServicePort> ownedPorts(ServiceObject service, Set<FrontendAddress> dials, List<Problem> found) {
+        ServiceKey key = service.service();
+        List<ServicePort> ports = new ArrayList<>();
+        for (NamedPort port : service.ports()) {
+            ServicePortName name = nameOf(key, port);
+            List<FrontendAddress> owned = new ArrayList<>();
+            for (FrontendAddress address : addresses(service, port)) {
+                ServicePortName owner = ownerOf(address);
+                if (name.equals(owner)) {
+                    owned.add(address);
+                } else if (owner != null) {
+                    found.add(conflict(key, address, owner));
+                }
+            }
+            if (!owned.isEmpty()) {
+                ports.add(servicePort(service, port, owned, dials, found));
+            }
+        }
+        return ports;
+    }
+
+    private @Nullable ServicePortName ownerOf(FrontendAddress address) {
+        TreeMap<Claim, ServicePortName> claimants = claims.get(address);
+        return claimants == null ? null : claimants.firstEntry().getValue();
+    }
+
+    private ServicePort servicePort(
+            ServiceObject service,
+            NamedPort port,
+            List<FrontendAddress> owned,
+            Set<FrontendAddress> dials,
+            List<Problem> found) {
+        Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port, store.endpoints(service.service()));
+        endpoints.keySet().removeIf(endpoint -> {
+            FrontendAddress address = new FrontendAddress(port.protocol(), endpoint.address(), endpoint.port());
+            dials.add(address);
+            ServicePortName owner = ownerOf(address);
+            if (owner != null) {
+                found.add(circle(service.service(), address, owner));
+            }
+            return owner != null;
+        });
+        Route v4 = EndpointRules.route(endpoints, false);
+        Route v6 = EndpointRules.route(endpoints, true);
+        return new ServicePort(
+                nameOf(service.service(), port),
+                service.affinity(),
+                port.protocol() == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
+                owned.stream()
+                        .map(address -> Frontend.of(address, address.address().v6() ? v6 : v4))
+                        .toList());
+    }
+
+    /** Remembers whom the service forwards to, so that it is looked at again when one of them becomes a frontend. */
+    private void index(ServiceKey key, Set<FrontendAddress> dials) {
+        Set<FrontendAddress> before = dials.isEmpty() ? dialled.remove(key) : dialled.put(key, dials);
+        if (before != null) {
+            for (FrontendAddress address : before) {
+                if (!dials.contains(address)) {
+                    dialledBy.computeIfPresent(address, (a, keys) -> without(keys, key));
+                }
+            }
+        }
+        for (FrontendAddress address : dials) {
+            dialledBy.merge(address, Set.of(key), SnapshotBuilder::union);
+        }
+    }
+
+    private static @Nullable Set<ServiceKey> without(Set<ServiceKey> keys, ServiceKey key) {
+        Set<ServiceKey> rest = new HashSet<>(keys);
+        rest.remove(key);
+        return rest.isEmpty() ? null : Set.copyOf(rest);
+    }
+
+    private static Set<ServiceKey> union(Set<ServiceKey> keys, Set<ServiceKey> more) {
+        if (keys.containsAll(more)) {
+            return keys;
+        }
+        Set<ServiceKey> all = new HashSet<>(keys);
+        all.addAll(more);
+        return Set.copyOf(all);
+    }
+
+    private static boolean isOwn(ServiceKey key, ServicePortName name) {
+        return name.namespace().equals(key.namespace()) && name.service().equals(key.name());
+    }
+
     private Problem conflict(ServiceKey key, FrontendAddress address, ServicePortName owner) {
-        boolean own =
-                owner.namespace().equals(key.namespace()) && owner.service().equals(key.name());
+        boolean own = isOwn(key, owner);
         String message = own
                 ? address + " is taken by this Service's port \"" + owner.port() + "\""
                 : address + " belongs to Service " + owner.serviceName() + ", which is older or comes first by name";
@@ -174,5 +239,16 @@ final class SnapshotBuilder {
                 "Service " + key,
                 own ? "spec.ports" : "spec.clusterIPs",
                 message);
+    }
+
+    private Problem circle(ServiceKey key, FrontendAddress address, ServicePortName owner) {
+        String whose = isOwn(key, owner) ? "this Service itself" : "Service " + owner.serviceName();
+        return new Problem(
+                Problem.Severity.ERROR,
+                store.sourceOf(key),
+                "Service " + key,
+                "",
+                "endpoint " + address + " is left out: it is an address of " + whose
+                        + " and served here, so traffic would go round in a circle");
     }
 }

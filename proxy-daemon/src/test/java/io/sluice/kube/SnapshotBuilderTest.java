@@ -12,6 +12,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.model.SnapshotDiff;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -39,6 +40,10 @@ class SnapshotBuilderTest {
     }
 
     private static EndpointsObject slice(int service, int name, int... addresses) {
+        return sliceOn(8080, service, name, addresses);
+    }
+
+    private static EndpointsObject sliceOn(int port, int service, int name, int... addresses) {
         List<Backend> backends = new ArrayList<>();
         for (int address : addresses) {
             backends.add(new Backend(IpAddress.v4(address), true, true, false));
@@ -46,7 +51,7 @@ class SnapshotBuilderTest {
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "e" + name),
                 new ServiceKey("ns", "s" + service),
-                List.of(new Group(List.of(new NamedPort("", Protocol.TCP, 8080)), backends)));
+                List.of(new Group(List.of(new NamedPort("", Protocol.TCP, port)), backends)));
     }
 
     private void put(String source, KubeObject... objects) {
@@ -79,6 +84,24 @@ class SnapshotBuilderTest {
             }
         });
         assertThat(changed).containsExactly("ns/s77");
+    }
+
+    /** A frontend that comes or goes touches those that forward to it, and nobody else. */
+    @Test
+    void aNewFrontendTouchesOnlyThoseWhoForwardToIt() {
+        List<KubeObject> objects = new ArrayList<>();
+        for (int i = 0; i < 1_000; i++) {
+            objects.add(service(i, 0x0a000000 + i));
+            objects.add(sliceOn(80, i, i, 0x0b000000 + i));
+        }
+        store.replace("all", new SourceState(objects, List.of()));
+        ServiceSnapshot before = builder.build();
+        put("more", service(2_000, 0x0b000000 + 77));
+        SnapshotDiff diff = SnapshotDiff.between(before, builder.build());
+        assertThat(diff.added()).extracting(port -> port.name().service()).containsExactly("s2000");
+        assertThat(diff.changed())
+                .extracting(change -> change.after().name().service())
+                .containsExactly("s77");
     }
 
     @Test
@@ -124,7 +147,8 @@ class SnapshotBuilderTest {
                 objects.add(
                         random.nextBoolean()
                                 ? service(i, 1 + random.nextInt(3))
-                                : slice(random.nextInt(5), i, 1 + random.nextInt(3)));
+                                : sliceOn(
+                                        random.nextBoolean() ? 80 : 8080, random.nextInt(5), i, 1 + random.nextInt(3)));
             }
             SourceState state = new SourceState(withoutRepeats(objects), List.of());
             files.put(file, state);
