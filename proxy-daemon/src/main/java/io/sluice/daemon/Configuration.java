@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.json.JsonMapper;
 
 /**
  * What is set, and by whom: default, then file, then environment, then flags; the last one counts.
@@ -142,6 +143,7 @@ final class Configuration {
     private static String quoted(String text) {
         boolean plain = text.matches("[A-Za-z/.][A-Za-z0-9/._-]*|[0-9]+(ms|s|m|h)")
                 && !text.matches("(?i)true|false|null|yes|no|on|off|y|n|\\.inf|\\.nan");
-        return plain ? text : "\"" + text.replace("\\", "\\\\").replace("\"", "\\\"") + "\"";
+        // A text of JSON is one of YAML, whatever is in it.
+        return plain ? text : JsonMapper.shared().writeValueAsString(text);
     }
 }

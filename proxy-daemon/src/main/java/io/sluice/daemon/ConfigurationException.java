@@ -1,5 +1,6 @@
 package io.sluice.daemon;
 
+import io.sluice.kube.Problem;
 import java.util.List;
 
 /** The configuration cannot be used. One line for each thing that is wrong with it. */
@@ -10,7 +11,7 @@ final class ConfigurationException extends Exception {
 
     ConfigurationException(List<String> problems) {
         super(String.join("\n", problems));
-        this.problems = List.copyOf(problems);
+        this.problems = problems.stream().map(Problem::oneLine).toList();
     }
 
     List<String> problems() {

@@ -1,7 +1,15 @@
 package io.sluice.daemon;
 
 import io.sluice.daemon.Configuration.Value;
+import io.sluice.kube.StrictYaml;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.StringReader;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,15 +21,12 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
-import tools.jackson.core.StreamReadFeature;
 import tools.jackson.databind.JsonNode;
-import tools.jackson.dataformat.yaml.YAMLMapper;
 
 /** Reads a {@code SluiceConfiguration} file, strictly: what it does not know it refuses, with the place and the choices. */
 final class ConfigurationFile {
-    private static final YAMLMapper YAML = YAMLMapper.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .build();
+    /** Far more than all settings take; a file that is larger, or never ends, is something else. */
+    private static final int MAX_BYTES = 1 << 20;
 
     private final Path file;
     private final List<String> problems;
@@ -35,30 +40,41 @@ final class ConfigurationFile {
     /** What the file sets, still as text; adds to {@code problems} what it may not say. */
     static Map<Setting, Value> read(Path file, List<String> problems) {
         ConfigurationFile reading = new ConfigurationFile(file, problems);
-        if (!Files.isReadable(file) || Files.isDirectory(file)) {
-            reading.problem("", Files.exists(file) ? "is not a readable file" : "does not exist");
-            return reading.values;
-        }
-        List<JsonNode> documents = new ArrayList<>();
-        // Not readValues: it would take a list for the documents in it.
-        try (JsonParser parser = YAML.createParser(file.toFile())) {
-            while (parser.nextToken() != null) {
-                documents.add(parser.readValueAsTree());
-            }
+        try {
+            reading.documents(documentsIn(text(file)));
+        } catch (NoSuchFileException e) {
+            reading.problem("", "does not exist");
+        } catch (IOException e) {
+            reading.problem("", "cannot be read: " + StrictYaml.explain(e));
         } catch (JacksonException e) {
-            String at = e.getLocation() == null
-                    ? ""
-                    : "line " + e.getLocation().getLineNr() + ", column "
-                            + e.getLocation().getColumnNr();
-            reading.problem(at, firstLine(e.getOriginalMessage()));
-            return reading.values;
+            reading.problem("", StrictYaml.explain(e));
         }
-        reading.documents(documents.stream().filter(d -> !d.isNull()).toList());
         return reading.values;
     }
 
-    private static String firstLine(@Nullable String message) {
-        return message == null ? "is not YAML" : message.lines().findFirst().orElse("is not YAML");
+    private static String text(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MAX_BYTES + 1);
+            if (bytes.length > MAX_BYTES) {
+                throw new IOException("it is larger than " + MAX_BYTES + " bytes");
+            }
+            CharBuffer text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
+            return text.toString().replaceFirst("^\uFEFF", "");
+        }
+    }
+
+    private static List<JsonNode> documentsIn(String text) {
+        List<JsonNode> documents = new ArrayList<>();
+        // Not readValues: it would take a list for the documents in it.
+        try (JsonParser parser = StrictYaml.parser(new StringReader(text))) {
+            while (parser.nextToken() != null) {
+                JsonNode document = parser.readValueAsTree();
+                if (!document.isNull()) {
+                    documents.add(document);
+                }
+            }
+        }
+        return documents;
     }
 
     private void documents(List<JsonNode> documents) {
@@ -143,7 +159,7 @@ final class ConfigurationFile {
             case NULL, MISSING -> "nothing";
             case BOOLEAN -> "the truth value " + node;
             case NUMBER -> "the number " + node;
-            default -> "the text '" + node.asString() + "'";
+            default -> "the text " + Setting.quoted(node.asString());
         };
     }
 

@@ -157,6 +157,8 @@ enum Setting {
             "error, warn, info, debug or trace",
             choice("error", "warn", "info", "debug", "trace"));
 
+    private static final int MAX_QUOTED = 60;
+
     private static final Pattern TIME = Pattern.compile("(\\d{1,9})(ms|s|m|h)");
     private static final Pattern NODE_NAMES = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
 
@@ -246,11 +248,18 @@ enum Setting {
      */
     Object parse(String text) {
         return parser.apply(text)
-                .orElseThrow(() -> new IllegalArgumentException("'" + text + "' is not allowed; give " + allowed));
+                .orElseThrow(() -> new IllegalArgumentException(quoted(text) + " is not allowed; give " + allowed));
+    }
+
+    /** A text that somebody typed, cut where it gets long. */
+    static String quoted(String text) {
+        return "'" + (text.length() <= MAX_QUOTED ? text : text.substring(0, MAX_QUOTED) + "...") + "'";
     }
 
     private static Optional<?> path(String text) {
-        return text.isBlank() || text.indexOf('\0') >= 0 ? Optional.empty() : Optional.of(Path.of(text));
+        // Longer ones the kernel refuses.
+        boolean possible = !text.isBlank() && text.length() < 4096 && text.indexOf('\0') < 0;
+        return possible ? Optional.of(Path.of(text)) : Optional.empty();
     }
 
     private static Optional<?> nodeName(String text) {

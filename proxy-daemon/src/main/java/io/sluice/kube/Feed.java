@@ -1,15 +1,14 @@
 package io.sluice.kube;
 
+import static java.util.Objects.requireNonNull;
+
 import io.sluice.kube.ManifestReader.Manifest;
 import io.sluice.kube.ObjectStore.SourceState;
 import java.io.IOException;
 import java.io.InputStreamReader;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -138,10 +137,16 @@ final class Feed {
         } catch (NoSuchFileException e) {
             problems.add(feedProblem(
                     everSeen ? "is gone; its last state is kept until it is back" : "does not exist; waiting for it"));
-        } catch (IOException | DirectoryIteratorException e) {
-            problems.add(feedProblem("cannot be read: " + reason(e) + (everSeen ? "; its last state is kept" : "")));
+        } catch (DirectoryIteratorException e) {
+            problems.add(unlistable(requireNonNull(e.getCause())));
+        } catch (IOException e) {
+            problems.add(unlistable(e));
         }
         return null;
+    }
+
+    private Problem unlistable(IOException e) {
+        return feedProblem("cannot be read: " + StrictYaml.explain(e) + (everSeen ? "; its last state is kept" : ""));
     }
 
     private Problem feedProblem(String message) {
@@ -170,11 +175,15 @@ final class Feed {
             }
             return;
         } catch (IOException e) {
-            problems.add(unreadable(name, "cannot be read: " + reason(e)));
+            problems.add(unreadable(name, "cannot be read: " + StrictYaml.explain(e)));
             return;
         }
         if (!stamp.regular()) {
-            problems.add(unreadable(name, "is not a file"));
+            problems.add(unreadable(
+                    name,
+                    Files.isDirectory(file)
+                            ? "is a folder; only the files of a feed are read, not its folders"
+                            : "is not a file that can be read to its end, but a pipe, a socket or a device"));
             return;
         }
         Entry entry = entries.get(name);
@@ -279,11 +288,9 @@ final class Feed {
                         "holds no document, so it counts as incomplete; for no objects, write kind: List, items: []");
             }
         } catch (JacksonException e) {
-            problem = e.getCause() instanceof IOException io
-                    ? unreadable(name, "cannot be read: " + reason(io))
-                    : ManifestReader.broken(name, e);
+            problem = unreadable(name, StrictYaml.explain(e));
         } catch (IOException e) {
-            problem = unreadable(name, "cannot be read: " + reason(e));
+            problem = unreadable(name, "cannot be read: " + StrictYaml.explain(e));
         } catch (RuntimeException e) {
             // A fault of a parser on odd input must not keep the other files from being followed.
             log.warn("{} made the parser fail", file, e);
@@ -331,18 +338,5 @@ final class Feed {
                 problem.object(),
                 problem.field(),
                 problem.message() + "; the objects it held before are kept");
-    }
-
-    private static String reason(Exception e) {
-        if (e instanceof CharacterCodingException) {
-            return "it is not UTF-8 text";
-        }
-        if (e instanceof AccessDeniedException) {
-            return "permission denied";
-        }
-        if (e instanceof FileSystemException failure && failure.getReason() != null) {
-            return failure.getReason();
-        }
-        return String.valueOf(e.getMessage());
     }
 }

@@ -14,6 +14,7 @@ import tools.jackson.databind.JsonNode;
  */
 final class Field {
     private static final int MAX_QUOTED = 60;
+    private static final int MAX_NAME = 253;
 
     private final JsonNode node;
     private final @Nullable Field parent;
@@ -115,6 +116,38 @@ final class Field {
         return text();
     }
 
+    /** A name of an object; null if reported, because it is absent or none. */
+    @Nullable
+    String requiredName() {
+        String text = requiredText();
+        return text == null || isName(text) ? text : reportNoName();
+    }
+
+    /** A name, or empty; null if reported, because it is none. */
+    @Nullable
+    String optionalName() {
+        String text = present() ? text() : "";
+        return text == null || text.isEmpty() || isName(text) ? text : reportNoName();
+    }
+
+    private @Nullable String reportNoName() {
+        error(quoted() + " is not a name: allowed are a-z, 0-9, '-' and '.', with a letter or digit at both ends, at"
+                + " most " + MAX_NAME + " in all");
+        return null;
+    }
+
+    /** Names end up in log lines, tables and metrics, so it matters that the API server's rule holds here too. */
+    static boolean isName(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            boolean inside = i > 0 && i < text.length() - 1 && (c == '-' || c == '.');
+            if (!inside && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9')) {
+                return false;
+            }
+        }
+        return !text.isEmpty() && text.length() <= MAX_NAME;
+    }
+
     /** The value, or the default where absent; null if reported, because it is neither true nor false. */
     @Nullable
     Boolean bool(boolean absent) {
@@ -197,7 +230,7 @@ final class Field {
     }
 
     /** The value as it would stand in JSON, cut where it gets long. */
-    private String quoted() {
+    String quoted() {
         String text = node.toString();
         return text.length() <= MAX_QUOTED ? text : text.substring(0, MAX_QUOTED) + "...";
     }

@@ -85,6 +85,7 @@ public final class FileReflector implements AutoCloseable {
             }
         }
         ServiceSnapshot snapshot = new SnapshotBuilder(options, store, board).build();
+        board.put(LooseEnds.class, LooseEnds.of(store));
         return new Reading(snapshot, board.publish((problem, appeared) -> {}));
     }
 

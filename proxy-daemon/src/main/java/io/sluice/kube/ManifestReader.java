@@ -8,47 +8,24 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import org.jspecify.annotations.Nullable;
-import org.snakeyaml.engine.v2.api.LoadSettings;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
-import tools.jackson.core.StreamReadConstraints;
 import tools.jackson.core.StreamReadFeature;
-import tools.jackson.core.exc.StreamReadException;
 import tools.jackson.core.json.JsonFactory;
-import tools.jackson.core.util.JsonParserDelegate;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.ObjectMapper;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
-import tools.jackson.dataformat.yaml.YAMLFactory;
-import tools.jackson.dataformat.yaml.YAMLMapper;
-import tools.jackson.dataformat.yaml.YAMLParser;
-import tools.jackson.dataformat.yaml.YAMLSchema;
 
 /**
  * Reads one manifest: YAML or JSON, several documents, lists. Only one list item is a tree in memory at a time, so that
  * a dump of a whole cluster does not need many times its size.
  */
 final class ManifestReader {
-    /** The limits guard servers against strangers; a feed is the operator's own, and a cluster's dump is large. */
-    private static final StreamReadConstraints LIMITS =
-            StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build();
-
     private static final ObjectMapper JSON = JsonMapper.builder(JsonFactory.builder()
-                    .streamReadConstraints(LIMITS)
+                    .streamReadConstraints(StrictYaml.LIMITS)
                     .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-                    .build())
-            .build();
-
-    private static final ObjectMapper YAML = YAMLMapper.builder(YAMLFactory.builder()
-                    .streamReadConstraints(LIMITS)
-                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-                    .yamlSchema(YAMLSchema.CORE)
-                    .loadSettings(LoadSettings.builder()
-                            .setCodePointLimit(Integer.MAX_VALUE)
-                            .build())
                     .build())
             .build();
 
@@ -81,14 +58,9 @@ final class ManifestReader {
     static Manifest read(String source, Reader text) throws IOException {
         BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
         ManifestReader manifest = new ManifestReader(source);
-        ObjectMapper mapper = languageOf(reader);
-        if (mapper == null) {
-            return new Manifest(List.of(), List.of(), true);
-        }
-        try (JsonParser parser = mapper.createParser(reader)) {
-            JsonParser checked = parser instanceof YAMLParser yaml ? new AliasRefusal(yaml) : parser;
-            for (JsonToken token = checked.nextToken(); token != null; token = checked.nextToken()) {
-                manifest.document(checked, token);
+        try (JsonParser parser = isJson(reader) ? JSON.createParser(reader) : StrictYaml.parser(reader)) {
+            for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
+                manifest.document(parser, token);
             }
         }
         manifest.ignored.forEach((kind, count) -> manifest.report(
@@ -100,12 +72,8 @@ final class ManifestReader {
         return new Manifest(List.copyOf(manifest.objects.values()), problems, manifest.documents == 0);
     }
 
-    /**
-     * JSON is YAML, but its own parser is several times as fast. Leaves the reader behind a byte order mark.
-     *
-     * @return null if there is nothing but white space
-     */
-    private static @Nullable ObjectMapper languageOf(BufferedReader reader) throws IOException {
+    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind a byte order mark. */
+    private static boolean isJson(BufferedReader reader) throws IOException {
         reader.mark(1);
         if (reader.read() != '\uFEFF') {
             reader.reset();
@@ -114,9 +82,8 @@ final class ManifestReader {
         int first = firstVisible(reader);
         int second = first == '{' ? firstVisible(reader) : -1;
         reader.reset();
-        // What YAML allows between braces without quotes is left to YAML.
-        boolean json = second == '"' || second == '}';
-        return first < 0 ? null : json ? JSON : YAML;
+        // What YAML allows between braces without quotes is left to YAML; nothing at all may hold tabs in JSON only.
+        return first < 0 || second == '"' || second == '}';
     }
 
     private static int firstVisible(Reader reader) throws IOException {
@@ -140,7 +107,7 @@ final class ManifestReader {
                     "document " + documents + " is not an object; allowed are Kubernetes objects and lists of them");
             return;
         }
-        ObjectNode head = YAML.createObjectNode();
+        ObjectNode head = JSON.createObjectNode();
         ItemList items = new ItemList();
         for (String name = parser.nextName(); name != null; name = parser.nextName()) {
             JsonToken value = parser.nextToken();
@@ -210,14 +177,14 @@ final class ManifestReader {
             report(Problem.Severity.ERROR, label, "not an object");
             return;
         }
-        String kind = node.path("kind").stringValue(inheritedKind);
-        String version = node.path("apiVersion").stringValue(inheritedVersion);
+        Field root = Field.root(node, new Field.Report(source, label, problems));
+        String kind = root.get("kind").text(inheritedKind);
+        String version = root.get("apiVersion").text(inheritedVersion);
         if (kind.isEmpty() || version.isEmpty()) {
-            report(
-                    Problem.Severity.ERROR,
-                    label,
-                    (kind.isEmpty() ? "kind" : "apiVersion")
-                            + ": missing; write for example apiVersion: v1, kind: Service");
+            Field missing = root.get(kind.isEmpty() ? "kind" : "apiVersion");
+            if (!missing.present() || missing.text() != null) {
+                missing.error("missing; write for example apiVersion: v1, kind: Service");
+            }
             return;
         }
         Kind known = Kind.of(kind, version);
@@ -240,43 +207,5 @@ final class ManifestReader {
 
     private void report(Problem.Severity severity, String object, String message) {
         problems.add(new Problem(severity, source, object, "", message));
-    }
-
-    /** Where a parser stopped and why, on one line. */
-    static Problem broken(String source, JacksonException e) {
-        StringBuilder message = new StringBuilder();
-        for (String line : e.getOriginalMessage().lines().toList()) {
-            // The YAML parser adds the place and the text around it, indented, over several lines.
-            if (!line.isBlank() && !line.startsWith(" ")) {
-                message.append(message.isEmpty() ? "" : ", ").append(line.strip());
-            }
-        }
-        var at = e.getLocation();
-        String place = at == null || at.getLineNr() < 1
-                ? ""
-                : "line " + at.getLineNr() + ", column " + at.getColumnNr() + ": ";
-        return new Problem(Problem.Severity.ERROR, source, "", "", place + message);
-    }
-
-    /** Jackson reads an alias as the text of its name, which would be wrong without a word. */
-    private static final class AliasRefusal extends JsonParserDelegate {
-        private final YAMLParser yaml;
-
-        AliasRefusal(YAMLParser yaml) {
-            super(yaml);
-            this.yaml = yaml;
-        }
-
-        @Override
-        public @Nullable JsonToken nextToken() {
-            JsonToken token = yaml.nextToken();
-            if (token == JsonToken.VALUE_STRING && yaml.isCurrentAlias()) {
-                throw new StreamReadException(
-                        this,
-                        "YAML aliases (*" + yaml.getString() + ") are not supported",
-                        yaml.currentTokenLocation());
-            }
-            return token;
-        }
     }
 }

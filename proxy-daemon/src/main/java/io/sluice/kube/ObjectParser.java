@@ -27,14 +27,11 @@ final class ObjectParser {
 
     /** The object; null if there is nothing usable in it. If that is a fault, it was reported. */
     static @Nullable KubeObject parse(Kind kind, JsonNode node, String source, List<Problem> problems) {
-        JsonNode meta = node.path("metadata");
-        String label = kind.text() + " " + meta.path("namespace").stringValue("default") + "/"
-                + meta.path("name").stringValue("?");
+        String label = kind.text() + " " + labelPart(node, "namespace", "default") + "/" + labelPart(node, "name", "?");
         Field root = Field.root(node, new Field.Report(source, label, problems));
         Field metadata = root.get("metadata").object();
-        String name = metadata.get("name").requiredText();
-        String namespace =
-                metadata.get("namespace").present() ? metadata.get("namespace").text() : "default";
+        String name = metadata.get("name").requiredName();
+        String namespace = metadata.get("namespace").optionalName();
         if (name == null || namespace == null) {
             return null;
         }
@@ -44,6 +41,12 @@ final class ObjectParser {
             case ENDPOINT_SLICE -> slice(key, metadata, root);
             case ENDPOINTS -> endpoints(key, root);
         };
+    }
+
+    private static String labelPart(JsonNode node, String field, String absent) {
+        JsonNode value = node.path("metadata").path(field);
+        String text = value.stringValue(absent);
+        return text.isEmpty() ? absent : Field.isName(text) ? text : "?";
     }
 
     private static ServiceObject service(ObjectKey key, Field metadata, Field spec) {
@@ -70,7 +73,7 @@ final class ObjectParser {
                 return true;
             }
             default -> {
-                type.error("\"" + text + "\" is not ClusterIP, NodePort, LoadBalancer or ExternalName");
+                type.error(type.quoted() + " is not ClusterIP, NodePort, LoadBalancer or ExternalName");
                 return false;
             }
         }
@@ -126,10 +129,8 @@ final class ObjectParser {
 
     private static @Nullable NamedPort port(Field field, @Nullable Protocol protocol) {
         int number = field.get("port").required(1, 65_535);
-        Field name = field.get("name");
-        String text = name.text("");
-        boolean badName = text.isEmpty() && name.present() && name.text() == null;
-        return number == 0 || protocol == null || badName ? null : new NamedPort(text, protocol, number);
+        String name = field.get("name").optionalName();
+        return number == 0 || protocol == null || name == null ? null : new NamedPort(name, protocol, number);
     }
 
     private static SessionAffinity affinity(Field spec) {
@@ -145,7 +146,7 @@ final class ObjectParser {
             return new SessionAffinity(seconds == 0 ? SessionAffinity.DEFAULT_TIMEOUT_SECONDS : seconds);
         }
         if (!text.equals("None") && !text.isEmpty()) {
-            mode.error("\"" + text + "\" is not None or ClientIP");
+            mode.error(mode.quoted() + " is not None or ClientIP");
         }
         return SessionAffinity.NONE;
     }
@@ -158,7 +159,7 @@ final class ObjectParser {
         try {
             return OffsetDateTime.parse(text).toEpochSecond();
         } catch (DateTimeException e) {
-            field.warning("\"" + text + "\" is not a time such as 2026-01-31T12:00:00Z");
+            field.warning(field.quoted() + " is not a time such as 2026-01-31T12:00:00Z");
             return ServiceObject.NOT_CREATED;
         }
     }
@@ -168,7 +169,10 @@ final class ObjectParser {
         if (labels.has(HEADLESS)) {
             return null;
         }
-        String service = labels.get(SERVICE_NAME).text("");
+        String service = labels.get(SERVICE_NAME).optionalName();
+        if (service == null) {
+            return null;
+        }
         if (service.isEmpty()) {
             labels.get(SERVICE_NAME).warning("missing; it says which Service the slice belongs to");
             return null;
@@ -187,7 +191,7 @@ final class ObjectParser {
             // Names are not resolved; but the Service does have a slice, which rules out its legacy Endpoints.
             case "FQDN" -> new EndpointsObject(key, owner, List.of());
             default -> {
-                addressType.error("\"" + type + "\" is not IPv4, IPv6 or FQDN");
+                addressType.error(addressType.quoted() + " is not IPv4, IPv6 or FQDN");
                 yield null;
             }
         };

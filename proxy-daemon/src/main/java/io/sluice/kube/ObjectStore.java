@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -137,6 +138,12 @@ final class ObjectStore {
             slices.computeIfAbsent(endpoints.service(), key -> new TreeMap<>())
                     .put(object.key().name(), endpoints);
         }
+    }
+
+    /** Tells every object that counts, with its source. */
+    void forEach(BiConsumer<String, KubeObject> action) {
+        byKey.values()
+                .forEach(held -> action.accept(held.get(0).source(), held.get(0).object()));
     }
 
     /** The services whose objects were touched since the last call. */

@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Real files, a clock that is set by hand: what is read when, and what is kept. */
@@ -289,9 +290,40 @@ class FeedTest {
         assertThat(scan())
                 .containsExactly(
                         ": ! cannot be read: Too many levels of symbolic links or unable to access attributes of"
-                                + " symbolic link ! a link to a file that does not exist ! is not a file",
+                                + " symbolic link ! a link to a file that does not exist ! is a folder; only the files of a"
+                                + " feed are read, not its folders",
                         "a.yaml: as before ! cannot be read: it is not UTF-8 text",
                         "e.yaml: web");
+    }
+
+    /** To open a pipe is to wait for somebody who writes; to read a device may never end. */
+    @Test
+    @Timeout(value = 10, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+    void neverWaitsForAPipeOrADevice() throws Exception {
+        Path pipe = folder.resolve("a.yaml");
+        assertThat(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor())
+                .isZero();
+        Files.createSymbolicLink(folder.resolve("b.yaml"), Path.of("/dev/zero"));
+        write("c.yaml", WEB);
+        String message = "is not a file that can be read to its end, but a pipe, a socket or a device";
+        assertThat(scan()).containsExactly(": ! " + message + " ! " + message, "c.yaml: web");
+        Files.delete(pipe);
+        rename("a.yaml", API);
+        assertThat(scan()).containsExactly(": ! " + message, "a.yaml: api");
+        feed = new Feed(Path.of("/dev/zero"));
+        assertThat(scan()).containsExactly(": ! " + message);
+        assertThat(lastScan().complete()).isFalse();
+    }
+
+    @Test
+    void aFileThatBecomesAFolderKeepsItsObjects() throws IOException {
+        Path file = write("a.yaml", WEB);
+        scan();
+        Files.delete(file);
+        Files.createDirectory(file);
+        assertThat(scan()).containsExactly(": ! is a folder; only the files of a feed are read, not its folders");
+        passMillis(1000);
+        assertThat(scan()).isEmpty();
     }
 
     @Test
@@ -315,7 +347,8 @@ class FeedTest {
         rename("b.yaml", "x: {a: 1, a: 2}\n");
         assertThat(scan())
                 .containsExactly(
-                        "a.yaml: as before ! line 2, column 4: YAML aliases (*here) are not supported",
-                        "b.yaml: as before ! line 1, column 12: Duplicate Object property \"a\"");
+                        "a.yaml: as before ! line 2, column 4: YAML aliases are not supported; write again what *here"
+                                + " stands for",
+                        "b.yaml: as before ! line 1, column 12: the key \"a\" is here twice");
     }
 }

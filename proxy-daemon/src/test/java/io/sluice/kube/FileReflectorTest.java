@@ -179,6 +179,7 @@ class FileReflectorTest {
                 .extracting(Problem::toString)
                 .containsExactly(
                         "a.yaml: 1 object of kind Pod ignored",
+                        "a.yaml: Service default/web: no EndpointSlice belongs to it, so connections are refused",
                         "b.yaml: Service default/web: also in a.yaml, which comes first and counts");
 
         FileReflector.Reading missing = FileReflector.read(root.resolve("none"), OPTIONS);
@@ -207,7 +208,9 @@ class FileReflectorTest {
             out.write("kind: List\n");
         }
         FileReflector.Reading reading = FileReflector.read(file, OPTIONS);
-        assertThat(reading.problems()).isEmpty();
+        assertThat(reading.problems())
+                .hasSize(services)
+                .allSatisfy(problem -> assertThat(problem.message()).startsWith("no EndpointSlice belongs to it"));
         assertThat(reading.snapshot().size()).isEqualTo(services);
     }
 }

@@ -1,0 +1,71 @@
+package io.sluice.kube;
+
+import io.sluice.kube.EndpointsObject.Group;
+import io.sluice.kube.Problem.Severity;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/**
+ * What joins nothing: legal, and common for a moment while a cluster works, but in a feed that somebody checks it is
+ * seldom what was meant. Looks at everything there is, so it is for {@code check}, not for the daemon.
+ */
+final class LooseEnds {
+    private final ObjectStore store;
+    private final List<Problem> found = new ArrayList<>();
+
+    private LooseEnds(ObjectStore store) {
+        this.store = store;
+    }
+
+    static List<Problem> of(ObjectStore store) {
+        LooseEnds ends = new LooseEnds(store);
+        store.forEach(ends::look);
+        return ends.found;
+    }
+
+    private void look(String source, KubeObject object) {
+        if (object instanceof ServiceObject service && !service.clusterIps().isEmpty()) {
+            service(source, service);
+        } else if (object.key().kind() == Kind.ENDPOINT_SLICE && store.service(object.service()) == null) {
+            report(Severity.NOTE, source, object, "there is no Service " + object.service() + ", so it is not used");
+        }
+    }
+
+    private void service(String source, ServiceObject service) {
+        Collection<EndpointsObject> objects = store.endpoints(service.service());
+        if (objects.isEmpty()) {
+            report(Severity.NOTE, source, service, "no EndpointSlice belongs to it, so connections are refused");
+            return;
+        }
+        List<NamedPort> offered = objects.stream()
+                .flatMap(endpoints -> endpoints.groups().stream())
+                .map(Group::ports)
+                .flatMap(List::stream)
+                .distinct()
+                .toList();
+        for (NamedPort port : service.ports()) {
+            if (!offered.isEmpty() && offered.stream().noneMatch(port::joins)) {
+                report(
+                        Severity.WARNING,
+                        source,
+                        service,
+                        "port " + port.port() + " is refused: it needs a " + name(port)
+                                + " in its EndpointSlices, and they have only a "
+                                + offered.stream()
+                                        .map(LooseEnds::name)
+                                        .distinct()
+                                        .collect(Collectors.joining(", a ")));
+            }
+        }
+    }
+
+    private static String name(NamedPort port) {
+        return port.protocol() + " port " + (port.name().isEmpty() ? "without a name" : "\"" + port.name() + "\"");
+    }
+
+    private void report(Severity severity, String source, KubeObject object, String message) {
+        found.add(new Problem(severity, source, object.key().toString(), "", message));
+    }
+}

@@ -1,0 +1,107 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import picocli.CommandLine;
+
+/**
+ * The catalogue of bad input, {@code bad-input.txt}: what is written, and every line a user is told about it.
+ *
+ * <p>A case begins with {@code === FILE: title}. {@code sluice.yaml} is a configuration, for {@code run
+ * --print-config}; every other name is the only file of a feed, for {@code check}. Lines that begin with {@code =>}
+ * are what is said, without the head and the summary of the table; a configuration that is taken says {@code ok}.
+ * In the input, {@code «hex 00 FF»} stands for these bytes, and {@code «1000 text»} for the text 1,000 times over.
+ */
+@Tag("end-to-end")
+final class BadInputTest {
+    private static final Path CATALOGUE = Path.of("src/test/resources/bad-input.txt");
+    private static final Pattern MACRO = Pattern.compile("«(hex|\\d+) ([^»]*)»");
+
+    private record Case(String file, String title, String input, List<String> lines) {
+        @Override
+        public String toString() {
+            return file + ": " + title;
+        }
+    }
+
+    static List<Case> cases() throws IOException {
+        List<Case> cases = new ArrayList<>();
+        String[] sections = Files.readString(CATALOGUE).split("(?m)^=== ");
+        for (int i = 1; i < sections.length; i++) {
+            List<String> lines = sections[i].lines().toList();
+            String[] head = lines.get(0).split(": ", 2);
+            List<String> body = lines.subList(1, lines.size());
+            String input = body.stream()
+                    .filter(line -> !line.startsWith("=> "))
+                    .reduce("", (text, line) -> text + line + "\n");
+            List<String> expected = body.stream()
+                    .filter(line -> line.startsWith("=> "))
+                    .map(line -> line.substring(3))
+                    .toList();
+            cases.add(new Case(head[0], head[1], input, expected));
+        }
+        return cases;
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("cases")
+    void isTold(Case one, @TempDir Path folder) throws IOException {
+        Path feed = Files.createDirectory(folder.resolve("feed"));
+        Path file = Files.write(feed.resolve(one.file()), bytes(one.input()));
+        StringWriter said = new StringWriter();
+        CommandLine line = Main.commandLine(Map.of());
+        line.setOut(new PrintWriter(said)).setErr(new PrintWriter(said));
+        List<String> lines;
+        if (one.file().equals("sluice.yaml")) {
+            int code = line.execute("run", "--print-config", "--config=" + file);
+            lines = code == 0
+                    ? List.of("ok")
+                    : said.toString().replace(file + ": ", "").lines().toList();
+            assertThat(code).as(said.toString()).isEqualTo(one.lines().equals(List.of("ok")) ? 0 : 2);
+        } else {
+            int code = line.execute("check", "--feed=" + feed);
+            List<String> all = said.toString()
+                    .lines()
+                    .filter(text -> !text.isEmpty() && !text.startsWith("SERVICE "))
+                    .toList();
+            lines = all.subList(0, all.size() - 1);
+            assertThat(code).isEqualTo(lines.stream().anyMatch(text -> text.startsWith("error ")) ? 1 : 0);
+        }
+        assertThat(lines).containsExactlyElementsOf(one.lines());
+    }
+
+    private static byte[] bytes(String input) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        Matcher macro = MACRO.matcher(input);
+        int done = 0;
+        while (macro.find()) {
+            bytes.writeBytes(input.substring(done, macro.start()).getBytes(StandardCharsets.UTF_8));
+            bytes.writeBytes(
+                    macro.group(1).equals("hex")
+                            ? HexFormat.of().parseHex(macro.group(2).replace(" ", ""))
+                            : macro.group(2)
+                                    .repeat(Integer.parseInt(macro.group(1)))
+                                    .getBytes(StandardCharsets.UTF_8));
+            done = macro.end();
+        }
+        bytes.writeBytes(input.substring(done).getBytes(StandardCharsets.UTF_8));
+        return bytes.toByteArray();
+    }
+}
