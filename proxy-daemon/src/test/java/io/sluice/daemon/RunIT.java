@@ -30,7 +30,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** {@code sluice run} as a process with a real feed, a real server and real signals. */
 @Tag("end-to-end")
 final class RunIT {
-    private static final Duration PATIENCE = Duration.ofSeconds(10);
+    static final Duration PATIENCE = Duration.ofSeconds(10);
 
     @TempDir
     private Path folder;
@@ -88,7 +88,7 @@ final class RunIT {
                 .send(HttpRequest.newBuilder(uri).timeout(PATIENCE).build(), BodyHandlers.ofString());
     }
 
-    private static void awaitReady(Sluice sluice) {
+    static void awaitReady(Sluice sluice) {
         URI readyz = uri(sluice, "health", "/readyz");
         await().atMost(PATIENCE).until(() -> get(readyz).statusCode() == 200);
     }
