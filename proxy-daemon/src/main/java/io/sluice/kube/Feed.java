@@ -10,14 +10,17 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -46,6 +49,9 @@ final class Feed {
 
     private final Path path;
     private final Map<String, Entry> entries = new TreeMap<>();
+    /** The files at the last scan; empty and not to be added to while the feed is away. */
+    private Map<String, Path> listed = Map.of();
+
     private boolean started;
     private boolean everSeen;
     private boolean complete;
@@ -83,18 +89,26 @@ final class Feed {
         }
     }
 
+    /** Looks at every file, as {@link #scan(long, Set, Set)} does if any may have changed. */
+    Scan scan(long nowNanos, @Nullable Set<String> written) {
+        return scan(nowNanos, written, null);
+    }
+
     /**
-     * Looks at every file, and reads those that are due.
+     * Looks at the files, and reads those that are due.
      *
      * @param written names known to have been written to since the last scan; null if nobody watches
+     * @param touched the only names of the folder that may have changed since; null if any may have
      */
-    Scan scan(long nowNanos, @Nullable Set<String> written) {
+    Scan scan(long nowNanos, @Nullable Set<String> written, @Nullable Set<String> touched) {
         Map<String, SourceState> changes = new HashMap<>();
         List<Problem> problems = new ArrayList<>();
+        Set<String> names = touched == null || listed.isEmpty() || !Files.isDirectory(path) ? null : suspects(touched);
         // At the start nothing is in force that a half-written file could spoil, so nothing is waited for.
         boolean first = !started;
         started = true;
-        Map<String, Path> files = list(problems);
+        Map<String, Path> files = names == null ? list(problems) : listAgain(names);
+        listed = files == null ? Map.of() : files;
         long wait = Long.MAX_VALUE;
         if (files == null) {
             for (Entry entry : entries.values()) {
@@ -103,8 +117,14 @@ final class Feed {
             }
         } else {
             everSeen = true;
-            for (Map.Entry<String, Path> file : files.entrySet()) {
-                look(file.getKey(), file.getValue(), first, nowNanos, written, problems);
+            ownProblems.stream()
+                    .filter(problem -> names != null && !names.contains(problem.source()))
+                    .forEach(problems::add);
+            for (String name : names == null ? files.keySet() : names) {
+                Path file = files.get(name);
+                if (file != null) {
+                    look(name, file, first, nowNanos, written, problems);
+                }
             }
             wait = Math.min(dropMissing(files, nowNanos, changes), readDue(files, nowNanos, changes));
             if (files.isEmpty()) {
@@ -114,11 +134,35 @@ final class Feed {
             complete |= entries.values().stream().allMatch(entry -> entry.tried)
                     && (files.isEmpty() || entries.values().stream().anyMatch(entry -> entry.good));
         }
+        problems.sort(Comparator.comparing(Problem::source));
         if (!problems.equals(ownProblems)) {
             ownProblems = problems;
             changes.put("", new SourceState(List.of(), problems));
         }
         return new Scan(changes, complete, wait);
+    }
+
+    /** The touched ones, and those that were in the middle of something at the last scan. */
+    private Set<String> suspects(Set<String> touched) {
+        Set<String> names = new TreeSet<>(touched);
+        entries.forEach((name, entry) -> {
+            if (entry.due || entry.missingSinceNanos != null) {
+                names.add(name);
+            }
+        });
+        return names;
+    }
+
+    private Map<String, Path> listAgain(Set<String> names) {
+        for (String name : names) {
+            Path file = path.resolve(name);
+            if (isManifest(file) && Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
+                listed.put(name, file);
+            } else {
+                listed.remove(name);
+            }
+        }
+        return listed;
     }
 
     /** The files by name; null if the feed is not there, and then everything stays as it was. */

@@ -43,11 +43,17 @@ public final class FileReflector implements AutoCloseable {
     private final SyncLoop loop;
     private final Thread thread = new Thread(this::run, "sluice-feed");
     private final Set<String> written = new HashSet<>();
+    private final Set<String> touched = new HashSet<>();
     private @Nullable WatchKey watched;
     private @Nullable Stamp watchedFolder;
     /** Whether {@link #written} can be relied upon since the last scan. */
     private boolean sawAllWrites;
 
+    /** Whether a link inside the folder changed, and with it any of the files. */
+    private boolean linkTouched;
+
+    private long lastFullNanos;
+    private long fullCostNanos;
     private boolean complete;
 
     public FileReflector(Path feed, SyncLoop loop) {
@@ -99,14 +105,22 @@ public final class FileReflector implements AutoCloseable {
                     watch(watcher);
                 }
                 long before = System.nanoTime();
-                Feed.Scan scan = feed.scan(before, sawAllWrites ? written : null);
+                boolean all = !sawAllWrites || linkTouched || before - lastFullNanos >= calmNanos();
+                Feed.Scan scan = feed.scan(before, sawAllWrites ? written : null, all ? null : touched);
                 written.clear();
+                touched.clear();
+                linkTouched = false;
                 sawAllWrites = watched != null;
                 if (!scan.changes().isEmpty() || scan.complete() != complete) {
                     complete = scan.complete();
                     loop.offer(scan.changes(), complete);
                 }
-                pause(watcher, System.nanoTime() - before, scan.waitNanos());
+                long costNanos = System.nanoTime() - before;
+                if (all) {
+                    lastFullNanos = before;
+                    fullCostNanos = costNanos;
+                }
+                pause(watcher, costNanos, scan.waitNanos());
             }
         } catch (InterruptedException e) {
             log.debug("interrupted: closing");
@@ -156,13 +170,18 @@ public final class FileReflector implements AutoCloseable {
         }
     }
 
+    /** How long after a look at every file the next one is due though nothing happens. */
+    private long calmNanos() {
+        long usual = watched == null ? UNWATCHED_NANOS : WATCHED_NANOS;
+        return Math.max(usual, Math.min(MAX_PAUSE_NANOS, fullCostNanos * PAUSE_PER_COST));
+    }
+
     /** Waits until something happens, or the feed is due to be looked at again. */
     private void pause(@Nullable WatchService watcher, long costNanos, long dueNanos) throws InterruptedException {
         long rest = Math.min(UNWATCHED_NANOS, Math.max(MIN_PAUSE_NANOS, costNanos));
         TimeUnit.NANOSECONDS.sleep(rest);
-        long usual = watched == null ? UNWATCHED_NANOS : WATCHED_NANOS;
-        long calm = Math.max(usual, Math.min(MAX_PAUSE_NANOS, costNanos * PAUSE_PER_COST));
-        long wait = Math.max(0, Math.min(calm, dueNanos) - rest);
+        long calm = lastFullNanos + calmNanos() - System.nanoTime();
+        long wait = Math.max(0, Math.min(calm, dueNanos - rest));
         if (watcher == null) {
             TimeUnit.NANOSECONDS.sleep(wait);
             return;
@@ -178,8 +197,13 @@ public final class FileReflector implements AutoCloseable {
         for (WatchEvent<?> event : key.pollEvents()) {
             if (event.kind() == StandardWatchEventKinds.OVERFLOW) {
                 sawAllWrites = false;
-            } else if (event.kind() == StandardWatchEventKinds.ENTRY_MODIFY) {
-                written.add(String.valueOf(event.context()));
+                continue;
+            }
+            String name = String.valueOf(event.context());
+            touched.add(name);
+            linkTouched |= Files.isSymbolicLink(path.resolve(name));
+            if (event.kind() == StandardWatchEventKinds.ENTRY_MODIFY) {
+                written.add(name);
             }
         }
         // A folder that is gone makes its key invalid; the next watch() sees that.

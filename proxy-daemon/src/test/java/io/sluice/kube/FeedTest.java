@@ -222,6 +222,36 @@ class FeedTest {
     }
 
     @Test
+    void looksOnlyAtWhatWasTouchedIfThatIsKnown() throws IOException {
+        write("a.yaml", WEB);
+        write("b.yaml", API);
+        Files.createDirectory(folder.resolve("x.yaml"));
+        scan();
+        rename("a.yaml", API);
+        rename("b.yaml", WEB);
+        rename("c.yaml", "kind: [");
+        Feed.Scan some = feed.scan(now, Set.of(), Set.of("b.yaml", "c.yaml", "notes.txt"));
+        assertThat(some.changes()).as("and what x.yaml is, was told before").containsOnlyKeys("b.yaml", "c.yaml");
+        Files.delete(folder.resolve("c.yaml"));
+        some = feed.scan(now, Set.of(), Set.of("c.yaml"));
+        assertThat(some.changes()).isEmpty();
+        passMillis(20);
+        some = feed.scan(now, Set.of(), Set.of());
+        assertThat(some.changes()).as("missed since the last look").containsOnlyKeys("c.yaml");
+        assertThat(feed.scan(now, Set.of(), Set.of()).changes()).isEmpty();
+        assertThat(scan()).containsExactly("a.yaml: api");
+        Files.delete(folder.resolve("x.yaml"));
+        some = feed.scan(now, Set.of(), Set.of("x.yaml"));
+        assertThat(some.changes()).as("no longer in the way").containsOnlyKeys("");
+        Path away = Files.move(folder, root.resolve("away"));
+        some = feed.scan(now, Set.of(), Set.of("a.yaml", "b.yaml"));
+        assertThat(some.changes()).as("nothing is gone with its folder").containsOnlyKeys("");
+        Files.move(away, folder);
+        some = feed.scan(now, Set.of(), Set.of());
+        assertThat(some.changes()).containsOnlyKeys("");
+    }
+
+    @Test
     void seesTheSwapOfAConfigMapMount() throws IOException {
         Path one = Files.createDirectory(folder.resolve("..one"));
         Path two = Files.createDirectory(folder.resolve("..two"));
