@@ -111,10 +111,7 @@ final class Feed {
         listed = files == null ? Map.of() : files;
         long wait = Long.MAX_VALUE;
         if (files == null) {
-            for (Entry entry : entries.values()) {
-                entry.absent = true;
-                entry.missingSinceNanos = null;
-            }
+            keepAll();
         } else {
             everSeen = true;
             ownProblems.stream()
@@ -140,6 +137,14 @@ final class Feed {
             changes.put("", new SourceState(List.of(), problems));
         }
         return new Scan(changes, complete, wait);
+    }
+
+    /** What is gone with the whole feed is not gone. */
+    private void keepAll() {
+        for (Entry entry : entries.values()) {
+            entry.absent = true;
+            entry.missingSinceNanos = null;
+        }
     }
 
     /** The touched ones, and those that were in the middle of something at the last scan. */
