@@ -34,7 +34,7 @@ final class SnapshotBuilder {
     private final Map<ServiceKey, List<ServicePortName>> built = new HashMap<>();
     /** Who wants an address, the owner first. One entry nearly always. */
     private final Map<FrontendAddress, TreeMap<Claim, ServicePortName>> claims = new HashMap<>();
-    /** Whose endpoint an address is. One entry nearly always, so the sets are immutable and small. */
+    /** Whose endpoint an address is. One service nearly always, so a set is made to grow only for the second. */
     private final Map<FrontendAddress, Set<ServiceKey>> dialledBy = new HashMap<>();
 
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
@@ -205,23 +205,25 @@ final class SnapshotBuilder {
             }
         }
         for (FrontendAddress address : dials) {
-            dialledBy.merge(address, Set.of(key), SnapshotBuilder::union);
+            dialledBy.merge(address, Set.of(key), SnapshotBuilder::with);
         }
+    }
+
+    private static Set<ServiceKey> with(Set<ServiceKey> keys, Set<ServiceKey> one) {
+        if (keys.containsAll(one)) {
+            return keys;
+        }
+        Set<ServiceKey> all = keys instanceof HashSet ? keys : new HashSet<>(keys);
+        all.addAll(one);
+        return all;
     }
 
     private static @Nullable Set<ServiceKey> without(Set<ServiceKey> keys, ServiceKey key) {
-        Set<ServiceKey> rest = new HashSet<>(keys);
-        rest.remove(key);
-        return rest.isEmpty() ? null : Set.copyOf(rest);
-    }
-
-    private static Set<ServiceKey> union(Set<ServiceKey> keys, Set<ServiceKey> more) {
-        if (keys.containsAll(more)) {
-            return keys;
+        if (keys instanceof HashSet) {
+            keys.remove(key);
+            return keys.isEmpty() ? null : keys;
         }
-        Set<ServiceKey> all = new HashSet<>(keys);
-        all.addAll(more);
-        return Set.copyOf(all);
+        return keys.contains(key) ? null : keys;
     }
 
     private static boolean isOwn(ServiceKey key, ServicePortName name) {

@@ -104,6 +104,30 @@ class SnapshotBuilderTest {
                 .containsExactly("s77");
     }
 
+    /** As in many a test set-up: thousands of Services, and one server behind them all. */
+    @Test
+    void oneEndpointBehindAllServices() {
+        List<KubeObject> objects = new ArrayList<>();
+        for (int i = 0; i < 10_000; i++) {
+            objects.add(service(i, 0x0a000000 + i));
+            objects.add(sliceOn(80, i, i, 0x0b000000, 0x0b000001));
+        }
+        store.replace("all", new SourceState(objects, List.of()));
+        ServiceSnapshot before = builder.build();
+        put("more", service(20_000, 0x0b000001));
+        SnapshotDiff diff = SnapshotDiff.between(before, builder.build());
+        assertThat(diff.changed())
+                .hasSize(10_000)
+                .allSatisfy(change -> assertThat(
+                                change.after().frontends().get(0).outside().endpoints())
+                        .hasSize(1));
+        store.replace("more", SourceState.GONE);
+        assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(before));
+        store.replace("all", SourceState.GONE);
+        assertThat(builder.build().size()).isZero();
+        assertThat(board.publish((problem, appeared) -> {})).isEmpty();
+    }
+
     @Test
     void anObjectWrittenAgainUnchangedGivesTheSameSnapshot() {
         put("a", service(1, 1), slice(1, 1, 5));
