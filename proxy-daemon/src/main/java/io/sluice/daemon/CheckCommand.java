@@ -7,6 +7,7 @@ import io.sluice.kube.Problem.Severity;
 import io.sluice.model.ServicePort;
 import java.io.PrintWriter;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -68,7 +69,8 @@ final class CheckCommand implements Callable<Integer> {
                     .println("sluice: nothing to check: give --feed PATH, a file or a folder of manifests");
             return Main.USAGE;
         }
-        if (!Files.exists(feed)) {
+        // A link that leads nowhere is told as such, with the rest.
+        if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
             spec.commandLine().getErr().println("sluice: --feed: " + feed + " does not exist");
             return Main.USAGE;
         }
