@@ -6,7 +6,6 @@ import io.sluice.kube.SyncLoop;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.stats.Counter;
 import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.time.Duration;
@@ -105,7 +104,8 @@ final class Daemon implements AutoCloseable {
                 syncLoop.pendingSince(),
                 syncLoop.lastApplied(),
                 forwarder.frontends(),
-                syncLoop.problems());
+                syncLoop.problems(),
+                forwarder.heldBytes());
     }
 
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
@@ -114,7 +114,7 @@ final class Daemon implements AutoCloseable {
         // First, so that no late change opens a listener again.
         stopFeeding();
         forwarder.stopAccepting();
-        long open = forwarder.stats().sum(Counter.SESSIONS_ACTIVE);
+        int open = forwarder.sessions();
         if (open > 0) {
             log.info(
                     "draining {}, at most {} s",

@@ -12,6 +12,7 @@ import java.util.Optional;
  * @param synced whether the first complete feed is in force
  * @param pendingSince when the oldest change that is not yet in force arrived
  * @param lastApplied when a change last came into force
+ * @param heldBytes what is kept for readers that do not take it
  */
 record DaemonState(
         boolean stopping,
@@ -19,7 +20,8 @@ record DaemonState(
         Optional<Instant> pendingSince,
         Optional<Instant> lastApplied,
         List<FrontendStatus> frontends,
-        List<Problem> problems) {
+        List<Problem> problems,
+        long heldBytes) {
 
     long count(FrontendStatus.State state) {
         return frontends.stream().filter(f -> f.state() == state).count();

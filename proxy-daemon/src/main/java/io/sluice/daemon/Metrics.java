@@ -185,6 +185,9 @@ final class Metrics {
             problems.dataPoint(gauge((double) count, "severity", each.name().toLowerCase(Locale.ROOT)));
         }
         all.add(problems.build());
+        all.add(gauge(
+                "sluice_held_bytes", "Bytes kept for readers that do not take them, over all connections", (double)
+                        now.heldBytes()));
         all.add(gauge("sluice_feed_synced", "1 when the first complete feed is in force", now.synced() ? 1 : 0));
         now.lastApplied()
                 .ifPresent(at -> all.add(gauge(

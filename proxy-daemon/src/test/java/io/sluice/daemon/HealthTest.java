@@ -50,7 +50,8 @@ final class HealthTest {
                 Optional.ofNullable(pendingSince),
                 synced ? Optional.of(EARLIER) : Optional.empty(),
                 frontends,
-                List.of());
+                List.of(),
+                0);
     }
 
     @Test

@@ -33,10 +33,16 @@ final class MetricsTest {
                     Optional.empty(),
                     Optional.of(Instant.ofEpochMilli(1_767_000_000_500L)),
                     List.of(),
-                    List.of(new Problem(Severity.ERROR, "a.yaml", "", "", "bad"))));
+                    List.of(new Problem(Severity.ERROR, "a.yaml", "", "", "bad")),
+                    4711));
 
     private ServiceStats open(String service, Protocol protocol) {
         return stats.open(new ServicePortName("shop", service, "main", protocol));
+    }
+
+    @Test
+    void whatIsHeldForSlowReadersIsTold() throws Exception {
+        assertThat(metrics.scrape(false)).contains("sluice_held_bytes 4711.0");
     }
 
     @Test

@@ -1,0 +1,134 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A daemon that runs out of descriptors keeps what it has, says so once, and serves again once there are some. */
+@Tag("end-to-end")
+final class ExhaustionIT {
+    private static final int DESCRIPTORS = 150;
+
+    @TempDir
+    private Path folder;
+
+    private static void echo(ServerSocket server) {
+        while (!server.isClosed()) {
+            try {
+                Socket socket = server.accept();
+                Thread thread = new Thread(() -> {
+                    try (socket) {
+                        socket.getInputStream().transferTo(socket.getOutputStream());
+                    } catch (IOException e) {
+                        assertThat(e).as("its client went").isNotNull();
+                    }
+                });
+                thread.setDaemon(true);
+                thread.start();
+            } catch (IOException e) {
+                return;
+            }
+        }
+    }
+
+    private static boolean answers(Socket client) {
+        try {
+            client.getOutputStream().write(7);
+            return client.getInputStream().read() == 7;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    private static boolean answersAnew(InetSocketAddress address) {
+        try (Socket client = new Socket()) {
+            client.setSoTimeout(1_000);
+            client.connect(address, 1_000);
+            return answers(client);
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    @Test
+    void outOfDescriptorsAndBack() throws Exception {
+        int port = DemoServers.freePort(8188, "127.96.1.2");
+        InetSocketAddress address = new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 2}), port);
+        Path launcher = folder.resolve("limited");
+        Files.writeString(
+                launcher, "#!/bin/sh\nulimit -n " + DESCRIPTORS + "\nexec '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
+        Files.setPosixFilePermissions(launcher, PosixFilePermissions.fromString("rwxr-xr-x"));
+        List<SocketChannel> crowd = new ArrayList<>();
+        try (ServerSocket server = new ServerSocket(0, 500, InetAddress.getLoopbackAddress())) {
+            Thread acceptor = new Thread(() -> echo(server));
+            acceptor.setDaemon(true);
+            acceptor.start();
+            writeFeed(port, server.getLocalPort());
+            try (Sluice sluice = Sluice.start(
+                            folder,
+                            launcher,
+                            Map.of(),
+                            "run",
+                            "--feed=feed",
+                            "--healthz-bind-address=127.0.0.1:0",
+                            "--metrics-bind-address=off");
+                    Socket old = new Socket()) {
+                RunIT.awaitReady(sluice);
+                old.setSoTimeout(5_000);
+                old.connect(address);
+                assertThat(answers(old)).isTrue();
+                for (int i = 0; i < 2 * DESCRIPTORS; i++) {
+                    SocketChannel one = SocketChannel.open();
+                    crowd.add(one);
+                    one.configureBlocking(false);
+                    one.connect(address);
+                }
+                await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("out of file descriptors"));
+                for (int i = 0; i < 20; i++) {
+                    assertThat(answers(old)).isTrue();
+                }
+                for (SocketChannel one : crowd) {
+                    one.close();
+                }
+                await().atMost(Duration.ofSeconds(20)).until(() -> answersAnew(address));
+                assertThat(answers(old)).isTrue();
+                assertThat(sluice.isAlive()).isTrue();
+                assertThat(sluice.err().lines().filter(line -> line.contains("WARN  out of file descriptors")))
+                        .hasSize(1);
+            }
+        }
+    }
+
+    private void writeFeed(int port, int endpointPort) throws IOException {
+        Files.writeString(Files.createDirectories(folder.resolve("feed")).resolve("echo.yaml"), """
+                apiVersion: v1
+                kind: Service
+                metadata: {name: echo, namespace: it}
+                spec:
+                  clusterIP: 127.96.1.2
+                  ports: [{port: %d}]
+                ---
+                apiVersion: v1
+                kind: Endpoints
+                metadata: {name: echo, namespace: it}
+                subsets: [{addresses: [{ip: 127.0.0.1}], ports: [{port: %d}]}]
+                """.formatted(
+                        port, endpointPort));
+    }
+}
