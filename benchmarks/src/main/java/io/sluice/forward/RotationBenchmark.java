@@ -79,13 +79,13 @@ public class RotationBenchmark {
     @Benchmark
     @Threads(1)
     public Object nextOneThread(InTurn state) {
-        return state.rotation.next();
+        return state.rotation.next(0);
     }
 
     @Benchmark
     @Threads(8)
     public Object nextEightThreads(InTurn state) {
-        return state.rotation.next();
+        return state.rotation.next(0);
     }
 
     @Benchmark

@@ -18,8 +18,12 @@ final class AffinityTable {
     /** Bounds the memory, about 150 bytes each; the least useful go first. */
     private static final int MAX_CLIENTS = 500_000;
 
-    private final ConcurrentMap<Key, Pin> pins =
-            Caffeine.newBuilder().maximumSize(MAX_CLIENTS).<Key, Pin>build().asMap();
+    private final ConcurrentMap<Key, Pin> pins = Caffeine.newBuilder()
+            .maximumSize(MAX_CLIENTS)
+            // Its upkeep is short; a pool of threads for it would be the only one of this process.
+            .executor(Runnable::run)
+            .<Key, Pin>build()
+            .asMap();
 
     private record Key(ServiceState service, IpAddress client) {}
 
@@ -32,7 +36,7 @@ final class AffinityTable {
         pins.compute(new Key(service, client), (key, pin) -> {
             Target held =
                     pin == null || nowNanos - pin.lastUsedNanos >= timeoutNanos ? null : rotation.find(pin.endpoint);
-            picked[0] = held == null ? rotation.next() : held;
+            picked[0] = held == null ? rotation.next(nowNanos) : held;
             return new Pin(picked[0].endpoint, nowNanos);
         });
         return picked[0];

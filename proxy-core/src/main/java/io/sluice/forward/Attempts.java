@@ -39,14 +39,14 @@ final class Attempts {
 
     /** Null if there is none left to try. */
     @Nullable
-    Target another() {
+    Target another(long nowNanos) {
         Routing routing = frontend.routing;
         Rotation rotation = routing.service() == service ? routing.rotationFor(client) : null;
         if (rotation == null || failed.size() >= MOST || silent >= mostSilent) {
             return null;
         }
         for (int turn = 0; turn < rotation.size(); turn++) {
-            Target next = rotation.next();
+            Target next = rotation.next(nowNanos);
             if (!failed.contains(next.endpoint)) {
                 return next;
             }
@@ -54,16 +54,20 @@ final class Attempts {
         return null;
     }
 
-    void failed(Target target, boolean silently) {
+    void failed(Target target, boolean silently, long nowNanos) {
         if (failed.isEmpty()) {
             failed = new ArrayList<>(2);
         }
         failed.add(target.endpoint);
-        silent += silently ? 1 : 0;
+        if (silently) {
+            silent++;
+            target.wasSilent(nowNanos);
+        }
     }
 
     /** Holds the client to the endpoint that answered, if it is held at all and the one before did not. */
     void succeeded(Target target, long nowNanos) {
+        target.answered();
         if (!failed.isEmpty() && frontend.routing.keepsClients()) {
             service.affinityTable.hold(service, client, target.endpoint, nowNanos);
         }

@@ -1,6 +1,5 @@
 package io.sluice.forward;
 
-import com.sun.management.UnixOperatingSystemMXBean;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -20,7 +19,6 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.stats.Stats;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -60,7 +58,6 @@ public final class Forwarder implements AutoCloseable {
     private final HeldBytes held;
     private final EventLoopGroup group;
     private final List<Loop> loops = new ArrayList<>();
-    private final long descriptorLimit = descriptorLimit();
     private final ScheduledExecutorService housekeeper =
             Executors.newSingleThreadScheduledExecutor(new DefaultThreadFactory("sluice-housekeeper", true));
 
@@ -69,6 +66,7 @@ public final class Forwarder implements AutoCloseable {
     private final Set<BoundFrontend> failed = new LinkedHashSet<>();
     private ServiceSnapshot current = ServiceSnapshot.empty();
     private boolean accepting = true;
+    private boolean closed;
     private boolean sharingSaid;
     private int nextLoop;
 
@@ -124,6 +122,7 @@ public final class Forwarder implements AutoCloseable {
             frontends.remove(frontend.address);
             failed.remove(frontend);
             closing.addAll(frontend.close());
+            enter(frontend, State.GONE, Failure.NONE, "");
         }
         for (BoundFrontend frontend : staying) {
             if (frontend.isOpen() && !frontend.wantsOpen()) {
@@ -181,7 +180,7 @@ public final class Forwarder implements AutoCloseable {
     private void settle(BoundFrontend frontend) {
         if (!accepting || frontend.isOpen() || !frontend.wantsOpen()) {
             failed.remove(frontend);
-            enter(frontend, State.ACTIVE, Failure.NONE, "");
+            enter(frontend, State.ACTIVE, Failure.NONE, frontend.wantsOpen() ? "" : "no endpoint, refused");
             return;
         }
         try {
@@ -224,7 +223,7 @@ public final class Forwarder implements AutoCloseable {
 
     /** One socket per loop while there are descriptors for that, else one in all, on each loop in turn. */
     private List<Loop> loopsForOne() {
-        if ((long) frontends.size() * loops.size() <= descriptorLimit / 4) {
+        if ((long) frontends.size() * loops.size() <= Descriptors.LIMIT / 4) {
             return loops;
         }
         if (!sharingSaid && loops.size() > 1) {
@@ -233,7 +232,7 @@ public final class Forwarder implements AutoCloseable {
                     "{} frontends on {} loops would take more than a quarter of {} descriptors: one socket each from now on",
                     frontends.size(),
                     loops.size(),
-                    descriptorLimit);
+                    Descriptors.LIMIT);
         }
         return List.of(loops.get(nextLoop++ % loops.size()));
     }
@@ -321,11 +320,15 @@ public final class Forwarder implements AutoCloseable {
         return sessions();
     }
 
-    /** Resets what is left and stops the loops. */
+    /** Resets what is left and stops the loops. Closing again does nothing. */
     @Override
     public void close() {
         housekeeper.shutdownNow();
         synchronized (this) {
+            if (closed) {
+                return;
+            }
+            closed = true;
             accepting = false;
             List<Future<?>> closing = new ArrayList<>();
             frontends.values().forEach(frontend -> closing.addAll(frontend.close()));
@@ -335,12 +338,6 @@ public final class Forwarder implements AutoCloseable {
         }
         group.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly();
         loops.forEach(Loop::free);
-    }
-
-    private static long descriptorLimit() {
-        return ManagementFactory.getOperatingSystemMXBean() instanceof UnixOperatingSystemMXBean unix
-                ? unix.getMaxFileDescriptorCount()
-                : Integer.MAX_VALUE;
     }
 
     /** Each flow takes a descriptor, and a local port that is its own on the whole machine. */
@@ -354,6 +351,6 @@ public final class Forwarder implements AutoCloseable {
         } catch (IOException | NumberFormatException | ArrayIndexOutOfBoundsException e) {
             log.debug("local port range unknown, assuming the kernel's default", e);
         }
-        return (int) Math.min(descriptorLimit / 2, ports * 7 / 10);
+        return (int) Math.min(Descriptors.LIMIT / 2, ports * 7 / 10);
     }
 }

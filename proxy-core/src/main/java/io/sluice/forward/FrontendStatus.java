@@ -8,7 +8,7 @@ import java.time.Instant;
  * How one frontend fares.
  *
  * @param failure what stands in the way; {@code NONE} unless the state is {@code FAILED}
- * @param reason the same in words, for people; empty unless the state is {@code FAILED}
+ * @param reason the same in words, for people; for an {@code ACTIVE} one empty, or why its port is closed
  * @param since when it entered this state
  */
 public record FrontendStatus(
@@ -20,7 +20,9 @@ public record FrontendStatus(
         /** Does what its routes say: listens, or leaves the port closed because there is nothing to forward to. */
         ACTIVE,
         /** Not served; retried with back-off. */
-        FAILED
+        FAILED,
+        /** No longer in the snapshot: told when it happens, never listed. */
+        GONE
     }
 
     public enum Failure {

@@ -1,6 +1,7 @@
 package io.sluice.forward;
 
 import io.netty.channel.ChannelException;
+import io.netty.channel.unix.Errors;
 import io.netty.channel.unix.Socket;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -32,8 +33,10 @@ final class InetSocket extends Socket {
     private static final int TCP_INFO_UNACKED = 24;
     private static final int TCP_INFO_NOTSENT_BYTES = 144;
 
+    /** Takes over an open descriptor. */
     InetSocket(int fd) {
         super(fd);
+        Descriptors.opened();
     }
 
     static InetSocket stream(IpAddress family) throws IOException {
@@ -66,6 +69,9 @@ final class InetSocket extends Socket {
     }
 
     private static InetSocket open(Protocol protocol, IpAddress family) throws IOException {
+        if (!Descriptors.roomFor(1)) {
+            throw Errors.newIOException("socket", -Errno.EMFILE);
+        }
         try {
             return new InetSocket(
                     protocol == Protocol.TCP ? newSocketStream0(family.v6()) : newSocketDgram0(family.v6()));
@@ -128,6 +134,15 @@ final class InetSocket extends Socket {
         } catch (IOException e) {
             // The connection is gone already: there is nobody left to tell.
             assert !isOpen() || Errno.of(e) != 0 : e;
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        boolean wasOpen = isOpen();
+        super.close();
+        if (wasOpen) {
+            Descriptors.closed();
         }
     }
 

@@ -24,10 +24,15 @@ final class Rotation {
     private final AtomicLong cursor;
     private volatile @Nullable Map<Endpoint, Target> byEndpoint;
 
-    private Rotation(List<Endpoint> endpoints, long start) {
+    private Rotation(List<Endpoint> endpoints, @Nullable Rotation before) {
         this.endpoints = endpoints;
-        this.targets = endpoints.stream().map(Target::new).toArray(Target[]::new);
-        this.cursor = new AtomicLong(start);
+        targets = new Target[endpoints.size()];
+        for (int i = 0; i < targets.length; i++) {
+            Target known = before == null ? null : before.find(endpoints.get(i));
+            targets[i] = known == null ? new Target(endpoints.get(i)) : known;
+        }
+        cursor = new AtomicLong(
+                before == null ? ThreadLocalRandom.current().nextInt(targets.length) : before.positionIn(endpoints));
     }
 
     /**
@@ -50,9 +55,7 @@ final class Rotation {
                 nearest = old;
             }
         }
-        long start =
-                nearest == null ? ThreadLocalRandom.current().nextInt(endpoints.size()) : nearest.positionIn(endpoints);
-        return new Rotation(endpoints, start);
+        return new Rotation(endpoints, nearest);
     }
 
     /** Where {@code later} goes on: at the first endpoint still listed, counted from the one whose turn it is here. */
@@ -71,9 +74,17 @@ final class Rotation {
         return 0;
     }
 
-    /** The endpoint whose turn it is. */
-    Target next() {
-        return targets[place(cursor.getAndIncrement())];
+    /** The endpoint whose turn it is; one that was silent of late loses its turn, unless all were. */
+    Target next(long nowNanos) {
+        Target first = targets[place(cursor.getAndIncrement())];
+        Target next = first;
+        for (int passedOver = 0; !next.mayBeTried(nowNanos); passedOver++) {
+            if (passedOver == targets.length) {
+                return first;
+            }
+            next = targets[place(cursor.getAndIncrement())];
+        }
+        return next;
     }
 
     private int place(long turn) {

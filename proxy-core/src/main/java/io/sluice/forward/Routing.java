@@ -55,7 +55,7 @@ record Routing(
     Target pick(IpAddress client, Rotation rotation, long nowNanos) {
         return keepsClients()
                 ? service.affinityTable.pick(service, servicePort.affinity(), client, rotation, nowNanos)
-                : rotation.next();
+                : rotation.next(nowNanos);
     }
 
     boolean keepsClients() {

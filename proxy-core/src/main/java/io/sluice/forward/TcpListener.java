@@ -25,6 +25,8 @@ final class TcpListener implements EpollIoHandle, Listener {
     // Errors are always reported; asking for nothing at all would remove the socket, and Netty could not put it back.
     private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
 
+    private static final int DESCRIPTORS_PER_SESSION = 2;
+
     private static final int SOL_SOCKET = 1;
     private static final int SO_OOBINLINE = 10;
 
@@ -99,6 +101,11 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
         Routing routing = frontend.routing;
         for (int i = 0; i < ACCEPTS_PER_EVENT && !closed; i++) {
+            if (!Descriptors.roomFor(DESCRIPTORS_PER_SESSION)) {
+                loop.shortage.note(Shortage.Of.DESCRIPTORS);
+                pause();
+                return;
+            }
             int fd;
             try {
                 fd = socket.accept(loop.acceptedAddress);

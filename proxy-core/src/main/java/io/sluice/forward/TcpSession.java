@@ -94,7 +94,7 @@ final class TcpSession extends Timed implements Runnable {
     }
 
     private @Nullable Target anotherTarget() {
-        Target next = attempts.another();
+        Target next = attempts.another(loop.now());
         if (next != null) {
             cells.increment(Counter.CONNECT_RETRIED);
         }
@@ -121,7 +121,7 @@ final class TcpSession extends Timed implements Runnable {
         }
         leaveQueue();
         if (target != null) {
-            attempts.failed(target, errno == Errno.ETIMEDOUT);
+            attempts.failed(target, errno == Errno.ETIMEDOUT, loop.now());
         }
         cells.increment(reason(errno));
         Shortage.Of lacking = Shortage.Of.errno(errno);

@@ -102,6 +102,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
                 flow.end();
             }
             channel.unsafe().close(channel.voidPromise());
+            // The channel has closed the descriptor that our own socket object counted.
+            Descriptors.closed();
         });
     }
 
@@ -171,7 +173,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             cells.increment(Counter.DATAGRAMS_REFUSED);
             return null;
         }
-        if (loop.flows.full() && !evictIdlest()) {
+        if ((loop.flows.full() || !Descriptors.roomFor(1)) && !evictIdlest()) {
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
         }
@@ -193,9 +195,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     private Target anotherTarget(IpAddress client, Routing routing, Rotation rotation, Target avoided) {
-        Target target = rotation.next();
+        Target target = rotation.next(nowNanos);
         if (target.endpoint.equals(avoided.endpoint)) {
-            target = rotation.next();
+            target = rotation.next(nowNanos);
         }
         if (routing.keepsClients()) {
             routing.service().affinityTable.hold(routing.service(), client, target.endpoint, nowNanos);

@@ -58,7 +58,7 @@ class ApplyTest {
             await().untilAsserted(() -> assertThat(descriptors()).isLessThanOrEqualTo(descriptors));
 
             lab.forwarder.apply(after.with(List.of(Lab.service("s4711", address(4711))), List.of()));
-            assertThat(lab.changes).hasSize(changes);
+            assertThat(lab.changes).hasSize(changes + 1);
             await().untilAsserted(() -> assertThat(descriptors()).isLessThan(descriptors));
             assertThat(lab.ask(address(4712))).isEqualTo("a");
         }
@@ -81,6 +81,7 @@ class ApplyTest {
             }
             before = descriptors();
         }
+        await().untilAsserted(() -> assertThat(Descriptors.open()).isZero());
         await().untilAsserted(() -> assertThat(Thread.getAllStackTraces().keySet())
                 .noneMatch(thread -> thread.getName().startsWith("sluice-")));
     }

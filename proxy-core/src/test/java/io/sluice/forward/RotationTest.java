@@ -24,7 +24,7 @@ class RotationTest {
     private static List<Endpoint> next(Rotation rotation, int turns) {
         List<Endpoint> picked = new ArrayList<>();
         for (int i = 0; i < turns; i++) {
-            picked.add(rotation.next().endpoint);
+            picked.add(rotation.next(0).endpoint);
         }
         return picked;
     }
@@ -33,7 +33,7 @@ class RotationTest {
     void startsAnywhere() {
         Set<Endpoint> first = new HashSet<>();
         for (int i = 0; i < 200; i++) {
-            first.add(Rotation.of(endpoints(1, 2, 3), List.of()).next().endpoint);
+            first.add(Rotation.of(endpoints(1, 2, 3), List.of()).next(0).endpoint);
         }
         assertThat(first).hasSize(3);
     }
@@ -68,7 +68,7 @@ class RotationTest {
     @Test
     void goesOnAfterTheEndpointThatVanished() {
         Rotation rotation = Rotation.of(endpoints(1, 2, 3, 4), List.of());
-        while (!rotation.next().endpoint.equals(endpoints(1).get(0))) {
+        while (!rotation.next(0).endpoint.equals(endpoints(1).get(0))) {
             // until 2 is next
         }
         Rotation later = Rotation.of(endpoints(1, 3, 4), List.of(rotation));
@@ -87,5 +87,41 @@ class RotationTest {
             }
             assertThat(rotation.find(endpoints(size + 1).get(0))).isNull();
         }
+    }
+
+    @Test
+    void silentEndpointLosesItsTurnsUntilOneTryIsAnswered() {
+        Rotation rotation = Rotation.of(endpoints(1, 2), List.of());
+        Endpoint silent = endpoints(1).get(0);
+        Target target = rotation.find(silent);
+        assertThat(target).isNotNull();
+        target.wasSilent(0);
+        for (int i = 0; i < 10; i++) {
+            assertThat(rotation.next(4_999_999_999L).endpoint).isNotEqualTo(silent);
+        }
+        // A changed list knows it too.
+        Rotation later = Rotation.of(endpoints(1, 2, 3), List.of(rotation));
+        List<Endpoint> tried = new ArrayList<>();
+        for (int i = 0; i < 10; i++) {
+            tried.add(later.next(5_000_000_000L).endpoint);
+        }
+        assertThat(tried).containsOnlyOnce(silent);
+        target.answered();
+        tried.clear();
+        for (int i = 0; i < 9; i++) {
+            tried.add(later.next(5_000_000_001L).endpoint);
+        }
+        assertThat(tried).filteredOn(silent::equals).hasSize(3);
+    }
+
+    @Test
+    void whenAllWereSilentTheyAreTriedAllTheSame() {
+        Rotation rotation = Rotation.of(endpoints(1, 2), List.of());
+        for (Endpoint endpoint : endpoints(1, 2)) {
+            Target target = rotation.find(endpoint);
+            assertThat(target).isNotNull();
+            target.wasSilent(0);
+        }
+        assertThat(rotation.next(1)).isNotNull();
     }
 }

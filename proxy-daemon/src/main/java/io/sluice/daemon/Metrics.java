@@ -25,6 +25,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Supplier;
@@ -172,7 +173,7 @@ final class Metrics {
     private static void state(DaemonState now, List<MetricSnapshot> all) {
         GaugeSnapshot.Builder frontends =
                 GaugeSnapshot.builder().name("sluice_frontends").help("Service addresses by state");
-        for (FrontendStatus.State each : FrontendStatus.State.values()) {
+        for (FrontendStatus.State each : EnumSet.complementOf(EnumSet.of(FrontendStatus.State.GONE))) {
             frontends.dataPoint(
                     gauge((double) now.count(each), "state", each.name().toLowerCase(Locale.ROOT)));
         }

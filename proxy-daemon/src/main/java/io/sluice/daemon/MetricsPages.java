@@ -51,7 +51,7 @@ final class MetricsPages {
             one.put("address", status.address().toString());
             one.put("service", status.service().toString());
             one.put("state", status.state());
-            if (status.state() == FrontendStatus.State.FAILED) {
+            if (!status.reason().isEmpty()) {
                 one.put("failure", status.failure());
                 one.put("reason", StateLog.reason(status));
             }

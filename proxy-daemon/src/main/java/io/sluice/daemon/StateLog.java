@@ -9,6 +9,7 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -44,17 +45,10 @@ final class StateLog implements AutoCloseable {
     private boolean scheduled;
 
     /**
-     * Why each failed frontend failed, as last written; so that a retry which fails alike is not told again. Bounded,
-     * because nobody says that a failed frontend is gone. Guarded by itself.
+     * Why each failed frontend failed, as last written; so that a retry which fails alike is not told again. Guarded by
+     * itself.
      */
-    private final Map<FrontendAddress, String> failed = new LinkedHashMap<>() {
-        private static final long serialVersionUID = 1;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<FrontendAddress, String> eldest) {
-            return size() > 50_000;
-        }
-    };
+    private final Map<FrontendAddress, String> failed = new HashMap<>();
 
     /** @param delay how long to wait for more of the same before writing */
     StateLog(Duration delay) {
@@ -133,25 +127,34 @@ final class StateLog implements AutoCloseable {
 
     private void writeFrontends(List<FrontendStatus> changed) {
         List<FrontendStatus> active = new ArrayList<>();
+        List<FrontendStatus> gone = new ArrayList<>();
         List<FrontendStatus> broken = new ArrayList<>();
         for (FrontendStatus status : changed) {
-            if (status.state() == State.ACTIVE) {
+            if (status.state() != State.FAILED) {
                 failed.remove(status.address());
-                active.add(status);
+                (status.state() == State.GONE ? gone : active).add(status);
             } else if (!reason(status).equals(failed.put(status.address(), reason(status)))) {
                 broken.add(status);
             }
         }
-        if (active.size() > LINES) {
-            log.info("{} frontends active", active.size());
-        } else {
-            active.forEach(status -> log.info("frontend {} active ({})", status.address(), status.service()));
-        }
+        tell(active, "active");
+        tell(gone, "gone");
         for (FrontendStatus status : broken.subList(0, Math.min(broken.size(), LINES))) {
             log.warn("frontend {} failed ({}): {}", status.address(), status.service(), reason(status));
         }
         if (broken.size() > LINES) {
             log.warn("and {} more frontends failed; /debug/frontends lists them", broken.size() - LINES);
+        }
+    }
+
+    private static void tell(List<FrontendStatus> changed, String state) {
+        if (changed.size() > LINES) {
+            log.info("{} frontends {}", changed.size(), state);
+            return;
+        }
+        for (FrontendStatus status : changed) {
+            String detail = status.reason().isEmpty() ? "" : ": " + status.reason();
+            log.info("frontend {} {} ({}){}", status.address(), state, status.service(), detail);
         }
     }
 

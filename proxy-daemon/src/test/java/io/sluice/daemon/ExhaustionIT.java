@@ -103,6 +103,9 @@ final class ExhaustionIT {
                 for (int i = 0; i < 20; i++) {
                     assertThat(answers(old)).isTrue();
                 }
+                // A probe that hears nothing would have the daemon restarted, and the sessions with it.
+                assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez")).statusCode())
+                        .isEqualTo(200);
                 for (SocketChannel one : crowd) {
                     one.close();
                 }

@@ -75,7 +75,7 @@ final class RunIT {
         return Sluice.start(folder, args.toArray(String[]::new));
     }
 
-    private static URI uri(Sluice sluice, String server, String path) {
+    static URI uri(Sluice sluice, String server, String path) {
         Pattern line = Pattern.compile(server + " on (http://127\\.0\\.0\\.1:\\d+)");
         await().atMost(PATIENCE).until(() -> line.matcher(sluice.err()).find());
         Matcher matcher = line.matcher(sluice.err());
@@ -83,7 +83,7 @@ final class RunIT {
         return URI.create(matcher.group(1) + path);
     }
 
-    private static HttpResponse<String> get(URI uri) throws Exception {
+    static HttpResponse<String> get(URI uri) throws Exception {
         return HttpClient.newHttpClient()
                 .send(HttpRequest.newBuilder(uri).timeout(PATIENCE).build(), BodyHandlers.ofString());
     }

@@ -81,6 +81,17 @@ final class StateLogTest {
     }
 
     @Test
+    void whatRefusesAndWhatIsGoneIsTold() {
+        stateLog.frontend(status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint, refused"));
+        stateLog.frontend(status("127.0.0.1", 81, State.GONE, Failure.NONE, ""));
+        stateLog.close();
+        assertThat(lines())
+                .containsExactly(
+                        "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): no endpoint, refused",
+                        "INFO frontend 127.0.0.1:81/tcp gone (shop/web:http)");
+    }
+
+    @Test
     void manyChangesAreSummarised() {
         for (int port = 1; port <= 10_000; port++) {
             stateLog.frontend(active(port));

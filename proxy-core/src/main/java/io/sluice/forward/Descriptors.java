@@ -1,0 +1,53 @@
+package io.sluice.forward;
+
+import com.sun.management.UnixOperatingSystemMXBean;
+import java.lang.management.ManagementFactory;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * How many descriptors forwarding has and may have. The limit is the process's, so this is static; some are left alone,
+ * so that health checks, the feed and the logs go on when forwarding has used up its share. Any thread.
+ */
+final class Descriptors {
+    /** For what is not forwarding and opens descriptors after the start: HTTP, files, class path. */
+    private static final int LEFT_ALONE = 48;
+
+    /** Even where the limit is absurd, something is served. */
+    private static final int AT_LEAST = 16;
+
+    /** What the process may open, and what it had open when forwarding began. */
+    static final long LIMIT;
+
+    private static final long MOST;
+    private static final AtomicInteger OPEN = new AtomicInteger();
+
+    static {
+        long limit = Integer.MAX_VALUE;
+        long before = 0;
+        if (ManagementFactory.getOperatingSystemMXBean() instanceof UnixOperatingSystemMXBean unix) {
+            limit = unix.getMaxFileDescriptorCount();
+            before = unix.getOpenFileDescriptorCount();
+        }
+        LIMIT = limit;
+        MOST = Math.max(AT_LEAST, limit - before - LEFT_ALONE);
+    }
+
+    private Descriptors() {}
+
+    static void opened() {
+        OPEN.incrementAndGet();
+    }
+
+    static void closed() {
+        OPEN.decrementAndGet();
+    }
+
+    static boolean roomFor(int more) {
+        return OPEN.get() + more <= MOST;
+    }
+
+    /** For tests. */
+    static int open() {
+        return OPEN.get();
+    }
+}
