@@ -57,6 +57,12 @@ final class Feed {
         boolean rightSince(long nanos) {
             return listed && nanos - changedNanos > GRACE_NANOS;
         }
+
+        @Override
+        public String toString() {
+            long millis = (System.nanoTime() - changedNanos) / 1_000_000;
+            return "%s, %s its list for %d ms".formatted(address, listed ? "in" : "out of", millis);
+        }
     }
 
     /** A service of one port. */

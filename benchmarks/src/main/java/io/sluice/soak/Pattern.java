@@ -14,7 +14,9 @@ final class Pattern {
 
     static {
         new Random(20_260_101).nextBytes(TABLE);
-        System.arraycopy(TABLE, 0, TABLE, PERIOD, MOST_AT_ONCE);
+        for (int i = PERIOD; i < TABLE.length; i++) {
+            TABLE[i] = TABLE[i - PERIOD];
+        }
     }
 
     private Pattern() {}

@@ -189,6 +189,11 @@ final class Proxy implements AutoCloseable {
     }
 
     @Override
+    public String toString() {
+        return process.toString();
+    }
+
+    @Override
     public void close() {
         process.destroyForcibly().onExit().join();
     }

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.LongSummaryStatistics;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToDoubleFunction;
@@ -57,6 +58,9 @@ public final class Soak implements Callable<Integer> {
     private final List<Sample> samples = new ArrayList<>();
     private final List<String> report = new ArrayList<>();
     private boolean passed = true;
+    /** How many of the samples were taken under load. */
+    private int loaded;
+
     private volatile boolean watching = true;
     private volatile @Nullable Proxy proxy;
 
@@ -79,9 +83,11 @@ public final class Soak implements Callable<Integer> {
             try {
                 run(feed, tcp, udp, started);
             } catch (IOException e) {
-                System.out.println("the end of the daemon's log:");
-                List<String> log = started.log().lines().toList();
-                log.subList(Math.max(0, log.size() - 60), log.size()).forEach(System.out::println);
+                started.log()
+                        .lines()
+                        .skip(Math.max(0, started.log().lines().count() - 60))
+                        .forEach(System.out::println);
+                System.out.println("above, the end of the daemon's log; " + started);
                 throw e;
             }
         }
@@ -103,6 +109,7 @@ public final class Soak implements Callable<Integer> {
         for (int i = 0; i < 20; i++) {
             proxy.probe(tally);
         }
+        proxy.liveHeapKilobytes();
         long descriptors = proxy.descriptors();
         Map<String, Long> threads = proxy.threads();
         if (everything()) {
@@ -194,6 +201,7 @@ public final class Soak implements Callable<Integer> {
     /** Waits for what was begun to end, and then for the UDP timers. */
     private void settle(long start, TcpLoad tcp, UdpLoad udp, Proxy proxy, long descriptors) throws Exception {
         System.out.println("the load ends");
+        loaded = samples.size();
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
         while (tcp.open() + udp.open() > 0 && System.nanoTime() < deadline) {
             TimeUnit.MILLISECONDS.sleep(200);
@@ -201,7 +209,8 @@ public final class Soak implements Callable<Integer> {
         // The longest timer is UDP's of 120 s.
         deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(130);
         while (proxy.descriptors() != descriptors && System.nanoTime() < deadline) {
-            TimeUnit.MILLISECONDS.sleep(500);
+            sample(start, udp, proxy);
+            TimeUnit.SECONDS.sleep(10);
         }
         sample(start, udp, proxy);
     }
@@ -222,10 +231,7 @@ public final class Soak implements Callable<Integer> {
         long now = proxy.descriptors();
         judge("descriptors as before", now == descriptors, descriptors + " before, " + now + " after");
         Map<String, Long> after = proxy.threads();
-        judge(
-                "threads as before",
-                after.equals(threads),
-                after.equals(threads) ? total(after) + "" : threads + " → " + after);
+        judge("threads as before", after.equals(threads), difference(threads, after));
         double left = value(metrics, "sluice_sessions_active") + value(metrics, "sluice_flows_active");
         judge("no session and no flow left", left == 0, left + " left");
         judge(
@@ -254,8 +260,12 @@ public final class Soak implements Callable<Integer> {
         report.add("Counted by the proxy, if not zero: " + counted(metrics));
     }
 
-    private static long total(Map<String, Long> threads) {
-        return threads.values().stream().mapToLong(Long::longValue).sum();
+    private static String difference(Map<String, Long> before, Map<String, Long> after) {
+        Map<String, Long> all = new TreeMap<>(after);
+        before.forEach((name, count) -> all.merge(name, -count, Long::sum));
+        all.values().removeIf(count -> count == 0);
+        long sum = after.values().stream().mapToLong(Long::longValue).sum();
+        return sum + " after" + (all.isEmpty() ? "" : ", change " + all);
     }
 
     private static double value(Map<String, Double> metrics, String name) {
@@ -274,8 +284,7 @@ public final class Soak implements Callable<Integer> {
 
     /** Fits a line to the samples after the first third, which is warm-up. What it rises in that time must be small. */
     private void judgeTrend(String invariant, ToDoubleFunction<Sample> figure, double allowedKilobytes) {
-        // The last one was taken without load.
-        List<Sample> fitted = samples.subList(samples.size() / 3, samples.size() - 1);
+        List<Sample> fitted = samples.subList(loaded / 3, loaded);
         double meanX = fitted.stream().mapToDouble(Sample::minute).average().orElse(0);
         double meanY = fitted.stream().mapToDouble(figure).average().orElse(0);
         double covariance = 0;

@@ -224,7 +224,7 @@ final class TcpLoad extends Reactor {
         if (first) {
             endpoint.connections++;
             if (endpoint.wrongAt(client.openedNanos)) {
-                tally.fault(Fault.ENDPOINT, client + " came to " + endpoint.address + ", which had left its list");
+                tally.fault(Fault.ENDPOINT, client + " came to " + endpoint);
             }
             if (endpoint.service.role() == Role.KEEPING_CLIENTS) {
                 Endpoint before = pinned.putIfAbsent(client.address(), endpoint);

@@ -90,7 +90,6 @@ final class UdpLoad extends Reactor {
                 buffer.put(Pattern.slice(size, 0, size));
             }
             waiting.add(this);
-            // Not write: that sends nothing if there is nothing to send.
             if (channel.send(buffer.flip(), service.frontend()) != size) {
                 tally.fault(Fault.SOAK, "the client's own socket did not take a datagram of " + size);
             }
@@ -111,7 +110,7 @@ final class UdpLoad extends Reactor {
                 return;
             }
             buffer.flip();
-            boolean right = buffer.remaining() == size;
+            boolean right = buffer.remaining() == size && from.equals(service.frontend());
             if (right && size >= HEADER_BYTES) {
                 right = buffer.getInt() == key;
                 check(feed.endpoints.get(buffer.getInt()));
@@ -128,7 +127,7 @@ final class UdpLoad extends Reactor {
 
         private void check(Endpoint endpoint) {
             if (endpoint.service.number() != service.number() || endpoint.wrongAt(sentNanos)) {
-                tally.fault(Fault.ENDPOINT, this + ": answered by " + endpoint.address + ", not in its list");
+                tally.fault(Fault.ENDPOINT, this + ": answered by " + endpoint);
             }
             if (service.role() == Role.KEEPING_CLIENTS) {
                 Endpoint before = pinned.putIfAbsent(source.getHostString(), endpoint);
@@ -249,7 +248,8 @@ final class UdpLoad extends Reactor {
         }
         Service sizes = feed.with(false, Role.STEADY).get(1);
         InetSocketAddress source = source(++nextKey);
-        size(sizes, source, connected(source, sizes), 0);
+        // Not connected: Java would not send an empty datagram.
+        size(sizes, source, DatagramChannel.open().bind(source), 0);
     }
 
     /** Each from a port of its own. */
