@@ -113,14 +113,14 @@ final class Proxy implements AutoCloseable {
         }
     }
 
-    /** The threads by name, without the compiler's, which come and go as the JVM sees fit. */
+    /** The threads by name, without those of the compiler and the common pool, which the JVM starts and ends by need. */
     Map<String, Long> threads() throws IOException {
         Map<String, Long> names = new TreeMap<>();
         try (Stream<Path> tasks = Files.list(proc("task"))) {
             for (Path task : tasks.toList()) {
                 try {
                     String name = Files.readString(task.resolve("comm")).trim();
-                    if (!name.contains("CompilerThre")) {
+                    if (!name.contains("CompilerThre") && !name.startsWith("ForkJoinPool")) {
                         names.merge(name, 1L, Long::sum);
                     }
                 } catch (NoSuchFileException e) {

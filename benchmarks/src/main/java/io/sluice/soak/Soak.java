@@ -250,6 +250,9 @@ public final class Soak implements Callable<Integer> {
             judgeTrend("resident memory flat", sample -> sample.residentKilobytes, 12_000);
             judge("10,000 endpoint updates a minute", feed.updates() > minutes * 9_000, feed.updates() + " updates");
         }
+        if (udpQueries > 0) {
+            judge("rate kept", tally.of("queries") > 0.98 * udpQueries * seconds, tally.of("queries") + " queries");
+        }
         int exit = proxy.stop();
         judge("ends in order", exit == 0, "exit code " + exit);
         List<String> complaints = proxy.complaints();
