@@ -49,6 +49,8 @@ public final class Forwarder implements AutoCloseable {
 
     private static final long HOUSEKEEPING_MILLIS = 250;
     private static final long DRAIN_POLL_MILLIS = 10;
+    private static final long QUIET_MILLIS = 1;
+    private static final long SHUTDOWN_MILLIS = 5_000;
 
     private final ForwarderConfig config;
     private final Consumer<FrontendStatus> onChange;
@@ -336,7 +338,9 @@ public final class Forwarder implements AutoCloseable {
             frontends.clear();
             failed.clear();
         }
-        group.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly();
+        // Without a quiet period, a loop that is at its tasks when it is told ends without closing its sockets.
+        group.shutdownGracefully(QUIET_MILLIS, SHUTDOWN_MILLIS, TimeUnit.MILLISECONDS)
+                .awaitUninterruptibly();
         loops.forEach(Loop::free);
     }
 

@@ -3,6 +3,7 @@ package io.sluice.forward;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.netty.channel.IoEventLoop;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -10,6 +11,7 @@ import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import java.io.IOException;
+import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -84,5 +86,33 @@ class ApplyTest {
         await().untilAsserted(() -> assertThat(Descriptors.open()).isZero());
         await().untilAsserted(() -> assertThat(Thread.getAllStackTraces().keySet())
                 .noneMatch(thread -> thread.getName().startsWith("sluice-")));
+    }
+
+    /** Found by the test above, once in a while: a loop that was at its tasks when told to end left its sockets open. */
+    @Test
+    void closingWhileALoopIsBusyClosesItsSessions() throws Exception {
+        Lab lab = new Lab(1);
+        FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+        Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+        lab.apply(Lab.service("web", address, backend.endpoint()));
+        Socket client = lab.dial(address);
+        lab.closing(backend.next()).getOutputStream().write(1);
+        assertThat(client.getInputStream().read()).isEqualTo(1);
+        IoEventLoop loop = lab.forwarder.loops().get(0).executor;
+        new Runnable() {
+            /** Keeps the loop at its tasks until it is told to end. */
+            @Override
+            public void run() {
+                for (long start = System.nanoTime(); System.nanoTime() - start < 1_000_000; ) {
+                    Thread.onSpinWait();
+                }
+                if (!loop.isShuttingDown()) {
+                    loop.execute(this);
+                }
+            }
+        }.run();
+        lab.forwarder.close();
+        assertThat(Descriptors.open()).isZero();
+        lab.close();
     }
 }
