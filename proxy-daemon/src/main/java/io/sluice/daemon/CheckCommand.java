@@ -4,6 +4,7 @@ import io.sluice.kube.FileReflector;
 import io.sluice.kube.FileReflector.Reading;
 import io.sluice.kube.Problem;
 import io.sluice.kube.Problem.Severity;
+import io.sluice.model.Frontend;
 import io.sluice.model.ServicePort;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -137,11 +138,8 @@ final class CheckCommand implements Callable<Integer> {
             one.put("protocol", port.name().protocol().text());
             one.put(
                     "addresses",
-                    port.frontends().stream().map(f -> f.address().toString()).toList());
+                    port.frontends().stream().map(CheckCommand::json).toList());
             one.put("affinityTimeoutSeconds", port.affinity().timeoutSeconds());
-            one.put(
-                    "endpoints",
-                    ServiceTable.endpoints(port).stream().map(Object::toString).toList());
             services.add(one);
         }
         List<Map<String, Object>> problems = new ArrayList<>();
@@ -158,5 +156,14 @@ final class CheckCommand implements Callable<Integer> {
         all.put("services", services);
         all.put("problems", problems);
         return all;
+    }
+
+    private static Map<String, Object> json(Frontend frontend) {
+        Map<String, Object> one = new LinkedHashMap<>();
+        one.put("address", frontend.address().toString());
+        one.put(
+                "endpoints",
+                ServiceTable.endpoints(frontend).stream().map(Object::toString).toList());
+        return one;
     }
 }

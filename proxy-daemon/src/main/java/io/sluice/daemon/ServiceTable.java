@@ -6,10 +6,12 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Collectors;
 
-/** A snapshot as people read it: one service port a row. Used by {@code check} and {@code demo}. */
+/** A snapshot as people read it: one service port a row, or several where its addresses have different endpoints. Used by {@code check} and {@code demo}. */
 final class ServiceTable {
     private static final int ENDPOINTS_IN_A_LINE = 2;
     private static final int ENDPOINT_LINES = 3;
@@ -18,25 +20,30 @@ final class ServiceTable {
 
     static List<String> lines(ServiceSnapshot snapshot) {
         Table table = new Table("SERVICE", "ADDRESS", "AFFINITY", "ENDPOINTS");
-        for (ServicePort port : snapshot.sorted()) {
-            table.row(
-                    port.name().toString(),
-                    port.frontends().stream()
-                            .map(frontend -> frontend.address().toString())
-                            .collect(Collectors.joining("\n")),
-                    affinity(port.affinity()),
-                    endpoints(endpoints(port)));
-        }
+        snapshot.sorted().forEach(port -> rows(port, table));
         return table.lines();
     }
 
-    /** All endpoints of a port, whichever address or origin uses them, in the order they take turns. */
-    static List<Endpoint> endpoints(ServicePort port) {
-        return port.frontends().stream()
-                .map(Frontend::outside)
-                .flatMap(route -> route.endpoints().stream())
-                .distinct()
-                .toList();
+    /** Addresses with the same endpoints share a row; those of two families have different ones. */
+    private static void rows(ServicePort port, Table table) {
+        Map<List<Endpoint>, List<String>> addresses = new LinkedHashMap<>();
+        for (Frontend frontend : port.frontends()) {
+            addresses
+                    .computeIfAbsent(endpoints(frontend), endpoints -> new ArrayList<>())
+                    .add(frontend.address().toString());
+        }
+        String name = port.name().toString();
+        String affinity = affinity(port.affinity());
+        for (Map.Entry<List<Endpoint>, List<String>> entry : addresses.entrySet()) {
+            table.row(name, String.join("\n", entry.getValue()), affinity, text(entry.getKey()));
+            name = "";
+            affinity = "";
+        }
+    }
+
+    /** Those behind an address for a client outside the cluster, in the order they take turns. */
+    static List<Endpoint> endpoints(Frontend frontend) {
+        return frontend.outside().endpoints();
     }
 
     static String affinity(SessionAffinity affinity) {
@@ -50,7 +57,7 @@ final class ServiceTable {
         return seconds % 60 == 0 ? seconds / 60 + "m" : seconds + "s";
     }
 
-    private static String endpoints(List<Endpoint> endpoints) {
+    private static String text(List<Endpoint> endpoints) {
         if (endpoints.isEmpty()) {
             return "none: refused";
         }

@@ -92,9 +92,25 @@ final class CheckCommandTest {
         assertThat(check("-o", "json")).isZero();
         JsonNode json = JsonMapper.shared().readTree(out.toString());
         assertThat(json.at("/services/0/service").stringValue()).isEqualTo("web");
-        assertThat(json.at("/services/0/addresses/0").stringValue()).isEqualTo("10.96.0.10:80/tcp");
-        assertThat(json.at("/services/0/endpoints").size()).isEqualTo(2);
+        assertThat(json.at("/services/0/addresses/0/address").stringValue()).isEqualTo("10.96.0.10:80/tcp");
+        assertThat(json.at("/services/0/addresses/0/endpoints").valueStream().map(JsonNode::stringValue))
+                .containsExactly("10.0.0.1:8080", "10.0.0.2:8080");
         assertThat(json.at("/problems").isEmpty()).isTrue();
+    }
+
+    @Test
+    void jsonTellsTheEndpointsOfEachAddress() throws Exception {
+        Path web = folder.resolve("web.yaml");
+        Files.writeString(
+                web,
+                Files.readString(web)
+                        .replace(
+                                "clusterIP: 10.96.0.10", "clusterIP: 127.96.0.10\n  clusterIPs: [127.96.0.10, '::1']"));
+        assertThat(check("-o", "json")).isZero();
+        JsonNode addresses = JsonMapper.shared().readTree(out.toString()).at("/services/0/addresses");
+        assertThat(addresses.at("/0/endpoints").size()).isEqualTo(2);
+        assertThat(addresses.at("/1/address").stringValue()).isEqualTo("[::1]:80/tcp");
+        assertThat(addresses.at("/1/endpoints").isEmpty()).isTrue();
     }
 
     @Test

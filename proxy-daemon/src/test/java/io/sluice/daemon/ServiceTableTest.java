@@ -13,6 +13,7 @@ import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -52,5 +53,23 @@ final class ServiceTableTest {
                         "shop/gone  127.96.0.4:80/tcp  ClientIP 90s  none: refused",
                         "shop/web   127.96.0.1:80/tcp  ClientIP 3h   3: 10.0.0.1:8080, 10.0.0.2:8080",
                         "           127.96.0.2:80/tcp                   10.0.0.3:8080");
+    }
+
+    @Test
+    void addressesWithOtherEndpointsAreRowsOfTheirOwn() {
+        ServicePort web = port("web", Protocol.TCP, 0, 1, 1, 2);
+        Frontend six = Frontend.of(
+                new FrontendAddress(Protocol.TCP, Objects.requireNonNull(IpAddress.parse("::1")), 80), Route.REFUSE);
+        ServicePort dual = new ServicePort(
+                web.name(),
+                web.affinity(),
+                Set.of(),
+                List.of(web.frontends().get(0), six, web.frontends().get(1)));
+        assertThat(ServiceTable.lines(ServiceSnapshot.of(dual)))
+                .containsExactly(
+                        "SERVICE   ADDRESS            AFFINITY  ENDPOINTS",
+                        "shop/web  127.96.0.1:80/tcp  -         1: 10.0.0.1:8080",
+                        "          127.96.0.2:80/tcp",
+                        "          [::1]:80/tcp                 none: refused");
     }
 }
