@@ -29,4 +29,13 @@ public final class Cells {
     long get(Counter counter) {
         return (long) LONGS.getOpaque(values, counter.ordinal());
     }
+
+    boolean allZero() {
+        for (Counter counter : COUNTERS) {
+            if (get(counter) != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
 }

@@ -51,6 +51,17 @@ public final class ServiceStats {
         return sum;
     }
 
+    /** Whether anything was counted yet. */
+    public boolean hadTraffic() {
+        for (int i = 0; i < perLoop.length(); i++) {
+            Cells cells = perLoop.get(i);
+            if (cells != null && !cells.allZero()) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** Null before the first connection, and after a long silence while many other services were busy. */
     public @Nullable Timings timings() {
         return timings;

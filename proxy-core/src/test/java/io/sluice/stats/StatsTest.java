@@ -24,6 +24,17 @@ class StatsTest {
     }
 
     @Test
+    void trafficIsRememberedOnceAnythingWasCounted() {
+        Stats stats = new Stats(2);
+        ServiceStats one = stats.open(name(1));
+        assertThat(one.hadTraffic()).isFalse();
+        one.cells(1).add(Counter.SESSIONS_OPENED, 0);
+        assertThat(one.hadTraffic()).as("counters that count nothing").isFalse();
+        one.cells(1).increment(Counter.CONNECT_REFUSED);
+        assertThat(one.hadTraffic()).isTrue();
+    }
+
+    @Test
     void figuresEndWithTheService() {
         Stats stats = new Stats(1);
         ServiceStats one = stats.open(name(1));

@@ -78,8 +78,8 @@ final class MetricsTest {
 
     @Test
     void udpServicesHaveFlowsAndTcpServicesSessions() throws Exception {
-        open("web", Protocol.TCP);
-        open("dns", Protocol.UDP);
+        open("web", Protocol.TCP).cells(0).increment(Counter.SESSIONS_OPENED);
+        open("dns", Protocol.UDP).cells(0).increment(Counter.FLOWS_OPENED);
         String text = metrics.scrape(false);
         assertThat(text.lines().filter(line -> line.startsWith("sluice_flows_opened_total")))
                 .singleElement()
@@ -91,6 +91,28 @@ final class MetricsTest {
                 .contains("web");
         assertThat(text.lines().filter(line -> line.startsWith("sluice_bytes_to_client_total")))
                 .hasSize(2);
+    }
+
+    @Test
+    void idleServiceIsOneSeries() throws Exception {
+        ServiceStats web = open("web", Protocol.TCP);
+        open("dns", Protocol.UDP);
+        assertThat(series())
+                .containsExactlyInAnyOrder(
+                        "sluice_sessions_opened_total{namespace=\"shop\",port=\"main\",protocol=\"tcp\",service=\"web\"} 0.0",
+                        "sluice_flows_opened_total{namespace=\"shop\",port=\"main\",protocol=\"udp\",service=\"dns\"} 0.0");
+        web.cells(0).increment(Counter.SESSIONS_OPENED);
+        assertThat(series())
+                .filteredOn(line -> line.contains("service=\"web\""))
+                .hasSizeGreaterThan(10)
+                .anyMatch(line -> line.startsWith("sluice_sessions_failed_total{") && line.endsWith(" 0.0"));
+    }
+
+    private List<String> series() throws Exception {
+        return metrics.scrape(false)
+                .lines()
+                .filter(line -> line.contains("service=\""))
+                .toList();
     }
 
     @Test
