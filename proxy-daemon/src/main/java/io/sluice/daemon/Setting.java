@@ -16,6 +16,7 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Every setting there is: its names, its default, and the only place that says what is allowed. File, environment and
@@ -283,8 +284,8 @@ enum Setting {
         if (equals < 0) {
             return Optional.empty();
         }
-        Cidr from = Cidr.parse(text.substring(0, equals).strip());
-        Cidr to = Cidr.parse(text.substring(equals + 1).strip());
+        Cidr from = range(text.substring(0, equals).strip());
+        Cidr to = range(text.substring(equals + 1).strip());
         if (from == null
                 || to == null
                 || from.prefix() != to.prefix()
@@ -292,6 +293,15 @@ enum Setting {
             return Optional.empty();
         }
         return Optional.of(new AddressMap(from, to));
+    }
+
+    /** Not as Kubernetes reads one: somebody who gives bits behind the prefix expects addresses where there are none. */
+    private static @Nullable Cidr range(String text) {
+        Cidr range = Cidr.parse(text);
+        if (range != null && !range.network().equals(IpAddress.parse(text.substring(0, text.indexOf('/'))))) {
+            throw new IllegalArgumentException(text + " has bits set behind its prefix; did you mean " + range);
+        }
+        return range;
     }
 
     /** An address to bind, or {@link Disabled}. */

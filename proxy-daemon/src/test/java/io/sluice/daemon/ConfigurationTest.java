@@ -209,6 +209,18 @@ final class ConfigurationTest {
                 .hasMessage(setting.flags().get(0) + ": '" + text + "' is not allowed; give " + setting.allowed());
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "10.96.0.0/12=127.100.0.0/12, 127.100.0.0/12, 127.96.0.0/12",
+        "10.96.0.10/12=127.96.0.0/12, 10.96.0.10/12, 10.96.0.0/12",
+        "fd00::1/112=fd00:1::/112, fd00::1/112, fd00::/112"
+    })
+    void rangeWithBitsBehindItsPrefixIsRefusedWithTheAlignedOne(String text, String range, String aligned) {
+        assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(Setting.MAP_FRONTENDS, text)))
+                .isNotNull()
+                .hasMessage("--map-frontends: " + range + " has bits set behind its prefix; did you mean " + aligned);
+    }
+
     @Test
     void bindAddressesCanBeOffOrIpv6() throws Exception {
         assertThat(flag(Setting.METRICS_BIND_ADDRESS, "off").metricsBindAddress())
