@@ -47,6 +47,9 @@ final class Logging {
         root.setLevel(Level.toLevel(level));
         // Netty explains at DEBUG how it found each system property; that is for trace only.
         context.getLogger("io.netty").setLevel(level.equals("trace") ? Level.DEBUG : Level.WARN);
+        // It warns where there is no hardware address, as in many containers: random bytes then make the channels' ids
+        // unique, which nothing here reads.
+        context.getLogger("io.netty.channel.DefaultChannelId").setLevel(Level.ERROR);
     }
 
     private static Encoder<ILoggingEvent> encoder(String format, LoggerContext context) {
