@@ -71,6 +71,12 @@ final class RunCommand implements Callable<Integer> {
     }
 
     private static int serve(Configuration configuration) throws InterruptedException {
+        // First of all: one that comes while the rest starts is answered once it has started.
+        CountDownLatch asked = new CountDownLatch(1);
+        Signals.onTermination(signal -> {
+            log.info("{}: stopping; a second signal ends it at once", signal);
+            asked.countDown();
+        });
         Settings settings = configuration.settings();
         log.info("sluice {} on Java {}, feed {}", Main.Versions.sluice(), Runtime.version(), settings.feed());
         configuration.hidden().forEach(log::info);
@@ -81,19 +87,11 @@ final class RunCommand implements Callable<Integer> {
             log.error("cannot run here: {}", e.getMessage());
             return Main.PROBLEMS;
         }
-        CountDownLatch ended = new CountDownLatch(1);
-        Signals.onTermination(signal -> {
-            log.info("{}: stopping; a second signal ends it at once", signal);
-            try (daemon) {
-                daemon.drain();
-            } catch (InterruptedException e) {
-                log.warn("interrupted while draining");
-            } finally {
-                ended.countDown();
-            }
-        });
-        daemon.start();
-        ended.await();
+        try (daemon) {
+            daemon.start();
+            asked.await();
+            daemon.drain();
+        }
         log.info("stopped");
         return 0;
     }

@@ -177,6 +177,20 @@ final class RunIT {
     }
 
     @Test
+    void signalWhileItStartsEndsItInOrder() throws Exception {
+        try (Sluice sluice = start()) {
+            // The line that says which Sluice this is; nothing is open yet.
+            await().pollDelay(Duration.ZERO)
+                    .pollInterval(Duration.ofMillis(1))
+                    .atMost(PATIENCE)
+                    .until(() -> sluice.err().contains(" on Java "));
+            sluice.signal("TERM");
+            assertThat(sluice.exitCode()).as(sluice.err()).isZero();
+            assertThat(sluice.err()).contains("SIGTERM: stopping").endsWith("stopped\n");
+        }
+    }
+
+    @Test
     void secondSignalEndsAtOnce() throws Exception {
         try (Sluice sluice = start("--drain-timeout=1h")) {
             awaitReady(sluice);
