@@ -3,9 +3,7 @@ package io.sluice.daemon;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** {@code sluice demo}: the whole thing, without a cluster. */
 @Command(
@@ -29,13 +27,10 @@ final class DemoCommand implements Callable<Integer> {
     @Option(names = "--once", description = "End after the last check instead of serving until Ctrl-C.")
     private boolean once;
 
-    @Spec
-    @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
-    private CommandSpec spec;
-
     @Override
     public Integer call() throws Exception {
-        DemoScreen screen = new DemoScreen(spec.commandLine().getOut(), Ansi.AUTO.enabled());
+        // Not picocli's writer, which does not tell that nobody reads any more.
+        DemoScreen screen = new DemoScreen(System.out, Ansi.AUTO.enabled());
         return new Demo(screen, once).run() ? 0 : Main.PROBLEMS;
     }
 }

@@ -1,27 +1,30 @@
 package io.sluice.daemon;
 
-import java.io.PrintWriter;
+import java.io.PrintStream;
 import java.util.List;
 
 /** How the demo looks: headings, indented text, and a verdict for each claim. Colours only where they are wanted. */
 final class DemoScreen {
-    private final PrintWriter out;
+    private static final String NO_WRAP = "\033[?7l";
+    private static final String WRAP = "\033[?7h";
+
+    private final PrintStream out;
     private final boolean colours;
     private int step;
     private int failures;
 
-    DemoScreen(PrintWriter out, boolean colours) {
+    DemoScreen(PrintStream out, boolean colours) {
         this.out = out;
         this.colours = colours;
     }
 
     void title(String text) {
-        out.println();
+        line("");
         line(styled("1", text));
     }
 
     void heading(String text) {
-        out.println();
+        line("");
         line(styled("1;36", ++step + ". " + text));
     }
 
@@ -49,8 +52,8 @@ final class DemoScreen {
     /** Writes over the last line if that was written with this too; only in a terminal. */
     void status(String text) {
         if (colours) {
-            out.print("\r\033[K   " + text);
-            out.flush();
+            // Without line wrap: of a line that went on below, the next one would write over the end only.
+            print("\r\033[K" + NO_WRAP + "   " + text + WRAP);
         } else {
             text(text);
         }
@@ -59,8 +62,7 @@ final class DemoScreen {
     /** Ends a {@link #status} line. */
     void endStatus() {
         if (colours) {
-            out.println();
-            out.flush();
+            line("");
         }
     }
 
@@ -73,11 +75,23 @@ final class DemoScreen {
     }
 
     private void line(String text) {
-        out.println(text);
-        out.flush();
+        print(text + "\n");
+    }
+
+    /** A stream that prints keeps its errors to itself until it is asked. */
+    private void print(String text) {
+        out.print(text);
+        if (out.checkError()) {
+            throw new NobodyReads();
+        }
     }
 
     private String styled(String code, String text) {
         return colours ? "\033[" + code + "m" + text + "\033[0m" : text;
+    }
+
+    /** What is shown cannot be written any more: whoever read it has gone, as {@code head} does. */
+    static final class NobodyReads extends RuntimeException {
+        private static final long serialVersionUID = 1;
     }
 }

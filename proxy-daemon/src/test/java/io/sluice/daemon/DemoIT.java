@@ -55,4 +55,16 @@ final class DemoIT {
         }
         assertCleanedUp();
     }
+
+    @Test
+    void endsWhenNobodyReadsAnyMore() throws Exception {
+        String line = "{ timeout 50 '" + Sluice.HOME.resolve("bin/sluice")
+                + "' demo; echo \"ended with $?\" >&2; } | head -3";
+        try (Sluice shell = Sluice.start(folder, Path.of("/bin/sh"), tempFolder(), "-c", line)) {
+            assertThat(shell.exitCode()).isZero();
+            assertThat(shell.err()).contains("ended with 0");
+            assertThat(shell.out()).contains("Sluice demo");
+        }
+        assertCleanedUp();
+    }
 }
