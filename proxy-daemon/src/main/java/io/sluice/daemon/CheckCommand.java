@@ -7,6 +7,7 @@ import io.sluice.kube.Problem.Severity;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServicePort;
 import java.io.PrintWriter;
+import java.net.SocketException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -26,7 +27,9 @@ import tools.jackson.databind.json.JsonMapper;
 /** {@code sluice check}: what a feed would make of a daemon, without being one. */
 @Command(
         name = "check",
-        description = "Shows what would be served from a feed, and every problem in it. Opens no port.",
+        description =
+                "Shows what would be served from a feed, every problem in it, and whether this machine has the addresses."
+                        + " Opens no port.",
         abbreviateSynopsis = true,
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
@@ -77,7 +80,7 @@ final class CheckCommand implements Callable<Integer> {
         }
         // Problems are printed below; the log would say them twice.
         Logging.configure("text", "error", System.err);
-        Reading reading = FileReflector.read(feed, settings.buildOptions());
+        Reading reading = withForeignAddresses(feed, FileReflector.read(feed, settings.buildOptions()));
         PrintWriter out = spec.commandLine().getOut();
         if (output == Output.json) {
             out.println(JSON.writeValueAsString(json(reading)));
@@ -86,6 +89,14 @@ final class CheckCommand implements Callable<Integer> {
         }
         out.flush();
         return count(reading, Severity.ERROR) > 0 ? Main.PROBLEMS : 0;
+    }
+
+    /** The feed is not to blame for them, but who checks it here wants to run it here. */
+    private static Reading withForeignAddresses(Path feed, Reading reading) throws SocketException {
+        List<Problem> problems = new ArrayList<>(reading.problems());
+        ForeignAddresses.note(feed.toString(), reading.snapshot(), ForeignAddresses.ofThisMachine())
+                .ifPresent(problems::add);
+        return new Reading(reading.snapshot(), problems);
     }
 
     private static void print(Reading reading, PrintWriter out) {

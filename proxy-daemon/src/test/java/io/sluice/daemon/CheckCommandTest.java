@@ -31,7 +31,7 @@ final class CheckCommandTest {
                 kind: Service
                 metadata: {name: web, namespace: shop}
                 spec:
-                  clusterIP: 10.96.0.10
+                  clusterIP: 127.96.0.10
                   sessionAffinity: ClientIP
                   ports: [{name: http, port: 80, protocol: TCP}]
                 ---
@@ -60,8 +60,8 @@ final class CheckCommandTest {
         assertThat(check()).isZero();
         assertThat(out.toString().lines())
                 .containsExactly(
-                        "SERVICE        ADDRESS            AFFINITY     ENDPOINTS",
-                        "shop/web:http  10.96.0.10:80/tcp  ClientIP 3h  2: 10.0.0.1:8080, 10.0.0.2:8080",
+                        "SERVICE        ADDRESS             AFFINITY     ENDPOINTS",
+                        "shop/web:http  127.96.0.10:80/tcp  ClientIP 3h  2: 10.0.0.1:8080, 10.0.0.2:8080",
                         "",
                         "1 service, 1 address; 0 errors, 0 warnings, 0 notes");
         assertThat(err.toString()).isEmpty();
@@ -69,8 +69,8 @@ final class CheckCommandTest {
 
     @Test
     void mappedAddressesAreShownWhereTheyAreListenedOn() {
-        assertThat(check("--map-frontends=10.96.0.0/12=127.96.0.0/12")).isZero();
-        assertThat(out.toString()).contains("127.96.0.10:80/tcp");
+        assertThat(check("--map-frontends=127.96.0.0/12=127.112.0.0/12")).isZero();
+        assertThat(out.toString()).contains("127.112.0.10:80/tcp");
     }
 
     @Test
@@ -92,7 +92,7 @@ final class CheckCommandTest {
         assertThat(check("-o", "json")).isZero();
         JsonNode json = JsonMapper.shared().readTree(out.toString());
         assertThat(json.at("/services/0/service").stringValue()).isEqualTo("web");
-        assertThat(json.at("/services/0/addresses/0/address").stringValue()).isEqualTo("10.96.0.10:80/tcp");
+        assertThat(json.at("/services/0/addresses/0/address").stringValue()).isEqualTo("127.96.0.10:80/tcp");
         assertThat(json.at("/services/0/addresses/0/endpoints").valueStream().map(JsonNode::stringValue))
                 .containsExactly("10.0.0.1:8080", "10.0.0.2:8080");
         assertThat(json.at("/problems").isEmpty()).isTrue();
@@ -105,12 +105,29 @@ final class CheckCommandTest {
                 web,
                 Files.readString(web)
                         .replace(
-                                "clusterIP: 10.96.0.10", "clusterIP: 127.96.0.10\n  clusterIPs: [127.96.0.10, '::1']"));
+                                "clusterIP: 127.96.0.10",
+                                "clusterIP: 127.96.0.10\n  clusterIPs: [127.96.0.10, '::1']"));
         assertThat(check("-o", "json")).isZero();
         JsonNode addresses = JsonMapper.shared().readTree(out.toString()).at("/services/0/addresses");
         assertThat(addresses.at("/0/endpoints").size()).isEqualTo(2);
         assertThat(addresses.at("/1/address").stringValue()).isEqualTo("[::1]:80/tcp");
         assertThat(addresses.at("/1/endpoints").isEmpty()).isTrue();
+    }
+
+    @Test
+    void addressesOfOtherMachinesAreANote() throws Exception {
+        Path web = folder.resolve("web.yaml");
+        Files.writeString(web, Files.readString(web).replace("127.96.0.10", "198.51.100.7"));
+        assertThat(check()).isZero();
+        assertThat(out.toString())
+                .contains("note     " + folder + ": 'sluice run' here cannot listen on 1 of 1 address, such as: ")
+                .contains("--map-frontends 198.48.0.0/12=127.48.0.0/12")
+                .endsWith("; 0 errors, 0 warnings, 1 note\n");
+        out.getBuffer().setLength(0);
+        assertThat(check("-o", "json")).isZero();
+        JsonNode problem = JsonMapper.shared().readTree(out.toString()).at("/problems/0");
+        assertThat(problem.at("/severity").stringValue()).isEqualTo("note");
+        assertThat(problem.at("/message").stringValue()).contains("198.51.100.7 is not an address of this machine");
     }
 
     @Test
