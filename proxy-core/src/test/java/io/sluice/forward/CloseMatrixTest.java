@@ -146,7 +146,7 @@ class CloseMatrixTest {
 
     @Test
     void bothSendFinAtOnce() throws Exception {
-        CountDownLatch release = stopLoop();
+        CountDownLatch release = lab.stopLoop();
         client.getOutputStream().write(7);
         client.shutdownOutput();
         endpoint.getOutputStream().write(8);
@@ -230,7 +230,7 @@ class CloseMatrixTest {
     @ParameterizedTest
     @EnumSource
     void bytesAndResetInOneRoundOfEvents(Side side) throws Exception {
-        CountDownLatch release = stopLoop();
+        CountDownLatch release = lab.stopLoop();
         one(side).getOutputStream().write(Lab.bytes(5_000));
         reset(one(side));
         release.countDown();
@@ -281,7 +281,7 @@ class CloseMatrixTest {
     /** recv(2) stops at the urgent mark, though more may follow it. */
     @Test
     void urgentDataDoesNotStopTheStream() throws Exception {
-        CountDownLatch release = stopLoop();
+        CountDownLatch release = lab.stopLoop();
         client.getOutputStream().write(Lab.bytes(100));
         client.sendUrgentData(42);
         client.getOutputStream().write(Lab.bytes(200));
@@ -293,7 +293,7 @@ class CloseMatrixTest {
 
     @Test
     void clientBytesAndFinBeforeTheEndpointIsConnected() throws Exception {
-        CountDownLatch release = stopLoop();
+        CountDownLatch release = lab.stopLoop();
         Socket early = lab.dial(address);
         early.getOutputStream().write(Lab.bytes(3_000));
         early.shutdownOutput();
@@ -342,7 +342,7 @@ class CloseMatrixTest {
             return lab.forwarder.sessions() == 1;
         });
         lab.apply(Lab.service("s", address, backend.endpoint()));
-        CountDownLatch release = stopLoop();
+        CountDownLatch release = lab.stopLoop();
         reset(lab.dial(address));
         release.countDown();
         Socket server = lab.closing(backend.next());
@@ -361,21 +361,5 @@ class CloseMatrixTest {
         Socket early = lab.dial(address);
         reset(backend.next());
         assertReset(() -> early.getInputStream().read());
-    }
-
-    /** Stops the loop until the latch is released: what happens meanwhile is one round of events for it. */
-    private CountDownLatch stopLoop() throws InterruptedException {
-        CountDownLatch release = new CountDownLatch(1);
-        CountDownLatch stopped = new CountDownLatch(1);
-        lab.forwarder.loops().get(0).executor.execute(() -> {
-            stopped.countDown();
-            try {
-                release.await();
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-        });
-        stopped.await();
-        return release;
     }
 }

@@ -22,10 +22,10 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -169,15 +169,26 @@ final class Lab implements AutoCloseable {
         assertThat(in.read()).isEqualTo(-1);
     }
 
+    /** Stops the first loop until the latch is released: what happens meanwhile is one round of events for it. */
+    CountDownLatch stopLoop() throws InterruptedException {
+        CountDownLatch release = new CountDownLatch(1);
+        CountDownLatch stopped = new CountDownLatch(1);
+        forwarder.loops().get(0).executor.execute(() -> {
+            stopped.countDown();
+            try {
+                release.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        stopped.await();
+        return release;
+    }
+
     static byte[] bytes(int length) {
         byte[] bytes = new byte[length];
         new java.util.Random(length).nextBytes(bytes);
         return bytes;
-    }
-
-    static String[] sorted(String... names) {
-        Arrays.sort(names);
-        return names;
     }
 
     @Override

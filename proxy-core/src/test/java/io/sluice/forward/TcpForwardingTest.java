@@ -235,106 +235,6 @@ class TcpForwardingTest {
         }
     }
 
-    @Test
-    void clientMayCloseItsDirectionFirst() throws Exception {
-        try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
-            Socket client = lab.dial(address);
-            client.getOutputStream().write(1);
-            client.shutdownOutput();
-            Socket server = lab.closing(backend.next());
-            assertThat(server.getInputStream().read()).isEqualTo(1);
-            Lab.assertEof(server.getInputStream());
-            server.getOutputStream().write(2);
-            assertThat(client.getInputStream().read()).isEqualTo(2);
-            server.getOutputStream().write(3);
-            server.close();
-            assertThat(client.getInputStream().read()).isEqualTo(3);
-            Lab.assertEof(client.getInputStream());
-            await().until(() -> lab.forwarder.sessions() == 0);
-        }
-    }
-
-    @Test
-    void endpointMayCloseItsDirectionFirst() throws Exception {
-        try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
-            Socket client = lab.dial(address);
-            Socket server = lab.closing(backend.next());
-            server.getOutputStream().write(1);
-            server.shutdownOutput();
-            assertThat(client.getInputStream().read()).isEqualTo(1);
-            Lab.assertEof(client.getInputStream());
-            client.getOutputStream().write(2);
-            assertThat(server.getInputStream().read()).isEqualTo(2);
-            client.close();
-            Lab.assertEof(server.getInputStream());
-            await().until(() -> lab.forwarder.sessions() == 0);
-        }
-    }
-
-    @Test
-    void halfClosedSessionEndsAfterItsTimeout() throws Exception {
-        try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
-            Socket client = lab.dial(address);
-            Socket server = lab.closing(backend.next());
-            client.shutdownOutput();
-            Lab.assertEof(server.getInputStream());
-            lab.advance(Duration.ofSeconds(59));
-            // Alive: the wait starts again.
-            server.getOutputStream().write(1);
-            assertThat(client.getInputStream().read()).isEqualTo(1);
-            lab.advance(Duration.ofSeconds(59));
-            server.getOutputStream().write(1);
-            assertThat(client.getInputStream().read()).isEqualTo(1);
-            await().until(() -> {
-                lab.advance(Duration.ofSeconds(20));
-                return lab.count(Counter.SESSIONS_TIMED_OUT) == 1;
-            });
-            assertThatThrownBy(() -> client.getInputStream().read()).isInstanceOf(SocketException.class);
-        }
-    }
-
-    @Test
-    void resetOfTheClientReachesTheEndpoint() throws Exception {
-        try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
-            Socket client = lab.dial(address);
-            Socket server = lab.closing(backend.next());
-            client.setSoLinger(true, 0);
-            client.close();
-            assertThatThrownBy(() -> server.getInputStream().read()).isInstanceOf(SocketException.class);
-            await().until(() -> lab.forwarder.sessions() == 0);
-            assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(1);
-        }
-    }
-
-    @Test
-    void resetAfterFinReachesTheOtherEnd() throws Exception {
-        try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
-            Socket client = lab.dial(address);
-            Socket server = lab.closing(backend.next());
-            client.shutdownOutput();
-            Lab.assertEof(server.getInputStream());
-            client.setSoLinger(true, 0);
-            client.close();
-            await().until(() -> lab.forwarder.sessions() == 0);
-            assertThatThrownBy(() -> {
-                        for (int i = 0; i < 1000; i++) {
-                            server.getOutputStream().write(new byte[1000]);
-                        }
-                    })
-                    .isInstanceOf(SocketException.class);
-        }
-    }
-
     /** Found under load: shutdown(2) then says ENOTCONN, for which Netty throws what the event loop does not expect. */
     @Test
     void finOfTheEndpointAndResetOfTheClientInOneRoundOfEvents() throws Exception {
@@ -345,40 +245,13 @@ class TcpForwardingTest {
             Socket server = backend.next();
             server.getOutputStream().write(1);
             assertThat(client.getInputStream().read()).isEqualTo(1);
-            CountDownLatch both = new CountDownLatch(1);
-            CountDownLatch stopped = new CountDownLatch(1);
-            lab.forwarder.loops().get(0).executor.execute(() -> {
-                stopped.countDown();
-                try {
-                    both.await();
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                }
-            });
-            stopped.await();
+            CountDownLatch both = lab.stopLoop();
             server.close();
             client.setSoLinger(true, 0);
             client.close();
             both.countDown();
             await().until(() -> lab.forwarder.sessions() == 0);
             assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(1);
-        }
-    }
-
-    @Test
-    void earlyAnswerOfAnEndpointThatThenResetsReachesTheClient() throws Exception {
-        try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
-            Socket client = lab.dial(address);
-            Socket server = lab.closing(backend.next());
-            client.getOutputStream().write(new byte[100]);
-            assertThat(server.getInputStream().read()).isZero();
-            server.getOutputStream().write(new byte[] {7, 8, 9});
-            assertThat(client.getInputStream().readNBytes(3)).containsExactly(7, 8, 9);
-            server.setSoLinger(true, 0);
-            server.close();
-            assertThatThrownBy(() -> client.getInputStream().read()).isInstanceOf(SocketException.class);
         }
     }
 
