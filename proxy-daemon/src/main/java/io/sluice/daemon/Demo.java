@@ -10,6 +10,7 @@ import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.net.DatagramSocket;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -18,6 +19,8 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -157,9 +160,19 @@ final class Demo {
                 answers.equals(Map.of("web-1", 4, "web-2", 4, "web-3", 4)), "each endpoint answered exactly 4 of them");
     }
 
-    private void datagrams(Stage stage) {
+    private void datagrams(Stage stage) throws IOException {
         screen.heading("Twelve datagrams to " + text(stage.dns()) + ", each from a new client port");
-        Map<String, Integer> answers = ask(REQUESTS, () -> DemoClient.udp(stage.dns()));
+        Map<String, Integer> answers = new HashMap<>();
+        List<DatagramSocket> clients = new ArrayList<>();
+        try {
+            for (int i = 0; i < REQUESTS; i++) {
+                clients.add(DemoClient.udpSocket());
+            }
+            Iterator<DatagramSocket> next = clients.iterator();
+            answers.putAll(ask(REQUESTS, () -> DemoClient.udp(next.next(), stage.dns())));
+        } finally {
+            clients.forEach(DatagramSocket::close);
+        }
         screen.claim(!answers.containsKey(DemoClient.NOBODY), "each answer came from the address that was asked");
         screen.claim(
                 answers.equals(Map.of("dns-1", 4, "dns-2", 4, "dns-3", 4)), "each endpoint answered exactly 4 of them");
@@ -256,7 +269,7 @@ final class Demo {
         return answers.stream().collect(Collectors.toMap(name -> name, name -> 1, Integer::sum, TreeMap::new));
     }
 
-    private void live(Stage stage) throws InterruptedException {
+    private void live(Stage stage) throws IOException, InterruptedException {
         screen.title("Now try it yourself, from another terminal:");
         screen.text("curl http://" + text(stage.web()) + "/");
         stage.daemon().metricsAddress().ifPresent(at -> screen.text("curl http://" + text(at) + "/metrics"));
@@ -268,7 +281,9 @@ final class Demo {
         for (int second = 0; !stopped.await(1, TimeUnit.SECONDS); second++) {
             DemoClient.tcp(stage.web());
             DemoClient.tcp(stage.cart());
-            DemoClient.udp(stage.dns());
+            try (DatagramSocket client = DemoClient.udpSocket()) {
+                DemoClient.udp(client, stage.dns());
+            }
             if (second % every == 0) {
                 screen.status("%d connections (%d open, %d failed), %d flows, %d kB relayed"
                         .formatted(

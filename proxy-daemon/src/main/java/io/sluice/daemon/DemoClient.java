@@ -33,10 +33,16 @@ final class DemoClient {
         }
     }
 
-    /** One datagram from a port of its own: the name of who answered, if the answer came from the service's address. */
-    static String udp(InetSocketAddress service) {
-        try (DatagramSocket socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))) {
-            socket.setSoTimeout(PATIENCE_MILLIS);
+    /** A client's socket. As long as it is open, no other client has its port, and a port is a client to UDP. */
+    static DatagramSocket udpSocket() throws IOException {
+        DatagramSocket socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+        socket.setSoTimeout(PATIENCE_MILLIS);
+        return socket;
+    }
+
+    /** One datagram: the name of who answered, if the answer came from the service's address. */
+    static String udp(DatagramSocket socket, InetSocketAddress service) {
+        try {
             byte[] query = "who?".getBytes(StandardCharsets.US_ASCII);
             socket.send(new DatagramPacket(query, query.length, service));
             DatagramPacket answer = new DatagramPacket(new byte[512], 512);
