@@ -178,6 +178,19 @@ class TcpForwardingTest {
     }
 
     @Test
+    void unreachableEndpointIsSkippedToo() throws Exception {
+        try (Lab lab = new Lab()) {
+            // The broadcast address of the loopback network: TCP has no route there, and nothing leaves the machine.
+            Endpoint unreachable = new Endpoint(Lab.ip("127.255.255.255"), 80);
+            lab.apply(Lab.service("web", address, unreachable, lab.backend("a").endpoint()));
+            for (int i = 0; i < 4; i++) {
+                assertThat(lab.ask(address)).isEqualTo("a");
+            }
+            assertThat(lab.count(Counter.CONNECT_UNREACHABLE)).isBetween(3L, 4L);
+        }
+    }
+
+    @Test
     void silentEndpointIsLeftAfterTheConnectTimeoutAndPassedOverFromThenOn() throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service("web", address, lab.silent(), lab.backend("a").endpoint()));

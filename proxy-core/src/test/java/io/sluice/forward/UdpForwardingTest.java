@@ -34,8 +34,12 @@ class UdpForwardingTest {
         private final Thread thread;
 
         Echo(String name, String ip) throws IOException {
+            this(name, ip, 0);
+        }
+
+        Echo(String name, String ip, int port) throws IOException {
             this.name = name;
-            socket = new DatagramSocket(new InetSocketAddress(Lab.ip(ip).toInetAddress(), 0));
+            socket = new DatagramSocket(new InetSocketAddress(Lab.ip(ip).toInetAddress(), port));
             thread = new Thread(this::answerAll, "echo " + name);
             thread.setDaemon(true);
             thread.start();
@@ -191,6 +195,25 @@ class UdpForwardingTest {
             assertThatThrownBy(() -> ask(client)).isInstanceOf(PortUnreachableException.class);
             lab.apply(Lab.service("dns", address, a.endpoint()));
             assertThat(ask(client)).isEqualTo("a");
+        }
+    }
+
+    /** A pod's address goes to another pod: gone, then back, is a new endpoint to no flow that exists. */
+    @Test
+    void endpointAddressThatComesBackGetsItsFlowsAnew() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Echo first = echo(lab, "old");
+            Endpoint reused = first.endpoint();
+            lab.apply(Lab.service("dns", address, reused));
+            DatagramSocket client = client(lab);
+            assertThat(ask(client)).isEqualTo("old");
+            lab.apply(Lab.service("dns", address, echo(lab, "other").endpoint()));
+            assertThat(ask(client)).isEqualTo("other");
+            first.close();
+            lab.closing(new Echo("new", "127.0.0.1", reused.port()));
+            lab.apply(Lab.service("dns", address, reused));
+            assertThat(ask(client)).isEqualTo("new");
+            assertThat(lab.count(Counter.FLOWS_MOVED)).isEqualTo(2);
         }
     }
 

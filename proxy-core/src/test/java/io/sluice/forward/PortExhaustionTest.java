@@ -1,0 +1,116 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.Protocol;
+import io.sluice.stats.Counter;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+
+/**
+ * No local port left towards an endpoint: counted as that, old sessions go on, and it heals. In a network namespace of
+ * its own, where there are twenty ports.
+ */
+class PortExhaustionTest {
+    private static final int PORTS = 20;
+
+    @Test
+    void outOfLocalPortsAndBack() throws Exception {
+        assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
+                .as("needs root, for a network namespace")
+                .isEqualTo(0);
+        Path out = Files.createTempFile("ports", ".txt");
+        Process inside = new ProcessBuilder(
+                        "unshare",
+                        "--net",
+                        "sh",
+                        "-c",
+                        "ip link set lo up && exec \"$0\" \"$@\"",
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-ea",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        InNamespace.class.getName())
+                .redirectErrorStream(true)
+                .redirectOutput(out.toFile())
+                .start();
+        try {
+            assertThat(inside.waitFor(15, TimeUnit.SECONDS)).isTrue();
+            assertThat(inside.exitValue()).as(Files.readString(out)).isZero();
+        } finally {
+            inside.destroyForcibly();
+            Files.delete(out);
+        }
+    }
+
+    /** What runs inside; any failure is an exception and exit code 1. */
+    static final class InNamespace {
+        private InNamespace() {}
+
+        public static void main(String[] args) throws Exception {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            try (Lab lab = new Lab(1)) {
+                Backend echo = lab.backend(Backend.Kind.ECHO);
+                lab.apply(Lab.service("echo", address, echo.endpoint()));
+                Files.writeString(
+                        Path.of("/proc/sys/net/ipv4/ip_local_port_range"), "20000 " + (20_000 + PORTS - 1) + "\n");
+                List<Socket> sessions = new ArrayList<>();
+                int refused = 0;
+                for (int i = 0; i < PORTS + 10; i++) {
+                    Socket socket = from(lab, address, 30_000 + i);
+                    if (answers(socket)) {
+                        sessions.add(socket);
+                    } else {
+                        refused++;
+                    }
+                }
+                assertThat(sessions).hasSize(PORTS);
+                assertThat(refused).isEqualTo(10);
+                assertThat(lab.count(Counter.CONNECT_NO_RESOURCES)).isEqualTo(10);
+                assertThat(sessions).allMatch(InNamespace::answers);
+                Socket one = sessions.remove(0);
+                one.setSoLinger(true, 0);
+                one.close();
+                await().until(() -> lab.forwarder.sessions() == PORTS - 1);
+                assertThat(answers(from(lab, address, 40_000))).isTrue();
+                assertThat(sessions).allMatch(InNamespace::answers);
+            }
+            System.exit(0);
+        }
+
+        /** The client's own port is outside the range, so that only the proxy's are scarce. */
+        private static Socket from(Lab lab, FrontendAddress address, int port) throws IOException {
+            Socket socket = lab.closing(new Socket());
+            socket.setReuseAddress(true);
+            socket.bind(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), port));
+            socket.setSoTimeout(5_000);
+            try {
+                socket.connect(address.address().toSocketAddress(address.port()), 5_000);
+            } catch (SocketException e) {
+                // The reset may be there before connect(2) returns; then it answers no more than later.
+                assertThat(e).hasMessageContaining("reset");
+            }
+            return socket;
+        }
+
+        private static boolean answers(Socket socket) {
+            try {
+                socket.getOutputStream().write(3);
+                return socket.getInputStream().read() == 3;
+            } catch (IOException e) {
+                return false;
+            }
+        }
+    }
+}
