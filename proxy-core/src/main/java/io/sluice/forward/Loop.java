@@ -124,7 +124,12 @@ final class Loop {
 
     private void closeDoomed() {
         for (Runnable close = doomed.poll(); close != null; close = doomed.poll()) {
-            close.run();
+            try {
+                close.run();
+            } catch (RuntimeException | Error fault) {
+                // The others are closed all the same: whoever is left in the queue here is never asked for again.
+                log.error("a socket of loop {} could not be closed", index, fault);
+            }
         }
     }
 
