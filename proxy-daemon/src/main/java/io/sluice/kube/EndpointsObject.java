@@ -22,6 +22,21 @@ record EndpointsObject(ObjectKey key, ServiceKey service, List<Group> groups) im
         }
     }
 
-    /** An address and its conditions, absent ones filled in as kube-proxy does. */
-    record Backend(IpAddress address, boolean ready, boolean serving, boolean terminating) {}
+    /**
+     * An address and its conditions, absent ones filled in as kube-proxy does.
+     *
+     * @param nodeName the node it is on; empty if that is not said
+     */
+    record Backend(
+            IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {}
+
+    /** Whose traffic an endpoint is meant for; an empty list is no hint. */
+    record Hints(List<String> zones, List<String> nodes) {
+        static final Hints NONE = new Hints(List.of(), List.of());
+
+        Hints {
+            zones = List.copyOf(zones);
+            nodes = List.copyOf(nodes);
+        }
+    }
 }

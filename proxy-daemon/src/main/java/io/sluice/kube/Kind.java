@@ -6,7 +6,8 @@ import org.jspecify.annotations.Nullable;
 enum Kind {
     SERVICE("Service", "v1"),
     ENDPOINT_SLICE("EndpointSlice", "discovery.k8s.io/v1"),
-    ENDPOINTS("Endpoints", "v1");
+    ENDPOINTS("Endpoints", "v1"),
+    NODE("Node", "v1");
 
     private final String text;
     private final String apiVersion;
@@ -14,6 +15,11 @@ enum Kind {
     Kind(String text, String apiVersion) {
         this.text = text;
         this.apiVersion = apiVersion;
+    }
+
+    /** Objects of this kind belong to the cluster as a whole, and their keys have an empty namespace. */
+    boolean ofCluster() {
+        return this == NODE;
     }
 
     String text() {

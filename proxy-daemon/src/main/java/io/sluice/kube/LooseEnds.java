@@ -28,8 +28,10 @@ final class LooseEnds {
     private void look(String source, KubeObject object) {
         if (object instanceof ServiceObject service && !service.clusterIps().isEmpty()) {
             service(source, service);
-        } else if (object.key().kind() == Kind.ENDPOINT_SLICE && store.service(object.service()) == null) {
-            report(Severity.NOTE, source, object, "there is no Service " + object.service() + ", so it is not used");
+        } else if (object instanceof EndpointsObject slice
+                && slice.key().kind() == Kind.ENDPOINT_SLICE
+                && store.service(slice.service()) == null) {
+            report(Severity.NOTE, source, slice, "there is no Service " + slice.service() + ", so it is not used");
         }
     }
 

@@ -201,8 +201,7 @@ final class ManifestReader {
 
     /** Belong to a feed, though nothing reads them yet. */
     private static boolean isForLater(String kind, String version) {
-        return (kind.equals("Node") && version.equals("v1"))
-                || (kind.equals("ServiceCIDR") && version.startsWith("networking.k8s.io/"));
+        return kind.equals("ServiceCIDR") && version.startsWith("networking.k8s.io/");
     }
 
     private void report(Problem.Severity severity, String object, String message) {

@@ -2,13 +2,16 @@ package io.sluice.kube;
 
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
+import io.sluice.kube.EndpointsObject.Hints;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.SessionAffinity;
 import java.time.DateTimeException;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
@@ -21,25 +24,29 @@ final class ObjectParser {
     static final String SERVICE_NAME = "kubernetes.io/service-name";
     private static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
     private static final String HEADLESS = "service.kubernetes.io/headless";
+    private static final String ZONE = "topology.kubernetes.io/zone";
     private static final int MAX_AFFINITY_SECONDS = 86_400;
 
     private ObjectParser() {}
 
     /** The object; null if there is nothing usable in it. If that is a fault, it was reported. */
     static @Nullable KubeObject parse(Kind kind, JsonNode node, String source, List<Problem> problems) {
-        String label = kind.text() + " " + labelPart(node, "namespace", "default") + "/" + labelPart(node, "name", "?");
+        String in = kind.ofCluster() ? "" : labelPart(node, "namespace", "default") + "/";
+        String label = kind.text() + " " + in + labelPart(node, "name", "?");
         Field root = Field.root(node, new Field.Report(source, label, problems));
         Field metadata = root.get("metadata").object();
         String name = metadata.get("name").requiredName();
-        String namespace = metadata.get("namespace").optionalName();
+        String namespace = kind.ofCluster() ? "" : metadata.get("namespace").optionalName();
         if (name == null || namespace == null) {
             return null;
         }
-        ObjectKey key = new ObjectKey(kind, namespace.isEmpty() ? "default" : namespace, name);
+        ObjectKey key = new ObjectKey(kind, namespace.isEmpty() && !kind.ofCluster() ? "default" : namespace, name);
         return switch (kind) {
             case SERVICE -> service(key, metadata, root.get("spec").object());
             case ENDPOINT_SLICE -> slice(key, metadata, root);
             case ENDPOINTS -> endpoints(key, root);
+            case NODE ->
+                new NodeObject(key, metadata.get("labels").object().get(ZONE).text(""));
         };
     }
 
@@ -57,9 +64,24 @@ final class ObjectParser {
         }
         if (clusterIps.isEmpty()) {
             // Nobody serves it here, so what else it says needs no checking.
-            return new ServiceObject(key, created, clusterIps, SessionAffinity.NONE, List.of());
+            return new ServiceObject(key, created, clusterIps, SessionAffinity.NONE, false, false, List.of());
         }
-        return new ServiceObject(key, created, clusterIps, affinity(spec), servicePorts(spec.get("ports")));
+        return new ServiceObject(
+                key,
+                created,
+                clusterIps,
+                affinity(spec),
+                isLocal(spec.get("internalTrafficPolicy")),
+                isLocal(spec.get("externalTrafficPolicy")),
+                servicePorts(spec.get("ports")));
+    }
+
+    private static boolean isLocal(Field policy) {
+        String text = policy.text("Cluster");
+        if (!text.equals("Local") && !text.equals("Cluster") && !text.isEmpty()) {
+            policy.error(policy.quoted() + " is not Cluster or Local");
+        }
+        return text.equals("Local");
     }
 
     private static boolean isExternalName(Field spec) {
@@ -199,6 +221,8 @@ final class ObjectParser {
 
     private static Group sliceGroup(Field root, boolean v6) {
         List<Backend> backends = new ArrayList<>();
+        // There are many endpoints and few zones: equal hints are kept once.
+        Map<Hints, Hints> seen = new HashMap<>();
         for (Field endpoint : root.get("endpoints").objects()) {
             // Only the first address counts: the API leaves the meaning of further ones open.
             List<Field> addresses = endpoint.get("addresses").items();
@@ -210,7 +234,7 @@ final class ObjectParser {
             if (address != null && address.v6() != v6) {
                 addresses.get(0).error("\"" + address + "\" is not of the slice's addressType");
             } else if (address != null) {
-                Backend backend = backend(address, endpoint.get("conditions").object());
+                Backend backend = backend(address, endpoint, seen);
                 if (backend != null) {
                     backends.add(backend);
                 }
@@ -219,13 +243,49 @@ final class ObjectParser {
         return new Group(endpointPorts(root.get("ports")), backends);
     }
 
-    private static @Nullable Backend backend(IpAddress address, Field conditions) {
+    /** A node name or a hint that is wrong is as good as none: the endpoint still serves. */
+    private static @Nullable Backend backend(IpAddress address, Field endpoint, Map<Hints, Hints> seen) {
+        Field conditions = endpoint.get("conditions").object();
         Boolean ready = conditions.get("ready").bool(true);
         Boolean serving = conditions.get("serving").bool(true);
         Boolean terminating = conditions.get("terminating").bool(false);
-        return ready == null || serving == null || terminating == null
-                ? null
-                : new Backend(address, ready, serving, terminating);
+        String nodeName = endpoint.get("nodeName").optionalName();
+        Hints hints = hints(endpoint.get("hints").object());
+        if (ready == null || serving == null || terminating == null) {
+            return null;
+        }
+        Hints shared = seen.putIfAbsent(hints, hints);
+        return new Backend(
+                address,
+                ready,
+                serving,
+                terminating,
+                // A cluster has far fewer nodes than endpoints.
+                nodeName == null ? "" : nodeName.intern(),
+                shared == null ? hints : shared);
+    }
+
+    private static Hints hints(Field hints) {
+        List<Field> forZones = hints.get("forZones").objects();
+        List<Field> forNodes = hints.get("forNodes").objects();
+        if (forZones.isEmpty() && forNodes.isEmpty()) {
+            return Hints.NONE;
+        }
+        List<String> zones = new ArrayList<>();
+        for (Field zone : forZones) {
+            String name = zone.get("name").requiredText();
+            if (name != null) {
+                zones.add(name.intern());
+            }
+        }
+        List<String> nodes = new ArrayList<>();
+        for (Field node : forNodes) {
+            String name = node.get("name").requiredName();
+            if (name != null) {
+                nodes.add(name.intern());
+            }
+        }
+        return new Hints(zones, nodes);
     }
 
     private static EndpointsObject endpoints(ObjectKey key, Field root) {
@@ -235,7 +295,7 @@ final class ObjectParser {
             for (Field endpoint : subset.get("addresses").objects()) {
                 IpAddress address = endpoint.get("ip").address();
                 if (address != null) {
-                    backends.add(new Backend(address, true, true, false));
+                    backends.add(new Backend(address, true, true, false, "", Hints.NONE));
                 }
             }
             groups.add(new Group(endpointPorts(subset.get("ports")), backends));

@@ -120,7 +120,7 @@ final class ObjectStore {
     }
 
     private void forget(KubeObject object) {
-        dirty.add(object.service());
+        touch(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
             Map<String, EndpointsObject> ofService = slices.get(endpoints.service());
             if (ofService != null) {
@@ -132,8 +132,15 @@ final class ObjectStore {
         }
     }
 
+    private void touch(KubeObject object) {
+        ServiceKey service = object.service();
+        if (service != null) {
+            dirty.add(service);
+        }
+    }
+
     private void index(KubeObject object) {
-        dirty.add(object.service());
+        touch(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
             slices.computeIfAbsent(endpoints.service(), key -> new TreeMap<>())
                     .put(object.key().name(), endpoints);
@@ -163,6 +170,23 @@ final class ObjectStore {
     String sourceOf(ServiceKey key) {
         Held held = first(Kind.SERVICE, key);
         return held == null ? "" : held.source();
+    }
+
+    /** Every Service that counts. */
+    Set<ServiceKey> services() {
+        Set<ServiceKey> keys = new LinkedHashSet<>();
+        byKey.keySet().forEach(key -> {
+            if (key.kind() == Kind.SERVICE) {
+                keys.add(new ServiceKey(key.namespace(), key.name()));
+            }
+        });
+        return keys;
+    }
+
+    /** The zone a node says it is in; empty if it does not, or if there is no such node. */
+    String zoneOf(String node) {
+        List<Held> held = byKey.get(new ObjectKey(Kind.NODE, "", node));
+        return held == null ? "" : ((NodeObject) held.get(0).object()).zone();
     }
 
     /** The service's slices in the order of their names; only where there are none its legacy Endpoints. */

@@ -1,5 +1,7 @@
 package io.sluice.kube;
 
+import io.sluice.kube.EndpointRules.Place;
+import io.sluice.kube.EndpointRules.Policies;
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
@@ -37,6 +39,7 @@ final class SnapshotBuilder {
     /** Whose endpoint an address is. One service nearly always, so a set is made to grow only for the second. */
     private final Map<FrontendAddress, Set<ServiceKey>> dialledBy = new HashMap<>();
 
+    private Place here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
 
     /** A service's wish for an address. The older service goes first, then the first by name. */
@@ -52,12 +55,19 @@ final class SnapshotBuilder {
         this.options = options;
         this.store = store;
         this.problems = problems;
+        here = new Place(options.nodeName(), "");
     }
 
     /** Takes in what the store says was touched. An unchanged service port keeps its instance. */
     ServiceSnapshot build() {
         Set<ServiceKey> dirty = store.takeDirty();
         Set<ServiceKey> affected = new LinkedHashSet<>(dirty);
+        Place place = new Place(options.nodeName(), store.zoneOf(options.nodeName()));
+        if (!place.equals(here)) {
+            // Seldom enough for all services; those whose endpoints stay the same keep their instance.
+            here = place;
+            affected.addAll(store.services());
+        }
         for (ServiceKey key : dirty) {
             withdraw(key, affected);
             claim(key, affected);
@@ -183,8 +193,11 @@ final class SnapshotBuilder {
             }
             return owner != null;
         });
-        Route v4 = EndpointRules.route(endpoints, false);
-        Route v6 = EndpointRules.route(endpoints, true);
+        Policies policies = new Policies(service.internalLocal(), service.externalLocal(), false);
+        Route v4 = EndpointRules.choose(EndpointRules.ofFamily(false, endpoints), policies, here)
+                .route(service.internalLocal());
+        Route v6 = EndpointRules.choose(EndpointRules.ofFamily(true, endpoints), policies, here)
+                .route(service.internalLocal());
         return new ServicePort(
                 nameOf(service.service(), port),
                 service.affinity(),

@@ -26,6 +26,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  *   <li>{@code === objects [FILE]}: the named file, {@code objects.yaml} if none, now holds this;
  *   <li>{@code === gone FILE}: the file is removed;
  *   <li>{@code === map FROM TO}: frontends are moved between ranges; stands before the first objects;
+ *   <li>{@code === node NAME}: this node's name, none if not given; stands before the first objects;
  *   <li>{@code === expect}: the frontends there are now, then all problems, each marked with its severity. The sections
  *       since the last expectation are taken in as one change.
  * </ul>
@@ -58,6 +59,7 @@ class ScenarioTest {
                 case "objects" -> take(words.length > 1 ? words[1] : "objects.yaml", section.body());
                 case "gone" -> store.replace(words[1], SourceState.GONE);
                 case "map" -> assertThat(maps).isNotEmpty();
+                case "node" -> assertThat(words).hasSize(2);
                 case "expect" -> {
                     assertThat(actual(builder.build()))
                             .as(file + ":" + section.line())
@@ -71,13 +73,16 @@ class ScenarioTest {
     }
 
     private BuildOptions options(List<Section> sections) {
+        String nodeName = "";
         for (Section section : sections) {
             String[] words = section.head().split(" ");
             if (words[0].equals("map")) {
                 maps.add(new BuildOptions.AddressMap(cidr(words[1]), cidr(words[2])));
+            } else if (words[0].equals("node")) {
+                nodeName = words[1];
             }
         }
-        return new BuildOptions("", maps);
+        return new BuildOptions(nodeName, maps);
     }
 
     private static Cidr cidr(String text) {

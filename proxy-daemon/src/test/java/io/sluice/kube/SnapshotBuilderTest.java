@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
+import io.sluice.kube.EndpointsObject.Hints;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -36,6 +37,8 @@ class SnapshotBuilderTest {
                 ServiceObject.NOT_CREATED,
                 List.of(IpAddress.v4(address)),
                 SessionAffinity.NONE,
+                false,
+                false,
                 List.of(new NamedPort("", Protocol.TCP, 80)));
     }
 
@@ -46,7 +49,7 @@ class SnapshotBuilderTest {
     private static EndpointsObject sliceOn(int port, int service, int name, int... addresses) {
         List<Backend> backends = new ArrayList<>();
         for (int address : addresses) {
-            backends.add(new Backend(IpAddress.v4(address), true, true, false));
+            backends.add(new Backend(IpAddress.v4(address), true, true, false, "", Hints.NONE));
         }
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "e" + name),
@@ -148,6 +151,8 @@ class SnapshotBuilderTest {
                         0,
                         List.of(IpAddress.v4(1), IpAddress.v4(2)),
                         SessionAffinity.NONE,
+                        false,
+                        false,
                         List.of(new NamedPort("", Protocol.TCP, 80))),
                 slice(1, 1, 5, 6));
         ServicePort port = requireNonNull(builder.build().get(new ServicePortName("ns", "s1", "", Protocol.TCP)));
