@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
+import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
@@ -24,17 +25,17 @@ final class ServiceTable {
         return table.lines();
     }
 
-    /** Addresses with the same endpoints share a row; those of two families have different ones. */
+    /** Addresses with the same route share a row; those of two families have different endpoints. */
     private static void rows(ServicePort port, Table table) {
-        Map<List<Endpoint>, List<String>> addresses = new LinkedHashMap<>();
+        Map<Route, List<String>> addresses = new LinkedHashMap<>();
         for (Frontend frontend : port.frontends()) {
             addresses
-                    .computeIfAbsent(endpoints(frontend), endpoints -> new ArrayList<>())
+                    .computeIfAbsent(frontend.outside(), route -> new ArrayList<>())
                     .add(frontend.address().toString());
         }
         String name = port.name().toString();
         String affinity = affinity(port.affinity());
-        for (Map.Entry<List<Endpoint>, List<String>> entry : addresses.entrySet()) {
+        for (Map.Entry<Route, List<String>> entry : addresses.entrySet()) {
             table.row(name, String.join("\n", entry.getValue()), affinity, text(entry.getKey()));
             name = "";
             affinity = "";
@@ -57,9 +58,10 @@ final class ServiceTable {
         return seconds % 60 == 0 ? seconds / 60 + "m" : seconds + "s";
     }
 
-    private static String text(List<Endpoint> endpoints) {
+    private static String text(Route route) {
+        List<Endpoint> endpoints = route.endpoints();
         if (endpoints.isEmpty()) {
-            return "none: refused";
+            return route.verdict() == Route.Verdict.DROP ? "no local endpoint: dropped" : "none: refused";
         }
         List<String> lines = new ArrayList<>();
         for (int from = 0; from < endpoints.size(); from += ENDPOINTS_IN_A_LINE) {

@@ -64,12 +64,17 @@ final class ServiceTableTest {
                 web.name(),
                 web.affinity(),
                 Set.of(),
-                List.of(web.frontends().get(0), six, web.frontends().get(1)));
+                List.of(
+                        web.frontends().get(0),
+                        six,
+                        web.frontends().get(1),
+                        Frontend.of(new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f600003), 80), Route.DROP)));
         assertThat(ServiceTable.lines(ServiceSnapshot.of(dual)))
                 .containsExactly(
                         "SERVICE   ADDRESS            AFFINITY  ENDPOINTS",
                         "shop/web  127.96.0.1:80/tcp  -         1: 10.0.0.1:8080",
                         "          127.96.0.2:80/tcp",
-                        "          [::1]:80/tcp                 none: refused");
+                        "          [::1]:80/tcp                 none: refused",
+                        "          127.96.0.3:80/tcp            no local endpoint: dropped");
     }
 }

@@ -7,6 +7,7 @@ import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
 import io.sluice.kube.EndpointsObject.Hints;
 import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
@@ -129,6 +130,42 @@ class SnapshotBuilderTest {
         store.replace("all", SourceState.GONE);
         assertThat(builder.build().size()).isZero();
         assertThat(board.publish((problem, appeared) -> {})).isEmpty();
+    }
+
+    @Test
+    void anotherZoneChangesOnlyWhomItConcerns() {
+        SnapshotBuilder onNode = new SnapshotBuilder(new BuildOptions("n1", List.of()), store, board);
+        Hints east = new Hints(List.of("east"), List.of());
+        Hints west = new Hints(List.of("west"), List.of());
+        put("a", service(1, 1), slice(1, 1, 5, 6), service(2, 2), hinted(2, east, west));
+        ServiceSnapshot before = onNode.build();
+        put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n2"), "west"));
+        assertThat(onNode.build()).as("another node").isSameAs(before);
+        put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n1"), "west"));
+        ServiceSnapshot after = onNode.build();
+        SnapshotDiff diff = SnapshotDiff.between(before, after);
+        assertThat(diff.changed())
+                .singleElement()
+                .satisfies(change -> assertThat(
+                                change.after().frontends().get(0).outside().endpoints())
+                        .extracting(Endpoint::address)
+                        .containsExactly(IpAddress.v4(8)));
+        ServicePortName one = new ServicePortName("ns", "s1", "", Protocol.TCP);
+        assertThat(after.get(one)).isSameAs(before.get(one));
+        put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n1"), "north"));
+        assertThat(Dump.of(onNode.build())).isEqualTo(Dump.of(before));
+    }
+
+    /** A slice with one ready endpoint for each hint, 7 and following. */
+    private static EndpointsObject hinted(int service, Hints... hints) {
+        List<Backend> backends = new ArrayList<>();
+        for (Hints hint : hints) {
+            backends.add(new Backend(IpAddress.v4(7 + backends.size()), true, true, false, "", hint));
+        }
+        return new EndpointsObject(
+                new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "h" + service),
+                new ServiceKey("ns", "s" + service),
+                List.of(new Group(List.of(new NamedPort("", Protocol.TCP, 8080)), backends)));
     }
 
     @Test
