@@ -26,7 +26,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class SnapshotBuilderTest {
-    private static final BuildOptions OPTIONS = new BuildOptions("", List.of());
+    private static final BuildOptions OPTIONS = new BuildOptions("n1", List.of());
 
     private final ProblemBoard board = new ProblemBoard();
     private final ObjectStore store = new ObjectStore(board);
@@ -134,15 +134,14 @@ class SnapshotBuilderTest {
 
     @Test
     void anotherZoneChangesOnlyWhomItConcerns() {
-        SnapshotBuilder onNode = new SnapshotBuilder(new BuildOptions("n1", List.of()), store, board);
         Hints east = new Hints(List.of("east"), List.of());
         Hints west = new Hints(List.of("west"), List.of());
         put("a", service(1, 1), slice(1, 1, 5, 6), service(2, 2), hinted(2, east, west));
-        ServiceSnapshot before = onNode.build();
+        ServiceSnapshot before = builder.build();
         put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n2"), "west"));
-        assertThat(onNode.build()).as("another node").isSameAs(before);
+        assertThat(builder.build()).as("another node").isSameAs(before);
         put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n1"), "west"));
-        ServiceSnapshot after = onNode.build();
+        ServiceSnapshot after = builder.build();
         SnapshotDiff diff = SnapshotDiff.between(before, after);
         assertThat(diff.changed())
                 .singleElement()
@@ -153,14 +152,15 @@ class SnapshotBuilderTest {
         ServicePortName one = new ServicePortName("ns", "s1", "", Protocol.TCP);
         assertThat(after.get(one)).isSameAs(before.get(one));
         put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n1"), "north"));
-        assertThat(Dump.of(onNode.build())).isEqualTo(Dump.of(before));
+        assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(before));
     }
 
-    /** A slice with one ready endpoint for each hint, 7 and following. */
+    /** A slice with one ready endpoint for each hint, 7 and following, on n0 and following. */
     private static EndpointsObject hinted(int service, Hints... hints) {
         List<Backend> backends = new ArrayList<>();
         for (Hints hint : hints) {
-            backends.add(new Backend(IpAddress.v4(7 + backends.size()), true, true, false, "", hint));
+            backends.add(
+                    new Backend(IpAddress.v4(7 + backends.size()), true, true, false, "n" + backends.size(), hint));
         }
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "h" + service),
@@ -209,12 +209,7 @@ class SnapshotBuilderTest {
             String file = "f" + random.nextInt(6);
             List<KubeObject> objects = new ArrayList<>();
             for (int n = random.nextInt(4); n > 0; n--) {
-                int i = random.nextInt(5);
-                objects.add(
-                        random.nextBoolean()
-                                ? service(i, 1 + random.nextInt(3))
-                                : sliceOn(
-                                        random.nextBoolean() ? 80 : 8080, random.nextInt(5), i, 1 + random.nextInt(3)));
+                objects.add(anyObject(random));
             }
             SourceState state = new SourceState(withoutRepeats(objects), List.of());
             files.put(file, state);
@@ -223,6 +218,29 @@ class SnapshotBuilderTest {
                 assertLikeFreshStart(files);
             }
         }
+    }
+
+    private static KubeObject anyObject(Random random) {
+        int i = random.nextInt(5);
+        return switch (random.nextInt(10)) {
+            case 0 -> new NodeObject(new ObjectKey(Kind.NODE, "", "n" + random.nextInt(2)), "z" + random.nextInt(3));
+            case 1, 2, 3 -> service(i, 1 + random.nextInt(3));
+            case 4 ->
+                new ServiceObject(
+                        new ObjectKey(Kind.SERVICE, "ns", "s" + i),
+                        random.nextInt(2),
+                        List.of(IpAddress.v4(1 + random.nextInt(3))),
+                        SessionAffinity.NONE,
+                        true,
+                        false,
+                        List.of(new NamedPort("", Protocol.TCP, 80)));
+            case 5, 6 ->
+                hinted(
+                        i,
+                        new Hints(List.of("z" + random.nextInt(3)), List.of()),
+                        new Hints(List.of("z" + random.nextInt(3)), List.of("n" + random.nextInt(3))));
+            default -> sliceOn(random.nextBoolean() ? 80 : 8080, random.nextInt(5), i, 1 + random.nextInt(3));
+        };
     }
 
     private static List<KubeObject> withoutRepeats(List<KubeObject> objects) {
