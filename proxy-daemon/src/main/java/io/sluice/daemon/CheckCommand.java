@@ -35,7 +35,7 @@ import tools.jackson.databind.json.JsonMapper;
         footerHeading = "%nExamples:%n",
         footer = {
             "  sluice check --feed manifests/",
-            "  kubectl get services,endpointslices -A -o yaml > cluster.yaml && sluice check --feed cluster.yaml",
+            "  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml && sluice check --feed cluster.yaml",
             "  sluice check --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "  sluice check --feed cluster.yaml -o json | jq '.problems[]'",
             "",

@@ -33,7 +33,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
         footerHeading = "%nExamples:%n",
         footer = {
             "  sluice demo                                  see it work, without a cluster",
-            "  kubectl get services,endpointslices -A -o yaml > cluster.yaml",
+            "  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml",
             "  sluice check --feed cluster.yaml             what would be served, and what is wrong with it",
             "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "",

@@ -68,6 +68,50 @@ final class CheckCommandTest {
     }
 
     @Test
+    void whereThisNodeIsDecidesWhatIsServed() throws Exception {
+        Files.writeString(folder.resolve("web.yaml"), """
+                {apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}}
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: near}
+                spec: {clusterIP: 127.96.0.11, internalTrafficPolicy: Local, ports: [{port: 80}]}
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: web}
+                spec: {clusterIP: 127.96.0.10, ports: [{port: 80}]}
+                ---
+                apiVersion: discovery.k8s.io/v1
+                kind: EndpointSlice
+                metadata: {name: near-1, labels: {kubernetes.io/service-name: near}}
+                addressType: IPv4
+                ports: [{port: 8080}]
+                endpoints: [{addresses: [10.0.0.1], nodeName: n2}]
+                ---
+                apiVersion: discovery.k8s.io/v1
+                kind: EndpointSlice
+                metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+                addressType: IPv4
+                ports: [{port: 8080}]
+                endpoints:
+                - {addresses: [10.0.0.2], hints: {forZones: [{name: z1}]}}
+                - {addresses: [10.0.0.3], hints: {forZones: [{name: z2}]}}
+                """);
+        assertThat(check("--node-name=n1")).isZero();
+        assertThat(out.toString().lines())
+                .contains(
+                        "default/near  127.96.0.11:80/tcp  -         no local endpoint: dropped",
+                        "default/web   127.96.0.10:80/tcp  -         1: 10.0.0.2:8080");
+        out.getBuffer().setLength(0);
+        assertThat(check("--node-name=n2")).isZero();
+        assertThat(out.toString().lines())
+                .contains(
+                        "default/near  127.96.0.11:80/tcp  -         1: 10.0.0.1:8080",
+                        "default/web   127.96.0.10:80/tcp  -         2: 10.0.0.2:8080, 10.0.0.3:8080");
+    }
+
+    @Test
     void mappedAddressesAreShownWhereTheyAreListenedOn() {
         assertThat(check("--map-frontends=127.96.0.0/12=127.112.0.0/12")).isZero();
         assertThat(out.toString()).contains("127.112.0.10:80/tcp");
