@@ -182,7 +182,7 @@ public final class Forwarder implements AutoCloseable {
     private void settle(BoundFrontend frontend) {
         if (!accepting || frontend.isOpen() || !frontend.wantsOpen()) {
             failed.remove(frontend);
-            enter(frontend, State.ACTIVE, Failure.NONE, frontend.wantsOpen() ? "" : "no endpoint, refused");
+            enter(frontend, State.ACTIVE, Failure.NONE, frontend.wantsOpen() ? "" : "nothing to forward to, refused");
             return;
         }
         try {

@@ -310,7 +310,7 @@ class TcpForwardingTest {
                 lab.apply(Lab.service("web", address));
                 assertThatThrownBy(() -> lab.dial(address)).isInstanceOf(ConnectException.class);
                 assertThat(lab.status(address).state()).isEqualTo(FrontendStatus.State.ACTIVE);
-                assertThat(lab.status(address).reason()).isEqualTo("no endpoint, refused");
+                assertThat(lab.status(address).reason()).isEqualTo("nothing to forward to, refused");
                 lab.apply(Lab.service("web", address, a));
                 assertThat(lab.ask(address)).isEqualTo("a");
                 assertThat(lab.status(address).reason()).isEmpty();

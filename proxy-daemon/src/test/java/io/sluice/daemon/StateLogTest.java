@@ -82,12 +82,12 @@ final class StateLogTest {
 
     @Test
     void whatRefusesAndWhatIsGoneIsTold() {
-        stateLog.frontend(status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint, refused"));
+        stateLog.frontend(status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "nothing to forward to, refused"));
         stateLog.frontend(status("127.0.0.1", 81, State.GONE, Failure.NONE, ""));
         stateLog.close();
         assertThat(lines())
                 .containsExactly(
-                        "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): no endpoint, refused",
+                        "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): nothing to forward to, refused",
                         "INFO frontend 127.0.0.1:81/tcp gone (shop/web:http)");
     }
 

@@ -227,6 +227,8 @@ class FeedTest {
         write("b.yaml", API);
         Files.createDirectory(folder.resolve("x.yaml"));
         scan();
+        // Keeps the old file's inode from being given to c.yaml, which would then look like a.yaml under a new name.
+        Files.createLink(root.resolve("kept"), folder.resolve("a.yaml"));
         rename("a.yaml", API);
         rename("b.yaml", WEB);
         rename("c.yaml", "kind: [");
