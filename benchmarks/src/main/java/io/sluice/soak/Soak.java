@@ -45,6 +45,12 @@ public final class Soak implements Callable<Integer> {
     @Option(names = "--rate", defaultValue = "1", description = "multiplies all rates (${DEFAULT-VALUE})")
     private double rate;
 
+    @Option(
+            names = "--sessions",
+            defaultValue = "1000",
+            description = "long sessions that are busy all the time (${DEFAULT-VALUE})")
+    private int sessions;
+
     @Option(names = "--short-connections", paramLabel = "N", description = "only this: so many short connections")
     private int shortConnections;
 
@@ -53,6 +59,9 @@ public final class Soak implements Callable<Integer> {
 
     @Option(names = "--seconds", defaultValue = "120", description = "how long --udp-queries runs (${DEFAULT-VALUE})")
     private int seconds;
+
+    /** Two thirds of six minutes: a heap of 20 MB goes up and down by half between two samples. */
+    private static final int SAMPLES_FOR_A_TREND = 24;
 
     private final Tally tally = new Tally();
     private final List<Sample> samples = new ArrayList<>();
@@ -113,7 +122,7 @@ public final class Soak implements Callable<Integer> {
         long descriptors = proxy.descriptors();
         Map<String, Long> threads = proxy.threads();
         if (everything()) {
-            tcp.everything(rate);
+            tcp.everything(sessions, rate);
             udp.everything(rate);
         } else if (shortConnections > 0) {
             tcp.shortOnly(shortConnections, 64);
@@ -291,7 +300,7 @@ public final class Soak implements Callable<Integer> {
     /** Fits a line to the samples after the first third, which is warm-up. What it rises in that time must be small. */
     private void judgeTrend(String invariant, ToDoubleFunction<Sample> figure, double allowedKilobytes) {
         List<Sample> fitted = samples.subList(loaded / 3, loaded);
-        if (fitted.size() < 6) {
+        if (fitted.size() < SAMPLES_FOR_A_TREND) {
             report.add("| " + invariant + " | | too short a run to tell |");
             return;
         }

@@ -107,8 +107,8 @@ final class TcpLoad extends Reactor {
     // ---- loads; each method before start() or on the loop
 
     /** Everything at once. */
-    void everything(double rate) {
-        for (int i = 0; i < 300; i++) {
+    void everything(int sessions, double rate) {
+        for (int i = 0; i < sessions; i++) {
             Service service = churning.get(i % churning.size());
             after(i * 5L, () -> begin("sessions", service, session(), 0));
         }
