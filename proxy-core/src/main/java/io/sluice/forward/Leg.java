@@ -6,7 +6,6 @@ import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoEvent;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
-import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
@@ -60,11 +59,7 @@ final class Leg implements EpollIoHandle {
 
     /** Starts to receive events; with {@code connecting}, also the one that says the connection stands. */
     void register(Loop loop, boolean connecting) throws IOException {
-        Future<IoRegistration> future = loop.executor.register(this);
-        if (!future.isSuccess()) {
-            throw new IOException("cannot watch the socket", future.cause());
-        }
-        registration = future.getNow();
+        registration = loop.register(this);
         asksToWrite = connecting;
         registration.submit(connecting ? READING_AND_WRITING : READING);
     }
@@ -112,14 +107,7 @@ final class Leg implements EpollIoHandle {
         if (reset) {
             socket.resetOnClose();
         }
-        loop.closeLater(this::closeNow);
-    }
-
-    private void closeNow() {
-        socket.closeQuietly();
-        if (registration != null) {
-            registration.cancel();
-        }
+        loop.closeLater(socket, registration);
     }
 
     @Override

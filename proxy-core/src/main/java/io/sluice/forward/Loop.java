@@ -1,9 +1,12 @@
 package io.sluice.forward;
 
 import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.CleanableDirectBuffer;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.concurrent.TimeUnit;
@@ -111,12 +114,28 @@ final class Loop {
         }
     }
 
+    /** Begins to watch a socket of this loop; which events are wanted is said to the registration. */
+    IoRegistration register(EpollIoHandle handle) throws IOException {
+        Future<IoRegistration> registered = executor.register(handle);
+        if (!registered.isSuccess()) {
+            throw new IOException("cannot watch the socket", registered.cause());
+        }
+        return registered.getNow();
+    }
+
     /**
-     * Runs what closes a socket, once the events now at hand are dealt with. At once would be wrong: the next accept could be
+     * Closes a socket once the events now at hand are dealt with. At once would be wrong: the next accept could be
      * given the same descriptor number, and an event still queued for the old socket would reach the new one.
+     *
+     * @param registration null if it was not watched yet
      */
-    void closeLater(Runnable close) {
-        doomed.add(close);
+    void closeLater(InetSocket socket, @Nullable IoRegistration registration) {
+        doomed.add(() -> {
+            socket.closeQuietly();
+            if (registration != null) {
+                registration.cancel();
+            }
+        });
         if (doomed.size() == 1) {
             executor.execute(this::closeDoomed);
         }

@@ -5,7 +5,6 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
-import io.netty.util.concurrent.Future;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
@@ -70,11 +69,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos);
         try {
             socket.connect(target.socketAddress());
-            Future<IoRegistration> registered = loop.executor.register(flow);
-            if (!registered.isSuccess()) {
-                throw new IOException("cannot watch the socket", registered.cause());
-            }
-            flow.registration = registered.getNow();
+            flow.registration = loop.register(flow);
             flow.registration.submit(EpollIoOps.EPOLLIN);
         } catch (IOException e) {
             socket.closeQuietly();
@@ -190,14 +185,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         listener.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
-        loop.closeLater(this::closeNow);
-    }
-
-    private void closeNow() {
-        socket.closeQuietly();
-        if (registration != null) {
-            registration.cancel();
-        }
+        loop.closeLater(socket, registration);
     }
 
     /** Called by Netty when the loop ends. */
