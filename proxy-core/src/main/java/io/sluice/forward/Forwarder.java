@@ -13,6 +13,9 @@ import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
+import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
@@ -67,6 +70,10 @@ public final class Forwarder implements AutoCloseable {
     private final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
     private final Set<BoundFrontend> failed = new LinkedHashSet<>();
     private ServiceSnapshot current = ServiceSnapshot.empty();
+
+    /** Read by the loops, once per connection or flow whose route depends on it. */
+    private volatile Origins origins = Origins.UNKNOWN;
+
     private boolean accepting = true;
     private boolean closed;
     private boolean sharingSaid;
@@ -107,6 +114,7 @@ public final class Forwarder implements AutoCloseable {
     public synchronized void apply(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         current = snapshot;
+        origins = snapshot.origins();
         Map<FrontendAddress, BoundFrontend> leaving = leaving(diff);
         List<BoundFrontend> staying = new ArrayList<>();
         for (ServicePort added : diff.added()) {
@@ -134,6 +142,10 @@ public final class Forwarder implements AutoCloseable {
         // An address that moves from one service to another must be free before it is opened again.
         closing.forEach(Future::awaitUninterruptibly);
         staying.forEach(this::settle);
+    }
+
+    private Origin originOf(IpAddress client) {
+        return origins.of(client);
     }
 
     /** Addresses that some service port of the old snapshot had and may not have any more. */
@@ -166,7 +178,7 @@ public final class Forwarder implements AutoCloseable {
             ServicePort servicePort,
             Map<FrontendAddress, BoundFrontend> leaving,
             List<BoundFrontend> staying) {
-        for (Routing routing : service.update(servicePort, config.originOf())) {
+        for (Routing routing : service.update(servicePort, this::originOf)) {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = leaving.remove(address);
             if (bound == null) {

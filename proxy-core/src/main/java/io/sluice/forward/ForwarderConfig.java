@@ -1,9 +1,6 @@
 package io.sluice.forward;
 
-import io.sluice.model.IpAddress;
-import io.sluice.model.Origin;
 import java.time.Duration;
-import java.util.function.Function;
 import java.util.function.LongSupplier;
 
 /**
@@ -18,7 +15,6 @@ import java.util.function.LongSupplier;
  * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
  * @param maxHeldBytes the most that may be kept for slow readers before no new connection is accepted; 0 takes half of
  *     the JVM's direct memory
- * @param originOf where a client address is; asked once per connection or flow, on a loop, where routes differ by it
  * @param nanoClock monotonic time; tests inject their own
  */
 public record ForwarderConfig(
@@ -30,7 +26,6 @@ public record ForwarderConfig(
         Duration udpRepliedTimeout,
         int maxFlows,
         long maxHeldBytes,
-        Function<IpAddress, Origin> originOf,
         LongSupplier nanoClock) {
 
     public static ForwarderConfig defaults() {
@@ -43,7 +38,6 @@ public record ForwarderConfig(
                 Duration.ofSeconds(120),
                 0,
                 0,
-                address -> address.isLoopback() ? Origin.NODE : Origin.OUTSIDE,
                 System::nanoTime);
     }
 
@@ -57,7 +51,6 @@ public record ForwarderConfig(
                 udpRepliedTimeout,
                 maxFlows,
                 maxHeldBytes,
-                originOf,
                 nanoClock);
     }
 }

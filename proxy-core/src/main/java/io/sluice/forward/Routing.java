@@ -1,6 +1,5 @@
 package io.sluice.forward;
 
-import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
@@ -29,7 +28,7 @@ record Routing(
     /** The endpoints a client may be sent to; null if it may not be served. */
     @Nullable
     Rotation rotationFor(IpAddress client) {
-        if (!frontend.allowedSources().isEmpty() && !admits(client)) {
+        if (!frontend.admits(client)) {
             return null;
         }
         if (pod == node && node == outside) {
@@ -40,15 +39,6 @@ record Routing(
             case NODE -> node;
             case OUTSIDE -> outside;
         };
-    }
-
-    private boolean admits(IpAddress client) {
-        for (Cidr range : frontend.allowedSources()) {
-            if (range.contains(client)) {
-                return true;
-            }
-        }
-        return false;
     }
 
     /** The endpoint for a new connection or flow of this client. */

@@ -1,5 +1,6 @@
 package io.sluice.model;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -40,6 +41,16 @@ public record Cidr(IpAddress network, int prefix) {
     /** Whether the address is of this family and inside the range. */
     public boolean contains(IpAddress address) {
         return address.v6() == network.v6() && masked(address, prefix).equals(network);
+    }
+
+    /** Whether one of the ranges contains the address; without allocating, since it is asked for every connection. */
+    static boolean anyContains(List<Cidr> ranges, IpAddress address) {
+        for (int i = 0; i < ranges.size(); i++) {
+            if (ranges.get(i).contains(address)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**

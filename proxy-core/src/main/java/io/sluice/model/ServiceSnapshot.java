@@ -4,11 +4,12 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All service ports at one moment. Immutable; safe to hand to any thread.
+ * All service ports at one moment, and what this node is to them. Immutable; safe to hand to any thread.
  *
  * <p>A snapshot is a fixed array of small buckets. {@link #with} copies the array and the buckets it touches and shares
  * the rest, so a change costs the same at 100 services and at 50,000, and {@link SnapshotDiff} skips shared buckets.
@@ -24,16 +25,20 @@ public final class ServiceSnapshot {
 
     private final ServicePort[][] buckets;
     private final int size;
+    private final Origins origins;
+    private final Map<String, HealthCheck> healthChecks;
 
-    private ServiceSnapshot(ServicePort[][] buckets, int size) {
+    private ServiceSnapshot(ServicePort[][] buckets, int size, Origins origins, Map<String, HealthCheck> healthChecks) {
         this.buckets = buckets;
         this.size = size;
+        this.origins = origins;
+        this.healthChecks = healthChecks;
     }
 
     private static ServiceSnapshot empty0() {
         ServicePort[][] buckets = new ServicePort[BUCKETS][];
         Arrays.fill(buckets, NOTHING);
-        return new ServiceSnapshot(buckets, 0);
+        return new ServiceSnapshot(buckets, 0, Origins.UNKNOWN, Map.of());
     }
 
     public static ServiceSnapshot empty() {
@@ -71,7 +76,26 @@ public final class ServiceSnapshot {
                 next[bucket][at] = servicePort;
             }
         }
-        return Arrays.equals(next, buckets, (a, b) -> a == b ? 0 : 1) ? this : new ServiceSnapshot(next, nextSize);
+        return Arrays.equals(next, buckets, (a, b) -> a == b ? 0 : 1)
+                ? this
+                : new ServiceSnapshot(next, nextSize, origins, healthChecks);
+    }
+
+    /** The same service ports with other surroundings; this snapshot itself if they are no others. */
+    public ServiceSnapshot with(Origins newOrigins, Map<String, HealthCheck> newHealthChecks) {
+        return newOrigins.equals(origins) && newHealthChecks.equals(healthChecks)
+                ? this
+                : new ServiceSnapshot(buckets, size, newOrigins, Map.copyOf(newHealthChecks));
+    }
+
+    /** Where clients are. */
+    public Origins origins() {
+        return origins;
+    }
+
+    /** The Services a load balancer asks about, by {@code namespace/service}. */
+    public Map<String, HealthCheck> healthChecks() {
+        return healthChecks;
     }
 
     public @Nullable ServicePort get(ServicePortName name) {

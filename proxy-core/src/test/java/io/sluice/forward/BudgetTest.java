@@ -38,7 +38,6 @@ class BudgetTest {
                 defaults.udpRepliedTimeout(),
                 0,
                 most,
-                defaults.originOf(),
                 defaults.nanoClock());
     }
 

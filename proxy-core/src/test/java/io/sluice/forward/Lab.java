@@ -55,7 +55,6 @@ final class Lab implements AutoCloseable {
                 config.udpRepliedTimeout(),
                 config.maxFlows(),
                 config.maxHeldBytes(),
-                config.originOf(),
                 () -> System.nanoTime() + clockOffsetNanos.get());
         forwarder = new Forwarder(withClock, status -> {
             synchronized (changes) {

@@ -289,7 +289,6 @@ class UdpForwardingTest {
                 defaults.udpRepliedTimeout(),
                 4,
                 0,
-                defaults.originOf(),
                 defaults.nanoClock());
         try (Lab lab = new Lab(fourFlows)) {
             lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));

@@ -147,7 +147,8 @@ class ServiceSnapshotTest {
     void aFrontendAnswersEachOrigin() {
         FrontendAddress address = new FrontendAddress(Protocol.TCP, IpAddress.v4(1), 80);
         Route forward = Route.forward(List.of(new Endpoint(IpAddress.v4(2), 80)), Route.Source.CLIENT);
-        Frontend frontend = new Frontend(address, forward, Route.DROP, Route.REFUSE, List.of());
+        Frontend frontend =
+                new Frontend(Frontend.Kind.LOAD_BALANCER, address, forward, Route.DROP, Route.REFUSE, List.of());
         assertThat(frontend.route(Origin.POD)).isSameAs(forward);
         assertThat(frontend.route(Origin.NODE)).isSameAs(Route.DROP);
         assertThat(frontend.route(Origin.OUTSIDE)).isSameAs(Route.REFUSE);

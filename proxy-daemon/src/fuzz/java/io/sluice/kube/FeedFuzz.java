@@ -51,7 +51,7 @@ final class FeedFuzz {
         }
         ProblemBoard board = new ProblemBoard();
         ObjectStore store = new ObjectStore(board);
-        SnapshotBuilder builder = new SnapshotBuilder(new BuildOptions("", List.of()), store, board);
+        SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on(""), store, board);
         store.replace("f", new SourceState(manifest.objects(), manifest.problems()));
         ServiceSnapshot snapshot = builder.build();
         board.put(LooseEnds.class, LooseEnds.of(store));

@@ -111,11 +111,17 @@ final class Configuration {
             if (setting.isList()) {
                 map.put(setting.key(), value.texts());
             } else if (!value.texts().isEmpty()) {
-                String text = value.texts().get(0);
-                map.put(setting.key(), setting.isNumber() ? (Object) Integer.valueOf(text) : text);
+                map.put(setting.key(), plain(setting, value.texts().get(0)));
             }
         });
         return map;
+    }
+
+    private static Object plain(Setting setting, String text) {
+        if (setting.isNumber()) {
+            return Integer.valueOf(text);
+        }
+        return setting.isTruth() ? (Object) Boolean.valueOf(text) : text;
     }
 
     /** A file that sets the same, with a comment behind each line saying where the value comes from. */
@@ -130,7 +136,8 @@ final class Configuration {
                 lines.add(new String[] {"# " + setting.key() + ":", "# not set"});
             } else {
                 String text = value.texts().get(0);
-                lines.add(new String[] {setting.key() + ": " + (setting.isNumber() ? text : quoted(text)), from});
+                boolean bare = setting.isNumber() || setting.isTruth();
+                lines.add(new String[] {setting.key() + ": " + (bare ? text : quoted(text)), from});
             }
         });
         int width = lines.stream().mapToInt(line -> line[0].length()).max().orElse(0) + 2;

@@ -141,7 +141,9 @@ final class ConfigurationFile {
     }
 
     private @Nullable String scalar(Setting setting, String path, JsonNode node) {
-        if (setting.isNumber() ? node.isIntegralNumber() : node.isString()) {
+        boolean fits =
+                setting.isNumber() ? node.isIntegralNumber() : setting.isTruth() ? node.isBoolean() : node.isString();
+        if (fits) {
             return node.asString();
         }
         boolean bareNumber = node.isNumber() && setting.allowed().startsWith("a time");

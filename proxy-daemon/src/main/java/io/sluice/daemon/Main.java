@@ -64,7 +64,17 @@ public final class Main implements Runnable {
     static CommandLine commandLine(Map<String, String> environment) {
         CommandLine line = new CommandLine(new Main(environment));
         addSettings(line, "run", List.of(Setting.values()));
-        addSettings(line, "check", List.of(Setting.FEED, Setting.NODE_NAME, Setting.MAP_FRONTENDS));
+        List<Setting> rules = List.of(
+                Setting.FEED,
+                Setting.NODE_NAME,
+                Setting.NODE_IP,
+                Setting.CLUSTER_CIDR,
+                Setting.DETECT_LOCAL_MODE,
+                Setting.SERVICE_CIDR,
+                Setting.NODEPORT_ADDRESSES,
+                Setting.MASQUERADE_ALL,
+                Setting.MAP_FRONTENDS);
+        addSettings(line, "check", rules);
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());
@@ -97,6 +107,8 @@ public final class Main implements Runnable {
             // Checked by Setting, not by picocli, so that a flag and a line of the file are told the same.
             if (setting.isList()) {
                 option.arity("1").type(List.class).auxiliaryTypes(String.class).splitRegex(",");
+            } else if (setting.isTruth()) {
+                option.arity("0..1").fallbackValue("true").type(String.class);
             } else {
                 option.arity("1").type(String.class);
             }

@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import io.sluice.kube.BuildOptions.AddressMap;
+import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
 import java.net.InetAddress;
@@ -43,6 +44,56 @@ enum Setting {
             "This node's name in the cluster.",
             "a node name: letters, digits, '-' and '.', at most 253",
             Setting::nodeName),
+    NODE_IP(
+            "nodeIPs",
+            List.of("--node-ip"),
+            "IP",
+            "",
+            "All addresses of this node, the first of a family being its primary one. May be repeated. Without it, those"
+                    + " of its Node object.",
+            "an IPv4 or IPv6 address",
+            Setting::address),
+    CLUSTER_CIDR(
+            "clusterCIDR",
+            List.of("--cluster-cidr"),
+            "CIDR",
+            "",
+            "The range of the cluster's pods, one for each family. Without it, pods are not told from other clients.",
+            "a range such as 10.244.0.0/16, or one for each family with a comma between",
+            Setting::cidr),
+    DETECT_LOCAL_MODE(
+            "detectLocalMode",
+            List.of("--detect-local-mode"),
+            "MODE",
+            "ClusterCIDR",
+            "How pods are told from other clients: ClusterCIDR, or NodeCIDR for the podCIDRs of this node's Node object.",
+            "ClusterCIDR or NodeCIDR",
+            Setting::detectLocalMode),
+    SERVICE_CIDR(
+            "serviceCIDR",
+            List.of("--service-cidr"),
+            "CIDR",
+            "",
+            "The range cluster IPs are taken from, beside ServiceCIDR objects; what is in it and belongs to nobody is"
+                    + " dropped. May be repeated.",
+            "a range such as 10.96.0.0/12",
+            Setting::cidr),
+    NODEPORT_ADDRESSES(
+            "nodePortAddresses",
+            List.of("--nodeport-addresses"),
+            "WHERE",
+            "primary",
+            "Where node ports answer: ranges of the node's addresses, primary, localhost, all, in any mix.",
+            "a range such as 192.168.0.0/16, primary, localhost or all",
+            Setting::nodePortAddress),
+    MASQUERADE_ALL(
+            "masqueradeAll",
+            List.of("--masquerade-all"),
+            "true|false",
+            "false",
+            "Endpoints see the node instead of the client, whoever dials a cluster IP.",
+            "true or false",
+            Setting::truth),
     MODE(
             "mode",
             List.of("--mode"),
@@ -234,7 +285,15 @@ enum Setting {
 
     /** Whether it takes several values. */
     boolean isList() {
-        return this == MAP_FRONTENDS;
+        return switch (this) {
+            case MAP_FRONTENDS, NODE_IP, CLUSTER_CIDR, SERVICE_CIDR, NODEPORT_ADDRESSES -> true;
+            default -> false;
+        };
+    }
+
+    /** Whether its flag alone means true. */
+    boolean isTruth() {
+        return this == MASQUERADE_ALL;
     }
 
     /** Whether its values are written without quotes in the file because they are numbers. */
@@ -277,6 +336,32 @@ enum Setting {
             // A machine whose own name does not resolve still has a sensible default.
             return "localhost";
         }
+    }
+
+    private static Optional<?> address(String text) {
+        return Optional.ofNullable(IpAddress.parse(text.strip())).filter(address -> !address.isUnspecified());
+    }
+
+    private static Optional<?> cidr(String text) {
+        return Optional.ofNullable(Cidr.parse(text.strip()));
+    }
+
+    private static Optional<?> nodePortAddress(String text) {
+        NodePortAddresses.Word word = NodePortAddresses.Word.parse(text.strip());
+        return word == null ? cidr(text) : Optional.of(word);
+    }
+
+    private static Optional<?> detectLocalMode(String text) {
+        if (text.equals("BridgeInterface") || text.equals("InterfaceNamePrefix")) {
+            throw new IllegalArgumentException(
+                    text + " looks at interfaces, which a proxy cannot see behind a socket; set"
+                            + " ClusterCIDR with --cluster-cidr, or NodeCIDR");
+        }
+        return choice("ClusterCIDR", "NodeCIDR").apply(text);
+    }
+
+    private static Optional<?> truth(String text) {
+        return choice("true", "false").apply(text).map("true"::equals);
     }
 
     private static Optional<?> addressMap(String text) {

@@ -2,10 +2,14 @@ package io.sluice.daemon;
 
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.kube.BuildOptions;
+import io.sluice.kube.NodePortAddresses;
+import io.sluice.model.Cidr;
+import io.sluice.model.IpAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,9 +31,7 @@ record Settings(
     static Settings of(Values values) {
         return new Settings(
                 values.one(Setting.FEED, Path.class),
-                new BuildOptions(
-                        values.required(Setting.NODE_NAME, String.class),
-                        values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class)),
+                buildOptions(values),
                 new ForwarderConfig(
                         values.required(Setting.LOOPS, Integer.class),
                         values.required(Setting.CONNECT_TIMEOUT, Duration.class),
@@ -39,13 +41,26 @@ record Settings(
                         values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.MAX_FLOWS, Integer.class),
                         ForwarderConfig.defaults().maxHeldBytes(),
-                        ForwarderConfig.defaults().originOf(),
                         System::nanoTime),
                 values.required(Setting.DRAIN_TIMEOUT, Duration.class),
                 values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
                 values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),
                 values.required(Setting.LOG_FORMAT, String.class),
                 values.required(Setting.LOG_LEVEL, String.class));
+    }
+
+    private static BuildOptions buildOptions(Values values) {
+        return new BuildOptions(
+                values.required(Setting.NODE_NAME, String.class),
+                values.all(Setting.NODE_IP, IpAddress.class),
+                values.all(Setting.CLUSTER_CIDR, Cidr.class),
+                values.required(Setting.DETECT_LOCAL_MODE, String.class).equals("NodeCIDR"),
+                values.all(Setting.SERVICE_CIDR, Cidr.class),
+                new NodePortAddresses(
+                        Set.copyOf(values.all(Setting.NODEPORT_ADDRESSES, NodePortAddresses.Word.class)),
+                        values.all(Setting.NODEPORT_ADDRESSES, Cidr.class)),
+                values.required(Setting.MASQUERADE_ALL, Boolean.class),
+                values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class));
     }
 
     /** The parsed values of each setting. */

@@ -8,11 +8,34 @@ import java.util.List;
  * What, beside the objects, decides a snapshot.
  *
  * @param nodeName this node; empty if unknown, and then no endpoint is local
+ * @param nodeAddresses all addresses of this node, the first of a family being its primary one; empty for those its Node
+ *     object has
+ * @param clusterCidrs ranges whose addresses are pods; empty if pods cannot be told
+ * @param podsByNode whether instead the Node object's podCIDRs are that
+ * @param serviceCidrs ranges of cluster IPs, beside those of ServiceCIDR objects
+ * @param masqueradeAll whether endpoints never see the clients of cluster IPs
  * @param frontendMap ranges whose frontends are listened on elsewhere, first match counts
  */
-public record BuildOptions(String nodeName, List<AddressMap> frontendMap) {
+public record BuildOptions(
+        String nodeName,
+        List<IpAddress> nodeAddresses,
+        List<Cidr> clusterCidrs,
+        boolean podsByNode,
+        List<Cidr> serviceCidrs,
+        NodePortAddresses nodePortAddresses,
+        boolean masqueradeAll,
+        List<AddressMap> frontendMap) {
     public BuildOptions {
+        nodeAddresses = List.copyOf(nodeAddresses);
+        clusterCidrs = List.copyOf(clusterCidrs);
+        serviceCidrs = List.copyOf(serviceCidrs);
         frontendMap = List.copyOf(frontendMap);
+    }
+
+    /** Only a name, and all else as it is by default. */
+    public static BuildOptions on(String nodeName) {
+        return new BuildOptions(
+                nodeName, List.of(), List.of(), false, List.of(), NodePortAddresses.DEFAULT, false, List.of());
     }
 
     /** Moves frontend addresses in {@code from} to the same place in {@code to}; both of one family and size. */

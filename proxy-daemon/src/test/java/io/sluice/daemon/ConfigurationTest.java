@@ -123,7 +123,7 @@ final class ConfigurationTest {
         assertThat(problemsOf(HEADER + "mapFrontend: []\n"))
                 .singleElement()
                 .asString()
-                .startsWith("mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: connectAttempts, ");
+                .startsWith("mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: clusterCIDR, ");
     }
 
     @Test

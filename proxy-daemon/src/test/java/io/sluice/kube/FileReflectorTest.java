@@ -22,7 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** The whole way, with threads and the kernel's notices: files in, snapshots out. */
 @Timeout(60)
 class FileReflectorTest {
-    private static final BuildOptions OPTIONS = new BuildOptions("", List.of());
+    private static final BuildOptions OPTIONS = BuildOptions.on("");
     private static final String WEB = Manifests.service("web", "10.96.0.1");
     private static final String WEB_LINE = "default/web 10.96.0.1:80/tcp -> ";
 

@@ -82,7 +82,8 @@ class ScenarioTest {
                 nodeName = words[1];
             }
         }
-        return new BuildOptions(nodeName, maps);
+        return new BuildOptions(
+                nodeName, List.of(), List.of(), false, List.of(), NodePortAddresses.DEFAULT, false, maps);
     }
 
     private static Cidr cidr(String text) {

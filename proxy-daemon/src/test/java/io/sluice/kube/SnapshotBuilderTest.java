@@ -26,7 +26,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class SnapshotBuilderTest {
-    private static final BuildOptions OPTIONS = new BuildOptions("n1", List.of());
+    private static final BuildOptions OPTIONS = BuildOptions.on("n1");
 
     private final ProblemBoard board = new ProblemBoard();
     private final ObjectStore store = new ObjectStore(board);

@@ -26,9 +26,7 @@ class SyncLoopTest {
 
     private SyncLoop loop(Consumer<ServiceSnapshot> target) {
         return new SyncLoop(
-                new BuildOptions("", List.of()),
-                target,
-                (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem));
+                BuildOptions.on(""), target, (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem));
     }
 
     @AfterEach
