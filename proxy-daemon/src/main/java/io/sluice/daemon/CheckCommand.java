@@ -96,7 +96,7 @@ final class CheckCommand implements Callable<Integer> {
         List<Problem> problems = new ArrayList<>(reading.problems());
         ForeignAddresses.note(feed.toString(), reading.snapshot(), ForeignAddresses.ofThisMachine())
                 .ifPresent(problems::add);
-        return new Reading(reading.snapshot(), problems);
+        return new Reading(reading.snapshot(), problems, reading.tracer());
     }
 
     private static void print(Reading reading, PrintWriter out) {

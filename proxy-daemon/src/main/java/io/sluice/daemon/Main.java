@@ -26,7 +26,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "Forwards TCP and UDP for Kubernetes Services, as kube-proxy does, from user space: it reads Services and"
                     + " EndpointSlices, listens on every Service address and spreads connections over the endpoints."
         },
-        subcommands = {RunCommand.class, CheckCommand.class, DemoCommand.class},
+        subcommands = {RunCommand.class, CheckCommand.class, TraceCommand.class, DemoCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         commandListHeading = "%nCommands:%n",
         optionListHeading = "%nOptions:%n",
@@ -35,6 +35,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  sluice demo                                  see it work, without a cluster",
             "  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml",
             "  sluice check --feed cluster.yaml             what would be served, and what is wrong with it",
+            "  sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp      where a packet goes, and why",
             "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "",
             "'sluice COMMAND --help' explains a command and its defaults.",
@@ -75,6 +76,7 @@ public final class Main implements Runnable {
                 Setting.MASQUERADE_ALL,
                 Setting.MAP_FRONTENDS);
         addSettings(line, "check", rules);
+        addSettings(line, "trace", rules);
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());
@@ -153,7 +155,7 @@ public final class Main implements Runnable {
     /** Without a command there is nothing to do but to explain. */
     @Override
     public void run() {
-        throw new ParameterException(spec.commandLine(), "a command is needed: run, check or demo");
+        throw new ParameterException(spec.commandLine(), "a command is needed: run, check, trace or demo");
     }
 
     private static int usageError(ParameterException e, String[] args) {

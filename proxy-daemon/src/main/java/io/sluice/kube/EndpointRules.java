@@ -3,6 +3,7 @@ package io.sluice.kube;
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
 import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -13,7 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.function.Predicate;
+import java.util.function.Function;
 
 /** Kubernetes' rules of which endpoints serve, as pure functions. */
 final class EndpointRules {
@@ -67,6 +68,10 @@ final class EndpointRules {
      * @param external whether it has an address for clients outside; only then does its external policy count
      */
     record Policies(boolean internalLocal, boolean externalLocal, boolean external) {
+        static Policies of(ServiceObject service, ServiceObject.Port port, boolean v6) {
+            return new Policies(service.internalLocal(), service.external().local(), service.isExternal(port, v6));
+        }
+
         /** A Local external policy needs them too: pods and the node itself go round it. */
         boolean useCluster() {
             return !internalLocal || external;
@@ -85,39 +90,91 @@ final class EndpointRules {
      * @param any whether there is one that may serve at all, here or elsewhere
      */
     record Choice(List<Endpoint> cluster, List<Endpoint> local, boolean any) {
+        Choice {
+            cluster = List.copyOf(cluster);
+            local = List.copyOf(local);
+        }
+
         /** None at all is refused. That there is none here is not the client's fault, and may be about to change. */
-        Route route(boolean onlyLocal) {
+        Route route(boolean onlyLocal, Route.Source source) {
             List<Endpoint> endpoints = onlyLocal ? local : cluster;
             if (endpoints.isEmpty()) {
                 return any ? Route.DROP : Route.REFUSE;
             }
-            return Route.forward(endpoints, Route.Source.NODE);
+            return Route.forward(endpoints, source);
         }
     }
 
-    /**
-     * Sorts the endpoints of one family. Each list has the ready ones, or if there are none those that still serve
-     * while they terminate; that is decided for each list by itself. Hints narrow the ready ones of the cluster and
-     * nothing else.
-     */
+    /** Whether a list has an endpoint, and if not, why not. */
+    enum Standing {
+        USED("ready"),
+        LAST_RESORT("terminating but still serving, and none is ready"),
+        NOT_READY("not ready"),
+        TERMINATING("terminating while others are ready"),
+        ENDED("terminating and no longer serving"),
+        NOT_LOCAL("not on this node"),
+        OTHER_NODE("hinted for other nodes"),
+        OTHER_ZONE("hinted for other zones");
+
+        private final String text;
+
+        Standing(String text) {
+            this.text = text;
+        }
+
+        String text() {
+            return text;
+        }
+
+        boolean used() {
+            return this == USED || this == LAST_RESORT;
+        }
+    }
+
+    /** Sorts the endpoints of one family. */
     static Choice choose(Map<Endpoint, Backend> endpoints, Policies policies, Place here) {
-        List<Endpoint> cluster = policies.useCluster()
-                ? readyOrElseGoing(endpoints, hinted(endpoints.values(), here), backend -> true)
-                : List.of();
-        List<Endpoint> local =
-                policies.useLocal() ? readyOrElseGoing(endpoints, here::isLocal, here::isLocal) : List.of();
+        List<Endpoint> cluster =
+                policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), here)) : List.of();
+        List<Endpoint> local = policies.useLocal() ? select(endpoints, localList(endpoints.values(), here)) : List.of();
         boolean any = endpoints.values().stream().anyMatch(backend -> backend.ready() || isGoing(backend));
         return new Choice(cluster, local, any);
+    }
+
+    /** The list for traffic that may go anywhere. Hints narrow its ready endpoints and nothing else. */
+    static Function<Backend, Standing> clusterList(Collection<Backend> backends, Place here) {
+        return readyOrElseGoing(backends, hinted(backends, here), backend -> Standing.USED);
+    }
+
+    /** The list for traffic that must stay on this node. */
+    static Function<Backend, Standing> localList(Collection<Backend> backends, Place here) {
+        Function<Backend, Standing> local = backend -> here.isLocal(backend) ? Standing.USED : Standing.NOT_LOCAL;
+        return readyOrElseGoing(backends, local, local);
     }
 
     private static boolean isGoing(Backend backend) {
         return backend.serving() && backend.terminating();
     }
 
-    private static List<Endpoint> readyOrElseGoing(
-            Map<Endpoint, Backend> endpoints, Predicate<Backend> amongReady, Predicate<Backend> amongGoing) {
-        List<Endpoint> ready = select(endpoints, backend -> backend.ready() && amongReady.test(backend));
-        return ready.isEmpty() ? select(endpoints, backend -> isGoing(backend) && amongGoing.test(backend)) : ready;
+    /** A list has the ready endpoints, or if there are none, those that still serve while they terminate. */
+    private static Function<Backend, Standing> readyOrElseGoing(
+            Collection<Backend> backends,
+            Function<Backend, Standing> amongReady,
+            Function<Backend, Standing> amongGoing) {
+        boolean anyReady =
+                backends.stream().anyMatch(backend -> backend.ready() && amongReady.apply(backend) == Standing.USED);
+        return backend -> {
+            if (backend.ready()) {
+                return amongReady.apply(backend);
+            }
+            if (!isGoing(backend)) {
+                return backend.terminating() ? Standing.ENDED : Standing.NOT_READY;
+            }
+            Standing place = amongGoing.apply(backend);
+            if (place != Standing.USED) {
+                return place;
+            }
+            return anyReady ? Standing.TERMINATING : Standing.LAST_RESORT;
+        };
     }
 
     /**
@@ -125,7 +182,7 @@ final class EndpointRules {
      * only if every ready endpoint has a hint of it, since one without may be all that a roll-out has updated so far,
      * and if one of them is for here.
      */
-    private static Predicate<Backend> hinted(Collection<Backend> backends, Place here) {
+    private static Function<Backend, Standing> hinted(Collection<Backend> backends, Place here) {
         boolean allNode = true;
         boolean allZone = true;
         boolean thisNode = false;
@@ -141,18 +198,18 @@ final class EndpointRules {
             }
         }
         if (allNode && thisNode) {
-            return backend -> backend.hints().nodes().contains(here.node());
+            return backend -> backend.hints().nodes().contains(here.node()) ? Standing.USED : Standing.OTHER_NODE;
         }
         if (allZone && thisZone) {
-            return backend -> backend.hints().zones().contains(here.zone());
+            return backend -> backend.hints().zones().contains(here.zone()) ? Standing.USED : Standing.OTHER_ZONE;
         }
-        return backend -> true;
+        return backend -> Standing.USED;
     }
 
-    private static List<Endpoint> select(Map<Endpoint, Backend> endpoints, Predicate<Backend> condition) {
+    private static List<Endpoint> select(Map<Endpoint, Backend> endpoints, Function<Backend, Standing> list) {
         List<Endpoint> chosen = new ArrayList<>();
         endpoints.forEach((endpoint, backend) -> {
-            if (condition.test(backend)) {
+            if (list.apply(backend).used()) {
                 chosen.add(endpoint);
             }
         });
@@ -168,6 +225,21 @@ final class EndpointRules {
             }
         });
         return family;
+    }
+
+    /** How many addresses of this node are ready, whatever the port: what a load balancer sends traffic for. */
+    static int localReady(Collection<EndpointsObject> objects, Place here) {
+        Set<IpAddress> ready = new HashSet<>();
+        for (EndpointsObject object : objects) {
+            for (Group group : object.groups()) {
+                for (Backend backend : group.ports().isEmpty() ? List.<Backend>of() : group.backends()) {
+                    if (backend.ready() && here.isLocal(backend)) {
+                        ready.add(backend.address());
+                    }
+                }
+            }
+        }
+        return ready.size();
     }
 
     /** Where an existing UDP flow may stay. */

@@ -1,5 +1,6 @@
 package io.sluice.kube;
 
+import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import java.util.ArrayList;
@@ -189,6 +190,48 @@ final class Field {
         return address;
     }
 
+    /** The range, blanks around it left out as Kubernetes does; null if reported, because it is absent or none. */
+    @Nullable
+    Cidr cidr() {
+        String text = requiredText();
+        Cidr range = text == null ? null : Cidr.parse(text.strip());
+        if (text != null && range == null) {
+            error(quoted() + " is not a range such as 10.0.0.0/8 or fd00::/8");
+        }
+        return range;
+    }
+
+    /** The ranges in a list; those that are none were reported. */
+    List<Cidr> cidrs() {
+        List<Cidr> ranges = new ArrayList<>();
+        for (Field item : items()) {
+            Cidr range = item.cidr();
+            if (range != null) {
+                ranges.add(range);
+            }
+        }
+        return ranges;
+    }
+
+    /** The addresses in a list, each once; those that are none were reported. */
+    List<IpAddress> addresses() {
+        List<IpAddress> addresses = new ArrayList<>();
+        for (Field item : items()) {
+            IpAddress address = item.address();
+            if (address != null && !addresses.contains(address)) {
+                addresses.add(address);
+            }
+        }
+        return addresses;
+    }
+
+    /** The number, 0 where absent or reported, because it is no whole number or out of range. */
+    int optional(int most) {
+        return !present() || (node.isIntegralNumber() && node.canConvertToInt() && node.intValue() == 0)
+                ? 0
+                : required(1, most);
+    }
+
     /** The protocol, {@code TCP} where absent; null if reported, because it is not forwarded. */
     @Nullable
     Protocol protocol() {
@@ -211,6 +254,14 @@ final class Field {
                 yield null;
             }
         };
+    }
+
+    /** A port with a name and this protocol, none if that was reported; null if there is something wrong with it. */
+    @Nullable
+    NamedPort port(@Nullable Protocol protocol) {
+        int number = get("port").required(1, 65_535);
+        String portName = get("name").optionalName();
+        return number == 0 || protocol == null || portName == null ? null : new NamedPort(portName, protocol, number);
     }
 
     boolean isSctp() {

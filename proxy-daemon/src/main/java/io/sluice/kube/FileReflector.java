@@ -90,13 +90,17 @@ public final class FileReflector implements AutoCloseable {
                 break;
             }
         }
-        ServiceSnapshot snapshot = new SnapshotBuilder(options, store, board).build();
-        board.put(LooseEnds.class, LooseEnds.of(store));
-        return new Reading(snapshot, board.publish((problem, appeared) -> {}));
+        SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
+        ServiceSnapshot snapshot = builder.build();
+        board.put(LooseEnds.class, LooseEnds.of(store, builder.here()));
+        return new Reading(
+                snapshot,
+                board.publish((problem, appeared) -> {}),
+                new Tracer(options, store, builder.here(), snapshot));
     }
 
     /** What a feed says. */
-    public record Reading(ServiceSnapshot snapshot, List<Problem> problems) {}
+    public record Reading(ServiceSnapshot snapshot, List<Problem> problems, Tracer tracer) {}
 
     private void run() {
         try (WatchService watcher = openWatcher()) {

@@ -3,7 +3,7 @@ package io.sluice.kube;
 import org.jspecify.annotations.Nullable;
 
 /** One object of the feed, reduced to what the rules read, so that a whole cluster fits into memory. */
-sealed interface KubeObject permits ServiceObject, EndpointsObject, NodeObject {
+sealed interface KubeObject permits ServiceObject, EndpointsObject, NodeObject, ServiceCidrObject {
     ObjectKey key();
 
     /** The Service whose ports have to be built anew when this object changes; null if it is none in particular. */

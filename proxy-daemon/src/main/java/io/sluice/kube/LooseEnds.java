@@ -13,14 +13,16 @@ import java.util.stream.Collectors;
  */
 final class LooseEnds {
     private final ObjectStore store;
+    private final Here here;
     private final List<Problem> found = new ArrayList<>();
 
-    private LooseEnds(ObjectStore store) {
+    private LooseEnds(ObjectStore store, Here here) {
         this.store = store;
+        this.here = here;
     }
 
-    static List<Problem> of(ObjectStore store) {
-        LooseEnds ends = new LooseEnds(store);
+    static List<Problem> of(ObjectStore store, Here here) {
+        LooseEnds ends = new LooseEnds(store, here);
         store.forEach(ends::look);
         return ends.found;
     }
@@ -28,6 +30,7 @@ final class LooseEnds {
     private void look(String source, KubeObject object) {
         if (object instanceof ServiceObject service && !service.clusterIps().isEmpty()) {
             service(source, service);
+            nodePorts(source, service);
         } else if (object instanceof EndpointsObject slice
                 && slice.key().kind() == Kind.ENDPOINT_SLICE
                 && store.service(slice.service()) == null) {
@@ -47,7 +50,8 @@ final class LooseEnds {
                 .flatMap(List::stream)
                 .distinct()
                 .toList();
-        for (NamedPort port : service.ports()) {
+        for (ServiceObject.Port each : service.ports()) {
+            NamedPort port = each.named();
             if (!offered.isEmpty() && offered.stream().noneMatch(port::joins)) {
                 report(
                         Severity.WARNING,
@@ -60,6 +64,19 @@ final class LooseEnds {
                                         .distinct()
                                         .collect(Collectors.joining(", a ")));
             }
+        }
+    }
+
+    private void nodePorts(String source, ServiceObject service) {
+        if (here.nodePortAddresses().isEmpty() && service.ports().stream().anyMatch(port -> port.nodePort() != 0)) {
+            report(
+                    Severity.NOTE,
+                    source,
+                    service,
+                    here.addresses().isEmpty()
+                            ? "its node ports are not served: no address of this node is known; give --node-ip, or"
+                                    + " --node-name with a Node of that name in the feed"
+                            : "its node ports are not served: --nodeport-addresses names none of this node's addresses");
         }
     }
 

@@ -193,15 +193,10 @@ final class ManifestReader {
             if (object != null && objects.putIfAbsent(object.key(), object) != null) {
                 report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
             }
-        } else if (!isForLater(kind, version)) {
+        } else {
             boolean sameName = kind.equals("Service") || kind.equals("Endpoints") || kind.equals("EndpointSlice");
             ignored.merge(sameName ? kind + " (" + version + ")" : kind, 1, Integer::sum);
         }
-    }
-
-    /** Belong to a feed, though nothing reads them yet. */
-    private static boolean isForLater(String kind, String version) {
-        return kind.equals("ServiceCIDR") && version.startsWith("networking.k8s.io/");
     }
 
     private void report(Problem.Severity severity, String object, String message) {

@@ -1,13 +1,24 @@
 package io.sluice.kube;
 
+import io.sluice.model.Cidr;
+import io.sluice.model.IpAddress;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A Node, of which only where it stands is of interest, and only if it is this one.
+ * A Node; only that of this node is of interest.
  *
  * @param zone empty if it has no such label
+ * @param addresses its internal ones, then its external ones
+ * @param unfit why it should get no new traffic; empty if it should
  */
-record NodeObject(ObjectKey key, String zone) implements KubeObject {
+record NodeObject(ObjectKey key, String zone, List<IpAddress> addresses, List<Cidr> podCidrs, String unfit)
+        implements KubeObject {
+    NodeObject {
+        addresses = List.copyOf(addresses);
+        podCidrs = List.copyOf(podCidrs);
+    }
+
     @Override
     public @Nullable ServiceKey service() {
         return null;

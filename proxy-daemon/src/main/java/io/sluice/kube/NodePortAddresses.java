@@ -58,6 +58,11 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
                 || ranges.stream().anyMatch(range -> range.network().v6() == v6);
     }
 
+    /** Whether it is said that every address serves. */
+    boolean isAll() {
+        return words.contains(Word.ALL) || ranges.stream().anyMatch(range -> range.prefix() == 0);
+    }
+
     /** Those of the node's addresses that serve, in the given order, then loopback. */
     List<IpAddress> select(List<IpAddress> node) {
         Set<IpAddress> candidates = new LinkedHashSet<>(node);

@@ -1,5 +1,6 @@
 package io.sluice.kube;
 
+import io.sluice.model.Cidr;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -24,6 +25,8 @@ final class ObjectStore {
     private final Map<String, Map<ObjectKey, KubeObject>> bySource = new HashMap<>();
     private final Map<ObjectKey, List<Held>> byKey = new HashMap<>();
     private final Map<ServiceKey, Map<String, EndpointsObject>> slices = new HashMap<>();
+    private final Set<ServiceCidrObject> serviceCidrs = new LinkedHashSet<>();
+    private boolean knowsNodes;
     private Set<ServiceKey> dirty = new LinkedHashSet<>();
 
     private record Held(String source, KubeObject object) {}
@@ -129,6 +132,8 @@ final class ObjectStore {
                     slices.remove(endpoints.service());
                 }
             }
+        } else if (object instanceof ServiceCidrObject cidr) {
+            serviceCidrs.remove(cidr);
         }
     }
 
@@ -144,6 +149,10 @@ final class ObjectStore {
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
             slices.computeIfAbsent(endpoints.service(), key -> new TreeMap<>())
                     .put(object.key().name(), endpoints);
+        } else if (object instanceof ServiceCidrObject cidr) {
+            serviceCidrs.add(cidr);
+        } else if (object instanceof NodeObject) {
+            knowsNodes = true;
         }
     }
 
@@ -183,10 +192,23 @@ final class ObjectStore {
         return keys;
     }
 
-    /** The zone a node says it is in; empty if it does not, or if there is no such node. */
-    String zoneOf(String node) {
-        List<Held> held = byKey.get(new ObjectKey(Kind.NODE, "", node));
-        return held == null ? "" : ((NodeObject) held.get(0).object()).zone();
+    /** The Node of this name; null if there is none. */
+    @Nullable
+    NodeObject node(String name) {
+        List<Held> held = byKey.get(new ObjectKey(Kind.NODE, "", name));
+        return held == null ? null : (NodeObject) held.get(0).object();
+    }
+
+    /** Whether there was ever any Node: objects that know nothing of nodes say nothing about this one either. */
+    boolean knowsNodes() {
+        return knowsNodes;
+    }
+
+    /** All ranges of ServiceCIDR objects. */
+    Set<Cidr> serviceCidrs() {
+        Set<Cidr> cidrs = new LinkedHashSet<>();
+        serviceCidrs.forEach(object -> cidrs.addAll(object.cidrs()));
+        return cidrs;
     }
 
     /** The service's slices in the order of their names; only where there are none its legacy Endpoints. */

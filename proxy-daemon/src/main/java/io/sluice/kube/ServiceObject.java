@@ -1,5 +1,6 @@
 package io.sluice.kube;
 
+import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
 import io.sluice.model.SessionAffinity;
 import java.util.List;
@@ -8,9 +9,9 @@ import java.util.List;
  * A Service.
  *
  * @param createdSeconds seconds since 1970, or {@link #NOT_CREATED}
- * @param clusterIps empty if there is nothing to serve: headless, ExternalName, or another proxy's
+ * @param clusterIps at most one of each family; empty if there is nothing to serve: headless, ExternalName, or another
+ *     proxy's
  * @param internalLocal whether internalTrafficPolicy is Local
- * @param externalLocal whether externalTrafficPolicy says Local, whether or not that means anything for this Service
  */
 record ServiceObject(
         ObjectKey key,
@@ -18,8 +19,8 @@ record ServiceObject(
         List<IpAddress> clusterIps,
         SessionAffinity affinity,
         boolean internalLocal,
-        boolean externalLocal,
-        List<NamedPort> ports)
+        External external,
+        List<Port> ports)
         implements KubeObject {
     /** A manifest that never saw an API server is younger than everything that did. */
     static final long NOT_CREATED = Long.MAX_VALUE;
@@ -27,6 +28,55 @@ record ServiceObject(
     ServiceObject {
         clusterIps = List.copyOf(clusterIps);
         ports = List.copyOf(ports);
+    }
+
+    /**
+     * One port.
+     *
+     * @param nodePort 0 if there is none
+     */
+    record Port(NamedPort named, int nodePort) {}
+
+    /**
+     * How clients outside the cluster reach it; most Services share {@link #NONE}.
+     *
+     * @param local whether externalTrafficPolicy is Local and means something for this Service
+     * @param loadBalancerIps those that send their packets here unchanged, and not to a proxy of their own
+     * @param sourceRanges whom the load-balancer addresses admit; a family without one admits all
+     * @param healthCheckPort 0 if there is none
+     */
+    record External(
+            boolean local,
+            List<IpAddress> externalIps,
+            List<IpAddress> loadBalancerIps,
+            List<Cidr> sourceRanges,
+            int healthCheckPort) {
+        static final External NONE = new External(false, List.of(), List.of(), List.of(), 0);
+
+        External {
+            externalIps = List.copyOf(externalIps);
+            loadBalancerIps = List.copyOf(loadBalancerIps);
+            sourceRanges = List.copyOf(sourceRanges);
+        }
+    }
+
+    /** Its cluster IP of a family decides whether it exists in that family at all. */
+    boolean hasFamily(boolean v6) {
+        for (IpAddress clusterIp : clusterIps) {
+            if (clusterIp.v6() == v6) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Whether a port has an address of this family for clients outside; only then does its external policy count. */
+    boolean isExternal(Port port, boolean v6) {
+        return port.nodePort() != 0 || hasAny(external.externalIps(), v6) || hasAny(external.loadBalancerIps(), v6);
+    }
+
+    private static boolean hasAny(List<IpAddress> addresses, boolean v6) {
+        return addresses.stream().anyMatch(address -> address.v6() == v6);
     }
 
     @Override

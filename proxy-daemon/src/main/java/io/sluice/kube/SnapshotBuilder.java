@@ -1,14 +1,16 @@
 package io.sluice.kube;
 
-import io.sluice.kube.EndpointRules.Place;
+import io.sluice.kube.EndpointRules.Choice;
 import io.sluice.kube.EndpointRules.Policies;
 import io.sluice.kube.EndpointsObject.Backend;
+import io.sluice.kube.Problem.Severity;
+import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
+import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
-import io.sluice.model.IpAddress;
+import io.sluice.model.HealthCheck;
 import io.sluice.model.Protocol;
-import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
@@ -18,58 +20,45 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps a snapshot equal to the store, service by service: a change costs what it touches, however many services there
- * are. Settles which of several services gets an address, and keeps traffic from going round in circles. Confined to
- * one thread.
+ * are. Confined to one thread.
  */
 final class SnapshotBuilder {
     private final BuildOptions options;
     private final ObjectStore store;
     private final ProblemBoard problems;
-    private final Map<ServiceKey, Set<FrontendAddress>> claimed = new HashMap<>();
-    private final Map<ServiceKey, Set<FrontendAddress>> dialled = new HashMap<>();
+    private final Claims claims = new Claims();
+    private final Dialled dialled = new Dialled();
     private final Map<ServiceKey, List<ServicePortName>> built = new HashMap<>();
-    /** Who wants an address, the owner first. One entry nearly always. */
-    private final Map<FrontendAddress, TreeMap<Claim, ServicePortName>> claims = new HashMap<>();
-    /** Whose endpoint an address is. One service nearly always, so a set is made to grow only for the second. */
-    private final Map<FrontendAddress, Set<ServiceKey>> dialledBy = new HashMap<>();
+    private final Map<String, HealthCheck> healthChecks = new HashMap<>();
 
-    private Place here;
+    private Here here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
-
-    /** A service's wish for an address. The older service goes first, then the first by name. */
-    private record Claim(long createdSeconds, ServiceKey service) implements Comparable<Claim> {
-        @Override
-        public int compareTo(Claim other) {
-            int byAge = Long.compare(createdSeconds, other.createdSeconds);
-            return byAge != 0 ? byAge : service.compareTo(other.service);
-        }
-    }
 
     SnapshotBuilder(BuildOptions options, ObjectStore store, ProblemBoard problems) {
         this.options = options;
         this.store = store;
         this.problems = problems;
-        here = new Place(options.nodeName(), "");
+        here = Here.of(options, null);
     }
 
     /** Takes in what the store says was touched. An unchanged service port keeps its instance. */
     ServiceSnapshot build() {
         Set<ServiceKey> dirty = store.takeDirty();
-        Set<ServiceKey> affected = new LinkedHashSet<>(dirty);
-        Place place = new Place(options.nodeName(), store.zoneOf(options.nodeName()));
-        if (!place.equals(here)) {
-            // Seldom enough for all services; those whose endpoints stay the same keep their instance.
-            here = place;
-            affected.addAll(store.services());
+        Here now = Here.of(options, store.node(options.nodeName()));
+        if (!now.equals(here)) {
+            // Seldom enough for all services; those for which nothing changes keep their instance.
+            here = now;
+            dirty.addAll(store.services());
         }
+        problems.put(this, aboutTheNode());
+        Set<ServiceKey> affected = new LinkedHashSet<>(dirty);
         for (ServiceKey key : dirty) {
-            withdraw(key, affected);
             claim(key, affected);
         }
         List<ServicePort> put = new ArrayList<>();
@@ -77,56 +66,65 @@ final class SnapshotBuilder {
         for (ServiceKey key : affected) {
             settle(key, put, remove);
         }
-        snapshot = snapshot.with(put, remove);
+        snapshot = snapshot.with(put, remove).with(here.origins(), healthChecks);
         return snapshot;
     }
 
-    private void withdraw(ServiceKey key, Set<ServiceKey> affected) {
-        Set<FrontendAddress> before = claimed.remove(key);
-        if (before == null) {
-            return;
+    /** This node, as of the last build. */
+    Here here() {
+        return here;
+    }
+
+    Claims claims() {
+        return claims;
+    }
+
+    /** Why no new traffic should be sent to this node; empty if it should. */
+    Optional<String> nodeUnfit() {
+        NodeObject node = store.node(options.nodeName());
+        if (node == null) {
+            return store.knowsNodes() ? Optional.of("there is no Node " + options.nodeName()) : Optional.empty();
         }
-        for (FrontendAddress address : before) {
-            TreeMap<Claim, ServicePortName> claimants = claims.get(address);
-            if (claimants != null) {
-                // The creation time may have changed since; the service is what identifies its claim.
-                claimants.keySet().removeIf(claim -> claim.service().equals(key));
-                claimants.keySet().forEach(claim -> affected.add(claim.service()));
-                if (claimants.isEmpty()) {
-                    claims.remove(address);
-                }
+        return node.unfit().isEmpty() ? Optional.empty() : Optional.of(node.unfit());
+    }
+
+    private List<Problem> aboutTheNode() {
+        List<Problem> found = new ArrayList<>();
+        for (boolean v6 : new boolean[] {false, true}) {
+            boolean has = here.addresses().stream().anyMatch(address -> address.v6() == v6 && !address.isLoopback());
+            if (has && !options.nodePortAddresses().concerns(v6)) {
+                String family = v6 ? "IPv6" : "IPv4";
+                found.add(new Problem(
+                        Severity.WARNING,
+                        "settings",
+                        "",
+                        "nodePortAddresses",
+                        "names nothing of " + family + ", so node ports answer on all " + family
+                                + " addresses of the node"));
             }
-            affected.addAll(dialledBy.getOrDefault(address, Set.of()));
         }
+        return found;
     }
 
     private void claim(ServiceKey key, Set<ServiceKey> affected) {
         ServiceObject service = store.service(key);
-        if (service == null || service.clusterIps().isEmpty()) {
-            return;
-        }
-        Claim claim = new Claim(service.createdSeconds(), key);
-        Set<FrontendAddress> addresses = new HashSet<>();
-        for (NamedPort port : service.ports()) {
-            for (FrontendAddress address : addresses(service, port)) {
-                addresses.add(address);
-                TreeMap<Claim, ServicePortName> claimants = claims.computeIfAbsent(address, a -> new TreeMap<>());
-                claimants.putIfAbsent(claim, nameOf(key, port));
-                if (claimants.size() > 1) {
-                    claimants.keySet().forEach(other -> affected.add(other.service()));
-                }
-                affected.addAll(dialledBy.getOrDefault(address, Set.of()));
+        Map<FrontendAddress, ServicePortName> wanted = new HashMap<>();
+        if (service != null) {
+            for (Port port : service.ports()) {
+                ServicePortName name = nameOf(key, port.named());
+                addresses(service, port).keySet().forEach(address -> wanted.putIfAbsent(address, name));
             }
         }
-        claimed.put(key, addresses);
+        claims.replace(
+                key,
+                service == null ? 0 : service.createdSeconds(),
+                wanted,
+                address -> affected.addAll(dialled.by(address)),
+                affected::add);
     }
 
-    private Set<FrontendAddress> addresses(ServiceObject service, NamedPort port) {
-        Set<FrontendAddress> addresses = new LinkedHashSet<>();
-        for (IpAddress clusterIp : service.clusterIps()) {
-            addresses.add(new FrontendAddress(port.protocol(), options.listenedOn(clusterIp), port.port()));
-        }
-        return addresses;
+    private Map<FrontendAddress, Kind> addresses(ServiceObject service, Port port) {
+        return FrontendRules.addresses(service, port, here, options);
     }
 
     private static ServicePortName nameOf(ServiceKey key, NamedPort port) {
@@ -135,13 +133,14 @@ final class SnapshotBuilder {
 
     /** Puts into the snapshot what the service wants and owns, and reports what it wants in vain. */
     private void settle(ServiceKey key, List<ServicePort> put, List<ServicePortName> remove) {
-        List<Problem> found = new ArrayList<>();
+        Set<Problem> found = new LinkedHashSet<>();
         Set<FrontendAddress> dials = new HashSet<>();
         ServiceObject service = store.service(key);
         List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found);
         put.addAll(ports);
-        index(key, dials);
-        problems.put(key, found);
+        dialled.replace(key, dials);
+        problems.put(key, List.copyOf(found));
+        check(key, service);
         List<ServicePortName> names = ports.stream().map(ServicePort::name).toList();
         List<ServicePortName> before = names.isEmpty() ? built.remove(key) : built.put(key, names);
         if (before != null) {
@@ -151,20 +150,33 @@ final class SnapshotBuilder {
         }
     }
 
-    private List<ServicePort> ownedPorts(ServiceObject service, Set<FrontendAddress> dials, List<Problem> found) {
+    private void check(ServiceKey key, @Nullable ServiceObject service) {
+        if (service == null || service.external().healthCheckPort() == 0) {
+            healthChecks.remove(key.toString());
+            return;
+        }
+        healthChecks.put(
+                key.toString(),
+                new HealthCheck(
+                        // Rather everywhere than nowhere.
+                        options.nodePortAddresses().isAll() ? List.of() : here.nodePortAddresses(),
+                        service.external().healthCheckPort(),
+                        EndpointRules.localReady(store.endpoints(key), here.place())));
+    }
+
+    private List<ServicePort> ownedPorts(ServiceObject service, Set<FrontendAddress> dials, Set<Problem> found) {
         ServiceKey key = service.service();
         List<ServicePort> ports = new ArrayList<>();
-        for (NamedPort port : service.ports()) {
-            ServicePortName name = nameOf(key, port);
-            List<FrontendAddress> owned = new ArrayList<>();
-            for (FrontendAddress address : addresses(service, port)) {
-                ServicePortName owner = ownerOf(address);
-                if (name.equals(owner)) {
-                    owned.add(address);
-                } else if (owner != null) {
-                    found.add(conflict(key, address, owner));
+        for (Port port : service.ports()) {
+            ServicePortName name = nameOf(key, port.named());
+            Map<FrontendAddress, Kind> owned = addresses(service, port);
+            owned.entrySet().removeIf(entry -> {
+                ServicePortName owner = claims.ownerOf(entry.getKey());
+                if (owner != null && !name.equals(owner)) {
+                    found.add(conflict(key, entry.getKey(), entry.getValue(), owner));
                 }
-            }
+                return !name.equals(owner);
+            });
             if (!owned.isEmpty()) {
                 ports.add(servicePort(service, port, owned, dials, found));
             }
@@ -172,94 +184,66 @@ final class SnapshotBuilder {
         return ports;
     }
 
-    private @Nullable ServicePortName ownerOf(FrontendAddress address) {
-        TreeMap<Claim, ServicePortName> claimants = claims.get(address);
-        return claimants == null ? null : claimants.firstEntry().getValue();
-    }
-
     private ServicePort servicePort(
             ServiceObject service,
-            NamedPort port,
-            List<FrontendAddress> owned,
+            Port port,
+            Map<FrontendAddress, Kind> owned,
             Set<FrontendAddress> dials,
-            List<Problem> found) {
-        Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port, store.endpoints(service.service()));
+            Set<Problem> found) {
+        ServiceKey key = service.service();
+        Protocol protocol = port.named().protocol();
+        Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port.named(), store.endpoints(key));
         endpoints.keySet().removeIf(endpoint -> {
-            FrontendAddress address = new FrontendAddress(port.protocol(), endpoint.address(), endpoint.port());
+            FrontendAddress address = new FrontendAddress(protocol, endpoint.address(), endpoint.port());
             dials.add(address);
-            ServicePortName owner = ownerOf(address);
+            ServicePortName owner = claims.ownerOf(address);
             if (owner != null) {
-                found.add(circle(service.service(), address, owner));
+                found.add(circle(key, address, owner));
             }
             return owner != null;
         });
-        Policies policies = new Policies(service.internalLocal(), service.externalLocal(), false);
-        Route v4 = EndpointRules.choose(EndpointRules.ofFamily(false, endpoints), policies, here)
-                .route(service.internalLocal());
-        Route v6 = EndpointRules.choose(EndpointRules.ofFamily(true, endpoints), policies, here)
-                .route(service.internalLocal());
+        Map<Boolean, Choice> choices = new HashMap<>();
+        List<Frontend> frontends = new ArrayList<>(owned.size());
+        owned.forEach((address, kind) -> {
+            Choice choice = choices.computeIfAbsent(
+                    address.address().v6(),
+                    v6 -> EndpointRules.choose(
+                            EndpointRules.ofFamily(v6, endpoints), Policies.of(service, port, v6), here.place()));
+            frontends.add(FrontendRules.frontend(service, kind, address, choice, here));
+        });
         return new ServicePort(
-                nameOf(service.service(), port),
+                nameOf(key, port.named()),
                 service.affinity(),
-                port.protocol() == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
-                owned.stream()
-                        .map(address -> Frontend.of(address, address.address().v6() ? v6 : v4))
-                        .toList());
-    }
-
-    /** Remembers whom the service forwards to, so that it is looked at again when one of them becomes a frontend. */
-    private void index(ServiceKey key, Set<FrontendAddress> dials) {
-        Set<FrontendAddress> before = dials.isEmpty() ? dialled.remove(key) : dialled.put(key, dials);
-        if (before != null) {
-            for (FrontendAddress address : before) {
-                if (!dials.contains(address)) {
-                    dialledBy.computeIfPresent(address, (a, keys) -> without(keys, key));
-                }
-            }
-        }
-        for (FrontendAddress address : dials) {
-            dialledBy.merge(address, Set.of(key), SnapshotBuilder::with);
-        }
-    }
-
-    private static Set<ServiceKey> with(Set<ServiceKey> keys, Set<ServiceKey> one) {
-        if (keys.containsAll(one)) {
-            return keys;
-        }
-        Set<ServiceKey> all = keys instanceof HashSet ? keys : new HashSet<>(keys);
-        all.addAll(one);
-        return all;
-    }
-
-    private static @Nullable Set<ServiceKey> without(Set<ServiceKey> keys, ServiceKey key) {
-        if (keys instanceof HashSet) {
-            keys.remove(key);
-            return keys.isEmpty() ? null : keys;
-        }
-        return keys.contains(key) ? null : keys;
+                protocol == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
+                frontends);
     }
 
     private static boolean isOwn(ServiceKey key, ServicePortName name) {
         return name.namespace().equals(key.namespace()) && name.service().equals(key.name());
     }
 
-    private Problem conflict(ServiceKey key, FrontendAddress address, ServicePortName owner) {
+    private Problem conflict(ServiceKey key, FrontendAddress address, Kind kind, ServicePortName owner) {
         boolean own = isOwn(key, owner);
+        // A node port is one thing, on however many addresses.
+        String what = kind == Kind.NODE_PORT
+                ? "node port " + address.port() + "/" + address.protocol().text()
+                : address.toString();
         String message = own
-                ? address + " is taken by this Service's port \"" + owner.port() + "\""
-                : address + " belongs to Service " + owner.serviceName() + ", which is older or comes first by name";
-        return new Problem(
-                Problem.Severity.ERROR,
-                store.sourceOf(key),
-                "Service " + key,
-                own ? "spec.ports" : "spec.clusterIPs",
-                message);
+                ? what + " is taken by this Service's port \"" + owner.port() + "\""
+                : what + " belongs to Service " + owner.serviceName() + ", which is older or comes first by name";
+        String field = switch (kind) {
+            case CLUSTER_IP -> own ? "spec.ports" : "spec.clusterIPs";
+            case LOAD_BALANCER -> "status.loadBalancer.ingress";
+            case EXTERNAL_IP -> "spec.externalIPs";
+            case NODE_PORT -> "spec.ports";
+        };
+        return new Problem(Severity.ERROR, store.sourceOf(key), "Service " + key, field, message);
     }
 
     private Problem circle(ServiceKey key, FrontendAddress address, ServicePortName owner) {
         String whose = isOwn(key, owner) ? "this Service itself" : "Service " + owner.serviceName();
         return new Problem(
-                Problem.Severity.ERROR,
+                Severity.ERROR,
                 store.sourceOf(key),
                 "Service " + key,
                 "",

@@ -21,7 +21,8 @@ final class Dump {
         List<String> lines = new ArrayList<>();
         for (ServicePort port : snapshot.sorted()) {
             for (Frontend frontend : port.frontends()) {
-                lines.add(port.name() + " " + frontend.address() + affinity(port) + " -> " + route(frontend.outside()));
+                lines.add(port.name() + " " + frontend.address() + kind(frontend) + affinity(port) + " -> "
+                        + routes(frontend));
             }
             List<String> flows = new TreeSet<>(
                             port.flowEndpoints().stream().map(String::valueOf).toList())
@@ -45,9 +46,27 @@ final class Dump {
                 : "";
     }
 
+    private static String kind(Frontend frontend) {
+        String kind = frontend.kind() == Frontend.Kind.CLUSTER_IP
+                ? ""
+                : " " + frontend.kind().text();
+        return frontend.allowedSources().isEmpty() ? kind : kind + " for " + frontend.allowedSources();
+    }
+
+    /** One route where all origins have the same; else what pods, the node and others get, in this order. */
+    private static String routes(Frontend frontend) {
+        boolean alike =
+                frontend.pod().equals(frontend.node()) && frontend.node().equals(frontend.outside());
+        return alike
+                ? route(frontend.outside())
+                : "pod: " + route(frontend.pod()) + ", node: " + route(frontend.node()) + ", outside: "
+                        + route(frontend.outside());
+    }
+
     private static String route(Route route) {
         return route.verdict() == Route.Verdict.FORWARD
                 ? route.endpoints().stream().map(String::valueOf).collect(Collectors.joining(" "))
+                        + (route.source() == Route.Source.NODE ? " as node" : "")
                 : route.verdict().toString();
     }
 }

@@ -182,7 +182,7 @@ class EndpointRulesTest {
                 Map.of(one, new Backend(one.address(), true, true, false, "", new Hints(List.of(), List.of())));
         Choice choice = EndpointRules.choose(endpoints, new Policies(true, false, true), new Place("", ""));
         assertThat(choice).isEqualTo(new Choice(List.of(one), List.of(), true));
-        assertThat(choice.route(true)).isSameAs(Route.DROP);
-        assertThat(choice.route(false).endpoints()).containsExactly(one);
+        assertThat(choice.route(true, Route.Source.NODE)).isSameAs(Route.DROP);
+        assertThat(choice.route(false, Route.Source.NODE).endpoints()).containsExactly(one);
     }
 }

@@ -7,6 +7,7 @@ import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
 import io.sluice.kube.EndpointsObject.Hints;
 import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.kube.ServiceObject.External;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -39,8 +40,8 @@ class SnapshotBuilderTest {
                 List.of(IpAddress.v4(address)),
                 SessionAffinity.NONE,
                 false,
-                false,
-                List.of(new NamedPort("", Protocol.TCP, 80)));
+                External.NONE,
+                List.of(new ServiceObject.Port(new NamedPort("", Protocol.TCP, 80), 0)));
     }
 
     private static EndpointsObject slice(int service, int name, int... addresses) {
@@ -56,6 +57,15 @@ class SnapshotBuilderTest {
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "e" + name),
                 new ServiceKey("ns", "s" + service),
                 List.of(new Group(List.of(new NamedPort("", Protocol.TCP, port)), backends)));
+    }
+
+    private static NodeObject node(String name, String zone) {
+        return new NodeObject(
+                new ObjectKey(Kind.NODE, "", name),
+                zone,
+                List.of(IpAddress.v4(zone.charAt(zone.length() - 1))),
+                List.of(),
+                "");
     }
 
     private void put(String source, KubeObject... objects) {
@@ -138,9 +148,9 @@ class SnapshotBuilderTest {
         Hints west = new Hints(List.of("west"), List.of());
         put("a", service(1, 1), slice(1, 1, 5, 6), service(2, 2), hinted(2, east, west));
         ServiceSnapshot before = builder.build();
-        put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n2"), "west"));
+        put("node", node("n2", "west"));
         assertThat(builder.build()).as("another node").isSameAs(before);
-        put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n1"), "west"));
+        put("node", node("n1", "west"));
         ServiceSnapshot after = builder.build();
         SnapshotDiff diff = SnapshotDiff.between(before, after);
         assertThat(diff.changed())
@@ -151,7 +161,7 @@ class SnapshotBuilderTest {
                         .containsExactly(IpAddress.v4(8)));
         ServicePortName one = new ServicePortName("ns", "s1", "", Protocol.TCP);
         assertThat(after.get(one)).isSameAs(before.get(one));
-        put("node", new NodeObject(new ObjectKey(Kind.NODE, "", "n1"), "north"));
+        put("node", node("n1", "north"));
         assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(before));
     }
 
@@ -189,8 +199,8 @@ class SnapshotBuilderTest {
                         List.of(IpAddress.v4(1), IpAddress.v4(2)),
                         SessionAffinity.NONE,
                         false,
-                        false,
-                        List.of(new NamedPort("", Protocol.TCP, 80))),
+                        External.NONE,
+                        List.of(new ServiceObject.Port(new NamedPort("", Protocol.TCP, 80), 0))),
                 slice(1, 1, 5, 6));
         ServicePort port = requireNonNull(builder.build().get(new ServicePortName("ns", "s1", "", Protocol.TCP)));
         var first = port.frontends().get(0);
@@ -223,7 +233,7 @@ class SnapshotBuilderTest {
     private static KubeObject anyObject(Random random) {
         int i = random.nextInt(5);
         return switch (random.nextInt(10)) {
-            case 0 -> new NodeObject(new ObjectKey(Kind.NODE, "", "n" + random.nextInt(2)), "z" + random.nextInt(3));
+            case 0 -> node("n" + random.nextInt(2), "z" + random.nextInt(3));
             case 1, 2, 3 -> service(i, 1 + random.nextInt(3));
             case 4 ->
                 new ServiceObject(
@@ -231,9 +241,14 @@ class SnapshotBuilderTest {
                         random.nextInt(2),
                         List.of(IpAddress.v4(1 + random.nextInt(3))),
                         SessionAffinity.NONE,
-                        true,
-                        false,
-                        List.of(new NamedPort("", Protocol.TCP, 80)));
+                        random.nextBoolean(),
+                        new External(
+                                random.nextBoolean(),
+                                List.of(IpAddress.v4(1 + random.nextInt(3))),
+                                List.of(IpAddress.v4(20 + random.nextInt(3))),
+                                List.of(),
+                                random.nextInt(2)),
+                        List.of(new ServiceObject.Port(new NamedPort("", Protocol.TCP, 80), random.nextInt(3))));
             case 5, 6 ->
                 hinted(
                         i,

@@ -1,0 +1,124 @@
+package io.sluice.kube;
+
+import io.sluice.kube.EndpointRules.Choice;
+import io.sluice.kube.ServiceObject.Port;
+import io.sluice.model.Cidr;
+import io.sluice.model.Frontend;
+import io.sluice.model.Frontend.Kind;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
+import io.sluice.model.Route;
+import io.sluice.model.Route.Source;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Kubernetes' rules of where a Service is reached, by whom, and whom its endpoints then see; as pure functions. */
+final class FrontendRules {
+    private FrontendRules() {}
+
+    /** Where a service port is to be reached. Of two kinds of one address the first counts. */
+    static Map<FrontendAddress, Kind> addresses(ServiceObject service, Port port, Here here, BuildOptions options) {
+        Map<FrontendAddress, Kind> addresses = new LinkedHashMap<>();
+        NamedPort named = port.named();
+        Listed listed = (kind, list, number) -> {
+            for (IpAddress address : list) {
+                // A Service that has no cluster IP of a family does not exist in it, whatever else it lists.
+                if (service.hasFamily(address.v6())) {
+                    addresses.putIfAbsent(
+                            new FrontendAddress(named.protocol(), options.listenedOn(address), number), kind);
+                }
+            }
+        };
+        listed.add(Kind.CLUSTER_IP, service.clusterIps(), named.port());
+        listed.add(Kind.LOAD_BALANCER, service.external().loadBalancerIps(), named.port());
+        listed.add(Kind.EXTERNAL_IP, service.external().externalIps(), named.port());
+        if (port.nodePort() != 0) {
+            listed.add(Kind.NODE_PORT, here.nodePortAddresses(), port.nodePort());
+        }
+        return addresses;
+    }
+
+    @FunctionalInterface
+    private interface Listed {
+        void add(Kind kind, List<IpAddress> addresses, int port);
+    }
+
+    /** @param choice the endpoints of the address's family */
+    static Frontend frontend(ServiceObject service, Kind kind, FrontendAddress address, Choice choice, Here here) {
+        Route node = route(service, kind, address, Origin.NODE, choice, here);
+        Route outside = route(service, kind, address, Origin.OUTSIDE, choice, here);
+        Route pod = route(service, kind, address, Origin.POD, choice, here);
+        return new Frontend(
+                kind,
+                address,
+                pod.equals(outside) ? outside : pod,
+                node.equals(outside) ? outside : node,
+                outside,
+                allowedSources(service, kind, address.address().v6(), here));
+    }
+
+    private static Route route(
+            ServiceObject service, Kind kind, FrontendAddress address, Origin client, Choice choice, Here here) {
+        Origin origin = countsAs(client, kind, address.address(), here);
+        return choice.route(
+                onlyLocal(service, kind, origin),
+                source(
+                        service,
+                        kind,
+                        origin,
+                        here.masqueradeAll(),
+                        here.tellsPods(address.address().v6())));
+    }
+
+    /** What a client is taken for: a pod that cannot be told from others is one of them. */
+    static Origin countsAs(Origin client, Kind kind, IpAddress address, Here here) {
+        if (kind == Kind.NODE_PORT && address.isLoopback()) {
+            // Only the node reaches its loopback.
+            return Origin.NODE;
+        }
+        return client == Origin.POD && !here.tellsPods(address.v6()) ? Origin.OUTSIDE : client;
+    }
+
+    /** Whether a client may only be sent to endpoints on this node. */
+    static boolean onlyLocal(ServiceObject service, Kind kind, Origin origin) {
+        if (kind == Kind.CLUSTER_IP) {
+            return service.internalLocal();
+        }
+        // Pods and the node itself are treated as if they had gone out to a load balancer and come back in.
+        return service.external().local() && origin == Origin.OUTSIDE;
+    }
+
+    private static Source source(
+            ServiceObject service, Kind kind, Origin origin, boolean masqueradeAll, boolean tellsPods) {
+        boolean node = kind == Kind.CLUSTER_IP
+                ? masqueradeAll || (tellsPods && origin != Origin.POD)
+                // The endpoint may be on another node, and its answer has to come back through this one.
+                : !service.external().local() || origin == Origin.NODE;
+        return node ? Source.NODE : Source.CLIENT;
+    }
+
+    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, boolean v6, Here here) {
+        if (kind != Kind.LOAD_BALANCER) {
+            return List.of();
+        }
+        List<Cidr> allowed = new ArrayList<>();
+        for (Cidr range : service.external().sourceRanges()) {
+            if (range.network().v6() == v6) {
+                allowed.add(range);
+            }
+        }
+        IpAddress primary = NodePortAddresses.primary(here.addresses(), v6);
+        if (primary != null && allowed.stream().anyMatch(range -> range.contains(primary))) {
+            // A node that has the load balancer's address on an interface dials it from that very address.
+            for (IpAddress address : service.external().loadBalancerIps()) {
+                if (address.v6() == v6) {
+                    allowed.add(new Cidr(address, address.bits()));
+                }
+            }
+        }
+        return allowed;
+    }
+}

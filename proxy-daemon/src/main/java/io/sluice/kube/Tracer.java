@@ -1,0 +1,305 @@
+package io.sluice.kube;
+
+import io.sluice.kube.EndpointRules.Standing;
+import io.sluice.kube.EndpointsObject.Backend;
+import io.sluice.kube.ServiceObject.Port;
+import io.sluice.model.Cidr;
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.Frontend.Kind;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
+import io.sluice.model.Protocol;
+import io.sluice.model.Route;
+import io.sluice.model.Route.Source;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.ServiceSnapshot;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Says what happens to the first packet of a connection or flow, and why. What happens is read off the snapshot the data
+ * path works from; only the words are made here.
+ */
+public final class Tracer {
+    private final ObjectStore store;
+    private final Here here;
+    private final ServiceSnapshot snapshot;
+    private final Map<FrontendAddress, Served> served = new HashMap<>();
+    private final Map<IpAddress, ServiceKey> clusterIps = new HashMap<>();
+    private final Set<Cidr> serviceCidrs;
+
+    private record Served(ServicePort servicePort, Frontend frontend) {}
+
+    Tracer(BuildOptions options, ObjectStore store, Here here, ServiceSnapshot snapshot) {
+        this.store = store;
+        this.here = here;
+        this.snapshot = snapshot;
+        snapshot.forEach(port ->
+                port.frontends().forEach(frontend -> served.put(frontend.address(), new Served(port, frontend))));
+        store.forEach((source, object) -> {
+            if (object instanceof ServiceObject service) {
+                service.clusterIps().forEach(address -> clusterIps.put(options.listenedOn(address), service.service()));
+            }
+        });
+        serviceCidrs = store.serviceCidrs();
+        serviceCidrs.addAll(options.serviceCidrs());
+    }
+
+    /**
+     * The first packet of a connection or flow.
+     *
+     * @param protocol null for SCTP, which is never forwarded
+     */
+    public record Packet(
+            IpAddress from,
+            IpAddress to,
+            int port,
+            @Nullable Protocol protocol) {
+        /** What it is addressed to: {@code 10.96.0.1:443/tcp}. */
+        public String destination() {
+            return to.withPort(port) + "/" + (protocol == null ? "sctp" : protocol.text());
+        }
+    }
+
+    /** What happens. */
+    public enum Verdict {
+        FORWARD,
+        /** Refused at once. */
+        REJECT,
+        /** No answer at all. */
+        DROP,
+        /** Not ours: left to the kernel. */
+        PASS
+    }
+
+    /**
+     * The answer, for programs and for people.
+     *
+     * @param frontend what was dialled, if that is ours; else empty. Likewise {@code service}
+     * @param endpoints those it may be sent to; empty unless it is forwarded
+     * @param source whose address they see
+     * @param reason one line
+     * @param details a heading and its lines each, in the order one thinks
+     */
+    public record Answer(
+            Verdict verdict,
+            String frontend,
+            String service,
+            List<Endpoint> endpoints,
+            Source source,
+            String reason,
+            Map<String, List<String>> details) {}
+
+    /** What happens to a packet; the same feed and settings always give the same answer. */
+    public Answer trace(Packet packet) {
+        Protocol protocol = packet.protocol();
+        Served found = protocol == null ? null : served.get(new FrontendAddress(protocol, packet.to(), packet.port()));
+        return found == null ? unserved(packet) : served(packet, found.servicePort(), found.frontend());
+    }
+
+    private Answer served(Packet packet, ServicePort servicePort, Frontend frontend) {
+        ServicePortName name = servicePort.name();
+        ServiceObject service = store.service(new ServiceKey(name.namespace(), name.service()));
+        if (service == null) {
+            throw new IllegalStateException(name + " is served, but there is no such Service");
+        }
+        IpAddress to = packet.to();
+        Origin client = snapshot.origins().of(packet.from());
+        Origin origin = FrontendRules.countsAs(client, frontend.kind(), to, here);
+        Route route = frontend.route(client);
+        boolean onlyLocal = FrontendRules.onlyLocal(service, frontend.kind(), origin);
+        Map<Endpoint, Standing> standings = standings(service, name, to.v6(), onlyLocal);
+        Map<String, List<String>> details = new LinkedHashMap<>();
+        details.put("client", List.of(client(packet.from(), client)));
+        details.put(
+                "frontend", List.of(frontend.address() + ", " + frontend.kind().text() + " of " + name));
+        Verdict verdict;
+        List<Endpoint> endpoints = List.of();
+        Source source = Source.CLIENT;
+        String reason;
+        if (!frontend.admits(packet.from())) {
+            verdict = Verdict.DROP;
+            reason = packet.from() + " is not in loadBalancerSourceRanges " + texts(frontend.allowedSources());
+        } else {
+            details.put("policy", List.of(policy(service, frontend.kind(), origin)));
+            details.put("endpoints", lines(standings, route));
+            switch (route.verdict()) {
+                case FORWARD -> {
+                    verdict = Verdict.FORWARD;
+                    endpoints = route.endpoints();
+                    boolean hairpin = endpoints.stream()
+                            .anyMatch(endpoint -> endpoint.address().equals(packet.from()));
+                    source = hairpin ? Source.NODE : route.source();
+                    String why = hairpin
+                            ? "the client is an endpoint itself, and would not take an answer from its own address"
+                            : why(route.source(), service, frontend.kind(), origin, to.v6());
+                    details.put("source", List.of(source + ": " + why));
+                    reason = frontend.kind().text() + " of " + name + ", " + endpoints.size() + " of "
+                            + standings.size() + " endpoints; " + source + " address: " + why;
+                }
+                case REFUSE -> {
+                    verdict = Verdict.REJECT;
+                    reason =
+                            name + " has no usable endpoint" + (to.v6() ? " of IPv6" : " of IPv4") + summary(standings);
+                }
+                default -> {
+                    verdict = Verdict.DROP;
+                    reason = policyName(frontend.kind()) + " is Local, and of the endpoints of " + name
+                            + " none usable is on node \"" + here.place().node() + "\"" + summary(standings);
+                }
+            }
+        }
+        return new Answer(verdict, frontend.address().toString(), name.toString(), endpoints, source, reason, details);
+    }
+
+    /** Every endpoint of the family with the reason why it is used or not, by the rules the snapshot was made with. */
+    private Map<Endpoint, Standing> standings(
+            ServiceObject service, ServicePortName name, boolean v6, boolean onlyLocal) {
+        Map<Endpoint, Standing> standings = new LinkedHashMap<>();
+        for (Port port : service.ports()) {
+            if (port.named().name().equals(name.port()) && port.named().protocol() == name.protocol()) {
+                Map<Endpoint, Backend> endpoints = EndpointRules.ofFamily(
+                        v6, EndpointRules.endpointsOf(port.named(), store.endpoints(service.service())));
+                Function<Backend, Standing> list = onlyLocal
+                        ? EndpointRules.localList(endpoints.values(), here.place())
+                        : EndpointRules.clusterList(endpoints.values(), here.place());
+                endpoints.forEach((endpoint, backend) -> standings.put(endpoint, list.apply(backend)));
+            }
+        }
+        return standings;
+    }
+
+    private static List<String> lines(Map<Endpoint, Standing> standings, Route route) {
+        List<String> lines = new ArrayList<>();
+        standings.forEach((endpoint, standing) -> {
+            boolean used = route.endpoints().contains(endpoint);
+            String why = standing.used() && !used ? "an address that is served here" : standing.text();
+            lines.add(endpoint + (used ? "  used: " : "  not used: ") + why);
+        });
+        return lines.isEmpty() ? List.of("none") : lines;
+    }
+
+    private static String summary(Map<Endpoint, Standing> standings) {
+        if (standings.isEmpty()) {
+            return ": it has none";
+        }
+        Map<String, Long> counts = standings.values().stream()
+                .collect(Collectors.groupingBy(Standing::text, TreeMap::new, Collectors.counting()));
+        return counts.entrySet().stream()
+                .map(entry -> entry.getValue() + " " + entry.getKey())
+                .collect(Collectors.joining(", ", ": ", ""));
+    }
+
+    private String client(IpAddress from, Origin origin) {
+        return switch (origin) {
+            case POD -> from + ", a pod (in " + texts(here.pods()) + ")";
+            case NODE -> from + ", this node itself";
+            case OUTSIDE ->
+                from
+                        + (here.tellsPods(from.v6())
+                                ? ", outside the cluster"
+                                : ", pod or not: there is no cluster CIDR to tell by");
+        };
+    }
+
+    private static String texts(List<Cidr> ranges) {
+        return ranges.stream().map(Cidr::toString).collect(Collectors.joining(", "));
+    }
+
+    private static String policyName(Kind kind) {
+        return kind == Kind.CLUSTER_IP ? "internalTrafficPolicy" : "externalTrafficPolicy";
+    }
+
+    private static String policy(ServiceObject service, Kind kind, Origin origin) {
+        boolean local = kind == Kind.CLUSTER_IP
+                ? service.internalLocal()
+                : service.external().local();
+        String name = policyName(kind);
+        if (!local) {
+            return name + " Cluster: endpoints on any node";
+        }
+        return FrontendRules.onlyLocal(service, kind, origin)
+                ? name + " Local: only endpoints on this node"
+                : name + " Local, which does not bind pods and the node itself: endpoints on any node";
+    }
+
+    private String why(Source source, ServiceObject service, Kind kind, Origin origin, boolean v6) {
+        if (kind == Kind.CLUSTER_IP) {
+            if (here.masqueradeAll()) {
+                return "--masquerade-all";
+            }
+            if (!here.tellsPods(v6)) {
+                return "kept, since there is no cluster CIDR to tell clients outside by";
+            }
+            return source == Source.CLIENT
+                    ? "a pod's is kept"
+                    : "the client is no pod, so the answer must come back here";
+        }
+        if (!service.external().local()) {
+            return "the endpoint may be on another node, so the answer must come back here";
+        }
+        return origin == Origin.NODE
+                ? "the node dials its own address, which means nothing elsewhere"
+                : "externalTrafficPolicy Local keeps it";
+    }
+
+    private Answer unserved(Packet packet) {
+        IpAddress to = packet.to();
+        ServiceKey owner = clusterIps.get(to);
+        if (owner != null) {
+            String why = packet.protocol() == null
+                    ? "SCTP is not forwarded, and " + to + " is the cluster IP of " + owner
+                    : to + " is the cluster IP of " + owner + ", which has no port " + packet.port() + "/"
+                            + packet.protocol().text();
+            return unserved(Verdict.REJECT, packet, owner.toString(), why);
+        }
+        for (Cidr range : serviceCidrs) {
+            if (range.contains(to)) {
+                return unserved(
+                        Verdict.DROP,
+                        packet,
+                        "",
+                        to + " is in the Service range " + range + " and belongs to no Service");
+            }
+        }
+        return unserved(Verdict.PASS, packet, "", pass(packet));
+    }
+
+    private String pass(Packet packet) {
+        for (Served each : served.values()) {
+            FrontendAddress address = each.frontend().address();
+            if (address.port() != packet.port() || address.protocol() != packet.protocol()) {
+                continue;
+            }
+            if (each.frontend().kind() == Kind.NODE_PORT && here.addresses().contains(packet.to())) {
+                return packet.port() + " is a node port of "
+                        + each.servicePort().name()
+                        + ", but node ports answer only on "
+                        + here.nodePortAddresses().stream()
+                                .filter(other -> other.v6() == packet.to().v6())
+                                .map(IpAddress::toString)
+                                .collect(Collectors.joining(", "));
+            }
+        }
+        return "no Service has " + packet.destination() + ", so it is left to the kernel";
+    }
+
+    private Answer unserved(Verdict verdict, Packet packet, String service, String reason) {
+        Map<String, List<String>> details = new LinkedHashMap<>();
+        details.put("client", List.of(client(packet.from(), snapshot.origins().of(packet.from()))));
+        String frontend = verdict == Verdict.PASS ? "" : packet.destination();
+        details.put("frontend", List.of("none"));
+        return new Answer(verdict, frontend, service, List.of(), Source.CLIENT, reason, details);
+    }
+}
