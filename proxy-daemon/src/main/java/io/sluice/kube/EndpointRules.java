@@ -25,8 +25,8 @@ final class EndpointRules {
 
     /**
      * All endpoints of one service port, whatever their state, by address then port. Endpoints move between slices, so
-     * one may be in two at once: of duplicates the first counts, unless it is terminating and a later one is not. A
-     * pod's address may belong to a new pod while the old one is still going.
+     * one may be in two at once: of duplicates the last that is not terminating counts, else the first. A pod's address
+     * may belong to a new pod while the old one is still going.
      */
     static Map<Endpoint, Backend> endpointsOf(NamedPort servicePort, Collection<EndpointsObject> objects) {
         Map<Endpoint, Backend> endpoints = new TreeMap<>(BY_ADDRESS);
@@ -47,7 +47,7 @@ final class EndpointRules {
             endpoints.merge(
                     new Endpoint(backend.address(), port),
                     backend,
-                    (first, later) -> first.terminating() && !later.terminating() ? later : first);
+                    (first, later) -> later.terminating() ? first : later);
         }
     }
 
