@@ -4,7 +4,11 @@ import io.sluice.kube.FileReflector;
 import io.sluice.kube.FileReflector.Reading;
 import io.sluice.kube.Problem;
 import io.sluice.kube.Problem.Severity;
+import io.sluice.kube.Tracer;
+import io.sluice.model.Cidr;
 import io.sluice.model.Frontend;
+import io.sluice.model.Origin;
+import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import java.io.PrintWriter;
 import java.net.SocketException;
@@ -17,6 +21,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -80,7 +85,7 @@ final class CheckCommand implements Callable<Integer> {
         }
         // Problems are printed below; the log would say them twice.
         Logging.configure("text", "error", System.err);
-        Reading reading = withForeignAddresses(feed, FileReflector.read(feed, settings.buildOptions()));
+        Reading reading = withWhatHoldsHere(feed, FileReflector.read(feed, settings.buildOptions()));
         PrintWriter out = spec.commandLine().getOut();
         if (output == Output.json) {
             out.println(JSON.writeValueAsString(json(reading)));
@@ -91,12 +96,34 @@ final class CheckCommand implements Callable<Integer> {
         return count(reading, Severity.ERROR) > 0 ? Main.PROBLEMS : 0;
     }
 
-    /** The feed is not to blame for them, but who checks it here wants to run it here. */
-    private static Reading withForeignAddresses(Path feed, Reading reading) throws SocketException {
+    /** The feed is not to blame for what this adds, but who checks it here wants to run it here. */
+    private static Reading withWhatHoldsHere(Path feed, Reading reading) throws SocketException {
         List<Problem> problems = new ArrayList<>(reading.problems());
         ForeignAddresses.note(feed.toString(), reading.snapshot(), ForeignAddresses.ofThisMachine())
                 .ifPresent(problems::add);
+        long resetting = reading.snapshot().sorted().stream()
+                .flatMap(port -> port.frontends().stream())
+                .filter(CheckCommand::dropsSome)
+                .count();
+        if (resetting > 0) {
+            problems.add(new Problem(
+                    Severity.NOTE,
+                    feed.toString(),
+                    "",
+                    "",
+                    Table.count(resetting, "address")
+                            + " should drop the packets of some clients; in bind mode those are"
+                            + " accepted and reset instead"));
+        }
         return new Reading(reading.snapshot(), problems, reading.tracer());
+    }
+
+    /** Without rules in the kernel, who is let in at all cannot be told before the connection is accepted. */
+    private static boolean dropsSome(Frontend frontend) {
+        return frontend.forwardsAny()
+                && (!frontend.allowedSources().isEmpty()
+                        || Stream.of(Origin.values())
+                                .anyMatch(origin -> frontend.route(origin).verdict() == Route.Verdict.DROP));
     }
 
     private static void print(Reading reading, PrintWriter out) {
@@ -172,9 +199,30 @@ final class CheckCommand implements Callable<Integer> {
     private static Map<String, Object> json(Frontend frontend) {
         Map<String, Object> one = new LinkedHashMap<>();
         one.put("address", frontend.address().toString());
+        one.put("kind", frontend.kind());
         one.put(
-                "endpoints",
-                ServiceTable.endpoints(frontend).stream().map(Object::toString).toList());
+                "allowedSources",
+                frontend.allowedSources().stream().map(Cidr::toString).toList());
+        one.put("endpoints", texts(frontend.outside()));
+        Map<String, Object> routes = new LinkedHashMap<>();
+        for (Origin origin : Origin.values()) {
+            routes.put(origin.name().toLowerCase(Locale.ROOT), json(frontend.route(origin)));
+        }
+        one.put("routes", routes);
         return one;
+    }
+
+    private static Map<String, Object> json(Route route) {
+        Map<String, Object> one = new LinkedHashMap<>();
+        one.put("verdict", Tracer.Verdict.of(route));
+        one.put("endpoints", texts(route));
+        if (route.verdict() == Route.Verdict.FORWARD) {
+            one.put("sourceAddress", route.source());
+        }
+        return one;
+    }
+
+    private static List<String> texts(Route route) {
+        return route.endpoints().stream().map(Object::toString).toList();
     }
 }

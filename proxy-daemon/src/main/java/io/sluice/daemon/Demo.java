@@ -205,7 +205,7 @@ final class Demo {
         ServiceSnapshot snapshot = stage.daemon().syncLoop().snapshot();
         for (ServicePort port : snapshot.sorted()) {
             if (port.name().service().equals("web")) {
-                return ServiceTable.endpoints(port.frontends().get(0)).size();
+                return port.frontends().get(0).node().endpoints().size();
             }
         }
         return 0;

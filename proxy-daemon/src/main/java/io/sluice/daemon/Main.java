@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import io.netty.util.Version;
+import java.io.InputStream;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.EnumMap;
@@ -52,18 +53,22 @@ public final class Main implements Runnable {
     /** The environment, given once so that tests have their own. */
     private final Map<String, String> environment;
 
-    Main(Map<String, String> environment) {
+    /** Likewise. */
+    private final InputStream standardInput;
+
+    Main(Map<String, String> environment, InputStream standardInput) {
         this.environment = environment;
+        this.standardInput = standardInput;
     }
 
     public static void main(String[] args) {
         // Until a command says otherwise: libraries have something to say only if something is wrong.
         Logging.configure("text", "warn", System.err);
-        System.exit(commandLine(System.getenv()).execute(args));
+        System.exit(commandLine(System.getenv(), System.in).execute(args));
     }
 
-    static CommandLine commandLine(Map<String, String> environment) {
-        CommandLine line = new CommandLine(new Main(environment));
+    static CommandLine commandLine(Map<String, String> environment, InputStream standardInput) {
+        CommandLine line = new CommandLine(new Main(environment, standardInput));
         addSettings(line, "run", List.of(Setting.values()));
         List<Setting> rules = List.of(
                 Setting.FEED,
@@ -131,6 +136,10 @@ public final class Main implements Runnable {
     static @Nullable Path pathFrom(CommandSpec spec, String variable) {
         String text = ((Main) spec.root().userObject()).environment.get(variable);
         return text == null || text.isBlank() ? null : Path.of(text);
+    }
+
+    static InputStream standardInput(CommandSpec spec) {
+        return ((Main) spec.root().userObject()).standardInput;
     }
 
     /** What is in force with the flags that were given. */

@@ -1,5 +1,6 @@
 package io.sluice.daemon;
 
+import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.Route;
@@ -25,26 +26,45 @@ final class ServiceTable {
         return table.lines();
     }
 
-    /** Addresses with the same route share a row; those of two families have different endpoints. */
+    /** Addresses that treat every client alike share a row. */
     private static void rows(ServicePort port, Table table) {
-        Map<Route, List<String>> addresses = new LinkedHashMap<>();
+        Map<String, List<String>> addresses = new LinkedHashMap<>();
         for (Frontend frontend : port.frontends()) {
-            addresses
-                    .computeIfAbsent(frontend.outside(), route -> new ArrayList<>())
-                    .add(frontend.address().toString());
+            String kind = frontend.kind() == Frontend.Kind.CLUSTER_IP
+                    ? ""
+                    : " " + frontend.kind().text();
+            addresses.computeIfAbsent(text(frontend), text -> new ArrayList<>()).add(frontend.address() + kind);
         }
         String name = port.name().toString();
         String affinity = affinity(port.affinity());
-        for (Map.Entry<Route, List<String>> entry : addresses.entrySet()) {
-            table.row(name, String.join("\n", entry.getValue()), affinity, text(entry.getKey()));
+        for (Map.Entry<String, List<String>> entry : addresses.entrySet()) {
+            table.row(name, String.join("\n", entry.getValue()), affinity, entry.getKey());
             name = "";
             affinity = "";
         }
     }
 
-    /** Those behind an address for a client outside the cluster, in the order they take turns. */
-    static List<Endpoint> endpoints(Frontend frontend) {
-        return frontend.outside().endpoints();
+    private static String text(Frontend frontend) {
+        List<String> lines = new ArrayList<>();
+        if (!frontend.allowedSources().isEmpty()) {
+            lines.add("only for "
+                    + frontend.allowedSources().stream().map(Cidr::toString).collect(Collectors.joining(", ")));
+        }
+        Map<String, List<String>> clients = new LinkedHashMap<>();
+        clients.computeIfAbsent(text(frontend.pod()), text -> new ArrayList<>()).add("pods");
+        clients.computeIfAbsent(text(frontend.node()), text -> new ArrayList<>())
+                .add("the node");
+        clients.computeIfAbsent(text(frontend.outside()), text -> new ArrayList<>())
+                .add("others");
+        if (clients.size() == 1) {
+            lines.addAll(clients.keySet());
+        } else {
+            clients.forEach((text, who) -> {
+                lines.add(String.join(" and ", who) + ":");
+                lines.add("  " + text.replace("\n", "\n  "));
+            });
+        }
+        return String.join("\n", lines);
     }
 
     static String affinity(SessionAffinity affinity) {

@@ -11,7 +11,6 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
@@ -88,17 +87,6 @@ final class TraceCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
     private CommandSpec spec;
 
-    private final InputStream in;
-
-    TraceCommand() {
-        this(System.in);
-    }
-
-    /** @param in what a batch is read from */
-    TraceCommand(InputStream in) {
-        this.in = in;
-    }
-
     @Override
     public Integer call() throws Exception {
         Settings settings =
@@ -157,7 +145,8 @@ final class TraceCommand implements Callable<Integer> {
     }
 
     private void answerAll(Tracer tracer, PrintWriter out) throws IOException {
-        BufferedReader lines = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8));
+        BufferedReader lines =
+                new BufferedReader(new InputStreamReader(Main.standardInput(spec), StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             Map<String, Object> answer;
             try {
@@ -228,6 +217,8 @@ final class TraceCommand implements Callable<Integer> {
                 "  %-10s %s: %s%n",
                 "verdict",
                 answer.verdict(),
-                endpoints == 0 ? answer.reason() : "to " + Table.count(endpoints, "endpoint") + " in turn");
+                endpoints == 0
+                        ? answer.reason()
+                        : "to " + Table.count(endpoints, "endpoint") + (endpoints == 1 ? "" : ", in turn"));
     }
 }

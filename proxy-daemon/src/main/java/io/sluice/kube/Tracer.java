@@ -8,6 +8,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Protocol;
@@ -80,7 +81,16 @@ public final class Tracer {
         /** No answer at all. */
         DROP,
         /** Not ours: left to the kernel. */
-        PASS
+        PASS;
+
+        /** That of a route, as users know it. */
+        public static Verdict of(Route route) {
+            return switch (route.verdict()) {
+                case FORWARD -> FORWARD;
+                case REFUSE -> REJECT;
+                case DROP -> DROP;
+            };
+        }
     }
 
     /**
@@ -134,6 +144,12 @@ public final class Tracer {
         } else {
             details.put("policy", List.of(policy(service, frontend.kind(), origin)));
             details.put("endpoints", lines(standings, route));
+            if (servicePort.affinity().byClientAddress()) {
+                details.put(
+                        "affinity",
+                        List.of("ClientIP: the one this client had last, if that was within "
+                                + servicePort.affinity().timeoutSeconds() + " s"));
+            }
             switch (route.verdict()) {
                 case FORWARD -> {
                     verdict = Verdict.FORWARD;
@@ -277,6 +293,14 @@ public final class Tracer {
     }
 
     private String pass(Packet packet) {
+        for (Map.Entry<String, HealthCheck> check : snapshot.healthChecks().entrySet()) {
+            if (packet.port() == check.getValue().port()
+                    && packet.protocol() == Protocol.TCP
+                    && here.addresses().contains(packet.to())) {
+                return packet.port() + " is the health check port of " + check.getKey()
+                        + ", which this daemon answers itself";
+            }
+        }
         for (Served each : served.values()) {
             FrontendAddress address = each.frontend().address();
             if (address.port() != packet.port() || address.protocol() != packet.protocol()) {

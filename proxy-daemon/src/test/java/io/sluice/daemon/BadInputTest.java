@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
@@ -66,7 +67,7 @@ final class BadInputTest {
         Path feed = Files.createDirectory(folder.resolve("feed"));
         Path file = Files.write(feed.resolve(one.file()), bytes(one.input()));
         StringWriter said = new StringWriter();
-        CommandLine line = Main.commandLine(Map.of());
+        CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
         line.setOut(new PrintWriter(said)).setErr(new PrintWriter(said));
         List<String> lines;
         if (one.file().equals("sluice.yaml")) {

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
@@ -47,7 +48,7 @@ final class CheckCommandTest {
     }
 
     private int check(String... more) {
-        CommandLine line = Main.commandLine(Map.of("SLUICE_FEED", folder.toString()));
+        CommandLine line = Main.commandLine(Map.of("SLUICE_FEED", folder.toString()), InputStream.nullInputStream());
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         String[] args = new String[more.length + 1];
         args[0] = "check";

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
@@ -25,7 +26,7 @@ final class CommandLineTest {
     }
 
     private int sluice(Map<String, String> environment, String... args) {
-        CommandLine line = Main.commandLine(environment);
+        CommandLine line = Main.commandLine(environment, InputStream.nullInputStream());
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         return line.execute(args);
     }
@@ -34,13 +35,13 @@ final class CommandLineTest {
     void helpTeaches() {
         assertThat(sluice("--help")).isZero();
         assertThat(out.toString())
-                .contains("kube-proxy", "run", "check", "demo", "Examples:", "Exit codes: 0")
+                .contains("kube-proxy", "run", "check", "trace", "demo", "Examples:", "Exit codes: 0")
                 .contains("kubectl get services,endpointslices");
         assertThat(err.toString()).isEmpty();
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"run", "check", "demo"})
+    @ValueSource(strings = {"run", "check", "trace", "demo"})
     void helpOfACommandFitsTheScreenAndNamesItsExitCodes(String command) {
         assertThat(sluice(command, "--help")).isZero();
         assertThat(out.toString()).contains("Usage: sluice " + command, "Examples:", "Exit codes: 0");
@@ -91,7 +92,7 @@ final class CommandLineTest {
         assertThat(sluice("chek")).isEqualTo(2);
         assertThat(err.toString()).contains("unknown command 'chek'; did you mean 'check'?");
         assertThat(sluice()).isEqualTo(2);
-        assertThat(err.toString()).contains("a command is needed: run, check or demo");
+        assertThat(err.toString()).contains("a command is needed: run, check, trace or demo");
     }
 
     @Test
