@@ -57,11 +57,17 @@ final class Daemon implements AutoCloseable {
                 new MetricsPages(figures, this::state, configuration).pages());
     }
 
-    private static @Nullable HttpPort port(
+    private @Nullable HttpPort port(
             String name, @Nullable InetSocketAddress address, Map<String, HttpPort.Page> pages) {
-        return address == null ? null : new HttpPort(name, address, pages, HttpPort.RETRY);
+        Duration retry = settings.bindAddressHardFail() ? null : HttpPort.RETRY;
+        return address == null ? null : new HttpPort(name, address, pages, retry);
     }
 
+    /**
+     * Starts everything.
+     *
+     * @throws IllegalStateException if the health or metrics port is taken and that is to end the start
+     */
     void start() {
         if (healthz != null) {
             healthz.start();

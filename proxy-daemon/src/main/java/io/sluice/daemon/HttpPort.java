@@ -20,7 +20,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * A port that answers a few GET requests, on threads of its own and never on a forwarding loop. If the port is taken it
- * is tried again every 5 seconds, as kube-proxy does; the daemon goes on meanwhile.
+ * is tried again every 5 seconds, as kube-proxy does; the daemon goes on meanwhile, unless it is told to fail.
  */
 final class HttpPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpPort.class);
@@ -35,7 +35,7 @@ final class HttpPort implements AutoCloseable {
     private final String name;
     private final InetSocketAddress wanted;
     private final Map<String, Page> pages;
-    private final Duration retry;
+    private final @Nullable Duration retry;
     private final ExecutorService workers;
     private final ScheduledExecutorService opener;
     private @Nullable HttpServer server;
@@ -63,9 +63,9 @@ final class HttpPort implements AutoCloseable {
     /**
      * @param name what the port is for, in log lines
      * @param pages by path
-     * @param retry how long to wait before a taken port is tried again
+     * @param retry how long to wait before a taken port is tried again; null if it is not
      */
-    HttpPort(String name, InetSocketAddress address, Map<String, Page> pages, Duration retry) {
+    HttpPort(String name, InetSocketAddress address, Map<String, Page> pages, @Nullable Duration retry) {
         this.retry = retry;
         this.name = name;
         this.wanted = address;
@@ -81,7 +81,11 @@ final class HttpPort implements AutoCloseable {
         return thread;
     }
 
-    /** Opens the port, now or as soon as it is free. */
+    /**
+     * Opens the port, now or as soon as it is free.
+     *
+     * @throws IllegalStateException if it cannot be opened and is not to be tried again
+     */
     void start() {
         tryOpen();
     }
@@ -100,6 +104,10 @@ final class HttpPort implements AutoCloseable {
             log.info("{} on http://{}", name, text(opened.getAddress()));
             opener.shutdown();
         } catch (IOException e) {
+            if (retry == null) {
+                throw new IllegalStateException(
+                        name + " cannot be served on " + text(wanted) + ": " + e.getMessage(), e);
+            }
             if (!failed) {
                 failed = true;
                 log.warn(

@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
@@ -82,17 +83,28 @@ final class RunCommand implements Callable<Integer> {
         configuration.hidden().forEach(log::info);
         Daemon daemon;
         try {
-            daemon = new Daemon(settings, configuration.toMap());
+            daemon = started(settings, configuration.toMap());
         } catch (IllegalStateException e) {
             log.error("cannot run here: {}", e.getMessage());
             return Main.PROBLEMS;
         }
         try (daemon) {
-            daemon.start();
             asked.await();
             daemon.drain();
         }
         log.info("stopped");
         return 0;
+    }
+
+    /** @throws IllegalStateException where it cannot run, saying why; nothing is left of it then */
+    private static Daemon started(Settings settings, Map<String, Object> configuration) {
+        Daemon daemon = new Daemon(settings, configuration);
+        try {
+            daemon.start();
+        } catch (IllegalStateException e) {
+            daemon.close();
+            throw e;
+        }
+        return daemon;
     }
 }

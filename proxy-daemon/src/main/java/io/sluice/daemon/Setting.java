@@ -192,6 +192,14 @@ enum Setting {
             "Where /metrics, /configz, /proxyMode and /debug/frontends answer; port 0 and 'off' as for health.",
             "IP:PORT or [IPv6]:PORT, or off",
             Setting::bindAddress),
+    BIND_ADDRESS_HARD_FAIL(
+            "bindAddressHardFail",
+            List.of("--bind-address-hard-fail"),
+            "true|false",
+            "false",
+            "Do not start while the health or metrics port is taken; otherwise it is tried again.",
+            "true or false",
+            Setting::truth),
     LOG_FORMAT(
             "logFormat",
             List.of("--log-format"),
@@ -293,7 +301,7 @@ enum Setting {
 
     /** Whether its flag alone means true. */
     boolean isTruth() {
-        return this == MASQUERADE_ALL;
+        return this == MASQUERADE_ALL || this == BIND_ADDRESS_HARD_FAIL;
     }
 
     /** Whether its values are written without quotes in the file because they are numbers. */

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param feed null if none was given
  * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
+ * @param bindAddressHardFail whether a start ends if one of these two is taken
  */
 record Settings(
         @Nullable Path feed,
@@ -25,6 +26,7 @@ record Settings(
         Duration drainTimeout,
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
+        boolean bindAddressHardFail,
         String logFormat,
         String logLevel) {
 
@@ -45,6 +47,7 @@ record Settings(
                 values.required(Setting.DRAIN_TIMEOUT, Duration.class),
                 values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
                 values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),
+                values.required(Setting.BIND_ADDRESS_HARD_FAIL, Boolean.class),
                 values.required(Setting.LOG_FORMAT, String.class),
                 values.required(Setting.LOG_LEVEL, String.class));
     }

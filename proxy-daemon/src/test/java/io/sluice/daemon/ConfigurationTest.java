@@ -123,7 +123,8 @@ final class ConfigurationTest {
         assertThat(problemsOf(HEADER + "mapFrontend: []\n"))
                 .singleElement()
                 .asString()
-                .startsWith("mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: clusterCIDR, ");
+                .startsWith(
+                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, clusterCIDR, ");
     }
 
     @Test

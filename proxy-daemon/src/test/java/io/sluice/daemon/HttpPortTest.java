@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.daemon.HttpPort.Answer;
@@ -68,6 +69,20 @@ final class HttpPortTest {
             owner.close();
             await().until(() -> port.address().isPresent());
             assertThat(send(port, "GET", "/a").statusCode()).isEqualTo(200);
+        }
+    }
+
+    @Test
+    void takenPortThatIsNotToBeTriedAgainFails() {
+        try (HttpPort owner = new HttpPort("owner", loopback(0), PAGES, HttpPort.RETRY)) {
+            owner.start();
+            InetSocketAddress taken = owner.address().orElseThrow();
+            try (HttpPort port = new HttpPort("test", taken, PAGES, null)) {
+                assertThatIllegalStateException()
+                        .isThrownBy(port::start)
+                        .withMessage(
+                                "test cannot be served on 127.0.0.1:" + taken.getPort() + ": Address already in use");
+            }
         }
     }
 

@@ -163,6 +163,24 @@ final class RunIT {
     }
 
     @Test
+    void hardFailEndsAStartWhosePortIsTaken() throws Exception {
+        int taken = endpoint.getLocalPort();
+        writeFeed();
+        try (Sluice sluice = Sluice.start(
+                folder,
+                "run",
+                "--feed=feed",
+                "--bind-address-hard-fail",
+                "--healthz-bind-address=127.0.0.1:0",
+                "--metrics-bind-address=127.0.0.1:" + taken)) {
+            assertThat(sluice.exitCode()).isEqualTo(1);
+            assertThat(sluice.err())
+                    .contains("cannot run here: metrics cannot be served on 127.0.0.1:" + taken
+                            + ": Address already in use");
+        }
+    }
+
+    @Test
     void drainEndsWithItsTimeout() throws Exception {
         try (Sluice sluice = start("--drain-timeout=100ms")) {
             awaitReady(sluice);
