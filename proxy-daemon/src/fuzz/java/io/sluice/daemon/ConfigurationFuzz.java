@@ -12,6 +12,17 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Whatever stands in a configuration: it is taken, and then prints as one that says the same, or refused in lines. */
 final class ConfigurationFuzz {
     private static final String HEADER = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
+    private static final String KUBE_PROXY = """
+            apiVersion: kubeproxy.config.k8s.io/v1alpha1
+            kind: KubeProxyConfiguration
+            bindAddress: '::'
+            hostnameOverride: Node
+            clusterCIDR: 10.244.0.0/16,fd00:1::/64
+            nodePortAddresses: [primary, 10.0.0.0/8]
+            metricsBindAddress: 127.0.0.1
+            iptables: {masqueradeAll: true}
+            logging: {verbosity: 4}
+            """;
 
     private final Path file;
 
@@ -22,7 +33,7 @@ final class ConfigurationFuzz {
 
     static Stream<byte[]> seeds() throws ConfigurationException {
         String all = Configuration.load(null, Map.of(), Map.of()).print();
-        return Stream.of(all, HEADER + "mapFrontends: ['10.96.0.0/12=127.96.0.0/12']\nfeed: a b\nloops: 3\n")
+        return Stream.of(all, HEADER + "mapFrontends: ['10.96.0.0/12=127.96.0.0/12']\nfeed: a b\nloops: 3\n", KUBE_PROXY)
                 .map(text -> text.getBytes(StandardCharsets.UTF_8));
     }
 

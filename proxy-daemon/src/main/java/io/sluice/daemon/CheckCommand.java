@@ -22,6 +22,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -44,7 +45,8 @@ import tools.jackson.databind.json.JsonMapper;
             "  sluice check --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "  sluice check --feed cluster.yaml -o json | jq '.problems[]'",
             "",
-            "Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line is wrong or there is no feed."
+            "Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line or the configuration"
+                    + " is wrong, or there is no feed."
         })
 final class CheckCommand implements Callable<Integer> {
     private static final JsonMapper JSON =
@@ -63,14 +65,24 @@ final class CheckCommand implements Callable<Integer> {
             description = "table or json. Default: table.")
     private Output output = Output.table;
 
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description =
+                    "The configuration 'sluice run' has, for what it says of the rules. Default: $SLUICE_CONFIG, or"
+                            + " none.")
+    private @Nullable Path config;
+
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
     private CommandSpec spec;
 
     @Override
     public Integer call() throws Exception {
-        Settings settings =
-                Main.configuration(spec.commandLine().getParseResult(), null).settings();
+        Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
+        Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
+        configuration.warnings().forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
+        Settings settings = configuration.settings();
         Path feed = settings.feed();
         if (feed == null) {
             spec.commandLine()

@@ -1,5 +1,6 @@
 package io.sluice.daemon;
 
+import io.sluice.kube.Problem;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,7 +14,8 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What is set, and by whom: default, then file, then environment, then flags; the last one counts.
+ * What is set, and by whom: default, then kube-proxy's document in the file, then ours, then environment, then flags;
+ * the last one counts.
  *
  * <p>Everything that is wrong is collected, so that it can be put right in one go.
  */
@@ -21,11 +23,17 @@ final class Configuration {
     static final String API_VERSION = "sluice.io/v1alpha1";
     static final String KIND = "SluiceConfiguration";
 
-    /** The texts given for one setting, and where: {@code default}, or such as {@code flag --feed}. */
-    record Value(List<String> texts, String origin) {}
+    /**
+     * The texts given for one setting.
+     *
+     * @param origin where: {@code default}, or such as {@code --feed}
+     * @param place the same, exactly, for who has to put it right
+     */
+    record Value(List<String> texts, String origin, String place) {}
 
     private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
     private final List<String> hidden = new ArrayList<>();
+    private final List<String> warnings = new ArrayList<>();
     private final List<String> problems = new ArrayList<>();
     private final Settings settings;
 
@@ -33,21 +41,28 @@ final class Configuration {
             throws ConfigurationException {
         for (Setting setting : Setting.values()) {
             String text = setting.defaultText();
-            values.put(setting, new Value(text.isEmpty() ? List.of() : List.of(text), "default"));
+            values.put(setting, new Value(text.isEmpty() ? List.of() : List.of(text), "default", setting.key()));
         }
         if (file != null) {
-            ConfigurationFile.read(file, problems).forEach(this::set);
+            ConfigurationFile read = ConfigurationFile.read(file);
+            problems.addAll(read.problems());
+            warnings.addAll(read.warnings());
+            hidden.addAll(read.notes());
+            read.kubeProxyValues().forEach(this::set);
+            read.values().forEach(this::set);
         }
         for (Setting setting : Setting.values()) {
             String text = environment.get(setting.variable());
             // An empty variable is how manifests and shells say "not set".
             if (text != null && !text.isBlank()) {
                 List<String> texts = setting.isList() ? Arrays.asList(text.split(",")) : List.of(text);
-                set(setting, new Value(texts, setting.variable()));
+                set(setting, new Value(texts, setting.variable(), setting.variable()));
             }
         }
-        flags.forEach((setting, texts) ->
-                set(setting, new Value(texts, setting.flags().get(0))));
+        flags.forEach((setting, texts) -> {
+            String flag = setting.flags().get(0);
+            set(setting, new Value(texts, flag, flag));
+        });
         Map<Setting, List<Object>> parsed = new EnumMap<>(Setting.class);
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
         if (!problems.isEmpty()) {
@@ -81,9 +96,7 @@ final class Configuration {
             try {
                 parsed.add(setting.parse(text));
             } catch (IllegalArgumentException e) {
-                boolean inFile = value.origin().startsWith("file ");
-                String where = inFile ? value.origin().substring(5) + ": " + setting.key() : value.origin();
-                problems.add(where + ": " + e.getMessage());
+                problems.add(value.place() + ": " + e.getMessage());
             }
         }
         return parsed;
@@ -93,9 +106,17 @@ final class Configuration {
         return settings;
     }
 
-    /** One line for each value that was set and does not count, because something nearer to the user says otherwise. */
+    /**
+     * What was set and does not count: a line for each value that something nearer to the user hides, and one for all of
+     * kube-proxy's that have no meaning here.
+     */
     List<String> hidden() {
         return hidden;
+    }
+
+    /** A line for each thing that is probably not as it was meant. */
+    List<String> warnings() {
+        return warnings.stream().map(Problem::oneLine).toList();
     }
 
     Value value(Setting setting) {

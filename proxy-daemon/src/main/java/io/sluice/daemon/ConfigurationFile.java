@@ -14,8 +14,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -23,23 +25,26 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
-/** Reads a {@code SluiceConfiguration} file, strictly: what it does not know it refuses, with the place and the choices. */
+/**
+ * Reads a configuration file: a {@code SluiceConfiguration}, a {@code KubeProxyConfiguration}, or one of each. Ours is
+ * read strictly: what it does not know it refuses, with the place and the choices.
+ */
 final class ConfigurationFile {
     /** Far more than all settings take; a file that is larger, or never ends, is something else. */
     private static final int MAX_BYTES = 1 << 20;
 
     private final Path file;
-    private final List<String> problems;
+    private final List<String> problems = new ArrayList<>();
     private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
+    private @Nullable KubeProxyDocument kubeProxy;
 
-    private ConfigurationFile(Path file, List<String> problems) {
+    private ConfigurationFile(Path file) {
         this.file = file;
-        this.problems = problems;
     }
 
-    /** What the file sets, still as text; adds to {@code problems} what it may not say. */
-    static Map<Setting, Value> read(Path file, List<String> problems) {
-        ConfigurationFile reading = new ConfigurationFile(file, problems);
+    /** Reads all of it; what cannot be read is a problem. */
+    static ConfigurationFile read(Path file) {
+        ConfigurationFile reading = new ConfigurationFile(file);
         try {
             reading.documents(documentsIn(text(file)));
         } catch (NoSuchFileException e) {
@@ -49,7 +54,32 @@ final class ConfigurationFile {
         } catch (JacksonException e) {
             reading.problem("", StrictYaml.explain(e));
         }
-        return reading.values;
+        return reading;
+    }
+
+    /** What our document sets, still as text. */
+    Map<Setting, Value> values() {
+        return values;
+    }
+
+    /** What kube-proxy's document sets, where ours does not. */
+    Map<Setting, Value> kubeProxyValues() {
+        return kubeProxy == null ? Map.of() : kubeProxy.values();
+    }
+
+    /** A line for each thing it may not say. */
+    List<String> problems() {
+        return problems;
+    }
+
+    /** A line for each thing that is probably not as it was meant. */
+    List<String> warnings() {
+        return kubeProxy == null ? List.of() : kubeProxy.warnings();
+    }
+
+    /** What is set without an effect. */
+    List<String> notes() {
+        return kubeProxy == null ? List.of() : kubeProxy.notes();
     }
 
     private static String text(Path file) throws IOException {
@@ -83,13 +113,36 @@ final class ConfigurationFile {
                     "",
                     "is empty; it must begin with 'apiVersion: " + Configuration.API_VERSION + "' and 'kind: "
                             + Configuration.KIND + "'");
-        } else if (documents.size() > 1) {
-            problem("", "has " + documents.size() + " documents; one is allowed, a " + Configuration.KIND);
-        } else if (!documents.get(0).isObject()) {
-            problem("", "must be a mapping of settings, not " + typeOf(documents.get(0)));
-        } else {
-            document(documents.get(0));
         }
+        Set<String> kinds = new HashSet<>();
+        for (JsonNode document : documents) {
+            if (!document.isObject()) {
+                problem("", "must be a mapping of settings, not " + typeOf(document));
+                continue;
+            }
+            String kind = isKubeProxys(document) ? KubeProxyDocument.KIND : Configuration.KIND;
+            if (!kinds.add(kind)) {
+                problem("", "has more than one " + kind + "; one is allowed");
+            } else if (kind.equals(KubeProxyDocument.KIND)) {
+                kubeProxy(document);
+            } else {
+                document(document);
+            }
+        }
+    }
+
+    /** By its kind; where that is missing, by its version. */
+    private static boolean isKubeProxys(JsonNode document) {
+        return document.has("kind")
+                ? document.path("kind").asString("").equals(KubeProxyDocument.KIND)
+                : document.path("apiVersion").asString("").startsWith("kubeproxy.");
+    }
+
+    private void kubeProxy(JsonNode document) {
+        header(document, "apiVersion", KubeProxyDocument.API_VERSION);
+        header(document, "kind", KubeProxyDocument.KIND);
+        kubeProxy = new KubeProxyDocument(document, file.toString());
+        problems.addAll(kubeProxy.problems());
     }
 
     private void document(JsonNode document) {
@@ -114,7 +167,9 @@ final class ConfigurationFile {
         if (actual == null) {
             problem(key, "is missing; must be " + expected);
         } else if (!actual.isString() || !actual.stringValue().equals(expected)) {
-            problem(key, "must be " + expected + ", not " + actual);
+            String choices =
+                    expected.equals(Configuration.KIND) ? expected + " or " + KubeProxyDocument.KIND : expected;
+            problem(key, "must be " + choices + ", not " + actual);
         }
     }
 
@@ -122,7 +177,7 @@ final class ConfigurationFile {
         if (!setting.isList()) {
             String text = scalar(setting, setting.key(), node);
             if (text != null) {
-                values.put(setting, new Value(List.of(text), "file " + file));
+                values.put(setting, value(setting, List.of(text)));
             }
             return;
         }
@@ -137,7 +192,11 @@ final class ConfigurationFile {
                 texts.add(text);
             }
         }
-        values.put(setting, new Value(List.copyOf(texts), "file " + file));
+        values.put(setting, value(setting, List.copyOf(texts)));
+    }
+
+    private Value value(Setting setting, List<String> texts) {
+        return new Value(texts, "file " + file, file + ": " + setting.key());
     }
 
     private @Nullable String scalar(Setting setting, String path, JsonNode node) {
@@ -154,7 +213,8 @@ final class ConfigurationFile {
         return null;
     }
 
-    private static String typeOf(JsonNode node) {
+    /** What stands there, for people. */
+    static String typeOf(JsonNode node) {
         return switch (node.getNodeType()) {
             case OBJECT -> "a mapping";
             case ARRAY -> "a list";

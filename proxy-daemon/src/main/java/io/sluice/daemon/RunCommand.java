@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -26,8 +27,9 @@ import picocli.CommandLine.Spec;
             "  sluice run --config sluice.yaml --print-config      what is in force, and who said so",
             "",
             "Each flag has a variable, SLUICE_ and its name in capitals (SLUICE_FEED, SLUICE_LOG_LEVEL), and a key in"
-                    + " the file (feed, logLevel). A flag counts more than a variable, a variable more than the file."
-                    + " Times are written 500ms, 30s, 5m or 1h.",
+                    + " the file (feed, logLevel). A flag counts more than a variable, a variable more than the file;"
+                    + " in the file, a SluiceConfiguration more than a KubeProxyConfiguration. Times are"
+                    + " written 500ms, 30s, 5m or 1h.",
             "",
             "SIGTERM or Ctrl-C: not ready, no new connections, open ones may go on for the drain timeout, exit 0. A"
                     + " second signal ends it at once.",
@@ -39,7 +41,8 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "A SluiceConfiguration (apiVersion sluice.io/v1alpha1). Default: $SLUICE_CONFIG, or none.")
+            description = "A SluiceConfiguration (apiVersion sluice.io/v1alpha1), kube-proxy's KubeProxyConfiguration"
+                    + " (kubeadm's config.conf), or one of each. Default: $SLUICE_CONFIG, or none.")
     private @Nullable Path config;
 
     @Option(
@@ -56,6 +59,9 @@ final class RunCommand implements Callable<Integer> {
         Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         if (printConfig) {
+            // Not in what is printed: that is a configuration again.
+            Stream.concat(configuration.warnings().stream(), configuration.hidden().stream())
+                    .forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
             spec.commandLine().getOut().print(configuration.print());
             spec.commandLine().getOut().flush();
             return 0;
@@ -80,6 +86,7 @@ final class RunCommand implements Callable<Integer> {
         });
         Settings settings = configuration.settings();
         log.info("sluice {} on Java {}, feed {}", Main.Versions.sluice(), Runtime.version(), settings.feed());
+        configuration.warnings().forEach(log::warn);
         configuration.hidden().forEach(log::info);
         Daemon daemon;
         try {

@@ -152,10 +152,10 @@ final class ConfigurationTest {
 
     @Test
     void anotherKindIsRefused() throws Exception {
-        assertThat(problemsOf("apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"))
+        assertThat(problemsOf("apiVersion: v1\nkind: ConfigMap\n"))
                 .containsExactly(
-                        "apiVersion: must be sluice.io/v1alpha1, not \"kubeproxy.config.k8s.io/v1alpha1\"",
-                        "kind: must be SluiceConfiguration, not \"KubeProxyConfiguration\"");
+                        "apiVersion: must be sluice.io/v1alpha1, not \"v1\"",
+                        "kind: must be SluiceConfiguration or KubeProxyConfiguration, not \"ConfigMap\"");
         assertThat(problemsOf("loops: 1\n"))
                 .containsExactly(
                         "apiVersion: is missing; must be sluice.io/v1alpha1",
@@ -167,7 +167,7 @@ final class ConfigurationTest {
         assertThat(problemsOf("")).singleElement().asString().startsWith("is empty; it must begin with 'apiVersion:");
         assertThat(problemsOf("- a\n")).containsExactly("must be a mapping of settings, not a list");
         assertThat(problemsOf(HEADER + "---\n" + HEADER))
-                .containsExactly("has 2 documents; one is allowed, a SluiceConfiguration");
+                .containsExactly("has more than one SluiceConfiguration; one is allowed");
         assertThat(problemsOf(HEADER + "loops: [1\n"))
                 .singleElement()
                 .asString()
