@@ -1,6 +1,6 @@
 package io.sluice.daemon;
 
-import io.sluice.kube.FileReflector;
+import io.sluice.daemon.FeedArguments.Given;
 import io.sluice.kube.FileReflector.Reading;
 import io.sluice.kube.Problem;
 import io.sluice.kube.Problem.Severity;
@@ -12,8 +12,6 @@ import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import java.io.PrintWriter;
 import java.net.SocketException;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,8 +20,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -65,13 +63,8 @@ final class CheckCommand implements Callable<Integer> {
             description = "table or json. Default: table.")
     private Output output = Output.table;
 
-    @Option(
-            names = "--config",
-            paramLabel = "FILE",
-            description =
-                    "The configuration 'sluice run' has, for what it says of the rules. Default: $SLUICE_CONFIG, or"
-                            + " none.")
-    private @Nullable Path config;
+    @Mixin
+    private FeedArguments arguments = new FeedArguments();
 
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
@@ -79,25 +72,8 @@ final class CheckCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
-        Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
-        configuration.warnings().forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
-        Settings settings = configuration.settings();
-        Path feed = settings.feed();
-        if (feed == null) {
-            spec.commandLine()
-                    .getErr()
-                    .println("sluice: nothing to check: give --feed PATH, a file or a folder of manifests");
-            return Main.USAGE;
-        }
-        // A link that leads nowhere is told as such, with the rest.
-        if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
-            spec.commandLine().getErr().println("sluice: --feed: " + feed + " does not exist");
-            return Main.USAGE;
-        }
-        // Problems are printed below; the log would say them twice.
-        Logging.configure("text", "error", System.err);
-        Reading reading = withWhatHoldsHere(feed, FileReflector.read(feed, settings.buildOptions()));
+        Given given = arguments.given(spec, "check");
+        Reading reading = withWhatHoldsHere(given.feed(), given.read());
         PrintWriter out = spec.commandLine().getOut();
         if (output == Output.json) {
             out.println(JSON.writeValueAsString(json(reading)));

@@ -1,6 +1,6 @@
 package io.sluice.daemon;
 
-import io.sluice.kube.FileReflector;
+import io.sluice.daemon.FeedArguments.Given;
 import io.sluice.kube.FileReflector.Reading;
 import io.sluice.kube.Problem;
 import io.sluice.kube.Problem.Severity;
@@ -14,9 +14,6 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
-import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -26,6 +23,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -83,21 +81,16 @@ final class TraceCommand implements Callable<Integer> {
             description = "Read lines 'FROM TO' from standard input, and answer each with a line of JSON.")
     private boolean batch;
 
+    @Mixin
+    private FeedArguments arguments = new FeedArguments();
+
     @Spec
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
     private CommandSpec spec;
 
     @Override
     public Integer call() throws Exception {
-        Settings settings =
-                Main.configuration(spec.commandLine().getParseResult(), null).settings();
-        Path feed = settings.feed();
-        if (feed == null) {
-            return usage("nothing to trace in: give --feed PATH, a file or a folder of manifests");
-        }
-        if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
-            return usage("--feed: " + feed + " does not exist");
-        }
+        Given given = arguments.given(spec, "trace in");
         if (batch != (from == null) || batch != (to == null)) {
             return usage(
                     batch
@@ -112,8 +105,7 @@ final class TraceCommand implements Callable<Integer> {
                 return usage(e.getMessage());
             }
         }
-        Logging.configure("text", "error", System.err);
-        Reading reading = FileReflector.read(feed, settings.buildOptions());
+        Reading reading = given.read();
         sayProblems(reading.problems());
         PrintWriter out = spec.commandLine().getOut();
         if (packet == null) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
+import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
@@ -207,7 +208,7 @@ final class KubeProxyConfigurationTest {
     void printConfigSaysOnTheOtherStreamWhatDoesNotCount() throws Exception {
         StringWriter out = new StringWriter();
         StringWriter err = new StringWriter();
-        CommandLine line = Main.commandLine(Map.of());
+        CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         Path file = file(HEADER + "mode: iptables\nmodes: x\n");
         assertThat(line.execute("run", "--print-config", "--config=" + file)).isZero();
@@ -222,7 +223,7 @@ final class KubeProxyConfigurationTest {
     void checkReadsItToo() throws Exception {
         Path feed = Files.writeString(folder.resolve("feed.yaml"), "");
         StringWriter err = new StringWriter();
-        CommandLine line = Main.commandLine(Map.of());
+        CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
         line.setOut(new PrintWriter(new StringWriter())).setErr(new PrintWriter(err));
         Path file = file(HEADER + "clusterCIDR: x\n");
         assertThat(line.execute("check", "--feed=" + feed, "--config=" + file)).isEqualTo(2);
