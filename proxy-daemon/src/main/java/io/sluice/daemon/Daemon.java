@@ -1,5 +1,6 @@
 package io.sluice.daemon;
 
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.forward.Forwarder;
 import io.sluice.kube.FileReflector;
 import io.sluice.kube.SyncLoop;
@@ -31,6 +32,7 @@ final class Daemon implements AutoCloseable {
     private final Forwarder forwarder;
     private final SyncLoop syncLoop;
     private final FileReflector reflector;
+    private final KubeProxyMetrics kubeProxyMetrics;
     private final @Nullable HttpPort healthz;
     private final @Nullable HttpPort metrics;
     private final AtomicBoolean synced = new AtomicBoolean();
@@ -46,10 +48,13 @@ final class Daemon implements AutoCloseable {
         this.settings = settings;
         stateLog = new StateLog(Duration.ofMillis(200));
         forwarder = new Forwarder(settings.forwarder(), stateLog::frontend);
-        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, stateLog::problem);
+        PrometheusRegistry registry = new PrometheusRegistry();
+        kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
+        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, stateLog::problem, kubeProxyMetrics::round);
         reflector = new FileReflector(Objects.requireNonNull(settings.feed()), syncLoop);
-        Health health = new Health(this::state, Clock.systemUTC());
-        Metrics figures = new Metrics(forwarder::stats, this::state);
+        Clock clock = Clock.systemUTC();
+        Health health = new Health(this::sync, this::state, clock, registry);
+        Metrics figures = new Metrics(forwarder::stats, this::state, registry);
         healthz = port("health", settings.healthzBindAddress(), health.pages());
         metrics = port(
                 "metrics",
@@ -82,6 +87,7 @@ final class Daemon implements AutoCloseable {
     /** On the control thread. */
     private void apply(ServiceSnapshot snapshot) {
         forwarder.apply(snapshot);
+        kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
             log.info("feed synced: {}", counts(snapshot));
         }
@@ -102,16 +108,22 @@ final class Daemon implements AutoCloseable {
                 + Table.count(addresses[0], "address") + ", " + Table.count(endpoints.size(), "endpoint");
     }
 
-    /** What health and metrics are told from. */
-    private DaemonState state() {
-        return new DaemonState(
+    private ServiceSnapshot snapshot() {
+        return syncLoop.snapshot();
+    }
+
+    private SyncState sync() {
+        return new SyncState(
                 stopping,
-                syncLoop.synced(),
                 syncLoop.pendingSince(),
                 syncLoop.lastApplied(),
-                forwarder.frontends(),
-                syncLoop.problems(),
-                forwarder.heldBytes());
+                syncLoop.lastOffered(),
+                syncLoop.nodeUnfit());
+    }
+
+    /** What readiness and metrics are told from. */
+    private DaemonState state() {
+        return new DaemonState(sync(), forwarder.frontends(), syncLoop.problems(), forwarder.heldBytes());
     }
 
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */

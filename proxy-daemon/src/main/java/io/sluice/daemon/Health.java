@@ -1,10 +1,11 @@
 package io.sluice.daemon;
 
+import io.prometheus.metrics.core.metrics.Counter;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.daemon.HttpPort.Answer;
 import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus.State;
 import java.time.Clock;
-import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
@@ -17,36 +18,54 @@ import tools.jackson.databind.json.JsonMapper;
  * has no {@code /readyz}.
  */
 final class Health {
-    /** kube-proxy's: twice its sync period. */
-    private static final Duration STALE = Duration.ofSeconds(60);
-
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
+    private final Supplier<SyncState> sync;
     private final Supplier<DaemonState> state;
     private final Clock clock;
     private final Instant started;
+    private final Counter healthzAnswers;
+    private final Counter livezAnswers;
 
-    Health(Supplier<DaemonState> state, Clock clock) {
+    /** @param registry gets the counters of answers */
+    Health(Supplier<SyncState> sync, Supplier<DaemonState> state, Clock clock, PrometheusRegistry registry) {
+        this.sync = sync;
         this.state = state;
         this.clock = clock;
         this.started = clock.instant();
+        healthzAnswers = answers("healthz", registry);
+        livezAnswers = answers("livez", registry);
+    }
+
+    private static Counter answers(String path, PrometheusRegistry registry) {
+        Counter counter = Counter.builder()
+                .name("kubeproxy_proxy_" + path + "_total")
+                .help("Answers of /" + path + " by status code")
+                .labelNames("code")
+                .register(registry);
+        // Present from the start, so that the first 503 is an increase.
+        counter.initLabelValues("200");
+        counter.initLabelValues("503");
+        return counter;
     }
 
     Map<String, Page> pages() {
         return Map.of(
-                "/livez", query -> kubeProxy(false),
-                "/healthz", query -> kubeProxy(true),
+                "/livez", query -> counted(kubeProxy(false), livezAnswers),
+                "/healthz", query -> counted(kubeProxy(true), healthzAnswers),
                 "/readyz", query -> readyz());
     }
 
+    private static Answer counted(Answer answer, Counter counter) {
+        counter.labelValues(Integer.toString(answer.status())).inc();
+        return answer;
+    }
+
     private Answer kubeProxy(boolean forLoadBalancers) {
-        DaemonState now = state.get();
+        SyncState now = sync.get();
         Instant time = clock.instant();
-        boolean healthy = now.pendingSince()
-                .map(since -> Duration.between(since, time).compareTo(STALE) < 0)
-                .orElse(true);
-        // A daemon that drains is alive, but must get no new connections.
-        boolean ok = healthy && !(forLoadBalancers && now.stopping());
+        boolean healthy = now.healthy(time);
+        boolean ok = healthy && (!forLoadBalancers || now.nodeEligible());
         Instant updated = now.lastApplied().orElse(started);
         Map<String, Object> family = new LinkedHashMap<>();
         family.put("lastUpdated", text(updated));
@@ -56,7 +75,7 @@ final class Health {
         body.put("lastUpdated", text(ok ? time : updated));
         body.put("currentTime", text(time));
         if (forLoadBalancers) {
-            body.put("nodeEligible", !now.stopping());
+            body.put("nodeEligible", now.nodeEligible());
         }
         body.put("healthy", healthy);
         // One snapshot carries both families.
@@ -72,14 +91,15 @@ final class Health {
     }
 
     private Answer readyz() {
-        DaemonState now = state.get();
-        long pending = now.count(State.PENDING);
-        if (now.stopping()) {
+        SyncState progress = sync.get();
+        if (progress.stopping()) {
             return Answer.text(503, "not ready: shutting down\n");
         }
-        if (!now.synced()) {
+        if (!progress.synced()) {
             return Answer.text(503, "not ready: the feed has not been read completely yet\n");
         }
+        DaemonState now = state.get();
+        long pending = now.count(State.PENDING);
         if (pending > 0) {
             return Answer.text(
                     503, "not ready: " + pending + " of " + now.frontends().size() + " frontends are not opened yet\n");

@@ -65,13 +65,15 @@ final class Metrics {
 
     private final Supplier<Stats> stats;
     private final Supplier<DaemonState> state;
-    private final PrometheusRegistry jvm = new PrometheusRegistry();
+    private final PrometheusRegistry registry;
     private final PrometheusTextFormatWriter writer = PrometheusTextFormatWriter.create();
 
-    Metrics(Supplier<Stats> stats, Supplier<DaemonState> state) {
+    /** @param registry what else is to be told; gets the JVM's metrics */
+    Metrics(Supplier<Stats> stats, Supplier<DaemonState> state, PrometheusRegistry registry) {
         this.stats = stats;
         this.state = state;
-        JvmMetrics.builder().register(jvm);
+        this.registry = registry;
+        JvmMetrics.builder().register(registry);
     }
 
     /** @param timingsPerService whether each service port's histograms are written too; they are many */
@@ -93,7 +95,7 @@ final class Metrics {
             }
         }
         state(state.get(), all);
-        jvm.scrape().forEach(all::add);
+        registry.scrape().forEach(all::add);
         ByteArrayOutputStream out = new ByteArrayOutputStream(64 * 1024);
         writer.write(out, new MetricSnapshots(all), EscapingScheme.DEFAULT);
         return out.toString(StandardCharsets.UTF_8);
@@ -199,12 +201,10 @@ final class Metrics {
         all.add(gauge(
                 "sluice_held_bytes", "Bytes kept for readers that do not take them, over all connections", (double)
                         now.heldBytes()));
-        all.add(gauge("sluice_feed_synced", "1 when the first complete feed is in force", now.synced() ? 1 : 0));
-        now.lastApplied()
-                .ifPresent(at -> all.add(gauge(
-                        "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
-                        "When a change last came into force, in seconds since the epoch",
-                        at.toEpochMilli() / 1e3)));
+        all.add(gauge(
+                "sluice_feed_synced",
+                "1 when the first complete feed is in force",
+                now.sync().synced() ? 1 : 0));
         all.add(gauge("sluice_build_info", "Which Sluice this is", 1, "version", Main.Versions.sluice()));
     }
 

@@ -11,6 +11,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -32,6 +33,7 @@ public final class SyncLoop implements AutoCloseable {
 
     private final Consumer<ServiceSnapshot> target;
     private final ProblemListener onProblem;
+    private final LongConsumer onRound;
     private final Thread thread = new Thread(this::run, "sluice-sync");
 
     // Used on the control thread only.
@@ -50,12 +52,14 @@ public final class SyncLoop implements AutoCloseable {
     private boolean closed;
     private @Nullable Instant offeredSince;
     private @Nullable Instant takenSince;
+    private @Nullable Instant lastOffered;
 
-    private volatile View view = new View(List.of(), ServiceSnapshot.empty(), null);
+    private volatile View view = new View(List.of(), Optional.empty(), ServiceSnapshot.empty(), null);
 
     /** What other threads see; {@code lastApplied} is null before the first snapshot was handed on. */
     private record View(
             List<Problem> problems,
+            Optional<String> nodeUnfit,
             ServiceSnapshot snapshot,
             @Nullable Instant lastApplied) {}
 
@@ -64,10 +68,13 @@ public final class SyncLoop implements AutoCloseable {
      *
      * @param target receives each new snapshot, on the control thread; never before the first complete list
      * @param onProblem told of each problem when it appears ({@code true}) and when it is gone ({@code false})
+     * @param onRound told of each snapshot handed on how long its round took, in nanoseconds, on the control thread
      */
-    public SyncLoop(BuildOptions options, Consumer<ServiceSnapshot> target, ProblemListener onProblem) {
+    public SyncLoop(
+            BuildOptions options, Consumer<ServiceSnapshot> target, ProblemListener onProblem, LongConsumer onRound) {
         this.target = target;
         this.onProblem = onProblem;
+        this.onRound = onRound;
         builder = new SnapshotBuilder(options, store, board);
     }
 
@@ -86,8 +93,10 @@ public final class SyncLoop implements AutoCloseable {
             changes.forEach((source, state) -> offered.merge(source, state, SourceState::then));
             listed |= complete;
             work = true;
-            if (offeredSince == null) {
-                offeredSince = Instant.now();
+            lastOffered = Instant.now();
+            // Until the lists are complete nothing is to be applied, so nothing can be late.
+            if (offeredSince == null && listed) {
+                offeredSince = lastOffered;
             }
             changed.signal();
         } finally {
@@ -126,12 +135,16 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     private void round() {
+        long startNanos = System.nanoTime();
         try {
-            boolean handOn = takeOffers();
+            boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
-            view = new View(board.publish(onProblem), view.snapshot, view.lastApplied);
-            if (handOn) {
-                handOn(snapshot);
+            // Before the lists are complete the Node may just not have arrived.
+            Optional<String> nodeUnfit = complete ? builder.nodeUnfit() : Optional.empty();
+            tellOfNode(nodeUnfit);
+            view = new View(board.publish(onProblem), nodeUnfit, view.snapshot, view.lastApplied);
+            if (complete) {
+                handOn(snapshot, startNanos);
             }
             if (backOffNanos > 0) {
                 log.info("the state is applied again");
@@ -163,10 +176,20 @@ public final class SyncLoop implements AutoCloseable {
         return complete;
     }
 
-    private void handOn(ServiceSnapshot snapshot) {
+    private void tellOfNode(Optional<String> unfit) {
+        if (unfit.equals(view.nodeUnfit)) {
+            return;
+        }
+        unfit.ifPresentOrElse(
+                why -> log.warn("this node should get no new traffic: {}", why),
+                () -> log.info("this node may get new traffic again"));
+    }
+
+    private void handOn(ServiceSnapshot snapshot, long startNanos) {
         if (view.lastApplied == null || snapshot != view.snapshot) {
             target.accept(snapshot);
-            view = new View(view.problems, snapshot, Instant.now());
+            view = new View(view.problems, view.nodeUnfit, snapshot, Instant.now());
+            onRound.accept(System.nanoTime() - startNanos);
         }
         lock.lock();
         try {
@@ -194,7 +217,10 @@ public final class SyncLoop implements AutoCloseable {
         return view.lastApplied != null;
     }
 
-    /** When the oldest change that is not yet handed on arrived; empty if there is none. For health. */
+    /**
+     * When the oldest change that is not yet handed on arrived; empty if there is none, and before the first complete
+     * list. For health.
+     */
     public Optional<Instant> pendingSince() {
         lock.lock();
         try {
@@ -202,6 +228,21 @@ public final class SyncLoop implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    /** When a reflector last offered something, changed or not; empty before the first time. For metrics. */
+    public Optional<Instant> lastOffered() {
+        lock.lock();
+        try {
+            return Optional.ofNullable(lastOffered);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Why this node should get no new traffic; empty if it may, and before the first complete list. Any thread. */
+    public Optional<String> nodeUnfit() {
+        return view.nodeUnfit;
     }
 
     /** When a snapshot was last handed on; empty before the first. */

@@ -53,7 +53,7 @@ final class DaemonTest {
             InetSocketAddress metrics = daemon.metricsAddress().orElseThrow();
             assertThat(get(metrics, "/metrics").body())
                     .contains("sluice_feed_synced 0.0")
-                    .doesNotContain("kubeproxy_sync_proxy_rules_last_timestamp_seconds ");
+                    .doesNotContain("kubeproxy_sync_proxy_rules_last_timestamp_seconds{");
             assertThat(get(metrics, "/healthz").body()).isEqualTo("ok");
             assertThat(get(metrics, "/configz").body()).contains("\"drainTimeout\" : \"30s\"");
         }

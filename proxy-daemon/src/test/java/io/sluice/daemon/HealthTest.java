@@ -2,7 +2,9 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.daemon.HttpPort.Answer;
+import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
@@ -10,13 +12,19 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import io.sluice.stats.Stats;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.time.Clock;
 import java.time.Instant;
+import java.time.ZoneId;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import tools.jackson.databind.JsonNode;
@@ -28,7 +36,8 @@ final class HealthTest {
     private static final Instant EARLIER = Instant.parse("2026-01-02T03:00:00Z");
 
     private static Answer ask(String path, DaemonState state) throws Exception {
-        Health health = new Health(() -> state, Clock.fixed(NOW, ZoneOffset.UTC));
+        Health health =
+                new Health(state::sync, () -> state, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
         return Objects.requireNonNull(health.pages().get(path)).answer("");
     }
 
@@ -44,14 +53,13 @@ final class HealthTest {
                     state == State.FAILED ? "taken" : "",
                     EARLIER));
         }
-        return new DaemonState(
+        SyncState sync = new SyncState(
                 stopping,
-                synced,
                 Optional.ofNullable(pendingSince),
                 synced ? Optional.of(EARLIER) : Optional.empty(),
-                frontends,
-                List.of(),
-                0);
+                Optional.empty(),
+                Optional.empty());
+        return new DaemonState(sync, frontends, List.of(), 0);
     }
 
     @Test
@@ -108,5 +116,105 @@ final class HealthTest {
         Answer answer = ask("/healthz", state(true, true, null));
         assertThat(answer.status()).isEqualTo(503);
         assertThat(answer.body()).contains("\"nodeEligible\":false");
+    }
+
+    @Test
+    void anUnfitNodeIsAliveButNotForLoadBalancers() throws Exception {
+        SyncState unfit = new SyncState(
+                false,
+                Optional.empty(),
+                Optional.of(EARLIER),
+                Optional.of(EARLIER),
+                Optional.of("it is being deleted"));
+        DaemonState state = new DaemonState(unfit, List.of(), List.of(), 0);
+        Answer healthz = ask("/healthz", state);
+        assertThat(healthz.status()).isEqualTo(503);
+        JsonNode body = JsonMapper.shared().readTree(healthz.body());
+        assertThat(body.at("/healthy").booleanValue()).isTrue();
+        assertThat(body.at("/nodeEligible").booleanValue()).isFalse();
+        assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
+        assertThat(ask("/livez", state).status()).isEqualTo(200);
+    }
+
+    /** kube-proxy's TestHealthzServer and TestLivezServer; families that differ do not occur, one sync serves both. */
+    @Test
+    void idleIsHealthyAndOnlyAnOverdueChangeIsNot() throws Exception {
+        Instant[] now = {EARLIER};
+        @Nullable Instant[] pending = {null};
+        @Nullable Instant[] applied = {null};
+        Supplier<SyncState> sync = () -> new SyncState(
+                false,
+                Optional.ofNullable(pending[0]),
+                Optional.ofNullable(applied[0]),
+                Optional.empty(),
+                Optional.empty());
+        Clock clock = new Clock() {
+            @Override
+            public Instant instant() {
+                return now[0];
+            }
+
+            @Override
+            public ZoneId getZone() {
+                return ZoneOffset.UTC;
+            }
+
+            @Override
+            public Clock withZone(ZoneId zone) {
+                throw new UnsupportedOperationException();
+            }
+        };
+        PrometheusRegistry registry = new PrometheusRegistry();
+        Map<String, Page> pages = new Health(sync, () -> state(false, true, null), clock, registry).pages();
+        List<Integer> codes = new ArrayList<>();
+        Runnable ask = () -> {
+            for (String path : List.of("/healthz", "/livez")) {
+                codes.add(answer(pages, path).status());
+            }
+        };
+        ask.run(); // before any update
+        applied[0] = now[0];
+        ask.run();
+        now[0] = now[0].plusSeconds(150); // nothing queued
+        ask.run();
+        pending[0] = now[0];
+        now[0] = now[0].plusSeconds(150);
+        ask.run();
+        pending[0] = null;
+        applied[0] = now[0];
+        now[0] = now[0].plusSeconds(30);
+        ask.run();
+        pending[0] = now[0];
+        now[0] = now[0].plusSeconds(59);
+        ask.run();
+        now[0] = now[0].plusSeconds(1);
+        ask.run();
+        assertThat(codes).containsExactly(200, 200, 200, 200, 200, 200, 503, 503, 200, 200, 200, 200, 503, 503);
+        assertThat(new Metrics(() -> new Stats(1), () -> state(false, true, null), registry).scrape(false))
+                .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 5.0\n")
+                .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 2.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"200\"} 5.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"503\"} 2.0\n");
+    }
+
+    private static Answer answer(Map<String, Page> pages, String path) {
+        try {
+            return Objects.requireNonNull(pages.get(path)).answer("");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void answersAreCountedFromZero() throws Exception {
+        PrometheusRegistry registry = new PrometheusRegistry();
+        DaemonState state = state(false, true, null);
+        Health health = new Health(state::sync, () -> state, Clock.systemUTC(), registry);
+        assertThat(health.pages()).hasSize(3);
+        assertThat(new Metrics(() -> new Stats(1), () -> state, registry).scrape(false))
+                .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 0.0\n")
+                .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 0.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"200\"} 0.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"503\"} 0.0\n");
     }
 }

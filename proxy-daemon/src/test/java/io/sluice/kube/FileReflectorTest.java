@@ -31,7 +31,7 @@ class FileReflectorTest {
     Path root;
 
     private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
-    private final SyncLoop loop = new SyncLoop(OPTIONS, applied::add, (problem, appeared) -> {});
+    private final SyncLoop loop = new SyncLoop(OPTIONS, applied::add, (problem, appeared) -> {}, nanos -> {});
     private Path folder = Path.of("unset");
     private FileReflector reflector = new FileReflector(folder, loop);
 

@@ -22,11 +22,15 @@ import org.junit.jupiter.api.Timeout;
 class SyncLoopTest {
     private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
     private final List<String> told = new CopyOnWriteArrayList<>();
+    private final List<Long> rounds = new CopyOnWriteArrayList<>();
     private SyncLoop loop = loop(applied::add);
 
     private SyncLoop loop(Consumer<ServiceSnapshot> target) {
         return new SyncLoop(
-                BuildOptions.on(""), target, (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem));
+                BuildOptions.on("n1"),
+                target,
+                (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem),
+                rounds::add);
     }
 
     @AfterEach
@@ -57,7 +61,10 @@ class SyncLoopTest {
         offer("a", Manifests.service("web", "10.96.0.1") + "---\n{kind: Pod, apiVersion: v1}\n", false);
         await().until(() -> !loop.problems().isEmpty());
         assertThat(loop.synced()).isFalse();
-        assertThat(loop.pendingSince()).isPresent();
+        assertThat(loop.pendingSince())
+                .as("nothing is late before there is anything to apply")
+                .isEmpty();
+        assertThat(loop.lastOffered()).isPresent();
         assertThat(applied).isEmpty();
 
         offer("b", Manifests.service("api", "10.96.0.2"), true);
@@ -127,6 +134,59 @@ class SyncLoopTest {
         await().until(() -> loop.pendingSince().isEmpty());
         assertThat(applied).hasSize(1);
         assertThat(loop.lastApplied()).isEqualTo(before);
+        assertThat(rounds).as("those that handed on a snapshot").hasSize(1);
+    }
+
+    @Test
+    void aChangeWaitsSinceItWasOfferedUntilItIsHandedOn() throws InterruptedException {
+        CountDownLatch busy = new CountDownLatch(1);
+        CountDownLatch release = new CountDownLatch(1);
+        loop = loop(snapshot -> {
+            busy.countDown();
+            awaitUninterrupted(release);
+        });
+        loop.start();
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        busy.await();
+        var first = loop.pendingSince();
+        assertThat(first).isPresent();
+        offer("a", Manifests.service("web", "10.96.0.2"), true);
+        assertThat(loop.pendingSince()).as("the oldest counts").isEqualTo(first);
+        release.countDown();
+        await().until(() -> loop.pendingSince().isEmpty());
+        awaitApplied("default/web 10.96.0.2:80/tcp -> REFUSE");
+    }
+
+    private static String node(String name, String more) {
+        return "---\n{apiVersion: v1, kind: Node, metadata: {name: " + name + more + "}\n";
+    }
+
+    private void awaitUnfit(String... why) {
+        await().untilAsserted(() -> assertThat(loop.nodeUnfit().stream())
+                .hasSize(why.length)
+                .allSatisfy(text -> assertThat(text).contains(why)));
+    }
+
+    @Test
+    void tellsWhetherTheNodeShouldGetNewTraffic() {
+        loop.start();
+        offer("nodes", node("n2", "}"), false);
+        await().untilAsserted(() -> assertThat(loop.lastOffered()).isPresent());
+        assertThat(loop.nodeUnfit()).as("it may be still to come").isEmpty();
+        offer("nodes", node("n2", "}"), true);
+        awaitUnfit("there is no Node n1");
+        offer("nodes", node("n1", "}, spec: {taints: [{key: other, effect: NoSchedule}]}"), true);
+        awaitUnfit();
+        offer(
+                "nodes",
+                node("n1", "}, spec: {taints: [{key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule}]}"),
+                true);
+        awaitUnfit("the cluster autoscaler is about to delete its Node");
+        offer("nodes", node("n1", "}, spec: {unschedulable: true, taints: [{key: other, effect: NoSchedule}]}"), true);
+        awaitUnfit();
+        offer("nodes", node("n1", ", deletionTimestamp: '2026-01-01T00:00:00Z'}"), true);
+        awaitUnfit("its Node is being deleted");
+        assertThat(applied).as("no Service changed").hasSize(1);
     }
 
     @Test
