@@ -11,6 +11,7 @@ import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -33,6 +34,7 @@ final class Daemon implements AutoCloseable {
     private final SyncLoop syncLoop;
     private final FileReflector reflector;
     private final KubeProxyMetrics kubeProxyMetrics;
+    private final HealthCheckPorts healthCheckPorts;
     private final @Nullable HttpPort healthz;
     private final @Nullable HttpPort metrics;
     private final AtomicBoolean synced = new AtomicBoolean();
@@ -54,6 +56,8 @@ final class Daemon implements AutoCloseable {
         reflector = new FileReflector(Objects.requireNonNull(settings.feed()), syncLoop);
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, this::state, clock, registry);
+        // A daemon that drains must get no new connections, whatever endpoints there are.
+        healthCheckPorts = new HealthCheckPorts(() -> !stopping && sync().healthy(clock.instant()), HttpPort.RETRY);
         Metrics figures = new Metrics(forwarder::stats, this::state, registry);
         healthz = port("health", settings.healthzBindAddress(), health.pages());
         metrics = port(
@@ -80,6 +84,7 @@ final class Daemon implements AutoCloseable {
         if (metrics != null) {
             metrics.start();
         }
+        healthCheckPorts.start();
         syncLoop.start();
         reflector.start();
     }
@@ -87,6 +92,7 @@ final class Daemon implements AutoCloseable {
     /** On the control thread. */
     private void apply(ServiceSnapshot snapshot) {
         forwarder.apply(snapshot);
+        healthCheckPorts.apply(snapshot.healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
             log.info("feed synced: {}", counts(snapshot));
@@ -151,6 +157,7 @@ final class Daemon implements AutoCloseable {
         stopping = true;
         stopFeeding();
         forwarder.close();
+        healthCheckPorts.close();
         if (healthz != null) {
             healthz.close();
         }
@@ -173,6 +180,11 @@ final class Daemon implements AutoCloseable {
 
     SyncLoop syncLoop() {
         return syncLoop;
+    }
+
+    /** Where a Service's own health is served, by {@code namespace/name}. */
+    List<InetSocketAddress> healthCheckAddresses(String service) {
+        return healthCheckPorts.addresses(service);
     }
 
     /** Where health is served; empty if it is not. */
