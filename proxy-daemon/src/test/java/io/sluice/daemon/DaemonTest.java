@@ -31,6 +31,7 @@ final class DaemonTest {
                 null,
                 Map.of(
                         "SLUICE_FEED", folder.resolve("feed.yaml").toString(),
+                        "SLUICE_NODE_NAME", "n1",
                         "SLUICE_HEALTHZ_BIND_ADDRESS", "127.0.0.1:0",
                         "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0"),
                 Map.of());
@@ -78,6 +79,71 @@ final class DaemonTest {
             assertThat(get(health, "/readyz").body()).isEqualTo("not ready: shutting down\n");
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
         }
+    }
+
+    @Test
+    void toldOfANodeThatGoesAndOfAServiceALoadBalancerAsksFor() throws Exception {
+        int port = DemoServers.freePort(8090, "127.0.0.1");
+        try (Daemon daemon = daemon()) {
+            write("""
+                    {apiVersion: v1, kind: Node, metadata: {name: n1}}
+                    ---
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: web, namespace: test}
+                    spec:
+                      type: LoadBalancer
+                      clusterIP: 127.96.2.3
+                      externalTrafficPolicy: Local
+                      healthCheckNodePort: %d
+                      ports: [{port: 65431, protocol: TCP}]
+                    ---
+                    apiVersion: discovery.k8s.io/v1
+                    kind: EndpointSlice
+                    metadata: {name: web-1, namespace: test, labels: {kubernetes.io/service-name: web}}
+                    addressType: IPv4
+                    ports: [{name: '', port: 9, protocol: TCP}]
+                    endpoints: [{addresses: ['127.0.0.1'], nodeName: n1}]
+                    """.formatted(port));
+            daemon.start();
+            await().until(() -> !daemon.healthCheckAddresses("test/web").isEmpty());
+            InetSocketAddress check = daemon.healthCheckAddresses("test/web").get(0);
+            assertThat(check.getPort()).isEqualTo(port);
+            assertThat(get(check, "/healthz").statusCode()).isEqualTo(200);
+            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            assertThat(get(health, "/healthz").statusCode()).isEqualTo(200);
+
+            daemon.drain();
+            HttpResponse<String> answer = get(check, "/healthz");
+            assertThat(answer.statusCode()).isEqualTo(503);
+            assertThat(answer.body()).contains("\"localEndpoints\": 1", "\"serviceProxyHealthy\": false");
+            assertThat(get(health, "/healthz").body()).contains("\"nodeEligible\":false");
+        }
+        try (ServerSocket free = new ServerSocket()) {
+            free.setReuseAddress(true);
+            free.bind(new InetSocketAddress(port));
+            assertThat(free.isBound()).isTrue();
+        }
+    }
+
+    @Test
+    void aNodeThatIsBeingDeletedIsAliveButGetsNothingNew() throws Exception {
+        try (Daemon daemon = daemon()) {
+            write("{apiVersion: v1, kind: Node, metadata: {name: n1, deletionTimestamp: '2026-01-01T00:00:00Z'}}\n");
+            daemon.start();
+            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            await().until(() -> get(health, "/healthz").statusCode() == 503);
+            assertThat(get(health, "/healthz").body()).contains("\"nodeEligible\":false,\"healthy\":true");
+            assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
+            InetSocketAddress metrics = daemon.metricsAddress().orElseThrow();
+            assertThat(get(metrics, "/metrics").body())
+                    .contains("kubeproxy_proxy_livez_total{code=\"200\"} 1.0\n")
+                    .contains("kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv6\"} 1\n");
+        }
+    }
+
+    private void write(String feed) throws IOException {
+        Files.writeString(folder.resolve("feed.yaml"), feed);
     }
 
     private void writeFeed(int port, int targetPort) throws IOException {

@@ -3,6 +3,9 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
@@ -29,6 +32,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.slf4j.LoggerFactory;
 
 /** What a load balancer sees of Services that come, change and go: kube-proxy's cases, asked over real sockets. */
 @Timeout(60)
@@ -39,14 +43,20 @@ final class HealthCheckPortsTest {
     private volatile boolean healthy = true;
     private final HealthCheckPorts ports = new HealthCheckPorts(() -> healthy, Duration.ofMillis(20));
 
+    private final Logger log = (Logger) LoggerFactory.getLogger(HealthCheckPorts.class);
+    private final ListAppender<ILoggingEvent> logged = new ListAppender<>();
+
     @BeforeEach
     void start() {
+        logged.start();
+        log.addAppender(logged);
         ports.start();
     }
 
     @AfterEach
     void close() {
         ports.close();
+        log.detachAppender(logged);
     }
 
     private static HealthCheck everywhere(int port, int localEndpoints) {
@@ -196,12 +206,23 @@ final class HealthCheckPortsTest {
 
     @Test
     void aTakenPortIsServedOnceItIsFreeAndTheOthersAtOnce() throws Exception {
+        String expected;
         try (ServerSocket owner = new ServerSocket(0, 50, LOOPBACK.toInetAddress())) {
             ports.apply(Map.of("a/b", on(LOOPBACK, owner.getLocalPort(), 1), "c/d", on(LOOPBACK, 0, 1)));
             expect("c/d", 200, 1);
+            // Some more attempts: a change has every missing port tried at once.
+            for (int i = 2; i < 5; i++) {
+                ports.apply(Map.of("a/b", on(LOOPBACK, owner.getLocalPort(), i), "c/d", on(LOOPBACK, 0, i)));
+                expect("c/d", 200, i);
+            }
             assertThat(ports.addresses("a/b")).isEmpty();
+            expected = "health check of Service a/b cannot be served on 127.0.0.1:" + owner.getLocalPort();
         }
-        expect("a/b", 200, 1);
+        expect("a/b", 200, 4);
+        assertThat(logged.list)
+                .extracting(ILoggingEvent::getFormattedMessage)
+                .filteredOn(line -> line.startsWith(expected))
+                .hasSize(1);
     }
 
     @Test
