@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
@@ -114,6 +115,22 @@ final class HealthCheckPortsTest {
         assertThat(answer.headers().firstValue("X-Content-Type-Options")).hasValue("nosniff");
         assertThat(answer.headers().firstValue("X-Load-Balancing-Endpoint-Weight"))
                 .hasValue("1");
+    }
+
+    @Test
+    void everywhereIsBothFamilies() throws Exception {
+        ports.apply(Map.of("ns/svc", everywhere(0, 1)));
+        int port = address("ns/svc").getPort();
+        expect("ns/svc", 200, 1);
+        try (ServerSocket v6 = new ServerSocket()) {
+            v6.bind(new IpAddress(0, 1, true).toSocketAddress(0));
+        } catch (IOException e) {
+            assumeTrue(false, "this machine has no IPv6: " + e.getMessage());
+        }
+        URI uri = URI.create("http://[::1]:" + port + "/");
+        assertThat(client.send(HttpRequest.newBuilder(uri).build(), BodyHandlers.ofString())
+                        .statusCode())
+                .isEqualTo(200);
     }
 
     @Test
