@@ -1,15 +1,17 @@
 package io.sluice.kube;
 
 import io.sluice.model.Frontend;
+import io.sluice.model.HealthCheck;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 
-/** A snapshot as text: one line per frontend, in the order of names. */
+/** A snapshot as text: one line per frontend, in the order of names, then one per health check. */
 final class Dump {
     private Dump() {}
 
@@ -37,7 +39,16 @@ final class Dump {
                 lines.add(port.name() + " flows stay on " + String.join(" ", flows));
             }
         }
+        new TreeMap<>(snapshot.healthChecks())
+                .forEach((service, check) -> lines.add("health check " + service + " port " + check.port() + ": "
+                        + check.localEndpoints() + " local" + where(check)));
         return lines;
+    }
+
+    private static String where(HealthCheck check) {
+        return check.addresses().isEmpty()
+                ? ""
+                : check.addresses().stream().map(String::valueOf).collect(Collectors.joining(" ", ", on ", ""));
     }
 
     private static String affinity(ServicePort port) {

@@ -1,93 +1,98 @@
 package io.sluice.kube;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import io.sluice.daemon.Flags;
 import io.sluice.kube.ManifestReader.Manifest;
 import io.sluice.kube.ObjectStore.SourceState;
-import io.sluice.model.Cidr;
+import io.sluice.kube.Scenario.Section;
+import io.sluice.kube.Tracer.Answer;
+import io.sluice.kube.Tracer.Packet;
+import io.sluice.kube.Tracer.Verdict;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.Route.Source;
 import io.sluice.model.ServiceSnapshot;
 import java.io.IOException;
 import java.io.StringReader;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
+import java.util.Locale;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/**
- * One file per behaviour. A file is a list of sections, each with a head line:
- *
- * <ul>
- *   <li>what comes before the first one says what the behaviour is;
- *   <li>{@code === objects [FILE]}: the named file, {@code objects.yaml} if none, now holds this;
- *   <li>{@code === gone FILE}: the file is removed;
- *   <li>{@code === map FROM TO}: frontends are moved between ranges; stands before the first objects;
- *   <li>{@code === node NAME}: this node's name, none if not given; stands before the first objects;
- *   <li>{@code === expect}: the frontends there are now, then all problems, each marked with its severity. The sections
- *       since the last expectation are taken in as one change.
- * </ul>
- */
+/** Every scenario, through store, rules and trace. What the sections of a file mean is told by {@link Scenario}. */
 class ScenarioTest {
-    private static final Path FOLDER = Path.of("src/test/resources/scenarios");
+    private static final String ARROW = " -> ";
 
     private final ProblemBoard board = new ProblemBoard();
     private final ObjectStore store = new ObjectStore(board);
-    private final List<BuildOptions.AddressMap> maps = new ArrayList<>();
     private final List<Problem> told = new ArrayList<>();
 
-    static Stream<Path> scenarios() throws IOException {
-        try (Stream<Path> files = Files.list(FOLDER)) {
-            return files.map(FOLDER::relativize).sorted().toList().stream();
-        }
+    static Stream<Scenario> scenarios() throws IOException {
+        return Scenario.all().stream();
     }
 
-    private record Section(String head, String body, int line) {}
+    @Test
+    void areMany() throws IOException {
+        assertThat(scenarios()).hasSizeGreaterThanOrEqualTo(85);
+    }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("scenarios")
-    void behaves(Path file) throws IOException {
-        List<Section> sections = sections(Files.readAllLines(FOLDER.resolve(file)));
-        SnapshotBuilder builder = new SnapshotBuilder(options(sections), store, board);
+    void behaves(Scenario scenario) throws IOException {
+        BuildOptions options = options(scenario);
+        SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
         int expectations = 0;
-        for (Section section : sections) {
-            String[] words = section.head().split(" ");
-            switch (words[0]) {
-                case "objects" -> take(words.length > 1 ? words[1] : "objects.yaml", section.body());
-                case "gone" -> store.replace(words[1], SourceState.GONE);
-                case "map" -> assertThat(maps).isNotEmpty();
-                case "node" -> assertThat(words).hasSize(2);
-                case "expect" -> {
-                    assertThat(actual(builder.build()))
-                            .as(file + ":" + section.line())
-                            .isEqualTo(section.body().strip());
-                    expectations++;
+        for (Section section : scenario.sections()) {
+            String actual;
+            switch (section.kind()) {
+                case "objects" -> {
+                    take(section.file(), section.body());
+                    continue;
                 }
-                default -> fail("unknown section " + section.head());
+                case "gone" -> {
+                    store.replace(section.file(), SourceState.GONE);
+                    continue;
+                }
+                case "map", "node", "settings" -> {
+                    assertThat(expectations).as("settings stand first").isZero();
+                    continue;
+                }
+                case "expect" -> actual = table(builder.build());
+                case "trace" -> actual = traced(section.body(), options, builder);
+                case "check" -> {
+                    builder.build();
+                    actual = lines(LooseEnds.of(store, builder.here()));
+                }
+                default -> actual = fail("unknown section " + section.kind());
             }
+            assertThat(actual)
+                    .as(scenario.name() + ":" + section.line())
+                    .isEqualTo(section.body().strip());
+            expectations++;
         }
         assertThat(expectations).isPositive();
     }
 
-    private BuildOptions options(List<Section> sections) {
-        String nodeName = "";
-        for (Section section : sections) {
-            String[] words = section.head().split(" ");
-            if (words[0].equals("map")) {
-                maps.add(new BuildOptions.AddressMap(cidr(words[1]), cidr(words[2])));
-            } else if (words[0].equals("node")) {
-                nodeName = words[1];
-            }
-        }
-        return new BuildOptions(
-                nodeName, List.of(), List.of(), false, List.of(), NodePortAddresses.DEFAULT, false, maps);
-    }
-
-    private static Cidr cidr(String text) {
-        return Objects.requireNonNull(Cidr.parse(text));
+    private static BuildOptions options(Scenario scenario) {
+        BuildOptions given = Flags.rules(scenario.flags());
+        return scenario.namesTheNode()
+                ? given
+                : new BuildOptions(
+                        "",
+                        given.nodeAddresses(),
+                        given.clusterCidrs(),
+                        given.podsByNode(),
+                        given.serviceCidrs(),
+                        given.nodePortAddresses(),
+                        given.masqueradeAll(),
+                        given.frontendMap());
     }
 
     private void take(String name, String text) throws IOException {
@@ -95,35 +100,54 @@ class ScenarioTest {
         store.replace(name, new SourceState(manifest.objects(), manifest.problems()));
     }
 
-    private String actual(ServiceSnapshot snapshot) {
-        List<String> lines = new ArrayList<>(Dump.lines(snapshot));
+    private String table(ServiceSnapshot snapshot) {
         List<Problem> problems = board.publish((problem, appeared) -> {
             assertThat(appeared ? told.add(problem) : told.remove(problem)).isTrue();
         });
         assertThat(told).as("what the listener was told").containsExactlyInAnyOrderElementsOf(problems);
-        for (Problem problem : problems) {
-            lines.add(problem.severity() + " " + problem);
-        }
-        return String.join("\n", lines);
+        return (Dump.of(snapshot) + "\n" + lines(problems)).strip();
     }
 
-    private static List<Section> sections(List<String> lines) {
-        List<Section> sections = new ArrayList<>();
-        String head = "";
-        int headLine = 0;
-        StringBuilder body = new StringBuilder();
-        for (int i = 0; i <= lines.size(); i++) {
-            if (i == lines.size() || lines.get(i).startsWith("=== ")) {
-                if (!head.isEmpty()) {
-                    sections.add(new Section(head, body.toString(), headLine));
-                }
-                head = i == lines.size() ? "" : lines.get(i).substring(4).strip();
-                headLine = i + 1;
-                body.setLength(0);
-            } else {
-                body.append(lines.get(i)).append('\n');
-            }
+    private static String lines(List<Problem> problems) {
+        return problems.stream()
+                .map(problem -> problem.severity() + " " + problem)
+                .collect(Collectors.joining("\n"));
+    }
+
+    private String traced(String body, BuildOptions options, SnapshotBuilder builder) {
+        ServiceSnapshot snapshot = builder.build();
+        Tracer tracer = new Tracer(options, store, builder.here(), snapshot);
+        return body.strip()
+                .lines()
+                .map(line -> line.contains(ARROW) ? line.substring(0, line.indexOf(ARROW)) : line)
+                .map(line -> line + ARROW + text(tracer.trace(packet(line))))
+                .collect(Collectors.joining("\n"));
+    }
+
+    private static String text(Answer answer) {
+        if (answer.verdict() != Verdict.FORWARD) {
+            assertThat(answer.endpoints()).isEmpty();
+            assertThat(answer.source()).isEqualTo(Source.CLIENT);
+            return answer.verdict() + " " + answer.reason();
         }
-        return sections;
+        String endpoints = answer.endpoints().stream().map(String::valueOf).collect(Collectors.joining(" "));
+        return answer.verdict() + " " + endpoints + (answer.source() == Source.NODE ? " as node" : "");
+    }
+
+    /** {@code FROM TO:PORT/PROTO}. */
+    private static Packet packet(String line) {
+        int blank = line.indexOf(' ');
+        int colon = line.lastIndexOf(':');
+        int slash = line.indexOf('/', colon);
+        String protocol = line.substring(slash + 1).toUpperCase(Locale.ROOT);
+        return new Packet(
+                address(line.substring(0, blank)),
+                address(line.substring(blank + 1, colon).replaceAll("[\\[\\]]", "")),
+                Integer.parseInt(line.substring(colon + 1, slash)),
+                protocol.equals("SCTP") ? null : Protocol.valueOf(protocol));
+    }
+
+    private static IpAddress address(String text) {
+        return requireNonNull(IpAddress.parse(text), text);
     }
 }

@@ -1,0 +1,31 @@
+package io.sluice.daemon;
+
+import io.sluice.kube.BuildOptions;
+import java.io.InputStream;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import picocli.CommandLine;
+import picocli.CommandLine.ParseResult;
+
+/** What flags mean, for tests elsewhere: read as the command line reads them. */
+public final class Flags {
+    private Flags() {}
+
+    /** What the flags of {@code sluice trace} say of the rules. */
+    public static BuildOptions rules(List<String> flags) {
+        return configuration("trace", flags).settings().buildOptions();
+    }
+
+    static Configuration configuration(String command, List<String> flags) {
+        CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
+        List<String> words = new ArrayList<>(List.of(command));
+        words.addAll(flags);
+        ParseResult parsed = line.parseArgs(words.toArray(String[]::new)).subcommand();
+        try {
+            return Main.configuration(parsed, null);
+        } catch (ConfigurationException e) {
+            throw new IllegalArgumentException(String.join("\n", e.problems()), e);
+        }
+    }
+}
