@@ -38,9 +38,12 @@ public final class Tracer {
     private final ServiceSnapshot snapshot;
     private final Map<FrontendAddress, Served> served = new HashMap<>();
     private final Map<IpAddress, ServiceKey> clusterIps = new HashMap<>();
+    private final Map<NodePort, ServiceObject> nodePorts = new HashMap<>();
     private final Set<Cidr> serviceCidrs;
 
     private record Served(ServicePort servicePort, Frontend frontend) {}
+
+    private record NodePort(Protocol protocol, int port) {}
 
     Tracer(BuildOptions options, ObjectStore store, Here here, ServiceSnapshot snapshot) {
         this.store = store;
@@ -50,11 +53,29 @@ public final class Tracer {
                 port.frontends().forEach(frontend -> served.put(frontend.address(), new Served(port, frontend))));
         store.forEach((source, object) -> {
             if (object instanceof ServiceObject service) {
-                service.clusterIps().forEach(address -> clusterIps.put(options.listenedOn(address), service.service()));
+                index(service, options);
             }
         });
         serviceCidrs = store.serviceCidrs();
         serviceCidrs.addAll(options.serviceCidrs());
+    }
+
+    /** Of several Services with one address or node port the first by name is told, so that the answer is always the same. */
+    private void index(ServiceObject service, BuildOptions options) {
+        for (IpAddress address : service.clusterIps()) {
+            clusterIps.merge(
+                    options.listenedOn(address),
+                    service.service(),
+                    (one, other) -> one.compareTo(other) < 0 ? one : other);
+        }
+        for (Port port : service.ports()) {
+            if (port.nodePort() != 0) {
+                nodePorts.merge(
+                        new NodePort(port.named().protocol(), port.nodePort()),
+                        service,
+                        (one, other) -> one.service().compareTo(other.service()) < 0 ? one : other);
+            }
+        }
     }
 
     /**
@@ -286,7 +307,7 @@ public final class Tracer {
                         Verdict.DROP,
                         packet,
                         "",
-                        to + " is in the Service range " + range + " and belongs to no Service");
+                        to + " is in the Service range " + range + " and is no Service's cluster IP");
             }
         }
         return unserved(Verdict.PASS, packet, "", pass(packet));
@@ -301,22 +322,27 @@ public final class Tracer {
                         + ", which this daemon answers itself";
             }
         }
-        for (Served each : served.values()) {
-            FrontendAddress address = each.frontend().address();
-            if (address.port() != packet.port() || address.protocol() != packet.protocol()) {
-                continue;
-            }
-            if (each.frontend().kind() == Kind.NODE_PORT && here.addresses().contains(packet.to())) {
-                return packet.port() + " is a node port of "
-                        + each.servicePort().name()
-                        + ", but node ports answer only on "
-                        + here.nodePortAddresses().stream()
-                                .filter(other -> other.v6() == packet.to().v6())
-                                .map(IpAddress::toString)
-                                .collect(Collectors.joining(", "));
-            }
+        ServiceObject owner =
+                packet.protocol() == null ? null : nodePorts.get(new NodePort(packet.protocol(), packet.port()));
+        if (owner != null
+                && (here.addresses().contains(packet.to()) || packet.to().isLoopback())) {
+            return packet.port() + " is a node port of " + owner.service() + ", "
+                    + whereNodePorts(owner, packet.to().v6());
         }
         return "no Service has " + packet.destination() + ", so it is left to the kernel";
+    }
+
+    private String whereNodePorts(ServiceObject owner, boolean v6) {
+        if (!owner.hasFamily(v6)) {
+            return "which has no cluster IP of " + (v6 ? "IPv6" : "IPv4");
+        }
+        String where = here.nodePortAddresses().stream()
+                .filter(address -> address.v6() == v6)
+                .map(IpAddress::toString)
+                .collect(Collectors.joining(", "));
+        return where.isEmpty()
+                ? "but --nodeport-addresses names none of this node's addresses"
+                : "but node ports answer only on " + where;
     }
 
     private Answer unserved(Verdict verdict, Packet packet, String service, String reason) {
