@@ -12,10 +12,10 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 
 /** A snapshot as text: one line per frontend, in the order of names, then one per health check. */
-final class Dump {
+public final class Dump {
     private Dump() {}
 
-    static String of(ServiceSnapshot snapshot) {
+    public static String of(ServiceSnapshot snapshot) {
         return String.join("\n", lines(snapshot));
     }
 

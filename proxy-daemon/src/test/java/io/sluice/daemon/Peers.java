@@ -1,0 +1,109 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetSocketAddress;
+import java.net.PortUnreachableException;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Endpoints that tell their address to whoever asks, and clients with addresses of their own who ask. */
+final class Peers implements AutoCloseable {
+    /** Who answers a client that is refused or reset. */
+    static final String NOBODY = "nobody";
+
+    private static final int PATIENCE_MILLIS = 10_000;
+
+    private final Map<Endpoint, NamedServer> tcp = new HashMap<>();
+    private final Map<Endpoint, DatagramSocket> udp = new HashMap<>();
+    private final List<DatagramSocket> clients = new ArrayList<>();
+
+    void serve(Protocol protocol, Endpoint endpoint) throws IOException {
+        if (protocol == Protocol.TCP && !tcp.containsKey(endpoint)) {
+            String name = endpoint.toString();
+            tcp.put(endpoint, new NamedServer(endpoint.address().toString(), endpoint.port(), name));
+        } else if (protocol == Protocol.UDP && !udp.containsKey(endpoint)) {
+            udp.put(endpoint, answering(endpoint));
+        }
+    }
+
+    private static DatagramSocket answering(Endpoint endpoint) throws IOException {
+        DatagramSocket socket = new DatagramSocket(endpoint.address().toSocketAddress(endpoint.port()));
+        Thread thread = new Thread(() -> answerAll(socket, endpoint.toString()), "named-server");
+        thread.setDaemon(true);
+        thread.start();
+        return socket;
+    }
+
+    private static void answerAll(DatagramSocket socket, String name) {
+        byte[] answer = name.getBytes(StandardCharsets.UTF_8);
+        DatagramPacket query = new DatagramPacket(new byte[100], 100);
+        try {
+            while (!socket.isClosed()) {
+                socket.receive(query);
+                socket.send(new DatagramPacket(answer, answer.length, query.getSocketAddress()));
+            }
+        } catch (IOException e) {
+            assertThat(socket.isClosed()).as(e.toString()).isTrue();
+        }
+    }
+
+    /** Who answers a connection. */
+    static String overTcp(IpAddress from, InetSocketAddress to) throws IOException {
+        try (Socket client = new Socket()) {
+            client.bind(from.toSocketAddress(0));
+            client.setSoTimeout(PATIENCE_MILLIS);
+            try {
+                client.connect(to, PATIENCE_MILLIS);
+                return new String(client.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            } catch (SocketException refusedOrReset) {
+                return NOBODY;
+            }
+        }
+    }
+
+    /** Who answers a datagram. */
+    String overUdp(IpAddress from, InetSocketAddress to) throws IOException {
+        return answer(asking(from, to));
+    }
+
+    /** A client that has sent a datagram; open until all this is closed. */
+    DatagramSocket asking(IpAddress from, InetSocketAddress to) throws IOException {
+        DatagramSocket client = new DatagramSocket(from.toSocketAddress(0));
+        clients.add(client);
+        client.setSoTimeout(PATIENCE_MILLIS);
+        client.connect(to);
+        client.send(new DatagramPacket(new byte[1], 1));
+        return client;
+    }
+
+    static String answer(DatagramSocket client) throws IOException {
+        DatagramPacket answer = new DatagramPacket(new byte[100], 100);
+        try {
+            client.receive(answer);
+        } catch (PortUnreachableException e) {
+            return NOBODY;
+        }
+        return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
+    }
+
+    @Override
+    public void close() throws IOException {
+        for (NamedServer server : tcp.values()) {
+            server.close();
+        }
+        udp.values().forEach(DatagramSocket::close);
+        clients.forEach(DatagramSocket::close);
+    }
+}
