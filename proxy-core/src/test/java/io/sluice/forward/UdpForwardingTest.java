@@ -28,7 +28,7 @@ class UdpForwardingTest {
     private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
 
     /** Answers every datagram with its name and the datagram, or, nameless, with the datagram alone. */
-    private static final class Echo implements Closeable {
+    static final class Echo implements Closeable {
         private final DatagramSocket socket;
         private final String name;
         private final Thread thread;

@@ -114,7 +114,6 @@ final class ScenarioLiveTest {
         closer.shutdown();
         lock.close();
         if (ran == Scenario.all().size() - LEFT_OUT.size()) {
-
             assertThat(dialled).hasSizeGreaterThanOrEqualTo(120);
         }
     }
