@@ -69,6 +69,8 @@ final class PackageEdgesTest {
         mayUse(
                 "io.sluice.kube",
                 "io.sluice.model",
+                // For the API server only, through the JDK's HTTP client.
+                "javax.net.ssl..",
                 "tools.jackson..",
                 "com.fasterxml.jackson.annotation..",
                 // The parser behind Jackson's YAML: its size limit is set through it.

@@ -1,0 +1,55 @@
+package io.sluice.kube;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.InputStream;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * What an API server answered, its body still to be read. Closing it, by any thread, ends a read that waits; the
+ * connection goes with it unless the body was read to its end.
+ */
+final class Answer implements Closeable {
+    private final int status;
+    private final String server;
+    private final Optional<Duration> retryAfter;
+    private final InputStream body;
+    private final Runnable closed;
+    private final AtomicBoolean open = new AtomicBoolean(true);
+
+    Answer(int status, String server, Optional<Duration> retryAfter, InputStream body, Runnable closed) {
+        this.status = status;
+        this.server = server;
+        this.retryAfter = retryAfter;
+        this.body = body;
+        this.closed = closed;
+    }
+
+    int status() {
+        return status;
+    }
+
+    /** Which one, for people and for {@link ApiClient#distrust}. */
+    String server() {
+        return server;
+    }
+
+    /** How long the server asks to be left alone. */
+    Optional<Duration> retryAfter() {
+        return retryAfter;
+    }
+
+    InputStream body() {
+        return body;
+    }
+
+    @Override
+    public void close() throws IOException {
+        if (open.compareAndSet(true, false)) {
+            closed.run();
+            body.close();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+package io.sluice.kube;
+
+/** Why no API server can be asked: one line, for people. */
+public final class ApiAccessException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    ApiAccessException(String line) {
+        super(Problem.oneLine(line));
+    }
+}
