@@ -214,7 +214,8 @@ final class ApiClient implements AutoCloseable {
         try {
             answer = send(client, target, pathAndQuery, json, authorization);
         } catch (NoAnswerException e) {
-            HttpClient renewed = e.tls ? client(target.server(), true) : client;
+            HttpClient renewed =
+                    e.certificates && (json == null || !e.arrived) ? client(target.server(), true) : client;
             if (renewed == client) {
                 forget(target.server(), client);
                 throw e;
@@ -360,20 +361,23 @@ final class ApiClient implements AutoCloseable {
         if (message == null) {
             message = connecting ? "connection refused" : root.getClass().getSimpleName();
         }
-        return new NoAnswerException(secure ? "TLS: " + message : message, failure, !connecting && !secure, secure);
+        // A server that does not take our certificate may hang up without a word.
+        return new NoAnswerException(
+                secure ? "TLS: " + message : message, failure, !connecting && !secure, !connecting);
     }
 
-    /** One server did not answer; whether the request may have arrived there, and whether TLS was the reason. */
+    /** One server did not answer; whether the request may have arrived there, and whether that may be for want of the
+     * right certificates. */
     private static final class NoAnswerException extends IOException {
         private static final long serialVersionUID = 1L;
 
         private final boolean arrived;
-        private final boolean tls;
+        private final boolean certificates;
 
-        NoAnswerException(String message, Throwable cause, boolean arrived, boolean tls) {
+        NoAnswerException(String message, Throwable cause, boolean arrived, boolean certificates) {
             super(message, cause);
             this.arrived = arrived;
-            this.tls = tls;
+            this.certificates = certificates;
         }
     }
 }

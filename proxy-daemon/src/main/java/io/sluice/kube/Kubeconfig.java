@@ -1,7 +1,9 @@
 package io.sluice.kube;
 
 import java.io.IOException;
-import java.io.Reader;
+import java.io.InputStream;
+import java.io.StringReader;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -24,6 +26,9 @@ import tools.jackson.databind.node.JsonNodeFactory;
  * the file it stands in.
  */
 final class Kubeconfig {
+    /** Room for a thousand clusters; what is larger, or never ends, is something else. */
+    private static final int MAX_BYTES = 16 << 20;
+
     private final List<Path> files;
     private final Map<String, Section> clusters = new LinkedHashMap<>();
     private final Map<String, Section> users = new LinkedHashMap<>();
@@ -69,8 +74,7 @@ final class Kubeconfig {
     }
 
     private static JsonNode document(Path file) throws ApiAccessException {
-        try (Reader text = Files.newBufferedReader(file);
-                JsonParser parser = StrictYaml.parser(text)) {
+        try (JsonParser parser = StrictYaml.parser(new StringReader(textOf(file)))) {
             if (parser.nextToken() == null) {
                 // As kubectl leaves one behind that was emptied.
                 return JsonNodeFactory.instance.objectNode();
@@ -86,6 +90,19 @@ final class Kubeconfig {
             throw new ApiAccessException(file + ": cannot be read: " + StrictYaml.explain(e));
         } catch (JacksonException e) {
             throw new ApiAccessException(file + ": " + StrictYaml.explain(e));
+        }
+    }
+
+    private static String textOf(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MAX_BYTES + 1);
+            if (bytes.length > MAX_BYTES) {
+                throw new IOException("it is larger than " + MAX_BYTES + " bytes");
+            }
+            return StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes))
+                    .toString();
         }
     }
 

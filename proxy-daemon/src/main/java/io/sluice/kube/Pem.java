@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Pem {
     private static final Pattern BLOCK =
-            Pattern.compile("-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \\1-----", Pattern.DOTALL);
+            Pattern.compile("-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \\1-----", Pattern.DOTALL);
 
     private static final int SEQUENCE = 0x30;
     private static final int OCTET_STRING = 0x04;

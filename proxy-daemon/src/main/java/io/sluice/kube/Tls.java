@@ -218,17 +218,14 @@ final class Tls {
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String type, SSLEngine engine)
                 throws CertificateException {
-            checksAllElse.checkServerTrusted(chain, type, engine);
             List<SNIServerName> names = engine.getSSLParameters().getServerNames();
-            if (names == null) {
-                return;
-            }
-            for (SNIServerName each : names) {
+            for (SNIServerName each : names == null ? List.<SNIServerName>of() : names) {
                 String name = each instanceof SNIHostName host ? host.getAsciiName() : "";
                 if (!name.equalsIgnoreCase(engine.getPeerHost()) && !isFor(name, chain[0])) {
-                    throw new CertificateException("No name matching " + name + " found");
+                    throw new CertificateException("its certificate is not for " + name);
                 }
             }
+            checksAllElse.checkServerTrusted(chain, type, engine);
         }
 
         private static boolean isFor(String name, X509Certificate certificate) throws CertificateException {

@@ -1,5 +1,7 @@
 package io.sluice.kube;
 
+import static java.util.Objects.requireNonNull;
+
 import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
@@ -14,16 +16,23 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
+import java.security.SecureRandom;
 import java.security.cert.X509Certificate;
 import java.util.Base64;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import javax.net.ssl.KeyManager;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLContextSpi;
+import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLParameters;
+import javax.net.ssl.SSLServerSocketFactory;
+import javax.net.ssl.SSLSessionContext;
+import javax.net.ssl.SSLSocketFactory;
+import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
 
@@ -49,8 +58,8 @@ final class FakeApiServer implements AutoCloseable {
     private final List<Request> requests = new CopyOnWriteArrayList<>();
     private InetAddress address = InetAddress.getLoopbackAddress();
     private int port;
-    private @Nullable SSLContext context;
-    private boolean wantsCertificate;
+    private volatile @Nullable SSLContext context;
+    private volatile boolean wantsCertificate;
     private volatile @Nullable String authorization;
     private @Nullable HttpServer server;
     private @Nullable ExecutorService threads;
@@ -90,9 +99,6 @@ final class FakeApiServer implements AutoCloseable {
             throw new IllegalStateException(e);
         }
         wantsCertificate = clientAuthority != null;
-        if (server instanceof HttpsServer running) {
-            running.setHttpsConfigurator(configurator());
-        }
         return this;
     }
 
@@ -136,7 +142,7 @@ final class FakeApiServer implements AutoCloseable {
         if (server != null) {
             server.stop(0);
             server = null;
-            Objects.requireNonNull(threads).shutdownNow();
+            requireNonNull(threads).shutdownNow();
         }
     }
 
@@ -177,16 +183,62 @@ final class FakeApiServer implements AutoCloseable {
     }
 
     private HttpsConfigurator configurator() {
-        SSLContext with = Objects.requireNonNull(context);
-        boolean needs = wantsCertificate;
-        return new HttpsConfigurator(with) {
+        return new HttpsConfigurator(new Current(this)) {
             @Override
             public void configure(HttpsParameters parameters) {
-                SSLParameters all = with.getDefaultSSLParameters();
-                all.setNeedClientAuth(needs);
+                SSLParameters all = requireNonNull(context).getDefaultSSLParameters();
+                all.setNeedClientAuth(wantsCertificate);
                 parameters.setSSLParameters(all);
             }
         };
+    }
+
+    /** The server keeps the context that it was started with; this one changes with what is wanted. */
+    private static final class Current extends SSLContext {
+        Current(FakeApiServer server) {
+            super(
+                    new SSLContextSpi() {
+                        @Override
+                        protected void engineInit(
+                                KeyManager @Nullable [] keys,
+                                TrustManager @Nullable [] trusted,
+                                @Nullable SecureRandom random) {
+                            throw new UnsupportedOperationException();
+                        }
+
+                        @Override
+                        protected SSLSocketFactory engineGetSocketFactory() {
+                            throw new UnsupportedOperationException();
+                        }
+
+                        @Override
+                        protected SSLServerSocketFactory engineGetServerSocketFactory() {
+                            throw new UnsupportedOperationException();
+                        }
+
+                        @Override
+                        protected SSLEngine engineCreateSSLEngine() {
+                            return requireNonNull(server.context).createSSLEngine();
+                        }
+
+                        @Override
+                        protected SSLEngine engineCreateSSLEngine(String host, int port) {
+                            return requireNonNull(server.context).createSSLEngine(host, port);
+                        }
+
+                        @Override
+                        protected SSLSessionContext engineGetServerSessionContext() {
+                            return requireNonNull(server.context).getServerSessionContext();
+                        }
+
+                        @Override
+                        protected SSLSessionContext engineGetClientSessionContext() {
+                            return requireNonNull(server.context).getClientSessionContext();
+                        }
+                    },
+                    requireNonNull(server.context).getProvider(),
+                    "TLS");
+        }
     }
 
     private static SSLContext context(Identity identity, @Nullable String clientAuthority)

@@ -14,7 +14,9 @@ import java.security.cert.Certificate;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /** A certificate authority of the tests' own, made by the JDK's keytool when it is needed. */
 final class TestAuthority {
@@ -22,7 +24,8 @@ final class TestAuthority {
 
     private final Path folder;
     private final Path store;
-    private int made;
+    /** Each takes keytool half a second. */
+    private final Map<String, Identity> made = new HashMap<>();
 
     private TestAuthority(Path folder) {
         this.folder = folder;
@@ -53,7 +56,11 @@ final class TestAuthority {
     }
 
     private synchronized Identity signed(String algorithm, String name, String... more) {
-        String alias = "key-" + made++;
+        return made.computeIfAbsent(
+                algorithm + name + Arrays.toString(more), asked -> make("key-" + made.size(), algorithm, name, more));
+    }
+
+    private Identity make(String alias, String algorithm, String name, String... more) {
         List<String> arguments =
                 new ArrayList<>(List.of("-alias", alias, "-signer", "ca", "-keyalg", algorithm, "-dname", name));
         arguments.addAll(Arrays.asList(more));
