@@ -63,6 +63,7 @@ final class Configuration {
             String flag = setting.flags().get(0);
             set(setting, new Value(texts, flag, flag));
         });
+        feedOrKubeconfig();
         Map<Setting, List<Object>> parsed = new EnumMap<>(Setting.class);
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
         if (!problems.isEmpty()) {
@@ -75,6 +76,31 @@ final class Configuration {
     static Configuration load(@Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
             throws ConfigurationException {
         return new Configuration(file, environment, flags);
+    }
+
+    /** A feed is asked for on purpose; kube-proxy's document names its kubeconfig for kube-proxy. */
+    private void feedOrKubeconfig() {
+        Value feed = value(Setting.FEED);
+        Value kubeconfig = value(Setting.KUBECONFIG);
+        if (!feed.texts().isEmpty() && kubeconfig.origin().endsWith("(" + KubeProxyDocument.KIND + ")")) {
+            hidden.add("%s (%s) hides kubeconfig: %s of %s"
+                    .formatted(
+                            feed.origin(),
+                            String.join(",", feed.texts()),
+                            String.join(",", kubeconfig.texts()),
+                            kubeconfig.origin()));
+            values.put(Setting.KUBECONFIG, new Value(List.of(), "default", Setting.KUBECONFIG.key()));
+        }
+    }
+
+    /** Who says of each of these settings something else than the default. */
+    List<String> saidBy(Setting... settings) {
+        return Arrays.stream(settings)
+                .map(this::value)
+                .filter(value ->
+                        !value.origin().equals("default") && !value.texts().equals(List.of("false")))
+                .map(Value::place)
+                .toList();
     }
 
     private void set(Setting setting, Value value) {

@@ -5,6 +5,8 @@ import static java.util.Map.entry;
 import io.sluice.daemon.Configuration.Value;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
@@ -47,6 +49,7 @@ final class KubeProxyDocument {
                     "metricsBindAddress",
                     new Meaning(Setting.METRICS_BIND_ADDRESS, node -> withPort(node, METRICS_PORT))),
             entry("bindAddressHardFail", new Meaning(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::truth)),
+            entry("clientConnection.kubeconfig", new Meaning(Setting.KUBECONFIG, KubeProxyDocument::text)),
             entry("clusterCIDR", new Meaning(Setting.CLUSTER_CIDR, KubeProxyDocument::oneOfEachFamily)),
             entry("detectLocalMode", new Meaning(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::text)),
             entry(
@@ -67,7 +70,6 @@ final class KubeProxyDocument {
             clientConnection.acceptContentTypes
             clientConnection.burst 10
             clientConnection.contentType application/vnd.kubernetes.protobuf
-            clientConnection.kubeconfig
             clientConnection.qps 5
             configSyncPeriod 15m
             conntrack.maxPerCore 32768
@@ -191,9 +193,16 @@ final class KubeProxyDocument {
         List<String> texts = node.isNull() ? List.of() : meaning.texts().apply(node);
         if (texts == null) {
             refuse(path, node, meaning.allowed());
+        } else if (meaning.setting() == Setting.KUBECONFIG && !areThere(texts)) {
+            // Written for a pod, and read elsewhere: that it is not here is no mistake.
+            withoutMeaning.add(path + " (there is no such file here)");
         } else if (!texts.isEmpty()) {
             values.put(meaning.setting(), value(path, texts));
         }
+    }
+
+    private static boolean areThere(List<String> files) {
+        return files.stream().allMatch(file -> file.indexOf('\0') < 0 && Files.exists(Path.of(file)));
     }
 
     /** Each mode reads its own masqueradeAll, ipvs that of iptables; without a mode, either may ask for it. */

@@ -132,9 +132,13 @@ public final class Main implements Runnable {
         };
     }
 
+    static Map<String, String> environment(CommandSpec spec) {
+        return ((Main) spec.root().userObject()).environment;
+    }
+
     /** The path in a variable of the environment; null if it is not set. */
     static @Nullable Path pathFrom(CommandSpec spec, String variable) {
-        String text = ((Main) spec.root().userObject()).environment.get(variable);
+        String text = environment(spec).get(variable);
         return text == null || text.isBlank() ? null : Path.of(text);
     }
 

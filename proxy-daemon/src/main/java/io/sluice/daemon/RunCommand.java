@@ -1,6 +1,9 @@
 package io.sluice.daemon;
 
+import io.sluice.kube.ApiAccess;
+import io.sluice.kube.ApiAccessException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -16,13 +19,17 @@ import picocli.CommandLine.Spec;
 /** {@code sluice run}: the daemon, until a signal ends it. */
 @Command(
         name = "run",
-        description = "Serves the Services of a feed until it is told to stop.",
+        description = "Serves the Services of an API server or of a feed until it is told to stop.",
         abbreviateSynopsis = true,
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
             "  sluice run --feed manifests/",
             "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
+            "  sluice run                                          the cluster kubectl talks to, or the pod's",
+            "  sluice run --kubeconfig admin.conf --context prod",
+            "  sluice run --master https://cp1:6443,https://cp2:6443 --token-file t --certificate-authority c.crt",
+            "  sluice run --master http://127.0.0.1:8001           through 'kubectl proxy'",
             "  sluice run --config sluice.yaml --log-format json",
             "  sluice run --config sluice.yaml --print-config      what is in force, and who said so",
             "",
@@ -67,17 +74,34 @@ final class RunCommand implements Callable<Integer> {
             return 0;
         }
         Settings settings = configuration.settings();
-        if (settings.feed() == null) {
-            spec.commandLine()
-                    .getErr()
-                    .println("sluice: nothing to serve: give --feed PATH, a file or a folder of manifests");
-            return Main.USAGE;
+        List<String> api = configuration.saidBy(
+                Setting.KUBECONFIG,
+                Setting.CONTEXT,
+                Setting.MASTER,
+                Setting.TOKEN_FILE,
+                Setting.CERTIFICATE_AUTHORITY,
+                Setting.INSECURE_SKIP_TLS_VERIFY);
+        if (settings.feed() != null && !api.isEmpty()) {
+            throw new ConfigurationException(
+                    List.of(configuration.value(Setting.FEED).place() + " and " + String.join(", ", api)
+                            + " are both given; serve a feed, or what an API server says"));
         }
         Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
-        return serve(configuration);
+        return serve(configuration, settings.feed() == null ? access(settings) : null);
     }
 
-    private static int serve(Configuration configuration) throws InterruptedException {
+    private ApiAccess access(Settings settings) throws ConfigurationException {
+        Map<String, String> environment = Main.environment(spec);
+        Path home = Path.of(environment.getOrDefault("HOME", System.getProperty("user.home")));
+        try {
+            return ApiAccess.find(settings.api(), environment, home, ApiAccess.SERVICE_ACCOUNT);
+        } catch (ApiAccessException e) {
+            throw new ConfigurationException(List.of(String.valueOf(e.getMessage())));
+        }
+    }
+
+    /** @param api to be watched; null for the feed of the settings */
+    private static int serve(Configuration configuration, @Nullable ApiAccess api) throws InterruptedException {
         // First of all: one that comes while the rest starts is answered once it has started.
         CountDownLatch asked = new CountDownLatch(1);
         Signals.onTermination(signal -> {
@@ -85,12 +109,16 @@ final class RunCommand implements Callable<Integer> {
             asked.countDown();
         });
         Settings settings = configuration.settings();
-        log.info("sluice {} on Java {}, feed {}", Main.Versions.sluice(), Runtime.version(), settings.feed());
+        log.info(
+                "sluice {} on Java {}, {}",
+                Main.Versions.sluice(),
+                Runtime.version(),
+                api == null ? "feed " + settings.feed() : "API server " + api);
         configuration.warnings().forEach(log::warn);
         configuration.hidden().forEach(log::info);
         Daemon daemon;
         try {
-            daemon = started(settings, configuration.toMap());
+            daemon = started(settings, api, configuration.toMap());
         } catch (IllegalStateException e) {
             log.error("cannot run here: {}", e.getMessage());
             return Main.PROBLEMS;
@@ -104,7 +132,10 @@ final class RunCommand implements Callable<Integer> {
     }
 
     /** @throws IllegalStateException where it cannot run, saying why; nothing is left of it then */
-    private static Daemon started(Settings settings, Map<String, Object> configuration) {
+    private static Daemon started(Settings settings, @Nullable ApiAccess api, Map<String, Object> configuration) {
+        if (api != null) {
+            throw new IllegalStateException("an API server cannot be watched in this version; give --feed PATH");
+        }
         Daemon daemon = new Daemon(settings, configuration);
         try {
             daemon.start();

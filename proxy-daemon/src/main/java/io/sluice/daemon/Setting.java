@@ -1,9 +1,11 @@
 package io.sluice.daemon;
 
+import io.sluice.kube.ApiAccess;
 import io.sluice.kube.BuildOptions.AddressMap;
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import java.io.File;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
@@ -36,6 +38,56 @@ enum Setting {
                     + " force at once.",
             "the path of a file or a folder",
             Setting::path),
+    KUBECONFIG(
+            "kubeconfig",
+            List.of("--kubeconfig"),
+            "FILE",
+            "",
+            "Instead of a feed: watch the API server of this kubeconfig; several with ':' between them. Without it, that"
+                    + " of $KUBECONFIG, the pod's service account or ~/.kube/config.",
+            "the path of a file, or several with ':' between them",
+            Setting::paths),
+    CONTEXT(
+            "context",
+            List.of("--context"),
+            "NAME",
+            "",
+            "The context of the kubeconfig, instead of its current one.",
+            "the name of a context",
+            text -> text.isBlank() ? Optional.empty() : Optional.of(text)),
+    MASTER(
+            "masters",
+            List.of("--master"),
+            "URL",
+            "",
+            "An API server, instead of that of a kubeconfig. May be repeated: the others are tried when one does not"
+                    + " answer.",
+            "a URL such as https://10.0.0.1:6443 or http://127.0.0.1:8001",
+            text -> ApiAccess.isServer(text) ? Optional.of(text) : Optional.empty()),
+    TOKEN_FILE(
+            "tokenFile",
+            List.of("--token-file"),
+            "FILE",
+            "",
+            "A token for the API server. Followed: one that is replaced is used at once.",
+            "the path of a file",
+            Setting::path),
+    CERTIFICATE_AUTHORITY(
+            "certificateAuthority",
+            List.of("--certificate-authority"),
+            "FILE",
+            "",
+            "Whose certificates an API server may have (PEM). Followed, likewise.",
+            "the path of a file",
+            Setting::path),
+    INSECURE_SKIP_TLS_VERIFY(
+            "insecureSkipTLSVerify",
+            List.of("--insecure-skip-tls-verify"),
+            "true|false",
+            "false",
+            "Believe whoever claims to be the API server.",
+            "true or false",
+            Setting::truth),
     NODE_NAME(
             "nodeName",
             List.of("--node-name", "--hostname-override"),
@@ -294,14 +346,17 @@ enum Setting {
     /** Whether it takes several values. */
     boolean isList() {
         return switch (this) {
-            case MAP_FRONTENDS, NODE_IP, CLUSTER_CIDR, SERVICE_CIDR, NODEPORT_ADDRESSES -> true;
+            case MAP_FRONTENDS, MASTER, NODE_IP, CLUSTER_CIDR, SERVICE_CIDR, NODEPORT_ADDRESSES -> true;
             default -> false;
         };
     }
 
     /** Whether its flag alone means true. */
     boolean isTruth() {
-        return this == MASQUERADE_ALL || this == BIND_ADDRESS_HARD_FAIL;
+        return switch (this) {
+            case MASQUERADE_ALL, BIND_ADDRESS_HARD_FAIL, INSECURE_SKIP_TLS_VERIFY -> true;
+            default -> false;
+        };
     }
 
     /** Whether its values are written without quotes in the file because they are numbers. */
@@ -328,6 +383,13 @@ enum Setting {
         // Longer ones the kernel refuses.
         boolean possible = !text.isBlank() && text.length() < 4096 && text.indexOf('\0') < 0;
         return possible ? Optional.of(Path.of(text)) : Optional.empty();
+    }
+
+    /** One text, since there is one place in a kube-proxy configuration, too. */
+    private static Optional<?> paths(String text) {
+        boolean possible = Arrays.stream(text.split(File.pathSeparator, -1))
+                .allMatch(each -> path(each).isPresent());
+        return possible ? Optional.of(text) : Optional.empty();
     }
 
     private static Optional<?> nodeName(String text) {

@@ -1,13 +1,16 @@
 package io.sluice.daemon;
 
 import io.sluice.forward.ForwarderConfig;
+import io.sluice.kube.ApiOptions;
 import io.sluice.kube.BuildOptions;
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import java.io.File;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -15,12 +18,13 @@ import org.jspecify.annotations.Nullable;
 /**
  * The settings of one daemon, checked. Made by {@link Configuration}; what is allowed stands in {@link Setting}.
  *
- * @param feed null if none was given
+ * @param feed null if none was given: then what the API server says is served
  * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
  * @param bindAddressHardFail whether a start ends if one of these two is taken
  */
 record Settings(
         @Nullable Path feed,
+        ApiOptions api,
         BuildOptions buildOptions,
         ForwarderConfig forwarder,
         Duration drainTimeout,
@@ -33,6 +37,7 @@ record Settings(
     static Settings of(Values values) {
         return new Settings(
                 values.one(Setting.FEED, Path.class),
+                apiOptions(values),
                 buildOptions(values),
                 new ForwarderConfig(
                         values.required(Setting.LOOPS, Integer.class),
@@ -50,6 +55,22 @@ record Settings(
                 values.required(Setting.BIND_ADDRESS_HARD_FAIL, Boolean.class),
                 values.required(Setting.LOG_FORMAT, String.class),
                 values.required(Setting.LOG_LEVEL, String.class));
+    }
+
+    private static ApiOptions apiOptions(Values values) {
+        String kubeconfigs = values.one(Setting.KUBECONFIG, String.class);
+        String context = values.one(Setting.CONTEXT, String.class);
+        return new ApiOptions(
+                kubeconfigs == null
+                        ? List.of()
+                        : Arrays.stream(kubeconfigs.split(File.pathSeparator))
+                                .map(Path::of)
+                                .toList(),
+                context == null ? "" : context,
+                values.all(Setting.MASTER, String.class),
+                values.one(Setting.TOKEN_FILE, Path.class),
+                values.one(Setting.CERTIFICATE_AUTHORITY, Path.class),
+                values.required(Setting.INSECURE_SKIP_TLS_VERIFY, Boolean.class));
     }
 
     private static BuildOptions buildOptions(Values values) {

@@ -104,10 +104,38 @@ final class CommandLineTest {
     }
 
     @Test
-    void runWithoutFeedSaysWhatIsMissing() {
-        assertThat(sluice("run")).isEqualTo(2);
+    void runWithoutFeedAndServerSaysWhereItLooked(@TempDir Path home) {
+        assertThat(sluice(Map.of("HOME", home.toString()), "run")).isEqualTo(2);
         assertThat(err.toString())
-                .isEqualTo("sluice: nothing to serve: give --feed PATH, a file or a folder of manifests\n");
+                .isEqualTo(
+                        "sluice: no API server found: neither --master nor --kubeconfig is given, KUBECONFIG is not set,"
+                                + " and there is no /var/run/secrets/kubernetes.io/serviceaccount/token and no " + home
+                                + "/.kube/config; to serve manifests instead, give --feed PATH, a file or a folder\n");
+    }
+
+    @Test
+    void whatIsWrongWithTheKubeconfigIsOneLine(@TempDir Path home) throws Exception {
+        Path file = Files.writeString(home.resolve("config"), "current-context: x\n");
+        assertThat(sluice(Map.of("KUBECONFIG", file.toString()), "run")).isEqualTo(2);
+        assertThat(sluice("run", "--kubeconfig=" + file + ":" + file, "--context=y"))
+                .isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly(
+                        "sluice: " + file + ": there is no context 'x' (there is none)",
+                        "sluice: " + file + ", " + file + ": there is no context 'y' (there is none)");
+    }
+
+    @Test
+    void feedAndServerAreNotBothServed() {
+        assertThat(sluice(Map.of("SLUICE_TOKEN_FILE", "t"), "run", "--feed=x", "--master=http://127.0.0.1:8001"))
+                .isEqualTo(2);
+        assertThat(sluice("run", "--feed=x", "--master=127.0.0.1:8001")).isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly(
+                        "sluice: --feed and --master, SLUICE_TOKEN_FILE are both given; serve a feed, or what an API"
+                                + " server says",
+                        "sluice: --master: '127.0.0.1:8001' is not allowed; give a URL such as https://10.0.0.1:6443 or"
+                                + " http://127.0.0.1:8001");
     }
 
     @Test

@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import io.sluice.kube.ApiOptions;
 import io.sluice.kube.BuildOptions.AddressMap;
 import io.sluice.model.Cidr;
 import java.net.InetSocketAddress;
@@ -102,11 +103,25 @@ final class ConfigurationTest {
                                 metricsBindAddress: "[::1]:0"
                                 logFormat: json
                                 logLevel: warn
+                                kubeconfig: /a:/b
+                                context: prod
+                                masters: ["https://a:6443", "https://b:6443"]
+                                tokenFile: /token
+                                certificateAuthority: /ca.crt
+                                insecureSkipTLSVerify: true
                                 """), Map.of(), Map.of()).settings();
         assertThat(settings.forwarder().connectTimeout()).isEqualTo(Duration.ofMillis(500));
         assertThat(settings.forwarder().halfClosedTimeout()).isEqualTo(Duration.ofMinutes(5));
         assertThat(settings.forwarder().maxFlows()).isEqualTo(1000);
         assertThat(settings.healthzBindAddress()).isNull();
+        assertThat(settings.api())
+                .isEqualTo(new ApiOptions(
+                        List.of(Path.of("/a"), Path.of("/b")),
+                        "prod",
+                        List.of("https://a:6443", "https://b:6443"),
+                        Path.of("/token"),
+                        Path.of("/ca.crt"),
+                        true));
         assertThat(Objects.requireNonNull(settings.metricsBindAddress()).getPort())
                 .isZero();
         assertThat(settings.buildOptions().nodeName()).isEqualTo("node-1");
@@ -124,7 +139,7 @@ final class ConfigurationTest {
                 .singleElement()
                 .asString()
                 .startsWith(
-                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, clusterCIDR, ");
+                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, certificateAuthority, ");
     }
 
     @Test

@@ -64,7 +64,8 @@ final class KubeProxyConfigurationTest {
         assertThat(configuration.hidden())
                 .singleElement()
                 .satisfies(line -> assertThat(withoutPlace(line))
-                        .isEqualTo("keys that have no meaning here: clientConnection.kubeconfig"));
+                        .isEqualTo("keys that have no meaning here: clientConnection.kubeconfig (there is no such file"
+                                + " here)"));
     }
 
     @Test
@@ -92,6 +93,18 @@ final class KubeProxyConfigurationTest {
         assertThat(settings.buildOptions().masqueradeAll()).isTrue();
         assertThat(settings.logFormat()).isEqualTo("json");
         assertThat(settings.logLevel()).isEqualTo("debug");
+    }
+
+    @Test
+    void itsKubeconfigIsHonouredWhereItIsAndThereIsNoFeed() throws Exception {
+        Path kubeconfig = Files.writeString(folder.resolve("kubeconfig.conf"), "");
+        String text = HEADER + "clientConnection: {kubeconfig: " + kubeconfig + "}\n";
+        assertThat(load(text).settings().api().kubeconfigs()).containsExactly(kubeconfig);
+        Configuration withFeed = load(text, Map.of(Setting.FEED, List.of("feed")));
+        assertThat(withFeed.settings().api().kubeconfigs()).isEmpty();
+        assertThat(withFeed.hidden())
+                .containsExactly("--feed (feed) hides kubeconfig: " + kubeconfig + " of file "
+                        + folder.resolve("config.conf") + " (KubeProxyConfiguration)");
     }
 
     private static Cidr cidr(String text) {
