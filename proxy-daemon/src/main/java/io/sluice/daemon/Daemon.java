@@ -2,7 +2,13 @@ package io.sluice.daemon;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.forward.Forwarder;
+import io.sluice.forward.FrontendStatus;
+import io.sluice.kube.ApiAccess;
+import io.sluice.kube.EventRecorder;
 import io.sluice.kube.FileReflector;
+import io.sluice.kube.KubernetesReflector;
+import io.sluice.kube.Problem;
+import io.sluice.kube.Reflector;
 import io.sluice.kube.SyncLoop;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
@@ -32,7 +38,8 @@ final class Daemon implements AutoCloseable {
     private final StateLog stateLog;
     private final Forwarder forwarder;
     private final SyncLoop syncLoop;
-    private final FileReflector reflector;
+    private final Reflector reflector;
+    private final @Nullable EventRecorder events;
     private final KubeProxyMetrics kubeProxyMetrics;
     private final HealthCheckPorts healthCheckPorts;
     private final @Nullable HttpPort healthz;
@@ -42,18 +49,27 @@ final class Daemon implements AutoCloseable {
     private volatile boolean stopping;
 
     /**
-     * @param settings with a feed
+     * @param settings with a feed, unless there is an API server
      * @param configuration the same as the file would say it, for {@code /configz}
+     * @param api where the objects come from; null for the feed
      * @throws IllegalStateException where this machine cannot forward, saying why
      */
-    Daemon(Settings settings, Map<String, Object> configuration) {
+    Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this.settings = settings;
         stateLog = new StateLog(Duration.ofMillis(200));
-        forwarder = new Forwarder(settings.forwarder(), stateLog::frontend);
+        forwarder = new Forwarder(settings.forwarder(), this::changed);
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
-        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, stateLog::problem, kubeProxyMetrics::round);
-        reflector = new FileReflector(Objects.requireNonNull(settings.feed()), syncLoop);
+        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
+        if (api == null) {
+            reflector = new FileReflector(Objects.requireNonNull(settings.feed()), syncLoop);
+            events = null;
+        } else {
+            KubernetesReflector kubernetes =
+                    KubernetesReflector.of(api, settings.buildOptions().nodeName(), settings.endpointsApi(), syncLoop);
+            reflector = kubernetes;
+            events = kubernetes.events();
+        }
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, this::state, clock, registry);
         // A daemon that drains must get no new connections, whatever endpoints there are.
@@ -89,13 +105,31 @@ final class Daemon implements AutoCloseable {
         reflector.start();
     }
 
+    /** A frontend has entered a state. Any thread, loops included. */
+    private void changed(FrontendStatus status) {
+        stateLog.frontend(status);
+        // In bind mode most addresses are foreign, and whoever chose that knows.
+        if (events != null
+                && status.state() == FrontendStatus.State.FAILED
+                && status.failure() != FrontendStatus.Failure.ADDRESS_NOT_LOCAL) {
+            events.failed(status.service(), status.address() + ": " + status.reason());
+        }
+    }
+
+    private void changed(Problem problem, boolean appeared) {
+        stateLog.problem(problem, appeared);
+        if (events != null && appeared) {
+            events.problem(problem);
+        }
+    }
+
     /** On the control thread. */
     private void apply(ServiceSnapshot snapshot) {
         forwarder.apply(snapshot);
         healthCheckPorts.apply(snapshot.healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
-            log.info("feed synced: {}", counts(snapshot));
+            log.info("synced: {}", counts(snapshot));
         }
     }
 
@@ -124,7 +158,8 @@ final class Daemon implements AutoCloseable {
                 syncLoop.pendingSince(),
                 syncLoop.lastApplied(),
                 syncLoop.lastOffered(),
-                syncLoop.nodeUnfit());
+                syncLoop.nodeUnfit(),
+                reflector.watches());
     }
 
     /** What readiness and metrics are told from. */

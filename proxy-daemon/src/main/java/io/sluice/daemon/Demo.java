@@ -82,7 +82,7 @@ final class Demo {
             feed.write("dns", DemoFeed.DNS, "UDP", dnsPort, servers.udpPort(), "", DemoServers.COUNT);
             feed.write("cart", DemoFeed.CART, "TCP", webPort, servers.httpPort(), AFFINITY, DemoServers.COUNT);
             Configuration configuration = configuration(feed);
-            try (Daemon daemon = new Daemon(configuration.settings(), configuration.toMap())) {
+            try (Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null)) {
                 daemon.start();
                 tell(new Stage(
                         feed,

@@ -5,12 +5,15 @@ import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.daemon.HttpPort.Answer;
 import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus.State;
+import io.sluice.kube.WatchStatus;
 import java.time.Clock;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -83,11 +86,44 @@ final class Health {
         status.put("IPv4", family);
         status.put("IPv6", family);
         body.put("status", status);
+        if (!now.watches().isEmpty()) {
+            body.put(
+                    "watches",
+                    now.watches().stream().map(watch -> watch(watch, time)).toList());
+        }
         return Answer.json(ok ? 200 : 503, JSON.writeValueAsString(body));
+    }
+
+    /** kube-proxy says nothing of these. They have no say in the code: what was last known goes on being served. */
+    private static Map<String, Object> watch(WatchStatus watch, Instant now) {
+        Map<String, Object> one = new LinkedHashMap<>();
+        one.put("resource", watch.resource());
+        one.put("synced", watch.synced());
+        watch.lastEvent()
+                .ifPresent(at -> one.put(
+                        "lastEventAgeSeconds",
+                        Math.max(0, Duration.between(at, now).toMillis()) / 1e3));
+        one.put("reconnects", watch.reconnects());
+        one.put("relists", watch.relists());
+        one.put("server", watch.server());
+        if (!watch.trouble().isEmpty()) {
+            one.put("trouble", watch.trouble());
+        }
+        return one;
     }
 
     private static String text(Instant time) {
         return time.truncatedTo(ChronoUnit.MILLIS).toString();
+    }
+
+    private static String waitingFor(SyncState progress) {
+        String missing = progress.watches().stream()
+                .filter(watch -> !watch.synced())
+                .map(watch -> watch.resource() + (watch.trouble().isEmpty() ? "" : " (" + watch.trouble() + ")"))
+                .collect(Collectors.joining(", "));
+        return missing.isEmpty()
+                ? "the feed has not been read completely yet"
+                : "not listed completely yet: " + missing;
     }
 
     private Answer readyz() {
@@ -96,7 +132,7 @@ final class Health {
             return Answer.text(503, "not ready: shutting down\n");
         }
         if (!progress.synced()) {
-            return Answer.text(503, "not ready: the feed has not been read completely yet\n");
+            return Answer.text(503, "not ready: " + waitingFor(progress) + "\n");
         }
         DaemonState now = state.get();
         long pending = now.count(State.PENDING);

@@ -4,6 +4,7 @@ import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.kube.SyncLoop.Trigger;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
@@ -11,6 +12,7 @@ import io.sluice.model.Route.Verdict;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.HashSet;
 import java.util.List;
@@ -18,6 +20,9 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * What kube-proxy's dashboards and alerts ask for, under kube-proxy's names, of how changes come into force. Where it
@@ -27,7 +32,17 @@ final class KubeProxyMetrics {
     private static final String SYNC = "kubeproxy_sync_proxy_rules_";
     private static final List<String> FAMILIES = List.of("IPv4", "IPv6");
 
+    /** kube-proxy's. */
+    private static final double[] PROGRAMMING_BOUNDS = Stream.of(
+                    DoubleStream.of(0, 0.25, 0.5),
+                    IntStream.range(1, 60).asDoubleStream(),
+                    IntStream.range(12, 24).mapToDouble(i -> i * 5.0),
+                    IntStream.rangeClosed(4, 10).mapToDouble(i -> i * 30.0))
+            .flatMapToDouble(bounds -> bounds)
+            .toArray();
+
     private final Histogram durations;
+    private final Histogram programming;
     private final Counter serviceChanges;
     private final Counter endpointChanges;
 
@@ -44,6 +59,14 @@ final class KubeProxyMetrics {
                 .classicExponentialUpperBounds(0.001, 2, 15)
                 .register(registry);
         FAMILIES.forEach(durations::initLabelValues);
+        programming = Histogram.builder()
+                .name("kubeproxy_network_programming_duration_seconds")
+                .help("Seconds from a change of endpoints in the cluster until it was in force here")
+                .labelNames("ip_family")
+                .classicOnly()
+                .classicUpperBounds(PROGRAMMING_BOUNDS)
+                .register(registry);
+        FAMILIES.forEach(programming::initLabelValues);
         serviceChanges =
                 changes("service", "added, removed, or with other addresses, client ranges or affinity", registry);
         endpointChanges = changes("endpoint", "with other endpoints or another choice of them", registry);
@@ -129,9 +152,15 @@ final class KubeProxyMetrics {
         return endpoints;
     }
 
-    /** How long a round took that handed on a snapshot. */
-    void round(long nanos) {
+    /** How long a round took that handed on a snapshot, and since when its causes had waited for it. */
+    void round(long nanos, List<Trigger> triggers) {
         FAMILIES.forEach(family -> durations.labelValues(family).observe(nanos / 1e9));
+        Instant now = Instant.now();
+        for (Trigger trigger : triggers) {
+            programming
+                    .labelValues(FAMILIES.get(trigger.v6() ? 1 : 0))
+                    .observe(Math.max(0, Duration.between(trigger.at(), now).toNanos() / 1e9));
+        }
     }
 
     private static void noLocalEndpoints(ServiceSnapshot snapshot, GaugeWithCallback.Callback gauge) {

@@ -14,6 +14,7 @@ import io.prometheus.metrics.model.snapshots.MetricSnapshot;
 import io.prometheus.metrics.model.snapshots.MetricSnapshots;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.kube.Problem;
+import io.sluice.kube.WatchStatus;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
 import io.sluice.stats.Counter;
@@ -24,6 +25,8 @@ import io.sluice.stats.Timings;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -205,7 +208,46 @@ final class Metrics {
                 "sluice_feed_synced",
                 "1 when the first complete feed is in force",
                 now.sync().synced() ? 1 : 0));
+        watches(now.sync().watches(), all);
         all.add(gauge("sluice_build_info", "Which Sluice this is", 1, "version", Main.Versions.sluice()));
+    }
+
+    private static void watches(List<WatchStatus> watches, List<MetricSnapshot> all) {
+        if (watches.isEmpty()) {
+            return;
+        }
+        GaugeSnapshot.Builder synced = GaugeSnapshot.builder()
+                .name("sluice_watch_synced")
+                .help("1 when a collection of the API server was listed completely");
+        GaugeSnapshot.Builder up = GaugeSnapshot.builder()
+                .name("sluice_watch_up")
+                .help("1 while a collection of the API server can be watched");
+        GaugeSnapshot.Builder age = GaugeSnapshot.builder()
+                .name("sluice_watch_last_event_age_seconds")
+                .help("Seconds since the API server last said anything of a collection");
+        CounterSnapshot.Builder reconnects =
+                CounterSnapshot.builder().name("sluice_watch_reconnects").help("Watches begun after the first");
+        CounterSnapshot.Builder relists =
+                CounterSnapshot.builder().name("sluice_watch_relists").help("Lists after the first");
+        Instant now = Instant.now();
+        for (WatchStatus watch : watches) {
+            Labels labels = Labels.of("resource", watch.resource());
+            synced.dataPoint(new GaugeDataPointSnapshot(watch.synced() ? 1 : 0, labels, null));
+            up.dataPoint(new GaugeDataPointSnapshot(watch.trouble().isEmpty() ? 1 : 0, labels, null));
+            watch.lastEvent()
+                    .ifPresent(at -> age.dataPoint(new GaugeDataPointSnapshot(
+                            Math.max(0, Duration.between(at, now).toMillis()) / 1e3, labels, null)));
+            reconnects.dataPoint(counted(watch.reconnects(), labels));
+            relists.dataPoint(counted(watch.relists(), labels));
+        }
+        all.addAll(List.of(synced.build(), up.build(), age.build(), reconnects.build(), relists.build()));
+    }
+
+    private static CounterSnapshot.CounterDataPointSnapshot counted(long value, Labels labels) {
+        return CounterSnapshot.CounterDataPointSnapshot.builder()
+                .value((double) value)
+                .labels(labels)
+                .build();
     }
 
     private static MetricSnapshot gauge(String name, String help, double value, String... labels) {

@@ -133,10 +133,7 @@ final class RunCommand implements Callable<Integer> {
 
     /** @throws IllegalStateException where it cannot run, saying why; nothing is left of it then */
     private static Daemon started(Settings settings, @Nullable ApiAccess api, Map<String, Object> configuration) {
-        if (api != null) {
-            throw new IllegalStateException("an API server cannot be watched in this version; give --feed PATH");
-        }
-        Daemon daemon = new Daemon(settings, configuration);
+        Daemon daemon = new Daemon(settings, configuration, api);
         try {
             daemon.start();
         } catch (IllegalStateException e) {

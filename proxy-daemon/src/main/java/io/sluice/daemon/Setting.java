@@ -88,6 +88,15 @@ enum Setting {
             "Believe whoever claims to be the API server.",
             "true or false",
             Setting::truth),
+    ENDPOINTS_API(
+            "endpointsApi",
+            List.of("--endpoints-api"),
+            "WHICH",
+            "auto",
+            "What endpoints are read from on an API server: endpointslices, endpoints, or auto for slices where it has"
+                    + " them.",
+            "auto, endpointslices or endpoints",
+            choice("auto", "endpointslices", "endpoints")),
     NODE_NAME(
             "nodeName",
             List.of("--node-name", "--hostname-override"),

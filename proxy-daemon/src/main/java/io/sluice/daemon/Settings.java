@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.kube.ApiOptions;
 import io.sluice.kube.BuildOptions;
+import io.sluice.kube.KubernetesReflector;
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
@@ -12,6 +13,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -25,6 +27,7 @@ import org.jspecify.annotations.Nullable;
 record Settings(
         @Nullable Path feed,
         ApiOptions api,
+        KubernetesReflector.EndpointsApi endpointsApi,
         BuildOptions buildOptions,
         ForwarderConfig forwarder,
         Duration drainTimeout,
@@ -38,6 +41,8 @@ record Settings(
         return new Settings(
                 values.one(Setting.FEED, Path.class),
                 apiOptions(values),
+                KubernetesReflector.EndpointsApi.valueOf(
+                        values.required(Setting.ENDPOINTS_API, String.class).toUpperCase(Locale.ROOT)),
                 buildOptions(values),
                 new ForwarderConfig(
                         values.required(Setting.LOOPS, Integer.class),

@@ -1,7 +1,9 @@
 package io.sluice.daemon;
 
+import io.sluice.kube.WatchStatus;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -12,13 +14,15 @@ import java.util.Optional;
  * @param lastApplied when a change last came into force; empty until the first complete feed is
  * @param lastOffered when the feed was last heard of
  * @param nodeUnfit why this node should get no new traffic
+ * @param watches how the API server is followed; empty where objects come from files
  */
 record SyncState(
         boolean stopping,
         Optional<Instant> pendingSince,
         Optional<Instant> lastApplied,
         Optional<Instant> lastOffered,
-        Optional<String> nodeUnfit) {
+        Optional<String> nodeUnfit,
+        List<WatchStatus> watches) {
     /** kube-proxy's: twice its sync period. */
     private static final Duration STALE = Duration.ofSeconds(60);
 

@@ -23,7 +23,7 @@ import org.slf4j.LoggerFactory;
  * <p>The kernel's notice of a change only says when to look; what has changed is always found by looking, so a lost
  * notice costs a moment and nothing else.
  */
-public final class FileReflector implements AutoCloseable {
+public final class FileReflector implements Reflector {
     private static final Logger log = LoggerFactory.getLogger(FileReflector.class);
 
     /** How often to look where the kernel gives notice: it does not for the target of a link, or over a network. */
@@ -63,8 +63,14 @@ public final class FileReflector implements AutoCloseable {
     }
 
     /** Starts the watching thread. A feed that does not exist yet is waited for, and reported once. */
+    @Override
     public void start() {
         thread.start();
+    }
+
+    @Override
+    public List<WatchStatus> watches() {
+        return List.of();
     }
 
     @Override

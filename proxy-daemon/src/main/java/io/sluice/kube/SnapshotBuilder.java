@@ -79,11 +79,17 @@ final class SnapshotBuilder {
         return claims;
     }
 
-    /** Why no new traffic should be sent to this node; empty if it should. */
-    Optional<String> nodeUnfit() {
+    /**
+     * Why no new traffic should be sent to this node; empty if it should.
+     *
+     * @param nodesTold whether a Node that is not in the store does not exist
+     */
+    Optional<String> nodeUnfit(boolean nodesTold) {
         NodeObject node = store.node(options.nodeName());
         if (node == null) {
-            return store.knowsNodes() ? Optional.of("there is no Node " + options.nodeName()) : Optional.empty();
+            return nodesTold || store.knowsNodes()
+                    ? Optional.of("there is no Node " + options.nodeName())
+                    : Optional.empty();
         }
         return node.unfit().isEmpty() ? Optional.empty() : Optional.of(node.unfit());
     }

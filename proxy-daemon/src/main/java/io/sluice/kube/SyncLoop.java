@@ -3,6 +3,7 @@ package io.sluice.kube;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.ServiceSnapshot;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,7 +12,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
-import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -28,18 +28,22 @@ public final class SyncLoop implements AutoCloseable {
     /** Long enough to make one snapshot of a burst, too short for anybody to notice. */
     private static final long MIN_INTERVAL_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
+    /** Of one round; they are only for a histogram. */
+    private static final int MOST_TRIGGERS = 1_000;
+
     private static final long FIRST_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private final Consumer<ServiceSnapshot> target;
     private final ProblemListener onProblem;
-    private final LongConsumer onRound;
+    private final RoundListener onRound;
     private final Thread thread = new Thread(this::run, "sluice-sync");
 
     // Used on the control thread only.
     private final ProblemBoard board = new ProblemBoard();
     private final ObjectStore store = new ObjectStore(board);
     private final SnapshotBuilder builder;
+    private final List<Trigger> triggers = new ArrayList<>();
     private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
     private long backOffNanos;
 
@@ -47,6 +51,7 @@ public final class SyncLoop implements AutoCloseable {
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
     private Map<String, SourceState> offered = new LinkedHashMap<>();
+    private List<Trigger> offeredTriggers = new ArrayList<>();
     private boolean listed;
     private boolean work;
     private boolean closed;
@@ -54,6 +59,7 @@ public final class SyncLoop implements AutoCloseable {
     private @Nullable Instant takenSince;
     private @Nullable Instant lastOffered;
 
+    private volatile boolean nodesTold;
     private volatile View view = new View(List.of(), Optional.empty(), ServiceSnapshot.empty(), null);
 
     /** What other threads see; {@code lastApplied} is null before the first snapshot was handed on. */
@@ -68,10 +74,10 @@ public final class SyncLoop implements AutoCloseable {
      *
      * @param target receives each new snapshot, on the control thread; never before the first complete list
      * @param onProblem told of each problem when it appears ({@code true}) and when it is gone ({@code false})
-     * @param onRound told of each snapshot handed on how long its round took, in nanoseconds, on the control thread
+     * @param onRound told of each snapshot handed on, on the control thread
      */
     public SyncLoop(
-            BuildOptions options, Consumer<ServiceSnapshot> target, ProblemListener onProblem, LongConsumer onRound) {
+            BuildOptions options, Consumer<ServiceSnapshot> target, ProblemListener onProblem, RoundListener onRound) {
         this.target = target;
         this.onProblem = onProblem;
         this.onRound = onRound;
@@ -88,8 +94,16 @@ public final class SyncLoop implements AutoCloseable {
      * @param complete whether with this everything the reflector lists has been offered at least once
      */
     void offer(Map<String, SourceState> changes, boolean complete) {
+        offer(changes, complete, List.of());
+    }
+
+    /** @param triggers when what led to these changes happened, where somebody wrote that down */
+    void offer(Map<String, SourceState> changes, boolean complete, List<Trigger> triggers) {
         lock.lock();
         try {
+            if (offeredTriggers.size() + triggers.size() <= MOST_TRIGGERS) {
+                offeredTriggers.addAll(triggers);
+            }
             changes.forEach((source, state) -> offered.merge(source, state, SourceState::then));
             listed |= complete;
             work = true;
@@ -140,7 +154,7 @@ public final class SyncLoop implements AutoCloseable {
             boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
             // Before the lists are complete the Node may just not have arrived.
-            Optional<String> nodeUnfit = complete ? builder.nodeUnfit() : Optional.empty();
+            Optional<String> nodeUnfit = complete ? builder.nodeUnfit(nodesTold) : Optional.empty();
             tellOfNode(nodeUnfit);
             view = new View(board.publish(onProblem), nodeUnfit, view.snapshot, view.lastApplied);
             if (complete) {
@@ -163,6 +177,8 @@ public final class SyncLoop implements AutoCloseable {
         try {
             taken = offered;
             offered = new LinkedHashMap<>();
+            triggers.addAll(offeredTriggers);
+            offeredTriggers = new ArrayList<>();
             work = false;
             complete = listed;
             if (takenSince == null) {
@@ -189,8 +205,9 @@ public final class SyncLoop implements AutoCloseable {
         if (view.lastApplied == null || snapshot != view.snapshot) {
             target.accept(snapshot);
             view = new View(view.problems, view.nodeUnfit, snapshot, Instant.now());
-            onRound.accept(System.nanoTime() - startNanos);
+            onRound.handedOn(System.nanoTime() - startNanos, List.copyOf(triggers));
         }
+        triggers.clear();
         lock.lock();
         try {
             takenSince = null;
@@ -210,6 +227,11 @@ public final class SyncLoop implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    /** That there is no Node of this name means from now on that this node is gone. Any thread. */
+    void nodesAreTold() {
+        nodesTold = true;
     }
 
     /** Whether the first complete list has been handed to the target. */
@@ -275,6 +297,21 @@ public final class SyncLoop implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    /** When something happened that had to come into force, and for which family. */
+    public record Trigger(Instant at, boolean v6) {}
+
+    /** Called on the control thread; must not block. */
+    @FunctionalInterface
+    public interface RoundListener {
+        /**
+         * A snapshot is in force.
+         *
+         * @param nanos how long that took since it was taken up
+         * @param triggers what led to it, as far as that is known
+         */
+        void handedOn(long nanos, List<Trigger> triggers);
     }
 
     /** Called on the control thread; must not block. */

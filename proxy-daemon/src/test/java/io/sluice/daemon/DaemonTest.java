@@ -35,7 +35,7 @@ final class DaemonTest {
                         "SLUICE_HEALTHZ_BIND_ADDRESS", "127.0.0.1:0",
                         "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0"),
                 Map.of());
-        return new Daemon(configuration.settings(), configuration.toMap());
+        return new Daemon(configuration.settings(), configuration.toMap(), null);
     }
 
     private static HttpResponse<String> get(InetSocketAddress at, String path) throws Exception {

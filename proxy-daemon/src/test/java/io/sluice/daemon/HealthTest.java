@@ -8,6 +8,7 @@ import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
+import io.sluice.kube.WatchStatus;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -58,7 +59,8 @@ final class HealthTest {
                 Optional.ofNullable(pendingSince),
                 synced ? Optional.of(EARLIER) : Optional.empty(),
                 Optional.empty(),
-                Optional.empty());
+                Optional.empty(),
+                List.of());
         return new DaemonState(sync, frontends, List.of(), 0);
     }
 
@@ -125,7 +127,8 @@ final class HealthTest {
                 Optional.empty(),
                 Optional.of(EARLIER),
                 Optional.of(EARLIER),
-                Optional.of("it is being deleted"));
+                Optional.of("it is being deleted"),
+                List.of());
         DaemonState state = new DaemonState(unfit, List.of(), List.of(), 0);
         Answer healthz = ask("/healthz", state);
         assertThat(healthz.status()).isEqualTo(503);
@@ -134,6 +137,26 @@ final class HealthTest {
         assertThat(body.at("/nodeEligible").booleanValue()).isFalse();
         assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
         assertThat(ask("/livez", state).status()).isEqualTo(200);
+    }
+
+    @Test
+    void whatAnApiServerOwesIsNamed() throws Exception {
+        SyncState waiting = new SyncState(
+                false,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.of(EARLIER),
+                Optional.empty(),
+                List.of(
+                        new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", ""),
+                        new WatchStatus("nodes", false, Optional.empty(), 0, 0, "https://a", "403 no")));
+        DaemonState state = new DaemonState(waiting, List.of(), List.of(), 0);
+        assertThat(ask("/readyz", state).body()).isEqualTo("not ready: not listed completely yet: nodes (403 no)\n");
+        JsonNode body = JsonMapper.shared().readTree(ask("/healthz", state).body());
+        assertThat(body.at("/watches/0/reconnects").intValue()).isEqualTo(2);
+        assertThat(body.at("/watches/0/lastEventAgeSeconds").isNumber()).isTrue();
+        assertThat(body.at("/watches/0").has("trouble")).isFalse();
+        assertThat(body.at("/watches/1/trouble").stringValue()).isEqualTo("403 no");
     }
 
     /** kube-proxy's TestHealthzServer and TestLivezServer; families that differ do not occur, one sync serves both. */
@@ -147,7 +170,8 @@ final class HealthTest {
                 Optional.ofNullable(pending[0]),
                 Optional.ofNullable(applied[0]),
                 Optional.empty(),
-                Optional.empty());
+                Optional.empty(),
+                List.of());
         Clock clock = new Clock() {
             @Override
             public Instant instant() {

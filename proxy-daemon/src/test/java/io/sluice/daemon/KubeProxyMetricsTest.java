@@ -33,7 +33,12 @@ final class KubeProxyMetricsTest {
 
     private final PrometheusRegistry registry = new PrometheusRegistry();
     private final SyncState sync = new SyncState(
-            false, Optional.empty(), Optional.of(APPLIED), Optional.of(APPLIED.plusSeconds(1)), Optional.empty());
+            false,
+            Optional.empty(),
+            Optional.of(APPLIED),
+            Optional.of(APPLIED.plusSeconds(1)),
+            Optional.empty(),
+            List.of());
     private final KubeProxyMetrics kubeProxy = new KubeProxyMetrics(registry, () -> sync, () -> this.loop.snapshot());
     private final Metrics metrics =
             new Metrics(() -> new Stats(1), () -> new DaemonState(sync, List.of(), List.of(), 0), registry);
@@ -152,8 +157,8 @@ final class KubeProxyMetricsTest {
 
     @Test
     void roundsAreTimedForBothFamilies() throws Exception {
-        kubeProxy.round(3_000_000);
-        kubeProxy.round(20_000_000_000L);
+        kubeProxy.round(3_000_000, List.of());
+        kubeProxy.round(20_000_000_000L, List.of());
         String text = metrics.scrape(false);
         for (String family : List.of("IPv4", "IPv6")) {
             String series = "kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family=\"" + family + "\",le=\"";

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.kube.Problem;
 import io.sluice.kube.Problem.Severity;
+import io.sluice.kube.WatchStatus;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
 import io.sluice.stats.Counter;
@@ -34,7 +35,8 @@ final class MetricsTest {
                             Optional.empty(),
                             Optional.of(Instant.EPOCH),
                             Optional.of(Instant.EPOCH),
-                            Optional.empty()),
+                            Optional.empty(),
+                            List.of(new WatchStatus("services", true, Optional.empty(), 3, 1, "https://a", "gone"))),
                     List.of(),
                     List.of(new Problem(Severity.ERROR, "a.yaml", "", "", "bad")),
                     4711),
@@ -153,5 +155,14 @@ final class MetricsTest {
                 .contains("sluice_frontends{state=\"active\"} 0.0")
                 .contains("sluice_feed_synced 1.0")
                 .contains("jvm_memory_used_bytes");
+    }
+
+    @Test
+    void howWellAnApiServerIsFollowed() throws Exception {
+        assertThat(metrics.scrape(false))
+                .contains("sluice_watch_synced{resource=\"services\"} 1.0")
+                .contains("sluice_watch_up{resource=\"services\"} 0.0")
+                .contains("sluice_watch_reconnects_total{resource=\"services\"} 3.0")
+                .contains("sluice_watch_relists_total{resource=\"services\"} 1.0");
     }
 }

@@ -126,7 +126,7 @@ final class RunIT {
             assertThat(get(uri(sluice, "health", "/healthz")).statusCode()).isEqualTo(200);
             assertThat(sluice.out()).isEmpty();
             await().atMost(PATIENCE).until(() -> sluice.err().contains("frontend 127.96.1.1:" + port + "/tcp active"));
-            assertThat(sluice.err()).contains("feed synced: 1 service with 1 port, 1 address, 1 endpoint");
+            assertThat(sluice.err()).contains(" synced: 1 service with 1 port, 1 address, 1 endpoint");
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();
         }

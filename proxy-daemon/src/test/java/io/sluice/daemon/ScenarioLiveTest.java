@@ -142,7 +142,7 @@ final class ScenarioLiveTest {
         flags.addAll(List.of(
                 "--feed=" + folder, "--healthz-bind-address=off", "--metrics-bind-address=off", "--drain-timeout=0s"));
         Configuration configuration = Flags.configuration("run", flags);
-        Daemon daemon = new Daemon(configuration.settings(), configuration.toMap());
+        Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null);
         try {
             play(scenario, loopback, options, daemon);
             deleteAll();

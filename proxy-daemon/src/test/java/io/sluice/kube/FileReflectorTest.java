@@ -31,7 +31,8 @@ class FileReflectorTest {
     Path root;
 
     private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
-    private final SyncLoop loop = new SyncLoop(OPTIONS, applied::add, (problem, appeared) -> {}, nanos -> {});
+    private final SyncLoop loop =
+            new SyncLoop(OPTIONS, applied::add, (problem, appeared) -> {}, (nanos, triggers) -> {});
     private Path folder = Path.of("unset");
     private FileReflector reflector = new FileReflector(folder, loop);
 

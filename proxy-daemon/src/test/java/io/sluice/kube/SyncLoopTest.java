@@ -30,7 +30,7 @@ class SyncLoopTest {
                 BuildOptions.on("n1"),
                 target,
                 (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem),
-                rounds::add);
+                (nanos, triggers) -> rounds.add(nanos));
     }
 
     @AfterEach

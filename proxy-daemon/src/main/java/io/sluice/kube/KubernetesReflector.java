@@ -1,0 +1,215 @@
+package io.sluice.kube;
+
+import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.kube.SyncLoop.Trigger;
+import java.io.IOException;
+import java.time.Clock;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * Keeps the store equal to an API server: Services, EndpointSlices (or Endpoints), ServiceCIDRs and this node's Node.
+ *
+ * <p>Whatever happens to the server, what was last known stays in force: a watch only ever tells what changed.
+ */
+public final class KubernetesReflector implements Reflector {
+    private static final Logger log = LoggerFactory.getLogger(KubernetesReflector.class);
+
+    /** Servers from this minor version on send a list as a watch. */
+    private static final int WATCH_LIST_SINCE = 32;
+
+    private final ApiClient client;
+    private final SyncLoop loop;
+    private final ListWatch.Pace pace;
+    private final EventRecorder events;
+    private final List<Resource> resources = new ArrayList<>();
+    private final EndpointsApi endpointsApi;
+    private final Thread starter = new Thread(this::begin, "sluice-api");
+    private final ScheduledExecutorService watchdog = Executors.newSingleThreadScheduledExecutor(task -> {
+        Thread thread = new Thread(task, "sluice-api-watchdog");
+        thread.setDaemon(true);
+        return thread;
+    });
+    private final Object lock = new Object();
+    // Guarded by the lock.
+    private final Set<Kind> waitingFor = new HashSet<>();
+    private final Map<Kind, String> troubles = new HashMap<>();
+    private boolean closed;
+
+    private volatile List<ListWatch> watches = List.of();
+
+    /** Where endpoints are read from. */
+    public enum EndpointsApi {
+        /** EndpointSlices, or Endpoints where the server has no such thing. */
+        AUTO,
+        ENDPOINTSLICES,
+        ENDPOINTS
+    }
+
+    /** Follows the servers of {@code api} on behalf of a node; an empty name follows no Node. */
+    public static KubernetesReflector of(ApiAccess api, String nodeName, EndpointsApi endpointsApi, SyncLoop loop) {
+        return new KubernetesReflector(new ApiClient(api), nodeName, endpointsApi, ListWatch.Pace.DEFAULT, loop);
+    }
+
+    KubernetesReflector(
+            ApiClient client, String nodeName, EndpointsApi endpointsApi, ListWatch.Pace pace, SyncLoop loop) {
+        this.client = client;
+        this.loop = loop;
+        this.pace = pace;
+        this.endpointsApi = endpointsApi;
+        this.events = new EventRecorder(client, nodeName, Clock.systemUTC());
+        resources.add(Resource.services());
+        resources.add(endpointsApi == EndpointsApi.ENDPOINTS ? Resource.endpoints() : Resource.endpointSlices());
+        if (!nodeName.isEmpty()) {
+            resources.add(Resource.node(nodeName));
+        }
+        resources.add(Resource.serviceCidrs());
+        resources.forEach(resource -> waitingFor.add(resource.kind()));
+    }
+
+    /** Records on the same servers, for as long as they are followed. */
+    public EventRecorder events() {
+        return events;
+    }
+
+    @Override
+    public void start() {
+        starter.start();
+        events.start();
+    }
+
+    private void begin() {
+        boolean watchList = hasWatchList();
+        List<ListWatch> begun = new ArrayList<>();
+        for (Resource resource : resources) {
+            begun.add(new ListWatch(client, resource, watchList, pace, new Told()));
+        }
+        synchronized (lock) {
+            if (closed) {
+                return;
+            }
+            watches = List.copyOf(begun);
+            for (int i = 0; i < begun.size(); i++) {
+                Thread thread = new Thread(
+                        begun.get(i), "sluice-watch-" + resources.get(i).plural());
+                thread.setDaemon(true);
+                thread.start();
+            }
+        }
+        long everyMillis = Math.max(1, pace.idle().toMillis() / 20);
+        var unused = watchdog.scheduleWithFixedDelay(this::checkIdle, everyMillis, everyMillis, TimeUnit.MILLISECONDS);
+    }
+
+    private void checkIdle() {
+        watches.forEach(ListWatch::checkIdle);
+    }
+
+    /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
+    private boolean hasWatchList() {
+        try (Answer answer = client.get("/version")) {
+            JsonNode version = JsonMapper.shared().readTree(answer.body().readNBytes(65_536));
+            String minor = version.path("minor").stringValue("").replaceAll("[^0-9].*", "");
+            log.info(
+                    "API server {}, Kubernetes {}",
+                    answer.server(),
+                    Problem.oneLine(version.path("gitVersion").stringValue("of an unknown version")));
+            return version.path("major").stringValue("").equals("1")
+                    && !minor.isEmpty()
+                    && minor.length() < 5
+                    && Integer.parseInt(minor) >= WATCH_LIST_SINCE;
+        } catch (IOException | JacksonException e) {
+            log.debug("no version: lists are asked for as lists", e);
+            return false;
+        }
+    }
+
+    private final class Told implements ListWatch.Listener {
+        @Override
+        public void changed(Map<String, SourceState> objects, List<Trigger> triggers) {
+            loop.offer(objects, false, triggers);
+        }
+
+        @Override
+        public void listed(Resource resource) {
+            if (resource.kind() == Kind.NODE) {
+                loop.nodesAreTold();
+            }
+            waived(resource);
+        }
+
+        @Override
+        public void waived(Resource resource) {
+            boolean complete;
+            synchronized (lock) {
+                complete = waitingFor.remove(resource.kind()) && waitingFor.isEmpty();
+            }
+            if (complete) {
+                loop.offer(Map.of(), true);
+            }
+        }
+
+        @Override
+        public void trouble(Resource resource, String server, String trouble) {
+            synchronized (lock) {
+                if (trouble.isEmpty()) {
+                    troubles.remove(resource.kind());
+                    log.info("{}: watched on {}", resource.name(), server);
+                    return;
+                }
+                // Four collections on one dead server are one piece of news.
+                boolean known = troubles.containsValue(trouble);
+                troubles.put(resource.kind(), trouble);
+                if (!known) {
+                    log.warn("{} cannot be watched: {}", resource.name(), trouble);
+                }
+            }
+        }
+
+        @Override
+        public @Nullable Resource absent(Resource resource) {
+            if (resource.kind() != Kind.ENDPOINT_SLICE || endpointsApi != EndpointsApi.AUTO) {
+                return null;
+            }
+            log.info("the API server has no EndpointSlices: Endpoints are read instead");
+            synchronized (lock) {
+                if (waitingFor.remove(Kind.ENDPOINT_SLICE)) {
+                    waitingFor.add(Kind.ENDPOINTS);
+                }
+            }
+            return Resource.endpoints();
+        }
+    }
+
+    @Override
+    public List<WatchStatus> watches() {
+        return watches.stream().map(ListWatch::status).toList();
+    }
+
+    @Override
+    public void close() {
+        synchronized (lock) {
+            closed = true;
+        }
+        events.close();
+        watchdog.shutdownNow();
+        watches.forEach(ListWatch::close);
+        try {
+            client.close();
+        } catch (IOException e) {
+            log.debug("the API client did not close cleanly", e);
+        }
+    }
+}

@@ -1,0 +1,524 @@
+package io.sluice.kube;
+
+import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.kube.SyncLoop.Trigger;
+import java.io.FilterInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.time.DateTimeException;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.core.exc.StreamReadException;
+import tools.jackson.core.json.JsonFactory;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * Keeps up with one collection on an API server: lists it, then watches it from there, for ever and whatever happens. One
+ * thread of its own; objects are parsed off the stream one by one, so a large list costs no more memory than a small one.
+ *
+ * <p>A watch that ends is taken up again where it ended. Only where the server does not remember that far, or not yet,
+ * the collection is listed again, and what is not in the new list is gone.
+ */
+final class ListWatch implements Runnable {
+    private static final Logger log = LoggerFactory.getLogger(ListWatch.class);
+
+    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StrictYaml.LIMITS)
+                    .build())
+            .build();
+
+    private static final int PAGE = 500;
+
+    /** So many objects are handed on at a time while listing. */
+    private static final int CHUNK = 200;
+
+    /** A server ends a watch by itself after this time, so that watches spread over servers; as client-go does. */
+    private static final int WATCH_SECONDS = 300;
+
+    private static final String INITIAL_EVENTS_END = "k8s.io/initial-events-end";
+
+    private static final String TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time";
+
+    private final Instant started = Instant.now();
+    private final ApiClient client;
+    private final Listener listener;
+    private final Pace pace;
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private final Random random = new Random();
+
+    private Resource resource;
+    /** The objects we have told of. */
+    private final Set<String> known = new HashSet<>();
+
+    /** Where the next watch begins; empty if the collection must be listed. */
+    private String resourceVersion = "";
+
+    /** What the next list may not be older than; 0 for anything, empty for the newest there is. */
+    private String notOlderThan = "0";
+
+    private boolean watchListOffered;
+    private int failures;
+
+    private volatile boolean synced;
+    private volatile @Nullable Answer open;
+    private volatile long lastByteNanos;
+    private volatile @Nullable Instant lastEvent;
+    private final AtomicLong watches = new AtomicLong();
+    private final AtomicLong lists = new AtomicLong();
+    private volatile String server = "";
+    private volatile String trouble = "";
+
+    /** Told on the thread of the watch. */
+    interface Listener {
+        /** What objects are now, by their paths, and what led to that. */
+        void changed(Map<String, SourceState> objects, List<Trigger> triggers);
+
+        /** The collection is known completely. */
+        void listed(Resource resource);
+
+        /** It cannot be known now, and is not required. */
+        void waived(Resource resource);
+
+        /** Why it cannot be watched now; empty when it can again. Told only when it changes. */
+        void trouble(Resource resource, String server, String trouble);
+
+        /** The server does not have this collection at all. Returns the one to watch instead; null to go on trying. */
+        @Nullable
+        Resource absent(Resource resource);
+    }
+
+    /**
+     * How long to wait for what.
+     *
+     * @param idle how long a watch may be silent before it is taken up again: what is silent may be dead
+     * @param longestBackOff between two attempts
+     */
+    record Pace(Duration idle, Duration firstBackOff, Duration longestBackOff) {
+        static final Pace DEFAULT = new Pace(Duration.ofSeconds(40), Duration.ofMillis(200), Duration.ofSeconds(30));
+    }
+
+    /** @param watchListOffered whether the server can send a list as a watch */
+    ListWatch(ApiClient client, Resource resource, boolean watchListOffered, Pace pace, Listener listener) {
+        this.client = client;
+        this.resource = resource;
+        this.watchListOffered = watchListOffered;
+        this.pace = pace;
+        this.listener = listener;
+    }
+
+    @Override
+    public void run() {
+        try {
+            while (closed.getCount() > 0) {
+                once();
+            }
+        } catch (InterruptedException e) {
+            log.debug("interrupted: closing");
+        }
+    }
+
+    private void once() throws InterruptedException {
+        try {
+            if (resourceVersion.isEmpty() && !watchListOffered) {
+                list();
+            }
+            watch();
+            failures = 0;
+        } catch (ApiStatusException e) {
+            refused(e);
+        } catch (IOException | JacksonException e) {
+            if (closed.getCount() > 0) {
+                failed(e);
+            }
+        }
+    }
+
+    private void refused(ApiStatusException e) throws InterruptedException {
+        if (e.needsNewList()) {
+            log.debug("{}: {}", resource.name(), e.getMessage());
+            resourceVersion = "";
+            notOlderThan = "";
+            pause(Duration.ZERO);
+            return;
+        }
+        if (e.status() == 400 && !resource.fields().isEmpty() && resource.kind() == Kind.SERVICE) {
+            log.debug("{}: no such field here: {}", resource.name(), e.getMessage());
+            resource = resource.withoutFields();
+            return;
+        }
+        if ((e.status() == 400 || e.status() == 422) && watchListOffered && resourceVersion.isEmpty()) {
+            log.debug("{}: no list as a watch here: {}", resource.name(), e.getMessage());
+            watchListOffered = false;
+            return;
+        }
+        if (e.status() == 404) {
+            Resource other = listener.absent(resource);
+            if (other != null) {
+                resource = other;
+                return;
+            }
+        }
+        boolean forbidden = e.status() == 401 || e.status() == 403 || e.status() == 404;
+        if (forbidden && !resource.required()) {
+            listener.waived(resource);
+        }
+        say(e.getMessage() + (e.status() == 403 ? "; its role needs " + resource.rule() : ""));
+        pause(e.retryAfter().orElse(forbidden ? pace.longestBackOff() : Duration.ZERO));
+    }
+
+    private void failed(Exception e) throws InterruptedException {
+        String why =
+                e instanceof JacksonException json ? "unreadable answer: " + StrictYaml.explain(json) : e.getMessage();
+        log.debug("{}: {}", resource.name(), why, e);
+        // One lost watch is everyday; that it cannot be had again is news.
+        if (failures > 0) {
+            say(String.valueOf(why));
+        }
+        pause(Duration.ZERO);
+    }
+
+    /** Waits the longer the more attempts failed in a row, but for the first time hardly at all. */
+    private void pause(Duration atLeast) throws InterruptedException {
+        long millis =
+                Math.min(pace.longestBackOff().toMillis(), pace.firstBackOff().toMillis() << Math.min(failures, 16));
+        failures++;
+        // Thousands of nodes lose the same server in the same moment.
+        long jittered = millis / 2 + random.nextLong(millis + 1);
+        if (closed.await(Math.max(atLeast.toMillis(), jittered), TimeUnit.MILLISECONDS)) {
+            log.debug("{}: closed", resource.name());
+        }
+    }
+
+    private void say(String text) {
+        if (!text.equals(trouble)) {
+            trouble = text;
+            listener.trouble(resource, server, text);
+        }
+    }
+
+    private void list() throws IOException {
+        Listing listing = new Listing();
+        String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
+        while (!next.isEmpty()) {
+            try (Answer answer = get(next, "list")) {
+                JsonParser parser = JSON.createParser(new Noticed(answer.body()));
+                listing.page(parser);
+            } finally {
+                open = null;
+            }
+            next = listing.more.isEmpty() ? "" : "limit=" + PAGE + "&continue=" + Resource.encoded(listing.more);
+        }
+        listing.finish(listing.version);
+    }
+
+    /** Collects what a list has, hands it on in chunks, and in the end tells what is gone. */
+    private final class Listing {
+        private final Set<String> seen = new HashSet<>();
+        private final Map<String, SourceState> chunk = new HashMap<>();
+        private String version = "";
+        private String more = "";
+
+        void page(JsonParser parser) {
+            more = "";
+            if (parser.nextToken() != JsonToken.START_OBJECT) {
+                throw new StreamReadException(parser, "not an object");
+            }
+            for (String name = parser.nextName(); name != null; name = parser.nextName()) {
+                JsonToken value = parser.nextToken();
+                if (name.equals("items") && value == JsonToken.START_ARRAY) {
+                    while (parser.nextToken() != JsonToken.END_ARRAY) {
+                        add(parser.readValueAsTree());
+                    }
+                } else if (name.equals("metadata")) {
+                    JsonNode metadata = parser.readValueAsTree();
+                    version = metadata.path("resourceVersion").stringValue("");
+                    more = metadata.path("continue").stringValue("");
+                } else {
+                    parser.skipChildren();
+                }
+            }
+            if (parser.currentToken() != JsonToken.END_OBJECT) {
+                throw new StreamReadException(parser, "ends in the middle");
+            }
+        }
+
+        void add(JsonNode object) {
+            String path = resource.pathOf(object);
+            if (path != null) {
+                seen.add(path);
+                known.add(path);
+                chunk.put(path, parse(path, object));
+            }
+            if (chunk.size() >= CHUNK) {
+                flush();
+            }
+        }
+
+        private void flush() {
+            if (!chunk.isEmpty()) {
+                listener.changed(Map.copyOf(chunk), List.of());
+                chunk.clear();
+                lastEvent = Instant.now();
+            }
+        }
+
+        void finish(String at) throws IOException {
+            if (at.isEmpty()) {
+                throw new IOException(server + ": the list of " + resource.name() + " has no resourceVersion");
+            }
+            known.removeIf(path -> {
+                if (!seen.contains(path)) {
+                    chunk.put(path, SourceState.GONE);
+                }
+                return !seen.contains(path);
+            });
+            flush();
+            resourceVersion = at;
+            notOlderThan = at;
+            lists.incrementAndGet();
+            synced = true;
+            listener.listed(resource);
+            say("");
+        }
+    }
+
+    private SourceState parse(String path, JsonNode object) {
+        List<Problem> problems = new ArrayList<>();
+        KubeObject parsed = ObjectParser.parse(resource.kind(), object, path, problems);
+        return new SourceState(
+                parsed == null ? List.of() : List.of(parsed),
+                problems.stream().distinct().toList());
+    }
+
+    private void watch() throws IOException {
+        int seconds = WATCH_SECONDS + random.nextInt(WATCH_SECONDS);
+        Listing initial = resourceVersion.isEmpty() ? new Listing() : null;
+        String query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=" + seconds + "&resourceVersion="
+                + (initial == null ? resourceVersion : notOlderThan.equals("0") ? "" : notOlderThan)
+                + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+        boolean delivered = false;
+        // Should it break off half-way, an ordinary list is next.
+        try (Answer answer = get(query, "watch")) {
+            watches.incrementAndGet();
+            watchListOffered &= initial == null;
+            if (initial == null) {
+                say("");
+            }
+            JsonParser parser = JSON.createParser(new Noticed(answer.body()));
+            while (parser.nextToken() != null) {
+                initial = event(parser.readValueAsTree(), initial);
+                delivered = true;
+                failures = 0;
+            }
+        } finally {
+            open = null;
+        }
+        if (!delivered
+                && closed.getCount() > 0
+                && System.nanoTime() - lastByteNanos < pace.firstBackOff().toNanos()) {
+            throw new IOException(server + " ended the watch as soon as it began");
+        }
+    }
+
+    /** Returns the initial list, as long as it is not complete. */
+    private @Nullable Listing event(JsonNode event, @Nullable Listing initial) throws IOException {
+        String type = event.path("type").stringValue("");
+        JsonNode object = event.path("object");
+        lastEvent = Instant.now();
+        String version = object.path("metadata").path("resourceVersion").stringValue("");
+        switch (type) {
+            case "ADDED", "MODIFIED" -> {
+                if (initial != null) {
+                    initial.add(object);
+                } else {
+                    put(object);
+                }
+            }
+            case "DELETED" -> {
+                String path = resource.pathOf(object);
+                if (path != null && initial != null) {
+                    initial.seen.remove(path);
+                } else if (path != null) {
+                    known.remove(path);
+                    listener.changed(Map.of(path, SourceState.GONE), List.of());
+                }
+            }
+            case "BOOKMARK" -> {
+                boolean end = object.path("metadata")
+                        .path("annotations")
+                        .path(INITIAL_EVENTS_END)
+                        .stringValue("")
+                        .equals("true");
+                if (initial != null && end) {
+                    initial.finish(version);
+                    return null;
+                }
+            }
+            case "ERROR" ->
+                throw new ApiStatusException(
+                        object.path("code").intValue(500),
+                        server + ": the watch of " + resource.name() + " ended: "
+                                + object.path("message").stringValue("no reason given"),
+                        Optional.empty());
+            default -> log.debug("{}: an event of type '{}'", resource.name(), Problem.oneLine(type));
+        }
+        if (initial == null && !version.isEmpty()) {
+            advance(version);
+        }
+        return initial;
+    }
+
+    /** A server that was put back to an older state counts from there; what we missed meanwhile only a list tells. */
+    private void advance(String version) throws ApiStatusException {
+        if (isNumber(version) && isNumber(resourceVersion) && isBelow(version, resourceVersion)) {
+            throw new ApiStatusException(
+                    410,
+                    server + ": resource version " + version + " of " + resource.name() + " after " + resourceVersion,
+                    Optional.empty());
+        }
+        resourceVersion = version;
+        notOlderThan = version;
+    }
+
+    private static boolean isNumber(String text) {
+        return !text.isEmpty() && text.chars().allMatch(c -> c >= '0' && c <= '9');
+    }
+
+    private static boolean isBelow(String one, String other) {
+        return one.length() != other.length() ? one.length() < other.length() : one.compareTo(other) < 0;
+    }
+
+    private void put(JsonNode object) {
+        String path = resource.pathOf(object);
+        if (path != null) {
+            known.add(path);
+            listener.changed(Map.of(path, parse(path, object)), triggers(object));
+        }
+    }
+
+    /** What happened before we began has taken long, but not because of us. */
+    private List<Trigger> triggers(JsonNode object) {
+        String text =
+                object.path("metadata").path("annotations").path(TRIGGERED).stringValue("");
+        if (text.isEmpty()) {
+            return List.of();
+        }
+        try {
+            Instant at = OffsetDateTime.parse(text).toInstant();
+            boolean v6 = object.path("addressType").stringValue("").equals("IPv6");
+            return at.isAfter(started) ? List.of(new Trigger(at, v6)) : List.of();
+        } catch (DateTimeException e) {
+            log.debug("{}: not a time: {}", TRIGGERED, Problem.oneLine(text));
+            return List.of();
+        }
+    }
+
+    private Answer get(String query, String verb) throws IOException {
+        Answer answer = client.get(resource.path() + query);
+        server = answer.server();
+        lastByteNanos = System.nanoTime();
+        if (answer.status() == 200) {
+            open = answer;
+            if (closed.getCount() == 0) {
+                answer.close();
+            }
+            return answer;
+        }
+        try (answer) {
+            throw new ApiStatusException(
+                    answer.status(),
+                    server + ": " + verb + " " + resource.name() + ": " + answer.status() + " "
+                            + message(answer.body()),
+                    answer.retryAfter());
+        }
+    }
+
+    /** What the server says of its own refusal: the message of a Status, or the beginning of whatever it sent. */
+    private static String message(InputStream body) throws IOException {
+        byte[] bytes = body.readNBytes(4096);
+        String text = new String(bytes, StandardCharsets.UTF_8).strip();
+        try {
+            return JSON.readTree(text).path("message").stringValue(text);
+        } catch (JacksonException e) {
+            return text.isEmpty() ? "(no message)" : text.lines().findFirst().orElse("");
+        }
+    }
+
+    /** Notes when something was last heard. */
+    private final class Noticed extends FilterInputStream {
+        Noticed(InputStream in) {
+            super(in);
+        }
+
+        @Override
+        public int read() throws IOException {
+            int b = super.read();
+            lastByteNanos = System.nanoTime();
+            return b;
+        }
+
+        @Override
+        public int read(byte[] bytes, int offset, int length) throws IOException {
+            int read = super.read(bytes, offset, length);
+            lastByteNanos = System.nanoTime();
+            return read;
+        }
+    }
+
+    /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */
+    void checkIdle() {
+        Answer answer = open;
+        if (answer != null && System.nanoTime() - lastByteNanos > pace.idle().toNanos()) {
+            log.debug("{}: nothing heard for {} s", resource.name(), pace.idle().toSeconds());
+            end(answer);
+        }
+    }
+
+    private void end(Answer answer) {
+        try {
+            answer.close();
+        } catch (IOException e) {
+            log.debug("{}: not closed cleanly", resource.name(), e);
+        }
+    }
+
+    /** How it fares; any thread. */
+    WatchStatus status() {
+        return new WatchStatus(
+                resource.name(),
+                synced,
+                Optional.ofNullable(lastEvent),
+                Math.max(0, watches.get() - 1),
+                Math.max(0, lists.get() - 1),
+                server,
+                trouble);
+    }
+
+    void close() {
+        closed.countDown();
+        Answer answer = open;
+        if (answer != null) {
+            end(answer);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+package io.sluice.kube;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import tools.jackson.databind.JsonNode;
+
+/** What an operator is told in the cluster, and how little of it. */
+class EventRecorderTest {
+    private static final ServicePortName WEB = new ServicePortName("default", "web", "", Protocol.TCP);
+
+    private final FakeCluster cluster = new FakeCluster();
+
+    @SuppressWarnings("NullAway.Init") // made once the server has an address
+    private EventRecorder recorder;
+
+    @BeforeEach
+    void start() throws IOException {
+        cluster.start();
+        cluster.apply(Manifests.service("web", "10.96.0.1"));
+        Clock still = Clock.fixed(Instant.parse("2026-01-31T12:00:00.5Z"), ZoneOffset.UTC);
+        recorder = new EventRecorder(cluster.client(), "n1", still);
+        recorder.start();
+    }
+
+    @AfterEach
+    void close() {
+        recorder.close();
+        cluster.close();
+    }
+
+    private static Problem problem(String path, Problem.Severity severity, String message) {
+        return new Problem(severity, path, "Service default/web", "spec.ports[0].port", message);
+    }
+
+    @Test
+    void aFailedFrontendIsAnEventOnItsService() {
+        recorder.failed(WEB, "10.96.0.1:80/tcp: another socket has this address and port");
+        await().until(() -> cluster.posted.size() == 1);
+        JsonNode event = cluster.posted.get(0);
+        assertThat(event.at("/involvedObject")).hasToString("""
+                {"apiVersion":"v1","kind":"Service","namespace":"default","name":"web","uid":""}\
+                """.strip());
+        assertThat(event.at("/reason").stringValue()).isEqualTo("FrontendFailed");
+        assertThat(event.at("/type").stringValue()).isEqualTo("Warning");
+        assertThat(event.at("/message").stringValue()).contains("another socket");
+        assertThat(event.at("/source/host").stringValue()).isEqualTo("n1");
+        assertThat(event.at("/firstTimestamp").stringValue()).isEqualTo("2026-01-31T12:00:00Z");
+    }
+
+    @Test
+    void onlyErrorsOfObjectsAndEachOnlyOnce() {
+        String path = "/api/v1/namespaces/default/services/web";
+        recorder.problem(problem(path, Problem.Severity.WARNING, "a"));
+        recorder.problem(problem("settings", Problem.Severity.ERROR, "b"));
+        recorder.problem(problem(path, Problem.Severity.ERROR, "c"));
+        recorder.problem(problem(path, Problem.Severity.ERROR, "c"));
+        recorder.problem(problem(path.replace("web", "gone"), Problem.Severity.ERROR, "d"));
+        recorder.problem(problem(path, Problem.Severity.ERROR, "e"));
+        await().until(() -> cluster.posted.size() == 2);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/message").stringValue())
+                .containsExactly("spec.ports[0].port: c", "spec.ports[0].port: e");
+    }
+
+    @Test
+    void aFloodIsCutShort() {
+        for (int i = 0; i < 60; i++) {
+            recorder.failed(WEB, "number " + i);
+        }
+        await().until(() -> cluster.posted.size() == 25);
+        // Whatever is answered later was asked for later: the recorder has looked at all of them by then.
+        long asked = cluster.requests.size();
+        await().during(java.time.Duration.ofMillis(100)).until(() -> cluster.requests.size() == asked);
+        assertThat(cluster.posted).hasSize(25);
+    }
+
+    @Test
+    void whereItIsForbiddenItIsGivenUp() {
+        cluster.fail("/events", 1, 403, "", "{\"message\":\"no\"}");
+        recorder.failed(WEB, "one");
+        await().until(() -> !recorder.isOn());
+        recorder.failed(WEB, "two");
+        assertThat(cluster.posted).isEmpty();
+    }
+}

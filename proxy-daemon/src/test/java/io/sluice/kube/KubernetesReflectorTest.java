@@ -1,0 +1,479 @@
+package io.sluice.kube;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.kube.KubernetesReflector.EndpointsApi;
+import io.sluice.kube.ListWatch.Pace;
+import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.ServiceSnapshot;
+import java.io.IOException;
+import java.io.StringReader;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.JsonNode;
+
+/** Whatever an API server does, the table becomes that of its objects and is never that of anything else. */
+class KubernetesReflectorTest {
+    private static final Pace FAST = new Pace(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
+
+    private static final String NODE = """
+            ---
+            apiVersion: v1
+            kind: Node
+            metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}
+            status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}
+            """;
+
+    private final FakeCluster cluster = new FakeCluster();
+    private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
+    private final List<SyncLoop.Trigger> triggers = new CopyOnWriteArrayList<>();
+    private final SyncLoop loop = new SyncLoop(
+            BuildOptions.on("n1"), applied::add, (problem, appeared) -> {}, (nanos, these) -> triggers.addAll(these));
+    private @Nullable KubernetesReflector reflector;
+
+    @BeforeEach
+    void start() throws IOException {
+        cluster.start();
+        cluster.apply(NODE);
+        cluster.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
+        loop.start();
+    }
+
+    @AfterEach
+    void close() {
+        requireNonNull(reflector).close();
+        loop.close();
+        cluster.close();
+    }
+
+    private void follow() {
+        follow(EndpointsApi.AUTO);
+    }
+
+    private void follow(EndpointsApi endpoints) {
+        KubernetesReflector following = new KubernetesReflector(cluster.client(), "n1", endpoints, FAST, loop);
+        reflector = following;
+        following.start();
+    }
+
+    /** The table that the same objects make when they are read from a file. */
+    private String fromFile() {
+        StringBuilder manifests = new StringBuilder();
+        for (JsonNode object : cluster.all()) {
+            manifests.append("---\n").append(object).append('\n');
+        }
+        try {
+            ProblemBoard board = new ProblemBoard();
+            ObjectStore store = new ObjectStore(board);
+            ManifestReader.Manifest manifest = ManifestReader.read("file", new StringReader(manifests.toString()));
+            store.replace("file", new SourceState(manifest.objects(), manifest.problems()));
+            return Dump.of(new SnapshotBuilder(BuildOptions.on("n1"), store, board).build());
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private void awaitEqual() {
+        await().atMost(Duration.ofSeconds(20))
+                .untilAsserted(() -> assertThat(Dump.of(loop.snapshot())).isEqualTo(fromFile()));
+    }
+
+    private WatchStatus status(String resource) {
+        return requireNonNull(reflector).watches().stream()
+                .filter(status -> status.resource().equals(resource))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {28, 34})
+    void listsThenFollows(int minor) {
+        cluster.minor(minor);
+        follow();
+        awaitEqual();
+        assertThat(applied.get(0).size())
+                .as("nothing is in force before all is listed")
+                .isEqualTo(1);
+        cluster.apply(Manifests.service("dns", "10.96.0.2") + Manifests.slice("dns", "10.1.0.2"));
+        awaitEqual();
+        cluster.apply(Manifests.slice("web", "10.1.0.9"));
+        awaitEqual();
+        cluster.delete("/api/v1/namespaces/default/services/web");
+        awaitEqual();
+        assertThat(loop.snapshot().size()).isEqualTo(1);
+        assertThat(cluster.requests)
+                .contains("/api/v1/services?labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"
+                        + "&fieldSelector=spec.clusterIP%21%3DNone&"
+                        + cluster.requests.stream()
+                                .filter(request -> request.startsWith("/api/v1/services"))
+                                .findFirst()
+                                .orElseThrow()
+                                .replaceAll("^.*None&", ""))
+                .anyMatch(request -> request.contains("/nodes?fieldSelector=metadata.name%3Dn1&"))
+                .anyMatch(request -> request.contains(minor == 34 ? "sendInitialEvents" : "limit=500"));
+    }
+
+    @Test
+    void manyPagesAreOneList() {
+        cluster.minor(20);
+        for (int i = 0; i < 1_200; i++) {
+            cluster.apply(Manifests.service("s" + i, "10.97." + i / 200 + "." + (i % 200 + 1)));
+        }
+        follow();
+        awaitEqual();
+        assertThat(loop.snapshot().size()).isEqualTo(1_201);
+        assertThat(cluster.requests).anyMatch(request -> request.contains("continue="));
+    }
+
+    @Test
+    void anObjectThatNoLongerMatchesIsGone() {
+        follow();
+        awaitEqual();
+        cluster.apply("""
+                apiVersion: v1
+                kind: Service
+                metadata: {name: web, labels: {service.kubernetes.io/service-proxy-name: other}}
+                spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}
+                """);
+        await().until(() -> loop.snapshot().size() == 0);
+    }
+
+    @Test
+    void aWatchThatEndsOrBreaksGoesOnWhereItWas() {
+        follow();
+        awaitEqual();
+        for (int i = 0; i < 5; i++) {
+            if (i % 2 == 0) {
+                cluster.endWatches();
+            } else {
+                cluster.breakWatches();
+            }
+            cluster.apply(Manifests.slice("web", "10.1.1." + (i + 1)));
+            awaitEqual();
+        }
+        assertThat(status("endpointslices.discovery.k8s.io").relists()).isZero();
+        assertThat(status("endpointslices.discovery.k8s.io").reconnects()).isPositive();
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {28, 34})
+    void whatIsForgottenIsListedAgain(int minor) {
+        cluster.minor(minor);
+        cluster.apply(Manifests.service("old", "10.96.0.7"));
+        follow();
+        awaitEqual();
+        cluster.changeUnseen(() -> {
+            cluster.delete("/api/v1/namespaces/default/services/old");
+            cluster.apply(Manifests.service("new", "10.96.0.8"));
+        });
+        cluster.compact();
+        cluster.endWatches();
+        awaitEqual();
+        assertThat(status("services").relists()).isPositive();
+    }
+
+    @Test
+    void anErrorEventIsAReasonToListAgain() {
+        follow();
+        awaitEqual();
+        cluster.changeUnseen(() -> cluster.apply(Manifests.service("new", "10.96.0.8")));
+        cluster.send(
+                "services",
+                "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410,\"message\":\"expired\"}}\n");
+        awaitEqual();
+    }
+
+    @Test
+    void aServerPutBackToAnOlderStateIsListedAgain() {
+        follow();
+        awaitEqual();
+        int port = cluster.port();
+        cluster.close();
+        cluster.changeUnseen(() -> {
+            cluster.delete("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/web-1");
+            cluster.apply(Manifests.service("new", "10.96.0.8"));
+        });
+        cluster.rewind(50);
+        assertThat(loop.snapshot().size()).as("kept while nobody answers").isEqualTo(1);
+        try {
+            cluster.start(port);
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+        awaitEqual();
+        assertThat(loop.snapshot().size()).isEqualTo(2);
+    }
+
+    @Test
+    void aLowerVersionOnAnOpenWatchIsNoticedToo() {
+        follow();
+        awaitEqual();
+        cluster.rewind(60);
+        cluster.changeUnseen(() -> cluster.apply(Manifests.service("unseen", "10.96.0.8")));
+        cluster.apply(Manifests.service("new", "10.96.0.9"));
+        awaitEqual();
+        assertThat(loop.snapshot().size()).isEqualTo(3);
+    }
+
+    @Test
+    void silenceIsNoticed() {
+        follow();
+        awaitEqual();
+        // What was sent is lost with the connection, as behind a router that forgot it.
+        cluster.changeUnseen(() -> cluster.apply(Manifests.service("new", "10.96.0.8")));
+        awaitEqual();
+        assertThat(loop.snapshot().size()).isEqualTo(2);
+        assertThat(status("services").relists()).isZero();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"429", "500", "503", "410"})
+    void refusalsAreOutlived(String status) {
+        cluster.fail("/services", 3, Integer.parseInt(status), "Retry-After: 0", "{\"message\":\"later\"}");
+        cluster.fail("/endpointslices", 2, Integer.parseInt(status), "Retry-After: 0", "<html>");
+        follow();
+        awaitEqual();
+        cluster.fail("watch=true", 6, Integer.parseInt(status), "Retry-After: 0", "");
+        cluster.breakWatches();
+        cluster.apply(Manifests.slice("web", "10.1.0.9"));
+        awaitEqual();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"metadata\":{\"name\":\"x\"",
+                "{\"kind\":\"List\",\"items\":[",
+                "",
+                "[]",
+                "not json at all",
+                "{\"kind\":\"List\",\"items\":[]}"
+            })
+    void aListThatIsCutOffOrNoneIsAskedForAgain(String body) {
+        cluster.minor(20);
+        cluster.fail("/services", 2, 200, "", body);
+        cluster.fail("/endpointslices", 2, 200, "", body);
+        follow();
+        awaitEqual();
+        assertThat(loop.snapshot().size()).isEqualTo(1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\"",
+                "}}}}\n",
+                "{\"type\":\"WHAT\",\"object\":{}}\n",
+                "{\"type\":\"ADDED\"}\n",
+                "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":7}}}\n",
+                "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Service\",\"metadata\":{\"name\":\"web\",\"namespace\":\"x\"},"
+                        + "\"spec\":{\"futureField\":[{\"a\":1}]}}}\n",
+                "\n\n"
+            })
+    void nonsenseOnAWatchHarmsNobody(String text) {
+        follow();
+        awaitEqual();
+        cluster.send("services", text);
+        cluster.send("endpointslices", text);
+        cluster.endWatches();
+        cluster.apply(Manifests.slice("web", "10.1.0.9") + Manifests.service("dns", "10.96.0.2"));
+        awaitEqual();
+    }
+
+    @Test
+    void endpointsAreReadWhereThereAreNoSlices() {
+        cluster.lack("endpointslices");
+        cluster.apply("""
+                apiVersion: v1
+                kind: Endpoints
+                metadata: {name: web}
+                subsets: [{addresses: [{ip: 10.1.0.5}], ports: [{port: 8080}]}]
+                """);
+        follow();
+        await().untilAsserted(() -> assertThat(Dump.of(loop.snapshot())).contains("-> 10.1.0.5:8080"));
+        assertThat(status("endpoints").synced()).isTrue();
+    }
+
+    @Test
+    void endpointsAreReadWhereThatIsAskedFor() {
+        cluster.apply("""
+                apiVersion: v1
+                kind: Endpoints
+                metadata: {name: web}
+                subsets: [{addresses: [{ip: 10.1.0.5}], ports: [{port: 8080}]}]
+                """);
+        follow(EndpointsApi.ENDPOINTS);
+        await().untilAsserted(() -> assertThat(Dump.of(loop.snapshot())).contains("-> 10.1.0.5:8080"));
+        assertThat(cluster.requests).noneMatch(request -> request.contains("endpointslices"));
+    }
+
+    @Test
+    void aServerThatDoesNotKnowTheFieldIsAskedWithout() {
+        cluster.minor(20);
+        cluster.fail(
+                "fieldSelector=spec",
+                99,
+                400,
+                "",
+                "{\"message\":\"field label not supported: spec.clusterIP\",\"code\":400}");
+        follow();
+        awaitEqual();
+    }
+
+    @Test
+    void whatIsNotRequiredMayBeForbiddenOrMissing() {
+        cluster.lack("servicecidrs");
+        cluster.fail("/nodes", 99, 403, "", "{\"message\":\"nodes is forbidden\",\"code\":403}");
+        follow();
+        await().until(() -> loop.snapshot().size() == 1);
+        assertThat(status("nodes").trouble())
+                .isEqualTo(cluster.url() + ": watch nodes: 403 nodes is forbidden; its role needs {apiGroups: [\"\"],"
+                        + " resources: [nodes], verbs: [list, watch]}");
+    }
+
+    @Test
+    void nothingIsInForceBeforeWhatIsRequiredIsListed() {
+        cluster.fail("/endpointslices", 1_000, 403, "", "{\"message\":\"forbidden\",\"code\":403}");
+        follow();
+        await().until(() -> status("services").synced());
+        await().until(() -> !status("endpointslices.discovery.k8s.io").trouble().isEmpty());
+        assertThat(applied).isEmpty();
+        assertThat(loop.synced()).isFalse();
+        cluster.succeed();
+        awaitEqual();
+        assertThat(status("endpointslices.discovery.k8s.io").trouble()).isEmpty();
+    }
+
+    @Test
+    void bookmarksMoveOnWhatIsRemembered() {
+        follow();
+        awaitEqual();
+        for (int i = 0; i < 50; i++) {
+            cluster.apply(Manifests.service("s" + i, "10.97.0." + (i + 1)));
+        }
+        cluster.bookmark();
+        awaitEqual();
+        cluster.compact();
+        cluster.endWatches();
+        cluster.apply(Manifests.slice("web", "10.1.0.9"));
+        awaitEqual();
+        assertThat(status("endpointslices.discovery.k8s.io").relists()).isZero();
+    }
+
+    @Test
+    void theTimeOfTheCauseIsKept() {
+        follow();
+        awaitEqual();
+        String slice = Manifests.slice("web", "10.1.0.7");
+        cluster.apply(
+                slice.replace(
+                        "metadata: {",
+                        "metadata: {annotations: {endpoints.kubernetes.io/last-change-trigger-time: '2999-01-31T12:00:00.5Z'}, "));
+        awaitEqual();
+        assertThat(triggers).containsExactly(new SyncLoop.Trigger(Instant.parse("2999-01-31T12:00:00.5Z"), false));
+        cluster.apply(Manifests.slice("web", "10.1.0.8")
+                .replace(
+                        "metadata: {",
+                        "metadata: {annotations: {endpoints.kubernetes.io/last-change-trigger-time:"
+                                + " '2000-01-31T12:00:00Z'}, "));
+        awaitEqual();
+        assertThat(triggers).as("from before we began").hasSize(1);
+    }
+
+    @Test
+    void aNodeThatIsGoneIsUnfit() {
+        follow();
+        awaitEqual();
+        assertThat(loop.nodeUnfit()).isEmpty();
+        cluster.delete("/api/v1/nodes/n1");
+        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
+    }
+
+    @Test
+    void anotherServerTakesOverFromOneThatIsSilent() throws IOException {
+        try (FakeCluster second = new FakeCluster().start()) {
+            second.apply(NODE);
+            second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
+            KubernetesReflector following =
+                    new KubernetesReflector(FakeCluster.clientOf(cluster, second), "n1", EndpointsApi.AUTO, FAST, loop);
+            reflector = following;
+            following.start();
+            awaitEqual();
+            assertThat(status("services").server()).isEqualTo(cluster.url());
+            cluster.silent(true);
+            second.apply(Manifests.service("new", "10.96.0.8"));
+            await().atMost(Duration.ofSeconds(30)).until(() -> loop.snapshot().size() == 2);
+            assertThat(status("services").server()).isEqualTo(second.url());
+            cluster.silent(false);
+        }
+    }
+
+    /** Everything at once, at random; in the end the table is that of the server. */
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3})
+    void randomFaults(long seed) throws IOException {
+        Random random = new Random(seed);
+        cluster.minor(random.nextBoolean() ? 34 : 28);
+        follow();
+        for (int round = 0; round < 150; round++) {
+            misbehave(random);
+            change(random);
+            change(random);
+        }
+        cluster.silent(false);
+        cluster.succeed();
+        awaitEqual();
+        assertThat(loop.problems()).isEmpty();
+    }
+
+    private void misbehave(Random random) throws IOException {
+        switch (random.nextInt(10)) {
+            case 0 -> cluster.endWatches();
+            case 1 -> cluster.breakWatches();
+            case 2 -> cluster.compact();
+            case 3 -> cluster.fail("watch", 3, 500 + random.nextInt(4), "Retry-After: 0", "x");
+            case 4 -> cluster.fail("/services", 2, 429, "Retry-After: 0", "x");
+            case 5 -> cluster.silent(random.nextBoolean());
+            case 6 -> {
+                int port = cluster.port();
+                cluster.close();
+                change(random);
+                cluster.start(port);
+            }
+            case 7 -> cluster.send(random.nextBoolean() ? "services" : "endpointslices", "{\"type\":");
+            case 8 -> cluster.bookmark();
+            default -> {
+                cluster.changeUnseen(() -> change(random));
+                cluster.compact();
+                cluster.breakWatches();
+            }
+        }
+    }
+
+    private void change(Random random) {
+        String name = "s" + random.nextInt(6);
+        List<String> paths = new ArrayList<>(cluster.paths());
+        paths.removeIf(path -> path.contains("/nodes/"));
+        switch (random.nextInt(4)) {
+            case 0 -> cluster.apply(Manifests.service(name, "10.98.0." + (name.charAt(1) - '0' + 1)));
+            case 1, 2 -> cluster.apply(Manifests.slice(name, "10.2.0." + (1 + random.nextInt(200))));
+            default -> {
+                if (!paths.isEmpty()) {
+                    cluster.delete(paths.get(random.nextInt(paths.size())));
+                }
+            }
+        }
+    }
+}
