@@ -280,7 +280,7 @@ public final class ApiAccess {
                             + String.join(" and ", versions));
         }
         String command = exec.text("command");
-        if (command.isBlank()) {
+        if (command.isBlank() || command.indexOf('\0') >= 0) {
             throw exec.wrong("command", "missing; give the name or the path of a program");
         }
         String mode = exec.text("interactiveMode");

@@ -217,7 +217,9 @@ final class ApiClient implements AutoCloseable {
             HttpClient renewed =
                     e.certificates && (json == null || !e.arrived) ? client(target.server(), true) : client;
             if (renewed == client) {
-                forget(target.server(), client);
+                if (e.arrived && !e.certificates) {
+                    forget(target.server(), client);
+                }
                 throw e;
             }
             answer = send(renewed, target, pathAndQuery, json, authorization);
@@ -249,7 +251,7 @@ final class ApiClient implements AutoCloseable {
         String name = tlsServerName.isEmpty() ? server.host() : tlsServerName;
         if (IpAddress.parse(name) == null) {
             // Used by the JDK where an address is dialled; where a name is, it sends that.
-            parameters.setServerNames(List.of(new SNIHostName(name)));
+            parameters.setServerNames(List.of(new SNIHostName(name.replaceFirst("\\.$", ""))));
         }
         HttpClient.Builder builder = HttpClient.newBuilder()
                 .version(HttpClient.Version.HTTP_1_1)
@@ -265,7 +267,7 @@ final class ApiClient implements AutoCloseable {
                 .build();
     }
 
-    /** Its idle connections may be as dead as the one that failed. */
+    /** Its idle connections may be as dead as the one that was silent. */
     private synchronized void forget(Server server, HttpClient client) {
         clients.remove(server, client);
     }
@@ -310,6 +312,9 @@ final class ApiClient implements AutoCloseable {
             Thread.currentThread().interrupt();
             throw (IOException) new InterruptedIOException("interrupted").initCause(e);
         } catch (ExecutionException e) {
+            if (closed) {
+                throw new IOException("closed", e);
+            }
             throw explained(e.getCause() == null ? e : e.getCause());
         } finally {
             cancels.remove(cancel);

@@ -262,7 +262,11 @@ final class Kubeconfig {
                 if (name.isEmpty() || name.indexOf('=') >= 0 || name.indexOf('\0') >= 0) {
                     throw item.wrong("name", name.isEmpty() ? "missing" : "is not the name of a variable");
                 }
-                pairs.put(name, item.text("value"));
+                String value = item.text("value");
+                if (value.indexOf('\0') >= 0) {
+                    throw item.wrong("value", "must not hold a zero character");
+                }
+                pairs.put(name, value);
             }
             return pairs;
         }

@@ -430,14 +430,14 @@ final class ApiClientTest {
     @Test
     void theAddressesBehindANameAreTriedOneAfterAnother() throws Exception {
         FakeApiServer server = secure().at("127.0.0.2", 0).start();
-        names.put("api.test", List.of("127.0.0.1", "127.0.0.2"));
-        String url = "https://api.test:" + server.port();
+        names.put("api.test.", List.of("127.0.0.1", "127.0.0.2"));
+        String url = "https://api.test.:" + server.port();
         Path ca = file("ca.crt", authority.certificate());
         ApiClient client = client(access(List.of(), List.of(url), null, ca, false));
         try (Answer answer = client.get("/")) {
             assertThat(answer.server()).isEqualTo(url + " (127.0.0.2)");
         }
-        assertThat(server.requests().get(0).header("Host")).isEqualTo("api.test:" + server.port());
+        assertThat(server.requests().get(0).header("Host")).isEqualTo("api.test.:" + server.port());
     }
 
     @Test
