@@ -40,7 +40,7 @@ import org.jspecify.annotations.Nullable;
  * An HTTP server on loopback that records what it is asked, admits whom it is told to, and leaves the answers to a
  * handler. It can be stopped and started again, and then has the same port.
  */
-final class FakeApiServer implements AutoCloseable {
+public final class FakeApiServer implements AutoCloseable {
     /** Answers one request; the exchange is closed behind it. */
     @FunctionalInterface
     interface Handler {
@@ -66,6 +66,14 @@ final class FakeApiServer implements AutoCloseable {
 
     FakeApiServer(Handler handler) {
         this.handler = handler;
+    }
+
+    /** Over TLS, with a certificate of its own for the names; says its name to everybody. Started. */
+    public static FakeApiServer secure(TestAuthority authority, String names, String address, int port, String name) {
+        return new FakeApiServer(saying(200, name))
+                .at(address, port)
+                .https(authority.server(names), null)
+                .start();
     }
 
     /** A handler that gives everybody this text. */
@@ -114,7 +122,7 @@ final class FakeApiServer implements AutoCloseable {
         return this;
     }
 
-    FakeApiServer start() {
+    public FakeApiServer start() {
         try {
             InetSocketAddress at = new InetSocketAddress(address, port);
             HttpServer made = context == null ? HttpServer.create(at, 0) : HttpsServer.create(at, 0);
@@ -138,7 +146,7 @@ final class FakeApiServer implements AutoCloseable {
     }
 
     /** Ends it and all its connections. */
-    void stop() {
+    public void stop() {
         if (server != null) {
             server.stop(0);
             server = null;
@@ -151,7 +159,7 @@ final class FakeApiServer implements AutoCloseable {
         stop();
     }
 
-    int port() {
+    public int port() {
         return port;
     }
 

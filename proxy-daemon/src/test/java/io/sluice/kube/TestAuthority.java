@@ -19,7 +19,7 @@ import java.util.List;
 import java.util.Map;
 
 /** A certificate authority of the tests' own, made by the JDK's keytool when it is needed. */
-final class TestAuthority {
+public final class TestAuthority {
     private static final String PASSWORD = "changeit";
 
     private final Path folder;
@@ -32,8 +32,12 @@ final class TestAuthority {
         store = folder.resolve("keys.p12");
     }
 
-    /** @param folder an empty one, which stays the authority's */
-    static TestAuthority in(Path folder) {
+    /**
+     * A new one.
+     *
+     * @param folder an empty one, which stays the authority's
+     */
+    public static TestAuthority in(Path folder) {
         TestAuthority authority = new TestAuthority(folder);
         authority.keytool(
                 "-alias", "ca", "-keyalg", "EC", "-dname", "CN=test-ca-" + folder.getFileName(), "-ext", "bc:c");
@@ -41,7 +45,7 @@ final class TestAuthority {
     }
 
     /** Its own certificate. */
-    String certificate() {
+    public String certificate() {
         return pem("CERTIFICATE", encoded(certificates("ca")[0]));
     }
 
