@@ -1,11 +1,16 @@
 package io.sluice.kube;
 
+import static java.util.Objects.requireNonNull;
+
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServicePortName;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -14,65 +19,112 @@ import org.jspecify.annotations.Nullable;
  * first. Confined to one thread.
  */
 final class Claims {
-    private final Map<ServiceKey, Set<FrontendAddress>> claimed = new HashMap<>();
-    /** Who wants an address, the owner first. One entry nearly always. */
-    private final Map<FrontendAddress, TreeMap<Claim, ServicePortName>> claims = new HashMap<>();
+    private final Map<ServiceKey, List<FrontendAddress>> claimed = new HashMap<>();
+    /** Who has an address. */
+    private final Map<FrontendAddress, Claim> owners = new HashMap<>();
+    /** All who want one of the few addresses that several want, the owner first. */
+    private final Map<FrontendAddress, TreeSet<Claim>> contested = new HashMap<>();
 
-    private record Claim(long createdSeconds, ServiceKey service) implements Comparable<Claim> {
+    private record Claim(long createdSeconds, ServicePortName name) implements Comparable<Claim> {
+        private static final Comparator<Claim> ORDER = Comparator.comparingLong(Claim::createdSeconds)
+                .thenComparing(claim -> claim.name().namespace())
+                .thenComparing(claim -> claim.name().service());
+
+        /** No service claims an address twice, so which port it is for does not count. */
         @Override
         public int compareTo(Claim other) {
-            int byAge = Long.compare(createdSeconds, other.createdSeconds);
-            return byAge != 0 ? byAge : service.compareTo(other.service);
+            return ORDER.compare(this, other);
+        }
+
+        ServiceKey service() {
+            return new ServiceKey(name.namespace(), name.service());
         }
     }
 
     /**
-     * Replaces what a service wants.
+     * Replaces what a service wants. Nothing is told, and nothing returned, if that is what it wanted before.
      *
      * @param wanted empty if it wants nothing any more
      * @param touched told of each address it wanted or wants now
      * @param rivals told of each service that wants one of them too
+     * @return the ports it wanted something for before
      */
-    void replace(
+    Set<ServicePortName> replace(
             ServiceKey service,
             long createdSeconds,
             Map<FrontendAddress, ServicePortName> wanted,
             Consumer<FrontendAddress> touched,
             Consumer<ServiceKey> rivals) {
-        Set<FrontendAddress> before =
-                wanted.isEmpty() ? claimed.remove(service) : claimed.put(service, wanted.keySet());
-        if (before != null) {
-            before.forEach(address -> withdraw(service, address, rivals));
-            before.forEach(touched);
+        List<FrontendAddress> before = claimed.getOrDefault(service, List.of());
+        if (wants(before, createdSeconds, wanted)) {
+            return Set.of();
         }
-        Claim claim = new Claim(createdSeconds, service);
+        Set<ServicePortName> names = new HashSet<>();
+        for (FrontendAddress address : before) {
+            names.add(withdraw(service, address, rivals).name());
+            touched.accept(address);
+        }
         wanted.forEach((address, name) -> {
-            TreeMap<Claim, ServicePortName> claimants = claims.computeIfAbsent(address, a -> new TreeMap<>());
-            claimants.put(claim, name);
-            if (claimants.size() > 1) {
-                claimants.keySet().forEach(other -> rivals.accept(other.service()));
-            }
+            claim(address, new Claim(createdSeconds, name), rivals);
             touched.accept(address);
         });
+        if (wanted.isEmpty()) {
+            claimed.remove(service);
+        } else {
+            claimed.put(service, List.copyOf(wanted.keySet()));
+        }
+        return names;
     }
 
-    private void withdraw(ServiceKey service, FrontendAddress address, Consumer<ServiceKey> rivals) {
-        TreeMap<Claim, ServicePortName> claimants = claims.get(address);
-        if (claimants == null) {
-            return;
+    private boolean wants(
+            List<FrontendAddress> before, long createdSeconds, Map<FrontendAddress, ServicePortName> wanted) {
+        if (before.size() != wanted.size()) {
+            return false;
+        }
+        for (Map.Entry<FrontendAddress, ServicePortName> each : wanted.entrySet()) {
+            Claim claim = new Claim(createdSeconds, each.getValue());
+            TreeSet<Claim> several = contested.get(each.getKey());
+            if (!claim.equals(several == null ? owners.get(each.getKey()) : several.floor(claim))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private void claim(FrontendAddress address, Claim claim, Consumer<ServiceKey> rivals) {
+        Claim owner = owners.putIfAbsent(address, claim);
+        if (owner != null) {
+            TreeSet<Claim> several = contested.computeIfAbsent(address, a -> new TreeSet<>());
+            several.add(owner);
+            several.add(claim);
+            several.forEach(other -> rivals.accept(other.service()));
+            owners.put(address, several.first());
+        }
+    }
+
+    private Claim withdraw(ServiceKey service, FrontendAddress address, Consumer<ServiceKey> rivals) {
+        TreeSet<Claim> several = contested.get(address);
+        if (several == null) {
+            return requireNonNull(owners.remove(address));
         }
         // The creation time may have changed since; the service is what identifies its claim.
-        claimants.keySet().removeIf(claim -> claim.service().equals(service));
-        claimants.keySet().forEach(claim -> rivals.accept(claim.service()));
-        if (claimants.isEmpty()) {
-            claims.remove(address);
+        Claim claim = several.stream()
+                .filter(each -> each.service().equals(service))
+                .findFirst()
+                .orElseThrow();
+        several.remove(claim);
+        several.forEach(other -> rivals.accept(other.service()));
+        owners.put(address, several.first());
+        if (several.size() == 1) {
+            contested.remove(address);
         }
+        return claim;
     }
 
     /** Who has the address; null if nobody wants it. */
     @Nullable
     ServicePortName ownerOf(FrontendAddress address) {
-        TreeMap<Claim, ServicePortName> claimants = claims.get(address);
-        return claimants == null ? null : claimants.firstEntry().getValue();
+        Claim owner = owners.get(address);
+        return owner == null ? null : owner.name();
     }
 }

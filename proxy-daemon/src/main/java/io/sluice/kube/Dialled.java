@@ -1,53 +1,76 @@
 package io.sluice.kube;
 
 import io.sluice.model.FrontendAddress;
+import java.util.Arrays;
+import java.util.Collection;
 import java.util.HashMap;
-import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Whom each service forwards to, so that it is looked at again when one of them becomes a frontend: traffic must not go
  * round in circles. Confined to one thread.
+ *
+ * <p>Nearly no address of a pod is ever asked for, so addresses are not kept, only in which bucket each falls: a map of
+ * them would be larger than all that is known of the endpoints. Who asks gets everybody in the bucket; to be looked at
+ * for nothing does no harm.
  */
 final class Dialled {
-    private final Map<ServiceKey, Set<FrontendAddress>> dialled = new HashMap<>();
-    /** Whose endpoint an address is. One service nearly always, so a set is made to grow only for the second. */
-    private final Map<FrontendAddress, Set<ServiceKey>> dialledBy = new HashMap<>();
+    /** At 250,000 endpoints a bucket holds four services. */
+    private static final int BUCKETS = 1 << 16;
+
+    private static final ServiceKey[] NOBODY = {};
+
+    private final ServiceKey[][] buckets = new ServiceKey[BUCKETS][];
+    private final Map<ServiceKey, int[]> bucketsOf = new HashMap<>();
+
+    Dialled() {
+        Arrays.fill(buckets, NOBODY);
+    }
 
     void replace(ServiceKey key, Set<FrontendAddress> dials) {
-        Set<FrontendAddress> before = dials.isEmpty() ? dialled.remove(key) : dialled.put(key, dials);
-        if (before != null) {
-            for (FrontendAddress address : before) {
-                if (!dials.contains(address)) {
-                    dialledBy.computeIfPresent(address, (a, keys) -> without(keys, key));
-                }
+        int[] now = dials.stream().mapToInt(Dialled::bucket).sorted().distinct().toArray();
+        int[] before = bucketsOf.getOrDefault(key, new int[0]);
+        if (Arrays.equals(before, now)) {
+            return;
+        }
+        for (int bucket : before) {
+            if (Arrays.binarySearch(now, bucket) < 0) {
+                buckets[bucket] = without(buckets[bucket], key);
             }
         }
-        for (FrontendAddress address : dials) {
-            dialledBy.merge(address, Set.of(key), Dialled::with);
+        for (int bucket : now) {
+            if (Arrays.binarySearch(before, bucket) < 0) {
+                buckets[bucket] = Arrays.copyOf(buckets[bucket], buckets[bucket].length + 1);
+                buckets[bucket][buckets[bucket].length - 1] = key;
+            }
+        }
+        if (now.length == 0) {
+            bucketsOf.remove(key);
+        } else {
+            bucketsOf.put(key, now);
         }
     }
 
-    Set<ServiceKey> by(FrontendAddress address) {
-        return dialledBy.getOrDefault(address, Set.of());
+    /** Everybody who may forward to the address, and a few others. */
+    Collection<ServiceKey> by(FrontendAddress address) {
+        return List.of(buckets[bucket(address)]);
     }
 
-    private static Set<ServiceKey> with(Set<ServiceKey> keys, Set<ServiceKey> one) {
-        if (keys.containsAll(one)) {
-            return keys;
+    private static ServiceKey[] without(ServiceKey[] keys, ServiceKey key) {
+        int at = Arrays.asList(keys).indexOf(key);
+        if (keys.length == 1) {
+            return NOBODY;
         }
-        Set<ServiceKey> all = keys instanceof HashSet ? keys : new HashSet<>(keys);
-        all.addAll(one);
-        return all;
+        ServiceKey[] rest = Arrays.copyOf(keys, keys.length - 1);
+        System.arraycopy(keys, at + 1, rest, at, rest.length - at);
+        return rest;
     }
 
-    private static @Nullable Set<ServiceKey> without(Set<ServiceKey> keys, ServiceKey key) {
-        if (keys instanceof HashSet) {
-            keys.remove(key);
-            return keys.isEmpty() ? null : keys;
-        }
-        return keys.contains(key) ? null : keys;
+    private static int bucket(FrontendAddress address) {
+        // The protocol is left out: an enum's hash differs from run to run, and a service seldom dials both.
+        int hash = 31 * address.address().hashCode() + address.port();
+        return (hash * 0x9E3779B9) >>> 16;
     }
 }

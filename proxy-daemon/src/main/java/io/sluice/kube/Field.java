@@ -261,7 +261,10 @@ final class Field {
     NamedPort port(@Nullable Protocol protocol) {
         int number = get("port").required(1, 65_535);
         String portName = get("name").optionalName();
-        return number == 0 || protocol == null || portName == null ? null : new NamedPort(portName, protocol, number);
+        // Most ports of a cluster share a few names.
+        return number == 0 || protocol == null || portName == null
+                ? null
+                : new NamedPort(portName.intern(), protocol, number);
     }
 
     boolean isSctp() {

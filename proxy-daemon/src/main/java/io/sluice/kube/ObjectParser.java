@@ -30,7 +30,9 @@ final class ObjectParser {
         if (name == null || namespace == null) {
             return null;
         }
-        ObjectKey key = new ObjectKey(kind, namespace.isEmpty() && !kind.ofCluster() ? "default" : namespace, name);
+        // A cluster has far fewer namespaces than objects.
+        String shared = namespace.isEmpty() && !kind.ofCluster() ? "default" : namespace.intern();
+        ObjectKey key = new ObjectKey(kind, shared, name);
         return switch (kind) {
             case SERVICE -> ServiceParser.service(key, metadata, root);
             case ENDPOINT_SLICE -> EndpointsParser.slice(key, metadata, root);

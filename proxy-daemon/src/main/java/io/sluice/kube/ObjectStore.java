@@ -10,7 +10,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -22,9 +21,14 @@ import org.jspecify.annotations.Nullable;
  */
 final class ObjectStore {
     private final ProblemBoard problems;
-    private final Map<String, Map<ObjectKey, KubeObject>> bySource = new HashMap<>();
-    private final Map<ObjectKey, List<Held>> byKey = new HashMap<>();
-    private final Map<ServiceKey, Map<String, EndpointsObject>> slices = new HashMap<>();
+    private final Map<String, List<KubeObject>> bySource = new HashMap<>();
+    /** The one that counts. */
+    private final Map<ObjectKey, Held> byKey = new HashMap<>();
+    /** Every one, by source, of the few objects that several sources hold. */
+    private final Map<ObjectKey, List<Held>> repeated = new HashMap<>();
+    /** By name. One nearly always, so a list is small and copied at each change. */
+    private final Map<ServiceKey, List<EndpointsObject>> slices = new HashMap<>();
+
     private final Set<ServiceCidrObject> serviceCidrs = new LinkedHashSet<>();
     private boolean knowsNodes;
     private Set<ServiceKey> dirty = new LinkedHashSet<>();
@@ -59,7 +63,8 @@ final class ObjectStore {
         if (state.objects() == null) {
             return;
         }
-        Map<ObjectKey, KubeObject> before = bySource.getOrDefault(source, Map.of());
+        Map<ObjectKey, KubeObject> before = new HashMap<>();
+        bySource.getOrDefault(source, List.of()).forEach(object -> before.put(object.key(), object));
         Map<ObjectKey, KubeObject> now = new LinkedHashMap<>();
         for (KubeObject object : state.objects()) {
             KubeObject old = before.get(object.key());
@@ -79,25 +84,30 @@ final class ObjectStore {
         if (now.isEmpty()) {
             bySource.remove(source);
         } else {
-            bySource.put(source, now);
+            bySource.put(source, List.copyOf(now.values()));
         }
     }
 
     private void hold(ObjectKey key, String source, @Nullable KubeObject object) {
-        List<Held> before = byKey.getOrDefault(key, List.of());
+        Held wasFirst = byKey.get(key);
+        List<Held> before = repeated.getOrDefault(key, wasFirst == null ? List.of() : List.of(wasFirst));
         List<Held> now = new ArrayList<>(before);
         now.removeIf(held -> held.source().equals(source));
         if (object != null) {
             now.add(new Held(source, object));
             now.sort(Comparator.comparing(Held::source));
         }
-        if (now.isEmpty()) {
+        Held first = now.isEmpty() ? null : now.get(0);
+        if (first == null) {
             byKey.remove(key);
         } else {
-            byKey.put(key, List.copyOf(now));
+            byKey.put(key, first);
         }
-        Held first = now.isEmpty() ? null : now.get(0);
-        Held wasFirst = before.isEmpty() ? null : before.get(0);
+        if (now.size() > 1) {
+            repeated.put(key, List.copyOf(now));
+        } else {
+            repeated.remove(key);
+        }
         if (wasFirst != null && !wasFirst.equals(first)) {
             forget(wasFirst.object());
         }
@@ -125,16 +135,19 @@ final class ObjectStore {
     private void forget(KubeObject object) {
         touch(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
-            Map<String, EndpointsObject> ofService = slices.get(endpoints.service());
-            if (ofService != null) {
-                ofService.remove(object.key().name());
-                if (ofService.isEmpty()) {
-                    slices.remove(endpoints.service());
-                }
-            }
+            slices.computeIfPresent(endpoints.service(), (service, held) -> {
+                List<EndpointsObject> others = without(held, endpoints.key());
+                return others.isEmpty() ? null : List.copyOf(others);
+            });
         } else if (object instanceof ServiceCidrObject cidr) {
             serviceCidrs.remove(cidr);
         }
+    }
+
+    private static List<EndpointsObject> without(List<EndpointsObject> slices, ObjectKey key) {
+        List<EndpointsObject> others = new ArrayList<>(slices);
+        others.removeIf(slice -> slice.key().equals(key));
+        return others;
     }
 
     private void touch(KubeObject object) {
@@ -147,8 +160,12 @@ final class ObjectStore {
     private void index(KubeObject object) {
         touch(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
-            slices.computeIfAbsent(endpoints.service(), key -> new TreeMap<>())
-                    .put(object.key().name(), endpoints);
+            slices.merge(endpoints.service(), List.of(endpoints), (held, one) -> {
+                List<EndpointsObject> all = without(held, endpoints.key());
+                all.add(endpoints);
+                all.sort(Comparator.comparing(slice -> slice.key().name()));
+                return List.copyOf(all);
+            });
         } else if (object instanceof ServiceCidrObject cidr) {
             serviceCidrs.add(cidr);
         } else if (object instanceof NodeObject) {
@@ -158,8 +175,7 @@ final class ObjectStore {
 
     /** Tells every object that counts, with its source. */
     void forEach(BiConsumer<String, KubeObject> action) {
-        byKey.values()
-                .forEach(held -> action.accept(held.get(0).source(), held.get(0).object()));
+        byKey.values().forEach(held -> action.accept(held.source(), held.object()));
     }
 
     /** The services whose objects were touched since the last call. */
@@ -195,8 +211,8 @@ final class ObjectStore {
     /** The Node of this name; null if there is none. */
     @Nullable
     NodeObject node(String name) {
-        List<Held> held = byKey.get(new ObjectKey(Kind.NODE, "", name));
-        return held == null ? null : (NodeObject) held.get(0).object();
+        Held held = byKey.get(new ObjectKey(Kind.NODE, "", name));
+        return held == null ? null : (NodeObject) held.object();
     }
 
     /** Whether there was ever any Node: objects that know nothing of nodes say nothing about this one either. */
@@ -213,16 +229,15 @@ final class ObjectStore {
 
     /** The service's slices in the order of their names; only where there are none its legacy Endpoints. */
     Collection<EndpointsObject> endpoints(ServiceKey key) {
-        Map<String, EndpointsObject> ofService = slices.get(key);
+        List<EndpointsObject> ofService = slices.get(key);
         if (ofService != null) {
-            return ofService.values();
+            return ofService;
         }
         Held legacy = first(Kind.ENDPOINTS, key);
         return legacy == null ? List.of() : List.of((EndpointsObject) legacy.object());
     }
 
     private @Nullable Held first(Kind kind, ServiceKey key) {
-        List<Held> held = byKey.get(new ObjectKey(kind, key.namespace(), key.name()));
-        return held == null ? null : held.get(0);
+        return byKey.get(new ObjectKey(kind, key.namespace(), key.name()));
     }
 }

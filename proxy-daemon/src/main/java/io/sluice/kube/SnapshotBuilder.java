@@ -34,8 +34,8 @@ final class SnapshotBuilder {
     private final ProblemBoard problems;
     private final Claims claims = new Claims();
     private final Dialled dialled = new Dialled();
-    private final Map<ServiceKey, List<ServicePortName>> built = new HashMap<>();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
+    private boolean healthChecksChanged;
 
     private Here here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
@@ -58,15 +58,18 @@ final class SnapshotBuilder {
         }
         problems.put(this, aboutTheNode());
         Set<ServiceKey> affected = new LinkedHashSet<>(dirty);
+        Set<ServicePortName> remove = new HashSet<>();
         for (ServiceKey key : dirty) {
-            claim(key, affected);
+            remove.addAll(claim(key, affected));
         }
         List<ServicePort> put = new ArrayList<>();
-        List<ServicePortName> remove = new ArrayList<>();
         for (ServiceKey key : affected) {
             settle(key, put, remove);
         }
-        snapshot = snapshot.with(put, remove).with(here.origins(), healthChecks);
+        put.forEach(port -> remove.remove(port.name()));
+        snapshot = snapshot.with(put, remove)
+                .with(here.origins(), healthChecksChanged ? healthChecks : snapshot.healthChecks());
+        healthChecksChanged = false;
         return snapshot;
     }
 
@@ -112,7 +115,8 @@ final class SnapshotBuilder {
         return found;
     }
 
-    private void claim(ServiceKey key, Set<ServiceKey> affected) {
+    /** Returns the service ports that may be without an address now. */
+    private Set<ServicePortName> claim(ServiceKey key, Set<ServiceKey> affected) {
         ServiceObject service = store.service(key);
         Map<FrontendAddress, ServicePortName> wanted = new HashMap<>();
         if (service != null) {
@@ -121,7 +125,7 @@ final class SnapshotBuilder {
                 addresses(service, port).keySet().forEach(address -> wanted.putIfAbsent(address, name));
             }
         }
-        claims.replace(
+        return claims.replace(
                 key,
                 service == null ? 0 : service.createdSeconds(),
                 wanted,
@@ -138,7 +142,7 @@ final class SnapshotBuilder {
     }
 
     /** Puts into the snapshot what the service wants and owns, and reports what it wants in vain. */
-    private void settle(ServiceKey key, List<ServicePort> put, List<ServicePortName> remove) {
+    private void settle(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
         Set<Problem> found = new LinkedHashSet<>();
         Set<FrontendAddress> dials = new HashSet<>();
         ServiceObject service = store.service(key);
@@ -147,27 +151,22 @@ final class SnapshotBuilder {
         dialled.replace(key, dials);
         problems.put(key, List.copyOf(found));
         check(key, service);
-        List<ServicePortName> names = ports.stream().map(ServicePort::name).toList();
-        List<ServicePortName> before = names.isEmpty() ? built.remove(key) : built.put(key, names);
-        if (before != null) {
-            Set<ServicePortName> gone = new HashSet<>(before);
-            names.forEach(gone::remove);
-            remove.addAll(gone);
+        if (service != null) {
+            service.ports().forEach(port -> remove.add(nameOf(key, port.named())));
         }
     }
 
     private void check(ServiceKey key, @Nullable ServiceObject service) {
         if (service == null || service.external().healthCheckPort() == 0) {
-            healthChecks.remove(key.toString());
+            healthChecksChanged |= healthChecks.remove(key.toString()) != null;
             return;
         }
-        healthChecks.put(
-                key.toString(),
-                new HealthCheck(
-                        // Rather everywhere than nowhere.
-                        options.nodePortAddresses().isAll() ? List.of() : here.nodePortAddresses(),
-                        service.external().healthCheckPort(),
-                        EndpointRules.localReady(store.endpoints(key), here.place())));
+        HealthCheck check = new HealthCheck(
+                // Rather everywhere than nowhere.
+                options.nodePortAddresses().isAll() ? List.of() : here.nodePortAddresses(),
+                service.external().healthCheckPort(),
+                EndpointRules.localReady(store.endpoints(key), here.place()));
+        healthChecksChanged |= !check.equals(healthChecks.put(key.toString(), check));
     }
 
     private List<ServicePort> ownedPorts(ServiceObject service, Set<FrontendAddress> dials, Set<Problem> found) {

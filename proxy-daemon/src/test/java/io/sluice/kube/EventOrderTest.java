@@ -164,7 +164,7 @@ class EventOrderTest {
                 assertThat(SnapshotDiff.between(fresh.snapshot, state.snapshot).isEmpty())
                         .isTrue();
                 if (fresh.store.node("n1") != null) {
-                    assertThat(state.builder.nodeUnfit()).isEqualTo(fresh.builder.nodeUnfit());
+                    assertThat(state.builder.nodeUnfit(false)).isEqualTo(fresh.builder.nodeUnfit(false));
                 }
             }
         }
