@@ -152,9 +152,10 @@ final class ExecPlugin {
             return builder.start();
         } catch (IOException e) {
             String message = String.valueOf(e.getMessage());
-            String reason = message.contains("error=2,")
+            // Java 17 says "error=2, No such file or directory", Java 25 "error: 2 (No such file or directory)".
+            String reason = message.contains("No such file or directory")
                     ? "there is no such program" + (path ? "" : " on the PATH")
-                    : message.contains("error=13,") ? "permission denied" : message;
+                    : message.contains("Permission denied") ? "permission denied" : message;
             throw new IOException(
                     Problem.oneLine(spec.place() + ".command: " + spec.command() + ": " + reason
                             + (spec.installHint().isBlank()
