@@ -38,6 +38,7 @@ final class PackageEdgesTest {
                         "io.sluice.stats",
                         "io.sluice.forward",
                         "io.sluice.kube",
+                        "io.sluice.node",
                         "io.sluice.daemon");
     }
 
@@ -62,6 +63,11 @@ final class PackageEdgesTest {
                 "com.sun.management..",
                 "org.HdrHistogram..",
                 "org.slf4j..");
+    }
+
+    @Test
+    void nodeKnowsTheModelOnly() {
+        mayUse("io.sluice.node", "io.sluice.model", "org.slf4j..");
     }
 
     @Test

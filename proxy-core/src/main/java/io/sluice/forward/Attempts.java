@@ -54,6 +54,11 @@ final class Attempts {
         return null;
     }
 
+    /** Whether the endpoint should see the client's own address. */
+    boolean keepsAddress() {
+        return frontend.routing.keepsAddress(client);
+    }
+
     void failed(Target target, boolean silently, long nowNanos) {
         if (failed.isEmpty()) {
             failed = new ArrayList<>(2);

@@ -47,10 +47,11 @@ final class BoundFrontend {
         List<Listener> opened = new ArrayList<>(loops.size());
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
+            boolean transparent = loops.get(0).transparency != null;
             if (tcp) {
-                TcpListener.probe(address);
+                TcpListener.probe(address, transparent);
             } else {
-                UdpListener.probe(address);
+                UdpListener.probe(address, transparent);
             }
             for (Loop loop : loops) {
                 opened.add(tcp ? TcpListener.bind(loop, this) : UdpListener.bind(loop, this));

@@ -145,7 +145,13 @@ public final class Forwarder implements AutoCloseable {
     }
 
     private Origin originOf(IpAddress client) {
-        return origins.of(client);
+        Origin origin = origins.of(client);
+        Transparency transparency = config.transparency();
+        return origin == Origin.OUTSIDE
+                        && transparency != null
+                        && transparency.isOwn().test(client)
+                ? Origin.NODE
+                : origin;
     }
 
     /** Addresses that some service port of the old snapshot had and may not have any more. */

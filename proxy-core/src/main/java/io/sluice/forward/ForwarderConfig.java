@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import java.time.Duration;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What may be set about forwarding.
@@ -15,6 +16,7 @@ import java.util.function.LongSupplier;
  * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
  * @param maxHeldBytes the most that may be kept for slow readers before no new connection is accepted; 0 takes half of
  *     the JVM's direct memory
+ * @param transparency null where all addresses are the machine's own
  * @param nanoClock monotonic time; tests inject their own
  */
 public record ForwarderConfig(
@@ -26,6 +28,7 @@ public record ForwarderConfig(
         Duration udpRepliedTimeout,
         int maxFlows,
         long maxHeldBytes,
+        @Nullable Transparency transparency,
         LongSupplier nanoClock) {
 
     public static ForwarderConfig defaults() {
@@ -38,6 +41,7 @@ public record ForwarderConfig(
                 Duration.ofSeconds(120),
                 0,
                 0,
+                null,
                 System::nanoTime);
     }
 
@@ -51,6 +55,21 @@ public record ForwarderConfig(
                 udpRepliedTimeout,
                 maxFlows,
                 maxHeldBytes,
+                transparency,
+                nanoClock);
+    }
+
+    public ForwarderConfig withTransparency(Transparency theTransparency) {
+        return new ForwarderConfig(
+                loops,
+                connectTimeout,
+                connectAttempts,
+                halfClosedTimeout,
+                udpUnrepliedTimeout,
+                udpRepliedTimeout,
+                maxFlows,
+                maxHeldBytes,
+                theTransparency,
                 nanoClock);
     }
 }

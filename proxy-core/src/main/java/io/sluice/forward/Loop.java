@@ -6,6 +6,9 @@ import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.CleanableDirectBuffer;
+import io.sluice.model.IpAddress;
+import io.sluice.stats.Cells;
+import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
@@ -35,6 +38,7 @@ final class Loop {
     final Shortage shortage;
     final HeldBytes held;
     final int connectAttempts;
+    final @Nullable Transparency transparency;
     final long bufferAddress;
     final ByteBuffer buffer;
     /** Filled by accept(2): length, address, scope (IPv6), port. */
@@ -65,6 +69,7 @@ final class Loop {
         this.shortage = shortage;
         this.held = held;
         this.connectAttempts = config.connectAttempts();
+        this.transparency = config.transparency();
         buffer = memory.buffer();
         bufferAddress = Buffer.memoryAddress(buffer);
         connecting = new TimeoutQueue(config.connectTimeout().toNanos());
@@ -73,6 +78,24 @@ final class Loop {
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
         flowQueues = new TimeoutQueue[] {briefFlows, unrepliedFlows, repliedFlows};
         queues = new TimeoutQueue[] {connecting, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+    }
+
+    /**
+     * Gives a socket that is about to connect the client's address where the endpoint is to see it, and counts where it
+     * cannot.
+     *
+     * @param wanted whether the route says so
+     */
+    void sourceOf(InetSocket socket, boolean wanted, IpAddress client, IpAddress endpoint, Cells cells)
+            throws IOException {
+        if (!wanted || transparency == null) {
+            return;
+        }
+        if (transparency.keeps(client, endpoint)) {
+            Transparency.assume(socket, client);
+        } else {
+            cells.increment(Counter.CLIENT_ADDRESSES_LOST);
+        }
     }
 
     long now() {

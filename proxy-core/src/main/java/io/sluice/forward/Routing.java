@@ -4,6 +4,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
+import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -39,6 +40,11 @@ record Routing(
             case NODE -> node;
             case OUTSIDE -> outside;
         };
+    }
+
+    /** Whether the endpoint should see this client's own address. */
+    boolean keepsAddress(IpAddress client) {
+        return frontend.route(originOf.apply(client)).source() == Route.Source.CLIENT;
     }
 
     /** The endpoint for a new connection or flow of this client. */

@@ -44,7 +44,7 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     /** Binds and listens; connections wait in the kernel until {@link #start}. Control side. */
     static TcpListener bind(Loop loop, BoundFrontend frontend) throws IOException {
-        InetSocket socket = bound(frontend.address, true);
+        InetSocket socket = bound(frontend.address, loop.transparency != null, true);
         try {
             // Inherited by every accepted socket, which saves two system calls a connection.
             socket.setTcpNoDelay(true);
@@ -63,16 +63,20 @@ final class TcpListener implements EpollIoHandle, Listener {
      * Finds out whether somebody else serves the address: with SO_REUSEPORT alone the kernel would let us share it, and
      * each of us would get some of the connections.
      */
-    static void probe(FrontendAddress address) throws IOException {
-        InetSocket socket = bound(address, false);
+    static void probe(FrontendAddress address, boolean transparent) throws IOException {
+        InetSocket socket = bound(address, transparent, false);
         socket.closeQuietly();
     }
 
-    private static InetSocket bound(FrontendAddress address, boolean reusePort) throws IOException {
+    private static InetSocket bound(FrontendAddress address, boolean transparent, boolean reusePort)
+            throws IOException {
         InetSocket socket = InetSocket.stream(address.address());
         try {
             socket.setReuseAddress(true);
             socket.setReusePort(reusePort);
+            if (transparent) {
+                Transparency.allow(socket, address.address());
+            }
             socket.bind(address.address().toSocketAddress(address.port()));
             return socket;
         } catch (IOException e) {

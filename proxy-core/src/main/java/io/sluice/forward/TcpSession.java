@@ -108,6 +108,9 @@ final class TcpSession extends Timed implements Runnable {
         endpoint = leg;
         socket.setTcpNoDelay(true);
         socket.setKeepAlive(true);
+        if (loop.transparency != null) {
+            loop.sourceOf(socket, attempts.keepsAddress(), clientAddress, next.endpoint.address(), cells);
+        }
         socket.connect(next.socketAddress());
         leg.register(loop, true);
         loop.await(loop.connecting, this, loop.now());

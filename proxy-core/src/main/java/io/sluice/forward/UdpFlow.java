@@ -68,6 +68,10 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         InetSocket socket = InetSocket.datagram(target.endpoint.address());
         UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos);
         try {
+            if (loop.transparency != null) {
+                IpAddress address = IpAddress.of(client.getAddress());
+                loop.sourceOf(socket, routing.keepsAddress(address), address, target.endpoint.address(), flow.cells);
+            }
             socket.connect(target.socketAddress());
             flow.registration = loop.register(flow);
             flow.registration.submit(EpollIoOps.EPOLLIN);

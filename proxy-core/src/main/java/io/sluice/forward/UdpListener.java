@@ -66,6 +66,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         InetSocket socket = InetSocket.datagram(address);
         try {
             socket.setReusePort(true);
+            if (loop.transparency != null) {
+                Transparency.allow(socket, address);
+            }
             socket.bind(address.toSocketAddress(frontend.address.port()));
             return new UdpListener(loop, frontend, socket);
         } catch (IOException e) {
@@ -75,10 +78,13 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     /** As for TCP: whether somebody else has the address. */
-    static void probe(FrontendAddress frontend) throws IOException {
+    static void probe(FrontendAddress frontend, boolean transparent) throws IOException {
         IpAddress address = frontend.address();
         InetSocket socket = InetSocket.datagram(address);
         try {
+            if (transparent) {
+                Transparency.allow(socket, address);
+            }
             socket.bind(address.toSocketAddress(frontend.port()));
         } finally {
             socket.closeQuietly();

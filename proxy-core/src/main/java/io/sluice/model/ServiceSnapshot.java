@@ -27,18 +27,25 @@ public final class ServiceSnapshot {
     private final int size;
     private final Origins origins;
     private final Map<String, HealthCheck> healthChecks;
+    private final List<Cidr> serviceCidrs;
 
-    private ServiceSnapshot(ServicePort[][] buckets, int size, Origins origins, Map<String, HealthCheck> healthChecks) {
+    private ServiceSnapshot(
+            ServicePort[][] buckets,
+            int size,
+            Origins origins,
+            Map<String, HealthCheck> healthChecks,
+            List<Cidr> serviceCidrs) {
         this.buckets = buckets;
         this.size = size;
         this.origins = origins;
         this.healthChecks = healthChecks;
+        this.serviceCidrs = serviceCidrs;
     }
 
     private static ServiceSnapshot empty0() {
         ServicePort[][] buckets = new ServicePort[BUCKETS][];
         Arrays.fill(buckets, NOTHING);
-        return new ServiceSnapshot(buckets, 0, Origins.UNKNOWN, Map.of());
+        return new ServiceSnapshot(buckets, 0, Origins.UNKNOWN, Map.of(), List.of());
     }
 
     public static ServiceSnapshot empty() {
@@ -78,19 +85,28 @@ public final class ServiceSnapshot {
         }
         return Arrays.equals(next, buckets, (a, b) -> a == b ? 0 : 1)
                 ? this
-                : new ServiceSnapshot(next, nextSize, origins, healthChecks);
+                : new ServiceSnapshot(next, nextSize, origins, healthChecks, serviceCidrs);
     }
 
     /** The same service ports with other surroundings; this snapshot itself if they are no others. */
-    public ServiceSnapshot with(Origins newOrigins, Map<String, HealthCheck> newHealthChecks) {
-        return newOrigins.equals(origins) && newHealthChecks.equals(healthChecks)
+    public ServiceSnapshot with(
+            Origins newOrigins, Map<String, HealthCheck> newHealthChecks, List<Cidr> newServiceCidrs) {
+        return newOrigins.equals(origins)
+                        && newHealthChecks.equals(healthChecks)
+                        && newServiceCidrs.equals(serviceCidrs)
                 ? this
-                : new ServiceSnapshot(buckets, size, newOrigins, Map.copyOf(newHealthChecks));
+                : new ServiceSnapshot(
+                        buckets, size, newOrigins, Map.copyOf(newHealthChecks), List.copyOf(newServiceCidrs));
     }
 
     /** Where clients are. */
     public Origins origins() {
         return origins;
+    }
+
+    /** Where cluster IPs are taken from: an address in one of these that belongs to no Service is nobody's. */
+    public List<Cidr> serviceCidrs() {
+        return serviceCidrs;
     }
 
     /** The Services a load balancer asks about, by {@code namespace/service}. */

@@ -23,6 +23,8 @@ public enum Counter {
     CONNECT_RETRIED("attempts made at another endpoint after one failed"),
     BYTES_TO_ENDPOINT("bytes relayed from clients to endpoints"),
     BYTES_TO_CLIENT("bytes relayed from endpoints to clients"),
+    CLIENT_ADDRESSES_LOST(
+            "connections and flows whose endpoint sees the node's address because it could not answer the client's"),
     FLOWS_OPENED("UDP flows opened"),
     FLOWS_ACTIVE("UDP flows open now", true),
     FLOWS_MOVED("UDP flows moved because their endpoint stopped serving"),

@@ -38,6 +38,7 @@ class BudgetTest {
                 defaults.udpRepliedTimeout(),
                 0,
                 most,
+                null,
                 defaults.nanoClock());
     }
 

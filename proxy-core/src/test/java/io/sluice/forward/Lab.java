@@ -55,6 +55,7 @@ final class Lab implements AutoCloseable {
                 config.udpRepliedTimeout(),
                 config.maxFlows(),
                 config.maxHeldBytes(),
+                config.transparency(),
                 () -> System.nanoTime() + clockOffsetNanos.get());
         forwarder = new Forwarder(withClock, status -> {
             synchronized (changes) {

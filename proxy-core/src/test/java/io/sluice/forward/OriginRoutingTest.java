@@ -73,7 +73,8 @@ class OriginRoutingTest {
                 SessionAffinity.NONE,
                 flows,
                 List.of(frontend));
-        lab.forwarder.apply(ServiceSnapshot.of(port).with(new Origins(List.of(range(pods)), Set.of()), Map.of()));
+        lab.forwarder.apply(
+                ServiceSnapshot.of(port).with(new Origins(List.of(range(pods)), Set.of()), Map.of(), List.of()));
     }
 
     @Test

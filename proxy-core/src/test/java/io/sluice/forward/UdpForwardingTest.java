@@ -289,6 +289,7 @@ class UdpForwardingTest {
                 defaults.udpRepliedTimeout(),
                 4,
                 0,
+                null,
                 defaults.nanoClock());
         try (Lab lab = new Lab(fourFlows)) {
             lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));

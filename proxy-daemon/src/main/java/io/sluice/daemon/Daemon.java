@@ -2,7 +2,9 @@ package io.sluice.daemon;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.forward.Forwarder;
+import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.FrontendStatus;
+import io.sluice.forward.Transparency;
 import io.sluice.kube.ApiAccess;
 import io.sluice.kube.EventRecorder;
 import io.sluice.kube.FileReflector;
@@ -13,6 +15,8 @@ import io.sluice.kube.SyncLoop;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.node.NodeRules;
+import io.sluice.node.Requirements;
 import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.time.Duration;
@@ -36,6 +40,7 @@ final class Daemon implements AutoCloseable {
 
     private final Settings settings;
     private final StateLog stateLog;
+    private final @Nullable NodeRules rules;
     private final Forwarder forwarder;
     private final SyncLoop syncLoop;
     private final Reflector reflector;
@@ -57,7 +62,18 @@ final class Daemon implements AutoCloseable {
     Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this.settings = settings;
         stateLog = new StateLog(Duration.ofMillis(200));
-        forwarder = new Forwarder(settings.forwarder(), this::changed);
+        ForwarderConfig config = settings.forwarder();
+        if (settings.rules() == null) {
+            rules = null;
+        } else {
+            Requirements.missing().ifPresent(missing -> {
+                throw new IllegalStateException(missing);
+            });
+            rules = new NodeRules(settings.rules());
+            config = config.withTransparency(
+                    new Transparency(rules.addresses()::isOwn, rules.addresses()::answersReturn));
+        }
+        forwarder = new Forwarder(config, this::changed);
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
@@ -101,6 +117,9 @@ final class Daemon implements AutoCloseable {
             metrics.start();
         }
         healthCheckPorts.start();
+        if (rules != null) {
+            rules.start();
+        }
         syncLoop.start();
         reflector.start();
     }
@@ -126,6 +145,10 @@ final class Daemon implements AutoCloseable {
     /** On the control thread. */
     private void apply(ServiceSnapshot snapshot) {
         forwarder.apply(snapshot);
+        if (rules != null) {
+            // After the listeners: what is led here finds one.
+            rules.apply(snapshot);
+        }
         healthCheckPorts.apply(snapshot.healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
@@ -192,6 +215,10 @@ final class Daemon implements AutoCloseable {
         stopping = true;
         stopFeeding();
         forwarder.close();
+        if (rules != null) {
+            // Until now they kept what was open going; what was closed, the kernel refused.
+            rules.close();
+        }
         healthCheckPorts.close();
         if (healthz != null) {
             healthz.close();

@@ -5,6 +5,7 @@ import io.sluice.kube.BuildOptions.AddressMap;
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import io.sluice.node.RuleOptions;
 import java.io.File;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -160,10 +161,42 @@ enum Setting {
             List.of("--mode"),
             "MODE",
             "bind",
-            "How addresses become local. bind: they must be addresses of this machine already, as all of 127.0.0.0/8"
-                    + " are.",
-            "bind (node mode is not available in this version)",
-            choice("bind")),
+            "How packets get here. bind: the addresses must be this machine's already, as all of 127.0.0.0/8 are. node:"
+                    + " rules in the kernel deliver what pods, this node and others send to Services.",
+            "bind or node",
+            choice("bind", "node")),
+    MARK_BIT(
+            "markBit",
+            List.of("--mark-bit"),
+            "N",
+            String.valueOf(RuleOptions.DEFAULT.markBit()),
+            "In node mode, the bit of packet marks that is ours; no other is touched.",
+            "a whole number, 0 to 31",
+            whole(0, 31)),
+    ROUTING_TABLE(
+            "routingTable",
+            List.of("--routing-table"),
+            "N",
+            String.valueOf(RuleOptions.DEFAULT.routingTable()),
+            "In node mode, the routing table that delivers marked packets here.",
+            "a whole number, 256 to 999999999",
+            whole(256, 999_999_999)),
+    RULE_PRIORITY(
+            "rulePriority",
+            List.of("--rule-priority"),
+            "N",
+            String.valueOf(RuleOptions.DEFAULT.rulePriority()),
+            "In node mode, the priority of the routing rule that leads there.",
+            "a whole number, 1 to 32765",
+            whole(1, 32_765)),
+    KEEP_RULES_ON_EXIT(
+            "keepRulesOnExit",
+            List.of("--keep-rules-on-exit"),
+            "true|false",
+            "false",
+            "In node mode, leave the rules behind: what was served is refused until the next start.",
+            "true or false",
+            Setting::truth),
     MAP_FRONTENDS(
             "mapFrontends",
             List.of("--map-frontends"),
@@ -363,14 +396,17 @@ enum Setting {
     /** Whether its flag alone means true. */
     boolean isTruth() {
         return switch (this) {
-            case MASQUERADE_ALL, BIND_ADDRESS_HARD_FAIL, INSECURE_SKIP_TLS_VERIFY -> true;
+            case MASQUERADE_ALL, BIND_ADDRESS_HARD_FAIL, INSECURE_SKIP_TLS_VERIFY, KEEP_RULES_ON_EXIT -> true;
             default -> false;
         };
     }
 
     /** Whether its values are written without quotes in the file because they are numbers. */
     boolean isNumber() {
-        return this == LOOPS || this == CONNECT_ATTEMPTS || this == MAX_FLOWS;
+        return switch (this) {
+            case LOOPS, CONNECT_ATTEMPTS, MAX_FLOWS, MARK_BIT, ROUTING_TABLE, RULE_PRIORITY -> true;
+            default -> false;
+        };
     }
 
     /**

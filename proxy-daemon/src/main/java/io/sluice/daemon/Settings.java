@@ -7,6 +7,7 @@ import io.sluice.kube.KubernetesReflector;
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import io.sluice.node.RuleOptions;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
@@ -21,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * The settings of one daemon, checked. Made by {@link Configuration}; what is allowed stands in {@link Setting}.
  *
  * @param feed null if none was given: then what the API server says is served
+ * @param rules null in bind mode
  * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
  * @param bindAddressHardFail whether a start ends if one of these two is taken
  */
@@ -30,6 +32,7 @@ record Settings(
         KubernetesReflector.EndpointsApi endpointsApi,
         BuildOptions buildOptions,
         ForwarderConfig forwarder,
+        @Nullable RuleOptions rules,
         Duration drainTimeout,
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
@@ -53,13 +56,23 @@ record Settings(
                         values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.MAX_FLOWS, Integer.class),
                         ForwarderConfig.defaults().maxHeldBytes(),
+                        null,
                         System::nanoTime),
+                values.required(Setting.MODE, String.class).equals("node") ? rules(values) : null,
                 values.required(Setting.DRAIN_TIMEOUT, Duration.class),
                 values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
                 values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),
                 values.required(Setting.BIND_ADDRESS_HARD_FAIL, Boolean.class),
                 values.required(Setting.LOG_FORMAT, String.class),
                 values.required(Setting.LOG_LEVEL, String.class));
+    }
+
+    private static RuleOptions rules(Values values) {
+        return new RuleOptions(
+                values.required(Setting.MARK_BIT, Integer.class),
+                values.required(Setting.ROUTING_TABLE, Integer.class),
+                values.required(Setting.RULE_PRIORITY, Integer.class),
+                values.required(Setting.KEEP_RULES_ON_EXIT, Boolean.class));
     }
 
     private static ApiOptions apiOptions(Values values) {

@@ -5,6 +5,7 @@ import io.sluice.kube.EndpointRules.Policies;
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.Problem.Severity;
 import io.sluice.kube.ServiceObject.Port;
+import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
@@ -68,9 +69,15 @@ final class SnapshotBuilder {
         }
         put.forEach(port -> remove.remove(port.name()));
         snapshot = snapshot.with(put, remove)
-                .with(here.origins(), healthChecksChanged ? healthChecks : snapshot.healthChecks());
+                .with(here.origins(), healthChecksChanged ? healthChecks : snapshot.healthChecks(), serviceCidrs());
         healthChecksChanged = false;
         return snapshot;
+    }
+
+    private List<Cidr> serviceCidrs() {
+        Set<Cidr> all = store.serviceCidrs();
+        all.addAll(options.serviceCidrs());
+        return List.copyOf(all);
     }
 
     /** This node, as of the last build. */

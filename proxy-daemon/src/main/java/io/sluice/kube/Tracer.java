@@ -22,7 +22,6 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -39,7 +38,6 @@ public final class Tracer {
     private final Map<FrontendAddress, Served> served = new HashMap<>();
     private final Map<IpAddress, ServiceKey> clusterIps = new HashMap<>();
     private final Map<NodePort, ServiceObject> nodePorts = new HashMap<>();
-    private final Set<Cidr> serviceCidrs;
 
     private record Served(ServicePort servicePort, Frontend frontend) {}
 
@@ -56,8 +54,6 @@ public final class Tracer {
                 index(service, options);
             }
         });
-        serviceCidrs = store.serviceCidrs();
-        serviceCidrs.addAll(options.serviceCidrs());
     }
 
     /** Of several Services with one address or node port the first by name is told, so that the answer is always the same. */
@@ -301,7 +297,7 @@ public final class Tracer {
                             + packet.protocol().text();
             return unserved(Verdict.REJECT, packet, owner.toString(), why);
         }
-        for (Cidr range : serviceCidrs) {
+        for (Cidr range : snapshot.serviceCidrs()) {
             if (range.contains(to)) {
                 return unserved(
                         Verdict.DROP,

@@ -1,0 +1,45 @@
+package io.sluice.forward;
+
+import io.sluice.model.IpAddress;
+import java.io.IOException;
+import java.util.function.BiPredicate;
+import java.util.function.Predicate;
+
+/**
+ * How sockets are opened on a node whose kernel delivers the packets for every Service here: they may have addresses that
+ * are not the machine's own, those of Services and, towards endpoints, those of clients. Needs CAP_NET_ADMIN.
+ *
+ * @param isOwn whether an address is the machine's now, whatever the snapshot knows of it; a client that has one is this
+ *     node. Asked like {@code keepsClient}
+ * @param keepsClient whether an endpoint (second) can answer a client (first) whose address it sees; asked once per
+ *     connection or flow, on a loop, where the route says that it should
+ */
+public record Transparency(Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient) {
+    private static final int SOL_IP = 0;
+    private static final int IP_TRANSPARENT = 19;
+    private static final int IP_BIND_ADDRESS_NO_PORT = 24;
+    private static final int SOL_IPV6 = 41;
+    private static final int IPV6_TRANSPARENT = 75;
+
+    /** Lets a socket have an address that is not the machine's. */
+    static void allow(InetSocket socket, IpAddress family) throws IOException {
+        if (family.v6()) {
+            socket.setIntOpt(SOL_IPV6, IPV6_TRANSPARENT, 1);
+        } else {
+            socket.setIntOpt(SOL_IP, IP_TRANSPARENT, 1);
+        }
+    }
+
+    /** Gives a socket that is about to connect the client's address; its port is chosen when it does. */
+    static void assume(InetSocket socket, IpAddress client) throws IOException {
+        allow(socket, client);
+        // Chosen now, a port would have to be unused by all connections, whomever they go to.
+        socket.setIntOpt(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        socket.bind(client.toSocketAddress(0));
+    }
+
+    /** An endpoint that is the client itself would take its own address for a stranger's. */
+    boolean keeps(IpAddress client, IpAddress endpoint) {
+        return client.v6() == endpoint.v6() && !client.equals(endpoint) && keepsClient.test(client, endpoint);
+    }
+}

@@ -1,0 +1,137 @@
+package io.sluice.node;
+
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The table as nft reads it: its rules, whose number does not depend on what is served, and changes to its sets. */
+final class Script {
+    private Script() {}
+
+    private static final String KEY4 = "ip daddr . meta l4proto . th dport";
+    private static final String KEY6 = "ip6 daddr . meta l4proto . th dport";
+
+    /** An empty table in the place of whatever stood there, in one transaction with what follows. */
+    static String table(String mark) {
+        // Declared first, so that it can be deleted whether or not it was there.
+        return "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n" + sets("4", "ipv4_addr")
+                + sets("6", "ipv6_addr")
+                + """
+                  chain deliver {
+                    meta mark set meta mark or MARK accept
+                  }
+                  chain refuse {
+                    meta l4proto tcp reject with tcp reset
+                    reject with icmpx port-unreachable
+                  }
+                  # By origin: pods before the node itself, as the forwarder tells them. A key is in all three maps or in
+                  # none, so whoever passes the first lookup in vain passes the others too.
+                  chain judge {
+                    KEY4 @limited4 KEY4 . ip saddr != @admitted4 drop
+                    KEY6 @limited6 KEY6 . ip6 saddr != @admitted6 drop
+                    ip saddr @pods4 KEY4 vmap @pod4
+                    ip6 saddr @pods6 KEY6 vmap @pod6
+                    ip saddr @own4 KEY4 vmap @node4
+                    ip6 saddr @own6 KEY6 vmap @node6
+                    fib saddr type local KEY4 vmap @node4
+                    fib saddr type local KEY6 vmap @node6
+                    KEY4 vmap @outside4
+                    KEY6 vmap @outside6
+                    ip daddr @cluster4 goto refuse
+                    ip6 daddr @cluster6 goto refuse
+                    ip daddr @range4 drop
+                    ip6 daddr @range6 drop
+                  }
+                  # Only what begins something is judged: an established connection is never cut by a rule. A datagram
+                  # always may begin something, unless a socket of ours waits for it.
+                  chain pre {
+                    type filter hook prerouting priority mangle; policy accept;
+                    meta l4proto != { tcp, udp } accept
+                    meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
+                    meta l4proto udp KEY4 @front4 jump judge
+                    meta l4proto udp KEY6 @front6 jump judge
+                    socket transparent 1 meta mark set meta mark or MARK accept
+                    meta l4proto udp jump judge
+                  }
+                  # What this node's own processes send. A process may have chosen any address of the node.
+                  chain out {
+                    type route hook output priority mangle; policy accept;
+                    meta l4proto != { tcp, udp } accept
+                    meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
+                    meta l4proto udp jump judge
+                    KEY4 @front4 goto deliver
+                    KEY6 @front6 goto deliver
+                    KEY4 @late4 update @late4 { KEY4 timeout 1d } goto deliver
+                    KEY6 @late6 update @late6 { KEY6 timeout 1d } goto deliver
+                  }
+                  # Nobody listens: the daemon is gone, or does not have the address. The kernel by itself would not
+                  # answer for an address that is not its own.
+                  chain in {
+                    type filter hook input priority mangle; policy accept;
+                    meta mark and MARK != MARK accept
+                    socket transparent 1 accept
+                    goto refuse
+                  }
+                  # Only the first fragment of a datagram has ports. That somebody asks for connection tracking, though
+                  # nothing is ever true of it, makes the kernel put fragments together before all of this.
+                  chain whole {
+                    type filter hook prerouting priority raw; policy accept;
+                    meta l4proto 255 ct state established accept
+                  }
+                  # Delivered here, such a packet needs no tracking, and whoever judges by tracking must not see it.
+                  chain untracked {
+                    type filter hook output priority raw; policy accept;
+                    KEY4 @front4 notrack
+                    KEY6 @front6 notrack
+                  }
+                }
+                """.replace("KEY4", KEY4).replace("KEY6", KEY6).replace("MARK", mark);
+    }
+
+    private static String sets(String family, String address) {
+        String key = address + " . inet_proto . inet_service";
+        String sets = "";
+        for (String plain : List.of("front", "limited")) {
+            sets += "  set " + plain + family + " { type " + key + "; }\n";
+        }
+        sets += "  set late" + family + " { type " + key + "; flags dynamic,timeout; size 65536; timeout 1d; }\n";
+        sets += "  set admitted" + family + " { type " + key + " . " + address + "; flags interval; }\n";
+        for (String origin : List.of("pod", "node", "outside")) {
+            sets += "  map " + origin + family + " { type " + key + " : verdict; }\n";
+        }
+        sets += "  set cluster" + family + " { type " + address + "; }\n";
+        for (String ranges : List.of("pods", "own", "range")) {
+            sets += "  set " + ranges + family + " { type " + address + "; flags interval; auto-merge; }\n";
+        }
+        return sets;
+    }
+
+    static String add(Collection<Elements.Element> elements) {
+        return changes("add", elements);
+    }
+
+    static String delete(Collection<Elements.Element> elements) {
+        return changes("delete", elements);
+    }
+
+    private static String changes(String verb, Collection<Elements.Element> elements) {
+        Map<String, StringBuilder> bySet = new LinkedHashMap<>();
+        for (Elements.Element element : elements) {
+            StringBuilder list = bySet.computeIfAbsent(element.set(), set -> new StringBuilder());
+            list.append(list.isEmpty() ? "" : ", ").append(element.text());
+        }
+        StringBuilder script = new StringBuilder();
+        bySet.forEach((set, list) -> script.append(verb)
+                .append(" element inet sluice ")
+                .append(set)
+                .append(" { ")
+                .append(list)
+                .append(" }\n"));
+        return script.toString();
+    }
+
+    static String flush(String set) {
+        return "flush set inet sluice " + set + "\n";
+    }
+}

@@ -1,0 +1,127 @@
+package io.sluice.daemon;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.net.ConnectException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.PortUnreachableException;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
+ * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a server.
+ */
+final class NodeProbe {
+    private static final int PATIENCE_MILLIS = 500;
+
+    private NodeProbe() {}
+
+    public static void main(String[] args) throws IOException {
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String[] words = line.split(" ");
+            String answer = words[0].equals("serve")
+                    ? serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]))
+                    : ask(words);
+            System.out.println(answer);
+        }
+    }
+
+    private static String serve(String name, InetAddress address, int port) throws IOException {
+        ServerSocket tcp = new ServerSocket(port, 50, address);
+        DatagramSocket udp = new DatagramSocket(port, address);
+        start(() -> {
+            while (!tcp.isClosed()) {
+                try (Socket client = tcp.accept()) {
+                    client.getOutputStream()
+                            .write(saw(name, client.getInetAddress()).getBytes(StandardCharsets.UTF_8));
+                } catch (IOException e) {
+                    System.err.println(name + ": " + e);
+                }
+            }
+        });
+        start(() -> {
+            DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
+            while (!udp.isClosed()) {
+                try {
+                    packet.setLength(65_536);
+                    udp.receive(packet);
+                    byte[] answer = (saw(name, packet.getAddress()) + " " + packet.getLength())
+                            .getBytes(StandardCharsets.UTF_8);
+                    udp.send(new DatagramPacket(answer, answer.length, packet.getSocketAddress()));
+                } catch (IOException e) {
+                    System.err.println(name + ": " + e);
+                }
+            }
+        });
+        return "ok";
+    }
+
+    private static void start(Runnable task) {
+        Thread thread = new Thread(task);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private static String saw(String name, InetAddress peer) {
+        return name + " " + peer.getHostAddress();
+    }
+
+    private static String ask(String[] words) throws IOException {
+        InetSocketAddress to = new InetSocketAddress(InetAddress.getByName(words[3]), Integer.parseInt(words[4]));
+        InetAddress from = words[2].equals("-") ? null : InetAddress.getByName(words[2]);
+        try {
+            return words[1].equals("tcp") ? tcp(from, to) : udp(from, to, Integer.parseInt(words[5]));
+        } catch (SocketTimeoutException e) {
+            return "DROP";
+        } catch (ConnectException | PortUnreachableException e) {
+            return "REFUSED";
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
+
+    private static String tcp(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
+        try (Socket socket = new Socket()) {
+            if (from != null) {
+                socket.bind(new InetSocketAddress(from, 0));
+            }
+            socket.setSoTimeout(PATIENCE_MILLIS);
+            socket.connect(to, PATIENCE_MILLIS);
+            return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
+
+    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes) throws IOException {
+        try (DatagramSocket socket = new DatagramSocket(from == null ? null : new InetSocketAddress(from, 0))) {
+            if (from == null) {
+                socket.bind(null);
+            }
+            socket.setSoTimeout(PATIENCE_MILLIS);
+            socket.connect(to);
+            try {
+                socket.send(new DatagramPacket(new byte[bytes], bytes));
+            } catch (IOException e) {
+                // So the kernel stops a datagram of our own node on its way out; whether it is refused or dropped shows
+                // in what comes back.
+                if (!String.valueOf(e.getMessage()).contains("not permitted")) {
+                    throw e;
+                }
+            }
+            DatagramPacket answer = new DatagramPacket(new byte[2_000], 2_000);
+            socket.receive(answer);
+            String text = new String(Arrays.copyOf(answer.getData(), answer.getLength()), StandardCharsets.UTF_8);
+            String size = " " + bytes;
+            return text.endsWith(size) ? text.substring(0, text.length() - size.length()) : "cut: " + text;
+        }
+    }
+}
