@@ -16,6 +16,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -77,7 +78,10 @@ final class SnapshotBuilder {
     private List<Cidr> serviceCidrs() {
         Set<Cidr> all = store.serviceCidrs();
         all.addAll(options.serviceCidrs());
-        return List.copyOf(all);
+        // In an order that does not tell when they came.
+        return all.stream()
+                .sorted(Comparator.comparing(Cidr::network).thenComparing(Cidr::prefix))
+                .toList();
     }
 
     /** This node, as of the last build. */

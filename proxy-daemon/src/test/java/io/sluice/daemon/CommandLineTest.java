@@ -140,11 +140,11 @@ final class CommandLineTest {
 
     @Test
     void everyBadValueIsTold() {
-        assertThat(sluice("run", "--feed=x", "--mode=node", "--loops=0", "--drain-timeout=30"))
+        assertThat(sluice("run", "--feed=x", "--mode=iptables", "--loops=0", "--drain-timeout=30"))
                 .isEqualTo(2);
         assertThat(err.toString().lines())
                 .containsExactly(
-                        "sluice: --mode: 'node' is not allowed; give bind (node mode is not available in this version)",
+                        "sluice: --mode: 'iptables' is not allowed; give bind or node",
                         "sluice: --loops: '0' is not allowed; give a whole number, 1 to 64",
                         "sluice: --drain-timeout: '30' is not allowed; give a time such as 500ms, 30s, 5m or 1h, 0s to"
                                 + " 24h");

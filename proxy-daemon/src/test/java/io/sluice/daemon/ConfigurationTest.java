@@ -216,7 +216,7 @@ final class ConfigurationTest {
         "MAP_FRONTENDS,10.0.0.0/8",
         "MAP_FRONTENDS,10.0.0.0/8=127.0.0.0/9",
         "MAP_FRONTENDS,10.0.0.0/8=fd00::/8",
-        "MODE,node",
+        "MODE,iptables",
         "FEED,''"
     })
     void refused(Setting setting, String text) {
