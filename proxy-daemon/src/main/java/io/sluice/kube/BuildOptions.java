@@ -57,4 +57,16 @@ public record BuildOptions(
         }
         return address;
     }
+
+    /** Where a range of frontends is listened on; itself if not all of it is moved alike. */
+    Cidr listenedOn(Cidr range) {
+        for (AddressMap map : frontendMap) {
+            if (map.from().contains(range.network())) {
+                return map.from().prefix() <= range.prefix()
+                        ? new Cidr(map.from().translate(range.network(), map.to()), range.prefix())
+                        : range;
+            }
+        }
+        return range;
+    }
 }

@@ -229,15 +229,17 @@ final class EndpointRules {
 
     /** How many addresses of this node are ready, whatever the port: what a load balancer sends traffic for. */
     static int localReady(Collection<EndpointsObject> objects, Place here) {
-        Set<IpAddress> ready = new HashSet<>();
+        Set<NamedPort> ports = new HashSet<>();
         for (EndpointsObject object : objects) {
-            for (Group group : object.groups()) {
-                for (Backend backend : group.ports().isEmpty() ? List.<Backend>of() : group.backends()) {
-                    if (backend.ready() && here.isLocal(backend)) {
-                        ready.add(backend.address());
-                    }
+            object.groups().forEach(group -> ports.addAll(group.ports()));
+        }
+        Set<IpAddress> ready = new HashSet<>();
+        for (NamedPort port : ports) {
+            endpointsOf(port, objects).forEach((endpoint, backend) -> {
+                if (backend.ready() && here.isLocal(backend)) {
+                    ready.add(endpoint.address());
                 }
-            }
+            });
         }
         return ready.size();
     }

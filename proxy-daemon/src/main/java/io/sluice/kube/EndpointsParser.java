@@ -13,13 +13,12 @@ import org.jspecify.annotations.Nullable;
 /** EndpointSlices and legacy Endpoints: a bad port or endpoint is reported and left out, and the rest counts. */
 final class EndpointsParser {
     private static final String SERVICE_NAME = "kubernetes.io/service-name";
-    private static final String HEADLESS = "service.kubernetes.io/headless";
 
     private EndpointsParser() {}
 
     static @Nullable EndpointsObject slice(ObjectKey key, Field metadata, Field root) {
         Field labels = metadata.get("labels").object();
-        if (labels.has(HEADLESS)) {
+        if (labels.has(ServiceParser.HEADLESS)) {
             return null;
         }
         String service = labels.get(SERVICE_NAME).optionalName();

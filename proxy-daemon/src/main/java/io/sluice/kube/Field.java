@@ -48,6 +48,11 @@ final class Field {
         return !node.isMissingNode() && !node.isNull();
     }
 
+    /** Whether it is a list with so many items. */
+    boolean isListOf(int items) {
+        return node.isArray() && node.size() == items;
+    }
+
     boolean isEmptyList() {
         return node.isArray() && node.isEmpty();
     }

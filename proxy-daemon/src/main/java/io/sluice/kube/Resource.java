@@ -22,7 +22,7 @@ record Resource(
                 "",
                 "v1",
                 "services",
-                "!service.kubernetes.io/service-proxy-name",
+                "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless",
                 "spec.clusterIP!=None",
                 true);
     }

@@ -13,6 +13,7 @@ import java.util.List;
 /** Services: what is wrong is reported and left out, and the rest counts. */
 final class ServiceParser {
     private static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
+    static final String HEADLESS = "service.kubernetes.io/headless";
     private static final int MAX_AFFINITY_SECONDS = 86_400;
 
     private ServiceParser() {}
@@ -22,7 +23,9 @@ final class ServiceParser {
         long created = created(metadata.get("creationTimestamp"));
         String type = type(spec.get("type"));
         List<IpAddress> clusterIps = List.of();
-        if (!metadata.get("labels").object().has(PROXY_NAME) && !type.equals("ExternalName") && !isHeadless(spec)) {
+        Field labels = metadata.get("labels").object();
+        boolean hidden = labels.has(PROXY_NAME) || labels.has(HEADLESS);
+        if (!hidden && !type.equals("ExternalName") && !isHeadless(spec)) {
             clusterIps = clusterIps(spec);
         }
         if (clusterIps.isEmpty()) {
@@ -45,10 +48,8 @@ final class ServiceParser {
                 status.get("loadBalancer").object().get("ingress").objects());
         Field rangeList = spec.get("loadBalancerSourceRanges");
         List<Cidr> sourceRanges = rangeList.cidrs();
-        if (sourceRanges.isEmpty() && !rangeList.items().isEmpty() && !loadBalancerIps.isEmpty()) {
-            // Who wanted to shut some out must not get everybody in.
-            rangeList.error("no range is left, so the load-balancer addresses are not served");
-            loadBalancerIps = List.of();
+        if (rangeList.present() && !rangeList.isListOf(sourceRanges.size())) {
+            loadBalancerIps = onlyLimited(loadBalancerIps, sourceRanges, rangeList);
         }
         boolean saysLocal = isLocal(spec.get("externalTrafficPolicy"));
         // The validity rule of ExternallyAccessible in kubernetes/pkg/api/v1/service/util.go.
@@ -63,6 +64,26 @@ final class ServiceParser {
         }
         External external = new External(local, externalIps, loadBalancerIps, sourceRanges, healthCheckPort);
         return external.equals(External.NONE) ? External.NONE : external;
+    }
+
+    /** Who wanted to shut some out must not get everybody in: a family without a good range is not served. */
+    private static List<IpAddress> onlyLimited(List<IpAddress> addresses, List<Cidr> ranges, Field rangeList) {
+        List<IpAddress> limited = addresses.stream()
+                .filter(address ->
+                        ranges.stream().anyMatch(range -> range.network().v6() == address.v6()))
+                .toList();
+        if (limited.size() < addresses.size()) {
+            rangeList.error("no range is left of "
+                    + familyWithout(addresses, limited)
+                    + ", so its load-balancer addresses are not served");
+        }
+        return limited;
+    }
+
+    private static String familyWithout(List<IpAddress> addresses, List<IpAddress> limited) {
+        boolean v4 = addresses.stream().anyMatch(address -> !address.v6() && !limited.contains(address));
+        boolean v6 = addresses.stream().anyMatch(address -> address.v6() && !limited.contains(address));
+        return v4 && v6 ? "either family" : v4 ? "IPv4" : "IPv6";
     }
 
     /** Host names are left to name servers, and those of {@code ipMode: Proxy} to the load balancer itself. */

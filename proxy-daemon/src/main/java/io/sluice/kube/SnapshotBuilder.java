@@ -11,6 +11,7 @@ import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.HealthCheck;
+import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
@@ -31,6 +32,8 @@ import org.jspecify.annotations.Nullable;
  * are. Confined to one thread.
  */
 final class SnapshotBuilder {
+    private static final NamedPort HEALTH_CHECK = new NamedPort("", Protocol.TCP, 1);
+
     private final BuildOptions options;
     private final ObjectStore store;
     private final ProblemBoard problems;
@@ -80,6 +83,7 @@ final class SnapshotBuilder {
         all.addAll(options.serviceCidrs());
         // In an order that does not tell when they came.
         return all.stream()
+                .map(options::listenedOn)
                 .sorted(Comparator.comparing(Cidr::network).thenComparing(Cidr::prefix))
                 .toList();
     }
@@ -135,6 +139,9 @@ final class SnapshotBuilder {
                 ServicePortName name = nameOf(key, port.named());
                 addresses(service, port).keySet().forEach(address -> wanted.putIfAbsent(address, name));
             }
+            if (service.external().healthCheckPort() != 0) {
+                wanted.put(healthCheckOf(service), nameOf(key, HEALTH_CHECK));
+            }
         }
         return claims.replace(
                 key,
@@ -160,16 +167,34 @@ final class SnapshotBuilder {
         List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found);
         put.addAll(ports);
         dialled.replace(key, dials);
+        check(key, service, found);
         problems.put(key, List.copyOf(found));
-        check(key, service);
         if (service != null) {
             service.ports().forEach(port -> remove.add(nameOf(key, port.named())));
         }
     }
 
-    private void check(ServiceKey key, @Nullable ServiceObject service) {
-        if (service == null || service.external().healthCheckPort() == 0) {
+    /** The port of a health check as an address that is claimed, so that of several services the older has it. */
+    private static FrontendAddress healthCheckOf(ServiceObject service) {
+        return new FrontendAddress(
+                Protocol.TCP, IpAddress.v4(0), service.external().healthCheckPort());
+    }
+
+    private void check(ServiceKey key, @Nullable ServiceObject service, Set<Problem> found) {
+        ServicePortName owner = service == null || service.external().healthCheckPort() == 0
+                ? null
+                : claims.ownerOf(healthCheckOf(service));
+        if (service == null || owner == null || !isOwn(key, owner)) {
             healthChecksChanged |= healthChecks.remove(key.toString()) != null;
+            if (owner != null && service != null) {
+                found.add(new Problem(
+                        Severity.ERROR,
+                        store.sourceOf(key),
+                        "Service " + key,
+                        "spec.healthCheckNodePort",
+                        service.external().healthCheckPort() + " belongs to Service " + owner.serviceName()
+                                + ", which is older or comes first by name"));
+            }
             return;
         }
         HealthCheck check = new HealthCheck(

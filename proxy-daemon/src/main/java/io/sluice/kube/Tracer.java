@@ -217,18 +217,24 @@ public final class Tracer {
         List<String> lines = new ArrayList<>();
         standings.forEach((endpoint, standing) -> {
             boolean used = route.endpoints().contains(endpoint);
-            String why = standing.used() && !used ? "an address that is served here" : standing.text();
-            lines.add(endpoint + (used ? "  used: " : "  not used: ") + why);
+            lines.add(endpoint + (used ? "  used: " : "  not used: ") + words(standing, used));
         });
         return lines.isEmpty() ? List.of("none") : lines;
     }
 
+    /** One that the list has and the route has not was left out, so that nothing goes round in a circle. */
+    private static String words(Standing standing, boolean used) {
+        return standing.used() && !used ? "an address that is served here" : standing.text();
+    }
+
+    /** Of a list none of which is used. */
     private static String summary(Map<Endpoint, Standing> standings) {
         if (standings.isEmpty()) {
             return ": it has none";
         }
         Map<String, Long> counts = standings.values().stream()
-                .collect(Collectors.groupingBy(Standing::text, TreeMap::new, Collectors.counting()));
+                .collect(
+                        Collectors.groupingBy(standing -> words(standing, false), TreeMap::new, Collectors.counting()));
         return counts.entrySet().stream()
                 .map(entry -> entry.getValue() + " " + entry.getKey())
                 .collect(Collectors.joining(", ", ": ", ""));

@@ -151,8 +151,7 @@ final class ConfigurationTest {
                         "connectTimeout: 30 has no unit; give a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
                         "feed: a list is not allowed; give the path of a file or a folder",
                         "logLevel: a mapping is not allowed; give error, warn, info, debug or trace",
-                        "mode: the truth value true is not allowed; give bind (node mode is not available in this"
-                                + " version)",
+                        "mode: the truth value true is not allowed; give bind or node",
                         "mapFrontends: the text 'x' is not allowed; give a list, each FROM=TO, two ranges of one family"
                                 + " and size, such as 10.96.0.0/12=127.96.0.0/12");
     }

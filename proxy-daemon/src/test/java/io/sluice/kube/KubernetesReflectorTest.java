@@ -115,7 +115,7 @@ class KubernetesReflectorTest {
         assertThat(loop.snapshot().size()).isEqualTo(1);
         assertThat(cluster.requests)
                 .contains("/api/v1/services?labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"
-                        + "&fieldSelector=spec.clusterIP%21%3DNone&"
+                        + "%2C%21service.kubernetes.io%2Fheadless&fieldSelector=spec.clusterIP%21%3DNone&"
                         + cluster.requests.stream()
                                 .filter(request -> request.startsWith("/api/v1/services"))
                                 .findFirst()
