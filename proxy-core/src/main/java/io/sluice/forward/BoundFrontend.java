@@ -37,9 +37,26 @@ final class BoundFrontend {
         return !listeners.isEmpty();
     }
 
-    /** Whether there is anybody to send clients to; if not, the closed port tells them so. */
+    /**
+     * Whether there is anybody to send clients to; if not, the closed port tells them so. But flows whose endpoint still
+     * serves go on, whatever becomes of new ones, and it is their socket.
+     */
     boolean wantsOpen() {
-        return routing.frontend().forwardsAny();
+        return routing.frontend().forwardsAny() || lingers();
+    }
+
+    /** Whether it is open only for the flows that it has. */
+    boolean lingers() {
+        if (routing.frontend().forwardsAny()
+                || routing.servicePort().flowEndpoints().isEmpty()) {
+            return false;
+        }
+        for (Listener listener : listeners) {
+            if (listener.isUsed()) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Opens a socket on each of {@code loops}, or none. */

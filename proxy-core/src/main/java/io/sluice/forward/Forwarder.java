@@ -11,6 +11,7 @@ import io.netty.util.concurrent.Future;
 import io.netty.util.internal.PlatformDependent;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
+import io.sluice.model.Conflict;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -25,9 +26,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -38,6 +41,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -69,10 +73,16 @@ public final class Forwarder implements AutoCloseable {
     private final Map<ServicePortName, ServiceState> services = new HashMap<>();
     private final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
     private final Set<BoundFrontend> failed = new LinkedHashSet<>();
+    /** Open only for the flows that they have. */
+    private final Set<BoundFrontend> lingering = new LinkedHashSet<>();
+
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
     /** Read by the loops, once per connection or flow whose route depends on it. */
     private volatile Origins origins = Origins.UNKNOWN;
+
+    /** Replaced as a whole. */
+    private volatile Map<Conflict, FrontendStatus> lost = Map.of();
 
     private boolean accepting = true;
     private boolean closed;
@@ -114,7 +124,8 @@ public final class Forwarder implements AutoCloseable {
     public synchronized void apply(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         current = snapshot;
-        origins = snapshot.origins();
+        origins = snapshot.surroundings().origins();
+        lose(snapshot.surroundings().conflicts());
         Map<FrontendAddress, BoundFrontend> leaving = leaving(diff);
         List<BoundFrontend> staying = new ArrayList<>();
         for (ServicePort added : diff.added()) {
@@ -131,6 +142,7 @@ public final class Forwarder implements AutoCloseable {
         for (BoundFrontend frontend : leaving.values()) {
             frontends.remove(frontend.address);
             failed.remove(frontend);
+            lingering.remove(frontend);
             closing.addAll(frontend.close());
             enter(frontend, State.GONE, Failure.NONE, "");
         }
@@ -142,6 +154,7 @@ public final class Forwarder implements AutoCloseable {
         // An address that moves from one service to another must be free before it is opened again.
         closing.forEach(Future::awaitUninterruptibly);
         staying.forEach(this::settle);
+        staying.stream().filter(BoundFrontend::lingers).forEach(lingering::add);
     }
 
     private Origin originOf(IpAddress client) {
@@ -237,7 +250,7 @@ public final class Forwarder implements AutoCloseable {
             case ADDRESS_IN_USE -> "another socket has this address and port";
             case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
             case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
-            case NONE, OTHER -> String.valueOf(e.getMessage());
+            case NONE, OTHER, OWNED_BY_ANOTHER -> String.valueOf(e.getMessage());
         };
     }
 
@@ -267,6 +280,7 @@ public final class Forwarder implements AutoCloseable {
         try {
             shortage.check();
             retryFailed();
+            closeUnused();
         } catch (RuntimeException e) {
             log.error("retrying failed frontends failed", e);
         }
@@ -281,10 +295,43 @@ public final class Forwarder implements AutoCloseable {
         }
     }
 
+    /** A frontend that stayed open for its flows closes after the last of them. */
+    private synchronized void closeUnused() {
+        for (BoundFrontend frontend : List.copyOf(lingering)) {
+            if (!frontend.lingers()) {
+                lingering.remove(frontend);
+                if (frontend.isOpen() && !frontend.wantsOpen()) {
+                    frontend.close().forEach(Future::awaitUninterruptibly);
+                    settle(frontend);
+                }
+            }
+        }
+    }
+
+    /** Those who go without an address because somebody else has it are failed, too; that was told with the snapshot. */
+    private void lose(List<Conflict> conflicts) {
+        Map<Conflict, FrontendStatus> now = new LinkedHashMap<>();
+        for (Conflict conflict : conflicts) {
+            FrontendStatus known = lost.get(conflict);
+            now.put(
+                    conflict,
+                    known != null
+                            ? known
+                            : new FrontendStatus(
+                                    conflict.address(),
+                                    conflict.loser(),
+                                    State.FAILED,
+                                    Failure.OWNED_BY_ANOTHER,
+                                    "belongs to Service " + conflict.owner().serviceName()
+                                            + ", which is older or comes first by name",
+                                    Instant.now()));
+        }
+        lost = now;
+    }
+
     /** The state of every frontend of the last snapshot, ordered by address. Any thread. */
     public List<FrontendStatus> frontends() {
-        return frontends.values().stream()
-                .map(frontend -> frontend.status)
+        return Stream.concat(frontends.values().stream().map(frontend -> frontend.status), lost.values().stream())
                 .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
                         .thenComparing(s -> s.address().port())
                         .thenComparing(s -> s.address().protocol()))

@@ -29,6 +29,8 @@ public record FrontendStatus(
         NONE,
         /** No interface of this machine has the address. */
         ADDRESS_NOT_LOCAL,
+        /** Another Service has the address, being older or first by name. */
+        OWNED_BY_ANOTHER,
         /** Another socket has the port. */
         ADDRESS_IN_USE,
         /** Ports below {@code net.ipv4.ip_unprivileged_port_start} need CAP_NET_BIND_SERVICE. */

@@ -9,4 +9,7 @@ interface Listener {
 
     /** Closes the socket. Control side; done when the address is free. */
     Future<?> stop();
+
+    /** Whether it is the socket of something that goes on. Any thread. */
+    boolean isUsed();
 }

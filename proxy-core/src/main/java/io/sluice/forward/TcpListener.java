@@ -161,6 +161,12 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
     }
 
+    /** Sessions have sockets of their own. */
+    @Override
+    public boolean isUsed() {
+        return false;
+    }
+
     @Override
     public Future<?> stop() {
         return loop.executor.submit(this::close);

@@ -45,6 +45,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private final InetSocket socket;
     private final EpollDatagramChannel channel;
     private final Map<InetSocketAddress, UdpFlow> flows = new HashMap<>();
+    /** How many these are, for the control side. */
+    private volatile int open;
+
     private boolean inBatch;
     private long nowNanos;
 
@@ -99,6 +102,11 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
                 log.error("{} cannot be watched on loop {}", frontend.address, loop.index, registered.cause());
             }
         });
+    }
+
+    @Override
+    public boolean isUsed() {
+        return open > 0;
     }
 
     @Override
@@ -189,6 +197,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         try {
             UdpFlow flow = UdpFlow.open(loop, this, routing, client, target, nowNanos);
             flows.put(client, flow);
+            open = flows.size();
             return flow;
         } catch (IOException e) {
             Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
@@ -241,5 +250,6 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     void ended(UdpFlow flow) {
         flows.remove(flow.client, flow);
+        open = flows.size();
     }
 }

@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
-import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -25,27 +24,18 @@ public final class ServiceSnapshot {
 
     private final ServicePort[][] buckets;
     private final int size;
-    private final Origins origins;
-    private final Map<String, HealthCheck> healthChecks;
-    private final List<Cidr> serviceCidrs;
+    private final Surroundings surroundings;
 
-    private ServiceSnapshot(
-            ServicePort[][] buckets,
-            int size,
-            Origins origins,
-            Map<String, HealthCheck> healthChecks,
-            List<Cidr> serviceCidrs) {
+    private ServiceSnapshot(ServicePort[][] buckets, int size, Surroundings surroundings) {
         this.buckets = buckets;
         this.size = size;
-        this.origins = origins;
-        this.healthChecks = healthChecks;
-        this.serviceCidrs = serviceCidrs;
+        this.surroundings = surroundings;
     }
 
     private static ServiceSnapshot empty0() {
         ServicePort[][] buckets = new ServicePort[BUCKETS][];
         Arrays.fill(buckets, NOTHING);
-        return new ServiceSnapshot(buckets, 0, Origins.UNKNOWN, Map.of(), List.of());
+        return new ServiceSnapshot(buckets, 0, Surroundings.NONE);
     }
 
     public static ServiceSnapshot empty() {
@@ -85,33 +75,16 @@ public final class ServiceSnapshot {
         }
         return Arrays.equals(next, buckets, (a, b) -> a == b ? 0 : 1)
                 ? this
-                : new ServiceSnapshot(next, nextSize, origins, healthChecks, serviceCidrs);
+                : new ServiceSnapshot(next, nextSize, surroundings);
     }
 
     /** The same service ports with other surroundings; this snapshot itself if they are no others. */
-    public ServiceSnapshot with(
-            Origins newOrigins, Map<String, HealthCheck> newHealthChecks, List<Cidr> newServiceCidrs) {
-        return newOrigins.equals(origins)
-                        && newHealthChecks.equals(healthChecks)
-                        && newServiceCidrs.equals(serviceCidrs)
-                ? this
-                : new ServiceSnapshot(
-                        buckets, size, newOrigins, Map.copyOf(newHealthChecks), List.copyOf(newServiceCidrs));
+    public ServiceSnapshot with(Surroundings others) {
+        return others.equals(surroundings) ? this : new ServiceSnapshot(buckets, size, others);
     }
 
-    /** Where clients are. */
-    public Origins origins() {
-        return origins;
-    }
-
-    /** Where cluster IPs are taken from: an address in one of these that belongs to no Service is nobody's. */
-    public List<Cidr> serviceCidrs() {
-        return serviceCidrs;
-    }
-
-    /** The Services a load balancer asks about, by {@code namespace/service}. */
-    public Map<String, HealthCheck> healthChecks() {
-        return healthChecks;
+    public Surroundings surroundings() {
+        return surroundings;
     }
 
     public @Nullable ServicePort get(ServicePortName name) {

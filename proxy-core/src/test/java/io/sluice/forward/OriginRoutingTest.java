@@ -18,6 +18,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.model.Surroundings;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.DatagramPacket;
@@ -73,8 +74,8 @@ class OriginRoutingTest {
                 SessionAffinity.NONE,
                 flows,
                 List.of(frontend));
-        lab.forwarder.apply(
-                ServiceSnapshot.of(port).with(new Origins(List.of(range(pods)), Set.of()), Map.of(), List.of()));
+        lab.forwarder.apply(ServiceSnapshot.of(port)
+                .with(new Surroundings(new Origins(List.of(range(pods)), Set.of()), Map.of(), List.of(), List.of())));
     }
 
     @Test

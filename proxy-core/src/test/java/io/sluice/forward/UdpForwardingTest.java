@@ -5,8 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
 import io.sluice.model.SessionAffinity;
 import io.sluice.stats.Counter;
 import java.io.Closeable;
@@ -19,6 +22,7 @@ import java.net.SocketTimeoutException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -214,6 +218,42 @@ class UdpForwardingTest {
             lab.apply(Lab.service("dns", address, reused));
             assertThat(ask(client)).isEqualTo("new");
             assertThat(lab.count(Counter.FLOWS_MOVED)).isEqualTo(2);
+        }
+    }
+
+    /** As for a Local policy whose only endpoint is elsewhere, or an endpoint that serves and is not ready. */
+    @Test
+    void flowsGoOnWhereNothingNewIsLetIn() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Endpoint endpoint = echo(lab, "a").endpoint();
+            lab.apply(Lab.service("dns", address, endpoint));
+            DatagramSocket client = client(lab);
+            assertThat(ask(client)).isEqualTo("a");
+            ServicePort closed = Lab.service("dns", address, endpoint);
+            lab.apply(new ServicePort(
+                    closed.name(),
+                    closed.affinity(),
+                    closed.flowEndpoints(),
+                    List.of(Frontend.of(address, Route.DROP))));
+            assertThat(ask(client)).isEqualTo("a");
+            DatagramSocket other = client(lab);
+            other.send(new DatagramPacket(new byte[1], 1));
+            await().until(() -> lab.count(Counter.DATAGRAMS_REFUSED) == 1);
+            assertThat(ask(client)).isEqualTo("a");
+            lab.advance(Duration.ofSeconds(200));
+            // After the last flow the port is closed, so that the kernel refuses.
+            other.setSoTimeout(100);
+            await().until(() -> {
+                try {
+                    other.send(new DatagramPacket(new byte[1], 1));
+                    other.receive(new DatagramPacket(new byte[1], 1));
+                    return false;
+                } catch (SocketTimeoutException e) {
+                    return false;
+                } catch (PortUnreachableException e) {
+                    return true;
+                }
+            });
         }
     }
 

@@ -149,7 +149,7 @@ final class Daemon implements AutoCloseable {
             // After the listeners: what is led here finds one.
             rules.apply(snapshot);
         }
-        healthCheckPorts.apply(snapshot.healthChecks());
+        healthCheckPorts.apply(snapshot.surroundings().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
             log.info("synced: {}", counts(snapshot));

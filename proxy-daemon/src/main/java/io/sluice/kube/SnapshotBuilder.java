@@ -6,6 +6,7 @@ import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.Problem.Severity;
 import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
+import io.sluice.model.Conflict;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
@@ -16,6 +17,7 @@ import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.Surroundings;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -25,6 +27,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -41,6 +44,10 @@ final class SnapshotBuilder {
     private final Dialled dialled = new Dialled();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
     private boolean healthChecksChanged;
+    /** Few services have any. */
+    private final Map<ServiceKey, List<Conflict>> conflicts = new TreeMap<>();
+
+    private boolean conflictsChanged;
 
     private Here here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
@@ -72,9 +79,15 @@ final class SnapshotBuilder {
             settle(key, put, remove);
         }
         put.forEach(port -> remove.remove(port.name()));
+        Surroundings before = snapshot.surroundings();
         snapshot = snapshot.with(put, remove)
-                .with(here.origins(), healthChecksChanged ? healthChecks : snapshot.healthChecks(), serviceCidrs());
+                .with(new Surroundings(
+                        here.origins(),
+                        healthChecksChanged ? healthChecks : before.healthChecks(),
+                        serviceCidrs(),
+                        conflictsChanged ? allConflicts() : before.conflicts()));
         healthChecksChanged = false;
+        conflictsChanged = false;
         return snapshot;
     }
 
@@ -163,8 +176,11 @@ final class SnapshotBuilder {
     private void settle(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
         Set<Problem> found = new LinkedHashSet<>();
         Set<FrontendAddress> dials = new HashSet<>();
+        List<Conflict> lost = new ArrayList<>();
         ServiceObject service = store.service(key);
-        List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found);
+        List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found, lost);
+        List<Conflict> lostBefore = lost.isEmpty() ? conflicts.remove(key) : conflicts.put(key, lost);
+        conflictsChanged |= !lost.equals(lostBefore == null ? List.of() : lostBefore);
         put.addAll(ports);
         dialled.replace(key, dials);
         check(key, service, found);
@@ -205,7 +221,12 @@ final class SnapshotBuilder {
         healthChecksChanged |= !check.equals(healthChecks.put(key.toString(), check));
     }
 
-    private List<ServicePort> ownedPorts(ServiceObject service, Set<FrontendAddress> dials, Set<Problem> found) {
+    private List<Conflict> allConflicts() {
+        return conflicts.values().stream().flatMap(List::stream).toList();
+    }
+
+    private List<ServicePort> ownedPorts(
+            ServiceObject service, Set<FrontendAddress> dials, Set<Problem> found, List<Conflict> lost) {
         ServiceKey key = service.service();
         List<ServicePort> ports = new ArrayList<>();
         for (Port port : service.ports()) {
@@ -215,6 +236,7 @@ final class SnapshotBuilder {
                 ServicePortName owner = claims.ownerOf(entry.getKey());
                 if (owner != null && !name.equals(owner)) {
                     found.add(conflict(key, entry.getKey(), entry.getValue(), owner));
+                    lost.add(new Conflict(entry.getKey(), name, owner));
                 }
                 return !name.equals(owner);
             });

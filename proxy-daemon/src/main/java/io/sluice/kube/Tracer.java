@@ -142,7 +142,7 @@ public final class Tracer {
             throw new IllegalStateException(name + " is served, but there is no such Service");
         }
         IpAddress to = packet.to();
-        Origin client = snapshot.origins().of(packet.from());
+        Origin client = snapshot.surroundings().origins().of(packet.from());
         Origin origin = FrontendRules.countsAs(client, frontend.kind(), to, here);
         Route route = frontend.route(client);
         boolean onlyLocal = FrontendRules.onlyLocal(service, frontend.kind(), origin);
@@ -303,7 +303,7 @@ public final class Tracer {
                             + packet.protocol().text();
             return unserved(Verdict.REJECT, packet, owner.toString(), why);
         }
-        for (Cidr range : snapshot.serviceCidrs()) {
+        for (Cidr range : snapshot.surroundings().serviceCidrs()) {
             if (range.contains(to)) {
                 return unserved(
                         Verdict.DROP,
@@ -316,7 +316,8 @@ public final class Tracer {
     }
 
     private String pass(Packet packet) {
-        for (Map.Entry<String, HealthCheck> check : snapshot.healthChecks().entrySet()) {
+        for (Map.Entry<String, HealthCheck> check :
+                snapshot.surroundings().healthChecks().entrySet()) {
             if (packet.port() == check.getValue().port()
                     && packet.protocol() == Protocol.TCP
                     && here.addresses().contains(packet.to())) {
@@ -349,7 +350,9 @@ public final class Tracer {
 
     private Answer unserved(Verdict verdict, Packet packet, String service, String reason) {
         Map<String, List<String>> details = new LinkedHashMap<>();
-        details.put("client", List.of(client(packet.from(), snapshot.origins().of(packet.from()))));
+        details.put(
+                "client",
+                List.of(client(packet.from(), snapshot.surroundings().origins().of(packet.from()))));
         String frontend = verdict == Verdict.PASS ? "" : packet.destination();
         details.put("frontend", List.of("none"));
         return new Answer(verdict, frontend, service, List.of(), Source.CLIENT, reason, details);

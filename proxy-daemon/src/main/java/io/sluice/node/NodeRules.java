@@ -151,8 +151,10 @@ public final class NodeRules implements AutoCloseable {
     }
 
     private String surroundingsIfChanged(ServiceSnapshot snapshot) {
-        if (snapshot.origins().equals(current.origins())
-                && snapshot.serviceCidrs().equals(current.serviceCidrs())) {
+        if (snapshot.surroundings().origins().equals(current.surroundings().origins())
+                && snapshot.surroundings()
+                        .serviceCidrs()
+                        .equals(current.surroundings().serviceCidrs())) {
             return "";
         }
         StringBuilder script = new StringBuilder();
@@ -164,7 +166,7 @@ public final class NodeRules implements AutoCloseable {
 
     private static Set<Element> surroundings(ServiceSnapshot snapshot) {
         Set<Element> elements = new LinkedHashSet<>();
-        Origins origins = snapshot.origins();
+        Origins origins = snapshot.surroundings().origins();
         for (Cidr range : origins.pods()) {
             elements.add(new Element("pods" + family(range.network()), range.toString(), ""));
         }
@@ -175,7 +177,7 @@ public final class NodeRules implements AutoCloseable {
                 elements.add(new Element("own" + family(address), address.toString(), ""));
             }
         }
-        for (Cidr range : snapshot.serviceCidrs()) {
+        for (Cidr range : snapshot.surroundings().serviceCidrs()) {
             elements.add(new Element("range" + family(range.network()), range.toString(), ""));
         }
         return elements;

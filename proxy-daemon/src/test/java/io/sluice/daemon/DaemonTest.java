@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.forward.FrontendStatus;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -15,6 +16,7 @@ import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Tag;
@@ -160,5 +162,46 @@ final class DaemonTest {
                 "ports: [{name: '', port: " + targetPort + ", protocol: TCP}]",
                 "endpoints: [{addresses: ['127.0.0.1']}]");
         Files.write(folder.resolve("feed.yaml"), lines);
+    }
+
+    @Test
+    void whoLosesAnAddressIsFailedWithTheOwnersName() throws Exception {
+        Files.writeString(folder.resolve("feed.yaml"), """
+                apiVersion: v1
+                kind: Service
+                metadata: {name: old, creationTimestamp: "2026-01-01T00:00:00Z"}
+                spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: late, creationTimestamp: "2026-01-02T00:00:00Z"}
+                spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
+                """);
+        try (Daemon daemon = daemon()) {
+            daemon.start();
+            await().until(() -> daemon.forwarder().frontends().size() == 2);
+            assertThat(daemon.forwarder().frontends())
+                    .filteredOn(status -> status.state() == FrontendStatus.State.FAILED)
+                    .singleElement()
+                    .satisfies(status -> {
+                        assertThat(status.service()).hasToString("default/late");
+                        assertThat(status.reason())
+                                .isEqualTo("belongs to Service default/old, which is older or comes first by name");
+                    });
+            Path next = folder.resolve("next");
+            Files.writeString(next, """
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: late, creationTimestamp: "2026-01-02T00:00:00Z"}
+                    spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
+                    """);
+            Files.move(next, folder.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
+            await().untilAsserted(() -> assertThat(daemon.forwarder().frontends())
+                    .singleElement()
+                    .satisfies(status -> {
+                        assertThat(status.service()).hasToString("default/late");
+                        assertThat(status.state()).isEqualTo(FrontendStatus.State.ACTIVE);
+                    }));
+        }
     }
 }

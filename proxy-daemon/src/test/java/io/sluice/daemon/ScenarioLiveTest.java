@@ -221,6 +221,8 @@ final class ScenarioLiveTest {
             until(() -> Dump.of(daemon.syncLoop().snapshot()).equals(expected));
             until(() -> daemon.forwarder().frontends().stream()
                     .filter(status -> !status.address().address().v6())
+                    // Whoever loses an address to another Service has failed for good.
+                    .filter(status -> status.failure() != FrontendStatus.Failure.OWNED_BY_ANOTHER)
                     .map(FrontendStatus::state)
                     .allMatch(State.ACTIVE::equals));
             List<Dial> planned = plan();
@@ -254,7 +256,7 @@ final class ScenarioLiveTest {
 
         private Set<IpAddress> clientsOf(Frontend frontend, ServiceSnapshot snapshot) {
             Set<IpAddress> froms = new LinkedHashSet<>(List.of(NODE));
-            Stream.concat(snapshot.origins().pods().stream(), frontend.allowedSources().stream())
+            Stream.concat(snapshot.surroundings().origins().pods().stream(), frontend.allowedSources().stream())
                     .filter(range -> !range.network().v6())
                     .forEach(range -> froms.add(inside(range)));
             return froms;

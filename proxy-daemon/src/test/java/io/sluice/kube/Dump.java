@@ -39,7 +39,7 @@ public final class Dump {
                 lines.add(port.name() + " flows stay on " + String.join(" ", flows));
             }
         }
-        new TreeMap<>(snapshot.healthChecks())
+        new TreeMap<>(snapshot.surroundings().healthChecks())
                 .forEach((service, check) -> lines.add("health check " + service + " port " + check.port() + ": "
                         + check.localEndpoints() + " local" + where(check)));
         return lines;

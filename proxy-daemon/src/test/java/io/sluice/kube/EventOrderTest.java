@@ -133,8 +133,8 @@ class EventOrderTest {
             build();
             return new Outcome(
                     snapshot.sorted(),
-                    snapshot.origins(),
-                    snapshot.healthChecks(),
+                    snapshot.surroundings().origins(),
+                    snapshot.surroundings().healthChecks(),
                     store.serviceCidrs(),
                     board.publish((problem, appeared) -> {}));
         }

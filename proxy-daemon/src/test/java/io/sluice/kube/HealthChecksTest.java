@@ -22,7 +22,7 @@ final class HealthChecksTest {
         assertThat(manifest.problems().stream().filter(p -> p.severity() == Problem.Severity.ERROR))
                 .isEmpty();
         store.replace("a", new SourceState(manifest.objects(), manifest.problems()));
-        return builder.build().healthChecks();
+        return builder.build().surroundings().healthChecks();
     }
 
     private Map<String, Integer> ports(String... objects) throws IOException {

@@ -1,0 +1,23 @@
+package io.sluice.model;
+
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What a snapshot says beside its service ports.
+ *
+ * @param origins where clients are
+ * @param healthChecks the Services a load balancer asks about, by {@code namespace/service}
+ * @param serviceCidrs where cluster IPs are taken from: an address in one of these that belongs to no Service is nobody's
+ * @param conflicts who is not served at an address because somebody else is
+ */
+public record Surroundings(
+        Origins origins, Map<String, HealthCheck> healthChecks, List<Cidr> serviceCidrs, List<Conflict> conflicts) {
+    static final Surroundings NONE = new Surroundings(Origins.UNKNOWN, Map.of(), List.of(), List.of());
+
+    public Surroundings {
+        healthChecks = Map.copyOf(healthChecks);
+        serviceCidrs = List.copyOf(serviceCidrs);
+        conflicts = List.copyOf(conflicts);
+    }
+}
