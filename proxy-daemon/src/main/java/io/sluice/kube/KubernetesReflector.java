@@ -46,7 +46,7 @@ public final class KubernetesReflector implements Reflector {
     private final Object lock = new Object();
     // Guarded by the lock.
     private final Set<Kind> waitingFor = new HashSet<>();
-    private final Map<Kind, String> troubles = new HashMap<>();
+    private final Map<Kind, Set<String>> troubles = new HashMap<>();
     private boolean closed;
 
     private volatile List<ListWatch> watches = List.of();
@@ -169,9 +169,10 @@ public final class KubernetesReflector implements Reflector {
                     log.info("{}: watched on {}", resource.name(), server);
                     return;
                 }
-                // Four collections on one dead server are one piece of news.
-                boolean known = troubles.containsValue(trouble);
-                troubles.put(resource.kind(), trouble);
+                // Four collections on one dead server are one piece of news, in whatever order the servers were tried.
+                Set<String> parts = new HashSet<>(List.of(trouble.split("; |: (?=http)")));
+                boolean known = troubles.containsValue(parts);
+                troubles.put(resource.kind(), parts);
                 if (!known) {
                     log.warn("{} cannot be watched: {}", resource.name(), trouble);
                 }
