@@ -43,12 +43,15 @@ final class Script {
                     ip daddr @range4 drop
                     ip6 daddr @range6 drop
                   }
-                  # Only what begins something is judged: an established connection is never cut by a rule. A datagram
-                  # always may begin something, unless a socket of ours waits for it.
+                  # Only what begins something is judged: an established connection or flow is never cut by a rule. That
+                  # connection tracking is asked also makes the kernel put fragments together before all of this, of
+                  # which only the first has ports.
                   chain pre {
                     type filter hook prerouting priority mangle; policy accept;
                     meta l4proto != { tcp, udp } accept
                     meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
+                    meta l4proto udp KEY4 @front4 ct state established goto deliver
+                    meta l4proto udp KEY6 @front6 ct state established goto deliver
                     meta l4proto udp KEY4 @front4 jump judge
                     meta l4proto udp KEY6 @front6 jump judge
                     socket transparent 1 meta mark set meta mark or MARK accept
@@ -72,12 +75,6 @@ final class Script {
                     meta mark and MARK != MARK accept
                     socket transparent 1 accept
                     goto refuse
-                  }
-                  # Only the first fragment of a datagram has ports. That somebody asks for connection tracking, though
-                  # nothing is ever true of it, makes the kernel put fragments together before all of this.
-                  chain whole {
-                    type filter hook prerouting priority raw; policy accept;
-                    meta l4proto 255 ct state established accept
                   }
                   # Delivered here, such a packet needs no tracking, and whoever judges by tracking must not see it.
                   chain untracked {

@@ -7,11 +7,12 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * A node, its pods, a far node and an outside client as network namespaces of this machine, joined by veth pairs: one
@@ -19,7 +20,8 @@ import java.util.concurrent.TimeUnit;
  * behind is removed first.
  */
 final class NodeLab implements AutoCloseable {
-    private static final String PREFIX = "sluice-it-";
+    private static final Pattern OURS = Pattern.compile("sluice-it-(\\d+)-\\w+");
+    private static final String PREFIX = "sluice-it-" + ProcessHandle.current().pid() + "-";
     static final List<String> NAMES = List.of("node", "pod", "one", "two", "far", "out");
 
     private final Map<String, Process> probes = new LinkedHashMap<>();
@@ -155,15 +157,20 @@ final class NodeLab implements AutoCloseable {
         return output;
     }
 
+    /** Our own, and those of runs that are over. */
     private static void remove() throws IOException {
-        List<String> there = new ArrayList<>();
-        sh("ip netns list").lines().map(line -> line.split(" ")[0]).forEach(there::add);
-        for (String name : NAMES) {
-            if (there.contains(PREFIX + name)) {
-                sh("ip netns pids " + PREFIX + name + " | xargs -r kill -9");
-                sh("ip netns del " + PREFIX + name);
+        for (String line : sh("ip netns list").lines().toList()) {
+            String name = line.split(" ")[0];
+            Matcher matcher = OURS.matcher(name);
+            if (matcher.matches() && (name.startsWith(PREFIX) || !isRunning(matcher.group(1)))) {
+                sh("ip netns pids " + name + " | xargs -r kill -9");
+                sh("ip netns del " + name);
             }
         }
+    }
+
+    private static boolean isRunning(String pid) {
+        return ProcessHandle.of(Long.parseLong(pid)).isPresent();
     }
 
     @Override

@@ -381,6 +381,24 @@ final class NodeModeIT {
         write(before);
     }
 
+    @Test
+    @Order(6)
+    void aFlowOutlivesWhatLetsNothingNewIn() throws IOException {
+        String before = feed();
+        write(before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2"));
+        String again = "again " + addresses("plain").get(0) + " 80";
+        String first = symbols(lab.tell("one", again));
+        assertThat(first).isIn("pod=one", "far=one");
+        write(before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2")
+                .replace(
+                        "type: NodePort, clusterIP: 10.96.0.11,",
+                        "internalTrafficPolicy: Local, type: NodePort, clusterIP: 10.96.0.11,"));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("udp 4 one plain:80 DROP", 10));
+        assertThat(symbols(lab.tell("one", again))).isEqualTo(first);
+        write(before);
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("udp 4 one plain:80 pod=one far=one", 10));
+    }
+
     private static void write(String feed) throws IOException {
         Path next = folder.resolve("next");
         Files.writeString(next, feed);

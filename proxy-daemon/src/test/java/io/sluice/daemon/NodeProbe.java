@@ -14,14 +14,19 @@ import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
- * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a server.
+ * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a server,
+ * {@code again ADDRESS PORT} from the same UDP socket each time.
  */
 final class NodeProbe {
     private static final int PATIENCE_MILLIS = 500;
+
+    private static final Map<String, DatagramSocket> SOCKETS = new HashMap<>();
 
     private NodeProbe() {}
 
@@ -29,10 +34,12 @@ final class NodeProbe {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String[] words = line.split(" ");
-            String answer = words[0].equals("serve")
-                    ? serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]))
-                    : ask(words);
-            System.out.println(answer);
+            System.out.println(
+                    switch (words[0]) {
+                        case "serve" -> serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "again" -> again(words[1], Integer.parseInt(words[2]));
+                        default -> ask(words);
+                    });
         }
     }
 
@@ -76,6 +83,21 @@ final class NodeProbe {
         return name + " " + peer.getHostAddress();
     }
 
+    private static String again(String address, int port) throws IOException {
+        DatagramSocket socket = SOCKETS.get(address);
+        if (socket == null) {
+            socket = new DatagramSocket();
+            socket.setSoTimeout(PATIENCE_MILLIS);
+            socket.connect(InetAddress.getByName(address), port);
+            SOCKETS.put(address, socket);
+        }
+        try {
+            return exchange(socket, 10);
+        } catch (SocketTimeoutException e) {
+            return "DROP";
+        }
+    }
+
     private static String ask(String[] words) throws IOException {
         InetSocketAddress to = new InetSocketAddress(InetAddress.getByName(words[3]), Integer.parseInt(words[4]));
         InetAddress from = words[2].equals("-") ? null : InetAddress.getByName(words[2]);
@@ -108,20 +130,24 @@ final class NodeProbe {
             }
             socket.setSoTimeout(PATIENCE_MILLIS);
             socket.connect(to);
-            try {
-                socket.send(new DatagramPacket(new byte[bytes], bytes));
-            } catch (IOException e) {
-                // So the kernel stops a datagram of our own node on its way out; whether it is refused or dropped shows
-                // in what comes back.
-                if (!String.valueOf(e.getMessage()).contains("not permitted")) {
-                    throw e;
-                }
-            }
-            DatagramPacket answer = new DatagramPacket(new byte[2_000], 2_000);
-            socket.receive(answer);
-            String text = new String(Arrays.copyOf(answer.getData(), answer.getLength()), StandardCharsets.UTF_8);
-            String size = " " + bytes;
-            return text.endsWith(size) ? text.substring(0, text.length() - size.length()) : "cut: " + text;
+            return exchange(socket, bytes);
         }
+    }
+
+    private static String exchange(DatagramSocket socket, int bytes) throws IOException {
+        try {
+            socket.send(new DatagramPacket(new byte[bytes], bytes));
+        } catch (IOException e) {
+            // So the kernel stops a datagram of our own node on its way out; whether it is refused or dropped shows
+            // in what comes back.
+            if (!String.valueOf(e.getMessage()).contains("not permitted")) {
+                throw e;
+            }
+        }
+        DatagramPacket answer = new DatagramPacket(new byte[2_000], 2_000);
+        socket.receive(answer);
+        String text = new String(Arrays.copyOf(answer.getData(), answer.getLength()), StandardCharsets.UTF_8);
+        String size = " " + bytes;
+        return text.endsWith(size) ? text.substring(0, text.length() - size.length()) : "cut: " + text;
     }
 }
