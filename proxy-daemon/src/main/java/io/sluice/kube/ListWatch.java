@@ -2,22 +2,17 @@ package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.kube.SyncLoop.Trigger;
+import io.sluice.kube.ToldObjects.Listing;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
-import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.OffsetDateTime;
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
-import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
@@ -26,8 +21,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
-import tools.jackson.core.exc.StreamReadException;
 import tools.jackson.core.json.JsonFactory;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -49,26 +42,20 @@ final class ListWatch implements Runnable {
 
     private static final int PAGE = 500;
 
-    /** So many objects are handed on at a time while listing. */
-    private static final int CHUNK = 200;
-
     /** A server ends a watch by itself after this time, so that watches spread over servers; as client-go does. */
     private static final int WATCH_SECONDS = 300;
 
     private static final String INITIAL_EVENTS_END = "k8s.io/initial-events-end";
 
-    private static final String TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time";
-
-    private final Instant started = Instant.now();
     private final ApiClient client;
     private final Listener listener;
     private final Pace pace;
     private final CountDownLatch closed = new CountDownLatch(1);
     private final Random random = new Random();
 
+    private final ToldObjects objects;
+
     private Resource resource;
-    /** The objects we have told of. */
-    private final Set<String> known = new HashSet<>();
 
     /** Where the next watch begins; empty if the collection must be listed. */
     private String resourceVersion = "";
@@ -124,6 +111,7 @@ final class ListWatch implements Runnable {
         this.watchListOffered = watchListOffered;
         this.pace = pace;
         this.listener = listener;
+        this.objects = new ToldObjects(listener);
     }
 
     @Override
@@ -217,7 +205,7 @@ final class ListWatch implements Runnable {
     }
 
     private void list() throws IOException {
-        Listing listing = new Listing();
+        Listing listing = objects.list(resource);
         String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
         while (!next.isEmpty()) {
             try (Answer answer = get(next, "list")) {
@@ -226,93 +214,29 @@ final class ListWatch implements Runnable {
             } finally {
                 open = null;
             }
-            next = listing.more.isEmpty() ? "" : "limit=" + PAGE + "&continue=" + Resource.encoded(listing.more);
+            next = listing.more().isEmpty() ? "" : "limit=" + PAGE + "&continue=" + Resource.encoded(listing.more());
         }
-        listing.finish(listing.version);
+        finish(listing, listing.version());
     }
 
-    /** Collects what a list has, hands it on in chunks, and in the end tells what is gone. */
-    private final class Listing {
-        private final Set<String> seen = new HashSet<>();
-        private final Map<String, SourceState> chunk = new HashMap<>();
-        private String version = "";
-        private String more = "";
-
-        void page(JsonParser parser) {
-            more = "";
-            if (parser.nextToken() != JsonToken.START_OBJECT) {
-                throw new StreamReadException(parser, "not an object");
-            }
-            for (String name = parser.nextName(); name != null; name = parser.nextName()) {
-                JsonToken value = parser.nextToken();
-                if (name.equals("items") && value == JsonToken.START_ARRAY) {
-                    while (parser.nextToken() != JsonToken.END_ARRAY) {
-                        add(parser.readValueAsTree());
-                    }
-                } else if (name.equals("metadata")) {
-                    JsonNode metadata = parser.readValueAsTree();
-                    version = metadata.path("resourceVersion").stringValue("");
-                    more = metadata.path("continue").stringValue("");
-                } else {
-                    parser.skipChildren();
-                }
-            }
-            if (parser.currentToken() != JsonToken.END_OBJECT) {
-                throw new StreamReadException(parser, "ends in the middle");
-            }
+    /** The list is complete: from here on, watches tell what changes. */
+    private void finish(Listing listing, String version) throws IOException {
+        if (version.isEmpty()) {
+            throw new IOException(server + ": the list of " + resource.name() + " has no resourceVersion");
         }
-
-        void add(JsonNode object) {
-            String path = resource.pathOf(object);
-            if (path != null) {
-                seen.add(path);
-                known.add(path);
-                chunk.put(path, parse(path, object));
-            }
-            if (chunk.size() >= CHUNK) {
-                flush();
-            }
-        }
-
-        private void flush() {
-            if (!chunk.isEmpty()) {
-                listener.changed(Map.copyOf(chunk), List.of());
-                chunk.clear();
-                lastEvent = Instant.now();
-            }
-        }
-
-        void finish(String at) throws IOException {
-            if (at.isEmpty()) {
-                throw new IOException(server + ": the list of " + resource.name() + " has no resourceVersion");
-            }
-            known.removeIf(path -> {
-                if (!seen.contains(path)) {
-                    chunk.put(path, SourceState.GONE);
-                }
-                return !seen.contains(path);
-            });
-            flush();
-            resourceVersion = at;
-            notOlderThan = at;
-            lists.incrementAndGet();
-            synced = true;
-            listener.listed(resource);
-            say("");
-        }
-    }
-
-    private SourceState parse(String path, JsonNode object) {
-        List<Problem> problems = new ArrayList<>();
-        KubeObject parsed = ObjectParser.parse(resource.kind(), object, path, problems);
-        return new SourceState(
-                parsed == null ? List.of() : List.of(parsed),
-                problems.stream().distinct().toList());
+        listing.finish();
+        resourceVersion = version;
+        notOlderThan = version;
+        lastEvent = Instant.now();
+        lists.incrementAndGet();
+        synced = true;
+        listener.listed(resource);
+        say("");
     }
 
     private void watch() throws IOException {
         int seconds = WATCH_SECONDS + random.nextInt(WATCH_SECONDS);
-        Listing initial = resourceVersion.isEmpty() ? new Listing() : null;
+        Listing initial = resourceVersion.isEmpty() ? objects.list(resource) : null;
         String query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=" + seconds + "&resourceVersion="
                 + (initial == null ? resourceVersion : notOlderThan.equals("0") ? "" : notOlderThan)
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
@@ -351,16 +275,14 @@ final class ListWatch implements Runnable {
                 if (initial != null) {
                     initial.add(object);
                 } else {
-                    put(object);
+                    objects.put(resource, object);
                 }
             }
             case "DELETED" -> {
-                String path = resource.pathOf(object);
-                if (path != null && initial != null) {
-                    initial.seen.remove(path);
-                } else if (path != null) {
-                    known.remove(path);
-                    listener.changed(Map.of(path, SourceState.GONE), List.of());
+                if (initial != null) {
+                    initial.remove(object);
+                } else {
+                    objects.delete(resource, object);
                 }
             }
             case "BOOKMARK" -> {
@@ -370,7 +292,7 @@ final class ListWatch implements Runnable {
                         .stringValue("")
                         .equals("true");
                 if (initial != null && end) {
-                    initial.finish(version);
+                    finish(initial, version);
                     return null;
                 }
             }
@@ -406,31 +328,6 @@ final class ListWatch implements Runnable {
 
     private static boolean isBelow(String one, String other) {
         return one.length() != other.length() ? one.length() < other.length() : one.compareTo(other) < 0;
-    }
-
-    private void put(JsonNode object) {
-        String path = resource.pathOf(object);
-        if (path != null) {
-            known.add(path);
-            listener.changed(Map.of(path, parse(path, object)), triggers(object));
-        }
-    }
-
-    /** What happened before we began has taken long, but not because of us. */
-    private List<Trigger> triggers(JsonNode object) {
-        String text =
-                object.path("metadata").path("annotations").path(TRIGGERED).stringValue("");
-        if (text.isEmpty()) {
-            return List.of();
-        }
-        try {
-            Instant at = OffsetDateTime.parse(text).toInstant();
-            boolean v6 = object.path("addressType").stringValue("").equals("IPv6");
-            return at.isAfter(started) ? List.of(new Trigger(at, v6)) : List.of();
-        } catch (DateTimeException e) {
-            log.debug("{}: not a time: {}", TRIGGERED, Problem.oneLine(text));
-            return List.of();
-        }
     }
 
     private Answer get(String query, String verb) throws IOException {
