@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import io.sluice.kube.Problem;
+import io.sluice.model.Cidr;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -66,10 +67,22 @@ final class Configuration {
         feedOrKubeconfig();
         Map<Setting, List<Object>> parsed = new EnumMap<>(Setting.class);
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
+        clusterCidrs(Objects.requireNonNull(parsed.get(Setting.CLUSTER_CIDR)));
         if (!problems.isEmpty()) {
             throw new ConfigurationException(problems);
         }
         settings = Settings.of(setting -> Objects.requireNonNull(parsed.get(setting)));
+    }
+
+    /** As kube-proxy has it; two of a family would be a mistake, and a pod of the second taken for a stranger there. */
+    private void clusterCidrs(List<Object> ranges) {
+        long families = ranges.stream()
+                .map(range -> range instanceof Cidr cidr && cidr.network().v6())
+                .distinct()
+                .count();
+        if (families < ranges.size()) {
+            problems.add(value(Setting.CLUSTER_CIDR).place() + ": at most one range of each family is allowed");
+        }
     }
 
     /** Reads and checks everything. */

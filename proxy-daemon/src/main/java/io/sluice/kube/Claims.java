@@ -121,6 +121,12 @@ final class Claims {
         return claim;
     }
 
+    /** Whether one service goes before another where both want something. */
+    static boolean isBefore(ServiceObject one, ServiceObject other) {
+        int byAge = Long.compare(one.createdSeconds(), other.createdSeconds());
+        return byAge != 0 ? byAge < 0 : one.service().compareTo(other.service()) < 0;
+    }
+
     /** Who has the address; null if nobody wants it. */
     @Nullable
     ServicePortName ownerOf(FrontendAddress address) {

@@ -144,6 +144,11 @@ final class EndpointsParser {
     private static List<NamedPort> endpointPorts(Field list) {
         List<NamedPort> ports = new ArrayList<>();
         for (Field field : list.objects()) {
+            if (!field.get("port").present()) {
+                // The API would have it stand for all ports; kube-proxy leaves it out.
+                field.get("port").warning("not set, so there is nothing to connect to, and it is left out");
+                continue;
+            }
             Field protocol = field.get("protocol");
             // An SCTP port is reported once, at the Service that has it.
             NamedPort port = field.port(protocol.isSctp() ? null : protocol.protocol());

@@ -58,7 +58,7 @@ final class ServiceParser {
         if (local && type.equals("LoadBalancer")) {
             Field port = spec.get("healthCheckNodePort");
             healthCheckPort = port.optional(65_535);
-            if (!port.present()) {
+            if (healthCheckPort == 0) {
                 port.warning("not set, so a load balancer cannot ask whether this node has endpoints");
             }
         }

@@ -56,7 +56,7 @@ public final class Tracer {
         });
     }
 
-    /** Of several Services with one address or node port the first by name is told, so that the answer is always the same. */
+    /** Of several Services with one address or node port the one that has it is told. */
     private void index(ServiceObject service, BuildOptions options) {
         for (IpAddress address : service.clusterIps()) {
             clusterIps.merge(
@@ -69,7 +69,7 @@ public final class Tracer {
                 nodePorts.merge(
                         new NodePort(port.named().protocol(), port.nodePort()),
                         service,
-                        (one, other) -> one.service().compareTo(other.service()) < 0 ? one : other);
+                        (one, other) -> Claims.isBefore(one, other) ? one : other);
             }
         }
     }
@@ -248,7 +248,7 @@ public final class Tracer {
                 from
                         + (here.tellsPods(from.v6())
                                 ? ", outside the cluster"
-                                : ", pod or not: there is no cluster CIDR to tell by");
+                                : ", pod or not: there is no range of pods to tell by");
         };
     }
 
@@ -279,7 +279,7 @@ public final class Tracer {
                 return "--masquerade-all";
             }
             if (!here.tellsPods(v6)) {
-                return "kept, since there is no cluster CIDR to tell clients outside by";
+                return "kept, since there is no range of pods to tell clients outside by";
             }
             return source == Source.CLIENT
                     ? "a pod's is kept"

@@ -252,4 +252,17 @@ final class ConfigurationTest {
         assertThat(flag(Setting.NODE_NAME, " Node-A.Example ").buildOptions().nodeName())
                 .isEqualTo("node-a.example");
     }
+
+    @Test
+    void oneRangeOfPodsForEachFamily() throws Exception {
+        assertThat(flag(Setting.CLUSTER_CIDR, "10.0.0.0/8", "fd00::/8")
+                        .buildOptions()
+                        .clusterCidrs())
+                .hasSize(2);
+        assertThat(catchThrowableOfType(
+                                ConfigurationException.class,
+                                () -> flag(Setting.CLUSTER_CIDR, "10.0.0.0/8", "11.0.0.0/8"))
+                        .problems())
+                .containsExactly("--cluster-cidr: at most one range of each family is allowed");
+    }
 }
