@@ -68,6 +68,7 @@ final class NodeModeIT {
             Map.entry("bridged", List.of("10.96.0.15", "fd00:96::15")),
             Map.entry("hosted", List.of("10.96.0.16", "fd00:96::16")),
             Map.entry("late", List.of("10.96.0.17", "fd00:96::17")),
+            Map.entry("kube", List.of("10.97.0.10", "fd00:97::10")),
             Map.entry("nobody", List.of("10.96.0.99", "fd00:96::99")));
 
     /** The node's own addresses, whichever of them the kernel chooses. */
@@ -397,6 +398,44 @@ final class NodeModeIT {
         assertThat(symbols(lab.tell("one", again))).isEqualTo(first);
         write(before);
         await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("udp 4 one plain:80 pod=one far=one", 10));
+    }
+
+    /**
+     * What kube-proxy's nftables mode has where it serves a Service of its own, with the checks that would stop ours: to
+     * it our cluster IPs are addresses of the Service range that belong to nobody.
+     */
+    private static final String KUBE_PROXY = """
+            table ip kube-proxy {
+              chain services {
+                ip daddr 10.97.0.10 tcp dport 80 dnat to 10.244.9.20:8080
+              }
+              chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+              chain nat-output { type nat hook output priority -100; jump services; }
+              chain masquerading { type nat hook postrouting priority 100; meta mark & 0x4000 != 0 masquerade; }
+              chain check { ip daddr { 10.96.0.0/15 } drop; }
+              chain filter-forward { type filter hook forward priority 0; ct state new jump check; }
+              chain filter-output { type filter hook output priority 0; ct state new jump check; }
+            }
+            """;
+
+    @Test
+    @Order(6)
+    void kubeProxyBesideItIsNotDisturbedAndDoesNotDisturb() throws IOException {
+        Path rules = folder.resolve("kube-proxy.nft");
+        Files.writeString(rules, KUBE_PROXY);
+        NodeLab.in("node", "nft -f " + rules);
+        try {
+            for (String protocol : List.of("tcp", "udp")) {
+                check(protocol + " 4 one plain:80 pod=one far=one", 10);
+                check(protocol + " 4 node plain:80 pod=node far=node", 10);
+                check(protocol + " 4 out local-ext:80 pod=out", 10);
+                check(protocol + " 4 one nodeport:30081 pod=node far=node", 10);
+            }
+            check("tcp 4 one kube:80 far=one", 10);
+            check("tcp 4 node kube:80 far=node", 10);
+        } finally {
+            NodeLab.in("node", "nft delete table ip kube-proxy");
+        }
     }
 
     private static void write(String feed) throws IOException {
