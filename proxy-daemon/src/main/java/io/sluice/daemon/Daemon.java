@@ -66,8 +66,8 @@ final class Daemon implements AutoCloseable {
         if (settings.rules() == null) {
             rules = null;
         } else {
-            Requirements.missing().ifPresent(missing -> {
-                throw new IllegalStateException(missing);
+            Requirements.unmet(settings.rules()).ifPresent(unmet -> {
+                throw new IllegalStateException(unmet);
             });
             rules = new NodeRules(settings.rules());
             config = config.withTransparency(

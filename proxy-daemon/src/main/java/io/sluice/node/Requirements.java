@@ -3,6 +3,7 @@ package io.sluice.node;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -14,8 +15,42 @@ public final class Requirements {
 
     private Requirements() {}
 
-    /** The first thing that is missing and what to do about it, on one line; empty if nothing is. */
-    public static Optional<String> missing() {
+    /** The first thing that stands in the way and what to do about it, on one line; empty if nothing does. */
+    public static Optional<String> unmet(RuleOptions options) {
+        Optional<String> missing = missing();
+        return missing.isPresent() ? missing : taken(options);
+    }
+
+    private static Optional<String> taken(RuleOptions options) {
+        for (String family : List.of("-4", "-6")) {
+            String priority = String.valueOf(options.rulePriority());
+            Optional<String> rule = first("ip", family, "rule", "show", "priority", priority)
+                    .filter(line -> !line.contains(options.mark()));
+            if (rule.isPresent()) {
+                return Optional.of("the routing rule priority " + priority + " is taken (" + rule.get()
+                        + "); choose another with --rule-priority");
+            }
+            String table = String.valueOf(options.routingTable());
+            Optional<String> route = first("ip", family, "route", "show", "table", table)
+                    .filter(line -> !line.startsWith("local default dev lo"));
+            if (route.isPresent()) {
+                return Optional.of("the routing table " + table + " has somebody else's routes (" + route.get()
+                        + "); choose another with --routing-table");
+            }
+        }
+        return Optional.empty();
+    }
+
+    private static Optional<String> first(String... command) {
+        try {
+            return Tool.run("", command).lines().map(String::strip).findFirst();
+        } catch (IOException e) {
+            // A table that nobody uses does not exist.
+            return Optional.empty();
+        }
+    }
+
+    private static Optional<String> missing() {
         Optional<String> kernel = olderThan(System.getProperty("os.version", ""), 5, 14, 0)
                 .map(version -> "node mode needs Linux 5.14 or newer, and this is " + version);
         if (kernel.isPresent()) {

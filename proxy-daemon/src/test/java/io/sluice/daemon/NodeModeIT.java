@@ -162,6 +162,12 @@ final class NodeModeIT {
     }
 
     private static Sluice start(String... more) throws IOException {
+        Sluice started = launch(more);
+        await().atMost(RunIT.PATIENCE).until(() -> started.err().contains("frontends active"));
+        return started;
+    }
+
+    private static Sluice launch(String... more) throws IOException {
         List<String> args = new ArrayList<>(NodeLab.exec("node"));
         args.addAll(List.of(
                 Sluice.HOME.resolve("bin/sluice").toString(),
@@ -175,13 +181,11 @@ final class NodeModeIT {
                 "--metrics-bind-address=off",
                 "--loops=1"));
         args.addAll(List.of(more));
-        Sluice started = Sluice.start(
+        return Sluice.start(
                 folder,
                 Path.of(args.get(0)),
                 Map.of(),
                 args.subList(1, args.size()).toArray(String[]::new));
-        await().atMost(RunIT.PATIENCE).until(() -> started.err().contains("frontends active"));
-        return started;
     }
 
     private static String feed() {
@@ -462,5 +466,25 @@ final class NodeModeIT {
         assertThat(sluice.exitCode()).isZero();
         check("tcp 4 one plain:80 REFUSED", 10);
         check("tcp 6 out local-ext:80 REFUSED", 10);
+    }
+
+    @Test
+    @Order(9)
+    void whatSomebodyElseUsesIsNotTaken() throws Exception {
+        NodeLab.in("node", "ip rule add priority 7 lookup 42");
+        NodeLab.in("node", "ip route add 203.0.113.77/32 dev lo table 4242");
+        assertThat(refusal("--rule-priority=7"))
+                .contains(
+                        "cannot run here: the routing rule priority 7 is taken (7:",
+                        "choose another with --rule-priority");
+        assertThat(refusal("--routing-table=4242"))
+                .contains("the routing table 4242 has somebody else's routes (203.0.113.77 dev lo");
+    }
+
+    private static String refusal(String flag) throws Exception {
+        try (Sluice refused = launch(flag)) {
+            assertThat(refused.exitCode()).isEqualTo(1);
+            return refused.err();
+        }
     }
 }
