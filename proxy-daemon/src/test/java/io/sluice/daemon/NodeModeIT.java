@@ -384,6 +384,7 @@ final class NodeModeIT {
         write(before.replace("nodeName: n2", "nodeName: n1"));
         await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 out local-ext:80 far=out pod=out", 10));
         write(before);
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 out local-ext:80 pod=out", 10));
     }
 
     @Test
