@@ -3,8 +3,11 @@ package io.sluice.kube;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -43,6 +46,26 @@ final class Answer implements Closeable {
 
     InputStream body() {
         return body;
+    }
+
+    /** The beginning of the body, if it comes in time; for what is short. Fails if it does not. */
+    byte[] bytes(int most, Duration within) throws IOException {
+        CompletableFuture<Void> late =
+                new CompletableFuture<Void>().completeOnTimeout(null, within.toNanos(), TimeUnit.NANOSECONDS);
+        var unused = late.thenRun(this::end);
+        try {
+            return body.readNBytes(most);
+        } finally {
+            late.cancel(false);
+        }
+    }
+
+    private void end() {
+        try {
+            close();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     @Override

@@ -112,12 +112,17 @@ final class ApiClient implements AutoCloseable {
      * @throws IOException if none answered, naming each and why
      */
     Answer get(String pathAndQuery) throws IOException {
-        return ask(pathAndQuery, null);
+        return ask(pathAndQuery, null, environment.headersTimeout());
+    }
+
+    /** The same, for what a server puts together before it says anything: it may take three times as long. */
+    Answer getLarge(String pathAndQuery) throws IOException {
+        return ask(pathAndQuery, null, environment.headersTimeout().multipliedBy(3));
     }
 
     /** The same; but once the request may have arrived, no other server gets it. */
     Answer post(String path, byte[] json) throws IOException {
-        return ask(path, json);
+        return ask(path, json, environment.headersTimeout());
     }
 
     /** Told that a server fell silent: the others come first for a while, and it gets new connections. */
@@ -141,12 +146,12 @@ final class ApiClient implements AutoCloseable {
         }
     }
 
-    private Answer ask(String pathAndQuery, byte @Nullable [] json) throws IOException {
+    private Answer ask(String pathAndQuery, byte @Nullable [] json, Duration within) throws IOException {
         List<String> failures = new ArrayList<>();
         Answer failing = null;
         for (Target target : failover.inOrder(targets(failures), Target::name)) {
             try {
-                Answer answer = ask(target, pathAndQuery, json);
+                Answer answer = ask(target, pathAndQuery, json, within);
                 if (answer.status() < SERVER_ERROR) {
                     failover.works(target.name());
                     close(failing);
@@ -207,12 +212,12 @@ final class ApiClient implements AutoCloseable {
     }
 
     /** Asks one server, once more if the credentials or the trust that failed can be had anew. */
-    private Answer ask(Target target, String pathAndQuery, byte @Nullable [] json) throws IOException {
+    private Answer ask(Target target, String pathAndQuery, byte @Nullable [] json, Duration within) throws IOException {
         String authorization = credentials.authorization(environment.nanoTime().getAsLong());
         HttpClient client = client(target.server(), false);
         Answer answer;
         try {
-            answer = send(client, target, pathAndQuery, json, authorization);
+            answer = send(client, target, pathAndQuery, json, authorization, within);
         } catch (NoAnswerException e) {
             HttpClient renewed =
                     e.certificates && (json == null || !e.arrived) ? client(target.server(), true) : client;
@@ -222,7 +227,7 @@ final class ApiClient implements AutoCloseable {
                 }
                 throw e;
             }
-            answer = send(renewed, target, pathAndQuery, json, authorization);
+            answer = send(renewed, target, pathAndQuery, json, authorization, within);
         }
         if (answer.status() != UNAUTHORIZED
                 || !credentials.refused(authorization, environment.nanoTime().getAsLong())) {
@@ -230,7 +235,7 @@ final class ApiClient implements AutoCloseable {
         }
         answer.close();
         authorization = credentials.authorization(environment.nanoTime().getAsLong());
-        return send(client(target.server(), false), target, pathAndQuery, json, authorization);
+        return send(client(target.server(), false), target, pathAndQuery, json, authorization, within);
     }
 
     private HttpClient client(Server server, boolean atOnce) throws IOException {
@@ -277,7 +282,8 @@ final class ApiClient implements AutoCloseable {
             Target target,
             String pathAndQuery,
             byte @Nullable [] json,
-            @Nullable String authorization)
+            @Nullable String authorization,
+            Duration within)
             throws IOException {
         HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(target.dialled() + pathAndQuery))
                 .header("Accept", "application/json")
@@ -291,21 +297,23 @@ final class ApiClient implements AutoCloseable {
         if (json != null) {
             request.header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofByteArray(json));
         }
-        HttpResponse<InputStream> response = await(client.sendAsync(request.build(), BodyHandlers.ofInputStream()));
+        HttpResponse<InputStream> response =
+                await(client.sendAsync(request.build(), BodyHandlers.ofInputStream()), within);
         return answer(client, target, response);
     }
 
     /** Not the request's own timeout: from Java 26 on that would end a watch, too. */
-    private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future) throws IOException {
+    private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration within)
+            throws IOException {
         Runnable cancel = () -> future.cancel(true);
         cancels.add(cancel);
         try {
             if (closed) {
                 throw new IOException("closed");
             }
-            return future.get(environment.headersTimeout().toNanos(), TimeUnit.NANOSECONDS);
+            return future.get(within.toNanos(), TimeUnit.NANOSECONDS);
         } catch (TimeoutException e) {
-            throw new NoAnswerException("no answer within " + seconds(environment.headersTimeout()), e, true, false);
+            throw new NoAnswerException("no answer within " + seconds(within), e, true, false);
         } catch (CancellationException e) {
             throw new IOException("closed", e);
         } catch (InterruptedException e) {

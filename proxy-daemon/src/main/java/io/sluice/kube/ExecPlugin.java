@@ -6,6 +6,7 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -36,6 +37,10 @@ import tools.jackson.databind.node.ObjectNode;
 final class ExecPlugin {
     private static final Logger log = LoggerFactory.getLogger(ExecPlugin.class);
     private static final Duration BEFORE_EXPIRY = Duration.ofSeconds(10);
+
+    /** Every collection asks by itself, and a program may ask the network, or lock an account. */
+    private static final Duration AFTER_FAILURE = Duration.ofSeconds(5);
+
     private static final int MAX_OUTPUT = 1 << 20;
 
     /**
@@ -70,20 +75,36 @@ final class ExecPlugin {
     private final Clock clock;
     private @Nullable Credential current;
     private @Nullable String lastErrors;
+    private @Nullable IOException failure;
+    private Instant failed = Instant.MIN;
 
     ExecPlugin(Spec spec, Clock clock) {
         this.spec = spec;
         this.clock = clock;
     }
 
-    /** What it says now; may take as long as the program does. */
+    /** What it says now; may take as long as the program does. What failed is not run again for a while. */
     synchronized Credential credential() throws IOException {
+        Instant now = clock.instant();
         Credential known = current;
-        if (known == null || !known.isFresh(clock.instant())) {
+        if (known != null && known.isFresh(now)) {
+            return known;
+        }
+        if (failure != null && !now.isBefore(failed) && now.isBefore(failed.plus(AFTER_FAILURE))) {
+            throw new IOException(failure.getMessage(), failure);
+        }
+        try {
             known = run();
             current = known;
+            failure = null;
+            return known;
+        } catch (InterruptedIOException e) {
+            throw e;
+        } catch (IOException e) {
+            failure = e;
+            failed = clock.instant();
+            throw e;
         }
-        return known;
     }
 
     /** Forgets what it said, unless it has already said something else. */
@@ -181,7 +202,7 @@ final class ExecPlugin {
     private static byte[] all(InputStream in) {
         try (in) {
             byte[] all = in.readNBytes(MAX_OUTPUT);
-            in.skip(Long.MAX_VALUE);
+            in.transferTo(OutputStream.nullOutputStream());
             return all;
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -120,7 +120,7 @@ public final class KubernetesReflector implements Reflector {
     /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
     private boolean hasWatchList() {
         try (Answer answer = client.get("/version")) {
-            JsonNode version = JsonMapper.shared().readTree(answer.body().readNBytes(65_536));
+            JsonNode version = JsonMapper.shared().readTree(answer.bytes(65_536, pace.idle()));
             String minor = version.path("minor").stringValue("").replaceAll("[^0-9].*", "");
             log.info(
                     "API server {}, Kubernetes {}",
@@ -133,6 +133,30 @@ public final class KubernetesReflector implements Reflector {
         } catch (IOException | JacksonException e) {
             log.debug("no version: lists are asked for as lists", e);
             return false;
+        }
+    }
+
+    /** A proxy before the server may have answered for it; that there is no such thing only the server's own list tells. */
+    private boolean hasEndpointSlices() {
+        try (Answer answer = client.get("/apis")) {
+            JsonNode groups = JsonMapper.shared()
+                    .readTree(answer.bytes(1 << 20, pace.idle()))
+                    .path("groups");
+            if (answer.status() != 200 || !groups.isArray()) {
+                return true;
+            }
+            for (JsonNode group : groups) {
+                if (group.path("name").stringValue("").equals("discovery.k8s.io")) {
+                    return group.path("versions")
+                            .valueStream()
+                            .anyMatch(version ->
+                                    version.path("version").stringValue("").equals("v1"));
+                }
+            }
+            return false;
+        } catch (IOException | JacksonException e) {
+            log.debug("no list of API groups", e);
+            return true;
         }
     }
 
@@ -182,6 +206,9 @@ public final class KubernetesReflector implements Reflector {
         @Override
         public @Nullable Resource absent(Resource resource) {
             if (resource.kind() != Kind.ENDPOINT_SLICE || endpointsApi != EndpointsApi.AUTO) {
+                return null;
+            }
+            if (hasEndpointSlices()) {
                 return null;
             }
             log.info("the API server has no EndpointSlices: Endpoints are read instead");

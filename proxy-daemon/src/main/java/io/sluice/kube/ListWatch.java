@@ -68,6 +68,10 @@ final class ListWatch implements Runnable {
 
     private volatile boolean synced;
     private volatile @Nullable Answer open;
+
+    /** The answer that we ended because nothing more came. */
+    private volatile @Nullable Answer silent;
+
     private volatile long lastByteNanos;
     private volatile @Nullable Instant lastEvent;
     private final AtomicLong watches = new AtomicLong();
@@ -131,7 +135,6 @@ final class ListWatch implements Runnable {
                 list();
             }
             watch();
-            failures = 0;
         } catch (ApiStatusException e) {
             refused(e);
         } catch (IOException | JacksonException e) {
@@ -146,6 +149,10 @@ final class ListWatch implements Runnable {
             log.debug("{}: {}", resource.name(), e.getMessage());
             resourceVersion = "";
             notOlderThan = "";
+            // A server that forgets is everyday; one that does not even know the list it has just sent is not.
+            if (failures > 1) {
+                say(String.valueOf(e.getMessage()));
+            }
             pause(Duration.ZERO);
             return;
         }
@@ -159,19 +166,22 @@ final class ListWatch implements Runnable {
             watchListOffered = false;
             return;
         }
-        if (e.status() == 404) {
+        if (e.status() == 404 && !synced) {
             Resource other = listener.absent(resource);
             if (other != null) {
                 resource = other;
                 return;
             }
         }
-        boolean forbidden = e.status() == 401 || e.status() == 403 || e.status() == 404;
+        // What was there does not vanish: something before the server answers for it.
+        boolean forbidden = e.status() == 401 || e.status() == 403 || (e.status() == 404 && !synced);
         if (forbidden && !resource.required()) {
             listener.waived(resource);
         }
         say(e.getMessage() + (e.status() == 403 ? "; its role needs " + resource.rule() : ""));
-        pause(e.retryAfter().orElse(forbidden ? pace.longestBackOff() : Duration.ZERO));
+        Duration asked = e.retryAfter().orElse(forbidden ? pace.longestBackOff() : Duration.ZERO);
+        // By then there may be another server.
+        pause(asked.compareTo(pace.longestBackOff()) > 0 ? pace.longestBackOff() : asked);
     }
 
     private void failed(Exception e) throws InterruptedException {
@@ -209,14 +219,28 @@ final class ListWatch implements Runnable {
         String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
         while (!next.isEmpty()) {
             try (Answer answer = get(next, "list")) {
-                JsonParser parser = JSON.createParser(new Noticed(answer.body()));
-                listing.page(parser);
+                try {
+                    listing.page(JSON.createParser(new Noticed(answer.body())));
+                } catch (JacksonException e) {
+                    throw cutOff(answer, e);
+                }
             } finally {
                 open = null;
             }
             next = listing.more().isEmpty() ? "" : "limit=" + PAGE + "&continue=" + Resource.encoded(listing.more());
         }
         finish(listing, listing.version());
+    }
+
+    /** A server that cannot finish a list may still answer whatever else it is asked; another one comes first now. */
+    private IOException cutOff(Answer answer, Exception e) {
+        client.distrust(answer.server());
+        String what = answer == silent
+                ? "nothing more for " + pace.idle().toSeconds() + " s"
+                : e instanceof JacksonException json
+                        ? "unreadable: " + StrictYaml.explain(json)
+                        : String.valueOf(e.getMessage());
+        return new IOException(answer.server() + ": list " + resource.name() + ": " + what, e);
     }
 
     /** The list is complete: from here on, watches tell what changes. */
@@ -240,7 +264,7 @@ final class ListWatch implements Runnable {
         String query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=" + seconds + "&resourceVersion="
                 + (initial == null ? resourceVersion : notOlderThan.equals("0") ? "" : notOlderThan)
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
-        boolean delivered = false;
+        long begunNanos;
         // Should it break off half-way, an ordinary list is next.
         try (Answer answer = get(query, "watch")) {
             watches.incrementAndGet();
@@ -248,20 +272,35 @@ final class ListWatch implements Runnable {
             if (initial == null) {
                 say("");
             }
-            JsonParser parser = JSON.createParser(new Noticed(answer.body()));
-            while (parser.nextToken() != null) {
-                initial = event(parser.readValueAsTree(), initial);
-                delivered = true;
-                failures = 0;
+            begunNanos = System.nanoTime();
+            try {
+                JsonParser parser = JSON.createParser(new Noticed(answer.body()));
+                while (parser.nextToken() != null) {
+                    initial = event(parser.readValueAsTree(), initial);
+                }
+            } catch (IOException | JacksonException e) {
+                if (!isTooShort(begunNanos)) {
+                    failures = 0;
+                }
+                if (initial != null && !(e instanceof ApiStatusException)) {
+                    throw cutOff(answer, e);
+                }
+                // That nothing happened is no failure.
+                if (answer != silent) {
+                    throw e;
+                }
             }
         } finally {
             open = null;
         }
-        if (!delivered
-                && closed.getCount() > 0
-                && System.nanoTime() - lastByteNanos < pace.firstBackOff().toNanos()) {
-            throw new IOException(server + " ended the watch as soon as it began");
+        if (closed.getCount() > 0 && isTooShort(begunNanos)) {
+            throw new IOException(server + " ended the watch of " + resource.name() + " as soon as it began");
         }
+        failures = 0;
+    }
+
+    private boolean isTooShort(long begunNanos) {
+        return System.nanoTime() - begunNanos < pace.firstBackOff().toNanos();
     }
 
     /** Returns the initial list, as long as it is not complete. */
@@ -300,7 +339,7 @@ final class ListWatch implements Runnable {
                 throw new ApiStatusException(
                         object.path("code").intValue(500),
                         server + ": the watch of " + resource.name() + " ended: "
-                                + object.path("message").stringValue("no reason given"),
+                                + Problem.oneLine(object.path("message").stringValue("no reason given")),
                         Optional.empty());
             default -> log.debug("{}: an event of type '{}'", resource.name(), Problem.oneLine(type));
         }
@@ -331,22 +370,25 @@ final class ListWatch implements Runnable {
     }
 
     private Answer get(String query, String verb) throws IOException {
-        Answer answer = client.get(resource.path() + query);
+        Answer answer =
+                verb.equals("list") ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
         server = answer.server();
         lastByteNanos = System.nanoTime();
+        open = answer;
+        if (closed.getCount() == 0) {
+            answer.close();
+        }
         if (answer.status() == 200) {
-            open = answer;
-            if (closed.getCount() == 0) {
-                answer.close();
-            }
             return answer;
         }
         try (answer) {
             throw new ApiStatusException(
                     answer.status(),
                     server + ": " + verb + " " + resource.name() + ": " + answer.status() + " "
-                            + message(answer.body()),
+                            + message(new Noticed(answer.body())),
                     answer.retryAfter());
+        } finally {
+            open = null;
         }
     }
 
@@ -355,10 +397,11 @@ final class ListWatch implements Runnable {
         byte[] bytes = body.readNBytes(4096);
         String text = new String(bytes, StandardCharsets.UTF_8).strip();
         try {
-            return JSON.readTree(text).path("message").stringValue(text);
+            text = JSON.readTree(text).path("message").stringValue(text);
         } catch (JacksonException e) {
-            return text.isEmpty() ? "(no message)" : text.lines().findFirst().orElse("");
+            text = text.lines().findFirst().orElse("(no message)");
         }
+        return Problem.oneLine(text);
     }
 
     /** Notes when something was last heard. */
@@ -387,6 +430,7 @@ final class ListWatch implements Runnable {
         Answer answer = open;
         if (answer != null && System.nanoTime() - lastByteNanos > pace.idle().toNanos()) {
             log.debug("{}: nothing heard for {} s", resource.name(), pace.idle().toSeconds());
+            silent = answer;
             end(answer);
         }
     }

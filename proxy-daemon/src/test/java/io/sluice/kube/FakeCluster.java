@@ -56,7 +56,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
             @Nullable ObjectNode after) {}
 
     /** What the next requests that contain a text get instead of an answer. */
-    private record Failure(int status, String headers, String body, int times) {}
+    private record Failure(int status, String headers, String body, int times, boolean unfinished) {}
 
     public FakeCluster start() throws IOException {
         return start(0);
@@ -215,7 +215,12 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
 
     /** The next requests whose address contains the text fail. */
     public synchronized void fail(String text, int times, int status, String header, String body) {
-        failures.put(text, new Failure(status, header, body, times));
+        failures.put(text, new Failure(status, header, body, times, false));
+    }
+
+    /** Of what the next requests whose address contains the text are answered, only the beginning ever comes. */
+    public synchronized void hang(String text, int times, int status) {
+        failures.put(text, new Failure(status, "", "{\"kind\":", times, true));
     }
 
     public synchronized void succeed() {
@@ -289,7 +294,18 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
                 String[] header = failure.headers().split(": ");
                 exchange.getResponseHeaders().set(header[0], header[1]);
             }
+            if (failure.unfinished()) {
+                exchange.sendResponseHeaders(failure.status(), 1_000);
+                exchange.getResponseBody().write(failure.body().getBytes(StandardCharsets.UTF_8));
+                exchange.getResponseBody().flush();
+                return;
+            }
             answer(exchange, failure.status(), failure.body());
+        } else if (query.collection().equals("/apis")) {
+            String slices = absent.contains("endpointslices")
+                    ? ""
+                    : "{\"name\":\"discovery.k8s.io\",\"versions\":[{\"version\":\"v1\"}]}";
+            answer(exchange, 200, "{\"kind\":\"APIGroupList\",\"groups\":[" + slices + "]}");
         } else if (query.collection().equals("/version")) {
             answer(
                     exchange,
@@ -326,7 +342,12 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
                 } else {
                     failures.put(
                             entry.getKey(),
-                            new Failure(failure.status(), failure.headers(), failure.body(), failure.times() - 1));
+                            new Failure(
+                                    failure.status(),
+                                    failure.headers(),
+                                    failure.body(),
+                                    failure.times() - 1,
+                                    failure.unfinished()));
                 }
                 return failure;
             }

@@ -420,6 +420,70 @@ class KubernetesReflectorTest {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {28, 34})
+    void anotherServerTakesOverFromOneThatDoesNotFinishItsList(int minor) throws IOException {
+        cluster.minor(minor);
+        cluster.hang("/endpointslices", 1_000, 200);
+        try (FakeCluster second = new FakeCluster().start()) {
+            second.apply(NODE);
+            second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
+            KubernetesReflector following =
+                    new KubernetesReflector(FakeCluster.clientOf(cluster, second), "n1", EndpointsApi.AUTO, FAST, loop);
+            reflector = following;
+            following.start();
+            awaitEqual();
+            assertThat(status("endpointslices.discovery.k8s.io").server()).isEqualTo(second.url());
+        }
+    }
+
+    @Test
+    void anAnswerThatNeverEndsHoldsUpNothing() {
+        cluster.hang("/version", 1, 200);
+        cluster.hang("/services", 1, 503);
+        follow();
+        awaitEqual();
+        cluster.hang("/endpointslices", 2, 503);
+        cluster.breakWatches();
+        cluster.apply(Manifests.slice("web", "10.1.0.9"));
+        awaitEqual();
+    }
+
+    @Test
+    void aQuietClusterIsNoTrouble() {
+        // If silence were a failure, ten of them in a row would take minutes.
+        Pace doubling = new Pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
+        KubernetesReflector following =
+                new KubernetesReflector(cluster.client(), "n1", EndpointsApi.AUTO, doubling, loop);
+        reflector = following;
+        following.start();
+        awaitEqual();
+        await().atMost(Duration.ofSeconds(20))
+                .untilAsserted(() -> assertThat(status("services").reconnects()).isGreaterThan(10));
+        assertThat(following.watches())
+                .allSatisfy(watch -> assertThat(watch.trouble()).isEmpty());
+    }
+
+    @Test
+    void aStrayNotFoundDoesNotEndSlices() {
+        cluster.fail("/endpointslices", 1, 404, "", "default backend");
+        follow();
+        awaitEqual();
+        cluster.fail("/endpointslices", 1, 404, "", "default backend");
+        cluster.breakWatches();
+        cluster.apply(Manifests.slice("web", "10.1.0.9"));
+        awaitEqual();
+        assertThat(cluster.requests).noneMatch(request -> request.contains("/endpoints?"));
+    }
+
+    @Test
+    void whatTheServerSaysIsOneLineAndItsWishToBeLeftAloneHasAnEnd() {
+        cluster.fail("/services", 2, 503, "Retry-After: 86400", "{\"message\":\"one\\nWARN two\"}");
+        follow();
+        await().untilAsserted(() -> assertThat(status("services").trouble()).contains("one\\u000AWARN two"));
+        awaitEqual();
+    }
+
     /** Everything at once, at random; in the end the table is that of the server. */
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3})

@@ -56,15 +56,31 @@ final class PemTest {
     @CsvSource({"256, 06082a8648ce3d030107", "384, 06052b81040022", "521, 06052b81040023"})
     void sec1(int bits, String curve) throws Exception {
         ECPrivateKey key = (ECPrivateKey) generated("EC", bits);
-        String pem = TestAuthority.pem(
-                "EC PRIVATE KEY", sec1(key, bits, HexFormat.of().parseHex(curve)));
-        assertThat(((ECPrivateKey) Pem.privateKey(pem)).getS()).isEqualTo(key.getS());
-        // As 'openssl ecparam -genkey' writes it.
-        assertThat(((ECPrivateKey) Pem.privateKey(EC_PARAMETERS + pem)).getS()).isEqualTo(key.getS());
+        for (boolean withPoint : new boolean[] {false, true}) {
+            String pem = TestAuthority.pem(
+                    "EC PRIVATE KEY", sec1(key, bits, HexFormat.of().parseHex(curve), withPoint));
+            assertThat(((ECPrivateKey) Pem.privateKey(pem)).getS()).isEqualTo(key.getS());
+            // As 'openssl ecparam -genkey' writes it.
+            assertThat(((ECPrivateKey) Pem.privateKey(EC_PARAMETERS + pem)).getS())
+                    .isEqualTo(key.getS());
+        }
     }
 
-    /** Version, the number, and in [0] the curve. */
-    private static byte[] sec1(ECPrivateKey key, int bits, byte[] curve) {
+    private static byte[] element(int tag, byte[] content) {
+        ByteArrayOutputStream element = new ByteArrayOutputStream();
+        element.write(tag);
+        if (content.length > 0xFF) {
+            element.writeBytes(new byte[] {(byte) 0x82, (byte) (content.length >> 8)});
+        } else if (content.length > 0x7F) {
+            element.write(0x81);
+        }
+        element.write(content.length);
+        element.writeBytes(content);
+        return element.toByteArray();
+    }
+
+    /** Version, the number, in [0] the curve, and perhaps in [1] the public key, as OpenSSL and Go write it. */
+    private static byte[] sec1(ECPrivateKey key, int bits, byte[] curve, boolean withPoint) {
         byte[] number = new byte[(bits + 7) / 8];
         byte[] s = key.getS().toByteArray();
         int length = Math.min(s.length, number.length);
@@ -74,10 +90,13 @@ final class PemTest {
         content.writeBytes(number);
         content.writeBytes(new byte[] {(byte) 0xA0, (byte) curve.length});
         content.writeBytes(curve);
-        ByteArrayOutputStream key1 = new ByteArrayOutputStream();
-        key1.writeBytes(new byte[] {0x30, (byte) content.size()});
-        key1.writeBytes(content.toByteArray());
-        return key1.toByteArray();
+        if (withPoint) {
+            // In [1] a bit string: uncompressed, x, y. What they are nobody looks at.
+            byte[] point = new byte[2 + 2 * number.length];
+            point[1] = 4;
+            content.writeBytes(element(0xA1, element(3, point)));
+        }
+        return element(0x30, content.toByteArray());
     }
 
     @Test
