@@ -14,6 +14,8 @@ import java.util.Map;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
@@ -24,8 +26,8 @@ import tools.jackson.databind.node.ObjectNode;
 /**
  * Tells a cluster's operator, as Events on the Service or slice concerned, what only the node's log would say otherwise.
  *
- * <p>A courtesy: rate-limited, never repeated within an hour, dropped rather than waited for, and given up where the
- * server does not allow it.
+ * <p>A courtesy: rate-limited, never repeated within an hour, dropped rather than waited for, and left for a while in a
+ * namespace where the server does not allow it.
  */
 public final class EventRecorder implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EventRecorder.class);
@@ -34,8 +36,14 @@ public final class EventRecorder implements AutoCloseable {
     /** kube-proxy's limits for one source. */
     private static final int BURST = 25;
 
-    private static final Duration REFILL = Duration.ofSeconds(5);
-    private static final Duration REPEAT = Duration.ofHours(1);
+    private static final long REFILL_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long REPEAT_NANOS = TimeUnit.HOURS.toNanos(1);
+
+    /** A namespace that is being deleted takes none, and may come back; a role may be given. */
+    private static final long REFUSED_NANOS = TimeUnit.MINUTES.toNanos(10);
+
+    private static final Duration ANSWER = Duration.ofSeconds(10);
+    private static final int LARGEST_OBJECT = 4 << 20;
     private static final int REMEMBERED = 1_000;
     private static final int WAITING = 100;
     private static final int LONGEST_MESSAGE = 1_000;
@@ -43,31 +51,43 @@ public final class EventRecorder implements AutoCloseable {
     private final ApiClient client;
     private final String nodeName;
     private final Clock clock;
+    private final LongSupplier nanoTime;
     private final BlockingQueue<Event> waiting = new ArrayBlockingQueue<>(WAITING);
     private final Thread thread = new Thread(this::run, "sluice-events");
-    private volatile boolean off;
+    private volatile boolean closed;
 
     // Used on the thread only.
-    private final Map<Event, Instant> told = new LinkedHashMap<>(64, 0.75f, false) {
-        private static final long serialVersionUID = 1;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<Event, Instant> eldest) {
-            return size() > REMEMBERED;
-        }
-    };
+    private final Map<Event, Long> told = lastOnes();
+    private final Map<String, Long> refused = lastOnes();
+    private boolean refusalSaid;
     private double tokens = BURST;
-    private Instant refilled;
+    private long refilledNanos;
 
     /** @param path of the object concerned, on the API server */
     private record Event(String path, String reason, String message) {}
 
-    EventRecorder(ApiClient client, String nodeName, Clock clock) {
+    /**
+     * @param clock what an Event says
+     * @param nanoTime what is waited by: a clock may be set
+     */
+    EventRecorder(ApiClient client, String nodeName, Clock clock, LongSupplier nanoTime) {
         this.client = client;
         this.nodeName = nodeName;
         this.clock = clock;
-        this.refilled = clock.instant();
+        this.nanoTime = nanoTime;
+        this.refilledNanos = nanoTime.getAsLong();
         thread.setDaemon(true);
+    }
+
+    private static <T> Map<T, Long> lastOnes() {
+        return new LinkedHashMap<>(64, 0.75f, false) {
+            private static final long serialVersionUID = 1;
+
+            @Override
+            protected boolean removeEldestEntry(Map.Entry<T, Long> eldest) {
+                return size() > REMEMBERED;
+            }
+        };
     }
 
     void start() {
@@ -89,14 +109,14 @@ public final class EventRecorder implements AutoCloseable {
     }
 
     private void put(Event event) {
-        if (!off && !waiting.offer(event)) {
+        if (!closed && !waiting.offer(event)) {
             log.debug("too many events: {} left out", event);
         }
     }
 
     private void run() {
         try {
-            while (!off) {
+            while (!closed) {
                 consider(waiting.take());
             }
         } catch (InterruptedException e) {
@@ -105,11 +125,11 @@ public final class EventRecorder implements AutoCloseable {
     }
 
     private void consider(Event event) {
-        Instant now = clock.instant();
-        tokens = Math.min(BURST, tokens + Duration.between(refilled, now).toMillis() / (double) REFILL.toMillis());
-        refilled = now;
-        Instant last = told.get(event);
-        if (tokens < 1 || (last != null && Duration.between(last, now).compareTo(REPEAT) < 0)) {
+        long now = nanoTime.getAsLong();
+        tokens = Math.min(BURST, tokens + (now - refilledNanos) / (double) REFILL_NANOS);
+        refilledNanos = now;
+        Long last = told.get(event);
+        if (tokens < 1 || (last != null && now - last < REPEAT_NANOS)) {
             return;
         }
         tokens--;
@@ -122,29 +142,41 @@ public final class EventRecorder implements AutoCloseable {
         }
     }
 
-    private void post(Event event, Instant now) throws IOException {
+    private void post(Event event, long now) throws IOException {
         JsonNode object = object(event.path());
         if (object.isMissingNode()) {
             return;
         }
         String namespace = object.path("metadata").path("namespace").stringValue("default");
-        byte[] body = JSON.writeValueAsBytes(json(event, object, namespace, now));
+        Long refusedAt = refused.get(namespace);
+        if (refusedAt != null && now - refusedAt < REFUSED_NANOS) {
+            return;
+        }
+        byte[] body = JSON.writeValueAsBytes(json(event, object, namespace, clock.instant()));
         try (Answer answer = client.post("/api/v1/namespaces/" + namespace + "/events", body)) {
             if (answer.status() == 401 || answer.status() == 403) {
-                off = true;
-                log.info(
-                        "no Events are recorded: {} answers {}; to have them, the role needs"
-                                + " {apiGroups: [\"\"], resources: [events], verbs: [create]}",
-                        answer.server(),
-                        answer.status());
+                refused.remove(namespace);
+                refused.put(namespace, now);
+                if (!refusalSaid) {
+                    refusalSaid = true;
+                    log.info(
+                            "Events in namespace {} are not recorded for now: {} answers {} {}; its role needs"
+                                    + " {apiGroups: [\"\"], resources: [events], verbs: [create]}",
+                            namespace,
+                            answer.server(),
+                            answer.status(),
+                            beginning(answer));
+                }
             } else if (answer.status() >= 300) {
-                log.debug(
-                        "event {} not recorded: {} {}",
-                        event,
-                        answer.status(),
-                        new String(answer.body().readNBytes(1_000), StandardCharsets.UTF_8));
+                log.debug("event {} not recorded: {} {}", event, answer.status(), beginning(answer));
+            } else {
+                refusalSaid = false;
             }
         }
+    }
+
+    private static String beginning(Answer answer) throws IOException {
+        return Problem.oneLine(new String(answer.bytes(1_000, ANSWER), StandardCharsets.UTF_8));
     }
 
     /** The object as it is now, found by listing: a role that may list need not be allowed to get. */
@@ -156,7 +188,7 @@ public final class EventRecorder implements AutoCloseable {
             if (answer.status() != 200) {
                 return JSON.missingNode();
             }
-            JsonNode list = JSON.readTree(answer.body());
+            JsonNode list = JSON.readTree(answer.bytes(LARGEST_OBJECT, ANSWER));
             JsonNode object = list.path("items").path(0);
             if (object instanceof ObjectNode item) {
                 // In a list only the list says it.
@@ -197,15 +229,10 @@ public final class EventRecorder implements AutoCloseable {
                 .put("reportingInstance", nodeName);
     }
 
-    /** Whether Events are still recorded. */
-    boolean isOn() {
-        return !off;
-    }
-
     /** Ends at once; what waits is lost. */
     @Override
     public void close() {
-        off = true;
+        closed = true;
         thread.interrupt();
         List<Event> lost = new ArrayList<>();
         waiting.drainTo(lost);

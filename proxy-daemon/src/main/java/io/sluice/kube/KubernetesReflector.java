@@ -70,7 +70,7 @@ public final class KubernetesReflector implements Reflector {
         this.loop = loop;
         this.pace = pace;
         this.endpointsApi = endpointsApi;
-        this.events = new EventRecorder(client, nodeName, Clock.systemUTC());
+        this.events = new EventRecorder(client, nodeName, Clock.systemUTC(), System::nanoTime);
         resources.add(Resource.services());
         resources.add(endpointsApi == EndpointsApi.ENDPOINTS ? Resource.endpoints() : Resource.endpointSlices());
         if (!nodeName.isEmpty()) {

@@ -9,6 +9,8 @@ import java.io.IOException;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneOffset;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -19,6 +21,7 @@ class EventRecorderTest {
     private static final ServicePortName WEB = new ServicePortName("default", "web", "", Protocol.TCP);
 
     private final FakeCluster cluster = new FakeCluster();
+    private final AtomicLong nanoTime = new AtomicLong(Long.MAX_VALUE - 5);
 
     @SuppressWarnings("NullAway.Init") // made once the server has an address
     private EventRecorder recorder;
@@ -28,7 +31,7 @@ class EventRecorderTest {
         cluster.start();
         cluster.apply(Manifests.service("web", "10.96.0.1"));
         Clock still = Clock.fixed(Instant.parse("2026-01-31T12:00:00.5Z"), ZoneOffset.UTC);
-        recorder = new EventRecorder(cluster.client(), "n1", still);
+        recorder = new EventRecorder(cluster.client(), "n1", still, nanoTime::get);
         recorder.start();
     }
 
@@ -85,11 +88,18 @@ class EventRecorderTest {
     }
 
     @Test
-    void whereItIsForbiddenItIsGivenUp() {
-        cluster.fail("/events", 1, 403, "", "{\"message\":\"no\"}");
-        recorder.failed(WEB, "one");
-        await().until(() -> !recorder.isOn());
-        recorder.failed(WEB, "two");
-        assertThat(cluster.posted).isEmpty();
+    void whereItIsForbiddenItIsLeftForAWhile() {
+        cluster.apply(Manifests.service("web", "10.96.0.2").replace("name: web", "namespace: other, name: web"));
+        cluster.fail("/events", 1, 403, "", "{\"message\":\"the namespace is being terminated\"}");
+        recorder.failed(WEB, "refused");
+        recorder.failed(WEB, "not even tried");
+        recorder.failed(new ServicePortName("other", "web", "", Protocol.TCP), "elsewhere");
+        await().until(() -> cluster.posted.size() == 1);
+        nanoTime.addAndGet(TimeUnit.MINUTES.toNanos(10));
+        recorder.failed(WEB, "later");
+        await().until(() -> cluster.posted.size() == 2);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/message").stringValue())
+                .containsExactly("elsewhere", "later");
     }
 }

@@ -114,6 +114,19 @@ final class ExecPluginTest {
     }
 
     @Test
+    void whatFailedRestsForFiveSeconds() throws Exception {
+        ExecPlugin plugin = plugin("echo >>\"$(dirname \"$0\")/runs\"; exit 3");
+        String first = failure(plugin);
+        assertThat(first).contains("exit code 3");
+        now = now.plusSeconds(4);
+        assertThat(failure(plugin)).isEqualTo(first);
+        assertThat(runs()).isEqualTo(1);
+        now = now.plusSeconds(1);
+        assertThat(failure(plugin)).isEqualTo(first);
+        assertThat(runs()).isEqualTo(2);
+    }
+
+    @Test
     void argumentsVariablesAndNothingToReadFrom() throws Exception {
         ExecPlugin plugin = plugin("cat\n" + says("\"token\":\"'\"$#-$2-$MINE\"'\""));
         assertThat(plugin.credential().token()).isEqualTo("2-two words-yes");
