@@ -2,6 +2,7 @@ package io.sluice.model;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * What a snapshot says beside its service ports.
@@ -10,14 +11,20 @@ import java.util.Map;
  * @param healthChecks the Services a load balancer asks about, by {@code namespace/service}
  * @param serviceCidrs where cluster IPs are taken from: an address in one of these that belongs to no Service is nobody's
  * @param conflicts who is not served at an address because somebody else is
+ * @param unservedClusterIps those of Services none of whose ports is served there
  */
 public record Surroundings(
-        Origins origins, Map<String, HealthCheck> healthChecks, List<Cidr> serviceCidrs, List<Conflict> conflicts) {
-    static final Surroundings NONE = new Surroundings(Origins.UNKNOWN, Map.of(), List.of(), List.of());
+        Origins origins,
+        Map<String, HealthCheck> healthChecks,
+        List<Cidr> serviceCidrs,
+        List<Conflict> conflicts,
+        Set<IpAddress> unservedClusterIps) {
+    static final Surroundings NONE = new Surroundings(Origins.UNKNOWN, Map.of(), List.of(), List.of(), Set.of());
 
     public Surroundings {
         healthChecks = Map.copyOf(healthChecks);
         serviceCidrs = List.copyOf(serviceCidrs);
         conflicts = List.copyOf(conflicts);
+        unservedClusterIps = Set.copyOf(unservedClusterIps);
     }
 }

@@ -75,7 +75,8 @@ class OriginRoutingTest {
                 flows,
                 List.of(frontend));
         lab.forwarder.apply(ServiceSnapshot.of(port)
-                .with(new Surroundings(new Origins(List.of(range(pods)), Set.of()), Map.of(), List.of(), List.of())));
+                .with(new Surroundings(
+                        new Origins(List.of(range(pods)), Set.of()), Map.of(), List.of(), List.of(), Set.of())));
     }
 
     @Test

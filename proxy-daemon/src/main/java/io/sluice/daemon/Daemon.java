@@ -16,7 +16,6 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.NodeRules;
-import io.sluice.node.Requirements;
 import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.time.Duration;
@@ -66,10 +65,7 @@ final class Daemon implements AutoCloseable {
         if (settings.rules() == null) {
             rules = null;
         } else {
-            Requirements.unmet(settings.rules()).ifPresent(unmet -> {
-                throw new IllegalStateException(unmet);
-            });
-            rules = new NodeRules(settings.rules());
+            rules = NodeRules.open(settings.rules());
             config = config.withTransparency(
                     new Transparency(rules.addresses()::isOwn, rules.addresses()::answersReturn));
         }
@@ -195,6 +191,9 @@ final class Daemon implements AutoCloseable {
         stopping = true;
         // First, so that no late change opens a listener again.
         stopFeeding();
+        if (rules != null) {
+            rules.refuse();
+        }
         forwarder.stopAccepting();
         int open = forwarder.sessions();
         if (open > 0) {

@@ -28,6 +28,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,6 +49,10 @@ final class SnapshotBuilder {
     private final Map<ServiceKey, List<Conflict>> conflicts = new TreeMap<>();
 
     private boolean conflictsChanged;
+    /** Likewise: of ports that are not forwarded only, or that another has. */
+    private final Map<ServiceKey, Set<IpAddress>> unserved = new HashMap<>();
+
+    private boolean unservedChanged;
 
     private Here here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
@@ -85,9 +90,11 @@ final class SnapshotBuilder {
                         here.origins(),
                         healthChecksChanged ? healthChecks : before.healthChecks(),
                         serviceCidrs(),
-                        conflictsChanged ? allConflicts() : before.conflicts()));
+                        conflictsChanged ? allConflicts() : before.conflicts(),
+                        unservedChanged ? allUnserved() : before.unservedClusterIps()));
         healthChecksChanged = false;
         conflictsChanged = false;
+        unservedChanged = false;
         return snapshot;
     }
 
@@ -181,6 +188,9 @@ final class SnapshotBuilder {
         List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found, lost);
         List<Conflict> lostBefore = lost.isEmpty() ? conflicts.remove(key) : conflicts.put(key, lost);
         conflictsChanged |= !lost.equals(lostBefore == null ? List.of() : lostBefore);
+        Set<IpAddress> without = service == null ? Set.of() : unservedClusterIps(service, ports);
+        Set<IpAddress> withoutBefore = without.isEmpty() ? unserved.remove(key) : unserved.put(key, without);
+        unservedChanged |= !without.equals(withoutBefore == null ? Set.of() : withoutBefore);
         put.addAll(ports);
         dialled.replace(key, dials);
         check(key, service, found);
@@ -219,6 +229,23 @@ final class SnapshotBuilder {
                 service.external().healthCheckPort(),
                 EndpointRules.localReady(store.endpoints(key), here.place()));
         healthChecksChanged |= !check.equals(healthChecks.put(key.toString(), check));
+    }
+
+    private Set<IpAddress> unservedClusterIps(ServiceObject service, List<ServicePort> ports) {
+        Set<IpAddress> addresses = new HashSet<>();
+        service.clusterIps().forEach(address -> addresses.add(options.listenedOn(address)));
+        for (ServicePort port : ports) {
+            for (Frontend frontend : port.frontends()) {
+                if (frontend.kind() == Kind.CLUSTER_IP) {
+                    addresses.remove(frontend.address().address());
+                }
+            }
+        }
+        return addresses;
+    }
+
+    private Set<IpAddress> allUnserved() {
+        return unserved.values().stream().flatMap(Set::stream).collect(Collectors.toSet());
     }
 
     private List<Conflict> allConflicts() {

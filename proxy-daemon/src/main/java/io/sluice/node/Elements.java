@@ -3,6 +3,7 @@ package io.sluice.node;
 import io.sluice.model.Cidr;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import java.util.LinkedHashSet;
@@ -27,7 +28,7 @@ final class Elements {
         Set<Element> elements = new LinkedHashSet<>();
         for (Frontend frontend : port.frontends()) {
             FrontendAddress address = frontend.address();
-            String family = address.address().v6() ? "6" : "4";
+            String family = family(address.address());
             String key = address.address() + " . " + address.protocol().text() + " . " + address.port();
             elements.add(new Element("front" + family, key, ""));
             elements.add(new Element("pod" + family, key, verdict(frontend.pod())));
@@ -43,9 +44,14 @@ final class Elements {
         return elements;
     }
 
+    /** What the names of sets end in. */
+    static String family(IpAddress address) {
+        return address.v6() ? "6" : "4";
+    }
+
     private static String verdict(Route route) {
         return switch (route.verdict()) {
-            case FORWARD -> "goto deliver";
+            case FORWARD -> "goto admit";
             case REFUSE -> "goto refuse";
             case DROP -> "drop";
         };

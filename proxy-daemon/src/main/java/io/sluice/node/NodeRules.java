@@ -1,7 +1,6 @@
 package io.sluice.node;
 
 import io.sluice.model.Cidr;
-import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
@@ -10,14 +9,14 @@ import io.sluice.model.SnapshotDiff;
 import io.sluice.node.Elements.Element;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,6 +32,8 @@ public final class NodeRules implements AutoCloseable {
     private static final int CHECK_SECONDS = 5;
 
     private final RuleOptions options;
+    private final Shell shell;
+    private final Routing routing;
     private final Interfaces addresses = new Interfaces();
     private final ScheduledExecutorService guard = Executors.newSingleThreadScheduledExecutor(task -> {
         Thread thread = new Thread(task, "sluice-rules");
@@ -40,14 +41,32 @@ public final class NodeRules implements AutoCloseable {
         return thread;
     });
     // Guarded by this.
-    private final Map<IpAddress, Integer> clusterIps = new HashMap<>();
+    private final ClusterIps clusterIps = new ClusterIps();
     private ServiceSnapshot current = ServiceSnapshot.empty();
     private boolean inForce;
+    private boolean refusing;
     private boolean closed;
 
-    public NodeRules(RuleOptions options) {
+    private NodeRules(RuleOptions options, Shell shell) {
         this.options = options;
+        this.shell = shell;
+        routing = new Routing(options, shell);
         addresses.refresh();
+    }
+
+    /**
+     * Rules that are not yet there. To be called before there are many sockets.
+     *
+     * @throws IllegalStateException if something of the machine stands in the way: what, and what to do about it, on one
+     *     line
+     */
+    public static NodeRules open(RuleOptions options) {
+        Shell shell = new Shell();
+        Optional<String> unmet = Requirements.unmet(options, shell);
+        if (unmet.isPresent()) {
+            throw new IllegalStateException(unmet.get());
+        }
+        return new NodeRules(options, shell);
     }
 
     /** The machine's addresses; looked at again every few seconds. */
@@ -71,83 +90,73 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            if (inForce) {
-                change(snapshot);
-            } else {
+            if (!inForce || !change(snapshot)) {
                 replace(snapshot);
             }
         } catch (IOException e) {
-            // What is there is not what we believe.
-            inForce = false;
             throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
         }
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {
-        route("add");
-        clusterIps.clear();
+        inForce = false;
+        routing.add();
+        List<ServicePort> ports = new ArrayList<>();
+        snapshot.forEach(ports::add);
         Set<Element> elements = new LinkedHashSet<>();
-        snapshot.forEach(port -> {
-            elements.addAll(Elements.of(port));
-            count(port, 1);
-        });
-        StringBuilder script = new StringBuilder(Script.table(options.mark()));
-        script.append(Script.add(elements))
-                .append(Script.add(clusters(clusterIps.keySet())))
-                .append(Script.add(surroundings(snapshot)));
-        nft(script.toString());
+        ports.forEach(port -> elements.addAll(Elements.of(port)));
+        clusterIps.clear();
+        elements.addAll(clusterIps
+                .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
+                .come());
+        elements.addAll(surroundings(snapshot));
+        nft(Script.table(options.mark()) + Script.add(elements) + (refusing ? Script.REFUSE : ""));
         current = snapshot;
         inForce = true;
     }
 
-    private void change(ServiceSnapshot snapshot) throws IOException {
+    /** Returns false if the rules are not those that were made. */
+    private boolean change(ServiceSnapshot snapshot) throws IOException {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
-        Set<Element> gone = new LinkedHashSet<>();
-        Set<Element> come = new LinkedHashSet<>();
-        Set<IpAddress> clustersBefore = new LinkedHashSet<>();
         List<ServicePort> before = new ArrayList<>(diff.removed());
         List<ServicePort> after = new ArrayList<>(diff.added());
         diff.changed().forEach(change -> {
             before.add(change.before());
             after.add(change.after());
         });
-        for (ServicePort port : before) {
-            gone.addAll(Elements.of(port));
-            clusterIpsOf(port).filter(clusterIps::containsKey).forEach(clustersBefore::add);
-        }
+        Set<Element> gone = new LinkedHashSet<>();
+        Set<Element> come = new LinkedHashSet<>();
+        before.forEach(port -> gone.addAll(Elements.of(port)));
         after.forEach(port -> come.addAll(Elements.of(port)));
-        before.forEach(port -> count(port, -1));
-        after.forEach(port -> count(port, 1));
-        Set<IpAddress> clustersGone = new LinkedHashSet<>(clustersBefore);
-        clustersGone.removeIf(clusterIps::containsKey);
-        Set<IpAddress> clustersCome = new LinkedHashSet<>();
-        after.forEach(port ->
-                clusterIpsOf(port).filter(ip -> !clustersBefore.contains(ip)).forEach(clustersCome::add));
+        ClusterIps.Change clusters = clusterIps.change(
+                before,
+                current.surroundings().unservedClusterIps(),
+                after,
+                snapshot.surroundings().unservedClusterIps());
+        gone.addAll(clusters.gone());
+        come.addAll(clusters.come());
         Set<Element> unchanged = new LinkedHashSet<>(gone);
         unchanged.retainAll(come);
         gone.removeAll(unchanged);
         come.removeAll(unchanged);
-        String script = Script.delete(gone)
-                + late(gone, come)
-                + Script.delete(clusters(clustersGone))
-                + Script.add(come)
-                + Script.add(clusters(clustersCome))
-                + surroundingsIfChanged(snapshot);
+        String script =
+                Script.delete(gone) + Script.add(late(gone)) + Script.add(come) + surroundingsIfChanged(snapshot);
         if (!script.isEmpty()) {
-            nft(script);
-        }
-        current = snapshot;
-    }
-
-    /** Connections of the node's own processes go on after their Service has gone. */
-    private static String late(Set<Element> gone, Set<Element> come) {
-        List<Element> late = new ArrayList<>();
-        for (Element element : gone) {
-            if (element.set().startsWith("front") && !come.contains(element)) {
-                late.add(new Element("late" + element.set().substring(5), element.key(), ""));
+            try {
+                nft(script);
+            } catch (IOException e) {
+                sayPutBack(e.getMessage());
+                return false;
             }
         }
-        return Script.add(late);
+        current = snapshot;
+        return true;
+    }
+
+    /** A frontend that goes has no listener any more, so nothing is added to its connections. */
+    private List<Element> late(Set<Element> gone) throws IOException {
+        Set<String> frontends = Late.frontends(gone);
+        return frontends.isEmpty() ? List.of() : Late.elements(frontends, shell.run("", "ss", "-Htn"));
     }
 
     private String surroundingsIfChanged(ServiceSnapshot snapshot) {
@@ -168,63 +177,27 @@ public final class NodeRules implements AutoCloseable {
         Set<Element> elements = new LinkedHashSet<>();
         Origins origins = snapshot.surroundings().origins();
         for (Cidr range : origins.pods()) {
-            elements.add(new Element("pods" + family(range.network()), range.toString(), ""));
+            elements.add(new Element("pods" + Elements.family(range.network()), range.toString(), ""));
         }
         elements.add(new Element("own4", "127.0.0.0/8", ""));
         elements.add(new Element("own6", "::1", ""));
         for (IpAddress address : origins.node()) {
             if (!address.isLoopback()) {
-                elements.add(new Element("own" + family(address), address.toString(), ""));
+                elements.add(new Element("own" + Elements.family(address), address.toString(), ""));
             }
         }
         for (Cidr range : snapshot.surroundings().serviceCidrs()) {
-            elements.add(new Element("range" + family(range.network()), range.toString(), ""));
+            elements.add(new Element("range" + Elements.family(range.network()), range.toString(), ""));
         }
         return elements;
     }
 
-    private static String family(IpAddress address) {
-        return address.v6() ? "6" : "4";
-    }
-
-    private static List<Element> clusters(Set<IpAddress> addresses) {
-        return addresses.stream()
-                .map(address -> new Element("cluster" + family(address), address.toString(), ""))
-                .toList();
-    }
-
-    private static java.util.stream.Stream<IpAddress> clusterIpsOf(ServicePort port) {
-        return port.frontends().stream()
-                .filter(frontend -> frontend.kind() == Frontend.Kind.CLUSTER_IP)
-                .map(frontend -> frontend.address().address());
-    }
-
-    /** A cluster IP is one as long as any port has it. */
-    private void count(ServicePort port, int change) {
-        clusterIpsOf(port).forEach(ip -> clusterIps.merge(ip, change, (a, b) -> a + b == 0 ? null : a + b));
-    }
-
     private void nft(String script) throws IOException {
-        Tool.run(script, "nft", "-f", "-");
+        shell.run(script, "nft", "-f", "-");
     }
 
-    /** Marked packets are delivered here. What is there already, of us or of a predecessor, is left. */
-    private void route(String verb) throws IOException {
-        String mark = options.mark() + "/" + options.mark();
-        String table = String.valueOf(options.routingTable());
-        String priority = String.valueOf(options.rulePriority());
-        for (String family : List.of("-4", "-6")) {
-            boolean there = Tool.run("", "ip", family, "rule", "show", "priority", priority)
-                    .contains(mark);
-            if (there != verb.equals("add")) {
-                Tool.run("", "ip", family, "rule", verb, "fwmark", mark, "lookup", table, "priority", priority);
-            }
-            if (verb.equals("add")) {
-                Tool.run("", "ip", family, "route", "replace", "local", "default", "dev", "lo", "table", table);
-            } else {
-                Tool.run("", "ip", family, "route", "flush", "table", table);
-            }
-        }
+    private static void sayPutBack(@Nullable String why) {
+        log.warn("somebody removed the rules that lead packets here; putting them back ({})", why);
     }
 
     private synchronized void check() {
@@ -233,24 +206,35 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            if (isThere()) {
-                return;
+            Optional<String> missing = missing();
+            if (missing.isPresent()) {
+                sayPutBack(missing.get());
+                replace(current);
             }
-            log.warn("somebody removed the rules that lead packets here; putting them back");
-            replace(current);
         } catch (IOException | RuntimeException e) {
             log.error("the rules that lead packets here could not be put back: {}", e.getMessage());
         }
     }
 
-    private boolean isThere() {
+    private Optional<String> missing() throws IOException {
         try {
-            String tables = Tool.run("", "nft", "list", "tables", "inet");
-            String rules = Tool.run("", "ip", "-4", "rule", "show", "priority", String.valueOf(options.rulePriority()));
-            return tables.contains("table inet sluice\n") && rules.contains(options.mark());
+            shell.run(Script.PROBE, "nft", "-c", "-f", "-");
         } catch (IOException e) {
-            log.debug("rules not listed", e);
-            return false;
+            return Optional.of(String.valueOf(e.getMessage()));
+        }
+        return routing.isThere() ? Optional.empty() : Optional.of("the routing rule, or its table");
+    }
+
+    /** Refuses all new connections and flows from now on; those that exist are led here as before. */
+    public synchronized void refuse() {
+        refusing = true;
+        if (closed || !inForce) {
+            return;
+        }
+        try {
+            nft(Script.REFUSE);
+        } catch (IOException e) {
+            log.warn("the rules could not be told to refuse; the closed ports do: {}", e.getMessage());
         }
     }
 
@@ -269,7 +253,8 @@ public final class NodeRules implements AutoCloseable {
                 return;
             }
             nft("table inet sluice\ndelete table inet sluice\n");
-            route("del");
+            routing.remove();
+            shell.close();
         } catch (IOException e) {
             log.warn("the rules could not be taken away: {}", e.getMessage());
         }

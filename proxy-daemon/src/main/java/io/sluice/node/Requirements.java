@@ -9,48 +9,74 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** What node mode needs of the machine. */
-public final class Requirements {
+final class Requirements {
     private static final Pattern VERSION = Pattern.compile("(\\d+)\\.(\\d+)(?:\\.(\\d+))?");
+    private static final Pattern MARK = Pattern.compile("fwmark (0x[0-9a-f]+|\\d+)(?:/(0x[0-9a-f]+|\\d+))?");
     private static final int CAP_NET_ADMIN = 12;
 
     private Requirements() {}
 
     /** The first thing that stands in the way and what to do about it, on one line; empty if nothing does. */
-    public static Optional<String> unmet(RuleOptions options) {
-        Optional<String> missing = missing();
-        return missing.isPresent() ? missing : taken(options);
+    static Optional<String> unmet(RuleOptions options, Shell shell) {
+        Optional<String> missing = missing(shell);
+        return missing.isPresent() ? missing : taken(options, shell);
     }
 
-    private static Optional<String> taken(RuleOptions options) {
-        for (String family : List.of("-4", "-6")) {
+    private static Optional<String> taken(RuleOptions options, Shell shell) {
+        for (String family : Routing.families()) {
             String priority = String.valueOf(options.rulePriority());
-            Optional<String> rule = first("ip", family, "rule", "show", "priority", priority)
-                    .filter(line -> !line.contains(options.mark()));
+            Optional<String> rule = first(shell, "ip", family, "rule", "show", "priority", priority)
+                    .filter(line -> !Routing.isOurs(line, options));
             if (rule.isPresent()) {
                 return Optional.of("the routing rule priority " + priority + " is taken (" + rule.get()
                         + "); choose another with --rule-priority");
             }
             String table = String.valueOf(options.routingTable());
-            Optional<String> route = first("ip", family, "route", "show", "table", table)
+            Optional<String> route = first(shell, "ip", family, "route", "show", "table", table)
                     .filter(line -> !line.startsWith("local default dev lo"));
             if (route.isPresent()) {
                 return Optional.of("the routing table " + table + " has somebody else's routes (" + route.get()
                         + "); choose another with --routing-table");
             }
+            Optional<String> marked = marked(options, lines(shell, "ip", family, "rule", "show"));
+            if (marked.isPresent()) {
+                return Optional.of("bit " + options.markBit() + " of packet marks is somebody else's (" + marked.get()
+                        + "); choose another with --mark-bit");
+            }
         }
         return Optional.empty();
     }
 
-    private static Optional<String> first(String... command) {
+    /** A routing rule of somebody else's that looks at our bit. Whole marks are no matter, but for those that have it. */
+    private static Optional<String> marked(RuleOptions options, List<String> rules) {
+        long bit = 1L << options.markBit();
+        for (String rule : rules) {
+            Matcher matcher = MARK.matcher(rule);
+            if (!rule.startsWith(options.rulePriority() + ":") && matcher.find()) {
+                long value = Long.decode(matcher.group(1));
+                String mask = matcher.group(2);
+                if ((value & bit) != 0 || (mask != null && (Long.decode(mask) & bit) != 0)) {
+                    return Optional.of(rule);
+                }
+            }
+        }
+        return Optional.empty();
+    }
+
+    private static Optional<String> first(Shell shell, String... command) {
+        return lines(shell, command).stream().findFirst();
+    }
+
+    private static List<String> lines(Shell shell, String... command) {
         try {
-            return Tool.run("", command).lines().map(String::strip).findFirst();
+            return shell.run("", command).lines().map(String::strip).toList();
         } catch (IOException e) {
             // A table that nobody uses does not exist.
-            return Optional.empty();
+            return List.of();
         }
     }
 
-    private static Optional<String> missing() {
+    private static Optional<String> missing(Shell shell) {
         Optional<String> kernel = olderThan(System.getProperty("os.version", ""), 5, 14, 0)
                 .map(version -> "node mode needs Linux 5.14 or newer, and this is " + version);
         if (kernel.isPresent()) {
@@ -61,12 +87,12 @@ public final class Requirements {
                     + " securityContext.capabilities.add: [NET_ADMIN]");
         }
         try {
-            Tool.run("", "ip", "-V");
+            shell.run("", "ip", "-V");
         } catch (IOException e) {
             return Optional.of("node mode needs the program 'ip': install iproute2 (" + e.getMessage() + ")");
         }
         try {
-            return olderThan(Tool.run("", "nft", "--version"), 1, 0, 1)
+            return olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
                     .map(version -> "node mode needs nft 1.0.1 or newer, and this is " + version);
         } catch (IOException e) {
             return Optional.of("node mode needs the program 'nft': install nftables (" + e.getMessage() + ")");

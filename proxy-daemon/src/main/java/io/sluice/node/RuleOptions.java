@@ -9,8 +9,11 @@ package io.sluice.node;
  * @param keepOnExit whether to leave rules behind that refuse what was served
  */
 public record RuleOptions(int markBit, int routingTable, int rulePriority, boolean keepOnExit) {
-    /** Values that no well-known network plugin uses. */
-    public static final RuleOptions DEFAULT = new RuleOptions(19, 19_019, 119, false);
+    /**
+     * A bit that is free beside those of kube-proxy (14, 15), the port mapping plugin (13), Calico and Tailscale (16 and
+     * above), Cilium (8 to 11 and 16 and above) and Istio (below 12).
+     */
+    public static final RuleOptions DEFAULT = new RuleOptions(12, 19_019, 119, false);
 
     String mark() {
         return "0x" + Integer.toHexString(1 << markBit);

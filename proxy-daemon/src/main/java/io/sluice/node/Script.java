@@ -12,6 +12,9 @@ final class Script {
     private static final String KEY4 = "ip daddr . meta l4proto . th dport";
     private static final String KEY6 = "ip6 daddr . meta l4proto . th dport";
 
+    private static final String CONN4 = "ip saddr . tcp sport . ip daddr . tcp dport";
+    private static final String CONN6 = "ip6 saddr . tcp sport . ip6 daddr . tcp dport";
+
     /** An empty table in the place of whatever stood there, in one transaction with what follows. */
     static String table(String mark) {
         // Declared first, so that it can be deleted whether or not it was there.
@@ -20,6 +23,10 @@ final class Script {
                 + """
                   chain deliver {
                     meta mark set meta mark or MARK accept
+                  }
+                  # Where what is new goes: until the end, to be delivered too.
+                  chain admit {
+                    goto deliver
                   }
                   chain refuse {
                     meta l4proto tcp reject with tcp reset
@@ -38,6 +45,10 @@ final class Script {
                     fib saddr type local KEY6 vmap @node6
                     KEY4 vmap @outside4
                     KEY6 vmap @outside6
+                    goto strange
+                  }
+                  # Whatever else a Service's address is asked for, it is not to be had elsewhere.
+                  chain strange {
                     ip daddr @cluster4 goto refuse
                     ip6 daddr @cluster6 goto refuse
                     ip daddr @range4 drop
@@ -48,25 +59,30 @@ final class Script {
                   # which only the first has ports.
                   chain pre {
                     type filter hook prerouting priority mangle; policy accept;
-                    meta l4proto != { tcp, udp } accept
+                    # Errors that come of what our sockets sent: too large, port unreachable.
+                    meta l4proto { icmp, icmpv6 } socket transparent 1 goto deliver
+                    meta l4proto != { tcp, udp } goto strange
                     meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
                     meta l4proto udp KEY4 @front4 ct state established goto deliver
                     meta l4proto udp KEY6 @front6 ct state established goto deliver
                     meta l4proto udp KEY4 @front4 jump judge
                     meta l4proto udp KEY6 @front6 jump judge
-                    socket transparent 1 meta mark set meta mark or MARK accept
+                    socket transparent 1 goto deliver
                     meta l4proto udp jump judge
+                    # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
+                    KEY4 @front4 goto deliver
+                    KEY6 @front6 goto deliver
                   }
                   # What this node's own processes send. A process may have chosen any address of the node.
                   chain out {
                     type route hook output priority mangle; policy accept;
-                    meta l4proto != { tcp, udp } accept
+                    meta l4proto != { tcp, udp } goto strange
                     meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
                     meta l4proto udp jump judge
                     KEY4 @front4 goto deliver
                     KEY6 @front6 goto deliver
-                    KEY4 @late4 update @late4 { KEY4 timeout 1d } goto deliver
-                    KEY6 @late6 update @late6 { KEY6 timeout 1d } goto deliver
+                    CONN4 @late4 update @late4 { CONN4 timeout 1d } goto deliver
+                    CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
                   }
                   # Nobody listens: the daemon is gone, or does not have the address. The kernel by itself would not
                   # answer for an address that is not its own.
@@ -74,16 +90,25 @@ final class Script {
                     type filter hook input priority mangle; policy accept;
                     meta mark and MARK != MARK accept
                     socket transparent 1 accept
+                    # For its own addresses it does; and somebody else may have this one, as a cache of DNS on the node.
+                    fib daddr type local accept
                     goto refuse
                   }
-                  # Delivered here, such a packet needs no tracking, and whoever judges by tracking must not see it.
+                  # What the node's own processes and we send each other needs no tracking, and whoever judges by tracking
+                  # must see nothing of it: neither what is new nor, since answers alone are invalid, these.
                   chain untracked {
                     type filter hook output priority raw; policy accept;
                     KEY4 @front4 notrack
                     KEY6 @front6 notrack
+                    fib daddr type local ip saddr . meta l4proto . th sport @front4 notrack
+                    fib daddr type local ip6 saddr . meta l4proto . th sport @front6 notrack
                   }
                 }
-                """.replace("KEY4", KEY4).replace("KEY6", KEY6).replace("MARK", mark);
+                """.replace("KEY4", KEY4)
+                        .replace("KEY6", KEY6)
+                        .replace("CONN4", CONN4)
+                        .replace("CONN6", CONN6)
+                        .replace("MARK", mark);
     }
 
     private static String sets(String family, String address) {
@@ -92,7 +117,9 @@ final class Script {
         for (String plain : List.of("front", "limited")) {
             sets += "  set " + plain + family + " { type " + key + "; }\n";
         }
-        sets += "  set late" + family + " { type " + key + "; flags dynamic,timeout; size 65536; timeout 1d; }\n";
+        String connection = address + " . inet_service . " + address + " . inet_service";
+        sets += "  set late" + family + " { type " + connection
+                + "; flags dynamic,timeout; size 65536; timeout 1d; }\n";
         sets += "  set admitted" + family + " { type " + key + " . " + address + "; flags interval; }\n";
         for (String origin : List.of("pod", "node", "outside")) {
             sets += "  map " + origin + family + " { type " + key + " : verdict; }\n";
@@ -127,6 +154,15 @@ final class Script {
                 .append(" }\n"));
         return script.toString();
     }
+
+    /**
+     * What nft takes, without doing it, if and only if the table is there. To list any of it, nft reads all of it, which
+     * takes it a fifth of a second with 10,000 Services.
+     */
+    static final String PROBE = "add element inet sluice front4 { 127.0.0.1 . tcp . 1 }\n";
+
+    /** Nothing new is let in from now on; what exists goes on. */
+    static final String REFUSE = "flush chain inet sluice admit\nadd rule inet sluice admit goto refuse\n";
 
     static String flush(String set) {
         return "flush set inet sluice " + set + "\n";

@@ -15,8 +15,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A node, its pods, a far node and an outside client as network namespaces of this machine, joined by veth pairs: one
- * pod is routed, two are on a bridge. Both families. All addresses are inside the namespaces; what a killed run left
+ * A node, its pods, a far node and outside clients as network namespaces of this machine, joined by veth pairs: one pod is
+ * routed, two are on a bridge; of the clients one is behind the other, over a narrower link. Both families. All addresses are inside the namespaces; what a killed run left
  * behind is removed first.
  */
 final class NodeLab implements AutoCloseable {
@@ -58,9 +58,30 @@ final class NodeLab implements AutoCloseable {
         // The node needs some route for the addresses that its own processes dial.
         in("node", "ip route add default via 198.51.100.7");
         in("node", "ip -6 route add default via 2001:db8:51::7");
+        behind();
         for (String name : NAMES) {
             probe(name);
         }
+        probe("behind");
+    }
+
+    /** It claims to take larger packets than its link does, so that only the router before it can tell. */
+    private void behind() throws IOException {
+        sh("ip netns add " + PREFIX + "behind");
+        in("behind", "ip link set lo up");
+        sh("ip link add v-behind netns " + PREFIX + "out mtu 1280 type veth peer name eth0 netns " + PREFIX + "behind");
+        in(
+                "out",
+                "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.v-behind.accept_dad=0");
+        in("behind", "sysctl -qw net.ipv6.conf.eth0.accept_dad=0");
+        in("out", "ip link set v-behind up");
+        in("behind", "ip link set eth0 mtu 1280 up");
+        in("out", "ip addr add 198.18.1.1/24 dev v-behind");
+        in("out", "ip -6 addr add 2001:db8:18::1/64 dev v-behind");
+        in("behind", "ip addr add 198.18.1.7/24 dev eth0");
+        in("behind", "ip -6 addr add 2001:db8:18::7/64 dev eth0");
+        in("behind", "ip route add default via 198.18.1.1 advmss 1460");
+        in("behind", "ip -6 route add default via 2001:db8:18::1 advmss 1440");
     }
 
     private void routedPod() throws IOException {

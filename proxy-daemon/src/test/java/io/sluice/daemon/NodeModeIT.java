@@ -27,6 +27,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * kube-proxy's verdict table cell by cell with real packets: what a pod, the node and a stranger get from every kind of
@@ -68,6 +69,12 @@ final class NodeModeIT {
             Map.entry("bridged", List.of("10.96.0.15", "fd00:96::15")),
             Map.entry("hosted", List.of("10.96.0.16", "fd00:96::16")),
             Map.entry("late", List.of("10.96.0.17", "fd00:96::17")),
+            Map.entry("kept", List.of("10.96.0.18", "fd00:96::18")),
+            Map.entry("cache", List.of("10.96.0.19", "fd00:96::19")),
+            Map.entry("sctp", List.of("10.96.0.20", "fd00:96::20")),
+            Map.entry("shut", List.of("10.96.0.21", "fd00:96::21")),
+            Map.entry("large", List.of("10.96.0.22", "fd00:96::22")),
+            Map.entry("loopback", List.of("127.0.0.1", "::1")),
             Map.entry("kube", List.of("10.97.0.10", "fd00:97::10")),
             Map.entry("nobody", List.of("10.96.0.99", "fd00:96::99")));
 
@@ -125,6 +132,13 @@ final class NodeModeIT {
             "out  plain:81       REFUSED",
             "one  nobody:80      DROP",
             "node nobody:80      DROP",
+            // a Service that has no port we forward
+            "one  sctp:80        REFUSED",
+            "node sctp:80        REFUSED",
+            // the node's loopback has its node ports, too
+            "node loopback:30081 pod=node far=node",
+            // somebody else on the node has the address itself, as a cache of DNS does
+            "one  cache:80       node=one",
             // where an answer to the client's own address would not come back this way
             "one  bridged:80     two=node",
             "one  hosted:80      node=node");
@@ -140,6 +154,13 @@ final class NodeModeIT {
         }
         for (String address : addresses("nodeport")) {
             assertThat(lab.tell("node", "serve " + address + " 8081")).isEqualTo("ok");
+        }
+        for (String address : addresses("cache")) {
+            NodeLab.in("node", "ip addr add " + address + " dev lo");
+            assertThat(lab.tell("node", "serve " + address + " 80")).isEqualTo("ok");
+        }
+        for (String address : addresses("pod")) {
+            assertThat(lab.tell("pod", "echo " + address + " 8082")).isEqualTo("ok");
         }
         Files.writeString(folder.resolve("feed.yaml"), feed());
         sluice = start();
@@ -177,6 +198,7 @@ final class NodeModeIT {
                 "--node-name=n1",
                 "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
                 "--service-cidr=10.96.0.0/16,fd00:96::/112",
+                "--nodeport-addresses=primary,localhost",
                 "--healthz-bind-address=off",
                 "--metrics-bind-address=off",
                 "--loops=1"));
@@ -208,7 +230,17 @@ final class NodeModeIT {
                 + service("empty", 30083, "Cluster", "")
                 + service("remote", 0, "Local", "", "far/n2")
                 + service("bridged", 0, "Cluster", "", "two/n1")
-                + service("hosted", 0, "Cluster", "", "nodeport/n1");
+                + service("hosted", 0, "Cluster", "", "nodeport/n1")
+                + service("cache", 0, "Cluster", "", "far/n2")
+                + service("large", 0, "Cluster", "", "pod/n1")
+                + service("sctp", 0, "Cluster", "")
+                        .replace(
+                                "[{name: t, port: 80}, {name: u, port: 80, protocol: UDP}]",
+                                "[{name: s, port: 80, protocol: SCTP}]")
+                + service("shut", 0, "Cluster", "", "pod/n1")
+                + service("shut", 0, "Cluster", "", "far/n2")
+                        .replaceFirst("(?s).*?---\n(?=apiVersion: discovery)", "---\n")
+                        .replace("name: shut-", "name: shut-more-");
     }
 
     /** Dual-stack, TCP and UDP, with an external address where the table above has one. */
@@ -248,7 +280,12 @@ final class NodeModeIT {
                         .append(parts[1])
                         .append('}');
             }
-            int number = name.equals("hosted") ? 8081 : 8080;
+            int number = switch (name) {
+                case "hosted" -> 8081;
+                case "kept", "large" -> 8082;
+                case "shut" -> endpoints[0].startsWith("pod") ? 9 : 8080;
+                default -> 8080;
+            };
             text.append("""
                     ---
                     apiVersion: discovery.k8s.io/v1
@@ -326,6 +363,29 @@ final class NodeModeIT {
         check("udp 4 node plain:80 pod=node far=node", 30_000);
     }
 
+    /** A router on the way tells a Service's address, which is not ours, what it can pass on. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    @Order(2)
+    void answersFitANarrowerPath(int family) throws IOException {
+        assertThat(lab.tell("behind", "fetch " + addresses("large").get(family) + " 80 300000"))
+                .isEqualTo("300000");
+    }
+
+    /** It tells the client's address, which is not ours, that its port is closed. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    @Order(2)
+    void aFlowLeavesAnEndpointThatHasClosedItsPort(int family) {
+        String again = "again " + addresses("shut").get(family) + " 80";
+        // Of two clients one gets the closed endpoint first.
+        for (String client : List.of("one", "two")) {
+            await().atMost(RunIT.PATIENCE)
+                    .untilAsserted(
+                            () -> assertThat(symbols(lab.tell(client, again))).isEqualTo("far=" + client));
+        }
+    }
+
     @ParameterizedTest(name = "{0}")
     @MethodSource("surroundings")
     @Order(3)
@@ -357,7 +417,10 @@ final class NodeModeIT {
     @Order(4)
     void rulesThatSomebodyRemovesComeBack() throws IOException {
         NodeLab.in("node", "nft flush ruleset");
+        NodeLab.in("node", "ip rule del priority 119");
+        NodeLab.in("node", "ip -6 route flush table 19019");
         await().atMost(Duration.ofSeconds(15)).untilAsserted(() -> check("tcp 4 one plain:80 pod=one far=one", 10));
+        check("udp 6 one plain:80 pod=one far=one", 10);
         assertThat(sluice.err()).containsOnlyOnce("somebody removed the rules");
     }
 
@@ -405,6 +468,26 @@ final class NodeModeIT {
         await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("udp 4 one plain:80 pod=one far=one", 10));
     }
 
+    @Test
+    @Order(6)
+    void aConnectionOutlivesItsServiceAndNewOnesDoNotComeHere() throws IOException {
+        String before = feed();
+        write(before + service("kept", 0, "Cluster", "", "pod/n1"));
+        keepFrom("one", "node");
+        write(before);
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 node kept:80 DROP", 10));
+        keepFrom("one", "node");
+    }
+
+    private static void keepFrom(String... clients) {
+        String keep = "keep " + addresses("kept").get(0) + " 80";
+        for (String client : clients) {
+            await().atMost(RunIT.PATIENCE)
+                    .untilAsserted(
+                            () -> assertThat(lab.tell(client, keep)).as(client).isEqualTo("ok"));
+        }
+    }
+
     /**
      * What kube-proxy's nftables mode has where it serves a Service of its own, with the checks that would stop ours: to
      * it our cluster IPs are addresses of the Service range that belong to nobody.
@@ -419,7 +502,8 @@ final class NodeModeIT {
               chain masquerading { type nat hook postrouting priority 100; meta mark & 0x4000 != 0 masquerade; }
               chain check { ip daddr { 10.96.0.0/15 } drop; }
               chain filter-forward { type filter hook forward priority 0; ct state new jump check; }
-              chain filter-output { type filter hook output priority 0; ct state new jump check; }
+              chain filter-input { type filter hook input priority 0; ct state invalid drop; }
+              chain filter-output { type filter hook output priority 0; ct state invalid drop; ct state new jump check; }
             }
             """;
 
@@ -451,8 +535,17 @@ final class NodeModeIT {
 
     @Test
     @Order(7)
-    void aCleanEndLeavesNothingBehind() throws Exception {
+    void aCleanEndServesWhatIsOpenRefusesTheRestAndLeavesNothingBehind() throws Exception {
+        keepFrom("one", "node");
         sluice.signal("TERM");
+        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("draining"));
+        for (String protocol : List.of("tcp", "udp")) {
+            check(protocol + " 4 one plain:80 REFUSED", 10);
+            check(protocol + " 6 node plain:80 REFUSED", 10);
+            check(protocol + " 4 one nobody:80 DROP", 10);
+        }
+        keepFrom("one", "node");
+        assertThat(lab.tell("one", "release") + lab.tell("node", "release")).isEqualTo("okok");
         assertThat(sluice.exitCode()).isZero();
         assertThat(NodeLab.in("node", "nft list tables")).doesNotContain("sluice");
         assertThat(NodeLab.in("node", "ip rule show") + NodeLab.in("node", "ip -6 rule show"))
@@ -478,8 +571,25 @@ final class NodeModeIT {
                 .contains(
                         "cannot run here: the routing rule priority 7 is taken (7:",
                         "choose another with --rule-priority");
+        NodeLab.in("node", "ip rule add priority 5210 fwmark 0x80000/0xff0000 lookup 52");
+        assertThat(refusal("--mark-bit=19"))
+                .contains(
+                        "cannot run here: bit 19 of packet marks is somebody else's (5210:",
+                        "choose another with --mark-bit");
         assertThat(refusal("--routing-table=4242"))
                 .contains("the routing table 4242 has somebody else's routes (203.0.113.77 dev lo");
+    }
+
+    @Test
+    @Order(10)
+    void whatAPredecessorLeftIsOursWhateverItsMark() throws Exception {
+        NodeLab.in("node", "ip rule del priority 7");
+        sluice = start("--mark-bit=24");
+        check("tcp 4 one plain:80 pod=one far=one", 10);
+        assertThat(NodeLab.in("node", "ip rule show priority 119").lines())
+                .singleElement()
+                .asString()
+                .contains("fwmark 0x1000000/0x1000000");
     }
 
     private static String refusal(String flag) throws Exception {

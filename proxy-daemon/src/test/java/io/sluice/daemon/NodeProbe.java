@@ -21,12 +21,15 @@ import org.jspecify.annotations.Nullable;
 /**
  * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
  * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a server,
- * {@code again ADDRESS PORT} from the same UDP socket each time.
+ * {@code again ADDRESS PORT} from the same UDP socket each time. {@code echo ADDRESS PORT} gives back what TCP clients
+ * send, and {@code keep ADDRESS PORT} has one connection to such a server, says something on it and tells whether it came
+ * back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES} tells how many of so many bytes come back.
  */
 final class NodeProbe {
     private static final int PATIENCE_MILLIS = 500;
 
     private static final Map<String, DatagramSocket> SOCKETS = new HashMap<>();
+    private static final Map<String, Socket> KEPT = new HashMap<>();
 
     private NodeProbe() {}
 
@@ -37,6 +40,10 @@ final class NodeProbe {
             System.out.println(
                     switch (words[0]) {
                         case "serve" -> serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "echo" -> echo(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "fetch" -> fetch(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
+                        case "release" -> release();
+                        case "keep" -> keep(words[1], Integer.parseInt(words[2]));
                         case "again" -> again(words[1], Integer.parseInt(words[2]));
                         default -> ask(words);
                     });
@@ -70,6 +77,67 @@ final class NodeProbe {
                 }
             }
         });
+        return "ok";
+    }
+
+    private static String echo(InetAddress address, int port) throws IOException {
+        ServerSocket server = new ServerSocket(port, 50, address);
+        start(() -> {
+            while (!server.isClosed()) {
+                try {
+                    Socket client = server.accept();
+                    start(() -> giveBack(client));
+                } catch (IOException e) {
+                    System.err.println("echo: " + e);
+                }
+            }
+        });
+        return "ok";
+    }
+
+    private static void giveBack(Socket client) {
+        try (client) {
+            client.getInputStream().transferTo(client.getOutputStream());
+        } catch (IOException e) {
+            System.err.println("echo: " + e);
+        }
+    }
+
+    private static String keep(String address, int port) throws IOException {
+        try {
+            Socket socket = KEPT.get(address);
+            if (socket == null) {
+                socket = new Socket();
+                socket.setSoTimeout(PATIENCE_MILLIS);
+                socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+                KEPT.put(address, socket);
+            }
+            socket.getOutputStream().write('x');
+            return socket.getInputStream().read() == 'x' ? "ok" : "ended";
+        } catch (SocketTimeoutException e) {
+            return "DROP";
+        } catch (ConnectException e) {
+            return "REFUSED";
+        }
+    }
+
+    private static String fetch(String address, int port, int bytes) throws IOException {
+        try (Socket socket = new Socket()) {
+            socket.setSoTimeout(4 * PATIENCE_MILLIS);
+            socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+            socket.getOutputStream().write(new byte[bytes]);
+            socket.shutdownOutput();
+            return String.valueOf(socket.getInputStream().readAllBytes().length);
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
+
+    private static String release() throws IOException {
+        for (Socket socket : KEPT.values()) {
+            socket.close();
+        }
+        KEPT.clear();
         return "ok";
     }
 

@@ -34,6 +34,10 @@ class SnapshotBuilderTest {
     private final SnapshotBuilder builder = new SnapshotBuilder(OPTIONS, store, board);
 
     private static ServiceObject service(int i, int address) {
+        return service(i, address, List.of(new ServiceObject.Port(new NamedPort("", Protocol.TCP, 80), 0)));
+    }
+
+    private static ServiceObject service(int i, int address, List<ServiceObject.Port> ports) {
         return new ServiceObject(
                 new ObjectKey(Kind.SERVICE, "ns", "s" + i),
                 ServiceObject.NOT_CREATED,
@@ -41,7 +45,7 @@ class SnapshotBuilderTest {
                 SessionAffinity.NONE,
                 false,
                 External.NONE,
-                List.of(new ServiceObject.Port(new NamedPort("", Protocol.TCP, 80), 0)));
+                ports);
     }
 
     private static EndpointsObject slice(int service, int name, int... addresses) {
@@ -98,6 +102,24 @@ class SnapshotBuilderTest {
             }
         });
         assertThat(changed).containsExactly("ns/s77");
+    }
+
+    /** Nothing listens there, and yet it is refused rather than taken for an address that is nobody's. */
+    @Test
+    void aClusterIpWithoutAPortThatIsForwardedIsKnown() {
+        IpAddress address = IpAddress.v4(0x0a000001);
+        put("one", service(1, 0x0a000001, List.of()));
+        assertThat(builder.build().surroundings().unservedClusterIps()).containsExactly(address);
+        put("two", service(2, 0x0a000001, List.of()));
+        put("one", service(1, 0x0a000001));
+        assertThat(builder.build().surroundings().unservedClusterIps()).containsExactly(address);
+        put("two");
+        assertThat(builder.build().surroundings().unservedClusterIps()).isEmpty();
+        // Who goes without its address because another has it is no other case.
+        put("three", service(3, 0x0a000001));
+        assertThat(builder.build().surroundings().unservedClusterIps()).containsExactly(address);
+        put("one");
+        assertThat(builder.build().surroundings().unservedClusterIps()).isEmpty();
     }
 
     /** A frontend that comes or goes touches those that forward to it, and nobody else. */

@@ -1,0 +1,97 @@
+package io.sluice.node;
+
+import java.io.BufferedReader;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.Writer;
+import java.nio.charset.StandardCharsets;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Runs programs of the system, one after the other, through one shell.
+ *
+ * <p>To start a program the JDK closes each descriptor that this process has, one by one, and in node mode that is one
+ * for every address served: 40 ms at 10,000 of them, where nft needs 3. A shell that was started early has none of them.
+ * It ends with this process, however that ends.
+ */
+final class Shell implements AutoCloseable {
+    private static final String END_OF_INPUT = "end-of-input";
+    /** Begins the line that tells how a program ended; none of ours prints one. */
+    private static final char ENDED = '\u0001';
+
+    private static final class ProgramFailed extends IOException {
+        private static final long serialVersionUID = 1L;
+
+        ProgramFailed(String message) {
+            super(message);
+        }
+    }
+
+    // All guarded by this.
+    private @Nullable Process process;
+    private @Nullable Writer commands;
+    private @Nullable BufferedReader output;
+
+    private void start() throws IOException {
+        process = new ProcessBuilder("sh").redirectErrorStream(true).start();
+        commands = process.outputWriter(StandardCharsets.UTF_8);
+        output = process.inputReader(StandardCharsets.UTF_8);
+        // A signal to the whole group means us; the rules are still to be taken away.
+        commands.write("trap '' INT TERM\n");
+    }
+
+    /**
+     * Runs a program to its end.
+     *
+     * @param input what it reads, of whole lines
+     * @param command its name and arguments, of which none is anything special to a shell
+     * @return what it wrote
+     * @throws IOException if there is no such program, or it failed: with the first line it said about that
+     */
+    synchronized String run(String input, String... command) throws IOException {
+        if (process == null || !process.isAlive()) {
+            start();
+        }
+        String line = String.join(" ", command);
+        Writer writer = Objects.requireNonNull(commands);
+        try {
+            return run(line, input, writer);
+        } catch (ProgramFailed e) {
+            throw e;
+        } catch (IOException e) {
+            // It ended before the process is known to have.
+            process = null;
+            throw new IOException(line + ": the shell that ran it has ended", e);
+        }
+    }
+
+    private String run(String line, String input, Writer writer) throws IOException {
+        writer.write(
+                line + " 2>&1 <<'" + END_OF_INPUT + "'\n" + input + END_OF_INPUT + "\nprintf '\\n\\001%s\\n' $?\n");
+        writer.flush();
+        StringBuilder said = new StringBuilder();
+        String next = Objects.requireNonNull(output).readLine();
+        while (next != null && (next.isEmpty() || next.charAt(0) != ENDED)) {
+            said.append(next).append('\n');
+            next = output.readLine();
+        }
+        if (next == null) {
+            throw new EOFException();
+        }
+        if (!next.substring(1).equals("0")) {
+            String why = said.toString().lines().findFirst().orElse("");
+            throw new ProgramFailed(line + ": " + (why.isEmpty() ? "exit code " + next.substring(1) : why));
+        }
+        // Without the line break that printf began with.
+        return said.substring(0, said.length() - 1);
+    }
+
+    /** It ends with its input. */
+    @Override
+    public synchronized void close() throws IOException {
+        if (commands != null) {
+            commands.close();
+        }
+    }
+}
