@@ -177,7 +177,11 @@ public final class Tracer {
                     String why = hairpin
                             ? "the client is an endpoint itself, and would not take an answer from its own address"
                             : why(route.source(), service, frontend.kind(), origin, to.v6());
-                    details.put("source", List.of(source + ": " + why));
+                    List<String> lines = new ArrayList<>(List.of(source + ": " + why));
+                    if (source == Source.CLIENT) {
+                        lines.addAll(unanswerable(endpoints));
+                    }
+                    details.put("source", lines);
                     reason = frontend.kind().text() + " of " + name + ", " + endpoints.size() + " of "
                             + standings.size() + " endpoints; " + source + " address: " + why;
                 }
@@ -194,6 +198,16 @@ public final class Tracer {
             }
         }
         return new Answer(verdict, frontend.address().toString(), name.toString(), endpoints, source, reason, details);
+    }
+
+    /** Who could not answer a client whose address it sees; of clients on a bridge with it, the feed knows nothing. */
+    private List<String> unanswerable(List<Endpoint> endpoints) {
+        return endpoints.stream()
+                .filter(endpoint -> here.addresses().contains(endpoint.address()))
+                .map(endpoint ->
+                        "but " + endpoint + " is at this node's own address, from where an answer to the client"
+                                + " would not come back here, and sees the node's (--mode node)")
+                .toList();
     }
 
     /** Every endpoint of the family with the reason why it is used or not, by the rules the snapshot was made with. */

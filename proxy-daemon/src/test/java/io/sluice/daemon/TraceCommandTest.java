@@ -89,6 +89,16 @@ final class TraceCommandTest {
     }
 
     @Test
+    void tellsWhoCannotSeeTheClient() {
+        assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp", "--node-ip=192.168.0.2,10.244.1.5"))
+                .isZero();
+        assertThat(out.toString())
+                .contains(
+                        "  source     CLIENT: a pod's is kept\n             but 10.244.1.5:8080 is at this node's own address,"
+                                + " from where an answer to the client would not come back here, and sees the node's (--mode node)\n");
+    }
+
+    @Test
     void tellsProgramsInOneLine() {
         assertThat(trace("", "--from=203.0.113.9", "--to=192.168.0.2:30080/tcp", "-o", "json"))
                 .isZero();
