@@ -32,7 +32,8 @@ final class BigCluster {
                 List.of(),
                 NodePortAddresses.DEFAULT,
                 false,
-                List.of());
+                List.of(),
+                "");
     }
 
     static String source(int service) {
@@ -57,7 +58,7 @@ final class BigCluster {
 
     private static SourceState read(String source, String manifest) {
         try {
-            ManifestReader.Manifest read = ManifestReader.read(source, new StringReader(manifest));
+            ManifestReader.Manifest read = ManifestReader.read(source, "", new StringReader(manifest));
             if (!read.problems().isEmpty()) {
                 throw new IllegalStateException(read.problems().toString());
             }

@@ -74,11 +74,11 @@ final class Daemon implements AutoCloseable {
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
         if (api == null) {
-            reflector = new FileReflector(Objects.requireNonNull(settings.feed()), syncLoop);
+            reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
             events = null;
         } else {
             KubernetesReflector kubernetes =
-                    KubernetesReflector.of(api, settings.buildOptions().nodeName(), settings.endpointsApi(), syncLoop);
+                    KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), syncLoop);
             reflector = kubernetes;
             events = kubernetes.events();
         }

@@ -79,6 +79,7 @@ public final class Main implements Runnable {
                 Setting.SERVICE_CIDR,
                 Setting.NODEPORT_ADDRESSES,
                 Setting.MASQUERADE_ALL,
+                Setting.SERVICE_PROXY_NAME,
                 Setting.MAP_FRONTENDS);
         addSettings(line, "check", rules);
         addSettings(line, "trace", rules);

@@ -156,6 +156,15 @@ enum Setting {
             "Endpoints see the node instead of the client, whoever dials a cluster IP.",
             "true or false",
             Setting::truth),
+    SERVICE_PROXY_NAME(
+            "serviceProxyName",
+            List.of("--service-proxy-name"),
+            "NAME",
+            "",
+            "Serve only Services whose label service.kubernetes.io/service-proxy-name is this, beside another proxy;"
+                    + " Service ranges do not count then. Without it, only those without the label.",
+            "what a label may be: letters, digits, '-', '_' and '.', at most 63",
+            Setting::labelValue),
     MODE(
             "mode",
             List.of("--mode"),
@@ -314,6 +323,7 @@ enum Setting {
     private static final int MAX_QUOTED = 60;
 
     private static final Pattern TIME = Pattern.compile("(\\d{1,9})(ms|s|m|h)");
+    private static final Pattern LABELS = Pattern.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?");
     private static final Pattern NODE_NAMES = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
 
     private final String key;
@@ -441,6 +451,10 @@ enum Setting {
         // Lower case, as kube-proxy does it: node names are.
         String name = text.strip().toLowerCase(Locale.ROOT);
         return NODE_NAMES.matcher(name).matches() ? Optional.of(name) : Optional.empty();
+    }
+
+    private static Optional<?> labelValue(String text) {
+        return LABELS.matcher(text).matches() ? Optional.of(text) : Optional.empty();
     }
 
     private static String hostName() {

@@ -92,6 +92,7 @@ record Settings(
     }
 
     private static BuildOptions buildOptions(Values values) {
+        String proxyName = values.one(Setting.SERVICE_PROXY_NAME, String.class);
         return new BuildOptions(
                 values.required(Setting.NODE_NAME, String.class),
                 values.all(Setting.NODE_IP, IpAddress.class),
@@ -102,7 +103,8 @@ record Settings(
                         Set.copyOf(values.all(Setting.NODEPORT_ADDRESSES, NodePortAddresses.Word.class)),
                         values.all(Setting.NODEPORT_ADDRESSES, Cidr.class)),
                 values.required(Setting.MASQUERADE_ALL, Boolean.class),
-                values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class));
+                values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class),
+                proxyName == null ? "" : proxyName);
     }
 
     /** The parsed values of each setting. */

@@ -15,6 +15,8 @@ import java.util.List;
  * @param serviceCidrs ranges of cluster IPs, beside those of ServiceCIDR objects
  * @param masqueradeAll whether endpoints never see the clients of cluster IPs
  * @param frontendMap ranges whose frontends are listened on elsewhere, first match counts
+ * @param serviceProxyName the name of the proxy whose Services are served, and no others; empty for those of no proxy
+ *     in particular
  */
 public record BuildOptions(
         String nodeName,
@@ -24,7 +26,8 @@ public record BuildOptions(
         List<Cidr> serviceCidrs,
         NodePortAddresses nodePortAddresses,
         boolean masqueradeAll,
-        List<AddressMap> frontendMap) {
+        List<AddressMap> frontendMap,
+        String serviceProxyName) {
     public BuildOptions {
         nodeAddresses = List.copyOf(nodeAddresses);
         clusterCidrs = List.copyOf(clusterCidrs);
@@ -35,7 +38,7 @@ public record BuildOptions(
     /** Only a name, and all else as it is by default. */
     public static BuildOptions on(String nodeName) {
         return new BuildOptions(
-                nodeName, List.of(), List.of(), false, List.of(), NodePortAddresses.DEFAULT, false, List.of());
+                nodeName, List.of(), List.of(), false, List.of(), NodePortAddresses.DEFAULT, false, List.of(), "");
     }
 
     /** Moves frontend addresses in {@code from} to the same place in {@code to}; both of one family and size. */

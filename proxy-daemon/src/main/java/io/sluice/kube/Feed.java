@@ -48,6 +48,7 @@ final class Feed {
     static final long GONE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     private final Path path;
+    private final String proxyName;
     private final Map<String, Entry> entries = new TreeMap<>();
     /** The files at the last scan; empty and not to be added to while the feed is away. */
     private Map<String, Path> listed = Map.of();
@@ -57,8 +58,10 @@ final class Feed {
     private boolean complete;
     private List<Problem> ownProblems = List.of();
 
-    Feed(Path path) {
+    /** @param proxyName as in {@link BuildOptions} */
+    Feed(Path path, String proxyName) {
         this.path = path;
+        this.proxyName = proxyName;
     }
 
     /**
@@ -322,12 +325,12 @@ final class Feed {
     }
 
     /** Returns false if the file changed while it was read: what was read may be half of it. */
-    private static boolean read(String name, Path file, Entry entry, long nowNanos, Map<String, SourceState> changes) {
+    private boolean read(String name, Path file, Entry entry, long nowNanos, Map<String, SourceState> changes) {
         Manifest manifest = null;
         Problem problem = null;
         // Malformed input is an error, not a question mark: hence the decoder.
         try (var text = new InputStreamReader(Files.newInputStream(file), StandardCharsets.UTF_8.newDecoder())) {
-            manifest = ManifestReader.read(name, text);
+            manifest = ManifestReader.read(name, proxyName, text);
             if (manifest.empty()) {
                 problem = new Problem(
                         Problem.Severity.WARNING,

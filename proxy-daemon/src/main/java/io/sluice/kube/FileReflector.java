@@ -56,9 +56,9 @@ public final class FileReflector implements Reflector {
     private long fullCostNanos;
     private boolean complete;
 
-    public FileReflector(Path feed, SyncLoop loop) {
+    public FileReflector(Path feed, BuildOptions options, SyncLoop loop) {
         this.path = feed.toAbsolutePath();
-        this.feed = new Feed(feed);
+        this.feed = new Feed(feed, options.serviceProxyName());
         this.loop = loop;
     }
 
@@ -87,7 +87,7 @@ public final class FileReflector implements Reflector {
     public static Reading read(Path feed, BuildOptions options) {
         ProblemBoard board = new ProblemBoard();
         ObjectStore store = new ObjectStore(board);
-        Feed files = new Feed(feed);
+        Feed files = new Feed(feed, options.serviceProxyName());
         // A second look is due only if a file changed while it was read.
         for (int look = 0; look < 3; look++) {
             Feed.Scan scan = files.scan(look * Feed.SETTLE_NANOS, null);

@@ -37,6 +37,7 @@ public final class KubernetesReflector implements Reflector {
     private final EventRecorder events;
     private final List<Resource> resources = new ArrayList<>();
     private final EndpointsApi endpointsApi;
+    private final String proxyName;
     private final Thread starter = new Thread(this::begin, "sluice-api");
     private final ScheduledExecutorService watchdog = Executors.newSingleThreadScheduledExecutor(task -> {
         Thread thread = new Thread(task, "sluice-api-watchdog");
@@ -59,19 +60,22 @@ public final class KubernetesReflector implements Reflector {
         ENDPOINTS
     }
 
-    /** Follows the servers of {@code api} on behalf of a node; an empty name follows no Node. */
-    public static KubernetesReflector of(ApiAccess api, String nodeName, EndpointsApi endpointsApi, SyncLoop loop) {
-        return new KubernetesReflector(new ApiClient(api), nodeName, endpointsApi, ListWatch.Pace.DEFAULT, loop);
+    /** Follows the servers of {@code api} on behalf of a node; one without a name follows no Node. */
+    public static KubernetesReflector of(
+            ApiAccess api, BuildOptions options, EndpointsApi endpointsApi, SyncLoop loop) {
+        return new KubernetesReflector(new ApiClient(api), options, endpointsApi, ListWatch.Pace.DEFAULT, loop);
     }
 
     KubernetesReflector(
-            ApiClient client, String nodeName, EndpointsApi endpointsApi, ListWatch.Pace pace, SyncLoop loop) {
+            ApiClient client, BuildOptions options, EndpointsApi endpointsApi, ListWatch.Pace pace, SyncLoop loop) {
+        String nodeName = options.nodeName();
+        proxyName = options.serviceProxyName();
         this.client = client;
         this.loop = loop;
         this.pace = pace;
         this.endpointsApi = endpointsApi;
         this.events = new EventRecorder(client, nodeName, Clock.systemUTC(), System::nanoTime);
-        resources.add(Resource.services());
+        resources.add(Resource.services(proxyName));
         resources.add(endpointsApi == EndpointsApi.ENDPOINTS ? Resource.endpoints() : Resource.endpointSlices());
         if (!nodeName.isEmpty()) {
             resources.add(Resource.node(nodeName));
@@ -95,7 +99,7 @@ public final class KubernetesReflector implements Reflector {
         boolean watchList = hasWatchList();
         List<ListWatch> begun = new ArrayList<>();
         for (Resource resource : resources) {
-            begun.add(new ListWatch(client, resource, watchList, pace, new Told()));
+            begun.add(new ListWatch(client, resource, proxyName, watchList, pace, new Told()));
         }
         synchronized (lock) {
             if (closed) {

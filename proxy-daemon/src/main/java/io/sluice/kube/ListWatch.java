@@ -109,13 +109,19 @@ final class ListWatch implements Runnable {
     }
 
     /** @param watchListOffered whether the server can send a list as a watch */
-    ListWatch(ApiClient client, Resource resource, boolean watchListOffered, Pace pace, Listener listener) {
+    ListWatch(
+            ApiClient client,
+            Resource resource,
+            String proxyName,
+            boolean watchListOffered,
+            Pace pace,
+            Listener listener) {
         this.client = client;
         this.resource = resource;
         this.watchListOffered = watchListOffered;
         this.pace = pace;
         this.listener = listener;
-        this.objects = new ToldObjects(listener);
+        this.objects = new ToldObjects(proxyName, listener);
     }
 
     @Override

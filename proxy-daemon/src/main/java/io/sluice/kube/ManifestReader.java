@@ -33,13 +33,15 @@ final class ManifestReader {
     private static final int LOOK_AHEAD = 4096;
 
     private final String source;
+    private final String proxyName;
     private final List<Problem> problems = new ArrayList<>();
     private final Map<ObjectKey, KubeObject> objects = new LinkedHashMap<>();
     private final Map<String, Integer> ignored = new TreeMap<>();
     private int documents;
 
-    private ManifestReader(String source) {
+    private ManifestReader(String source, String proxyName) {
         this.source = source;
+        this.proxyName = proxyName;
     }
 
     /**
@@ -52,12 +54,13 @@ final class ManifestReader {
     /**
      * Reads to the end of the text; closes it.
      *
+     * @param proxyName as in {@link BuildOptions}
      * @throws JacksonException if the text is neither YAML nor JSON
      * @throws IOException if it cannot be read
      */
-    static Manifest read(String source, Reader text) throws IOException {
+    static Manifest read(String source, String proxyName, Reader text) throws IOException {
         BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
-        ManifestReader manifest = new ManifestReader(source);
+        ManifestReader manifest = new ManifestReader(source, proxyName);
         try (JsonParser parser = isJson(reader) ? JSON.createParser(reader) : StrictYaml.parser(reader)) {
             for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
                 manifest.document(parser, token);
@@ -189,7 +192,7 @@ final class ManifestReader {
         }
         Kind known = Kind.of(kind, version);
         if (known != null) {
-            KubeObject object = ObjectParser.parse(known, node, source, problems);
+            KubeObject object = ObjectParser.parse(known, node, source, proxyName, problems);
             if (object != null && objects.putIfAbsent(object.key(), object) != null) {
                 report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
             }

@@ -19,8 +19,13 @@ final class ObjectParser {
 
     private ObjectParser() {}
 
-    /** The object; null if there is nothing usable in it. If that is a fault, it was reported. */
-    static @Nullable KubeObject parse(Kind kind, JsonNode node, String source, List<Problem> problems) {
+    /**
+     * The object; null if there is nothing usable in it. If that is a fault, it was reported.
+     *
+     * @param proxyName as in {@link BuildOptions}
+     */
+    static @Nullable KubeObject parse(
+            Kind kind, JsonNode node, String source, String proxyName, List<Problem> problems) {
         String in = kind.ofCluster() ? "" : labelPart(node, "namespace", "default") + "/";
         String label = kind.text() + " " + in + labelPart(node, "name", "?");
         Field root = Field.root(node, new Field.Report(source, label, problems));
@@ -34,7 +39,7 @@ final class ObjectParser {
         String shared = namespace.isEmpty() && !kind.ofCluster() ? "default" : namespace.intern();
         ObjectKey key = new ObjectKey(kind, shared, name);
         return switch (kind) {
-            case SERVICE -> ServiceParser.service(key, metadata, root);
+            case SERVICE -> ServiceParser.service(key, metadata, root, proxyName);
             case ENDPOINT_SLICE -> EndpointsParser.slice(key, metadata, root);
             case ENDPOINTS -> EndpointsParser.endpoints(key, root);
             case NODE -> node(key, metadata, root);

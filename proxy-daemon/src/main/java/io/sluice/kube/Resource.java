@@ -15,14 +15,19 @@ import tools.jackson.databind.JsonNode;
 record Resource(
         Kind kind, String group, String version, String plural, String labels, String fields, boolean required) {
 
-    /** As kube-proxy asks for them: others' Services, and those that have no address, are not even sent. */
-    static Resource services() {
+    /**
+     * As kube-proxy asks for them: others' Services, and those that have no address, are not even sent.
+     *
+     * @param proxyName as in {@link BuildOptions}; what a label may say needs no quotes in a selector
+     */
+    static Resource services(String proxyName) {
         return new Resource(
                 Kind.SERVICE,
                 "",
                 "v1",
                 "services",
-                "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless",
+                (proxyName.isEmpty() ? "!" + ServiceParser.PROXY_NAME : ServiceParser.PROXY_NAME + "=" + proxyName)
+                        + ",!" + ServiceParser.HEADLESS,
                 "spec.clusterIP!=None",
                 true);
     }

@@ -12,19 +12,23 @@ import java.util.List;
 
 /** Services: what is wrong is reported and left out, and the rest counts. */
 final class ServiceParser {
-    private static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
+    static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
     static final String HEADLESS = "service.kubernetes.io/headless";
     private static final int MAX_AFFINITY_SECONDS = 86_400;
 
     private ServiceParser() {}
 
-    static ServiceObject service(ObjectKey key, Field metadata, Field root) {
+    /** @param proxyName as in {@link BuildOptions} */
+    static ServiceObject service(ObjectKey key, Field metadata, Field root, String proxyName) {
         Field spec = root.get("spec").object();
         long created = created(metadata.get("creationTimestamp"));
         String type = type(spec.get("type"));
         List<IpAddress> clusterIps = List.of();
         Field labels = metadata.get("labels").object();
-        boolean hidden = labels.has(PROXY_NAME) || labels.has(HEADLESS);
+        boolean others = proxyName.isEmpty()
+                ? labels.has(PROXY_NAME)
+                : !proxyName.equals(labels.get(PROXY_NAME).text(""));
+        boolean hidden = others || labels.has(HEADLESS);
         if (!hidden && !type.equals("ExternalName") && !isHeadless(spec)) {
             clusterIps = clusterIps(spec);
         }

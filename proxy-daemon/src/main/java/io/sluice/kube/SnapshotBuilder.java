@@ -99,6 +99,10 @@ final class SnapshotBuilder {
     }
 
     private List<Cidr> serviceCidrs() {
+        if (!options.serviceProxyName().isEmpty()) {
+            // Most of what is in them is served by somebody else: an address we do not know is not nobody's.
+            return List.of();
+        }
         Set<Cidr> all = store.serviceCidrs();
         all.addAll(options.serviceCidrs());
         // In an order that does not tell when they came.

@@ -29,11 +29,14 @@ final class ToldObjects {
     /** So many objects are told at a time while listing. */
     private static final int CHUNK = 200;
 
+    private final String proxyName;
     private final ListWatch.Listener listener;
     private final Instant started = Instant.now();
     private final Set<String> known = new HashSet<>();
 
-    ToldObjects(ListWatch.Listener listener) {
+    /** @param proxyName as in {@link BuildOptions} */
+    ToldObjects(String proxyName, ListWatch.Listener listener) {
+        this.proxyName = proxyName;
         this.listener = listener;
     }
 
@@ -53,9 +56,9 @@ final class ToldObjects {
         }
     }
 
-    private static SourceState parse(Resource resource, String path, JsonNode object) {
+    private SourceState parse(Resource resource, String path, JsonNode object) {
         List<Problem> problems = new ArrayList<>();
-        KubeObject parsed = ObjectParser.parse(resource.kind(), object, path, problems);
+        KubeObject parsed = ObjectParser.parse(resource.kind(), object, path, proxyName, problems);
         return new SourceState(
                 parsed == null ? List.of() : List.of(parsed),
                 problems.stream().distinct().toList());

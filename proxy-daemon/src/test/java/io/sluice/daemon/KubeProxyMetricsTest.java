@@ -51,7 +51,8 @@ final class KubeProxyMetricsTest {
                     List.of(),
                     NodePortAddresses.DEFAULT,
                     false,
-                    List.of()),
+                    List.of(),
+                    ""),
             kubeProxy::applied,
             (problem, appeared) -> {},
             kubeProxy::round);
@@ -59,7 +60,7 @@ final class KubeProxyMetricsTest {
 
     @BeforeEach
     void start() {
-        reflector = new FileReflector(folder, loop);
+        reflector = new FileReflector(folder, BuildOptions.on("test-hostname"), loop);
         loop.start();
     }
 

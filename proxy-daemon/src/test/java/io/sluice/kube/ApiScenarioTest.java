@@ -59,8 +59,8 @@ class ApiScenarioTest {
             objects.values().forEach(cluster::put);
             SyncLoop loop = new SyncLoop(options, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
             loop.start();
-            try (KubernetesReflector reflector = new KubernetesReflector(
-                    cluster.client(), options.nodeName(), EndpointsApi.AUTO, Pace.DEFAULT, loop)) {
+            try (KubernetesReflector reflector =
+                    new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, Pace.DEFAULT, loop)) {
                 reflector.start();
                 await().until(loop::synced);
                 assertThat(Dump.of(loop.snapshot())).isEqualTo(fromFiles(options, files));
@@ -74,7 +74,8 @@ class ApiScenarioTest {
         ProblemBoard board = new ProblemBoard();
         ObjectStore store = new ObjectStore(board);
         for (Map.Entry<String, String> file : files.entrySet()) {
-            ManifestReader.Manifest manifest = ManifestReader.read(file.getKey(), new StringReader(file.getValue()));
+            ManifestReader.Manifest manifest =
+                    ManifestReader.read(file.getKey(), options.serviceProxyName(), new StringReader(file.getValue()));
             store.replace(file.getKey(), new SourceState(manifest.objects(), manifest.problems()));
         }
         return Dump.of(new SnapshotBuilder(options, store, board).build());

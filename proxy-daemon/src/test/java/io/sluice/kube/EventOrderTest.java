@@ -68,7 +68,8 @@ class EventOrderTest {
                     List.of(),
                     new NodePortAddresses(Set.of(Word.ALL), List.of()),
                     false,
-                    List.of()),
+                    List.of(),
+                    ""),
             new BuildOptions(
                     "n1",
                     List.of(address(4), IpAddress.v4(0x0a000009)),
@@ -77,7 +78,8 @@ class EventOrderTest {
                     List.of(),
                     new NodePortAddresses(Set.of(Word.LOCALHOST), List.of(new Cidr(IpAddress.v4(0x0a000000), 8))),
                     true,
-                    List.of(new AddressMap(new Cidr(address(0), 31), new Cidr(address(2), 31)))));
+                    List.of(new AddressMap(new Cidr(address(0), 31), new Cidr(address(2), 31))),
+                    ""));
 
     /** Where an object may be. */
     private record Place(String file, ObjectKey key) {}

@@ -135,7 +135,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
 
     private static Resource resourceOf(String kind) {
         return switch (kind) {
-            case "Service" -> Resource.services();
+            case "Service" -> Resource.services("");
             case "EndpointSlice" -> Resource.endpointSlices();
             case "Endpoints" -> Resource.endpoints();
             case "Node" -> Resource.node("any");
@@ -263,15 +263,23 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
             return parameters.getOrDefault(name, "");
         }
 
+        private boolean hasLabels(JsonNode object) {
+            JsonNode labels = object.path("metadata").path("labels");
+            return Stream.of(get("labelSelector").split(","))
+                    .filter(part -> !part.isEmpty())
+                    .allMatch(part -> part.startsWith("!")
+                            ? !labels.has(part.substring(1))
+                            : labels.path(part.split("=")[0]).stringValue("").equals(part.split("=")[1]));
+        }
+
         boolean selects(String path, JsonNode object) {
             String plural = collection.substring(collection.lastIndexOf('/') + 1);
             String prefix = collection.substring(0, collection.lastIndexOf('/'));
             if (!path.startsWith(prefix + "/") || !path.matches(".*/" + plural + "/[^/]+")) {
                 return false;
             }
-            String labels = get("labelSelector");
             String fields = get("fieldSelector");
-            return (labels.isEmpty() || !object.path("metadata").path("labels").has(labels.substring(1)))
+            return hasLabels(object)
                     && (!fields.startsWith("metadata.name=")
                             || path.endsWith("/" + fields.substring("metadata.name=".length())))
                     && (!fields.equals("spec.clusterIP!=None")

@@ -32,14 +32,14 @@ class FeedTest {
     Path root;
 
     private Path folder = Path.of("unset");
-    private Feed feed = new Feed(folder);
+    private Feed feed = new Feed(folder, "");
     private long now;
     private Feed.@Nullable Scan last;
 
     @BeforeEach
     void makeFolder() throws IOException {
         folder = Files.createDirectory(root.resolve("feed"));
-        feed = new Feed(folder);
+        feed = new Feed(folder, "");
     }
 
     /** What a scan reports, as {@code file: objects; problems}. */
@@ -285,7 +285,7 @@ class FeedTest {
     @Test
     void keepsEverythingWhileASingleFileIsAway() throws IOException {
         Path file = write("cluster", WEB);
-        feed = new Feed(file);
+        feed = new Feed(file, "");
         assertThat(scan()).containsExactly("cluster: web");
         Files.delete(file);
         assertThat(scan()).containsExactly(": ! is gone; its last state is kept until it is back");
@@ -297,7 +297,7 @@ class FeedTest {
 
     @Test
     void waitsForAFeedThatDoesNotExist() throws IOException {
-        feed = new Feed(root.resolve("later"));
+        feed = new Feed(root.resolve("later"), "");
         assertThat(scan()).containsExactly(": ! does not exist; waiting for it");
         assertThat(lastScan().complete()).isFalse();
         folder = Files.createDirectory(root.resolve("later"));
@@ -342,7 +342,7 @@ class FeedTest {
         Files.delete(pipe);
         rename("a.yaml", API);
         assertThat(scan()).containsExactly(": ! " + message, "a.yaml: api");
-        feed = new Feed(Path.of("/dev/zero"));
+        feed = new Feed(Path.of("/dev/zero"), "");
         assertThat(scan()).containsExactly(": ! " + message);
         assertThat(lastScan().complete()).isFalse();
     }

@@ -34,7 +34,7 @@ class FileReflectorTest {
     private final SyncLoop loop =
             new SyncLoop(OPTIONS, applied::add, (problem, appeared) -> {}, (nanos, triggers) -> {});
     private Path folder = Path.of("unset");
-    private FileReflector reflector = new FileReflector(folder, loop);
+    private FileReflector reflector = new FileReflector(folder, BuildOptions.on("n1"), loop);
 
     @BeforeEach
     void start() throws IOException {
@@ -49,7 +49,7 @@ class FileReflectorTest {
     }
 
     private void follow(Path feed) {
-        reflector = new FileReflector(feed, loop);
+        reflector = new FileReflector(feed, BuildOptions.on("n1"), loop);
         reflector.start();
     }
 

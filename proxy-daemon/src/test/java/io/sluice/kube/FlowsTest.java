@@ -72,7 +72,8 @@ class FlowsTest {
                                     .map(Scenario::cidr)
                                     .toList()),
                     config.path("masqueradeAll").booleanValue(false),
-                    List.of());
+                    List.of(),
+                    "");
         }
 
         private static Cidr cidr(String text) {
@@ -84,7 +85,7 @@ class FlowsTest {
             json.get("services").forEach(items::add);
             json.get("endpointSlices").forEach(items::add);
             String list = JSON.writeValueAsString(Map.of("apiVersion", "v1", "kind", "List", "items", items));
-            Manifest manifest = ManifestReader.read("flows.json", new StringReader(list));
+            Manifest manifest = ManifestReader.read("flows.json", "", new StringReader(list));
             assertThat(manifest.objects()).hasSize(items.size());
             return new SourceState(manifest.objects(), manifest.problems());
         }

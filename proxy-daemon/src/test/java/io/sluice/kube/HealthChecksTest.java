@@ -18,7 +18,7 @@ final class HealthChecksTest {
     private final SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on("test-node"), store, board);
 
     private Map<String, HealthCheck> checks(String... objects) throws IOException {
-        Manifest manifest = ManifestReader.read("a", new StringReader(String.join("\n---\n", objects)));
+        Manifest manifest = ManifestReader.read("a", "", new StringReader(String.join("\n---\n", objects)));
         assertThat(manifest.problems().stream().filter(p -> p.severity() == Problem.Severity.ERROR))
                 .isEmpty();
         store.replace("a", new SourceState(manifest.objects(), manifest.problems()));

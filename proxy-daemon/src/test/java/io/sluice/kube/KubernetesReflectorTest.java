@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.daemon.Flags;
 import io.sluice.kube.KubernetesReflector.EndpointsApi;
 import io.sluice.kube.ListWatch.Pace;
 import io.sluice.kube.ObjectStore.SourceState;
@@ -63,7 +64,8 @@ class KubernetesReflectorTest {
     }
 
     private void follow(EndpointsApi endpoints) {
-        KubernetesReflector following = new KubernetesReflector(cluster.client(), "n1", endpoints, FAST, loop);
+        KubernetesReflector following =
+                new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), endpoints, FAST, loop);
         reflector = following;
         following.start();
     }
@@ -77,7 +79,7 @@ class KubernetesReflectorTest {
         try {
             ProblemBoard board = new ProblemBoard();
             ObjectStore store = new ObjectStore(board);
-            ManifestReader.Manifest manifest = ManifestReader.read("file", new StringReader(manifests.toString()));
+            ManifestReader.Manifest manifest = ManifestReader.read("file", "", new StringReader(manifests.toString()));
             store.replace("file", new SourceState(manifest.objects(), manifest.problems()));
             return Dump.of(new SnapshotBuilder(BuildOptions.on("n1"), store, board).build());
         } catch (IOException e) {
@@ -123,6 +125,37 @@ class KubernetesReflectorTest {
                                 .replaceAll("^.*None&", ""))
                 .anyMatch(request -> request.contains("/nodes?fieldSelector=metadata.name%3Dn1&"))
                 .anyMatch(request -> request.contains(minor == 34 ? "sendInitialEvents" : "limit=500"));
+    }
+
+    @Test
+    void asksOnlyForTheServicesOfItsName() {
+        BuildOptions named =
+                Flags.rules(List.of("--node-name=n1", "--service-proxy-name=sluice", "--service-cidr=10.96.0.0/12"));
+        SyncLoop mine = new SyncLoop(named, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
+        mine.start();
+        KubernetesReflector following = new KubernetesReflector(cluster.client(), named, EndpointsApi.AUTO, FAST, mine);
+        reflector = following;
+        try {
+            following.start();
+            await().until(mine::synced);
+            assertThat(mine.snapshot().size()).as("web has no label").isZero();
+            assertThat(mine.snapshot().surroundings().serviceCidrs()).isEmpty();
+            assertThat(cluster.requests)
+                    .anyMatch(request -> request.contains("services?labelSelector="
+                            + "service.kubernetes.io%2Fservice-proxy-name%3Dsluice"
+                            + "%2C%21service.kubernetes.io%2Fheadless&"));
+            cluster.apply("""
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: web, labels: {service.kubernetes.io/service-proxy-name: sluice}}
+                    spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}
+                    """);
+            await().until(() -> mine.snapshot().size() == 1);
+            cluster.apply(Manifests.service("web", "10.96.0.1"));
+            await().until(() -> mine.snapshot().size() == 0);
+        } finally {
+            mine.close();
+        }
     }
 
     @Test
@@ -406,8 +439,8 @@ class KubernetesReflectorTest {
         try (FakeCluster second = new FakeCluster().start()) {
             second.apply(NODE);
             second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
-            KubernetesReflector following =
-                    new KubernetesReflector(FakeCluster.clientOf(cluster, second), "n1", EndpointsApi.AUTO, FAST, loop);
+            KubernetesReflector following = new KubernetesReflector(
+                    FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, FAST, loop);
             reflector = following;
             following.start();
             awaitEqual();
@@ -428,8 +461,8 @@ class KubernetesReflectorTest {
         try (FakeCluster second = new FakeCluster().start()) {
             second.apply(NODE);
             second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
-            KubernetesReflector following =
-                    new KubernetesReflector(FakeCluster.clientOf(cluster, second), "n1", EndpointsApi.AUTO, FAST, loop);
+            KubernetesReflector following = new KubernetesReflector(
+                    FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, FAST, loop);
             reflector = following;
             following.start();
             awaitEqual();
@@ -454,7 +487,7 @@ class KubernetesReflectorTest {
         // If silence were a failure, ten of them in a row would take minutes.
         Pace doubling = new Pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
         KubernetesReflector following =
-                new KubernetesReflector(cluster.client(), "n1", EndpointsApi.AUTO, doubling, loop);
+                new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, doubling, loop);
         reflector = following;
         following.start();
         awaitEqual();

@@ -21,7 +21,7 @@ class ManifestReaderTest {
             """;
 
     private static Manifest read(String text) throws IOException {
-        return ManifestReader.read("f", new StringReader(text));
+        return ManifestReader.read("f", "", new StringReader(text));
     }
 
     private static List<String> names(Manifest manifest) {

@@ -53,7 +53,7 @@ class ScenarioTest {
             String actual;
             switch (section.kind()) {
                 case "objects" -> {
-                    take(section.file(), section.body());
+                    take(section.file(), options, section.body());
                     continue;
                 }
                 case "gone" -> {
@@ -92,11 +92,12 @@ class ScenarioTest {
                         given.serviceCidrs(),
                         given.nodePortAddresses(),
                         given.masqueradeAll(),
-                        given.frontendMap());
+                        given.frontendMap(),
+                        given.serviceProxyName());
     }
 
-    private void take(String name, String text) throws IOException {
-        Manifest manifest = ManifestReader.read(name, new StringReader(text));
+    private void take(String name, BuildOptions options, String text) throws IOException {
+        Manifest manifest = ManifestReader.read(name, options.serviceProxyName(), new StringReader(text));
         store.replace(name, new SourceState(manifest.objects(), manifest.problems()));
     }
 

@@ -40,7 +40,7 @@ class SyncLoopTest {
 
     private static SourceState state(String name, String text) {
         try {
-            Manifest manifest = ManifestReader.read(name, new StringReader(text));
+            Manifest manifest = ManifestReader.read(name, "", new StringReader(text));
             return new SourceState(manifest.objects(), manifest.problems());
         } catch (IOException e) {
             throw new AssertionError(e);
