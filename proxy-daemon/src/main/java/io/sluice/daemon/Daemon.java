@@ -48,6 +48,7 @@ final class Daemon implements AutoCloseable {
     private final HealthCheckPorts healthCheckPorts;
     private final @Nullable HttpPort healthz;
     private final @Nullable HttpPort metrics;
+    private final @Nullable ReadyFile readyFile;
     private final AtomicBoolean synced = new AtomicBoolean();
     private final AtomicBoolean feeding = new AtomicBoolean(true);
     private volatile boolean stopping;
@@ -92,6 +93,7 @@ final class Daemon implements AutoCloseable {
                 "metrics",
                 settings.metricsBindAddress(),
                 new MetricsPages(figures, this::state, configuration).pages());
+        readyFile = settings.readyFile() == null ? null : new ReadyFile(settings.readyFile(), health::ready);
     }
 
     private @Nullable HttpPort port(
@@ -111,6 +113,9 @@ final class Daemon implements AutoCloseable {
         }
         if (metrics != null) {
             metrics.start();
+        }
+        if (readyFile != null) {
+            readyFile.start();
         }
         healthCheckPorts.start();
         if (rules != null) {
@@ -189,6 +194,9 @@ final class Daemon implements AutoCloseable {
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
     void drain() throws InterruptedException {
         stopping = true;
+        if (readyFile != null) {
+            readyFile.close();
+        }
         // First, so that no late change opens a listener again.
         stopFeeding();
         if (rules != null) {
@@ -212,6 +220,9 @@ final class Daemon implements AutoCloseable {
     @Override
     public void close() {
         stopping = true;
+        if (readyFile != null) {
+            readyFile.close();
+        }
         stopFeeding();
         forwarder.close();
         if (rules != null) {

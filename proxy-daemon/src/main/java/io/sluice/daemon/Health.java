@@ -126,6 +126,11 @@ final class Health {
                 : "not listed completely yet: " + missing;
     }
 
+    /** What {@code /readyz} says. */
+    boolean ready() {
+        return readyz().status() == 200;
+    }
+
     private Answer readyz() {
         SyncState progress = sync.get();
         if (progress.stopping()) {

@@ -303,6 +303,15 @@ enum Setting {
             "Do not start while the health or metrics port is taken; otherwise it is tried again.",
             "true or false",
             Setting::truth),
+    READY_FILE(
+            "readyFile",
+            List.of("--ready-file"),
+            "FILE",
+            "",
+            "A file that is there exactly while /readyz says ready, for a probe that must not hear another process on"
+                    + " the same port.",
+            "the path of a file",
+            Setting::path),
     LOG_FORMAT(
             "logFormat",
             List.of("--log-format"),

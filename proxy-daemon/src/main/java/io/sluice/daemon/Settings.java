@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  * @param rules null in bind mode
  * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
  * @param bindAddressHardFail whether a start ends if one of these two is taken
+ * @param readyFile null if there is to be none
  */
 record Settings(
         @Nullable Path feed,
@@ -37,6 +38,7 @@ record Settings(
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
         boolean bindAddressHardFail,
+        @Nullable Path readyFile,
         String logFormat,
         String logLevel) {
 
@@ -63,6 +65,7 @@ record Settings(
                 values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
                 values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),
                 values.required(Setting.BIND_ADDRESS_HARD_FAIL, Boolean.class),
+                values.one(Setting.READY_FILE, Path.class),
                 values.required(Setting.LOG_FORMAT, String.class),
                 values.required(Setting.LOG_LEVEL, String.class));
     }

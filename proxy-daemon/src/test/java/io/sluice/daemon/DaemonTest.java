@@ -34,6 +34,7 @@ final class DaemonTest {
                 Map.of(
                         "SLUICE_FEED", folder.resolve("feed.yaml").toString(),
                         "SLUICE_NODE_NAME", "n1",
+                        "SLUICE_READY_FILE", folder.resolve("ready").toString(),
                         "SLUICE_HEALTHZ_BIND_ADDRESS", "127.0.0.1:0",
                         "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0"),
                 Map.of());
@@ -52,6 +53,7 @@ final class DaemonTest {
             InetSocketAddress health = daemon.healthzAddress().orElseThrow();
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
             assertThat(get(health, "/readyz").statusCode()).isEqualTo(503);
+            assertThat(folder.resolve("ready")).doesNotExist();
             assertThat(get(health, "/readyz").body()).contains("the feed has not been read completely yet");
             InetSocketAddress metrics = daemon.metricsAddress().orElseThrow();
             assertThat(get(metrics, "/metrics").body())
@@ -72,12 +74,14 @@ final class DaemonTest {
             daemon.start();
             InetSocketAddress health = daemon.healthzAddress().orElseThrow();
             await().until(() -> get(health, "/readyz").statusCode() == 200);
+            await().until(() -> Files.exists(folder.resolve("ready")));
             try (Socket client = new Socket("127.96.2.1", port);
                     Socket server = endpoint.accept()) {
                 client.getOutputStream().write(7);
                 assertThat(server.getInputStream().read()).isEqualTo(7);
             }
             daemon.drain();
+            assertThat(folder.resolve("ready")).doesNotExist();
             assertThat(get(health, "/readyz").body()).isEqualTo("not ready: shutting down\n");
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
         }
