@@ -1,0 +1,173 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
+
+import io.sluice.kube.StrictYaml;
+import java.io.File;
+import java.io.InputStream;
+import java.io.StringReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine.ParseResult;
+import tools.jackson.core.JsonParser;
+import tools.jackson.databind.JsonNode;
+
+/** What {@code deploy/} says of the daemon is what the daemon knows. */
+final class DeployTest {
+    private static final Path DEPLOY = Path.of("../deploy");
+    private static final Path KUBERNETES = DEPLOY.resolve("kubernetes");
+
+    @TempDir
+    private Path folder;
+
+    private static List<JsonNode> documents(String text) {
+        List<JsonNode> documents = new ArrayList<>();
+        try (JsonParser parser = StrictYaml.parser(new StringReader(text))) {
+            while (parser.nextToken() != null) {
+                documents.add(parser.readValueAsTree());
+            }
+        }
+        return documents;
+    }
+
+    private static JsonNode only(List<JsonNode> objects, String kind) {
+        List<JsonNode> found = objects.stream()
+                .filter(object -> object.path("kind").stringValue("").equals(kind))
+                .toList();
+        assertThat(found).as(kind).hasSize(1);
+        return found.get(0);
+    }
+
+    private static List<String> texts(JsonNode list) {
+        return list.valueStream().map(JsonNode::stringValue).toList();
+    }
+
+    /** The settings of a command line, which is refused if it has a flag that the binary does not know. */
+    private static Configuration configuration(List<String> words, @Nullable Path config)
+            throws ConfigurationException {
+        ParseResult parsed = Main.commandLine(Map.of(), InputStream.nullInputStream())
+                .parseArgs(words.toArray(String[]::new))
+                .subcommand();
+        return Main.configuration(Objects.requireNonNull(parsed), config);
+    }
+
+    private static Settings check(List<JsonNode> objects, Path config) throws Exception {
+        JsonNode pod = only(objects, "DaemonSet").at("/spec/template/spec");
+        JsonNode container = pod.path("containers").path(0);
+        List<String> words = texts(container.path("args")).stream()
+                .map(word -> word.replace("$(NODE_NAME)", "node-a"))
+                .toList();
+        assertThat(words).contains("--config=/etc/sluice/config.yaml");
+        Configuration configuration = configuration(words, config);
+        assertThat(configuration.warnings()).isEmpty();
+        assertThat(configuration.hidden()).isEmpty();
+        Settings settings = configuration.settings();
+        assertThat(settings.rules()).as("node mode").isNotNull();
+        assertThat(settings.buildOptions().nodeName()).isEqualTo("node-a");
+
+        assertThat(container.at("/livenessProbe/httpGet/path").stringValue()).isEqualTo("/livez");
+        assertThat(container.at("/livenessProbe/httpGet/port").intValue())
+                .isEqualTo(Objects.requireNonNull(settings.healthzBindAddress()).getPort());
+        Path ready = Objects.requireNonNull(settings.readyFile());
+        assertThat(texts(container.at("/readinessProbe/exec/command"))).containsExactly("test", "-f", ready.toString());
+        String volume = container
+                .path("volumeMounts")
+                .valueStream()
+                .filter(mount -> mount.path("mountPath").stringValue("").equals(String.valueOf(ready.getParent())))
+                .map(mount -> mount.path("name").stringValue())
+                .findFirst()
+                .orElseThrow();
+        assertThat(pod.path("volumes").valueStream())
+                .as("a folder that is this pod's own")
+                .anyMatch(each -> each.path("name").stringValue("").equals(volume) && each.has("emptyDir"));
+
+        assertThat(pod.path("terminationGracePeriodSeconds").longValue())
+                .isGreaterThan(settings.drainTimeout().toSeconds());
+        assertThat(container.has("ports")).isFalse();
+        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(rulesOfTheReadme());
+        return settings;
+    }
+
+    private static JsonNode rulesOfTheReadme() throws Exception {
+        String readme = Files.readString(Path.of("../README.md"));
+        int start = readme.indexOf("rules:\n- {apiGroups");
+        return documents(readme.substring(start, readme.indexOf("```", start)))
+                .get(0)
+                .path("rules");
+    }
+
+    @Test
+    void theBaseFitsTheBinary() throws Exception {
+        List<JsonNode> objects = new ArrayList<>();
+        for (String file : List.of("rbac.yaml", "daemonset.yaml")) {
+            objects.addAll(documents(Files.readString(KUBERNETES.resolve("base").resolve(file))));
+        }
+        Settings settings = check(objects, KUBERNETES.resolve("base/config.yaml"));
+        assertThat(Objects.requireNonNull(settings.healthzBindAddress()).toString())
+                .endsWith(Setting.HEALTHZ_BIND_ADDRESS.defaultText());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"beside-kube-proxy", "instead-of-kube-proxy"})
+    void anOverlayFitsTheBinary(String overlay) throws Exception {
+        assumeThat(Stream.of(System.getenv("PATH").split(File.pathSeparator)))
+                .as("kubectl, which puts overlays together, is on the PATH")
+                .anyMatch(each -> Files.isExecutable(Path.of(each, "kubectl")));
+        Path out = folder.resolve("objects.yaml");
+        Path err = folder.resolve("err.txt");
+        Process kubectl = new ProcessBuilder(
+                        "kubectl", "kustomize", KUBERNETES.resolve(overlay).toString())
+                .redirectOutput(out.toFile())
+                .redirectError(err.toFile())
+                .start();
+        assertThat(kubectl.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(kubectl.exitValue()).as(Files.readString(err)).isZero();
+        List<JsonNode> objects = documents(Files.readString(out));
+        Path config = Files.writeString(
+                folder.resolve("config.yaml"),
+                only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
+        Settings settings = check(objects, config);
+
+        boolean beside = overlay.startsWith("beside");
+        assertThat(settings.buildOptions().serviceProxyName()).isEqualTo(beside ? "sluice" : "");
+        int kubeProxys = 10256;
+        assertThat(Objects.requireNonNull(settings.healthzBindAddress()).getPort() == kubeProxys)
+                .isNotEqualTo(beside);
+        JsonNode environment = only(objects, "DaemonSet").at("/spec/template/spec/containers/0/env");
+        assertThat(environment
+                        .valueStream()
+                        .anyMatch(each -> each.path("name").stringValue("").equals("KUBERNETES_SERVICE_HOST")))
+                .as("the way to the API server without its Service")
+                .isNotEqualTo(beside);
+    }
+
+    @Test
+    void theUnitFitsTheBinary() throws Exception {
+        List<String> unit = Files.readAllLines(DEPLOY.resolve("systemd/sluice.service"));
+        List<String> words = Arrays.asList(value(unit, "ExecStart").split(" "));
+        Settings settings = configuration(words.subList(1, words.size()), null).settings();
+        assertThat(Long.parseLong(value(unit, "TimeoutStopSec")))
+                .isGreaterThan(settings.drainTimeout().toSeconds());
+    }
+
+    private static String value(List<String> unit, String key) {
+        return unit.stream()
+                .filter(line -> line.startsWith(key + "="))
+                .map(line -> line.substring(key.length() + 1))
+                .findFirst()
+                .orElseThrow();
+    }
+}
