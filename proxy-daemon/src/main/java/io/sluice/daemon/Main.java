@@ -39,6 +39,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp      where a packet goes, and why",
             "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "",
+            "'sluice aot', once, makes later starts faster: a cache beside lib that fits this Java.",
             "'sluice COMMAND --help' explains a command and its defaults.",
             "Exit codes: 0 done, 1 it failed or found problems, 2 the command line or the configuration is wrong."
         })

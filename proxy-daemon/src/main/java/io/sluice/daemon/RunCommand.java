@@ -2,6 +2,9 @@ package io.sluice.daemon;
 
 import io.sluice.kube.ApiAccess;
 import io.sluice.kube.ApiAccessException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -114,6 +117,7 @@ final class RunCommand implements Callable<Integer> {
                 Main.Versions.sluice(),
                 Runtime.version(),
                 api == null ? "feed " + settings.feed() : "API server " + api);
+        sayIfUnused(System.getProperty("sluice.cache"));
         configuration.warnings().forEach(log::warn);
         configuration.hidden().forEach(log::info);
         Daemon daemon;
@@ -129,6 +133,22 @@ final class RunCommand implements Callable<Integer> {
         }
         log.info("stopped");
         return 0;
+    }
+
+    /** The launcher gives the JVM the cache there is; the JVM takes it if it fits, which nothing but its memory tells. */
+    private static void sayIfUnused(@Nullable String cache) {
+        if (cache == null) {
+            return;
+        }
+        try (Stream<String> maps = Files.lines(Path.of("/proc/self/maps"))) {
+            if (maps.noneMatch(line -> line.endsWith(" " + cache))) {
+                log.info(
+                        "{} is of another Java, other jars or other flags, and not used; 'sluice aot' makes it anew",
+                        cache);
+            }
+        } catch (IOException | UncheckedIOException e) {
+            log.debug("whether {} is used cannot be told", cache, e);
+        }
     }
 
     /** @throws IllegalStateException where it cannot run, saying why; nothing is left of it then */

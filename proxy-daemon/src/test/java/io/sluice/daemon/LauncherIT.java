@@ -127,6 +127,68 @@ final class LauncherIT {
         }
     }
 
+    /** The distribution, where something may be added to it. */
+    private Path copy() throws IOException {
+        Path copied = Files.createDirectories(folder.resolve("copied"));
+        for (String part : new String[] {"bin", "lib"}) {
+            Files.createDirectories(copied.resolve(part));
+            try (Stream<Path> files = Files.list(Sluice.HOME.resolve(part))) {
+                for (Path file : files.toList()) {
+                    Files.copy(
+                            file,
+                            copied.resolve(part).resolve(file.getFileName()),
+                            java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
+                }
+            }
+        }
+        return copied.resolve("bin/sluice");
+    }
+
+    private static final String UNUSED = " is of another Java, other jars or other flags, and not used;";
+
+    private String logOfAStart(Path script, String options) throws Exception {
+        Files.writeString(folder.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
+        try (Sluice sluice = Sluice.start(
+                folder,
+                script,
+                Map.of("JDK_JAVA_OPTIONS", options),
+                "run",
+                "--feed=feed.yaml",
+                "--healthz-bind-address=127.0.0.1:0",
+                "--metrics-bind-address=off")) {
+            RunIT.awaitReady(sluice);
+            assertThat(sluice.out()).isEmpty();
+            return sluice.err();
+        }
+    }
+
+    @Test
+    void aCacheIsMadeAndUsedAndWhereItDoesNotFitOneLineSaysSo() throws Exception {
+        Path copied = copy();
+        try (Sluice aot = run(copied, Map.of(), "aot")) {
+            assertThat(aot.err()).isEmpty();
+            assertThat(aot.out()).hasLineCount(1).endsWith(" is used from now on\n");
+            assertThat(aot.exitCode()).isZero();
+        }
+        assertThat(logOfAStart(copied, "-Dof=mine")).doesNotContain(UNUSED, "[aot]", "[cds]");
+        // Another jar, and first of all.
+        Files.writeString(copied.resolveSibling("../lib/a.jar"), "");
+        assertThat(logOfAStart(copied, "-Dof=mine").lines())
+                .filteredOn(line -> line.contains(UNUSED) || line.contains("[aot]") || line.contains("[cds]"))
+                .hasSize(1);
+        assertThat(logOfAStart(copied, "-Xshare:off"))
+                .as("then it is not ours to say")
+                .doesNotContain(UNUSED);
+    }
+
+    @Test
+    void aotTakesNothingElse() throws Exception {
+        try (Sluice sluice = run(launcher, Map.of(), "aot", "--help")) {
+            assertThat(sluice.exitCode()).isEqualTo(2);
+            assertThat(sluice.err()).startsWith("sluice: aot takes no arguments");
+        }
+    }
+
     @Test
     void exitCodeAndErrorsPassThrough() throws Exception {
         try (Sluice sluice = run(launcher, Map.of(), "run", "--fed", "a b")) {
