@@ -4,6 +4,10 @@ import com.github.benmanes.caffeine.cache.Caffeine;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.SessionAffinity;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ConcurrentMap;
 
 /**
@@ -45,6 +49,15 @@ final class AffinityTable {
     /** Holds a client to the endpoint that answered, after the one it was held to did not. */
     void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
         pins.put(new Key(service, client), new Pin(endpoint, nowNanos));
+    }
+
+    /** Who is held where now. */
+    Map<ServiceState, List<HandOver.Pin>> pins(long nowNanos) {
+        Map<ServiceState, List<HandOver.Pin>> byService = new HashMap<>();
+        pins.forEach((key, pin) -> byService
+                .computeIfAbsent(key.service, service -> new ArrayList<>())
+                .add(new HandOver.Pin(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos)));
+        return byService;
     }
 
     /** Lets a client go that is held to this endpoint. */

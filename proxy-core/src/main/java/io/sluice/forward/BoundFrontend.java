@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One frontend address and its sockets. The loops read {@link #routing}; all else belongs to the control side, under
@@ -23,6 +24,7 @@ final class BoundFrontend {
 
     volatile FrontendStatus status;
     private List<Listener> listeners = List.of();
+    private HandOver.@Nullable Sockets inherited;
     private long retryDelayNanos;
     private long retryAtNanos;
 
@@ -56,11 +58,34 @@ final class BoundFrontend {
                 return true;
             }
         }
-        return false;
+        return inherited != null
+                && inherited.sockets().stream()
+                        .anyMatch(socket -> !socket.flows().isEmpty());
+    }
+
+    /** Has sockets of a predecessor, or of its own from before, to open with. */
+    void inherit(HandOver.@Nullable Sockets sockets) {
+        inherited = sockets;
+    }
+
+    /** Gives its sockets away, open; the futures are done when nothing is read from them any more. */
+    List<Future<HandOver.OpenSocket>> detach() {
+        List<Future<HandOver.OpenSocket>> detaching = new ArrayList<>(listeners.size());
+        for (Listener listener : listeners) {
+            detaching.add(listener.detach());
+        }
+        listeners = List.of();
+        return detaching;
     }
 
     /** Opens a socket on each of {@code loops}, or none. */
     void open(List<Loop> loops) throws IOException {
+        HandOver.Sockets ready = inherited;
+        if (ready != null) {
+            inherited = null;
+            adopt(ready.sockets(), loops);
+            return;
+        }
         List<Listener> opened = new ArrayList<>(loops.size());
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
@@ -81,8 +106,26 @@ final class BoundFrontend {
         listeners = opened;
     }
 
+    /** Each of them is kept, since clients may wait on any: however many loops there are. */
+    private void adopt(List<HandOver.OpenSocket> sockets, List<Loop> loops) {
+        List<Listener> opened = new ArrayList<>(sockets.size());
+        for (int i = 0; i < sockets.size(); i++) {
+            Loop loop = loops.get(i % loops.size());
+            opened.add(
+                    address.protocol() == Protocol.TCP
+                            ? TcpListener.adopt(loop, this, sockets.get(i))
+                            : UdpListener.adopt(loop, this, sockets.get(i)));
+        }
+        opened.forEach(Listener::start);
+        listeners = opened;
+    }
+
     /** Closes the sockets; the futures are done when the address is free. */
     List<Future<?>> close() {
+        if (inherited != null) {
+            HandOver.close(inherited);
+            inherited = null;
+        }
         List<Future<?>> closing = new ArrayList<>(listeners.size());
         for (Listener listener : listeners) {
             closing.add(listener.stop());

@@ -76,6 +76,11 @@ public final class Forwarder implements AutoCloseable {
     /** Open only for the flows that they have. */
     private final Set<BoundFrontend> lingering = new LinkedHashSet<>();
 
+    /** Of a predecessor, until the first snapshot. */
+    private final Map<FrontendAddress, HandOver.Sockets> inherited = new HashMap<>();
+
+    private final Map<ServicePortName, HandOver.Balance> balances = new HashMap<>();
+
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
     /** Read by the loops, once per connection or flow whose route depends on it. */
@@ -132,6 +137,10 @@ public final class Forwarder implements AutoCloseable {
             ServiceState service = new ServiceState(stats.open(added.name()), affinityTable);
             services.put(added.name(), service);
             route(service, added, leaving, staying);
+            HandOver.Balance before = balances.remove(added.name());
+            if (before != null) {
+                service.goOn(before, config.nanoClock().getAsLong());
+            }
         }
         for (SnapshotDiff.Change change : diff.changed()) {
             ServiceState service =
@@ -155,6 +164,9 @@ public final class Forwarder implements AutoCloseable {
         closing.forEach(Future::awaitUninterruptibly);
         staying.forEach(this::settle);
         staying.stream().filter(BoundFrontend::lingers).forEach(lingering::add);
+        inherited.values().forEach(HandOver::close);
+        inherited.clear();
+        balances.clear();
     }
 
     private Origin originOf(IpAddress client) {
@@ -202,6 +214,7 @@ public final class Forwarder implements AutoCloseable {
             BoundFrontend bound = leaving.remove(address);
             if (bound == null) {
                 bound = new BoundFrontend(address, routing);
+                bound.inherit(inherited.remove(address));
                 frontends.put(address, bound);
             }
             bound.routing = accepting ? routing : routing.refusing();
@@ -212,6 +225,9 @@ public final class Forwarder implements AutoCloseable {
     /** Opens a frontend that should be open, and notes how it fares. */
     private void settle(BoundFrontend frontend) {
         if (!accepting || frontend.isOpen() || !frontend.wantsOpen()) {
+            if (!frontend.isOpen()) {
+                frontend.close();
+            }
             failed.remove(frontend);
             enter(frontend, State.ACTIVE, Failure.NONE, frontend.wantsOpen() ? "" : "nothing to forward to, refused");
             return;
@@ -372,6 +388,60 @@ public final class Forwarder implements AutoCloseable {
         }
         failed.clear();
         closing.forEach(Future::awaitUninterruptibly);
+    }
+
+    /**
+     * Stops to read from all sockets but those of TCP sessions, and hands them out with what a successor needs to go on.
+     * Clients wait. Until {@link #takeBack} or {@link #letGo}, no snapshot is to be applied.
+     */
+    public synchronized HandOver release() {
+        Map<FrontendAddress, List<Future<HandOver.OpenSocket>>> detaching = new HashMap<>();
+        frontends.forEach((address, frontend) -> {
+            if (frontend.isOpen()) {
+                detaching.put(address, frontend.detach());
+            }
+        });
+        List<HandOver.Sockets> sockets = new ArrayList<>(detaching.size());
+        detaching.forEach((address, futures) -> sockets.add(new HandOver.Sockets(
+                address,
+                futures.stream()
+                        .map(future -> future.syncUninterruptibly().getNow())
+                        .toList())));
+        Map<ServiceState, List<HandOver.Pin>> pins =
+                affinityTable.pins(config.nanoClock().getAsLong());
+        List<HandOver.Balance> balance = new ArrayList<>(services.size());
+        services.forEach((name, service) ->
+                balance.add(new HandOver.Balance(name, service.turns(), pins.getOrDefault(service, List.of()))));
+        return new HandOver(sockets, balance);
+    }
+
+    /** Goes on as before the {@link #release}, since nobody came to take over. */
+    public synchronized void takeBack(HandOver released) {
+        for (HandOver.Sockets sockets : released.frontends()) {
+            BoundFrontend frontend = Objects.requireNonNull(frontends.get(sockets.address()));
+            frontend.inherit(sockets);
+            settle(frontend);
+            if (frontend.lingers()) {
+                lingering.add(frontend);
+            }
+        }
+    }
+
+    /** Closes what was released, which the successor has open, too. Nothing new is served from now on. */
+    public synchronized void letGo(HandOver released) {
+        accepting = false;
+        failed.clear();
+        released.frontends().forEach(HandOver::close);
+    }
+
+    /** Has the first snapshot use the sockets of a predecessor, and goes on where its balancing stood. */
+    public synchronized void inherit(HandOver handOver) {
+        for (HandOver.Sockets sockets : handOver.frontends()) {
+            inherited.put(sockets.address(), sockets);
+        }
+        for (HandOver.Balance balance : handOver.services()) {
+            balances.put(balance.name(), balance);
+        }
     }
 
     /**

@@ -10,6 +10,9 @@ interface Listener {
     /** Closes the socket. Control side; done when the address is free. */
     Future<?> stop();
 
+    /** Stops as well, but leaves the socket open, and its flows' sockets. Control side; done when nothing is read any more. */
+    Future<HandOver.OpenSocket> detach();
+
     /** Whether it is the socket of something that goes on. Any thread. */
     boolean isUsed();
 }

@@ -87,6 +87,19 @@ final class Rotation {
         return next;
     }
 
+    /** Whose turn it is. */
+    Endpoint turn() {
+        return targets[place(cursor.get())].endpoint;
+    }
+
+    /** Makes it the turn of an endpoint, if it is listed. */
+    void goOnAt(Endpoint endpoint) {
+        int place = endpoints.indexOf(endpoint);
+        if (place >= 0) {
+            cursor.set(place);
+        }
+    }
+
     private int place(long turn) {
         return (int) (turn % targets.length);
     }

@@ -44,6 +44,21 @@ final class ServiceState {
         return routings;
     }
 
+    /** Whose turn it is in each rotation. */
+    List<Endpoint> turns() {
+        return rotations.stream().map(Rotation::turn).toList();
+    }
+
+    /** Goes on where a predecessor stood; the same service port has the same rotations in the same order. */
+    void goOn(HandOver.Balance before, long nowNanos) {
+        for (int i = 0; i < Math.min(rotations.size(), before.turns().size()); i++) {
+            rotations.get(i).goOnAt(before.turns().get(i));
+        }
+        for (HandOver.Pin pin : before.pins()) {
+            affinityTable.hold(this, pin.client(), pin.endpoint(), nowNanos - pin.idleNanos());
+        }
+    }
+
     private @Nullable Rotation rotation(Route route, List<Rotation> next) {
         List<Endpoint> endpoints = route.endpoints();
         if (endpoints.isEmpty()) {

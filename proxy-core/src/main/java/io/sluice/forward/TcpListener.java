@@ -10,6 +10,7 @@ import io.netty.util.concurrent.Future;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -57,6 +58,11 @@ final class TcpListener implements EpollIoHandle, Listener {
             socket.closeQuietly();
             throw e;
         }
+    }
+
+    /** A socket that listens already, of a predecessor. */
+    static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) {
+        return new TcpListener(loop, frontend, new InetSocket(inherited.descriptor()));
     }
 
     /**
@@ -170,6 +176,18 @@ final class TcpListener implements EpollIoHandle, Listener {
     @Override
     public Future<?> stop() {
         return loop.executor.submit(this::close);
+    }
+
+    @Override
+    public Future<HandOver.OpenSocket> detach() {
+        return loop.executor.submit(() -> {
+            closed = true;
+            if (registration != null) {
+                registration.cancel();
+            }
+            Descriptors.closed();
+            return new HandOver.OpenSocket(socket.intValue(), List.of());
+        });
     }
 
     /** Connections the kernel still holds for us are reset by it. */

@@ -85,6 +85,48 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         return flow;
     }
 
+    /** A flow of a predecessor, whose socket is connected. */
+    static UdpFlow adopt(
+            Loop loop,
+            UdpListener listener,
+            Routing routing,
+            InetSocketAddress client,
+            Target target,
+            InetSocket socket,
+            HandOver.OpenFlow before,
+            long nowNanos)
+            throws IOException {
+        UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos - before.ageNanos());
+        flow.asked = before.asked();
+        flow.answered = before.answered();
+        flow.registration = loop.register(flow);
+        flow.registration.submit(EpollIoOps.EPOLLIN);
+        flow.cells.increment(Counter.FLOWS_ACTIVE);
+        loop.flows.opened();
+        flow.touch(nowNanos);
+        return flow;
+    }
+
+    /** Stops, but leaves its socket open for somebody else. */
+    HandOver.OpenFlow detach() {
+        over = true;
+        leaveQueue();
+        if (registration != null) {
+            registration.cancel();
+        }
+        cells.add(Counter.FLOWS_ACTIVE, -1);
+        loop.flows.closed();
+        Descriptors.closed();
+        return new HandOver.OpenFlow(
+                socket.intValue(),
+                IpAddress.of(client.getAddress()),
+                client.getPort(),
+                target.endpoint,
+                asked,
+                answered,
+                loop.now() - openedNanos);
+    }
+
     /** Sends a client's datagram on. False if the endpoint is known to be dead, and then the flow has ended. */
     boolean forward(ByteBuf content, long nowNanos) {
         int length = content.readableBytes();

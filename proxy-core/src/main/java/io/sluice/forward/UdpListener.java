@@ -9,6 +9,7 @@ import io.netty.channel.epoll.EpollDatagramChannel;
 import io.netty.channel.epoll.EpollDatagramChannelConfig;
 import io.netty.channel.socket.DatagramPacket;
 import io.netty.util.concurrent.Future;
+import io.netty.util.concurrent.Promise;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
@@ -17,6 +18,7 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -47,6 +49,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private final Map<InetSocketAddress, UdpFlow> flows = new HashMap<>();
     /** How many these are, for the control side. */
     private volatile int open;
+    /** Those of a predecessor, until the loop has taken them over. */
+    private List<HandOver.OpenFlow> inherited = List.of();
 
     private boolean inBatch;
     private long nowNanos;
@@ -80,6 +84,14 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
     }
 
+    /** A bound socket of a predecessor, and its flows. */
+    static UdpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) {
+        UdpListener listener = new UdpListener(loop, frontend, new InetSocket(inherited.descriptor()));
+        listener.inherited = inherited.flows();
+        listener.open = inherited.flows().size();
+        return listener;
+    }
+
     /** As for TCP: whether somebody else has the address. */
     static void probe(FrontendAddress frontend, boolean transparent) throws IOException {
         IpAddress address = frontend.address();
@@ -96,6 +108,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     @Override
     public void start() {
+        // Before the first datagram is read, which may be of one of these.
+        loop.executor.execute(this::adoptFlows);
         EventLoopGroup group = loop.executor;
         group.register(channel).addListener(registered -> {
             if (registered.cause() != null) {
@@ -119,6 +133,45 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             // The channel has closed the descriptor that our own socket object counted.
             Descriptors.closed();
         });
+    }
+
+    @Override
+    public Future<HandOver.OpenSocket> detach() {
+        Promise<HandOver.OpenSocket> detached = loop.executor.newPromise();
+        channel.deregister().addListener(done -> detached.setSuccess(detachFlows()));
+        return detached;
+    }
+
+    private HandOver.OpenSocket detachFlows() {
+        List<HandOver.OpenFlow> detached = new ArrayList<>(flows.size());
+        flows.values().forEach(flow -> detached.add(flow.detach()));
+        flows.clear();
+        Descriptors.closed();
+        return new HandOver.OpenSocket(socket.intValue(), detached);
+    }
+
+    private void adoptFlows() {
+        nowNanos = loop.now();
+        for (HandOver.OpenFlow flow : inherited) {
+            InetSocket back = new InetSocket(flow.descriptor());
+            Routing routing = frontend.routing;
+            if (!routing.keepsFlowOn(flow.endpoint())) {
+                back.closeQuietly();
+                continue;
+            }
+            Rotation rotation = routing.rotationFor(flow.client());
+            Target known = rotation == null ? null : rotation.find(flow.endpoint());
+            Target target = known == null ? new Target(flow.endpoint()) : known;
+            InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
+            try {
+                flows.put(client, UdpFlow.adopt(loop, this, routing, client, target, back, flow, nowNanos));
+            } catch (IOException e) {
+                log.error("a flow of {} to {} could not be taken over", client, frontend.address, e);
+                back.closeQuietly();
+            }
+        }
+        inherited = List.of();
+        open = flows.size();
     }
 
     // ---- from clients

@@ -4,6 +4,7 @@ import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.FrontendStatus;
+import io.sluice.forward.HandOver;
 import io.sluice.forward.Transparency;
 import io.sluice.kube.ApiAccess;
 import io.sluice.kube.EventRecorder;
@@ -16,7 +17,9 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.NodeRules;
+import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.HashSet;
@@ -25,7 +28,9 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -51,6 +56,14 @@ final class Daemon implements AutoCloseable {
     private final @Nullable ReadyFile readyFile;
     private final AtomicBoolean synced = new AtomicBoolean();
     private final AtomicBoolean feeding = new AtomicBoolean(true);
+    /** Held by whatever changes what is served, and while it is not decided by whom. */
+    private final ReentrantLock changes = new ReentrantLock();
+
+    private final CompletableFuture<@Nullable Void> succeeded = new CompletableFuture<>();
+    private final @Nullable HandOverPort handOverPort;
+    /** Until the first snapshot; guarded by the lock. */
+    private @Nullable HandOverChannel incumbent;
+
     private volatile boolean stopping;
 
     /**
@@ -71,6 +84,9 @@ final class Daemon implements AutoCloseable {
                     new Transparency(rules.addresses()::isOwn, rules.addresses()::answersReturn));
         }
         forwarder = new Forwarder(config, this::changed);
+        Path handOver = settings.handOverSocket();
+        handOverPort = handOver == null ? null : new HandOverPort(handOver, forwarder, changes, this::letGo);
+        incumbent = handOver == null ? null : HandOverChannel.toIncumbent(handOver);
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
@@ -98,7 +114,7 @@ final class Daemon implements AutoCloseable {
 
     private @Nullable HttpPort port(
             String name, @Nullable InetSocketAddress address, Map<String, HttpPort.Page> pages) {
-        Duration retry = settings.bindAddressHardFail() ? null : HttpPort.RETRY;
+        Duration retry = settings.bindAddressHardFail() && incumbent == null ? null : HttpPort.RETRY;
         return address == null ? null : new HttpPort(name, address, pages, retry);
     }
 
@@ -108,11 +124,10 @@ final class Daemon implements AutoCloseable {
      * @throws IllegalStateException if the health or metrics port is taken and that is to end the start
      */
     void start() {
-        if (healthz != null) {
-            healthz.start();
-        }
-        if (metrics != null) {
-            metrics.start();
+        if (incumbent == null) {
+            openPorts();
+        } else {
+            log.info("another process serves; it is asked to hand over once what is to be served is known");
         }
         if (readyFile != null) {
             readyFile.start();
@@ -123,6 +138,15 @@ final class Daemon implements AutoCloseable {
         }
         syncLoop.start();
         reflector.start();
+    }
+
+    private void openPorts() {
+        if (healthz != null) {
+            healthz.start();
+        }
+        if (metrics != null) {
+            metrics.start();
+        }
     }
 
     /** A frontend has entered a state. Any thread, loops included. */
@@ -145,7 +169,27 @@ final class Daemon implements AutoCloseable {
 
     /** On the control thread. */
     private void apply(ServiceSnapshot snapshot) {
-        forwarder.apply(snapshot);
+        changes.lock();
+        try {
+            if (!succeeded.isDone()) {
+                applyAlone(snapshot);
+            }
+        } finally {
+            changes.unlock();
+        }
+    }
+
+    private void applyAlone(ServiceSnapshot snapshot) {
+        HandOverChannel predecessor = incumbent;
+        if (predecessor == null) {
+            forwarder.apply(snapshot);
+        } else {
+            incumbent = null;
+            try (predecessor) {
+                succeed(predecessor, snapshot);
+            }
+            openPorts();
+        }
         if (rules != null) {
             // After the listeners: what is led here finds one.
             rules.apply(snapshot);
@@ -153,8 +197,50 @@ final class Daemon implements AutoCloseable {
         healthCheckPorts.apply(snapshot.surroundings().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
+            if (handOverPort != null) {
+                handOverPort.open();
+            }
             log.info("synced: {}", counts(snapshot));
         }
+    }
+
+    private void succeed(HandOverChannel predecessor, ServiceSnapshot snapshot) {
+        boolean inherited = false;
+        try {
+            HandOver handOver = predecessor.take(Objects.requireNonNull(settings.handOverSocket()));
+            forwarder.inherit(handOver);
+            inherited = true;
+            log.info(
+                    "taking over {} and {}",
+                    Table.count(handOver.frontends().size(), "address"),
+                    Table.count(handOver.flows(), "UDP flow"));
+        } catch (IOException e) {
+            log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
+        }
+        forwarder.apply(snapshot);
+        try {
+            if (inherited) {
+                predecessor.serving();
+            }
+        } catch (IOException e) {
+            log.warn("the process that served may still do so: {}", e.getMessage());
+        }
+    }
+
+    /** All is a successor's now, but for the open connections. With the lock held. */
+    private void letGo() {
+        stopping = true;
+        if (rules != null) {
+            rules.leave();
+        }
+        closePorts();
+        succeeded.complete(null);
+    }
+
+    /** Runs this when a successor has taken over, and this process has only its open connections. */
+    @SuppressWarnings("FutureReturnValueIgnored") // what is run does not fail
+    void whenSucceeded(Runnable action) {
+        succeeded.thenRun(action);
     }
 
     private static String counts(ServiceSnapshot snapshot) {
@@ -199,10 +285,15 @@ final class Daemon implements AutoCloseable {
         }
         // First, so that no late change opens a listener again.
         stopFeeding();
-        if (rules != null) {
-            rules.refuse();
+        changes.lock();
+        try {
+            if (rules != null && !succeeded.isDone()) {
+                rules.refuse();
+            }
+            forwarder.stopAccepting();
+        } finally {
+            changes.unlock();
         }
-        forwarder.stopAccepting();
         int open = forwarder.sessions();
         if (open > 0) {
             log.info(
@@ -229,6 +320,14 @@ final class Daemon implements AutoCloseable {
             // Until now they kept what was open going; what was closed, the kernel refused.
             rules.close();
         }
+        closePorts();
+        if (handOverPort != null) {
+            handOverPort.close();
+        }
+        stateLog.close();
+    }
+
+    private void closePorts() {
         healthCheckPorts.close();
         if (healthz != null) {
             healthz.close();
@@ -236,7 +335,6 @@ final class Daemon implements AutoCloseable {
         if (metrics != null) {
             metrics.close();
         }
-        stateLog.close();
     }
 
     private void stopFeeding() {

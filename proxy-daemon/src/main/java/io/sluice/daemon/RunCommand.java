@@ -128,6 +128,7 @@ final class RunCommand implements Callable<Integer> {
             return Main.PROBLEMS;
         }
         try (daemon) {
+            daemon.whenSucceeded(asked::countDown);
             asked.await();
             daemon.drain();
         }

@@ -206,6 +206,15 @@ enum Setting {
             "In node mode, leave the rules behind: what was served is refused until the next start.",
             "true or false",
             Setting::truth),
+    HANDOVER_SOCKET(
+            "handoverSocket",
+            List.of("--handover-socket"),
+            "PATH",
+            "",
+            "A Unix socket on which a successor takes over listeners, UDP flows and affinity, without a gap: the next"
+                    + " process that is started with the same path. Nobody else should be able to enter its folder.",
+            "the path of a file",
+            Setting::path),
     MAP_FRONTENDS(
             "mapFrontends",
             List.of("--map-frontends"),

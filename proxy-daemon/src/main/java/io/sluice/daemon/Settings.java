@@ -23,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param feed null if none was given: then what the API server says is served
  * @param rules null in bind mode
+ * @param handOverSocket null if there is to be no hand-over
  * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
  * @param bindAddressHardFail whether a start ends if one of these two is taken
  * @param readyFile null if there is to be none
@@ -34,6 +35,7 @@ record Settings(
         BuildOptions buildOptions,
         ForwarderConfig forwarder,
         @Nullable RuleOptions rules,
+        @Nullable Path handOverSocket,
         Duration drainTimeout,
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
@@ -61,6 +63,7 @@ record Settings(
                         null,
                         System::nanoTime),
                 values.required(Setting.MODE, String.class).equals("node") ? rules(values) : null,
+                values.one(Setting.HANDOVER_SOCKET, Path.class),
                 values.required(Setting.DRAIN_TIMEOUT, Duration.class),
                 values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
                 values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),

@@ -238,6 +238,17 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
+    /** Leaves the rules as they are to a successor. */
+    public synchronized void leave() {
+        guard.shutdownNow();
+        closed = true;
+        try {
+            shell.close();
+        } catch (IOException e) {
+            log.debug("the shell had ended", e);
+        }
+    }
+
     /** Takes everything away, or leaves rules that refuse what was served. Closing again does nothing. */
     @Override
     public synchronized void close() {

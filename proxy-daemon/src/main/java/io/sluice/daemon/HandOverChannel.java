@@ -1,0 +1,216 @@
+package io.sluice.daemon;
+
+import io.sluice.forward.DescriptorPipe;
+import io.sluice.forward.HandOver;
+import io.sluice.model.IpAddress;
+import java.io.EOFException;
+import java.io.IOException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonGenerator;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.StreamReadFeature;
+import tools.jackson.core.StreamWriteFeature;
+import tools.jackson.databind.DeserializationContext;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.SerializationContext;
+import tools.jackson.databind.ValueDeserializer;
+import tools.jackson.databind.ValueSerializer;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.module.SimpleModule;
+
+/**
+ * A connection between the process that serves and the one that is to succeed it, and what is said on it:
+ *
+ * <ol>
+ *   <li>successor: {@link #HELLO} with its process id and where it wants the sockets;
+ *   <li>incumbent: a {@link HandOver} as JSON, and the sockets on the way asked for;
+ *   <li>successor, once it serves: {@link #SERVING}. Until then, whatever goes wrong, the incumbent takes all back;
+ *   <li>incumbent, once it has let go of everything, ports of health and metrics included: {@link #RELEASED}.
+ * </ol>
+ */
+final class HandOverChannel implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(HandOverChannel.class);
+
+    /** Ends in the version: of the order above, of {@link HandOver}, and of what its parts mean. */
+    private static final String HELLO = "sluice-hand-over-1";
+
+    private static final String SERVING = "serving";
+    private static final String RELEASED = "released";
+
+    /** For all that is to happen once it has begun; clients wait for a part of it. */
+    private static final Duration LIMIT = Duration.ofSeconds(10);
+
+    private static final int LONGEST_LINE = 4096;
+
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .addModule(new SimpleModule()
+                    .addSerializer(IpAddress.class, new AddressWriter())
+                    .addDeserializer(IpAddress.class, new AddressReader()))
+            .disable(StreamWriteFeature.AUTO_CLOSE_TARGET)
+            .disable(StreamReadFeature.AUTO_CLOSE_SOURCE)
+            .disable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
+            .build();
+
+    private static final class AddressWriter extends ValueSerializer<IpAddress> {
+        @Override
+        public void serialize(IpAddress address, JsonGenerator to, SerializationContext context) {
+            to.writeString(address.toString());
+        }
+    }
+
+    private static final class AddressReader extends ValueDeserializer<IpAddress> {
+        @Override
+        public @Nullable IpAddress deserialize(JsonParser from, DeserializationContext context) {
+            return IpAddress.parse(from.getString());
+        }
+    }
+
+    /** Who wants to take over, and the path of the {@link DescriptorPipe} that it listens on. */
+    record Successor(String pid, Path pipe) {}
+
+    private final SocketChannel channel;
+
+    HandOverChannel(SocketChannel channel) {
+        this.channel = channel;
+    }
+
+    /** A connection to whoever serves now; null if nobody does. */
+    static @Nullable HandOverChannel toIncumbent(Path path) {
+        if (!Files.exists(path)) {
+            return null;
+        }
+        try {
+            return new HandOverChannel(SocketChannel.open(UnixDomainSocketAddress.of(path)));
+        } catch (IOException e) {
+            log.info("nobody answers at {}, which a predecessor left: {}", path, e.getMessage());
+            return null;
+        }
+    }
+
+    // ---- the successor
+
+    /** Asks for everything; it is the caller's from then on. */
+    HandOver take(Path path) throws IOException {
+        String pid = String.valueOf(ProcessHandle.current().pid());
+        Path pipePath = path.resolveSibling(path.getFileName() + "." + pid);
+        Files.deleteIfExists(pipePath);
+        CompletableFuture<?> limit = limit();
+        try (DescriptorPipe listening = DescriptorPipe.listen(pipePath, LIMIT)) {
+            writeLine(HELLO + " " + pid + " " + pipePath.toAbsolutePath());
+            HandOver offered = JSON.readValue(Channels.newInputStream(channel), HandOver.class);
+            try (DescriptorPipe pipe = listening.accept()) {
+                return offered.withDescriptors(
+                        pipe.receive(offered.descriptors().size()));
+            }
+        } catch (JacksonException e) {
+            throw new IOException("it is of another version, or ended: " + e.getOriginalMessage(), e);
+        } finally {
+            limit.cancel(false);
+            Files.deleteIfExists(pipePath);
+        }
+    }
+
+    /** Says that this process serves, and waits until the incumbent has let go. */
+    void serving() throws IOException {
+        CompletableFuture<?> limit = limit();
+        try {
+            writeLine(SERVING);
+            expect(RELEASED);
+        } finally {
+            limit.cancel(false);
+        }
+    }
+
+    // ---- the incumbent
+
+    /** Waits, for as long as it takes, until the other side wants to take over. */
+    Successor awaitHello() throws IOException {
+        String[] words = readLine().split(" ", 3);
+        if (words.length < 3 || !words[0].equals(HELLO)) {
+            throw new IOException("it says '" + words[0] + "' and not '" + HELLO + "'");
+        }
+        return new Successor(words[1], Path.of(words[2]));
+    }
+
+    /** Returns when the successor serves. */
+    void give(HandOver offered, Successor successor) throws IOException {
+        CompletableFuture<?> limit = limit();
+        try (DescriptorPipe pipe = DescriptorPipe.connect(successor.pipe(), LIMIT)) {
+            JSON.writeValue(Channels.newOutputStream(channel), offered);
+            pipe.send(offered.descriptors());
+            expect(SERVING);
+        } catch (JacksonException e) {
+            throw new IOException(e.getOriginalMessage(), e);
+        } finally {
+            limit.cancel(false);
+        }
+    }
+
+    void released() throws IOException {
+        writeLine(RELEASED);
+    }
+
+    // ---- both
+
+    /** Closes the connection when the time is up, which ends whatever waits for the other side. */
+    private CompletableFuture<?> limit() {
+        CompletableFuture<?> limit =
+                new CompletableFuture<Void>().completeOnTimeout(null, LIMIT.toSeconds(), TimeUnit.SECONDS);
+        return limit.thenRun(this::close);
+    }
+
+    private void writeLine(String line) throws IOException {
+        ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
+        while (bytes.hasRemaining()) {
+            channel.write(bytes);
+        }
+    }
+
+    private void expect(String line) throws IOException {
+        String said = readLine();
+        if (!said.equals(line)) {
+            throw new IOException("it says '" + said + "' and not '" + line + "'");
+        }
+    }
+
+    private String readLine() throws IOException {
+        StringBuilder line = new StringBuilder();
+        ByteBuffer one = ByteBuffer.allocate(1);
+        while (line.length() < LONGEST_LINE) {
+            one.clear();
+            if (channel.read(one) < 0) {
+                throw new EOFException("it has ended");
+            }
+            char character = (char) one.get(0);
+            if (character == '\n') {
+                return line.toString();
+            }
+            line.append(character);
+        }
+        throw new IOException("it says more than it should");
+    }
+
+    @Override
+    public void close() {
+        try {
+            channel.close();
+        } catch (IOException e) {
+            log.debug("not closed", e);
+        }
+    }
+}

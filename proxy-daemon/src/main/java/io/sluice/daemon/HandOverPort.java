@@ -1,0 +1,129 @@
+package io.sluice.daemon;
+
+import io.sluice.forward.Forwarder;
+import io.sluice.forward.HandOver;
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.concurrent.locks.Lock;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Where a successor asks for what this process serves with. One at a time; one that fails costs the clients a short wait,
+ * and this process goes on.
+ */
+final class HandOverPort implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(HandOverPort.class);
+
+    private final Path path;
+    private final Forwarder forwarder;
+    private final Lock changes;
+    private final Runnable letGo;
+    private volatile @Nullable ServerSocketChannel server;
+    private volatile boolean taken;
+
+    /**
+     * @param changes held while it is not decided who serves: nothing is to change then
+     * @param letGo releases, with that lock held, whatever else a successor needs
+     */
+    HandOverPort(Path path, Forwarder forwarder, Lock changes, Runnable letGo) {
+        this.path = path;
+        this.forwarder = forwarder;
+        this.changes = changes;
+        this.letGo = letGo;
+    }
+
+    /** Listens, in the place of a predecessor. If it cannot, that is logged, and there will be no hand-over. */
+    void open() {
+        try {
+            Files.createDirectories(path.toAbsolutePath().getParent());
+            Files.deleteIfExists(path);
+            ServerSocketChannel opened = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+            server = opened;
+            opened.bind(UnixDomainSocketAddress.of(path));
+            Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
+            Thread thread = new Thread(() -> serve(opened), "sluice-hand-over");
+            thread.setDaemon(true);
+            thread.start();
+        } catch (IOException | UnsupportedOperationException e) {
+            log.warn("no successor can take over without a gap: {} cannot be opened: {}", path, e.toString());
+        }
+    }
+
+    private void serve(ServerSocketChannel accepting) {
+        while (!taken) {
+            try (HandOverChannel successor = new HandOverChannel(accepting.accept())) {
+                handOver(successor);
+            } catch (ClosedChannelException e) {
+                return;
+            } catch (IOException e) {
+                log.warn("{} was not answered: {}", path, e.toString());
+                return;
+            }
+        }
+    }
+
+    private void handOver(HandOverChannel channel) {
+        HandOverChannel.Successor successor;
+        try {
+            successor = channel.awaitHello();
+        } catch (IOException e) {
+            log.debug("whoever connected to {} does not take over: {}", path, e.getMessage());
+            return;
+        }
+        changes.lock();
+        try {
+            HandOver offered = forwarder.release();
+            try {
+                channel.give(offered, successor);
+            } catch (IOException | RuntimeException e) {
+                forwarder.takeBack(offered);
+                log.warn("process {} wanted to take over and did not; going on: {}", successor.pid(), e.getMessage());
+                return;
+            }
+            taken = true;
+            forwarder.letGo(offered);
+            letGo.run();
+            log.info(
+                    "process {} has taken over {} and {}",
+                    successor.pid(),
+                    Table.count(offered.frontends().size(), "address"),
+                    Table.count(offered.flows(), "UDP flow"));
+            channel.released();
+        } catch (IOException e) {
+            log.debug("the successor did not wait to hear that it is alone", e);
+        } finally {
+            changes.unlock();
+        }
+    }
+
+    /** Whether all is a successor's now. */
+    boolean isTaken() {
+        return taken;
+    }
+
+    /** Nobody takes over from now on. */
+    @Override
+    public void close() {
+        ServerSocketChannel open = server;
+        if (open == null || !open.isOpen()) {
+            return;
+        }
+        try {
+            open.close();
+            if (!taken) {
+                // Otherwise it is the successor's.
+                Files.deleteIfExists(path);
+            }
+        } catch (IOException e) {
+            log.warn("{} could not be removed: {}", path, e.toString());
+        }
+    }
+}

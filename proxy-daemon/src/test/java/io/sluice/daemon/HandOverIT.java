@@ -1,0 +1,318 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.IpAddress;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Processes that succeed each other while clients connect, talk and ask. */
+@Tag("end-to-end")
+final class HandOverIT {
+    private static final String ADDRESS = "127.96.2.1";
+    private static final IpAddress ADDRESS_IP = Objects.requireNonNull(IpAddress.parse(ADDRESS));
+    private static final int HAND_OVERS = 10;
+    private static final long CONNECT_EVERY_NANOS = 1_000_000;
+
+    @TempDir
+    private Path folder;
+
+    private final List<AutoCloseable> open = new ArrayList<>();
+    private final int port = DemoServers.freePort(8089, ADDRESS);
+    private final List<NamedServer> servers = new ArrayList<>();
+    private final List<DatagramSocket> udpServers = new ArrayList<>();
+    private int health;
+
+    HandOverIT() throws IOException {}
+
+    @BeforeEach
+    void writeFeed() throws IOException {
+        StringBuilder feed = new StringBuilder();
+        for (int i = 0; i < 3; i++) {
+            servers.add(closing(new NamedServer("127.0.0.1", 0, "tcp" + i)));
+            udpServers.add(udpServer());
+        }
+        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            health = free.getLocalPort();
+        }
+        feed.append(service("web", port, "TCP", "ClientIP"));
+        feed.append(service("turns", port + 1, "TCP", "None"));
+        feed.append(service("ask", port, "UDP", "None"));
+        for (int i = 0; i < 3; i++) {
+            feed.append(slice("web", i, servers.get(i).port(), "TCP"));
+            feed.append(slice("turns", i, servers.get(i).port(), "TCP"));
+            feed.append(slice("ask", i, udpServers.get(i).getLocalPort(), "UDP"));
+        }
+        Files.writeString(folder.resolve("feed.yaml"), feed);
+    }
+
+    private static String service(String name, int port, String protocol, String affinity) {
+        return """
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: %s, namespace: it}
+                spec:
+                  clusterIP: %s
+                  sessionAffinity: %s
+                  ports: [{port: %d, protocol: %s}]
+                """.formatted(name, ADDRESS, affinity, port, protocol);
+    }
+
+    private static String slice(String service, int number, int port, String protocol) {
+        return """
+                ---
+                apiVersion: discovery.k8s.io/v1
+                kind: EndpointSlice
+                metadata:
+                  name: %s-%d
+                  namespace: it
+                  labels: {kubernetes.io/service-name: %s}
+                addressType: IPv4
+                ports: [{name: "", port: %d, protocol: %s}]
+                endpoints: [{addresses: ["127.0.0.1"], conditions: {ready: true}}]
+                """.formatted(service, number, service, port, protocol);
+    }
+
+    /** Answers with its own port and the one that the question came from. */
+    private DatagramSocket udpServer() throws IOException {
+        DatagramSocket socket = closing(new DatagramSocket(0, InetAddress.getLoopbackAddress()));
+        Thread thread = new Thread(() -> {
+            DatagramPacket packet = new DatagramPacket(new byte[64], 64);
+            try {
+                while (true) {
+                    packet.setLength(64);
+                    socket.receive(packet);
+                    byte[] answer = (socket.getLocalPort() + " " + packet.getPort()).getBytes(StandardCharsets.UTF_8);
+                    socket.send(new DatagramPacket(answer, answer.length, packet.getSocketAddress()));
+                }
+            } catch (IOException e) {
+                assertThat(socket.isClosed()).as(e.toString()).isTrue();
+            }
+        });
+        thread.setDaemon(true);
+        thread.start();
+        return socket;
+    }
+
+    private <T extends AutoCloseable> T closing(T resource) {
+        open.add(resource);
+        return resource;
+    }
+
+    @AfterEach
+    void closeAll() throws Exception {
+        for (int i = open.size() - 1; i >= 0; i--) {
+            open.get(i).close();
+        }
+    }
+
+    private Sluice start(String... more) throws IOException {
+        List<String> args = new ArrayList<>(List.of(
+                "run",
+                "--feed=feed.yaml",
+                "--healthz-bind-address=127.0.0.1:" + health,
+                "--metrics-bind-address=127.0.0.1:0",
+                "--handover-socket=hand-over.sock"));
+        args.addAll(List.of(more));
+        return closing(Sluice.start(folder, args.toArray(String[]::new)));
+    }
+
+    private static void awaitSynced(Sluice sluice) {
+        await().atMost(Duration.ofSeconds(30)).until(() -> sluice.err().contains("synced: "));
+    }
+
+    private DatagramSocket udpClient() throws IOException {
+        DatagramSocket client = closing(new DatagramSocket());
+        client.setSoTimeout(5_000);
+        client.connect(ADDRESS_IP.toSocketAddress(port));
+        return client;
+    }
+
+    private static String ask(DatagramSocket client) throws IOException {
+        client.send(new DatagramPacket(new byte[] {'?'}, 1));
+        DatagramPacket answer = new DatagramPacket(new byte[64], 64);
+        client.receive(answer);
+        return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
+    }
+
+    /** Connects a thousand times a second until told to stop, and remembers what went wrong. */
+    private final class Connecting {
+        final AtomicLong answered = new AtomicLong();
+        final ConcurrentLinkedQueue<String> failures = new ConcurrentLinkedQueue<>();
+        private final AtomicBoolean stop = new AtomicBoolean();
+        private final Thread thread = new Thread(this::connect, "connecting");
+        private final int port;
+
+        Connecting(int port) {
+            this.port = port;
+            open.add(this::end);
+            thread.start();
+        }
+
+        private void connect() {
+            long next = System.nanoTime();
+            while (!stop.get()) {
+                try {
+                    if (NamedServer.ask(ADDRESS, port).startsWith("tcp")) {
+                        answered.incrementAndGet();
+                    } else {
+                        failures.add("nothing came");
+                    }
+                } catch (IOException e) {
+                    failures.add(e.toString());
+                }
+                next += CONNECT_EVERY_NANOS;
+                LockSupport.parkNanos(next - System.nanoTime());
+            }
+        }
+
+        /** Ends it, again too. */
+        void end() throws InterruptedException {
+            stop.set(true);
+            thread.join();
+        }
+    }
+
+    @Test
+    void tenProcessesSucceedEachOtherAndNobodyNotices() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        String held = NamedServer.ask(ADDRESS, port);
+        List<DatagramSocket> clients = List.of(udpClient(), udpClient(), udpClient(), udpClient());
+        List<String> flows = new ArrayList<>();
+        for (DatagramSocket client : clients) {
+            flows.add(ask(client));
+        }
+        Connecting connecting = new Connecting(port + 1);
+        for (int i = 0; i < HAND_OVERS; i++) {
+            Sluice next = start();
+            awaitSynced(next);
+            assertThat(next.err()).contains("taking over 3 addresses and 4 UDP flows");
+            assertThat(serving.exitCode()).as(serving.err()).isZero();
+            assertThat(serving.err()).contains("process " + next.pid() + " has taken over");
+            assertThat(NamedServer.ask(ADDRESS, port)).as("affinity").isEqualTo(held);
+            for (int c = 0; c < clients.size(); c++) {
+                assertThat(ask(clients.get(c))).as("UDP flow").isEqualTo(flows.get(c));
+            }
+            // At once: the incumbent gave the port up before.
+            assertThat(next.err()).contains("health on http://127.0.0.1:" + health);
+            serving = next;
+        }
+        connecting.end();
+        assertThat(connecting.failures).isEmpty();
+        assertThat(connecting.answered.get()).isGreaterThan(1_000);
+        serving.signal("TERM");
+        assertThat(serving.exitCode()).isZero();
+        assertThat(folder.resolve("hand-over.sock")).doesNotExist();
+    }
+
+    @Test
+    void anOpenConnectionLivesUntilTheDrainEnds() throws Exception {
+        try (ServerSocket endpoint = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+            Files.writeString(
+                    folder.resolve("feed.yaml"),
+                    service("web", port, "TCP", "None") + slice("web", 0, endpoint.getLocalPort(), "TCP"));
+            Sluice before = start();
+            awaitSynced(before);
+            try (Socket client = new Socket(ADDRESS, port);
+                    Socket server = endpoint.accept()) {
+                Sluice after = start();
+                awaitSynced(after);
+                await().until(() -> before.err().contains("draining 1 open connection"));
+                client.getOutputStream().write('?');
+                assertThat(server.getInputStream().read()).isEqualTo('?');
+                server.getOutputStream().write('!');
+                assertThat(client.getInputStream().read()).isEqualTo('!');
+                assertThat(before.isAlive()).isTrue();
+            }
+            assertThat(before.exitCode()).isZero();
+        }
+    }
+
+    @Test
+    void aSuccessorThatDiesHalfWayLeavesTheIncumbentServing() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        DatagramSocket client = udpClient();
+        String flow = ask(client);
+        Path pipe = folder.resolve("pipe");
+        Connecting connecting = new Connecting(port + 1);
+        try (ServerSocketChannel listening = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            listening.bind(UnixDomainSocketAddress.of(pipe));
+            try (SocketChannel successor =
+                    SocketChannel.open(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")))) {
+                successor.write(
+                        ByteBuffer.wrap(("sluice-hand-over-1 4711 " + pipe + "\n").getBytes(StandardCharsets.UTF_8)));
+                // It has been given something, and goes.
+                successor.read(ByteBuffer.allocate(10));
+            }
+            await().until(() -> serving.err().contains("process 4711 wanted to take over and did not; going on"));
+            assertThat(ask(client)).isEqualTo(flow);
+            long answered = connecting.answered.get();
+            await().until(() -> connecting.answered.get() > answered + 100);
+            connecting.end();
+            assertThat(connecting.failures).isEmpty();
+        }
+    }
+
+    @Test
+    void whoSpeaksAnotherVersionStartsCold() throws Exception {
+        try (ServerSocketChannel strange = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            strange.bind(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")));
+            Thread hangingUp = new Thread(() -> {
+                try (SocketChannel successor = strange.accept()) {
+                    successor.read(ByteBuffer.allocate(1000));
+                    successor.write(ByteBuffer.wrap(
+                            "{\"frontends\":[],\"services\":[],\"more\":1}".getBytes(StandardCharsets.UTF_8)));
+                } catch (IOException e) {
+                    throw new AssertionError(e);
+                }
+            });
+            hangingUp.start();
+            Sluice sluice = start();
+            awaitSynced(sluice);
+            hangingUp.join();
+            assertThat(sluice.err()).contains("so this is a cold start: it is of another version");
+            assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+        }
+    }
+
+    @Test
+    void aSocketThatAKilledProcessLeftIsNoHindrance() throws Exception {
+        Sluice killed = start();
+        awaitSynced(killed);
+        killed.signal("KILL");
+        assertThat(killed.exitCode()).isNotZero();
+        Sluice next = start();
+        awaitSynced(next);
+        assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(next.err()).doesNotContain("cold start");
+    }
+}
