@@ -127,6 +127,7 @@ final class Daemon implements AutoCloseable {
         if (incumbent == null) {
             openPorts();
         } else {
+            HandOverChannel.rehearse();
             log.info("another process serves; it is asked to hand over once what is to be served is known");
         }
         if (readyFile != null) {

@@ -2,7 +2,11 @@ package io.sluice.daemon;
 
 import io.sluice.forward.DescriptorPipe;
 import io.sluice.forward.HandOver;
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
 import java.io.EOFException;
 import java.io.IOException;
 import java.net.UnixDomainSocketAddress;
@@ -13,6 +17,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -83,6 +88,9 @@ final class HandOverChannel implements AutoCloseable {
     /** Who wants to take over, and the path of the {@link DescriptorPipe} that it listens on. */
     record Successor(String pid, Path pipe) {}
 
+    /** Has everything in it that there can be. */
+    private static final HandOver SAMPLE = sample();
+
     private final SocketChannel channel;
 
     HandOverChannel(SocketChannel channel) {
@@ -99,6 +107,30 @@ final class HandOverChannel implements AutoCloseable {
         } catch (IOException e) {
             log.info("nobody answers at {}, which a predecessor left: {}", path, e.getMessage());
             return null;
+        }
+    }
+
+    private static HandOver sample() {
+        IpAddress address = IpAddress.v4(1);
+        Endpoint endpoint = new Endpoint(address, 1);
+        HandOver.OpenFlow flow = new HandOver.OpenFlow(0, address, 1, endpoint, 0, 0, 0);
+        return new HandOver(
+                List.of(new HandOver.Sockets(
+                        new FrontendAddress(Protocol.UDP, address, 1),
+                        List.of(new HandOver.OpenSocket(0, List.of(flow))))),
+                List.of(new HandOver.Balance(
+                        new ServicePortName("", "", "", Protocol.UDP),
+                        List.of(endpoint),
+                        List.of(new HandOver.Pin(address, endpoint, 0)))));
+    }
+
+    /**
+     * Writes and reads once for nothing. The first time takes some hundred milliseconds, and when it counts, clients wait.
+     */
+    static void rehearse() {
+        HandOver read = JSON.readValue(JSON.writeValueAsBytes(SAMPLE), HandOver.class);
+        if (!read.equals(SAMPLE)) {
+            throw new IllegalStateException("written and read, " + SAMPLE + " became " + read);
         }
     }
 

@@ -10,6 +10,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Lock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -78,8 +79,10 @@ final class HandOverPort implements AutoCloseable {
             log.debug("whoever connected to {} does not take over: {}", path, e.getMessage());
             return;
         }
+        HandOverChannel.rehearse();
         changes.lock();
         try {
+            long sinceNanos = System.nanoTime();
             HandOver offered = forwarder.release();
             try {
                 channel.give(offered, successor);
@@ -88,14 +91,16 @@ final class HandOverPort implements AutoCloseable {
                 log.warn("process {} wanted to take over and did not; going on: {}", successor.pid(), e.getMessage());
                 return;
             }
+            long waitedMillis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - sinceNanos);
             taken = true;
             forwarder.letGo(offered);
             letGo.run();
             log.info(
-                    "process {} has taken over {} and {}",
+                    "process {} has taken over {} and {} in {} ms",
                     successor.pid(),
                     Table.count(offered.frontends().size(), "address"),
-                    Table.count(offered.flows(), "UDP flow"));
+                    Table.count(offered.flows(), "UDP flow"),
+                    waitedMillis);
             channel.released();
         } catch (IOException e) {
             log.debug("the successor did not wait to hear that it is alone", e);

@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -16,6 +17,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.MethodOrderer;
@@ -184,7 +189,8 @@ final class NodeModeIT {
 
     private static Sluice start(String... more) throws IOException {
         Sluice started = launch(more);
-        await().atMost(RunIT.PATIENCE).until(() -> started.err().contains("frontends active"));
+        // With the rules in force, which come after the listeners.
+        await().atMost(Duration.ofSeconds(30)).until(() -> started.err().contains("synced: "));
         return started;
     }
 
@@ -590,6 +596,46 @@ final class NodeModeIT {
                 .singleElement()
                 .asString()
                 .contains("fwmark 0x1000000/0x1000000");
+    }
+
+    @Test
+    @Order(11)
+    void aSuccessorTakesOverSocketsAndRules() throws Exception {
+        sluice.signal("TERM");
+        assertThat(sluice.exitCode()).isZero();
+        String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
+        sluice = start(socket);
+        String again = "again " + addresses("plain").get(1) + " 80";
+        String flow = symbols(lab.tell("one", again));
+        AtomicBoolean done = new AtomicBoolean();
+        List<String> answers = new CopyOnWriteArrayList<>();
+        CompletableFuture<Void> asking = CompletableFuture.runAsync(() -> {
+            // A Service of its own: the turns of the others are counted below.
+            String question = "ask tcp " + addresses("out").get(0) + " "
+                    + addresses("local-ext").get(0) + " 80 10";
+            while (!done.get()) {
+                try {
+                    answers.add(symbols(lab.tell("out", question)));
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        });
+        for (int i = 0; i < 3; i++) {
+            Sluice before = sluice;
+            sluice = start(socket);
+            assertThat(before.exitCode()).as(before.err()).isZero();
+            assertThat(symbols(lab.tell("one", again))).isEqualTo(flow);
+            check("udp 6 one plain:80 pod=one far=one", 10);
+            check("tcp 4 node plain:80 pod=node far=node", 10);
+            check("tcp 4 one empty:80 REFUSED", 10);
+        }
+        done.set(true);
+        asking.get(10, TimeUnit.SECONDS);
+        // On a busy machine a hand-over may take longer than the half second that a client waits here.
+        assertThat(answers).contains("pod=out").doesNotContain("REFUSED");
+        assertThat(answers.stream().filter("DROP"::equals)).hasSizeLessThanOrEqualTo(3);
+        assertThat(sluice.err()).contains("taking over").doesNotContain("somebody removed");
     }
 
     private static String refusal(String flag) throws Exception {
