@@ -5,7 +5,14 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,10 +35,21 @@ final class Shell implements AutoCloseable {
         }
     }
 
+    private final Duration limit;
     // All guarded by this.
     private @Nullable Process process;
     private @Nullable Writer commands;
     private @Nullable BufferedReader output;
+
+    Shell() {
+        // Longer than a whole table takes on a machine that is busy.
+        this(Duration.ofSeconds(60));
+    }
+
+    /** @param limit how long a program may take */
+    Shell(Duration limit) {
+        this.limit = limit;
+    }
 
     private void start() throws IOException {
         process = new ProcessBuilder("sh").redirectErrorStream(true).start();
@@ -47,7 +65,8 @@ final class Shell implements AutoCloseable {
      * @param input what it reads, of whole lines
      * @param command its name and arguments, of which none is anything special to a shell
      * @return what it wrote
-     * @throws IOException if there is no such program, or it failed: with the first line it said about that
+     * @throws IOException if there is no such program, or it failed: with the first line it said about that; or if it
+     *     has not ended in time, and was killed
      */
     synchronized String run(String input, String... command) throws IOException {
         if (process == null || !process.isAlive()) {
@@ -55,26 +74,55 @@ final class Shell implements AutoCloseable {
         }
         String line = String.join(" ", command);
         Writer writer = Objects.requireNonNull(commands);
+        BufferedReader reader = Objects.requireNonNull(output);
+        CompletableFuture<String> answer = new CompletableFuture<>();
+        // Of its own: a program that waits in the kernel is not even killed, and its pipe stays open.
+        Thread thread = new Thread(
+                () -> {
+                    try {
+                        answer.complete(run(line, input, writer, reader));
+                    } catch (IOException | RuntimeException e) {
+                        answer.completeExceptionally(e);
+                    }
+                },
+                "sluice-shell");
+        thread.setDaemon(true);
+        thread.start();
         try {
-            return run(line, input, writer);
-        } catch (ProgramFailed e) {
-            throw e;
-        } catch (IOException e) {
-            // It ended before the process is known to have.
-            process = null;
-            throw new IOException(line + ": the shell that ran it has ended", e);
+            // An interrupt does not end this, so that no answer is left for the next one.
+            return answer.orTimeout(limit.toMillis(), TimeUnit.MILLISECONDS).join();
+        } catch (CompletionException e) {
+            if (e.getCause() instanceof ProgramFailed) {
+                throw new IOException(e.getCause().getMessage(), e.getCause());
+            }
+            kill();
+            String why = e.getCause() instanceof TimeoutException
+                    ? "has not ended within " + limit.toMillis() + " ms, and was killed"
+                    // Before the process is known to have.
+                    : "the shell that ran it has ended";
+            throw new IOException(line + ": " + why, e.getCause());
         }
     }
 
-    private String run(String line, String input, Writer writer) throws IOException {
+    /** With what it runs; the next one starts another. */
+    private void kill() {
+        Process old = Objects.requireNonNull(process);
+        List<ProcessHandle> all = new ArrayList<>(List.of(old.toHandle()));
+        old.descendants().forEach(all::add);
+        all.forEach(ProcessHandle::destroyForcibly);
+        process = null;
+        commands = null;
+    }
+
+    private static String run(String line, String input, Writer writer, BufferedReader reader) throws IOException {
         writer.write(
                 line + " 2>&1 <<'" + END_OF_INPUT + "'\n" + input + END_OF_INPUT + "\nprintf '\\n\\001%s\\n' $?\n");
         writer.flush();
         StringBuilder said = new StringBuilder();
-        String next = Objects.requireNonNull(output).readLine();
+        String next = reader.readLine();
         while (next != null && (next.isEmpty() || next.charAt(0) != ENDED)) {
             said.append(next).append('\n');
-            next = output.readLine();
+            next = reader.readLine();
         }
         if (next == null) {
             throw new EOFException();

@@ -2,8 +2,10 @@ package io.sluice.node;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
+import java.time.Duration;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -44,5 +46,37 @@ final class ShellTest {
     void aShellThatEndedIsStartedAgain() throws IOException {
         assertThatThrownBy(() -> shell.run("", "exit", "3")).hasMessageContaining("the shell that ran it has ended");
         assertThat(shell.run("", "echo", "again")).isEqualTo("again\n");
+    }
+
+    @Test
+    void aProgramThatHangsIsKilledAndTheNextOneRuns() throws IOException {
+        try (Shell impatient = new Shell(Duration.ofMillis(300))) {
+            assertThatThrownBy(() -> impatient.run("", "sleep", "4711"))
+                    .isInstanceOf(IOException.class)
+                    .hasMessage("sleep 4711: has not ended within 300 ms, and was killed");
+            assertThat(impatient.run("", "echo", "next")).isEqualTo("next\n");
+            await().untilAsserted(() -> assertThat(ProcessHandle.current().descendants())
+                    .noneMatch(
+                            process -> process.info().commandLine().orElse("").contains("sleep 4711")));
+        }
+    }
+
+    @Test
+    void oneThatReadsNothingIsKilledToo() throws IOException {
+        // More than pipes and what is in between hold, so that writing hangs as well.
+        String lines = "line\n".repeat(200_000);
+        try (Shell impatient = new Shell(Duration.ofMillis(300))) {
+            assertThatThrownBy(() -> impatient.run(lines, "sleep", "4712"))
+                    .hasMessageContaining("sleep 4712: has not ended");
+            assertThat(impatient.run(lines, "cat")).isEqualTo(lines);
+        }
+    }
+
+    @Test
+    void anInterruptDoesNotMixUpAnswers() throws IOException {
+        Thread.currentThread().interrupt();
+        assertThat(shell.run("", "echo", "one")).isEqualTo("one\n");
+        assertThat(Thread.interrupted()).isTrue();
+        assertThat(shell.run("", "echo", "two")).isEqualTo("two\n");
     }
 }
