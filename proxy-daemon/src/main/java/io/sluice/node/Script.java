@@ -73,6 +73,12 @@ final class Script {
                     KEY4 @front4 goto deliver
                     KEY6 @front6 goto deliver
                   }
+                  # Answers to us that somebody masqueraded after us, as CNIs do to what leaves the cluster. Before 6.15 the
+                  # kernel finds our socket in IPv6 only when the address is ours again.
+                  chain unmasqueraded {
+                    type filter hook prerouting priority dstnat + 10; policy accept;
+                    meta nfproto ipv6 ct status snat ct direction reply socket transparent 1 goto deliver
+                  }
                   # What this node's own processes send. A process may have chosen any address of the node.
                   chain out {
                     type route hook output priority mangle; policy accept;
