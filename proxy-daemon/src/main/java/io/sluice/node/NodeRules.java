@@ -30,6 +30,8 @@ import org.slf4j.LoggerFactory;
 public final class NodeRules implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(NodeRules.class);
     private static final int CHECK_SECONDS = 5;
+    /** What is new is soon used, and may be on a bridge that is as new; many changes are one look. */
+    private static final int LOOK_MILLIS = 500;
 
     private final RuleOptions options;
     private final Shell shell;
@@ -44,6 +46,7 @@ public final class NodeRules implements AutoCloseable {
     private final ClusterIps clusterIps = new ClusterIps();
     private ServiceSnapshot current = ServiceSnapshot.empty();
     private boolean inForce;
+    private boolean looking;
     private boolean refusing;
     private boolean closed;
 
@@ -69,7 +72,7 @@ public final class NodeRules implements AutoCloseable {
         return new NodeRules(options, shell);
     }
 
-    /** The machine's addresses; looked at again every few seconds. */
+    /** The machine's addresses; looked at again every few seconds, and soon after a change. */
     public Interfaces addresses() {
         return addresses;
     }
@@ -85,9 +88,14 @@ public final class NodeRules implements AutoCloseable {
      *
      * @throws IllegalStateException if the kernel does not take them; the rules that were in force still are
      */
+    @SuppressWarnings("FutureReturnValueIgnored") // the task does not throw
     public synchronized void apply(ServiceSnapshot snapshot) {
         if (closed) {
             return;
+        }
+        if (!looking) {
+            looking = true;
+            guard.schedule(this::look, LOOK_MILLIS, TimeUnit.MILLISECONDS);
         }
         try {
             if (!inForce || !change(snapshot)) {
@@ -96,6 +104,13 @@ public final class NodeRules implements AutoCloseable {
         } catch (IOException e) {
             throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
         }
+    }
+
+    private void look() {
+        synchronized (this) {
+            looking = false;
+        }
+        addresses.refresh();
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {

@@ -485,6 +485,38 @@ final class NodeModeIT {
         keepFrom("one", "node");
     }
 
+    /** A CNI makes its bridge with the first pod. */
+    @Test
+    @Order(6)
+    void aBridgeThatAppearsIsNoticedWithTheFirstEndpointOnIt() throws IOException {
+        String before = feed();
+        NodeLab.in("node", "ip link add cni1 type bridge");
+        NodeLab.in("node", "ip addr add 10.244.3.1/24 dev cni1");
+        NodeLab.in("node", "ip link set cni1 up");
+        for (String pod : List.of("one", "two")) {
+            NodeLab.in(
+                    "node",
+                    "ip link add w-" + pod + " master cni1 type veth peer name eth1 netns "
+                            + NodeLab.exec(pod).get(3));
+            NodeLab.in("node", "ip link set w-" + pod + " up");
+            NodeLab.in(pod, "ip addr add 10.244.3.1" + (pod.equals("one") ? 1 : 2) + "/24 dev eth1");
+            NodeLab.in(pod, "ip link set eth1 up");
+        }
+        NodeLab.in("one", "ip route add " + addresses("late").get(0) + " via 10.244.3.1");
+        assertThat(lab.tell("two", "serve 10.244.3.12 8080")).isEqualTo("ok");
+        write(before + service("late", 0, "Cluster", "", "two/n1").replace("10.244.2.12", "10.244.3.12"));
+        // Sooner than the interfaces are looked at anyway. Until then the answer is switched past us.
+        await().atMost(Duration.ofSeconds(4))
+                .untilAsserted(() -> assertThat(
+                                lab.tell("one", "ask tcp - " + addresses("late").get(0) + " 80 10"))
+                        .isEqualTo("two 10.244.3.1"));
+        write(before);
+        NodeLab.in("node", "ip link del cni1");
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 one late:80 DROP", 10));
+        NodeLab.in("one", "ip link del eth1");
+        NodeLab.in("two", "ip link del eth1");
+    }
+
     private static void keepFrom(String... clients) {
         String keep = "keep " + addresses("kept").get(0) + " 80";
         for (String client : clients) {
