@@ -47,6 +47,7 @@ public final class NodeRules implements AutoCloseable {
     private ServiceSnapshot current = ServiceSnapshot.empty();
     private boolean inForce;
     private boolean looking;
+    private boolean probed;
     private boolean refusing;
     private boolean closed;
 
@@ -100,6 +101,11 @@ public final class NodeRules implements AutoCloseable {
         try {
             if (!inForce || !change(snapshot)) {
                 replace(snapshot);
+            }
+            if (!probed) {
+                probed = true;
+                // Beside the start, which does not wait for it.
+                guard.execute(() -> new SelfProbe(options, shell).run());
             }
         } catch (IOException e) {
             throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
@@ -278,7 +284,7 @@ public final class NodeRules implements AutoCloseable {
                 log.info("the rules stay and refuse what was served");
                 return;
             }
-            nft("table inet sluice\ndelete table inet sluice\n");
+            nft("table inet sluice\ndelete table inet sluice\n" + SelfProbe.REMOVE);
             routing.remove();
             shell.close();
         } catch (IOException e) {

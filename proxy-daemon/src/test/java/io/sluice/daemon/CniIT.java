@@ -75,6 +75,10 @@ final class CniIT {
                 status: {addresses: [{type: InternalIP, address: 192.0.2.1}, {type: InternalIP, address: "2001:db8:2::1"}]}
                 """ + service("both", POD, FAR) + service("pod", POD) + service("two", TWO) + service("api", FAR_NODE);
         Files.writeString(folder.resolve("feed.yaml"), feed);
+        sluice = start();
+    }
+
+    private static Sluice start() throws IOException {
         List<String> args = new ArrayList<>(NodeLab.exec("node"));
         args.addAll(List.of(
                 Sluice.HOME.resolve("bin/sluice").toString(),
@@ -86,12 +90,13 @@ final class CniIT {
                 "--healthz-bind-address=off",
                 "--metrics-bind-address=off",
                 "--loops=1"));
-        sluice = Sluice.start(
+        Sluice started = Sluice.start(
                 folder,
                 Path.of(args.get(0)),
                 Map.of(),
                 args.subList(1, args.size()).toArray(String[]::new));
-        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("frontends active"));
+        await().atMost(RunIT.PATIENCE).until(() -> started.err().contains("frontends active"));
+        return started;
     }
 
     @SafeVarargs
@@ -146,7 +151,11 @@ final class CniIT {
     }
 
     @AfterEach
-    void removeRules() throws IOException {
+    void tidy() throws IOException {
+        removeRules();
+    }
+
+    private static void removeRules() throws IOException {
         for (String line : NodeLab.in("node", "nft list tables").lines().toList()) {
             if (line.endsWith(" standin")) {
                 NodeLab.in("node", "nft delete " + line);
@@ -440,5 +449,67 @@ final class CniIT {
         removeRules();
         standIn(device.formatted("10.96.0.13"));
         assertHeard("pod", "two", 0, "two 10.244.1.10");
+    }
+
+    private static final String PROBED = "as a connection of this node's to 198.18.0.254 shows: ";
+
+    /** Starts another one, that tries the way here, and returns what it says of it. */
+    private static String startupWarning(String rules) throws Exception {
+        sluice.signal("TERM");
+        assertThat(sluice.err()).doesNotContain(PROBED);
+        assertThat(sluice.exitCode()).isZero();
+        standIn(rules);
+        sluice = start();
+        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains(PROBED));
+        await().atMost(RunIT.PATIENCE)
+                .until(() -> !NodeLab.in("node", "nft list tables").contains("sluice-probe"));
+        String warning = sluice.err()
+                .lines()
+                .filter(line -> line.contains(PROBED))
+                .findFirst()
+                .orElse("");
+        sluice.signal("TERM");
+        assertThat(sluice.exitCode()).isZero();
+        removeRules();
+        sluice = start();
+        return warning;
+    }
+
+    @Test
+    void theStartSaysThatAnInputChainDrops() throws Exception {
+        assertThat(startupWarning("""
+                table inet standin {
+                  chain input {
+                    type filter hook input priority filter; policy drop;
+                    tcp dport 22 accept
+                  }
+                }
+                """))
+                .contains(
+                        "a connection to 198.18.0.254",
+                        "an input chain (inet standin input, whose policy is drop) dropped it: let packets with mark 0x1000/0x1000 pass");
+    }
+
+    @Test
+    void theStartSaysThatTheMarkIsTakenAway() throws Exception {
+        assertThat(startupWarning("""
+                table inet standin {
+                  chain tidy { type filter hook prerouting priority filter; meta mark set 0; }
+                }
+                """))
+                .contains("a prerouting chain (inet standin tidy) dropped it, or took bit 12 from its mark");
+    }
+
+    @Test
+    void theStartSaysThatAnotherRoutingRuleComesFirst() throws Exception {
+        NodeLab.in("node", "ip rule add priority 50 to 198.18.0.0/15 lookup main");
+        try {
+            assertThat(startupWarning(""))
+                    .contains(
+                            "the routing rule of priority 119 is not followed (198.18.0.254 via 198.51.100.7 dev v-out",
+                            "see 'ip -4 rule'");
+        } finally {
+            NodeLab.in("node", "ip rule del priority 50");
+        }
     }
 }

@@ -1,0 +1,208 @@
+package io.sluice.node;
+
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Whether packets are led here: a connection of this node's own to an address that is nobody's, marked as those to Services
+ * are, has to come to the end of the input hook, where the probe's own rules refuse it. Counters on the way tell where one
+ * that does not was lost. Nothing is served meanwhile or not because of it; what is wrong is said on one line.
+ */
+final class SelfProbe {
+    private static final Logger log = LoggerFactory.getLogger(SelfProbe.class);
+    private static final Pattern COUNTER = Pattern.compile("counter (\\w+) \\{\\s*packets (\\d+)");
+    private static final int PATIENCE_MILLIS = 300;
+    private static final int PORT = 9;
+    /** Where there is nobody by agreement: documentation, and the benchmarks of routers. */
+    private static final List<String> NOBODY4 = List.of("192.0.2.254", "198.18.0.254", "203.0.113.254");
+
+    private static final List<String> NOBODY6 = List.of("2001:db8:ffff::fffe", "2001:2::fffe");
+
+    static final String REMOVE = "table inet sluice-probe\ndelete table inet sluice-probe\n";
+
+    private final RuleOptions options;
+    private final Shell shell;
+
+    SelfProbe(RuleOptions options, Shell shell) {
+        this.options = options;
+        this.shell = shell;
+    }
+
+    /** Tries each family whose own processes have a way to Services at all; warns. To be run when the rules are in force. */
+    void run() {
+        for (String family : Routing.families()) {
+            try {
+                Optional<String> address = nobody(family);
+                if (address.isPresent()) {
+                    run(family, address.get());
+                } else {
+                    log.debug("not tried with ip {}: no default route, or each address is somebody's", family);
+                }
+            } catch (IOException | RuntimeException e) {
+                log.warn("whether packets for Services arrive here could not be tried: {}", e.getMessage());
+            }
+        }
+    }
+
+    /** The first address that goes where everything unknown goes. */
+    private Optional<String> nobody(String family) throws IOException {
+        for (String address : family.equals("-4") ? NOBODY4 : NOBODY6) {
+            List<String> routes = shell.run("", "ip", family, "route", "show", "match", address)
+                    .lines()
+                    .toList();
+            if (!routes.isEmpty() && routes.stream().allMatch(route -> route.startsWith("default"))) {
+                return Optional.of(address);
+            }
+        }
+        return Optional.empty();
+    }
+
+    private void run(String family, String address) throws IOException {
+        try {
+            shell.run(script(family, address), "nft", "-f", "-");
+            boolean refused = isRefused(address);
+            String counters = shell.run("", "nft", "list", "counters", "table", "inet", "sluice-probe");
+            Optional<String> wrong = wrong(family, address, counters, refused);
+            wrong.ifPresent(what -> log.warn(
+                    "packets for Services may not arrive here, as a connection of this node's to {} shows: {}",
+                    address,
+                    what));
+        } finally {
+            shell.run(REMOVE, "nft", "-f", "-");
+        }
+    }
+
+    private static boolean isRefused(String address) {
+        try (Socket socket = new Socket()) {
+            socket.connect(new InetSocketAddress(InetAddress.getByName(address), PORT), PATIENCE_MILLIS);
+            return false;
+        } catch (ConnectException e) {
+            return String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT).contains("refused");
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** Where it was lost first. */
+    private Optional<String> wrong(String family, String address, String counters, boolean refused) throws IOException {
+        String orMark = " dropped it, or took bit " + options.markBit() + " from its mark";
+        if (none(counters, "sent")) {
+            return Optional.of("an output chain" + suspects("output") + " dropped it before it was marked");
+        }
+        if (none(counters, "left")) {
+            return Optional.of("an output chain" + suspects("output") + orMark);
+        }
+        if (none(counters, "arrived")) {
+            String way = shell.run("", "ip", family, "route", "get", address, "mark", options.mark())
+                    .lines()
+                    .findFirst()
+                    .orElse("nowhere");
+            return Optional.of("the routing rule of priority " + options.rulePriority() + " is not followed ("
+                    + way.strip() + "): another comes before it; see 'ip " + family + " rule', and --rule-priority");
+        }
+        if (none(counters, "marked")) {
+            return Optional.of("a prerouting chain" + suspects("prerouting") + orMark);
+        }
+        if (none(counters, "accepted")) {
+            String mark = options.mark();
+            return Optional.of("an input chain" + suspects("input") + " dropped it: let packets with mark " + mark + "/"
+                    + mark + " pass");
+        }
+        return refused ? Optional.empty() : Optional.of("the answer was lost on its way back");
+    }
+
+    private static boolean none(String counters, String name) {
+        Matcher matcher = COUNTER.matcher(counters);
+        while (matcher.find()) {
+            if (matcher.group(1).equals(name)) {
+                return matcher.group(2).equals("0");
+            }
+        }
+        return true;
+    }
+
+    /** Chains of others at a hook, which may have done it. */
+    private String suspects(String hook) throws IOException {
+        StringBuilder names = new StringBuilder();
+        String table = "";
+        String chain = "";
+        for (String line : shell.run("", "nft", "list", "chains").lines().toList()) {
+            String[] words = line.strip().split(" ");
+            if (words[0].equals("table")) {
+                table = words[1] + " " + words[2];
+            } else if (words[0].equals("chain")) {
+                chain = words[1];
+            } else if (line.contains(" hook " + hook + " ") && !table.startsWith("inet sluice")) {
+                names.append(names.isEmpty() ? "" : ", ")
+                        .append(table)
+                        .append(' ')
+                        .append(chain);
+                names.append(line.contains("policy drop") ? ", whose policy is drop" : "");
+            }
+        }
+        return names.isEmpty() ? "" : " (" + names + ")";
+    }
+
+    /**
+     * First and last at each hook. What comes from this node itself is routed once, on its way out; on its way in it is
+     * marked again, as what comes from pods is, only to see whether it keeps that.
+     */
+    private String script(String family, String address) {
+        String ours = (family.equals("-4") ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;
+        return REMOVE
+                + """
+                table inet sluice-probe {
+                  counter sent {}
+                  counter left {}
+                  counter arrived {}
+                  counter marked {}
+                  counter accepted {}
+                  chain out {
+                    type route hook output priority mangle;
+                    OURS counter name sent meta mark set meta mark or MARK
+                  }
+                  chain left {
+                    type filter hook output priority 1000;
+                    OURS meta mark and MARK == MARK counter name left
+                  }
+                  chain arrived {
+                    type filter hook prerouting priority -1000;
+                    OURS counter name arrived
+                  }
+                  chain again {
+                    type filter hook prerouting priority mangle;
+                    OURS meta mark set meta mark or MARK
+                  }
+                  chain marked {
+                    type filter hook prerouting priority 1000;
+                    OURS meta mark and MARK == MARK counter name marked
+                  }
+                  # Without the mark only where the rules for Services would refuse it.
+                  chain unmark {
+                    type filter hook input priority mangle - 1;
+                    OURS meta mark set meta mark and NOT_MARK
+                  }
+                  chain remark {
+                    type filter hook input priority mangle + 1;
+                    OURS meta mark set meta mark or MARK
+                  }
+                  chain accepted {
+                    type filter hook input priority 1000;
+                    OURS counter name accepted reject with tcp reset
+                  }
+                }
+                """.replace("OURS", ours)
+                        .replace("NOT_MARK", "0x" + Integer.toHexString(~(1 << options.markBit())))
+                        .replace("MARK", options.mark());
+    }
+}
