@@ -177,7 +177,7 @@ final class SelfProbe {
                   }
                   chain arrived {
                     type filter hook prerouting priority -1000;
-                    OURS counter name arrived
+                    iifname "lo" OURS counter name arrived
                   }
                   chain again {
                     type filter hook prerouting priority mangle;
