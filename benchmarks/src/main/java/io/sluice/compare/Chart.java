@@ -1,0 +1,50 @@
+package io.sluice.compare;
+
+import io.sluice.compare.Results.Summary;
+import java.util.List;
+
+/** Bars for the medians, a line from least to most. */
+final class Chart {
+    private static final int LEFT = 130;
+    private static final int BARS = 420;
+    private static final int ROW = 26;
+    private static final int TOP = 40;
+
+    private Chart() {}
+
+    static String draw(Results results, Figure figure) {
+        List<Contestant> rows = results.contestants().stream()
+                .filter(each -> !results.summary(figure.name(), each).isEmpty())
+                .toList();
+        double most = rows.stream()
+                .mapToDouble(each -> results.summary(figure.name(), each).get(0).max())
+                .max()
+                .orElse(1);
+        double scale = BARS / Math.max(most, 1e-9);
+        StringBuilder svg = new StringBuilder();
+        svg.append(
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n"
+                        .formatted(LEFT + BARS + 80, TOP + ROW * rows.size() + 10));
+        svg.append("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
+        svg.append("<text x=\"10\" y=\"22\" font-weight=\"bold\">%s, %s (%s is better)</text>\n"
+                .formatted(figure.name(), figure.unit(), figure.lessIsBetter() ? "less" : "more"));
+        int y = TOP;
+        for (Contestant contestant : rows) {
+            Summary summary = results.summary(figure.name(), contestant).get(0);
+            long width = Math.round(Math.max(0, summary.median()) * scale);
+            long low = LEFT + Math.round(Math.max(0, summary.min()) * scale);
+            long high = LEFT + Math.round(Math.max(0, summary.max()) * scale);
+            int middle = y + ROW / 2 - 3;
+            svg.append("<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n"
+                    .formatted(LEFT - 8, middle + 4, contestant.label));
+            svg.append("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n"
+                    .formatted(LEFT, y, width, ROW - 6, contestant.isSluice() ? "#2b6cb0" : "#a0aec0"));
+            svg.append("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"#1a202c\"/>\n"
+                    .formatted(low, middle, high, middle));
+            svg.append("<text x=\"%d\" y=\"%d\">%s</text>\n"
+                    .formatted(Math.max(high, LEFT + width) + 6, middle + 4, Report.number(summary.median())));
+            y += ROW;
+        }
+        return svg.append("</svg>\n").toString();
+    }
+}

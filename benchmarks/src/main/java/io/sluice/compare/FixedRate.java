@@ -1,0 +1,124 @@
+package io.sluice.compare;
+
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.StandardSocketOptions;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.locks.LockSupport;
+import org.HdrHistogram.Histogram;
+
+/**
+ * Requests at a fixed rate, whatever becomes of those before. Latency counts from when a request was due, not from when
+ * it could be sent: a stall is charged with everything that waited for it.
+ */
+final class FixedRate {
+    private static final long NAP_NANOS = 20_000;
+    private static final long PATIENCE_NANOS = 5_000_000_000L;
+
+    private final InetSocketAddress to;
+    private final byte[] request;
+    private final int answerBytes;
+    private final int connections;
+
+    private static final class Connection {
+        final SocketChannel channel;
+        long dueNanos;
+        int missing;
+
+        Connection(SocketChannel channel) {
+            this.channel = channel;
+        }
+    }
+
+    FixedRate(InetSocketAddress to, byte[] request, int answerBytes, int connections) {
+        this.to = to;
+        this.request = request;
+        this.answerBytes = answerBytes;
+        this.connections = connections;
+    }
+
+    /** Microseconds at the percentiles, and how many requests there were. */
+    String run(double perSecond, double warmUpSeconds, double seconds) throws IOException {
+        Histogram histogram = new Histogram(3);
+        List<Connection> all = new ArrayList<>();
+        ArrayDeque<Connection> free = new ArrayDeque<>();
+        try (Selector selector = Selector.open()) {
+            for (int i = 0; i < connections; i++) {
+                SocketChannel channel = SocketChannel.open(to);
+                channel.configureBlocking(false);
+                channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+                Connection connection = new Connection(channel);
+                channel.register(selector, SelectionKey.OP_READ, connection);
+                all.add(connection);
+                free.add(connection);
+            }
+            send(selector, free, histogram, perSecond, (long) (warmUpSeconds * perSecond));
+            histogram.reset();
+            send(selector, free, histogram, perSecond, (long) (seconds * perSecond));
+        } finally {
+            for (Connection connection : all) {
+                connection.channel.close();
+            }
+        }
+        StringBuilder answer = new StringBuilder("ok " + histogram.getTotalCount());
+        for (double percentile : new double[] {50, 90, 99, 99.9, 99.99, 100}) {
+            answer.append(' ').append(histogram.getValueAtPercentile(percentile) / 1e3);
+        }
+        return answer.toString();
+    }
+
+    private void send(
+            Selector selector, ArrayDeque<Connection> free, Histogram histogram, double perSecond, long requests)
+            throws IOException {
+        ByteBuffer out = ByteBuffer.allocateDirect(request.length).put(request).flip();
+        ByteBuffer in = ByteBuffer.allocateDirect(answerBytes + 1);
+        long start = System.nanoTime();
+        long deadline = start + (long) (requests / perSecond * 1e9) + PATIENCE_NANOS;
+        for (long sent = 0, answered = 0; answered < requests; ) {
+            long now = System.nanoTime();
+            if (now > deadline) {
+                throw new IOException(requests - answered + " of " + requests + " requests not answered");
+            }
+            boolean waiting = true;
+            while (sent < requests && !free.isEmpty()) {
+                long due = start + (long) (sent * 1e9 / perSecond);
+                if (due > now) {
+                    break;
+                }
+                Connection connection = free.remove();
+                connection.dueNanos = due;
+                connection.missing = answerBytes;
+                if (connection.channel.write(out.rewind()) != request.length) {
+                    throw new IOException("a request that does not fit");
+                }
+                sent++;
+                waiting = false;
+            }
+            selector.selectNow();
+            for (SelectionKey key : selector.selectedKeys()) {
+                Connection connection = (Connection) key.attachment();
+                int n = connection.channel.read(in.clear());
+                connection.missing -= n;
+                if (n < 0 || connection.missing < 0) {
+                    throw new IOException(n < 0 ? "closed" : "more than the answer");
+                }
+                if (connection.missing == 0) {
+                    histogram.recordValue(System.nanoTime() - connection.dueNanos);
+                    answered++;
+                    free.add(connection);
+                }
+                waiting = false;
+            }
+            selector.selectedKeys().clear();
+            if (waiting) {
+                LockSupport.parkNanos(NAP_NANOS);
+            }
+        }
+    }
+}
