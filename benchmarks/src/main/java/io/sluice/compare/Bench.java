@@ -212,11 +212,11 @@ final class Bench implements AutoCloseable {
         }
     }
 
-    private static boolean isRunning(String pid) {
+    static boolean isRunning(String pid) {
         return ProcessHandle.of(Long.parseLong(pid)).isPresent();
     }
 
-    /** In a shell that is not closed yet. */
+    /** For the end, when everything is closed already. */
     static void cleanUp(Path folder) throws IOException, InterruptedException {
         try (Shell shell = new Shell(folder)) {
             remove(shell);

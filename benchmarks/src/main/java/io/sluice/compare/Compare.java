@@ -12,6 +12,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import picocli.CommandLine;
@@ -29,6 +31,7 @@ public final class Compare implements Callable<Integer> {
     private static final int SYN_RETRANSMITS = 5;
 
     private static final int WARM_UPS = 2;
+    private static final String PREFIX = "sluice-compare-";
 
     @Option(names = "--sluice", paramLabel = "FILE", required = true, description = "the launcher of the distribution")
     private Path launcher;
@@ -66,7 +69,9 @@ public final class Compare implements Callable<Integer> {
             description = "requests a second for latency; without it, half of what HAProxy does with 64 connections")
     private int rate;
 
-    @Option(names = "--quick", description = "5 minutes: fewer works, two short rounds")
+    @Option(
+            names = "--quick",
+            description = "5 minutes: fewer works, two rounds of one second after as short a warm-up")
     private boolean quick;
 
     private final Results results = new Results();
@@ -99,6 +104,7 @@ public final class Compare implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        Locale.setDefault(Locale.ROOT);
         List<Work> works = works();
         List<Contestant> contestants = names.isEmpty()
                 ? Arrays.asList(Contestant.values())
@@ -108,7 +114,8 @@ public final class Compare implements Callable<Integer> {
             seconds = 1;
         }
         start = System.nanoTime();
-        Path folder = Files.createTempDirectory("sluice-compare-");
+        removeLeftovers();
+        Path folder = Files.createTempDirectory(PREFIX + ProcessHandle.current().pid() + "-");
         // Servers that give up root must reach their files.
         folder.toFile().setExecutable(true, false);
         Shell shell = new Shell(folder);
@@ -130,6 +137,12 @@ public final class Compare implements Callable<Integer> {
                         new Work.Setting(bench, shell, seconds, idleConnections, rate(work, entries, bench, shell)));
                 report.write();
             }
+        } catch (IOException e) {
+            if (shell.isClosed()) {
+                // Interrupted: what then fails is no news.
+                return 130;
+            }
+            throw e;
         }
         say("written: " + out.resolve("compare.md") + ", compare.json and charts");
         System.out.println(Files.readString(out.resolve("compare.md")));
@@ -222,15 +235,32 @@ public final class Compare implements Callable<Integer> {
         System.out.printf(Locale.ROOT, "%6.1f s  %s%n", (System.nanoTime() - start) / 1e9, text);
     }
 
+    /** Folders of runs that were killed; their namespaces are the bench's to remove. */
+    private static void removeLeftovers() throws IOException {
+        Pattern ours = Pattern.compile(PREFIX + "(\\d+)-\\d+");
+        try (Stream<Path> files = Files.list(Path.of(System.getProperty("java.io.tmpdir")))) {
+            for (Path path : files.toList()) {
+                Matcher matcher = ours.matcher(path.getFileName().toString());
+                if (matcher.matches() && !Bench.isRunning(matcher.group(1))) {
+                    delete(path);
+                }
+            }
+        }
+    }
+
+    private static void delete(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
+            for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(path);
+            }
+        }
+    }
+
     private static void cleanUp(Shell shell, Path folder) {
         try {
             shell.close();
             Bench.cleanUp(folder);
-            try (Stream<Path> files = Files.walk(folder)) {
-                for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
-                    Files.deleteIfExists(path);
-                }
-            }
+            delete(folder);
         } catch (IOException | InterruptedException e) {
             System.err.println("compare: " + e);
         }

@@ -47,6 +47,6 @@ enum Contestant {
                 return contestant;
             }
         }
-        throw new IllegalArgumentException(label);
+        throw new IllegalArgumentException("no contestant is called " + label + "; see --help");
     }
 }

@@ -236,4 +236,14 @@ final class Entry {
         }
         return sum;
     }
+
+    long descriptors() throws IOException {
+        long sum = 0;
+        for (long pid : pids()) {
+            try (Stream<Path> all = Files.list(Path.of("/proc", String.valueOf(pid), "fd"))) {
+                sum += all.count();
+            }
+        }
+        return sum;
+    }
 }

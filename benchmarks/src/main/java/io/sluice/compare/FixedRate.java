@@ -25,6 +25,9 @@ final class FixedRate {
     private final byte[] request;
     private final int answerBytes;
     private final int connections;
+    private final Histogram histogram = new Histogram(3);
+    /** How late a request was sent although a connection was free: what of the latency is ours, not the contestant's. */
+    private final Histogram lateness = new Histogram(3);
 
     private static final class Connection {
         final SocketChannel channel;
@@ -43,9 +46,8 @@ final class FixedRate {
         this.connections = connections;
     }
 
-    /** Microseconds at the percentiles, and how many requests there were. */
+    /** How many requests there were, microseconds at the percentiles, and the p99 of our own lateness. */
     String run(double perSecond, double warmUpSeconds, double seconds) throws IOException {
-        Histogram histogram = new Histogram(3);
         List<Connection> all = new ArrayList<>();
         ArrayDeque<Connection> free = new ArrayDeque<>();
         try (Selector selector = Selector.open()) {
@@ -58,9 +60,10 @@ final class FixedRate {
                 all.add(connection);
                 free.add(connection);
             }
-            send(selector, free, histogram, perSecond, (long) (warmUpSeconds * perSecond));
+            send(selector, free, perSecond, (long) (warmUpSeconds * perSecond));
             histogram.reset();
-            send(selector, free, histogram, perSecond, (long) (seconds * perSecond));
+            lateness.reset();
+            send(selector, free, perSecond, (long) (seconds * perSecond));
         } finally {
             for (Connection connection : all) {
                 connection.channel.close();
@@ -70,16 +73,18 @@ final class FixedRate {
         for (double percentile : new double[] {50, 90, 99, 99.9, 99.99, 100}) {
             answer.append(' ').append(histogram.getValueAtPercentile(percentile) / 1e3);
         }
-        return answer.toString();
+        return answer.append(' ')
+                .append(lateness.getValueAtPercentile(99) / 1e3)
+                .toString();
     }
 
-    private void send(
-            Selector selector, ArrayDeque<Connection> free, Histogram histogram, double perSecond, long requests)
+    private void send(Selector selector, ArrayDeque<Connection> free, double perSecond, long requests)
             throws IOException {
         ByteBuffer out = ByteBuffer.allocateDirect(request.length).put(request).flip();
         ByteBuffer in = ByteBuffer.allocateDirect(answerBytes + 1);
         long start = System.nanoTime();
         long deadline = start + (long) (requests / perSecond * 1e9) + PATIENCE_NANOS;
+        boolean wasFull = false;
         for (long sent = 0, answered = 0; answered < requests; ) {
             long now = System.nanoTime();
             if (now > deadline) {
@@ -93,6 +98,9 @@ final class FixedRate {
                 }
                 Connection connection = free.remove();
                 connection.dueNanos = due;
+                if (!wasFull) {
+                    lateness.recordValue(now - due);
+                }
                 connection.missing = answerBytes;
                 if (connection.channel.write(out.rewind()) != request.length) {
                     throw new IOException("a request that does not fit");
@@ -100,6 +108,7 @@ final class FixedRate {
                 sent++;
                 waiting = false;
             }
+            wasFull = free.isEmpty();
             selector.selectNow();
             for (SelectionKey key : selector.selectedKeys()) {
                 Connection connection = (Connection) key.attachment();

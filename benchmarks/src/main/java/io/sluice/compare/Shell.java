@@ -63,6 +63,10 @@ final class Shell implements AutoCloseable {
         return process;
     }
 
+    boolean isClosed() {
+        return closed;
+    }
+
     /** Kills a program and its children. */
     void end(Process process) {
         List<ProcessHandle> family = Stream.concat(process.descendants(), Stream.of(process.toHandle()))

@@ -60,7 +60,7 @@ enum Work {
                 return work;
             }
         }
-        throw new IllegalArgumentException(label);
+        throw new IllegalArgumentException("no work is called " + label + "; see --help");
     }
 
     List<Figure> measure(Entry entry, Setting setting) throws IOException, InterruptedException {
@@ -115,7 +115,7 @@ enum Work {
                         LATENCY_CONNECTIONS,
                         Math.min(2, setting.seconds),
                         setting.seconds));
-        String[] names = {"p50", "p90", "p99", "p99.9", "p99.99", "max"};
+        String[] names = {"p50", "p90", "p99", "p99.9", "p99.99", "max", "lateness of the load itself p99"};
         List<Figure> figures = new ArrayList<>();
         for (int i = 0; i < names.length; i++) {
             figures.add(Figure.less(label + " " + names[i], "µs", answer[i + 1]));
@@ -147,6 +147,14 @@ enum Work {
         long before = entry.residentKilobytes();
         try {
             setting.bench.load("idle %s %d %d".formatted(entry.address(), Bench.HTTP, setting.idleConnections));
+            // A client is connected as soon as the kernel says so.
+            for (int i = 0; entry.descriptors() < 2L * setting.idleConnections; i++) {
+                if (i == 100) {
+                    throw new IOException("%d descriptors for %d connections"
+                            .formatted(entry.descriptors(), setting.idleConnections));
+                }
+                TimeUnit.MILLISECONDS.sleep(100);
+            }
             TimeUnit.SECONDS.sleep(1);
             long after = entry.residentKilobytes();
             return List.of(
