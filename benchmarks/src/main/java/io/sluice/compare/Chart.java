@@ -2,6 +2,7 @@ package io.sluice.compare;
 
 import io.sluice.compare.Results.Summary;
 import java.util.List;
+import java.util.Locale;
 
 /** Bars for the medians, a line from least to most. */
 final class Chart {
@@ -27,7 +28,7 @@ final class Chart {
                         .formatted(LEFT + BARS + 80, TOP + ROW * rows.size() + 10));
         svg.append("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
         svg.append("<text x=\"10\" y=\"22\" font-weight=\"bold\">%s, %s (%s is better)</text>\n"
-                .formatted(figure.name(), figure.unit(), figure.lessIsBetter() ? "less" : "more"));
+                .formatted(figure.name(), figure.unit(), figure.better().name().toLowerCase(Locale.ROOT)));
         int y = TOP;
         for (Contestant contestant : rows) {
             Summary summary = results.summary(figure.name(), contestant).get(0);

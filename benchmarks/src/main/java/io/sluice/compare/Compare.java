@@ -219,7 +219,7 @@ public final class Compare implements Callable<Integer> {
 
     private String describe(Run run) {
         String figures = run.figures().stream()
-                .filter(figure -> !figure.name().matches("syscalls/\\w+ .*"))
+                .filter(figure -> !figure.isSystemCall())
                 .map(figure -> figure.name() + " " + Report.number(figure.value()) + " " + figure.unit())
                 .collect(Collectors.joining(", "));
         return "%s %d %-15s %s%s"

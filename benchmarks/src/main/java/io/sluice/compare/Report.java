@@ -35,16 +35,11 @@ final class Report {
         Files.writeString(out.resolve("compare.json"), json());
         Files.writeString(out.resolve("compare.md"), markdown());
         for (Figure figure : results.figures().values()) {
-            if (isMain(figure)) {
+            if (!figure.isSystemCall() && figure.better() != Figure.Better.NEITHER) {
                 String name = figure.name().replaceAll("[^a-z0-9.-]+", "-") + ".svg";
                 Files.writeString(out.resolve(name), Chart.draw(results, figure));
             }
         }
-    }
-
-    /** Those of single system calls have a table of their own. */
-    private static boolean isMain(Figure figure) {
-        return !figure.name().matches("syscalls/\\w+ .*");
     }
 
     private String json() {
@@ -109,7 +104,7 @@ final class Report {
 
     private void table(StringBuilder text, String title, List<Contestant> columns, boolean main) {
         List<Figure> rows = results.figures().values().stream()
-                .filter(figure -> isMain(figure) == main)
+                .filter(figure -> figure.isSystemCall() != main)
                 .toList();
         if (rows.isEmpty()) {
             return;
@@ -137,10 +132,11 @@ final class Report {
         text.append("## ").append(contestant.label).append(", × peer\n\n");
         header(text, Stream.concat(Stream.of("better is"), peers.stream().map(each -> each.label)));
         for (Figure figure : results.figures().values()) {
-            if (!isMain(figure)) {
+            if (figure.isSystemCall() || figure.better() == Figure.Better.NEITHER) {
                 continue;
             }
-            text.append("| %s | %s |".formatted(figure.name(), figure.lessIsBetter() ? "less" : "more"));
+            text.append("| %s | %s |"
+                    .formatted(figure.name(), figure.better().name().toLowerCase(Locale.ROOT)));
             for (Contestant peer : peers) {
                 text.append(" %s |"
                         .formatted(results.ratio(figure.name(), contestant, peer).stream()

@@ -115,11 +115,12 @@ enum Work {
                         LATENCY_CONNECTIONS,
                         Math.min(2, setting.seconds),
                         setting.seconds));
-        String[] names = {"p50", "p90", "p99", "p99.9", "p99.99", "max", "lateness of the load itself p99"};
+        String[] names = {"p50", "p90", "p99", "p99.9", "p99.99", "max"};
         List<Figure> figures = new ArrayList<>();
         for (int i = 0; i < names.length; i++) {
             figures.add(Figure.less(label + " " + names[i], "µs", answer[i + 1]));
         }
+        figures.add(Figure.note(label + ", lateness of the load p99", "µs", answer[names.length + 1]));
         return figures;
     }
 
@@ -136,7 +137,7 @@ enum Work {
     private List<Figure> udp(Entry entry, Setting setting, String load, int port, String unit) throws IOException {
         double[] answer = setting.bench.load(
                 "%s %s %d %s %s".formatted(load, entry.address(), port, entry.lane.clients(), setting.seconds));
-        return List.of(Figure.more(label, unit, answer[0]), Figure.less(label + " lost", "datagrams", answer[1]));
+        return List.of(Figure.more(label, unit, answer[0]), Figure.note(label + " lost", "datagrams", answer[1]));
     }
 
     private List<Figure> idle(Entry entry, Setting setting) throws IOException, InterruptedException {
