@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
@@ -123,13 +124,17 @@ public final class Compare implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(shell, folder)));
         say("building the bench, " + contestants.size() + " contestants");
         try (Bench bench = new Bench(shell, contestants.size())) {
+            Map<String, String> machine = Machine.look(shell);
             List<Entry> entries = new ArrayList<>();
             for (Contestant contestant : contestants) {
                 Entry entry = new Entry(contestant, bench.lane(entries.size()), bench, shell, launcher);
                 entry.start();
                 entries.add(entry);
+                if (contestant.isSluice()) {
+                    machine.put("flags of " + contestant.label, entry.flags());
+                }
             }
-            Report report = new Report(results, out, Machine.look(shell), rounds, seconds);
+            Report report = new Report(results, out, machine, rounds, seconds);
             for (Work work : works) {
                 run(
                         work,

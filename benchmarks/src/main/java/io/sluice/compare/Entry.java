@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -215,6 +216,18 @@ final class Entry {
         command.add("--drain-timeout=1s");
         command.addAll(List.of(flags));
         return command;
+    }
+
+    /** With what the JVM and Sluice run. */
+    String flags() throws IOException {
+        if (process == null) {
+            return "none";
+        }
+        String words = Files.readString(Path.of("/proc", String.valueOf(process.pid()), "cmdline"));
+        return Stream.of(words.split("\0"))
+                .filter(word -> word.startsWith("-X") || word.startsWith("-D") || word.startsWith("--"))
+                .filter(word -> !word.startsWith("--feed"))
+                .collect(Collectors.joining(" "));
     }
 
     /** Its processes, workers too. */

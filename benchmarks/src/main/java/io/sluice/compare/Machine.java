@@ -25,7 +25,7 @@ final class Machine {
         facts.put(
                 "kernel",
                 Files.readString(Path.of("/proc/sys/kernel/osrelease")).trim());
-        facts.put("Java of Sluice", Runtime.version() + ", flags of bin/sluice");
+        facts.put("Java of Sluice", Runtime.version().toString());
         String options = System.getenv("JDK_JAVA_OPTIONS");
         facts.put("JDK_JAVA_OPTIONS", options == null ? "not set" : options);
         facts.put("HAProxy", firstLine(shell, "haproxy -v"));

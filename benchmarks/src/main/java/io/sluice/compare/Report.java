@@ -36,7 +36,7 @@ final class Report {
         Files.writeString(out.resolve("compare.md"), markdown());
         for (Figure figure : results.figures().values()) {
             if (!figure.isSystemCall() && figure.better() != Figure.Better.NEITHER) {
-                String name = figure.name().replaceAll("[^a-z0-9.-]+", "-") + ".svg";
+                String name = figure.name().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9.-]+", "-") + ".svg";
                 Files.writeString(out.resolve(name), Chart.draw(results, figure));
             }
         }
