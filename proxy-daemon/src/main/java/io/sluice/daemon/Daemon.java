@@ -61,8 +61,8 @@ final class Daemon implements AutoCloseable {
 
     private final CompletableFuture<@Nullable Void> succeeded = new CompletableFuture<>();
     private final @Nullable HandOverPort handOverPort;
-    /** Until the first snapshot; guarded by the lock. */
-    private @Nullable HandOverChannel incumbent;
+    /** Whether another process served when this one started; until the first snapshot, guarded by the lock. */
+    private boolean succeeding;
 
     private volatile boolean stopping;
 
@@ -86,7 +86,7 @@ final class Daemon implements AutoCloseable {
         forwarder = new Forwarder(config, this::changed);
         Path handOver = settings.handOverSocket();
         handOverPort = handOver == null ? null : new HandOverPort(handOver, forwarder, changes, this::letGo);
-        incumbent = handOver == null ? null : HandOverChannel.toIncumbent(handOver);
+        succeeding = handOver != null && HandOverChannel.isServed(handOver);
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
@@ -114,7 +114,7 @@ final class Daemon implements AutoCloseable {
 
     private @Nullable HttpPort port(
             String name, @Nullable InetSocketAddress address, Map<String, HttpPort.Page> pages) {
-        Duration retry = settings.bindAddressHardFail() && incumbent == null ? null : HttpPort.RETRY;
+        Duration retry = settings.bindAddressHardFail() && !succeeding ? null : HttpPort.RETRY;
         return address == null ? null : new HttpPort(name, address, pages, retry);
     }
 
@@ -124,7 +124,7 @@ final class Daemon implements AutoCloseable {
      * @throws IllegalStateException if the health or metrics port is taken and that is to end the start
      */
     void start() {
-        if (incumbent == null) {
+        if (!succeeding) {
             openPorts();
         } else {
             HandOverChannel.rehearse();
@@ -181,15 +181,12 @@ final class Daemon implements AutoCloseable {
     }
 
     private void applyAlone(ServiceSnapshot snapshot) {
-        HandOverChannel predecessor = incumbent;
-        if (predecessor == null) {
-            forwarder.apply(snapshot);
-        } else {
-            incumbent = null;
-            try (predecessor) {
-                succeed(predecessor, snapshot);
-            }
+        if (succeeding) {
+            succeeding = false;
+            succeed(Objects.requireNonNull(settings.handOverSocket()), snapshot);
             openPorts();
+        } else {
+            forwarder.apply(snapshot);
         }
         if (rules != null) {
             // After the listeners: what is led here finds one.
@@ -205,26 +202,31 @@ final class Daemon implements AutoCloseable {
         }
     }
 
-    private void succeed(HandOverChannel predecessor, ServiceSnapshot snapshot) {
-        boolean inherited = false;
-        try {
-            HandOver handOver = predecessor.take(Objects.requireNonNull(settings.handOverSocket()));
-            forwarder.inherit(handOver);
-            inherited = true;
-            log.info(
-                    "taking over {} and {}",
-                    Table.count(handOver.frontends().size(), "address"),
-                    Table.count(handOver.flows(), "UDP flow"));
-        } catch (IOException e) {
-            log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
-        }
-        forwarder.apply(snapshot);
-        try {
-            if (inherited) {
+    private void succeed(Path socket, ServiceSnapshot snapshot) {
+        try (HandOverChannel predecessor = HandOverChannel.toIncumbent(socket)) {
+            // If there is none any more, it has ended in the meantime and closed everything.
+            boolean inherited = predecessor != null && inherit(predecessor, socket);
+            forwarder.apply(snapshot);
+            if (predecessor != null && inherited) {
                 predecessor.serving();
             }
         } catch (IOException e) {
             log.warn("the process that served may still do so: {}", e.getMessage());
+        }
+    }
+
+    private boolean inherit(HandOverChannel predecessor, Path socket) {
+        try {
+            HandOver handOver = predecessor.take(socket);
+            forwarder.inherit(handOver);
+            log.info(
+                    "taking over {} and {}",
+                    Table.count(handOver.frontends().size(), "address"),
+                    Table.count(handOver.flows(), "UDP flow"));
+            return true;
+        } catch (IOException e) {
+            log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
+            return false;
         }
     }
 

@@ -58,6 +58,9 @@ final class HandOverChannel implements AutoCloseable {
     /** For all that is to happen once it has begun; clients wait for a part of it. */
     private static final Duration LIMIT = Duration.ofSeconds(10);
 
+    /** Whoever connects says at once what it wants. */
+    private static final Duration HELLO_LIMIT = Duration.ofSeconds(1);
+
     private static final int LONGEST_LINE = 4096;
 
     private static final JsonMapper JSON = JsonMapper.builder()
@@ -95,6 +98,13 @@ final class HandOverChannel implements AutoCloseable {
 
     HandOverChannel(SocketChannel channel) {
         this.channel = channel;
+    }
+
+    /** Whether somebody serves now. */
+    static boolean isServed(Path path) {
+        try (HandOverChannel incumbent = toIncumbent(path)) {
+            return incumbent != null;
+        }
     }
 
     /** A connection to whoever serves now; null if nobody does. */
@@ -141,7 +151,7 @@ final class HandOverChannel implements AutoCloseable {
         String pid = String.valueOf(ProcessHandle.current().pid());
         Path pipePath = path.resolveSibling(path.getFileName() + "." + pid);
         Files.deleteIfExists(pipePath);
-        CompletableFuture<?> limit = limit();
+        CompletableFuture<?> limit = limit(LIMIT);
         try (DescriptorPipe listening = DescriptorPipe.listen(pipePath, LIMIT)) {
             writeLine(HELLO + " " + pid + " " + pipePath.toAbsolutePath());
             HandOver offered = JSON.readValue(Channels.newInputStream(channel), HandOver.class);
@@ -159,7 +169,7 @@ final class HandOverChannel implements AutoCloseable {
 
     /** Says that this process serves, and waits until the incumbent has let go. */
     void serving() throws IOException {
-        CompletableFuture<?> limit = limit();
+        CompletableFuture<?> limit = limit(LIMIT);
         try {
             writeLine(SERVING);
             expect(RELEASED);
@@ -170,9 +180,15 @@ final class HandOverChannel implements AutoCloseable {
 
     // ---- the incumbent
 
-    /** Waits, for as long as it takes, until the other side wants to take over. */
+    /** @throws EOFException if the other side only looked whether somebody is there */
     Successor awaitHello() throws IOException {
-        String[] words = readLine().split(" ", 3);
+        CompletableFuture<?> limit = limit(HELLO_LIMIT);
+        String[] words;
+        try {
+            words = readLine().split(" ", 3);
+        } finally {
+            limit.cancel(false);
+        }
         if (words.length < 3 || !words[0].equals(HELLO)) {
             throw new IOException("it says '" + words[0] + "' and not '" + HELLO + "'");
         }
@@ -181,7 +197,7 @@ final class HandOverChannel implements AutoCloseable {
 
     /** Returns when the successor serves. */
     void give(HandOver offered, Successor successor) throws IOException {
-        CompletableFuture<?> limit = limit();
+        CompletableFuture<?> limit = limit(LIMIT);
         try (DescriptorPipe pipe = DescriptorPipe.connect(successor.pipe(), LIMIT)) {
             JSON.writeValue(Channels.newOutputStream(channel), offered);
             pipe.send(offered.descriptors());
@@ -200,10 +216,10 @@ final class HandOverChannel implements AutoCloseable {
     // ---- both
 
     /** Closes the connection when the time is up, which ends whatever waits for the other side. */
-    private CompletableFuture<?> limit() {
-        CompletableFuture<?> limit =
-                new CompletableFuture<Void>().completeOnTimeout(null, LIMIT.toSeconds(), TimeUnit.SECONDS);
-        return limit.thenRun(this::close);
+    private CompletableFuture<?> limit(Duration time) {
+        CompletableFuture<@Nullable Void> limit = new CompletableFuture<>();
+        return limit.completeOnTimeout(null, time.toMillis(), TimeUnit.MILLISECONDS)
+                .thenRun(this::close);
     }
 
     private void writeLine(String line) throws IOException {

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.HandOver;
+import java.io.EOFException;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
@@ -75,8 +76,11 @@ final class HandOverPort implements AutoCloseable {
         HandOverChannel.Successor successor;
         try {
             successor = channel.awaitHello();
+        } catch (EOFException e) {
+            log.trace("somebody looked whether {} is served", path);
+            return;
         } catch (IOException e) {
-            log.debug("whoever connected to {} does not take over: {}", path, e.getMessage());
+            log.warn("somebody at {} does not take over: {}", path, e.toString());
             return;
         }
         HandOverChannel.rehearse();

@@ -283,11 +283,31 @@ final class HandOverIT {
     }
 
     @Test
+    void whoConnectsAndSaysNothingOrNonsenseKeepsNobodyFromTakingOver() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        UnixDomainSocketAddress socket = UnixDomainSocketAddress.of(folder.resolve("hand-over.sock"));
+        try (SocketChannel silent = SocketChannel.open(socket);
+                SocketChannel newer = SocketChannel.open(socket)) {
+            newer.write(ByteBuffer.wrap("sluice-hand-over-99 1 x\n".getBytes(StandardCharsets.UTF_8)));
+            Sluice next = start();
+            awaitSynced(next);
+            assertThat(serving.exitCode()).isZero();
+            assertThat(serving.err())
+                    .contains("it says 'sluice-hand-over-99' and not 'sluice-hand-over-1'")
+                    .contains("process " + next.pid() + " has taken over");
+            assertThat(silent.isOpen()).isTrue();
+        }
+    }
+
+    @Test
     void whoSpeaksAnotherVersionStartsCold() throws Exception {
         try (ServerSocketChannel strange = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             strange.bind(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")));
             Thread hangingUp = new Thread(() -> {
-                try (SocketChannel successor = strange.accept()) {
+                try (SocketChannel looking = strange.accept();
+                        SocketChannel successor = strange.accept()) {
+                    assertThat(looking.isOpen()).isTrue();
                     successor.read(ByteBuffer.allocate(1000));
                     successor.write(ByteBuffer.wrap(
                             "{\"frontends\":[],\"services\":[],\"more\":1}".getBytes(StandardCharsets.UTF_8)));
