@@ -106,9 +106,11 @@ final class RunCommand implements Callable<Integer> {
     /** @param api to be watched; null for the feed of the settings */
     private static int serve(Configuration configuration, @Nullable ApiAccess api) throws InterruptedException {
         // First of all: one that comes while the rest starts is answered once it has started.
+        CountDownLatch signalled = new CountDownLatch(1);
         CountDownLatch asked = new CountDownLatch(1);
         Signals.onTermination(signal -> {
             log.info("{}: stopping; a second signal ends it at once", signal);
+            signalled.countDown();
             asked.countDown();
         });
         Settings settings = configuration.settings();
@@ -131,6 +133,10 @@ final class RunCommand implements Callable<Integer> {
             daemon.whenSucceeded(asked::countDown);
             asked.await();
             daemon.drain();
+        }
+        if (!settings.exitAfterHandOver() && signalled.getCount() > 0) {
+            log.info("a successor serves; waiting for SIGTERM");
+            signalled.await();
         }
         log.info("stopped");
         return 0;

@@ -215,6 +215,15 @@ enum Setting {
                     + " process that is started with the same path. Nobody else should be able to enter its folder.",
             "the path of a file",
             Setting::path),
+    EXIT_AFTER_HANDOVER(
+            "exitAfterHandover",
+            List.of("--exit-after-handover"),
+            "true|false",
+            "true",
+            "After a hand-over, end with the last open connection. false: then wait for SIGTERM, in a pod, whose kubelet"
+                    + " would start it again, and it would take everything back.",
+            "true or false",
+            Setting::truth),
     MAP_FRONTENDS(
             "mapFrontends",
             List.of("--map-frontends"),

@@ -257,6 +257,21 @@ final class HandOverIT {
     }
 
     @Test
+    void inAPodItWaitsToBeToldToEnd() throws Exception {
+        Sluice before = start("--exit-after-handover=false");
+        awaitSynced(before);
+        Sluice after = start("--exit-after-handover=false");
+        awaitSynced(after);
+        await().atMost(Duration.ofSeconds(30)).until(() -> before.err().contains("waiting for SIGTERM"));
+        assertThat(before.isAlive()).isTrue();
+        assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+        before.signal("TERM");
+        assertThat(before.exitCode()).isZero();
+        after.signal("TERM");
+        assertThat(after.exitCode()).isZero();
+    }
+
+    @Test
     void aSuccessorThatDiesHalfWayLeavesTheIncumbentServing() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
