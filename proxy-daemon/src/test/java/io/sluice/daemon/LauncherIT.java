@@ -171,12 +171,14 @@ final class LauncherIT {
             assertThat(aot.exitCode()).isZero();
         }
         assertThat(logOfAStart(copied, "-Dof=mine")).doesNotContain(UNUSED, "[aot]", "[cds]");
-        // Another jar, and first of all.
-        Files.writeString(copied.resolveSibling("../lib/a.jar"), "");
+        // Another jar, and first of all; a real one, since Java 25 passes over an empty file, and the cache still fits.
+        Path lib = copied.resolveSibling("../lib");
+        try (Stream<Path> jars = Files.list(lib)) {
+            Files.copy(jars.findAny().orElseThrow(), lib.resolve("a.jar"));
+        }
         assertThat(logOfAStart(copied, "-Dof=mine").lines())
                 .filteredOn(line -> line.contains(UNUSED) || line.contains("[aot]") || line.contains("[cds]"))
-                // TODO: on 25 a jar that came first was once not noticed at all; find out why.
-                .hasSizeBetween(Runtime.version().feature() >= 25 ? 0 : 1, 1);
+                .hasSize(1);
         assertThat(logOfAStart(copied, "-Xshare:off"))
                 .as("then it is not ours to say")
                 .doesNotContain(UNUSED);
