@@ -46,6 +46,11 @@ final class Backend implements Closeable {
         return new Endpoint(Lab.ip(server.getInetAddress().getHostAddress()), server.getLocalPort());
     }
 
+    /** Connections from here on take next to nothing that is not read. */
+    void holdLittle() throws IOException {
+        server.setReceiveBufferSize(4 << 10);
+    }
+
     Socket next() throws InterruptedException {
         Socket socket = handedOver.poll(20, TimeUnit.SECONDS);
         if (socket == null) {
