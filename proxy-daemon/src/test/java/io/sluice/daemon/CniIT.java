@@ -1,18 +1,13 @@
 package io.sluice.daemon;
 
-import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.TreeSet;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -38,108 +33,34 @@ final class CniIT {
     @SuppressWarnings("NullAway.Init") // likewise
     private static Sluice sluice;
 
-    private static final List<String> POD = List.of("10.244.1.10", "fd00:10:1::10");
-    private static final List<String> TWO = List.of("10.244.2.12", "fd00:10:2::12");
-    private static final List<String> FAR = List.of("10.244.9.20", "fd00:10:9::20");
-    private static final List<String> OUT = List.of("198.51.100.7", "2001:db8:51::7");
-    /** No pod: the far node itself, as an API server would be. */
-    private static final List<String> FAR_NODE = List.of("192.0.2.9", "2001:db8:2::9");
+    @SuppressWarnings("NullAway.Init") // likewise
+    private static NodeCases cases;
 
-    /** Cluster IPs, by family. */
     private static final Map<String, List<String>> SERVICES = Map.of(
+            // No pod: the far node itself, as an API server would be.
+            "far-node", List.of("192.0.2.9", "2001:db8:2::9"),
             "both", List.of("10.96.0.11", "fd00:96::11"),
-            "pod", List.of("10.96.0.12", "fd00:96::12"),
-            "two", List.of("10.96.0.13", "fd00:96::13"),
+            "to-pod", List.of("10.96.0.12", "fd00:96::12"),
+            "to-pod-ext", List.of("203.0.113.12", "2001:db8:113::12"),
+            "to-two", List.of("10.96.0.13", "fd00:96::13"),
             "api", List.of("10.96.0.14", "fd00:96::14"));
 
     @BeforeAll
     static void build() throws IOException {
-        assumeTrue(
-                Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0), "needs root, for network namespaces");
-        lab = new NodeLab();
-        for (int family = 0; family < 2; family++) {
-            for (String server : List.of(
-                    "pod " + POD.get(family),
-                    "two " + TWO.get(family),
-                    "far " + FAR.get(family),
-                    "far " + FAR_NODE.get(family))) {
-                String[] words = server.split(" ");
-                assertThat(lab.tell(words[0], "serve " + words[1] + " 8080")).isEqualTo("ok");
-            }
-        }
-        String feed =
-                """
-                apiVersion: v1
-                kind: Node
-                metadata: {name: n1}
-                status: {addresses: [{type: InternalIP, address: 192.0.2.1}, {type: InternalIP, address: "2001:db8:2::1"}]}
-                """ + service("both", POD, FAR) + service("pod", POD) + service("two", TWO) + service("api", FAR_NODE);
+        lab = NodeLab.oneNode();
+        cases = new NodeCases(lab, SERVICES);
+        cases.serve(8080, "pod", "two", "far", "far-node");
+        String feed = NodeLab.NODES
+                + cases.service("both").endpoints("pod", "far")
+                + cases.service("to-pod").spec("externalTrafficPolicy: Local").endpoints("pod")
+                + cases.service("to-two").endpoints("two")
+                + cases.service("api").endpoints("far-node");
         Files.writeString(folder.resolve("feed.yaml"), feed);
         sluice = start();
     }
 
     private static Sluice start() throws IOException {
-        List<String> args = new ArrayList<>(NodeLab.exec("node"));
-        args.addAll(List.of(
-                Sluice.HOME.resolve("bin/sluice").toString(),
-                "run",
-                "--mode=node",
-                "--feed=" + folder.resolve("feed.yaml"),
-                "--node-name=n1",
-                "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
-                "--healthz-bind-address=off",
-                "--metrics-bind-address=off",
-                "--loops=1"));
-        Sluice started = Sluice.start(
-                folder,
-                Path.of(args.get(0)),
-                Map.of(),
-                args.subList(1, args.size()).toArray(String[]::new));
-        await().atMost(RunIT.PATIENCE).until(() -> started.err().contains("frontends active"));
-        return started;
-    }
-
-    @SafeVarargs
-    private static String service(String name, List<String>... endpoints) {
-        List<String> ips = ips(name);
-        StringBuilder text = new StringBuilder(
-                """
-                ---
-                apiVersion: v1
-                kind: Service
-                metadata: {name: %s}
-                spec: {clusterIP: %s, clusterIPs: ['%s'], ipFamilies: [IPv4, IPv6],
-                  externalIPs: ['%s'], externalTrafficPolicy: Local, type: LoadBalancer, healthCheckNodePort: 0,
-                  ports: [{name: t, port: 80}, {name: u, port: 80, protocol: UDP}]}
-                """.formatted(name, ips.get(0), String.join("', '", ips), String.join("', '", external(name))));
-        for (int family = 0; family < 2; family++) {
-            StringBuilder list = new StringBuilder();
-            for (List<String> endpoint : endpoints) {
-                String node = endpoint == POD || endpoint == TWO ? "n1" : "n2";
-                list.append(list.isEmpty() ? "" : ", ")
-                        .append("{addresses: ['" + endpoint.get(family) + "'], nodeName: " + node + "}");
-            }
-            text.append("""
-                    ---
-                    apiVersion: discovery.k8s.io/v1
-                    kind: EndpointSlice
-                    metadata: {name: %s-%d, labels: {kubernetes.io/service-name: %s}}
-                    addressType: IPv%d
-                    ports: [{name: t, port: 8080}, {name: u, port: 8080, protocol: UDP}]
-                    endpoints: [%s]
-                    """.formatted(name, family, name, family == 0 ? 4 : 6, list));
-        }
-        return text.toString();
-    }
-
-    private static List<String> ips(String service) {
-        return requireNonNull(SERVICES.get(service));
-    }
-
-    private static List<String> external(String service) {
-        return ips(service).stream()
-                .map(ip -> ip.replace("10.96.0", "203.0.113").replace("fd00:96", "2001:db8:113"))
-                .toList();
+        return NodeLab.sluice(folder, "node", "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
     }
 
     @AfterAll
@@ -170,34 +91,14 @@ final class CniIT {
         NodeLab.in("node", "nft -f " + file);
     }
 
-    /** What a client hears at a service, asked often enough to hear each endpoint. */
-    private static Set<String> heard(String client, String protocol, String address) throws IOException {
-        Set<String> heard = new TreeSet<>();
-        int family = address.contains(":") ? 1 : 0;
-        // These two have several addresses.
-        String from = client.equals("far") ? FAR.get(family) : client.equals("out") ? OUT.get(family) : "-";
-        for (int i = 0; i < 4; i++) {
-            heard.add(lab.tell(client, "ask " + protocol + " " + from + " " + address + " 80 10")
-                    .replaceAll("(^|:)0(:0)+(:|$)", "::"));
-        }
-        return heard;
-    }
-
-    private static void assertHeard(String client, String service, int family, String... expected) throws IOException {
-        for (String protocol : List.of("tcp", "udp")) {
-            assertThat(heard(client, protocol, ips(service).get(family)))
-                    .as("%s %s %s", protocol, client, ips(service).get(family))
-                    .containsExactlyInAnyOrder(expected);
-        }
-    }
-
     /** No endpoint ever says anything; over TCP it may be seen that somebody was there. */
     private static void assertUnheard(String client, String service) throws IOException {
-        assertThat(heard(client, "tcp", ips(service).get(0)))
-                .as("tcp %s %s", client, service)
+        String to = " 4 " + client + " " + service + ":80";
+        assertThat(cases.heard("tcp" + to, 10, 4))
+                .as("tcp" + to)
                 .allMatch(answer -> answer.isEmpty() || answer.matches("DROP|REFUSED|java.*reset.*"));
-        assertThat(heard(client, "udp", ips(service).get(0)))
-                .as("udp %s %s", client, service)
+        assertThat(cases.heard("udp" + to, 10, 4))
+                .as("udp" + to)
                 .allMatch(answer -> answer.matches("DROP|REFUSED|java.*unreachable.*"));
     }
 
@@ -207,15 +108,12 @@ final class CniIT {
     }
 
     private static void assertProxied() throws IOException {
-        assertHeard("one", "both", 0, "pod 10.244.2.11", "far 10.244.2.11");
-        assertHeard("one", "both", 1, "pod fd00:10:2::11", "far fd00:10:2::11");
-        assertHeard("pod", "two", 0, "two 10.244.1.10");
-        assertHeard("far", "pod", 0, "pod 10.244.9.20");
-        assertHeard("node", "pod", 0, "pod 169.254.1.1");
-        for (String protocol : List.of("tcp", "udp")) {
-            assertThat(heard("out", protocol, external("pod").get(0))).containsExactly("pod 198.51.100.7");
-            assertThat(heard("out", protocol, external("pod").get(1))).containsExactly("pod 2001:db8:51::7");
-        }
+        cases.checkAll(
+                "one both:80 pod=one far=one",
+                "pod to-two:80 two=pod",
+                "far to-pod:80 pod=far",
+                "node to-pod:80 pod=node",
+                "out to-pod-ext:80 pod=out");
     }
 
     /** flannel's own rules, but for the marks of kube-proxy. */
@@ -250,8 +148,7 @@ final class CniIT {
                 """);
         assertProxied();
         // An endpoint that is no pod sees the node, whose address is put in the place of the client's after us.
-        assertHeard("one", "api", 0, "far 192.0.2.1");
-        assertHeard("one", "api", 1, "far 2001:db8:2::1");
+        cases.checkAll("one api:80 far=node");
     }
 
     /** kindnet's, and its policies: what a process of root's sends is not judged. */
@@ -270,8 +167,7 @@ final class CniIT {
                 }
                 """);
         assertProxied();
-        assertHeard("one", "api", 0, "far 192.0.2.1");
-        assertHeard("one", "api", 1, "far 2001:db8:2::1");
+        cases.checkAll("one api:80 far=node");
         standIn("""
                 table inet standin {
                   chain policies {
@@ -285,8 +181,8 @@ final class CniIT {
                 """);
         assertThat(direct("one", "10.244.1.10")).isEqualTo("DROP");
         assertThat(direct("pod", "10.244.9.20")).isEqualTo("DROP");
-        assertHeard("one", "pod", 0, "pod 10.244.2.11");
-        assertHeard("pod", "two", 0, "two 10.244.1.10");
+        cases.checkAll("one to-pod:80 pod=one");
+        cases.checkAll("pod to-two:80 two=pod");
     }
 
     /** kube-router's policies, as k3s has them over flannel: in all three hooks, and the node itself is let in. */
@@ -322,19 +218,16 @@ final class CniIT {
                 }
                 """);
         assertThat(direct("far", "10.244.1.10")).isEqualTo("REFUSED");
-        assertHeard("one", "pod", 0, "pod 10.244.2.11");
-        assertUnheard("far", "pod");
-        assertUnheard("pod", "two");
+        cases.checkAll("one to-pod:80 pod=one");
+        assertUnheard("far", "to-pod");
+        assertUnheard("pod", "to-two");
         // Client and endpoint on one bridge: the node's address is let in whatever the policy says.
-        assertHeard("one", "two", 0, "two 10.244.2.1");
+        cases.checkAll("one to-two:80 two=node");
         // What the client's own policy forbids is silent to us: after a second, the next in turn.
-        assertThat(heard("one", "tcp", ips("both").get(0)))
-                .contains("pod 10.244.2.11")
-                .doesNotContain("far 10.244.2.11");
+        assertThat(cases.heard("tcp 4 one both:80", 10, 4)).contains("pod=one").doesNotContain("far=one");
         removeRules();
         // Until it is tried again.
-        await().atMost(RunIT.PATIENCE)
-                .untilAsserted(() -> assertHeard("one", "both", 0, "pod 10.244.2.11", "far 10.244.2.11"));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.checkAll("one both:80 pod=one far=one"));
     }
 
     private static final String CALICO = """
@@ -397,26 +290,26 @@ final class CniIT {
     @Test
     void calicoDropsWhatPodsSendTheNodeUnlessToldOtherwise() throws IOException {
         calico(ALL, "return", "drop");
-        assertUnheard("pod", "two");
-        assertHeard("one", "pod", 0, "pod 10.244.2.11");
+        assertUnheard("pod", "to-two");
+        cases.checkAll("one to-pod:80 pod=one");
     }
 
     @Test
     void calicoJudgesTheFirstLegByTheServicesAddress() throws IOException {
         calico("ip daddr 10.244.2.12 " + ALL, "return", "accept");
         assertThat(direct("pod", "10.244.2.12")).isEqualTo("two 10.244.1.10");
-        assertUnheard("pod", "two");
+        assertUnheard("pod", "to-two");
         removeRules();
         calico("ip daddr 10.96.0.13 " + ALL, "return", "accept");
         assertThat(direct("pod", "10.244.2.12")).isEqualTo("DROP");
-        assertHeard("pod", "two", 0, "two 10.244.1.10");
+        cases.checkAll("pod to-two:80 two=pod");
     }
 
     @Test
     void calicoDoesNotJudgeTheSecondLegOnTheEndpointsNode() throws IOException {
         calico(ALL, "ip saddr 10.244.9.20 return", "accept");
         assertThat(direct("one", "10.244.1.10")).isEqualTo("DROP");
-        assertHeard("one", "pod", 0, "pod 10.244.2.11");
+        cases.checkAll("one to-pod:80 pod=one");
     }
 
     /** Where policies are enforced on the pod's device, as eBPF does; the node is always let in. */
@@ -441,14 +334,14 @@ final class CniIT {
                 }
                 """;
         standIn(device.formatted("10.244.2.12"));
-        assertHeard("one", "pod", 0, "pod 10.244.2.11");
-        assertHeard("node", "pod", 0, "pod 169.254.1.1");
-        assertUnheard("far", "pod");
+        cases.checkAll("one to-pod:80 pod=one");
+        cases.checkAll("node to-pod:80 pod=node");
+        assertUnheard("far", "to-pod");
         assertThat(direct("pod", "10.244.2.12")).isEqualTo("two 10.244.1.10");
-        assertUnheard("pod", "two");
+        assertUnheard("pod", "to-two");
         removeRules();
         standIn(device.formatted("10.96.0.13"));
-        assertHeard("pod", "two", 0, "two 10.244.1.10");
+        cases.checkAll("pod to-two:80 two=pod");
     }
 
     private static final String PROBED = "as a connection of this node's to 198.18.0.254 shows: ";

@@ -1,9 +1,7 @@
 package io.sluice.daemon;
 
-import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -12,11 +10,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
@@ -52,15 +47,11 @@ final class NodeModeIT {
     @SuppressWarnings("NullAway.Init") // likewise
     private static Sluice sluice;
 
-    /** Symbols of the cases below, by family. */
-    private static final Map<String, List<String>> ADDRESSES = Map.ofEntries(
-            Map.entry("pod", List.of("10.244.1.10", "fd00:10:1::10")),
-            Map.entry("one", List.of("10.244.2.11", "fd00:10:2::11")),
-            Map.entry("two", List.of("10.244.2.12", "fd00:10:2::12")),
-            Map.entry("far", List.of("10.244.9.20", "fd00:10:9::20")),
-            Map.entry("out", List.of("198.51.100.7", "2001:db8:51::7")),
-            Map.entry("stranger", List.of("198.51.100.200", "2001:db8:51::200")),
-            Map.entry("nodeport", List.of("192.0.2.1", "2001:db8:2::1")),
+    @SuppressWarnings("NullAway.Init") // likewise
+    private static NodeCases cases;
+
+    /** What the names of the cases below stand for, beside the lab's, by family. */
+    private static final Map<String, List<String>> SERVICES = Map.ofEntries(
             Map.entry("local", List.of("10.96.0.10", "fd00:96::10")),
             Map.entry("local-ext", List.of("203.0.113.10", "2001:db8:113::10")),
             Map.entry("local-lb", List.of("203.0.113.20", "2001:db8:113::20")),
@@ -83,16 +74,6 @@ final class NodeModeIT {
             Map.entry("kube", List.of("10.97.0.10", "fd00:97::10")),
             Map.entry("nobody", List.of("10.96.0.99", "fd00:96::99")));
 
-    /** The node's own addresses, whichever of them the kernel chooses. */
-    private static final Set<String> NODE = Set.of(
-            "192.0.2.1",
-            "198.51.100.1",
-            "10.244.2.1",
-            "169.254.1.1",
-            "2001:db8:2::1",
-            "2001:db8:51::1",
-            "fd00:10:2::1");
-
     private static final List<String> CASES = List.of(
             // cluster IP: any endpoint; a pod's address is kept, but for an endpoint that is the client itself
             "one  plain:80       pod=one far=one",
@@ -103,17 +84,17 @@ final class NodeModeIT {
             "one  plain-ext:80   pod=node far=node",
             "node plain-ext:80   pod=node far=node",
             "out  plain-ext:80   pod=node far=node",
-            "out  nodeport:30081 pod=node far=node",
-            "one  nodeport:30081 pod=node far=node",
-            "node nodeport:30081 pod=node far=node",
+            "out  node:30081 pod=node far=node",
+            "one  node:30081 pod=node far=node",
+            "node node:30081 pod=node far=node",
             // external policy Local: pods and the node go round it, others get what is here and are seen
             "one  local:80       pod=one far=one",
             "one  local-ext:80   pod=one far=one",
             "node local-ext:80   pod=node far=node",
             "out  local-ext:80   pod=out",
-            "one  nodeport:30080 pod=one far=one",
-            "node nodeport:30080 pod=node far=node",
-            "out  nodeport:30080 pod=out",
+            "one  node:30080 pod=one far=one",
+            "node node:30080 pod=node far=node",
+            "out  node:30080 pod=out",
             // source ranges of the load balancer, for whoever it is
             "out  local-lb:80    pod=out",
             "stranger local-lb:80 DROP",
@@ -130,7 +111,7 @@ final class NodeModeIT {
             "node empty:80       REFUSED",
             "out  empty:80       REFUSED",
             "out  empty-ext:80   REFUSED",
-            "out  nodeport:30083 REFUSED",
+            "out  node:30083 REFUSED",
             // a port that a cluster IP does not have, and an address that is nobody's
             "one  plain:81       REFUSED",
             "node plain:81       REFUSED",
@@ -150,22 +131,14 @@ final class NodeModeIT {
 
     @BeforeAll
     static void build() throws IOException {
-        assumeTrue(isRoot(), "needs root, for network namespaces");
-        lab = new NodeLab();
-        for (String name : List.of("pod", "two", "far")) {
-            for (String address : addresses(name)) {
-                assertThat(lab.tell(name, "serve " + address + " 8080")).isEqualTo("ok");
-            }
-        }
-        for (String address : addresses("nodeport")) {
-            assertThat(lab.tell("node", "serve " + address + " 8081")).isEqualTo("ok");
-        }
-        for (String address : addresses("cache")) {
+        lab = NodeLab.oneNode();
+        cases = new NodeCases(lab, SERVICES);
+        cases.serve(8080, "pod", "two", "far");
+        cases.serve(8081, "node");
+        cases.echo(8082, "pod");
+        for (String address : cases.addresses("cache")) {
             NodeLab.in("node", "ip addr add " + address + " dev lo");
             assertThat(lab.tell("node", "serve " + address + " 80")).isEqualTo("ok");
-        }
-        for (String address : addresses("pod")) {
-            assertThat(lab.tell("pod", "echo " + address + " 8082")).isEqualTo("ok");
         }
         Files.writeString(folder.resolve("feed.yaml"), feed());
         sluice = start();
@@ -179,194 +152,57 @@ final class NodeModeIT {
         }
     }
 
-    private static List<String> addresses(String symbol) {
-        return requireNonNull(ADDRESSES.get(symbol), symbol);
-    }
-
-    private static boolean isRoot() throws IOException {
-        return Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0);
-    }
-
     private static Sluice start(String... more) throws IOException {
-        Sluice started = launch(more);
-        // With the rules in force, which come after the listeners.
-        await().atMost(Duration.ofSeconds(30)).until(() -> started.err().contains("synced: "));
-        return started;
+        return NodeLab.sluice(folder, "node", args(more));
     }
 
-    private static Sluice launch(String... more) throws IOException {
-        List<String> args = new ArrayList<>(NodeLab.exec("node"));
-        args.addAll(List.of(
-                Sluice.HOME.resolve("bin/sluice").toString(),
-                "run",
-                "--mode=node",
-                "--feed=" + folder.resolve("feed.yaml"),
-                "--node-name=n1",
+    private static String[] args(String... more) {
+        List<String> args = new ArrayList<>(List.of(
                 "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
                 "--service-cidr=10.96.0.0/16,fd00:96::/112",
-                "--nodeport-addresses=primary,localhost",
-                "--healthz-bind-address=off",
-                "--metrics-bind-address=off",
-                "--loops=1"));
+                "--nodeport-addresses=primary,localhost"));
         args.addAll(List.of(more));
-        return Sluice.start(
-                folder,
-                Path.of(args.get(0)),
-                Map.of(),
-                args.subList(1, args.size()).toArray(String[]::new));
+        return args.toArray(String[]::new);
     }
 
     private static String feed() {
-        return """
-                apiVersion: v1
-                kind: Node
-                metadata: {name: n1}
-                status: {addresses: [{type: InternalIP, address: 192.0.2.1}, {type: InternalIP, address: "2001:db8:2::1"}]}
-                """
-                + service(
-                        "local",
-                        30080,
-                        "Local",
-                        "type: LoadBalancer, healthCheckNodePort: 31080,"
-                                + " loadBalancerSourceRanges: [198.51.100.0/25, \"2001:db8:51::/121\"],",
-                        "pod/n1",
-                        "far/n2")
-                + service("plain", 30081, "Cluster", "", "pod/n1", "far/n2")
-                + service("internal", 0, "Cluster", "internalTrafficPolicy: Local,", "far/n2")
-                + service("empty", 30083, "Cluster", "")
-                + service("remote", 0, "Local", "", "far/n2")
-                + service("bridged", 0, "Cluster", "", "two/n1")
-                + service("hosted", 0, "Cluster", "", "nodeport/n1")
-                + service("cache", 0, "Cluster", "", "far/n2")
-                + service("large", 0, "Cluster", "", "pod/n1")
-                + service("sctp", 0, "Cluster", "")
-                        .replace(
-                                "[{name: t, port: 80}, {name: u, port: 80, protocol: UDP}]",
-                                "[{name: s, port: 80, protocol: SCTP}]")
-                + service("shut", 0, "Cluster", "", "pod/n1")
-                + service("shut", 0, "Cluster", "", "far/n2")
-                        .replaceFirst("(?s).*?---\n(?=apiVersion: discovery)", "---\n")
-                        .replace("name: shut-", "name: shut-more-");
-    }
-
-    /** Dual-stack, TCP and UDP, with an external address where the table above has one. */
-    private static String service(String name, int nodePort, String policy, String more, String... endpoints) {
-        List<String> ips = addresses(name);
-        List<String> external = ADDRESSES.getOrDefault(name + "-ext", List.of());
-        List<String> lb = ADDRESSES.getOrDefault(name + "-lb", List.of());
-        String port = nodePort == 0 ? "" : ", nodePort: " + nodePort;
-        StringBuilder text = new StringBuilder("""
-                ---
-                apiVersion: v1
-                kind: Service
-                metadata: {name: %s}
-                spec: {%s type: %s, clusterIP: %s, clusterIPs: ['%s'], ipFamilies: [IPv4, IPv6], externalIPs: [%s],
-                  externalTrafficPolicy: %s,
-                  ports: [{name: t, port: 80%s}, {name: u, port: 80, protocol: UDP%s}]}
-                status: {loadBalancer: {ingress: [%s]}}
-                """.formatted(
-                        name,
-                        more.replace("type: LoadBalancer,", ""),
-                        more.contains("LoadBalancer") ? "LoadBalancer" : "NodePort",
-                        ips.get(0),
-                        String.join("', '", ips),
-                        external.isEmpty() ? "" : "'" + String.join("', '", external) + "'",
-                        policy,
-                        port,
-                        port,
-                        lb.isEmpty() ? "" : "{ip: '" + String.join("'}, {ip: '", lb) + "'}"));
-        for (int family = 0; family < 2; family++) {
-            StringBuilder list = new StringBuilder();
-            for (String endpoint : endpoints) {
-                String[] parts = endpoint.split("/");
-                list.append(list.isEmpty() ? "" : ", ")
-                        .append("{addresses: ['")
-                        .append(addresses(parts[0]).get(family))
-                        .append("'], nodeName: ")
-                        .append(parts[1])
-                        .append('}');
-            }
-            int number = switch (name) {
-                case "hosted" -> 8081;
-                case "kept", "large" -> 8082;
-                case "shut" -> endpoints[0].startsWith("pod") ? 9 : 8080;
-                default -> 8080;
-            };
-            text.append("""
-                    ---
-                    apiVersion: discovery.k8s.io/v1
-                    kind: EndpointSlice
-                    metadata: {name: %s-%d, labels: {kubernetes.io/service-name: %s}}
-                    addressType: IPv%d
-                    ports: [{name: t, port: %d}, {name: u, port: %d, protocol: UDP}]
-                    endpoints: [%s]
-                    """.formatted(name, family, name, family == 0 ? 4 : 6, number, number, list));
-        }
-        return text.toString();
+        return NodeLab.NODES
+                + cases.service("local")
+                        .type("LoadBalancer")
+                        .nodePort(30080)
+                        .spec("externalTrafficPolicy: Local, healthCheckNodePort: 31080")
+                        .spec("loadBalancerSourceRanges: [198.51.100.0/25, '2001:db8:51::/121']")
+                        .endpoints("pod", "far")
+                + cases.service("plain").nodePort(30081).endpoints("pod", "far")
+                + cases.service("internal").spec("internalTrafficPolicy: Local").endpoints("far")
+                + cases.service("empty").nodePort(30083)
+                + cases.service("remote").spec("externalTrafficPolicy: Local").endpoints("far")
+                + cases.service("bridged").endpoints("two")
+                + cases.service("hosted").slice(80, 8081, "node")
+                + cases.service("cache").endpoints("far")
+                + cases.service("large").slice(80, 8082, "pod")
+                + cases.service("sctp").port("SCTP", 80, 0)
+                + cases.service("shut").slice(80, 9, "pod").slice(80, 8080, "far");
     }
 
     static List<String> cells() {
-        List<String> cells = new ArrayList<>();
-        for (String protocol : List.of("tcp", "udp")) {
-            for (String family : List.of("4", "6")) {
-                CASES.forEach(each -> cells.add(protocol + " " + family + " " + each));
-            }
-        }
-        return cells;
+        return NodeCases.eachWay(CASES);
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("cells")
     @Order(1)
     void cell(String cell) throws IOException {
-        check(cell, 10);
-    }
-
-    private static void check(String cell, int bytes) throws IOException {
-        String[] words = cell.split(" +");
-        int family = words[1].equals("4") ? 0 : 1;
-        String[] to = words[3].split(":");
-        boolean outside = words[2].equals("stranger") || words[2].equals("out");
-        String client = outside ? "out" : words[2];
-        // It has two addresses of each family.
-        String from = outside ? addresses(words[2]).get(family) : "-";
-        String question =
-                "ask " + words[0] + " " + from + " " + addresses(to[0]).get(family) + " " + to[1] + " " + bytes;
-        Set<String> expected = new TreeSet<>(Arrays.asList(words).subList(4, words.length));
-        Set<String> seen = new TreeSet<>();
-        // In turn, so twice as often as there are endpoints shows each of them.
-        int times = expected.contains("DROP") || expected.contains("REFUSED") ? 1 : 2 * expected.size();
-        for (int i = 0; i < times; i++) {
-            seen.add(symbols(lab.tell(client, question)));
-        }
-        assertThat(seen).as(cell).isEqualTo(expected);
-    }
-
-    /** {@code pod=one} for {@code pod 10.244.2.11}. */
-    private static String symbols(String answer) {
-        String[] words = answer.split(" ");
-        if (words.length != 2) {
-            return answer;
-        }
-        String peer = words[1].replaceAll("(^|:)0(:0)+(:|$)", "::").replaceAll("%.*", "");
-        if (NODE.contains(peer) || peer.startsWith("fe80:")) {
-            return words[0] + "=node";
-        }
-        for (Map.Entry<String, List<String>> entry : ADDRESSES.entrySet()) {
-            if (entry.getValue().contains(peer)) {
-                return words[0] + "=" + entry.getKey();
-            }
-        }
-        return answer;
+        cases.check(cell);
     }
 
     /** Two fragments and more, both ways of putting them together. */
     @Test
     @Order(2)
     void largeDatagramsPass() throws IOException {
-        check("udp 4 one plain:80 pod=one far=one", 30_000);
-        check("udp 6 out plain:80 pod=node far=node", 30_000);
-        check("udp 4 node plain:80 pod=node far=node", 30_000);
+        cases.check("udp 4 one plain:80 pod=one far=one", 30_000);
+        cases.check("udp 6 out plain:80 pod=node far=node", 30_000);
+        cases.check("udp 4 node plain:80 pod=node far=node", 30_000);
     }
 
     /** A router on the way tells a Service's address, which is not ours, what it can pass on. */
@@ -374,7 +210,7 @@ final class NodeModeIT {
     @ValueSource(ints = {0, 1})
     @Order(2)
     void answersFitANarrowerPath(int family) throws IOException {
-        assertThat(lab.tell("behind", "fetch " + addresses("large").get(family) + " 80 300000"))
+        assertThat(lab.tell("behind", "fetch " + cases.addresses("large").get(family) + " 80 300000"))
                 .isEqualTo("300000");
     }
 
@@ -383,12 +219,10 @@ final class NodeModeIT {
     @ValueSource(ints = {0, 1})
     @Order(2)
     void aFlowLeavesAnEndpointThatHasClosedItsPort(int family) {
-        String again = "again " + addresses("shut").get(family) + " 80";
+        String way = "again " + (family == 0 ? 4 : 6) + " ";
         // Of two clients one gets the closed endpoint first.
         for (String client : List.of("one", "two")) {
-            await().atMost(RunIT.PATIENCE)
-                    .untilAsserted(
-                            () -> assertThat(symbols(lab.tell(client, again))).isEqualTo("far=" + client));
+            await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check(way + client + " shut:80 far=" + client));
         }
     }
 
@@ -398,12 +232,12 @@ final class NodeModeIT {
     void worksWhateverTheNodeIsSetTo(String sysctls) throws IOException {
         NodeLab.in("node", "sysctl -qw " + sysctls);
         for (String protocol : List.of("tcp", "udp")) {
-            check(protocol + " 4 one plain:80 pod=one far=one", 10);
-            check(protocol + " 4 pod plain:80 pod=node far=pod", 10);
-            check(protocol + " 4 node plain:80 pod=node far=node", 10);
-            check(protocol + " 4 out local-ext:80 pod=out", 10);
-            check(protocol + " 6 one plain:80 pod=one far=one", 10);
-            check(protocol + " 4 one bridged:80 two=node", 10);
+            cases.check(protocol + " 4 one plain:80 pod=one far=one");
+            cases.check(protocol + " 4 pod plain:80 pod=node far=pod");
+            cases.check(protocol + " 4 node plain:80 pod=node far=node");
+            cases.check(protocol + " 4 out local-ext:80 pod=out");
+            cases.check(protocol + " 6 one plain:80 pod=one far=one");
+            cases.check(protocol + " 4 one bridged:80 two=node");
         }
     }
 
@@ -425,8 +259,8 @@ final class NodeModeIT {
         NodeLab.in("node", "nft flush ruleset");
         NodeLab.in("node", "ip rule del priority 119");
         NodeLab.in("node", "ip -6 route flush table 19019");
-        await().atMost(Duration.ofSeconds(15)).untilAsserted(() -> check("tcp 4 one plain:80 pod=one far=one", 10));
-        check("udp 6 one plain:80 pod=one far=one", 10);
+        await().atMost(Duration.ofSeconds(15)).untilAsserted(() -> cases.check("tcp 4 one plain:80 pod=one far=one"));
+        cases.check("udp 6 one plain:80 pod=one far=one");
         assertThat(sluice.err()).containsOnlyOnce("somebody removed the rules");
     }
 
@@ -435,25 +269,25 @@ final class NodeModeIT {
     void killedItRefusesAtOnceAndTheNextOneGoesOn() throws Exception {
         sluice.signal("KILL");
         assertThat(sluice.exitCode()).isNotZero();
-        check("tcp 4 one plain:80 REFUSED", 10);
-        check("tcp 4 node plain:80 REFUSED", 10);
-        check("tcp 4 one internal:80 DROP", 10);
+        cases.check("tcp 4 one plain:80 REFUSED");
+        cases.check("tcp 4 node plain:80 REFUSED");
+        cases.check("tcp 4 one internal:80 DROP");
         sluice = start();
-        check("tcp 4 one plain:80 pod=one far=one", 10);
+        cases.check("tcp 4 one plain:80 pod=one far=one");
     }
 
     @Test
     @Order(6)
     void aChangeOfTheFeedIsAChangeOfTheRules() throws IOException {
         String before = feed();
-        write(before + service("late", 0, "Cluster", "", "pod/n1"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 one late:80 pod=one", 10));
+        write(before + cases.service("late").endpoints("pod"));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 one late:80 pod=one"));
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 one late:80 DROP", 10));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 one late:80 DROP"));
         write(before.replace("nodeName: n2", "nodeName: n1"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 out local-ext:80 far=out pod=out", 10));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 out local-ext:80 far=out pod=out"));
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 out local-ext:80 pod=out", 10));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 out local-ext:80 pod=out"));
     }
 
     @Test
@@ -461,27 +295,27 @@ final class NodeModeIT {
     void aFlowOutlivesWhatLetsNothingNewIn() throws IOException {
         String before = feed();
         write(before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2"));
-        String again = "again " + addresses("plain").get(0) + " 80";
-        String first = symbols(lab.tell("one", again));
+        String again = "again 4 one plain:80";
+        String first = cases.heard(again);
         assertThat(first).isIn("pod=one", "far=one");
         write(before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2")
                 .replace(
-                        "type: NodePort, clusterIP: 10.96.0.11,",
-                        "internalTrafficPolicy: Local, type: NodePort, clusterIP: 10.96.0.11,"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("udp 4 one plain:80 DROP", 10));
-        assertThat(symbols(lab.tell("one", again))).isEqualTo(first);
+                        "type: NodePort, clusterIP: '10.96.0.11',",
+                        "internalTrafficPolicy: Local, type: NodePort, clusterIP: '10.96.0.11',"));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 DROP"));
+        assertThat(cases.heard(again)).isEqualTo(first);
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("udp 4 one plain:80 pod=one far=one", 10));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 pod=one far=one"));
     }
 
     @Test
     @Order(6)
     void aConnectionOutlivesItsServiceAndNewOnesDoNotComeHere() throws IOException {
         String before = feed();
-        write(before + service("kept", 0, "Cluster", "", "pod/n1"));
+        write(before + cases.service("kept").slice(80, 8082, "pod"));
         keepFrom("one", "node");
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 node kept:80 DROP", 10));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 node kept:80 DROP"));
         keepFrom("one", "node");
     }
 
@@ -502,23 +336,23 @@ final class NodeModeIT {
             NodeLab.in(pod, "ip addr add 10.244.3.1" + (pod.equals("one") ? 1 : 2) + "/24 dev eth1");
             NodeLab.in(pod, "ip link set eth1 up");
         }
-        NodeLab.in("one", "ip route add " + addresses("late").get(0) + " via 10.244.3.1");
+        NodeLab.in("one", "ip route add " + cases.addresses("late").get(0) + " via 10.244.3.1");
         assertThat(lab.tell("two", "serve 10.244.3.12 8080")).isEqualTo("ok");
-        write(before + service("late", 0, "Cluster", "", "two/n1").replace("10.244.2.12", "10.244.3.12"));
+        write(before + cases.service("late").endpoints("two").toString().replace("10.244.2.12", "10.244.3.12"));
         // Sooner than the interfaces are looked at anyway. Until then the answer is switched past us.
         await().atMost(Duration.ofSeconds(4))
-                .untilAsserted(() -> assertThat(
-                                lab.tell("one", "ask tcp - " + addresses("late").get(0) + " 80 10"))
+                .untilAsserted(() -> assertThat(lab.tell(
+                                "one", "ask tcp - " + cases.addresses("late").get(0) + " 80 10"))
                         .isEqualTo("two 10.244.3.1"));
         write(before);
         NodeLab.in("node", "ip link del cni1");
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> check("tcp 4 one late:80 DROP", 10));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 one late:80 DROP"));
         NodeLab.in("one", "ip link del eth1");
         NodeLab.in("two", "ip link del eth1");
     }
 
     private static void keepFrom(String... clients) {
-        String keep = "keep " + addresses("kept").get(0) + " 80";
+        String keep = "keep " + cases.addresses("kept").get(0) + " 80";
         for (String client : clients) {
             await().atMost(RunIT.PATIENCE)
                     .untilAsserted(
@@ -553,13 +387,13 @@ final class NodeModeIT {
         NodeLab.in("node", "nft -f " + rules);
         try {
             for (String protocol : List.of("tcp", "udp")) {
-                check(protocol + " 4 one plain:80 pod=one far=one", 10);
-                check(protocol + " 4 node plain:80 pod=node far=node", 10);
-                check(protocol + " 4 out local-ext:80 pod=out", 10);
-                check(protocol + " 4 one nodeport:30081 pod=node far=node", 10);
+                cases.check(protocol + " 4 one plain:80 pod=one far=one");
+                cases.check(protocol + " 4 node plain:80 pod=node far=node");
+                cases.check(protocol + " 4 out local-ext:80 pod=out");
+                cases.check(protocol + " 4 one node:30081 pod=node far=node");
             }
-            check("tcp 4 one kube:80 far=one", 10);
-            check("tcp 4 node kube:80 far=node", 10);
+            cases.check("tcp 4 one kube:80 far=one");
+            cases.check("tcp 4 node kube:80 far=node");
         } finally {
             NodeLab.in("node", "nft delete table ip kube-proxy");
         }
@@ -578,9 +412,9 @@ final class NodeModeIT {
         sluice.signal("TERM");
         await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("draining"));
         for (String protocol : List.of("tcp", "udp")) {
-            check(protocol + " 4 one plain:80 REFUSED", 10);
-            check(protocol + " 6 node plain:80 REFUSED", 10);
-            check(protocol + " 4 one nobody:80 DROP", 10);
+            cases.check(protocol + " 4 one plain:80 REFUSED");
+            cases.check(protocol + " 6 node plain:80 REFUSED");
+            cases.check(protocol + " 4 one nobody:80 DROP");
         }
         keepFrom("one", "node");
         assertThat(lab.tell("one", "release") + lab.tell("node", "release")).isEqualTo("okok");
@@ -596,8 +430,8 @@ final class NodeModeIT {
         sluice = start("--keep-rules-on-exit");
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
-        check("tcp 4 one plain:80 REFUSED", 10);
-        check("tcp 6 out local-ext:80 REFUSED", 10);
+        cases.check("tcp 4 one plain:80 REFUSED");
+        cases.check("tcp 6 out local-ext:80 REFUSED");
     }
 
     @Test
@@ -623,7 +457,7 @@ final class NodeModeIT {
     void whatAPredecessorLeftIsOursWhateverItsMark() throws Exception {
         NodeLab.in("node", "ip rule del priority 7");
         sluice = start("--mark-bit=24");
-        check("tcp 4 one plain:80 pod=one far=one", 10);
+        cases.check("tcp 4 one plain:80 pod=one far=one");
         assertThat(NodeLab.in("node", "ip rule show priority 119").lines())
                 .singleElement()
                 .asString()
@@ -637,17 +471,17 @@ final class NodeModeIT {
         assertThat(sluice.exitCode()).isZero();
         String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
         sluice = start(socket);
-        String again = "again " + addresses("plain").get(1) + " 80";
-        String flow = symbols(lab.tell("one", again));
+        String again = "again 6 one plain:80";
+        String flow = cases.heard(again);
         AtomicBoolean done = new AtomicBoolean();
         List<String> answers = new CopyOnWriteArrayList<>();
         CompletableFuture<Void> asking = CompletableFuture.runAsync(() -> {
             // A Service of its own: the turns of the others are counted below.
-            String question = "ask tcp " + addresses("out").get(0) + " "
-                    + addresses("local-ext").get(0) + " 80 10";
+            String question = "ask tcp " + cases.addresses("out").get(0) + " "
+                    + cases.addresses("local-ext").get(0) + " 80 10";
             while (!done.get()) {
                 try {
-                    answers.add(symbols(lab.tell("out", question)));
+                    answers.add(cases.symbols(lab.tell("out", question)));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
@@ -657,10 +491,10 @@ final class NodeModeIT {
             Sluice before = sluice;
             sluice = start(socket);
             assertThat(before.exitCode()).as(before.err()).isZero();
-            assertThat(symbols(lab.tell("one", again))).isEqualTo(flow);
-            check("udp 6 one plain:80 pod=one far=one", 10);
-            check("tcp 4 node plain:80 pod=node far=node", 10);
-            check("tcp 4 one empty:80 REFUSED", 10);
+            assertThat(cases.heard(again)).isEqualTo(flow);
+            cases.check("udp 6 one plain:80 pod=one far=one");
+            cases.check("tcp 4 node plain:80 pod=node far=node");
+            cases.check("tcp 4 one empty:80 REFUSED");
         }
         done.set(true);
         asking.get(10, TimeUnit.SECONDS);
@@ -671,7 +505,7 @@ final class NodeModeIT {
     }
 
     private static String refusal(String flag) throws Exception {
-        try (Sluice refused = launch(flag)) {
+        try (Sluice refused = NodeLab.launch(folder, "node", args(flag))) {
             assertThat(refused.exitCode()).isEqualTo(1);
             return refused.err();
         }

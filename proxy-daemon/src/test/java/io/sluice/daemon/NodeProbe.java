@@ -21,14 +21,14 @@ import org.jspecify.annotations.Nullable;
 /**
  * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
  * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a server,
- * {@code again ADDRESS PORT} from the same UDP socket each time. {@code echo ADDRESS PORT} gives back what TCP clients
+ * {@code ask again} from the same UDP socket each time, and {@code ask health} for the code of a health check. {@code echo ADDRESS PORT} gives back what TCP clients
  * send, and {@code keep ADDRESS PORT} has one connection to such a server, says something on it and tells whether it came
  * back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES} tells how many of so many bytes come back.
  */
 final class NodeProbe {
     private static final int PATIENCE_MILLIS = 500;
 
-    private static final Map<String, DatagramSocket> SOCKETS = new HashMap<>();
+    private static final Map<InetSocketAddress, DatagramSocket> SOCKETS = new HashMap<>();
     private static final Map<String, Socket> KEPT = new HashMap<>();
 
     private NodeProbe() {}
@@ -44,7 +44,6 @@ final class NodeProbe {
                         case "fetch" -> fetch(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
                         case "release" -> release();
                         case "keep" -> keep(words[1], Integer.parseInt(words[2]));
-                        case "again" -> again(words[1], Integer.parseInt(words[2]));
                         default -> ask(words);
                     });
         }
@@ -151,26 +150,16 @@ final class NodeProbe {
         return name + " " + peer.getHostAddress();
     }
 
-    private static String again(String address, int port) throws IOException {
-        DatagramSocket socket = SOCKETS.get(address);
-        if (socket == null) {
-            socket = new DatagramSocket();
-            socket.setSoTimeout(PATIENCE_MILLIS);
-            socket.connect(InetAddress.getByName(address), port);
-            SOCKETS.put(address, socket);
-        }
-        try {
-            return exchange(socket, 10);
-        } catch (SocketTimeoutException e) {
-            return "DROP";
-        }
-    }
-
     private static String ask(String[] words) throws IOException {
         InetSocketAddress to = new InetSocketAddress(InetAddress.getByName(words[3]), Integer.parseInt(words[4]));
         InetAddress from = words[2].equals("-") ? null : InetAddress.getByName(words[2]);
         try {
-            return words[1].equals("tcp") ? tcp(from, to) : udp(from, to, Integer.parseInt(words[5]));
+            return switch (words[1]) {
+                case "tcp" -> tcp(from, to);
+                case "health" -> health(from, to);
+                case "again" -> again(from, to, Integer.parseInt(words[5]));
+                default -> udp(from, to, Integer.parseInt(words[5]));
+            };
         } catch (SocketTimeoutException e) {
             return "DROP";
         } catch (ConnectException | PortUnreachableException e) {
@@ -182,24 +171,44 @@ final class NodeProbe {
 
     private static String tcp(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
         try (Socket socket = new Socket()) {
-            if (from != null) {
-                socket.bind(new InetSocketAddress(from, 0));
-            }
+            socket.bind(new InetSocketAddress(from, 0));
             socket.setSoTimeout(PATIENCE_MILLIS);
             socket.connect(to, PATIENCE_MILLIS);
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
     }
 
-    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes) throws IOException {
-        try (DatagramSocket socket = new DatagramSocket(from == null ? null : new InetSocketAddress(from, 0))) {
-            if (from == null) {
-                socket.bind(null);
-            }
+    private static String health(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
+        try (Socket socket = new Socket()) {
+            socket.bind(new InetSocketAddress(from, 0));
             socket.setSoTimeout(PATIENCE_MILLIS);
-            socket.connect(to);
+            socket.connect(to, PATIENCE_MILLIS);
+            socket.getOutputStream().write("GET /healthz HTTP/1.0\r\n\r\n".getBytes(StandardCharsets.UTF_8));
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            return answer.replaceFirst("(?s)^HTTP/1.. (\\d+).*", "$1");
+        }
+    }
+
+    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes) throws IOException {
+        try (DatagramSocket socket = socket(from, to)) {
             return exchange(socket, bytes);
         }
+    }
+
+    private static String again(@Nullable InetAddress from, InetSocketAddress to, int bytes) throws IOException {
+        DatagramSocket socket = SOCKETS.get(to);
+        if (socket == null) {
+            socket = socket(from, to);
+            SOCKETS.put(to, socket);
+        }
+        return exchange(socket, bytes);
+    }
+
+    private static DatagramSocket socket(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
+        DatagramSocket socket = new DatagramSocket(new InetSocketAddress(from, 0));
+        socket.setSoTimeout(PATIENCE_MILLIS);
+        socket.connect(to);
+        return socket;
     }
 
     private static String exchange(DatagramSocket socket, int bytes) throws IOException {

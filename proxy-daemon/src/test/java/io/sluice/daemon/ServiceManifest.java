@@ -1,0 +1,144 @@
+package io.sluice.daemon;
+
+import static java.util.Objects.requireNonNull;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * A dual-stack Service with its EndpointSlices, as a feed has them; served at the addresses its name stands for, externally
+ * at those of the name with {@code -ext} and {@code -lb} behind. Its ports are called t80 (TCP) and u80 (UDP), and so on.
+ */
+final class ServiceManifest {
+    private final NodeCases cases;
+    private final String name;
+    private final List<String> ports = new ArrayList<>();
+    private final StringBuilder slices = new StringBuilder();
+    private String type = "NodePort";
+    private String labels = "";
+    private String spec = "";
+    private int sliceCount;
+
+    ServiceManifest(NodeCases cases, String name) {
+        this.cases = cases;
+        this.name = name;
+    }
+
+    ServiceManifest type(String value) {
+        type = value;
+        return this;
+    }
+
+    ServiceManifest label(String label) {
+        labels = label;
+        return this;
+    }
+
+    /** Fields of the spec, as in {@code sessionAffinity: ClientIP}. */
+    ServiceManifest spec(String fields) {
+        spec += ", " + fields;
+        return this;
+    }
+
+    /** Port 80 over TCP and UDP; a Service that is told no ports has it without a node port. */
+    ServiceManifest nodePort(int nodePort) {
+        return port("TCP", 80, nodePort).port("UDP", 80, nodePort);
+    }
+
+    ServiceManifest port(String protocol, int port, int nodePort) {
+        ports.add("{name: %s%d, port: %d, protocol: %s, nodePort: %d}"
+                .formatted(protocol.substring(0, 1).toLowerCase(Locale.ROOT), port, port, protocol, nodePort));
+        return this;
+    }
+
+    /** @param endpoints of port 80, at their port 8080; see {@link #slice} */
+    ServiceManifest endpoints(String... endpoints) {
+        return slice(80, 8080, endpoints);
+    }
+
+    /** @param endpoints names, some with a state of {@link #STATES} behind */
+    ServiceManifest slice(int servicePort, int port, String... endpoints) {
+        sliceCount++;
+        for (int family = 0; family < 2; family++) {
+            List<String> list = new ArrayList<>();
+            for (String endpoint : endpoints) {
+                list.add(endpoint(endpoint.split(" "), family));
+            }
+            slices.append("""
+                    ---
+                    apiVersion: discovery.k8s.io/v1
+                    kind: EndpointSlice
+                    metadata: {name: %s-%d-%d, labels: {kubernetes.io/service-name: %s}}
+                    addressType: IPv%d
+                    ports: [{name: t%d, port: %d}, {name: u%d, port: %d, protocol: UDP}]
+                    endpoints: [%s]
+                    """.formatted(
+                            name,
+                            sliceCount,
+                            family,
+                            name,
+                            family == 0 ? 4 : 6,
+                            servicePort,
+                            port,
+                            servicePort,
+                            port,
+                            String.join(", ", list)));
+        }
+        return this;
+    }
+
+    /** What the EndpointSlice controller says of a pod; {@code NODE} is where it is. */
+    private static final Map<String, String> STATES = Map.of(
+            "unready", "conditions: {ready: false, serving: false, terminating: false}",
+            "terminating", "conditions: {ready: false, serving: true, terminating: true}",
+            "ending", "conditions: {ready: false, serving: false, terminating: true}",
+            // with publishNotReadyAddresses
+            "published", "conditions: {ready: true, serving: false, terminating: true}",
+            // with trafficDistribution
+            "PreferSameZone", "hints: {forZones: [{name: zone-NODE}]}",
+            "PreferSameNode", "hints: {forZones: [{name: zone-NODE}], forNodes: [{name: NODE}]}");
+
+    private String endpoint(String[] words, int family) {
+        String node = NodeLab.nodeName(words[0]);
+        String state = words.length == 1
+                ? ""
+                : ", " + requireNonNull(STATES.get(words[1]), words[1]).replace("NODE", node);
+        return "{addresses: ['" + cases.addresses(words[0]).get(family) + "'], nodeName: " + node + state + "}";
+    }
+
+    private String list(String suffix, String before, String after) {
+        return cases.has(name + suffix)
+                ? cases.addresses(name + suffix).stream()
+                        .map(address -> before + address + after)
+                        .collect(Collectors.joining(", "))
+                : "";
+    }
+
+    @Override
+    public String toString() {
+        return """
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: %s, labels: {%s}}
+                spec: {type: %s, clusterIP: '%s', clusterIPs: [%s], ipFamilies: [IPv4, IPv6], externalIPs: [%s],
+                  ports: [%s]%s}
+                status: {loadBalancer: {ingress: [%s]}}
+                """.formatted(
+                                name,
+                                labels,
+                                type,
+                                cases.addresses(name).get(0),
+                                list("", "'", "'"),
+                                list("-ext", "'", "'"),
+                                ports.isEmpty()
+                                        ? "{name: t80, port: 80}, {name: u80, port: 80, protocol: UDP}"
+                                        : String.join(", ", ports),
+                                spec,
+                                list("-lb", "{ip: '", "'}"))
+                + slices;
+    }
+}
