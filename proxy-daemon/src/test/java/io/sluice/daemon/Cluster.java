@@ -134,8 +134,12 @@ final class Cluster implements AutoCloseable {
         soon().untilAsserted(() -> cases.check(line));
     }
 
+    /** What is asked is waited for, since it cannot be taken back, and what was heard last is told. */
     static ConditionFactory soon() {
-        return await().atMost(RunIT.PATIENCE).pollDelay(Duration.ZERO).pollInterval(Duration.ofMillis(20));
+        return await().pollInSameThread()
+                .atMost(RunIT.PATIENCE)
+                .pollDelay(Duration.ZERO)
+                .pollInterval(Duration.ofMillis(20));
     }
 
     @Override

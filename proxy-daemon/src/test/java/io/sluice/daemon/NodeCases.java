@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -84,17 +85,18 @@ final class NodeCases {
     void checkAll(String... lines) {
         Map<String, List<String>> byClient =
                 Arrays.stream(lines).collect(Collectors.groupingBy(line -> namespace(line.split(" +")[0])));
-        ExecutorService clients = Executors.newFixedThreadPool(byClient.size());
+        List<Callable<Boolean>> checks = new ArrayList<>();
+        byClient.values()
+                .forEach(some -> checks.add(() -> {
+                    for (String line : eachWay(some)) {
+                        check(line);
+                    }
+                    return true;
+                }));
+        ExecutorService clients = Executors.newFixedThreadPool(checks.size());
         try {
-            List<Future<?>> checks = new ArrayList<>();
-            byClient.values()
-                    .forEach(some -> checks.add(clients.submit(() -> {
-                        for (String line : eachWay(some)) {
-                            check(line);
-                        }
-                        return null;
-                    })));
-            for (Future<?> each : checks) {
+            // All of them to the end, whatever one says: who asks has only one question at a time.
+            for (Future<Boolean> each : clients.invokeAll(checks)) {
                 each.get();
             }
         } catch (ExecutionException e) {
