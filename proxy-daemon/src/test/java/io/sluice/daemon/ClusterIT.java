@@ -254,16 +254,16 @@ final class ClusterIT {
     }
 
     /**
-     * "should be able to change the type from ExternalName to NodePort" and back; "should release NodePorts on delete";
-     * "update nodePort: http, udp"; "should be able to up and down services"; "should work after the service has been
-     * recreated".
+     * "should be able to change the type from ExternalName to NodePort" and back, whatever is left in the object; "should
+     * release NodePorts on delete"; "update nodePort: http, udp"; "should be able to up and down services"; "should work
+     * after the service has been recreated".
      */
     @Test
     void aNodePortGoesWithItsTypeOrItsService() throws IOException {
         ServiceManifest stays = cluster.service("routed").endpoints("pod2");
         ServiceManifest open = cluster.service("web").nodePort(30088).endpoints("pod");
         for (ServiceManifest closed : List.of(
-                cluster.service("web").type("ExternalName").spec("externalName: example.net"),
+                cluster.service("web").type("ExternalName").nodePort(30088).endpoints("pod"),
                 cluster.service("near"))) {
             cluster.apply(stays, open);
             cluster.expect(

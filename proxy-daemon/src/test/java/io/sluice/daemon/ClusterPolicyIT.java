@@ -80,10 +80,14 @@ final class ClusterPolicyIT {
     }
 
     private static ServiceManifest local() {
+        return external("Local");
+    }
+
+    private static ServiceManifest external(String policy) {
         return cluster.service("local")
                 .type("LoadBalancer")
                 .nodePort(30083)
-                .spec("externalTrafficPolicy: Local, healthCheckNodePort: 31083");
+                .spec("externalTrafficPolicy: " + policy + ", healthCheckNodePort: 31083");
     }
 
     /**
@@ -196,10 +200,7 @@ final class ClusterPolicyIT {
                     "node2 local-lb:80 pod=node2");
             cluster.expectOne("health 4 out node:31083 200");
             cluster.expectOne("health 6 out node2:31083 503");
-            cluster.apply(cluster.service("local")
-                    .type("LoadBalancer")
-                    .nodePort(30083)
-                    .endpoints("pod"));
+            cluster.apply(external("Cluster").endpoints("pod"));
             cluster.expect(
                     "out local-lb:80  pod=node",
                     "out node:30083   pod=node",
