@@ -87,19 +87,16 @@ final class ClusterIT {
     void protocolsOfOnePortComeAndGoByThemselves() throws IOException {
         cluster.apply(cluster.service("web").type("ClusterIP").endpoints("pod", "two2"));
         cluster.expect("one web:80 pod=one two2=one", "out node:30080 REFUSED");
-        cluster.apply(cluster.service("web").port("TCP", 80, 30080).endpoints("pod", "two2"));
-        for (String family : List.of("4", "6")) {
-            cluster.expectOne("tcp " + family + " one2 web:80 pod=one2 two2=node2");
-            cluster.expectOne("udp " + family + " one2 web:80 REFUSED");
-            cluster.expectOne("tcp " + family + " out node2:30080 pod=node2 two2=node2");
-            cluster.expectOne("udp " + family + " out node2:30080 REFUSED");
-        }
-        cluster.apply(cluster.service("web").port("UDP", 80, 30080).endpoints("pod", "two2"));
-        for (String family : List.of("4", "6")) {
-            cluster.expectOne("udp " + family + " one2 web:80 pod=one2 two2=node2");
-            cluster.expectOne("tcp " + family + " one2 web:80 REFUSED");
-            cluster.expectOne("udp " + family + " out node2:30080 pod=node2 two2=node2");
-            cluster.expectOne("tcp " + family + " out node2:30080 REFUSED");
+        for (String protocol : List.of("TCP", "UDP")) {
+            cluster.apply(cluster.service("web").port(protocol, 80, 30080).endpoints("pod", "two2"));
+            String served = protocol.equals("TCP") ? "tcp" : "udp";
+            String other = protocol.equals("TCP") ? "udp" : "tcp";
+            for (String family : List.of(" 4 ", " 6 ")) {
+                cluster.expectOne(served + family + "one2 web:80 pod=one2 two2=node2");
+                cluster.expectOne(other + family + "one2 web:80 REFUSED");
+                cluster.expectOne(served + family + "out node2:30080 pod=node2 two2=node2");
+                cluster.expectOne(other + family + "out node2:30080 REFUSED");
+            }
         }
         cluster.apply(cluster.service("web").nodePort(30080).endpoints("pod", "two2"));
         cluster.expect("one2 web:80 pod=one2 two2=node2", "out node2:30080 pod=node2 two2=node2");
