@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
@@ -107,9 +108,14 @@ final class CniIT {
         return lab.tell(client, "ask tcp - " + address + " 8080 10");
     }
 
+    /** An endpoint that was silent, because of rules or of a busy machine, is passed over for some seconds. */
+    private static void assertBothAnswer() {
+        await().atMost(Duration.ofSeconds(30)).untilAsserted(() -> cases.checkAll("one both:80 pod=one far=one"));
+    }
+
     private static void assertProxied() throws IOException {
+        assertBothAnswer();
         cases.checkAll(
-                "one both:80 pod=one far=one",
                 "pod to-two:80 two=pod",
                 "far to-pod:80 pod=far",
                 "node to-pod:80 pod=node",
@@ -226,8 +232,7 @@ final class CniIT {
         // What the client's own policy forbids is silent to us: after a second, the next in turn.
         assertThat(cases.heard("tcp 4 one both:80", 10, 4)).contains("pod=one").doesNotContain("far=one");
         removeRules();
-        // Until it is tried again.
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.checkAll("one both:80 pod=one far=one"));
+        assertBothAnswer();
     }
 
     private static final String CALICO = """
