@@ -20,7 +20,7 @@ final class InetSocket extends Socket {
     /** Wanted for UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
     private static final int UDP_BUFFER_BYTES = 4 << 20;
 
-    /** Where the kernel grants no more than it gives anyway, two system calls a flow are saved. */
+    /** Where the kernel grants no more than it gives anyway, two system calls are saved. */
     private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
 
     private static final int SO_RST = 0;
@@ -44,18 +44,21 @@ final class InetSocket extends Socket {
     }
 
     static InetSocket datagram(IpAddress family) throws IOException {
-        InetSocket socket = open(Protocol.UDP, family);
+        return open(Protocol.UDP, family);
+    }
+
+    /** Asks for buffers that take a burst of large datagrams; without them it goes on with those it has. */
+    void widen() {
         if (!LARGER_BUFFERS_GRANTED) {
-            return socket;
+            return;
         }
         try {
-            socket.setReceiveBufferSize(UDP_BUFFER_BYTES);
-            socket.setSendBufferSize(UDP_BUFFER_BYTES);
+            setReceiveBufferSize(UDP_BUFFER_BYTES);
+            setSendBufferSize(UDP_BUFFER_BYTES);
         } catch (IOException e) {
-            socket.closeQuietly();
-            throw e;
+            // The kernel grants less rather than refuse: only a closed socket fails.
+            assert !isOpen() || Errno.of(e) != 0 : e;
         }
-        return socket;
     }
 
     private static long sysctl(String name) {

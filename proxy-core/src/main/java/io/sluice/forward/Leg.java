@@ -48,13 +48,18 @@ final class Leg implements EpollIoHandle {
     ByteBuf held;
 
     private @Nullable IoRegistration registration;
+    /** Whether its socket has the options of a connection that lasts; accepted ones inherit them. */
+    private boolean lasting;
+
+    private boolean written;
     private boolean asksToWrite;
     private boolean sticky;
     private int events;
 
-    Leg(TcpSession session, InetSocket socket) {
+    Leg(TcpSession session, InetSocket socket, boolean lasting) {
         this.session = session;
         this.socket = socket;
+        this.lasting = lasting;
     }
 
     /** Starts to receive events; with {@code connecting}, also the one that says the connection stands. */
@@ -74,6 +79,30 @@ final class Leg implements EpollIoHandle {
         if (!asksToWrite && registration != null) {
             asksToWrite = true;
             registration.submit(READING_AND_WRITING);
+        }
+    }
+
+    /** {@link InetSocket#write}. The first is never kept back by the kernel; from the second on, none may be. */
+    int write(long address, int start, int end) throws IOException {
+        if (written) {
+            makeLasting();
+        }
+        written = true;
+        return socket.write(address, start, end);
+    }
+
+    /** A connection of one short exchange does without these options: two system calls fewer. */
+    void makeLasting() {
+        if (lasting) {
+            return;
+        }
+        lasting = true;
+        try {
+            socket.setTcpNoDelay(true);
+            socket.setKeepAlive(true);
+        } catch (IOException e) {
+            // The connection is gone, which its next read tells.
+            assert Errno.of(e) != 0 : e;
         }
     }
 

@@ -45,6 +45,9 @@ final class Loop {
     final byte[] acceptedAddress = new byte[26];
 
     final TimeoutQueue connecting;
+    /** Of sessions that may be over before it is worth a system call to prepare them for a long life. */
+    final TimeoutQueue young = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
+
     final TimeoutQueue halfClosed;
     final TimeoutQueue unrepliedFlows;
     final TimeoutQueue repliedFlows;
@@ -77,7 +80,7 @@ final class Loop {
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
         flowQueues = new TimeoutQueue[] {briefFlows, unrepliedFlows, repliedFlows};
-        queues = new TimeoutQueue[] {connecting, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+        queues = new TimeoutQueue[] {connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
     }
 
     /**

@@ -61,7 +61,7 @@ final class TcpSession extends Timed implements Runnable {
         this.service = routing.service();
         this.cells = service.stats.cells(loop.index);
         this.clientAddress = clientAddress;
-        this.client = new Leg(this, socket);
+        this.client = new Leg(this, socket, true);
         this.openedNanos = loop.now();
         this.attempts = new Attempts(frontend, service, clientAddress, loop.connectAttempts);
     }
@@ -104,10 +104,8 @@ final class TcpSession extends Timed implements Runnable {
     private void startConnecting(Target next) throws IOException {
         target = next;
         InetSocket socket = InetSocket.stream(next.endpoint.address());
-        Leg leg = new Leg(this, socket);
+        Leg leg = new Leg(this, socket, false);
         endpoint = leg;
-        socket.setTcpNoDelay(true);
-        socket.setKeepAlive(true);
         if (loop.transparency != null) {
             loop.sourceOf(socket, attempts.keepsAddress(), clientAddress, next.endpoint.address(), cells);
         }
@@ -165,9 +163,9 @@ final class TcpSession extends Timed implements Runnable {
     }
 
     private void connected(Leg leg) {
-        leaveQueue();
         connected = true;
         long now = loop.now();
+        loop.await(loop.young, this, now);
         service.stats.record(Timing.CONNECT, now - openedNanos, now);
         if (target != null) {
             attempts.succeeded(target, now);
@@ -184,11 +182,14 @@ final class TcpSession extends Timed implements Runnable {
         }
     }
 
-    /** The connect timeout, or the half-closed one. */
     @Override
-    void expire(long nowNanos) {
-        if (!connected) {
+    void expire(TimeoutQueue waitedIn, long nowNanos) {
+        if (waitedIn == loop.connecting) {
             retry(Errno.ETIMEDOUT);
+        } else if (waitedIn == loop.young) {
+            if (endpoint != null) {
+                endpoint.makeLasting();
+            }
         } else {
             cells.increment(Counter.SESSIONS_TIMED_OUT);
             end(true);
@@ -307,7 +308,7 @@ final class TcpSession extends Timed implements Runnable {
 
     /** Half closed and not silent: the wait starts again. */
     private void stayAlive() {
-        if (queue != null) {
+        if (queue == loop.halfClosed) {
             loop.await(loop.halfClosed, this, loop.now());
         }
     }
@@ -329,7 +330,7 @@ final class TcpSession extends Timed implements Runnable {
     /** How much {@code to} took; -1 if it is broken, and then the session may be over. */
     private int send(Leg to, Leg from, long address, int start, int end) {
         try {
-            return to.socket.write(address, start, end);
+            return to.write(address, start, end);
         } catch (IOException e) {
             // What it sent before it failed may still lie in our receive buffer: an early answer, then a reset.
             if (to.ended) {
@@ -411,7 +412,7 @@ final class TcpSession extends Timed implements Runnable {
             end(true);
             return;
         }
-        if (queue == null) {
+        if (queue != loop.halfClosed) {
             loop.await(loop.halfClosed, this, loop.now());
         }
         loop.later(() -> resetOnceDelivered(leg), DELIVERY_CHECK_MILLIS);

@@ -16,8 +16,12 @@ abstract class Timed {
     /** When it last entered its queue, or was touched there. */
     long sinceNanos;
 
-    /** Called after it was taken out of its queue. */
-    abstract void expire(long nowNanos);
+    /**
+     * Called after it was taken out of its queue.
+     *
+     * @param waitedIn that queue, which says what it waited for
+     */
+    abstract void expire(TimeoutQueue waitedIn, long nowNanos);
 
     final void leaveQueue() {
         if (queue != null) {

@@ -55,7 +55,7 @@ final class TimeoutQueue {
     void expire(long nowNanos) {
         for (Timed first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
             remove(first);
-            first.expire(nowNanos);
+            first.expire(this, nowNanos);
         }
     }
 

@@ -29,6 +29,11 @@ final class UdpFlow extends Timed implements EpollIoHandle {
 
     private static final int ANSWERS_PER_EVENT = 32;
 
+    /** More datagrams than a question and its answer, or larger ones, are worth the system calls for larger buffers. */
+    private static final int FEW_DATAGRAMS = 2;
+
+    private static final int SMALL_BYTES = 8 << 10;
+
     final InetSocketAddress client;
     final Target target;
     final Cells cells;
@@ -42,6 +47,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     private @Nullable IoRegistration registration;
     private long asked;
     private long answered;
+    private boolean widened;
     private boolean over;
 
     private UdpFlow(
@@ -132,6 +138,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         int length = content.readableBytes();
         asked++;
         touch(nowNanos);
+        widen(asked, length);
         try {
             int start = content.readerIndex();
             if (socket.write(content.memoryAddress(), start, start + length) == length) {
@@ -172,17 +179,29 @@ final class UdpFlow extends Timed implements EpollIoHandle {
             }
             // Netty takes what recv says of an empty datagram for the end of a stream.
             answer(Math.max(length, 0), nowNanos);
+            if (answered == asked) {
+                // Most likely all there is; if not, the next event comes at once.
+                return;
+            }
         }
     }
 
     private void answer(int length, long nowNanos) {
         answered++;
         touch(nowNanos);
+        widen(answered, length);
         if (listener.answer(client, length)) {
             cells.increment(Counter.DATAGRAMS_TO_CLIENT);
             cells.add(Counter.BYTES_TO_CLIENT, length);
         } else {
             cells.increment(Counter.DATAGRAMS_DROPPED);
+        }
+    }
+
+    private void widen(long datagrams, int length) {
+        if (!widened && (datagrams > FEW_DATAGRAMS || length > SMALL_BYTES)) {
+            widened = true;
+            socket.widen();
         }
     }
 
@@ -218,7 +237,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     }
 
     @Override
-    void expire(long nowNanos) {
+    void expire(TimeoutQueue waitedIn, long nowNanos) {
         end();
     }
 

@@ -72,6 +72,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         IpAddress address = frontend.address.address();
         InetSocket socket = InetSocket.datagram(address);
         try {
+            socket.widen();
             socket.setReusePort(true);
             if (loop.transparency != null) {
                 Transparency.allow(socket, address);

@@ -14,6 +14,8 @@ import java.io.IOException;
 import java.net.ConnectException;
 import java.net.Socket;
 import java.net.SocketException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -26,6 +28,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -431,6 +434,41 @@ class TcpForwardingTest {
             assertThat(client.getInputStream().read()).isEqualTo(2);
             client.close();
             assertThat(lab.forwarder.drain(Duration.ofSeconds(20))).isZero();
+        }
+    }
+
+    @Test
+    void aConnectionToAnEndpointIsKeptAliveOnceItLasts() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Endpoint echo = lab.backend(Backend.Kind.ECHO).endpoint();
+            lab.apply(Lab.service("echo", address, echo));
+            Socket idle = lab.dial(address);
+            exchange(idle);
+            await().until(() -> timersOfConnectionsTo(echo).equals(List.of("00")));
+            lab.advance(Duration.ofSeconds(3));
+            await().until(() -> timersOfConnectionsTo(echo).equals(List.of("02")));
+            Socket busy = lab.dial(address);
+            exchange(busy);
+            exchange(busy);
+            await().until(() -> timersOfConnectionsTo(echo).equals(List.of("02", "02")));
+            idle.close();
+            busy.close();
+        }
+    }
+
+    private static void exchange(Socket socket) throws IOException {
+        socket.getOutputStream().write(7);
+        assertThat(socket.getInputStream().read()).isEqualTo(7);
+    }
+
+    /** Which timer the kernel runs for each connection to it: 00 none, 01 of something unacknowledged, 02 keep-alive. */
+    private static List<String> timersOfConnectionsTo(Endpoint endpoint) throws IOException {
+        String remote = "0100007F:%04X".formatted(endpoint.port());
+        try (Stream<String> lines = Files.lines(Path.of("/proc/net/tcp"))) {
+            return lines.map(line -> line.trim().split(" +"))
+                    .filter(fields -> fields[2].equals(remote) && fields[3].equals("01"))
+                    .map(fields -> fields[5].substring(0, 2))
+                    .toList();
         }
     }
 }

@@ -18,7 +18,7 @@ class TimeoutQueueTest {
         }
 
         @Override
-        void expire(long nowNanos) {
+        void expire(TimeoutQueue waitedIn, long nowNanos) {
             expired.add(this);
         }
     }
