@@ -7,10 +7,13 @@ import java.net.NoRouteToHostException;
 /** Error numbers of Linux, the same on every architecture Netty has native code for, and how to get at them. */
 final class Errno {
     static final int EPERM = 1;
+    static final int EIO = 5;
     static final int ENOMEM = 12;
     static final int EACCES = 13;
+    static final int EINVAL = 22;
     static final int ENFILE = 23;
     static final int EMFILE = 24;
+    static final int EMSGSIZE = 90;
     static final int EADDRINUSE = 98;
     static final int EADDRNOTAVAIL = 99;
     static final int ENETUNREACH = 101;

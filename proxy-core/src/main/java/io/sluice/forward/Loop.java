@@ -41,6 +41,7 @@ final class Loop {
     final @Nullable Transparency transparency;
     final long bufferAddress;
     final ByteBuffer buffer;
+    final Batch batch = new Batch();
     /** Filled by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
 

@@ -1,6 +1,5 @@
 package io.sluice.forward;
 
-import io.netty.buffer.ByteBuf;
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
@@ -133,23 +132,31 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                 loop.now() - openedNanos);
     }
 
-    /** Sends a client's datagram on. False if the endpoint is known to be dead, and then the flow has ended. */
-    boolean forward(ByteBuf content, long nowNanos) {
-        int length = content.readableBytes();
-        asked++;
+    /** Sends a client's datagrams on. False if the endpoint is known to be dead, and then the flow has ended. */
+    boolean forward(long address, Batch batch, long nowNanos) {
+        asked += batch.datagrams;
         touch(nowNanos);
-        widen(asked, length);
+        widen(asked, batch);
         try {
-            int start = content.readerIndex();
-            if (socket.write(content.memoryAddress(), start, start + length) == length) {
-                cells.increment(Counter.DATAGRAMS_TO_ENDPOINT);
-                cells.add(Counter.BYTES_TO_ENDPOINT, length);
-            } else {
-                cells.increment(Counter.DATAGRAMS_DROPPED);
-            }
+            count(
+                    Counter.DATAGRAMS_TO_ENDPOINT,
+                    Counter.BYTES_TO_ENDPOINT,
+                    batch,
+                    socket.sendAll(address, batch, null));
             return true;
         } catch (IOException e) {
-            return !endpointFailed(e);
+            return !endpointFailed(e, batch.datagrams);
+        }
+    }
+
+    private void count(Counter datagrams, Counter bytes, Batch batch, int sent) {
+        if (sent == batch.datagrams) {
+            cells.add(datagrams, sent);
+            cells.add(bytes, batch.end - batch.start);
+        } else {
+            cells.add(datagrams, sent);
+            cells.add(bytes, (long) sent * batch.datagramBytes);
+            cells.add(Counter.DATAGRAMS_DROPPED, batch.datagrams - sent);
         }
     }
 
@@ -164,42 +171,51 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         }
     }
 
+    /** Passes on what came, answers of one size together. */
     private void answerAll() {
         long nowNanos = loop.now();
-        for (int i = 0; i < ANSWERS_PER_EVENT && !over; i++) {
-            int length;
-            try {
-                length = socket.read(loop.bufferAddress, UdpListener.DATAGRAM_BYTES);
-            } catch (IOException e) {
-                endpointFailed(e);
-                return;
+        Batch batch = loop.batch;
+        batch.clear();
+        try {
+            for (int i = 0; i < ANSWERS_PER_EVENT; i++) {
+                if (!batch.hasRoom()) {
+                    answer(batch, nowNanos);
+                    batch.clear();
+                }
+                int length = socket.read(loop.bufferAddress + batch.end, UdpListener.DATAGRAM_BYTES);
+                if (length == 0) {
+                    break;
+                }
+                // Netty takes what recv says of an empty datagram for the end of a stream.
+                length = Math.max(length, 0);
+                if (!batch.takes(length)) {
+                    answer(batch, nowNanos);
+                    batch.next();
+                }
+                batch.add(length);
+                answered++;
+                if (answered == asked) {
+                    // Most likely all there is; if not, the next event comes at once.
+                    break;
+                }
             }
-            if (length == 0) {
-                return;
-            }
-            // Netty takes what recv says of an empty datagram for the end of a stream.
-            answer(Math.max(length, 0), nowNanos);
-            if (answered == asked) {
-                // Most likely all there is; if not, the next event comes at once.
-                return;
-            }
+            answer(batch, nowNanos);
+        } catch (IOException e) {
+            answer(batch, nowNanos);
+            endpointFailed(e, 1);
         }
     }
 
-    private void answer(int length, long nowNanos) {
-        answered++;
-        touch(nowNanos);
-        widen(answered, length);
-        if (listener.answer(client, length)) {
-            cells.increment(Counter.DATAGRAMS_TO_CLIENT);
-            cells.add(Counter.BYTES_TO_CLIENT, length);
-        } else {
-            cells.increment(Counter.DATAGRAMS_DROPPED);
+    private void answer(Batch batch, long nowNanos) {
+        if (batch.datagrams > 0) {
+            touch(nowNanos);
+            widen(answered, batch);
+            count(Counter.DATAGRAMS_TO_CLIENT, Counter.BYTES_TO_CLIENT, batch, listener.answer(client, batch));
         }
     }
 
-    private void widen(long datagrams, int length) {
-        if (!widened && (datagrams > FEW_DATAGRAMS || length > SMALL_BYTES)) {
+    private void widen(long datagrams, Batch batch) {
+        if (!widened && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
             widened = true;
             socket.widen();
         }
@@ -216,7 +232,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     }
 
     /** Whether the error says that the endpoint is gone; errors of our own making lose the datagram only. */
-    private boolean endpointFailed(IOException e) {
+    private boolean endpointFailed(IOException e, int lost) {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
@@ -230,7 +246,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                 return true;
             }
             default -> {
-                cells.increment(Counter.DATAGRAMS_DROPPED);
+                cells.add(Counter.DATAGRAMS_DROPPED, lost);
                 return false;
             }
         }

@@ -28,8 +28,8 @@ import org.slf4j.LoggerFactory;
  * The UDP socket of one frontend on one loop, and the flows of its clients. Everything a client gets leaves through
  * this socket, so answers come from the address that was asked.
  *
- * <p>Datagrams are read many at a time through Netty's channel. They are sent one by one on the bare socket: the
- * channel's batched write loses count when one of the datagrams is empty.
+ * <p>Datagrams are read many at a time through Netty's channel. They are sent on the bare socket: the channel's batched
+ * write loses count when one of the datagrams is empty.
  */
 final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
     private static final Logger log = LoggerFactory.getLogger(UdpListener.class);
@@ -51,6 +51,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private volatile int open;
     /** Those of a predecessor, until the loop has taken them over. */
     private List<HandOver.OpenFlow> inherited = List.of();
+
+    /** Whose datagrams are in the loop's batch. */
+    private @Nullable UdpFlow gathered;
 
     private boolean inBatch;
     private long nowNanos;
@@ -193,6 +196,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     @Override
     public void channelReadComplete(ChannelHandlerContext ctx) {
+        sendGathered();
         inBatch = false;
     }
 
@@ -206,20 +210,43 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     @SuppressWarnings("ReferenceEquality") // per datagram: whether the routing was swapped, not whether it differs
     private void received(InetSocketAddress client, ByteBuf content) {
         Routing routing = frontend.routing;
+        int length = content.readableBytes();
+        UdpFlow flow = flows.get(client);
+        if (flow == null || flow != gathered || flow.routing != routing || !loop.batch.takes(length)) {
+            sendGathered();
+            flow = flowOf(client, routing);
+        }
+        if (flow != null) {
+            gathered = flow;
+            loop.buffer.limit(loop.batch.end + length).position(loop.batch.end);
+            content.readBytes(loop.buffer);
+            loop.buffer.clear();
+            loop.batch.add(length);
+        }
+    }
+
+    /** The one there is, if it may stay, or a new one; null if the client may not be served or nothing is left for it. */
+    @SuppressWarnings("ReferenceEquality") // as above
+    private @Nullable UdpFlow flowOf(InetSocketAddress client, Routing routing) {
         UdpFlow flow = flows.get(client);
         if (flow != null && flow.routing != routing) {
             flow = rerouted(flow, routing);
         }
-        if (flow == null) {
-            flow = open(client, routing, null);
-        }
+        return flow == null ? open(client, routing, null) : flow;
+    }
+
+    /** To another endpoint, if the kernel knows that theirs is gone. */
+    private void sendGathered() {
+        UdpFlow flow = gathered;
+        gathered = null;
         for (int attempt = 1; flow != null; attempt++) {
             UdpFlow dead = flow;
-            if (flow.forward(content, nowNanos)) {
-                return;
+            if (flow.forward(loop.bufferAddress, loop.batch, nowNanos)) {
+                break;
             }
-            flow = attempt < MOST_ATTEMPTS ? open(client, routing, dead.target) : null;
+            flow = attempt < MOST_ATTEMPTS ? open(flow.client, frontend.routing, dead.target) : null;
         }
+        loop.batch.clear();
     }
 
     /** The flow if it may stay where it is by the new routing; null if it was ended. */
@@ -291,14 +318,13 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     // ---- for the flows
 
-    /** Sends from the loop's buffer. False if the socket would not take it. */
-    boolean answer(InetSocketAddress client, int length) {
+    /** Sends from the loop's buffer; how many the socket took. */
+    int answer(InetSocketAddress client, Batch batch) {
         try {
-            int sent = socket.sendToAddress(loop.bufferAddress, 0, length, client.getAddress(), client.getPort());
-            return sent == length;
+            return socket.sendAll(loop.bufferAddress, batch, client);
         } catch (IOException e) {
             log.trace("{} to {}: {}", frontend.address, client, e.getMessage());
-            return false;
+            return 0;
         }
     }
 
