@@ -17,6 +17,7 @@ import java.net.http.HttpConnectTimeoutException;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.security.cert.CertPathBuilderException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -373,6 +374,10 @@ final class ApiClient implements AutoCloseable {
         }
         if (message == null) {
             message = connecting ? "connection refused" : root.getClass().getSimpleName();
+        }
+        if (root instanceof CertPathBuilderException) {
+            Material authority = tls.authority();
+            message += "; trusted are the authorities in " + (authority == null ? "this Java" : authority.name());
         }
         // A server that does not take our certificate may hang up without a word.
         return new NoAnswerException(

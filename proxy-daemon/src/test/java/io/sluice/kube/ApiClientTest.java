@@ -217,7 +217,8 @@ final class ApiClientTest {
         ApiClient client = client(access(List.of(), List.of(server.url()), null, ca, false));
         assertThat(failure(client))
                 .startsWith("no API server answers: " + server.url() + ": TLS: ")
-                .contains("unable to find valid certification path");
+                .contains("unable to find valid certification path")
+                .contains("trusted are the authorities in " + ca);
         assertThat(server.requests()).isEmpty();
         ApiClient insecure = client(access(List.of(), List.of(server.url()), null, null, true));
         assertThat(status(insecure)).isEqualTo(200);
