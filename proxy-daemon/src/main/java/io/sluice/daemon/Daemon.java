@@ -30,6 +30,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -41,6 +42,9 @@ import org.slf4j.LoggerFactory;
  */
 final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
+
+    private static final int HAND_OVER_ATTEMPTS = 3;
+    private static final Duration HAND_OVER_PAUSE = Duration.ofSeconds(1);
 
     private final Settings settings;
     private final StateLog stateLog;
@@ -61,8 +65,13 @@ final class Daemon implements AutoCloseable {
 
     private final CompletableFuture<@Nullable Void> succeeded = new CompletableFuture<>();
     private final @Nullable HandOverPort handOverPort;
-    /** Whether another process served when this one started; until the first snapshot, guarded by the lock. */
-    private boolean succeeding;
+    /** Whether another process serves, until it has handed over; written with the lock held. */
+    private volatile boolean succeeding;
+
+    /** Whether this process took the place of another, by whatever means. */
+    private boolean successor;
+    /** Whether it goes on, and this process does not serve. */
+    private volatile boolean beaten;
 
     private volatile boolean stopping;
 
@@ -74,6 +83,9 @@ final class Daemon implements AutoCloseable {
      */
     Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this.settings = settings;
+        if (settings.handOverSocket() != null) {
+            HandOverChannel.requireRoom(settings.handOverSocket());
+        }
         stateLog = new StateLog(Duration.ofMillis(200));
         ForwarderConfig config = settings.forwarder();
         if (settings.rules() == null) {
@@ -182,8 +194,19 @@ final class Daemon implements AutoCloseable {
 
     private void applyAlone(ServiceSnapshot snapshot) {
         if (succeeding) {
+            if (snapshot.size() == 0 && settings.feed() != null) {
+                log.warn(
+                        "{} has nothing to serve, but another process serves; it goes on until there is",
+                        settings.feed());
+                return;
+            }
+            if (!succeed(Objects.requireNonNull(settings.handOverSocket()), snapshot)) {
+                beaten = true;
+                letGo(rulesOptions());
+                return;
+            }
             succeeding = false;
-            succeed(Objects.requireNonNull(settings.handOverSocket()), snapshot);
+            successor = true;
             openPorts();
         } else {
             forwarder.apply(snapshot);
@@ -196,48 +219,86 @@ final class Daemon implements AutoCloseable {
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
             if (handOverPort != null) {
-                handOverPort.open();
+                handOverPort.open(successor);
             }
             log.info("synced: {}", counts(snapshot));
         }
     }
 
-    private void succeed(Path socket, ServiceSnapshot snapshot) {
-        try (HandOverChannel predecessor = HandOverChannel.toIncumbent(socket)) {
-            // If there is none any more, it has ended in the meantime and closed everything.
-            boolean inherited = predecessor != null && inherit(predecessor, socket);
-            forwarder.apply(snapshot);
-            if (predecessor != null && inherited) {
-                predecessor.serving();
+    /** Whether this process serves now. */
+    private boolean succeed(Path socket, ServiceSnapshot snapshot) {
+        for (int attempt = 1; ; attempt++) {
+            try (HandOverChannel predecessor = HandOverChannel.toIncumbent(socket)) {
+                if (predecessor == null) {
+                    // It has ended in the meantime and closed everything.
+                    forwarder.apply(snapshot);
+                    return true;
+                }
+                HandOver handOver = predecessor.take(socket, rulesOptions());
+                log.info(
+                        "taking over {} and {}",
+                        Table.count(handOver.frontends().size(), "address"),
+                        Table.count(handOver.flows(), "UDP flow"));
+                forwarder.inherit(handOver);
+                forwarder.apply(snapshot);
+                return isAlone(predecessor, socket);
+            } catch (IOException e) {
+                if (attempt == HAND_OVER_ATTEMPTS) {
+                    log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
+                    forwarder.apply(snapshot);
+                    return true;
+                }
+                // Another successor may have been faster; it is to be asked then.
+                log.info("the process that serves did not hand over and is asked again: {}", e.getMessage());
+                LockSupport.parkNanos(HAND_OVER_PAUSE.toNanos());
             }
-        } catch (IOException e) {
-            log.warn("the process that served may still do so: {}", e.getMessage());
         }
     }
 
-    private boolean inherit(HandOverChannel predecessor, Path socket) {
+    /** Tells the predecessor that this process serves. Too late, that one does: it has taken everything back. */
+    private boolean isAlone(HandOverChannel predecessor, Path socket) {
         try {
-            HandOver handOver = predecessor.take(socket);
-            forwarder.inherit(handOver);
-            log.info(
-                    "taking over {} and {}",
-                    Table.count(handOver.frontends().size(), "address"),
-                    Table.count(handOver.flows(), "UDP flow"));
+            predecessor.serving();
             return true;
         } catch (IOException e) {
-            log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
+            if (!HandOverChannel.isServed(socket)) {
+                log.info("the process that served has ended: {}", e.getMessage());
+                return true;
+            }
+            log.error("taking over took too long, and the process that served goes on; this one ends");
+            forwarder.letGo(forwarder.release());
             return false;
         }
     }
 
-    /** All is a successor's now, but for the open connections. With the lock held. */
-    private void letGo() {
+    /** What says whether two processes lead packets here in the same way. */
+    private String rulesOptions() {
+        return settings.rules() == null
+                ? HandOverChannel.NO_RULES
+                : settings.rules().routing();
+    }
+
+    /**
+     * All is a successor's now, but for the open connections. With the lock held.
+     *
+     * @param successorsRules what it answers to {@link #rulesOptions}
+     */
+    private void letGo(String successorsRules) {
         stopping = true;
         if (rules != null) {
-            rules.leave();
+            if (successorsRules.equals(HandOverChannel.NO_RULES)) {
+                rules.close();
+            } else {
+                rules.leave(!successorsRules.equals(rulesOptions()));
+            }
         }
         closePorts();
         succeeded.complete(null);
+    }
+
+    /** Whether another process serves and this one has to go. */
+    boolean isBeaten() {
+        return beaten;
     }
 
     /** Runs this when a successor has taken over, and this process has only its open connections. */
@@ -269,7 +330,7 @@ final class Daemon implements AutoCloseable {
         return new SyncState(
                 stopping,
                 syncLoop.pendingSince(),
-                syncLoop.lastApplied(),
+                succeeding ? Optional.empty() : syncLoop.lastApplied(),
                 syncLoop.lastOffered(),
                 syncLoop.nodeUnfit(),
                 reflector.watches());

@@ -12,10 +12,14 @@ import java.io.IOException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -40,7 +44,7 @@ import tools.jackson.databind.module.SimpleModule;
  * A connection between the process that serves and the one that is to succeed it, and what is said on it:
  *
  * <ol>
- *   <li>successor: {@link #HELLO} with its process id and where it wants the sockets;
+ *   <li>successor: {@link #HELLO} with its process id, how it leads packets here, and where it wants the sockets;
  *   <li>incumbent: a {@link HandOver} as JSON, and the sockets on the way asked for;
  *   <li>successor, once it serves: {@link #SERVING}. Until then, whatever goes wrong, the incumbent takes all back;
  *   <li>incumbent, once it has let go of everything, ports of health and metrics included: {@link #RELEASED}.
@@ -50,7 +54,10 @@ final class HandOverChannel implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HandOverChannel.class);
 
     /** Ends in the version: of the order above, of {@link HandOver}, and of what its parts mean. */
-    private static final String HELLO = "sluice-hand-over-1";
+    private static final String HELLO = "sluice-hand-over-2";
+
+    /** Of a process that leads no packets here. */
+    static final String NO_RULES = "none";
 
     private static final String SERVING = "serving";
     private static final String RELEASED = "released";
@@ -62,6 +69,9 @@ final class HandOverChannel implements AutoCloseable {
     private static final Duration HELLO_LIMIT = Duration.ofSeconds(1);
 
     private static final int LONGEST_LINE = 4096;
+
+    /** Of 107, less a dot and a process id. */
+    private static final int LONGEST_PATH_BYTES = 98;
 
     private static final JsonMapper JSON = JsonMapper.builder()
             .addModule(new SimpleModule()
@@ -89,7 +99,7 @@ final class HandOverChannel implements AutoCloseable {
     }
 
     /** Who wants to take over, and the path of the {@link DescriptorPipe} that it listens on. */
-    record Successor(String pid, Path pipe) {}
+    record Successor(String pid, String rules, Path pipe) {}
 
     /** Has everything in it that there can be. */
     private static final HandOver SAMPLE = sample();
@@ -98,6 +108,15 @@ final class HandOverChannel implements AutoCloseable {
 
     HandOverChannel(SocketChannel channel) {
         this.channel = channel;
+    }
+
+    /** @throws IllegalStateException if the path, or a successor's pipe beside it, would be too long for a socket */
+    static void requireRoom(Path path) {
+        int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
+        if (bytes > LONGEST_PATH_BYTES) {
+            throw new IllegalStateException("--handover-socket: " + path.toAbsolutePath() + " is " + bytes
+                    + " bytes long; a socket's path may have " + LONGEST_PATH_BYTES + " here");
+        }
     }
 
     /** Whether somebody serves now. */
@@ -109,7 +128,7 @@ final class HandOverChannel implements AutoCloseable {
 
     /** A connection to whoever serves now; null if nobody does. */
     static @Nullable HandOverChannel toIncumbent(Path path) {
-        if (!Files.exists(path)) {
+        if (!isSocket(path)) {
             return null;
         }
         try {
@@ -117,6 +136,24 @@ final class HandOverChannel implements AutoCloseable {
         } catch (IOException e) {
             log.info("nobody answers at {}, which a predecessor left: {}", path, e.getMessage());
             return null;
+        }
+    }
+
+    /**
+     * Whether there is a socket, which need not be anybody's any more.
+     *
+     * @throws IllegalStateException if there is something else, which is not ours to replace
+     */
+    static boolean isSocket(Path path) {
+        try {
+            if (!Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+                    .isOther()) {
+                throw new IllegalStateException("--handover-socket: " + path + " is there already and is no socket");
+            }
+            return true;
+        } catch (IOException e) {
+            log.debug("no socket of a predecessor", e);
+            return false;
         }
     }
 
@@ -147,13 +184,13 @@ final class HandOverChannel implements AutoCloseable {
     // ---- the successor
 
     /** Asks for everything; it is the caller's from then on. */
-    HandOver take(Path path) throws IOException {
+    HandOver take(Path path, String rules) throws IOException {
         String pid = String.valueOf(ProcessHandle.current().pid());
         Path pipePath = path.resolveSibling(path.getFileName() + "." + pid);
         Files.deleteIfExists(pipePath);
         CompletableFuture<?> limit = limit(LIMIT);
         try (DescriptorPipe listening = DescriptorPipe.listen(pipePath, LIMIT)) {
-            writeLine(HELLO + " " + pid + " " + pipePath.toAbsolutePath());
+            writeLine(HELLO + " " + pid + " " + rules + " " + pipePath.toAbsolutePath());
             HandOver offered = JSON.readValue(Channels.newInputStream(channel), HandOver.class);
             try (DescriptorPipe pipe = listening.accept()) {
                 return offered.withDescriptors(
@@ -185,14 +222,18 @@ final class HandOverChannel implements AutoCloseable {
         CompletableFuture<?> limit = limit(HELLO_LIMIT);
         String[] words;
         try {
-            words = readLine().split(" ", 3);
+            words = readLine().split(" ", 4);
         } finally {
             limit.cancel(false);
         }
-        if (words.length < 3 || !words[0].equals(HELLO)) {
+        if (words.length < 4 || !words[0].equals(HELLO)) {
             throw new IOException("it says '" + words[0] + "' and not '" + HELLO + "'");
         }
-        return new Successor(words[1], Path.of(words[2]));
+        try {
+            return new Successor(words[1], words[2], Path.of(words[3]));
+        } catch (InvalidPathException e) {
+            throw new IOException("it names a pipe that cannot be", e);
+        }
     }
 
     /** Returns when the successor serves. */
@@ -206,6 +247,8 @@ final class HandOverChannel implements AutoCloseable {
             throw new IOException(e.getOriginalMessage(), e);
         } finally {
             limit.cancel(false);
+            // One that was killed leaves it.
+            Files.deleteIfExists(successor.pipe());
         }
     }
 
@@ -241,8 +284,12 @@ final class HandOverChannel implements AutoCloseable {
         ByteBuffer one = ByteBuffer.allocate(1);
         while (line.length() < LONGEST_LINE) {
             one.clear();
-            if (channel.read(one) < 0) {
-                throw new EOFException("it has ended");
+            try {
+                if (channel.read(one) < 0) {
+                    throw new EOFException("it has ended");
+                }
+            } catch (ClosedChannelException e) {
+                throw new IOException("it took too long", e);
             }
             char character = (char) one.get(0);
             if (character == '\n') {

@@ -10,9 +10,14 @@ import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Lock;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,33 +29,46 @@ import org.slf4j.LoggerFactory;
 final class HandOverPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HandOverPort.class);
 
+    private static final Duration PAUSE = Duration.ofSeconds(1);
+
     private final Path path;
     private final Forwarder forwarder;
     private final Lock changes;
-    private final Runnable letGo;
+    private final Consumer<String> letGo;
     private volatile @Nullable ServerSocketChannel server;
     private volatile boolean taken;
+    /** Of our socket's file. */
+    private volatile @Nullable Object key;
 
     /**
      * @param changes held while it is not decided who serves: nothing is to change then
-     * @param letGo releases, with that lock held, whatever else a successor needs
+     * @param letGo releases, with that lock held, whatever else a successor needs; told how that one leads packets here
      */
-    HandOverPort(Path path, Forwarder forwarder, Lock changes, Runnable letGo) {
+    HandOverPort(Path path, Forwarder forwarder, Lock changes, Consumer<String> letGo) {
         this.path = path;
         this.forwarder = forwarder;
         this.changes = changes;
         this.letGo = letGo;
     }
 
-    /** Listens, in the place of a predecessor. If it cannot, that is logged, and there will be no hand-over. */
-    void open() {
+    /**
+     * Listens. If it cannot, that is logged, and there will be no hand-over.
+     *
+     * @param successor whether a predecessor's socket, which may still answer, is to be replaced
+     */
+    void open(boolean successor) {
         try {
             Files.createDirectories(path.toAbsolutePath().getParent());
+            if (!successor && HandOverChannel.isServed(path)) {
+                log.warn("no successor can take over without a gap: another process answers at {}", path);
+                return;
+            }
             Files.deleteIfExists(path);
             ServerSocketChannel opened = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
             server = opened;
             opened.bind(UnixDomainSocketAddress.of(path));
             Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
+            key = Files.readAttributes(path, BasicFileAttributes.class).fileKey();
             Thread thread = new Thread(() -> serve(opened), "sluice-hand-over");
             thread.setDaemon(true);
             thread.start();
@@ -65,9 +83,10 @@ final class HandOverPort implements AutoCloseable {
                 handOver(successor);
             } catch (ClosedChannelException e) {
                 return;
-            } catch (IOException e) {
-                log.warn("{} was not answered: {}", path, e.toString());
-                return;
+            } catch (IOException | RuntimeException e) {
+                // Nothing that somebody sends may be the end of it, nor a lack of descriptors; that one passes.
+                log.warn("{} was not answered", path, e);
+                LockSupport.parkNanos(PAUSE.toNanos());
             }
         }
     }
@@ -80,7 +99,7 @@ final class HandOverPort implements AutoCloseable {
             log.trace("somebody looked whether {} is served", path);
             return;
         } catch (IOException e) {
-            log.warn("somebody at {} does not take over: {}", path, e.toString());
+            log.warn("somebody at {} does not take over: {}", path, e.getMessage());
             return;
         }
         HandOverChannel.rehearse();
@@ -98,7 +117,7 @@ final class HandOverPort implements AutoCloseable {
             long waitedMillis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - sinceNanos);
             taken = true;
             forwarder.letGo(offered);
-            letGo.run();
+            letGo.accept(successor.rules());
             log.info(
                     "process {} has taken over {} and {} in {} ms",
                     successor.pid(),
@@ -127,8 +146,13 @@ final class HandOverPort implements AutoCloseable {
         }
         try {
             open.close();
-            if (!taken) {
-                // Otherwise it is the successor's.
+            // Otherwise it is a successor's, or of somebody who took the path.
+            if (!taken
+                    && Files.exists(path)
+                    && Objects.equals(
+                            key,
+                            Files.readAttributes(path, BasicFileAttributes.class)
+                                    .fileKey())) {
                 Files.deleteIfExists(path);
             }
         } catch (IOException e) {

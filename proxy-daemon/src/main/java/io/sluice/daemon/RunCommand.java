@@ -134,6 +134,9 @@ final class RunCommand implements Callable<Integer> {
             asked.await();
             daemon.drain();
         }
+        if (daemon.isBeaten()) {
+            return Main.PROBLEMS;
+        }
         if (!settings.exitAfterHandOver() && signalled.getCount() > 0) {
             log.info("a successor serves; waiting for SIGTERM");
             signalled.await();

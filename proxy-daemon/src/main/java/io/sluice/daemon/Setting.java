@@ -433,7 +433,11 @@ enum Setting {
     /** Whether its flag alone means true. */
     boolean isTruth() {
         return switch (this) {
-            case MASQUERADE_ALL, BIND_ADDRESS_HARD_FAIL, INSECURE_SKIP_TLS_VERIFY, KEEP_RULES_ON_EXIT -> true;
+            case MASQUERADE_ALL,
+                    BIND_ADDRESS_HARD_FAIL,
+                    INSECURE_SKIP_TLS_VERIFY,
+                    KEEP_RULES_ON_EXIT,
+                    EXIT_AFTER_HANDOVER -> true;
             default -> false;
         };
     }

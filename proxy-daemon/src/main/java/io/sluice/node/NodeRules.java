@@ -259,14 +259,21 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
-    /** Leaves the rules as they are to a successor. */
-    public synchronized void leave() {
+    /**
+     * Leaves the rules as they are to a successor.
+     *
+     * @param otherRouting whether it has another mark, table or priority than these options say
+     */
+    public synchronized void leave(boolean otherRouting) {
         guard.shutdownNow();
         closed = true;
         try {
+            if (otherRouting) {
+                routing.remove();
+            }
             shell.close();
         } catch (IOException e) {
-            log.debug("the shell had ended", e);
+            log.warn("the routing rules could not be taken away: {}", e.getMessage());
         }
     }
 

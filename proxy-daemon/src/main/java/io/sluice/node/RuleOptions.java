@@ -15,6 +15,11 @@ public record RuleOptions(int markBit, int routingTable, int rulePriority, boole
      */
     public static final RuleOptions DEFAULT = new RuleOptions(12, 19_019, 119, false);
 
+    /** What packets are led by, as one word. */
+    public String routing() {
+        return mark() + "/" + routingTable + "/" + rulePriority;
+    }
+
     String mark() {
         return "0x" + Integer.toHexString(1 << markBit);
     }

@@ -6,7 +6,9 @@ import static org.assertj.core.api.Assumptions.assumeThat;
 import io.sluice.kube.StrictYaml;
 import java.io.File;
 import java.io.InputStream;
+import java.io.PrintWriter;
 import java.io.StringReader;
+import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -15,12 +17,15 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
 import picocli.CommandLine.ParseResult;
 import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
@@ -152,6 +157,24 @@ final class DeployTest {
                         .anyMatch(each -> each.path("name").stringValue("").equals("KUBERNETES_SERVICE_HOST")))
                 .as("the way to the API server without its Service")
                 .isNotEqualTo(beside);
+    }
+
+    /** Each is a feed of its own, and the commands in it name it. */
+    @ParameterizedTest
+    @ValueSource(strings = {"web.yaml", "dns.yaml", "apiserver-lb/apiservers.yaml", "node-mode/node.yaml"})
+    void anExampleIsServedByTheCommandInIt(String example) throws Exception {
+        Path file = DEPLOY.resolve("examples").resolve(example);
+        Matcher feed = Pattern.compile("sluice run .*--feed (deploy/\\S+)").matcher(Files.readString(file));
+        assertThat(feed.find()).isTrue();
+        Path named = DEPLOY.resolveSibling(feed.group(1));
+        assertThat(file.startsWith(named)).as("%s in %s", named, file).isTrue();
+        StringWriter out = new StringWriter();
+        CommandLine check = Main.commandLine(Map.of(), InputStream.nullInputStream());
+        check.setOut(new PrintWriter(out));
+        assertThat(check.execute("check", "--feed", named.toString(), "--node-name", "me"))
+                .as(out.toString())
+                .isZero();
+        assertThat(out.toString()).contains(" 0 warnings");
     }
 
     @Test

@@ -136,11 +136,13 @@ final class HandOverIT {
     private Sluice start(String... more) throws IOException {
         List<String> args = new ArrayList<>(List.of(
                 "run",
-                "--feed=feed.yaml",
                 "--healthz-bind-address=127.0.0.1:" + health,
                 "--metrics-bind-address=127.0.0.1:0",
                 "--handover-socket=hand-over.sock"));
         args.addAll(List.of(more));
+        if (args.stream().noneMatch(arg -> arg.startsWith("--feed="))) {
+            args.add("--feed=feed.yaml");
+        }
         return closing(Sluice.start(folder, args.toArray(String[]::new)));
     }
 
@@ -283,8 +285,8 @@ final class HandOverIT {
             listening.bind(UnixDomainSocketAddress.of(pipe));
             try (SocketChannel successor =
                     SocketChannel.open(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")))) {
-                successor.write(
-                        ByteBuffer.wrap(("sluice-hand-over-1 4711 " + pipe + "\n").getBytes(StandardCharsets.UTF_8)));
+                successor.write(ByteBuffer.wrap(
+                        ("sluice-hand-over-2 4711 none " + pipe + "\n").getBytes(StandardCharsets.UTF_8)));
                 // It has been given something, and goes.
                 successor.read(ByteBuffer.allocate(10));
             }
@@ -303,13 +305,16 @@ final class HandOverIT {
         awaitSynced(serving);
         UnixDomainSocketAddress socket = UnixDomainSocketAddress.of(folder.resolve("hand-over.sock"));
         try (SocketChannel silent = SocketChannel.open(socket);
-                SocketChannel newer = SocketChannel.open(socket)) {
+                SocketChannel newer = SocketChannel.open(socket);
+                SocketChannel mad = SocketChannel.open(socket)) {
             newer.write(ByteBuffer.wrap("sluice-hand-over-99 1 x\n".getBytes(StandardCharsets.UTF_8)));
+            mad.write(ByteBuffer.wrap("sluice-hand-over-2 1 none a\0b\n".getBytes(StandardCharsets.UTF_8)));
             Sluice next = start();
             awaitSynced(next);
             assertThat(serving.exitCode()).isZero();
             assertThat(serving.err())
-                    .contains("it says 'sluice-hand-over-99' and not 'sluice-hand-over-1'")
+                    .contains("it names a pipe that cannot be")
+                    .contains("it says 'sluice-hand-over-99' and not 'sluice-hand-over-2'")
                     .contains("process " + next.pid() + " has taken over");
             assertThat(silent.isOpen()).isTrue();
         }
@@ -320,12 +325,11 @@ final class HandOverIT {
         try (ServerSocketChannel strange = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             strange.bind(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")));
             Thread hangingUp = new Thread(() -> {
-                try (SocketChannel looking = strange.accept();
-                        SocketChannel successor = strange.accept()) {
+                try (SocketChannel looking = strange.accept()) {
                     assertThat(looking.isOpen()).isTrue();
-                    successor.read(ByteBuffer.allocate(1000));
-                    successor.write(ByteBuffer.wrap(
-                            "{\"frontends\":[],\"services\":[],\"more\":1}".getBytes(StandardCharsets.UTF_8)));
+                    for (int attempt = 1; attempt <= 3; attempt++) {
+                        answer(strange, "{\"frontends\":[],\"services\":[],\"more\":1}");
+                    }
                 } catch (IOException e) {
                     throw new AssertionError(e);
                 }
@@ -336,6 +340,78 @@ final class HandOverIT {
             hangingUp.join();
             assertThat(sluice.err()).contains("so this is a cold start: it is of another version");
             assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+        }
+    }
+
+    private static void answer(ServerSocketChannel server, String text) throws IOException {
+        try (SocketChannel successor = server.accept()) {
+            successor.read(ByteBuffer.allocate(1000));
+            successor.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
+        }
+    }
+
+    @Test
+    void aSuccessorWithNothingToServeWaitsUntilItHas() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        Path empty = Files.createDirectory(folder.resolve("empty"));
+        Sluice next = start("--feed=empty");
+        await().until(() -> next.err().contains("empty has nothing to serve, but another process serves"));
+        assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(next.err()).doesNotContain("synced: ");
+        Files.copy(folder.resolve("feed.yaml"), empty.resolve("feed.yaml"));
+        awaitSynced(next);
+        assertThat(serving.exitCode()).isZero();
+        assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+    }
+
+    @Test
+    void aSuccessorThatStandsStillTooLongEndsAndTheIncumbentGoesOn() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        Path empty = Files.createDirectory(folder.resolve("empty"));
+        Sluice next = start("--feed=empty");
+        await().until(() -> next.err().contains("nothing to serve"));
+        Files.copy(folder.resolve("feed.yaml"), empty.resolve("feed.yaml"));
+        while (!next.err().contains("taking over")) {
+            Thread.onSpinWait();
+        }
+        next.signal("STOP");
+        await().atMost(Duration.ofSeconds(30))
+                .until(() -> serving.err().contains("going on: it took too long")
+                        || serving.err().contains("has taken over"));
+        next.signal("CONT");
+        if (serving.err().contains("has taken over")) {
+            // It was through before it stood still.
+            assertThat(serving.exitCode()).isZero();
+        } else {
+            assertThat(next.exitCode()).isEqualTo(1);
+            assertThat(next.err()).contains("the process that served goes on; this one ends");
+            assertThat(folder.resolve("hand-over.sock")).exists();
+        }
+        assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+    }
+
+    @Test
+    void whatIsNoSocketIsLeftAlone() throws Exception {
+        Path file = Files.writeString(folder.resolve("hand-over.sock"), "something");
+        Sluice sluice = start();
+        assertThat(sluice.exitCode()).isEqualTo(1);
+        assertThat(sluice.err()).contains("hand-over.sock is there already and is no socket");
+        assertThat(file).hasContent("something");
+    }
+
+    @Test
+    void aProcessDoesNotRemoveTheSocketOfAnother() throws Exception {
+        Sluice first = start();
+        awaitSynced(first);
+        Path socket = folder.resolve("hand-over.sock");
+        Files.delete(socket);
+        try (ServerSocketChannel other = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            other.bind(UnixDomainSocketAddress.of(socket));
+            first.signal("TERM");
+            assertThat(first.exitCode()).isZero();
+            assertThat(socket).exists();
         }
     }
 

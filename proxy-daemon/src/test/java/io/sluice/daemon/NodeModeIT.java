@@ -504,6 +504,22 @@ final class NodeModeIT {
         assertThat(sluice.err()).contains("taking over").doesNotContain("somebody removed");
     }
 
+    @Test
+    @Order(12)
+    void aSuccessorWithAnotherMarkLeavesNoRoutingRuleOfTheOld() throws Exception {
+        String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
+        for (String mark : List.of("13", "12")) {
+            Sluice before = sluice;
+            sluice = start(socket, "--mark-bit=" + mark, "--rule-priority=1" + mark);
+            assertThat(before.exitCode()).as(before.err()).isZero();
+            assertThat(NodeLab.in("node", "ip rule").lines().filter(line -> line.contains("lookup 19019")))
+                    .singleElement()
+                    .asString()
+                    .startsWith("1" + mark + ":");
+            cases.check("tcp 4 one plain:80 pod=one far=one");
+        }
+    }
+
     private static String refusal(String flag) throws Exception {
         try (Sluice refused = NodeLab.launch(folder, "node", args(flag))) {
             assertThat(refused.exitCode()).isEqualTo(1);
