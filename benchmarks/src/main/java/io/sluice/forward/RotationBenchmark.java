@@ -23,49 +23,38 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Threads;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** What it costs to choose the endpoint of a new connection, in turn and with ClientIP affinity. */
+/**
+ * What it costs to choose the endpoint of a new connection, in turn and with ClientIP affinity. The service is shared by
+ * all threads as it is by the loops; the classes inside say how many there are.
+ */
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
 @Fork(1)
-@Warmup(iterations = 2, time = 1)
-@Measurement(iterations = 3, time = 1)
-public class RotationBenchmark {
-    private static Rotation rotation(int endpoints) {
-        List<Endpoint> list = IntStream.range(0, endpoints)
-                .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
-                .toList();
-        return Rotation.of(list, List.of());
-    }
+@Warmup(iterations = 2, time = 500, timeUnit = TimeUnit.MILLISECONDS)
+@Measurement(iterations = 3, time = 500, timeUnit = TimeUnit.MILLISECONDS)
+public abstract class RotationBenchmark {
+    private static final int KNOWN_CLIENTS = 1024;
+    private static final long NOW_NANOS = 0;
 
-    /** One list of endpoints, shared by all threads as it is by the loops. */
+    /** A list of endpoints, and clients that are held to one of them. */
     @State(Scope.Benchmark)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
-    public static class InTurn {
+    public static class Service {
         @Param({"1", "10", "1000"})
         int endpoints;
 
-        Rotation rotation;
-
-        @Setup
-        public void fill() {
-            rotation = rotation(endpoints);
-        }
-    }
-
-    /** A service with affinity and ten endpoints, and clients it knows. */
-    @State(Scope.Benchmark)
-    public static class Affinity {
-        private static final int KNOWN_CLIENTS = 1024;
-        private static final long NOW_NANOS = 0;
-
-        private final Rotation rotation = rotation(10);
         private final AffinityTable table = new AffinityTable();
         private final SessionAffinity affinity = new SessionAffinity(SessionAffinity.DEFAULT_TIMEOUT_SECONDS);
         private final ServiceState service =
                 new ServiceState(new Stats(1).open(new ServicePortName("bench", "sticky", "", Protocol.TCP)), table);
+        private Rotation rotation;
 
         @Setup
         public void fill() {
+            List<Endpoint> list = IntStream.range(0, endpoints)
+                    .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
+                    .toList();
+            rotation = Rotation.of(list, List.of());
             for (int client = 0; client < KNOWN_CLIENTS; client++) {
                 pick(client);
             }
@@ -76,26 +65,31 @@ public class RotationBenchmark {
         }
     }
 
-    @Benchmark
     @Threads(1)
-    public Object nextOneThread(InTurn state) {
-        return state.rotation.next(0);
-    }
+    public static class OneThread extends RotationBenchmark {}
 
-    @Benchmark
+    @Threads(2)
+    public static class TwoThreads extends RotationBenchmark {}
+
+    @Threads(4)
+    public static class FourThreads extends RotationBenchmark {}
+
     @Threads(8)
-    public Object nextEightThreads(InTurn state) {
-        return state.rotation.next(0);
+    public static class EightThreads extends RotationBenchmark {}
+
+    @Benchmark
+    public Object next(Service state) {
+        return state.rotation.next(NOW_NANOS);
     }
 
     @Benchmark
-    public Object affinityHit(Affinity state) {
-        return state.pick(ThreadLocalRandom.current().nextInt(Affinity.KNOWN_CLIENTS));
+    public Object affinityHit(Service state) {
+        return state.pick(ThreadLocalRandom.current().nextInt(KNOWN_CLIENTS));
     }
 
     /** A client never seen, but for one in ten thousand; most of the time the table is full, and another one goes. */
     @Benchmark
-    public Object affinityMiss(Affinity state) {
+    public Object affinityMiss(Service state) {
         return state.pick(ThreadLocalRandom.current().nextInt());
     }
 }

@@ -24,15 +24,16 @@ import org.openjdk.jmh.annotations.Timeout;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * Round trips through the UDP relay, one flow per thread. A round trip is two datagrams relayed, one each way. Client,
- * forwarder and echo share the machine: see {@link TcpRelayBenchmark}.
+ * Round trips through the UDP relay; with many flows, each datagram has to be told from those of all others. A round
+ * trip is two datagrams relayed, one each way. Client, forwarder and echo share the machine: see
+ * {@link TcpRelayBenchmark}.
  */
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @Fork(1)
 @Warmup(iterations = 2, time = 1)
 @Measurement(iterations = 3, time = 1)
-// A lost datagram would be waited for until then; with one under way per flow, nothing should be lost.
+// A lost datagram would be waited for until then; a batch fits into every socket's buffer, so nothing should be lost.
 @Timeout(time = 20)
 public class UdpRelayBenchmark {
     private static final int MOST_BYTES = 64 << 10;
@@ -74,33 +75,63 @@ public class UdpRelayBenchmark {
         }
     }
 
-    /** One client socket and the datagram that goes to and fro. */
+    /** The sockets of the clients, each a flow, and the datagram that all of them send. */
     @State(Scope.Thread)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
-    public static class Flow {
+    public static class Flows {
         @Param({"64", "1400"})
         int datagramBytes;
 
-        private DatagramChannel channel;
+        @Param({"1", "1000"})
+        int flows;
+
+        /** So many are sent, each by the next flow in turn, before the first answer is read. */
+        @Param({"1", "16"})
+        int batch;
+
+        private DatagramChannel[] channels;
         private ByteBuffer datagram;
+        private int sending;
+        private int reading;
+        private int underWay;
 
         @Setup
         public void open(Relay relay) throws IOException {
-            channel = DatagramChannel.open().connect(relay.relay.address);
             datagram = ByteBuffer.allocateDirect(datagramBytes);
+            channels = new DatagramChannel[flows];
+            for (int i = 0; i < flows; i++) {
+                channels[i] = DatagramChannel.open().connect(relay.relay.address);
+            }
         }
 
         @TearDown
         public void close() throws IOException {
-            channel.close();
+            for (DatagramChannel channel : channels) {
+                channel.close();
+            }
+        }
+
+        private void send() throws IOException {
+            for (; underWay < batch; underWay++) {
+                channels[sending].write(datagram.clear());
+                sending = (sending + 1) % flows;
+            }
+        }
+
+        private void read() throws IOException {
+            if (channels[reading].read(datagram.clear()) != datagramBytes) {
+                throw new IOException("an answer of " + datagram.position() + " bytes");
+            }
+            reading = (reading + 1) % flows;
+            underWay--;
         }
     }
 
     @Benchmark
-    public void pingPong(Flow flow) throws IOException {
-        flow.channel.write(flow.datagram.clear());
-        if (flow.channel.read(flow.datagram.clear()) != flow.datagramBytes) {
-            throw new IOException("an answer of " + flow.datagram.position() + " bytes");
+    public void roundTrip(Flows flows) throws IOException {
+        if (flows.underWay == 0) {
+            flows.send();
         }
+        flows.read();
     }
 }

@@ -47,11 +47,12 @@ public class SnapshotBenchmark {
         changeBack = List.of(all.get(one));
     }
 
-    private static ServicePort servicePort(int index, int endpoints) {
+    /** The one with this number; its frontend is an address that every Linux has. */
+    public static ServicePort servicePort(int index, int endpoints) {
         List<Endpoint> list = IntStream.range(0, endpoints)
                 .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + index * 16 + i), 8080))
                 .toList();
-        FrontendAddress address = new FrontendAddress(Protocol.TCP, IpAddress.v4(0x0b000000 + index), 80);
+        FrontendAddress address = new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f200000 + index), 18_080);
         return new ServicePort(
                 new ServicePortName("bench", "service-" + index, "http", Protocol.TCP),
                 SessionAffinity.NONE,
