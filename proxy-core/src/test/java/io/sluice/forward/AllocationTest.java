@@ -1,0 +1,253 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.management.ThreadMXBean;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.epoll.EpollDatagramChannel;
+import io.netty.util.ResourceLeakDetector;
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Stats;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * What the data path allocates, as bounds that no machine is too slow for: bytes are counted, not time. Only the thread
+ * that does the work is looked at, and the best of many rounds counts, because compilation comes at its own time and the
+ * loop's clock ticks meanwhile.
+ */
+class AllocationTest {
+    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+
+    /** What may be left of something that happens once in a round. */
+    private static final double ROUNDING = 1;
+
+    /** The copy that an InetAddress gives of its bytes: in some runs the compiler does without it, in others it does not. */
+    private static final double MAYBE_A_COPY = 24;
+
+    /** 665 bytes were measured; the rest is margin. */
+    private static final double MOST_PER_CONNECTION = 900;
+
+    /** 216 bytes were measured: a key to look up, an entry with the new time, and what the cache makes around them. */
+    private static final double MOST_PER_AFFINITY_HIT = 250;
+
+    private static final int LEAST_ROUNDS = 20;
+    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(15);
+
+    private final ResourceLeakDetector.Level leakDetection = ResourceLeakDetector.getLevel();
+
+    private interface Operation {
+        void run() throws Exception;
+    }
+
+    /** It would write down where each buffer has been, and that is thousands of bytes for a datagram. */
+    @BeforeEach
+    void looksForNoLeaks() {
+        ResourceLeakDetector.setLevel(ResourceLeakDetector.Level.DISABLED);
+    }
+
+    @AfterEach
+    void looksForLeaksAgain() {
+        ResourceLeakDetector.setLevel(leakDetection);
+    }
+
+    /** Bytes an operation in the best round; there are rounds until one is within the bound, or patience ends. */
+    private static double least(long thread, int operationsPerRound, double bound, Operation operation)
+            throws Exception {
+        double least = Double.MAX_VALUE;
+        long start = System.nanoTime();
+        for (int round = 0;
+                round < LEAST_ROUNDS || (least > bound && System.nanoTime() - start < PATIENCE_NANOS);
+                round++) {
+            long before = THREADS.getThreadAllocatedBytes(thread);
+            for (int i = 0; i < operationsPerRound; i++) {
+                operation.run();
+            }
+            least = Math.min(least, (double) (THREADS.getThreadAllocatedBytes(thread) - before) / operationsPerRound);
+        }
+        return least;
+    }
+
+    private static long threadOf(Loop loop) throws Exception {
+        return loop.executor.submit(() -> Thread.currentThread().getId()).get();
+    }
+
+    private static Rotation rotation(int endpoints) {
+        return Rotation.of(
+                IntStream.range(0, endpoints)
+                        .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
+                        .toList(),
+                List.of());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 10, 1_000})
+    void nextInTurn(int endpoints) throws Exception {
+        Rotation rotation = rotation(endpoints);
+        double bytes = least(Thread.currentThread().getId(), 10_000, ROUNDING, () -> rotation.next(0));
+        assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 10, 1_000})
+    void clientThatIsHeldToAnEndpoint(int endpoints) throws Exception {
+        Rotation rotation = rotation(endpoints);
+        AffinityTable table = new AffinityTable();
+        ServiceState service =
+                new ServiceState(new Stats(1).open(new ServicePortName("test", "sticky", "", Protocol.TCP)), table);
+        SessionAffinity affinity = new SessionAffinity(60);
+        IpAddress client = Lab.ip("10.1.2.3");
+        double bytes = least(
+                Thread.currentThread().getId(),
+                10_000,
+                MOST_PER_AFFINITY_HIT,
+                () -> table.pick(service, affinity, client, rotation, 0));
+        assertThat(bytes).isLessThanOrEqualTo(MOST_PER_AFFINITY_HIT);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {64, 1 << 10, 16 << 10, 64 << 10})
+    void tcpMessage(int messageBytes) throws Exception {
+        FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+        try (Lab lab = new Lab(1)) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("web", address, backend.endpoint()));
+            try (Socket client = lab.dial(address);
+                    Socket endpoint = backend.next()) {
+                client.setTcpNoDelay(true);
+                endpoint.setTcpNoDelay(true);
+                byte[] message = new byte[messageBytes];
+                double bytes = least(threadOf(lab.forwarder.loops().get(0)), 200, ROUNDING, () -> {
+                    send(client, endpoint, message);
+                    send(endpoint, client, message);
+                });
+                assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
+            }
+        }
+    }
+
+    private static void send(Socket from, Socket to, byte[] message) throws IOException {
+        from.getOutputStream().write(message);
+        assertThat(to.getInputStream().readNBytes(message, 0, message.length)).isEqualTo(message.length);
+    }
+
+    @Test
+    void tcpConnection() throws Exception {
+        FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+        InetSocketAddress frontend = address.address().toSocketAddress(address.port());
+        try (Lab lab = new Lab(1)) {
+            lab.apply(Lab.service("name", address, lab.backend("it").endpoint()));
+            double bytes = least(threadOf(lab.forwarder.loops().get(0)), 50, MOST_PER_CONNECTION, () -> {
+                try (Socket client = new Socket()) {
+                    client.connect(frontend);
+                    assertThat(Lab.read(client)).isEqualTo("it");
+                }
+            });
+            assertThat(bytes).isLessThanOrEqualTo(MOST_PER_CONNECTION);
+        }
+    }
+
+    /**
+     * Of a datagram Netty makes objects, and of the address that one is sent to an array; beyond these there is nothing
+     * of ours.
+     */
+    @ParameterizedTest
+    @ValueSource(ints = {64, 1_400})
+    void datagram(int datagramBytes) throws Exception {
+        FrontendAddress address = Lab.freeAddress(Protocol.UDP);
+        try (Lab lab = new Lab(1);
+                DatagramSocket endpoint =
+                        new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+                DatagramSocket client = new DatagramSocket()) {
+            Loop loop = lab.forwarder.loops().get(0);
+            double bound = ofNettyAlone(loop, datagramBytes) + MAYBE_A_COPY + ROUNDING;
+            lab.apply(Lab.service("dns", address, new Endpoint(Lab.ip("127.0.0.1"), endpoint.getLocalPort())));
+            client.connect(address.address().toSocketAddress(address.port()));
+            client.setSoTimeout(5_000);
+            endpoint.setSoTimeout(5_000);
+            DatagramPacket packet = new DatagramPacket(new byte[datagramBytes], datagramBytes);
+            DatagramPacket answer = new DatagramPacket(new byte[datagramBytes], datagramBytes);
+            double bytes = least(threadOf(loop), 50, bound, () -> {
+                client.send(packet);
+                endpoint.receive(answer);
+                endpoint.send(answer);
+                client.receive(answer);
+            });
+            assertThat(bytes).isLessThanOrEqualTo(bound);
+        }
+    }
+
+    /** Bytes a datagram on a channel set up like ours, with a handler that only sends it back. */
+    private static double ofNettyAlone(Loop loop, int datagramBytes) throws Exception {
+        EpollDatagramChannel channel = new EpollDatagramChannel();
+        int batchBytes = UdpListener.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ;
+        channel.config().setAllocator(loop.datagramBuffer());
+        channel.config().setMaxDatagramPayloadSize(UdpListener.DATAGRAM_BYTES);
+        channel.config().setRecvByteBufAllocator(new FixedRecvByteBufAllocator(batchBytes));
+        channel.pipeline().addLast(new SendBack((io.netty.channel.unix.Socket) channel.fd()));
+        EventLoopGroup group = loop.executor;
+        group.register(channel).sync();
+        try (DatagramSocket client = new DatagramSocket()) {
+            channel.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
+                    .sync();
+            client.connect(channel.localAddress());
+            client.setSoTimeout(5_000);
+            DatagramPacket packet = new DatagramPacket(new byte[datagramBytes], datagramBytes);
+            // Whatever it is, it is the bound.
+            return least(threadOf(loop), 500, Double.MAX_VALUE, () -> {
+                client.send(packet);
+                client.receive(packet);
+            });
+        } finally {
+            channel.close().sync();
+        }
+    }
+
+    private static final class SendBack extends ChannelInboundHandlerAdapter {
+        private final io.netty.channel.unix.Socket socket;
+        /** So that the compiler cannot do without the objects. */
+        private final AtomicReference<Object> last = new AtomicReference<>();
+
+        SendBack(io.netty.channel.unix.Socket socket) {
+            this.socket = socket;
+        }
+
+        @Override
+        public void channelRead(ChannelHandlerContext ctx, Object message) throws IOException {
+            io.netty.channel.socket.DatagramPacket packet = (io.netty.channel.socket.DatagramPacket) message;
+            ByteBuf content = packet.content();
+            InetSocketAddress client = packet.sender();
+            last.set(packet);
+            socket.sendToAddress(
+                    content.memoryAddress(),
+                    content.readerIndex(),
+                    content.writerIndex(),
+                    client.getAddress(),
+                    client.getPort());
+            packet.release();
+        }
+    }
+}
