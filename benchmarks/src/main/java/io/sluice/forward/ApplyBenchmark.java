@@ -22,8 +22,9 @@ import org.openjdk.jmh.annotations.Timeout;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What it costs to put a snapshot in force in which one service port is different: to be the same however many frontends
- * listen. Each has a socket or more, so the largest size wants 15,000 descriptors.
+ * What it costs to put a snapshot in force in which one service port is different: to be the same however many there are.
+ * A frontend that listens has a socket or two, so no more than 10,000 do, which takes 15,000 descriptors; those beyond
+ * have no endpoints.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -36,7 +37,9 @@ import org.openjdk.jmh.annotations.Warmup;
 public class ApplyBenchmark {
     private static final int ENDPOINTS = 10;
 
-    @Param({"100", "1000", "10000"})
+    private static final int MOST_LISTENING = 10_000;
+
+    @Param({"100", "1000", "10000", "50000"})
     int servicePorts;
 
     private Forwarder forwarder;
@@ -47,9 +50,9 @@ public class ApplyBenchmark {
     @Setup
     public void open() throws IOException {
         usual = ServiceSnapshot.of(IntStream.range(0, servicePorts)
-                .mapToObj(i -> SnapshotBenchmark.servicePort(i, ENDPOINTS))
+                .mapToObj(i -> SnapshotBenchmark.servicePort(i, i < MOST_LISTENING ? ENDPOINTS : 0))
                 .toArray(ServicePort[]::new));
-        int one = servicePorts / 2;
+        int one = Math.min(servicePorts, MOST_LISTENING) / 2;
         ServicePort more = SnapshotBenchmark.servicePort(one, ENDPOINTS + 1);
         oneEndpointMore = usual.with(List.of(more), List.of());
         without = usual.with(List.of(), List.of(more.name()));

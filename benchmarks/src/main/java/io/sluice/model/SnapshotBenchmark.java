@@ -47,7 +47,7 @@ public class SnapshotBenchmark {
         changeBack = List.of(all.get(one));
     }
 
-    /** The one with this number; its frontend is an address that every Linux has. */
+    /** The one with this number; its frontend is an address that every Linux has. Without endpoints it refuses. */
     public static ServicePort servicePort(int index, int endpoints) {
         List<Endpoint> list = IntStream.range(0, endpoints)
                 .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + index * 16 + i), 8080))
@@ -57,7 +57,7 @@ public class SnapshotBenchmark {
                 new ServicePortName("bench", "service-" + index, "http", Protocol.TCP),
                 SessionAffinity.NONE,
                 Set.of(),
-                List.of(Frontend.of(address, Route.forward(list, Route.Source.NODE))));
+                List.of(Frontend.of(address, list.isEmpty() ? Route.REFUSE : Route.forward(list, Route.Source.NODE))));
     }
 
     @Benchmark
