@@ -95,12 +95,16 @@ public final class Compare implements Callable<Integer> {
     }
 
     public static void main(String[] args) {
+        System.exit(commandLine().execute(args));
+    }
+
+    static CommandLine commandLine() {
         CommandLine line = new CommandLine(new Compare());
         line.setExecutionExceptionHandler((e, command, result) -> {
-            System.err.println("compare: " + e.getMessage());
+            command.getErr().println("compare: " + e.getMessage());
             return 1;
         });
-        System.exit(line.execute(args));
+        return line;
     }
 
     @Override
