@@ -102,9 +102,7 @@ public final class Forwarder implements AutoCloseable {
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange) {
         if (!Epoll.isAvailable()) {
-            throw new IllegalStateException(
-                    "Sluice needs Linux and its epoll; elsewhere, run the container image",
-                    Epoll.unavailabilityCause());
+            throw new IllegalStateException(withoutEpoll(Epoll.unavailabilityCause()), Epoll.unavailabilityCause());
         }
         this.config = config;
         this.onChange = onChange;
@@ -119,6 +117,19 @@ public final class Forwarder implements AutoCloseable {
             loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage, held));
         }
         startHousekeeping();
+    }
+
+    private static String withoutEpoll(Throwable cause) {
+        if (!PlatformDependent.normalizedOs().equals("linux")) {
+            return "Sluice needs Linux and its epoll; elsewhere, run the container image";
+        }
+        Throwable root = cause;
+        while (root.getCause() != null) {
+            root = root.getCause();
+        }
+        return "Netty's library for epoll cannot be loaded: " + root.getMessage() + "; it is unpacked to "
+                + System.getProperty("java.io.tmpdir") + ", which must be writable and allow execution"
+                + " (-Djava.io.tmpdir names another folder)";
     }
 
     /**
