@@ -3,6 +3,7 @@ package io.sluice.forward;
 import io.netty.buffer.AbstractByteBufAllocator;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.UnpooledByteBufAllocator;
+import java.nio.ByteBuffer;
 
 /**
  * Gives the datagram channels of one loop the same buffer for every read. What was read is sent on before the next
@@ -10,11 +11,20 @@ import io.netty.buffer.UnpooledByteBufAllocator;
  */
 final class OneBuffer extends AbstractByteBufAllocator {
     private final ByteBuf buffer;
+    /** The same memory. */
+    private final ByteBuffer memory;
 
     OneBuffer(int bytes) {
         super(true);
         // Made here and not by the pool, whose leak detection would follow every slice of it for ever.
         buffer = UnpooledByteBufAllocator.DEFAULT.directBuffer(bytes, bytes);
+        memory = buffer.nioBuffer(0, bytes);
+    }
+
+    /** Copies a datagram that was read into the buffer. Netty's own copy makes an object each time on newer Javas. */
+    void copy(ByteBuf datagram, ByteBuffer to, int at) {
+        int start = (int) (datagram.memoryAddress() + datagram.readerIndex() - buffer.memoryAddress());
+        to.put(at, memory, start, datagram.readableBytes());
     }
 
     @Override

@@ -46,6 +46,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private final BoundFrontend frontend;
     private final InetSocket socket;
     private final EpollDatagramChannel channel;
+    private final OneBuffer readBuffer;
     private final Map<InetSocketAddress, UdpFlow> flows = new HashMap<>();
     /** How many these are, for the control side. */
     private volatile int open;
@@ -64,7 +65,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         this.socket = socket;
         this.channel = new EpollDatagramChannel(socket.intValue());
         EpollDatagramChannelConfig config = channel.config();
-        config.setAllocator(loop.datagramBuffer());
+        this.readBuffer = loop.datagramBuffer();
+        config.setAllocator(readBuffer);
         config.setMaxDatagramPayloadSize(DATAGRAM_BYTES);
         config.setRecvByteBufAllocator(new FixedRecvByteBufAllocator(DATAGRAM_BYTES * DATAGRAMS_PER_READ));
         channel.pipeline().addLast(this);
@@ -218,9 +220,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
         if (flow != null) {
             gathered = flow;
-            loop.buffer.limit(loop.batch.end + length).position(loop.batch.end);
-            content.readBytes(loop.buffer);
-            loop.buffer.clear();
+            readBuffer.copy(content, loop.buffer, loop.batch.end);
             loop.batch.add(length);
         }
     }
