@@ -245,7 +245,7 @@ final class SystemCallsIT {
                 udpEndpoint.send(packet);
                 client.receive(packet);
             });
-            assertThat(calls.sum()).as(calls::toString).isLessThanOrEqualTo(8.5);
+            assertThat(calls.sum()).as(calls::toString).isLessThanOrEqualTo(7.5);
         }
     }
 }
