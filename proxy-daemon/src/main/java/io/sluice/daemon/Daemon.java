@@ -70,7 +70,7 @@ final class Daemon implements AutoCloseable {
 
     /** Whether this process took the place of another, by whatever means. */
     private boolean successor;
-    /** Whether it goes on, and this process does not serve. */
+    /** Whether the other goes on, and this process does not serve. */
     private volatile boolean beaten;
 
     private volatile boolean stopping;
@@ -83,8 +83,9 @@ final class Daemon implements AutoCloseable {
      */
     Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this.settings = settings;
-        if (settings.handOverSocket() != null) {
-            HandOverChannel.requireRoom(settings.handOverSocket());
+        Path handOver = settings.handOverSocket();
+        if (handOver != null) {
+            HandOverChannel.requireUsable(handOver);
         }
         stateLog = new StateLog(Duration.ofMillis(200));
         ForwarderConfig config = settings.forwarder();
@@ -96,7 +97,6 @@ final class Daemon implements AutoCloseable {
                     new Transparency(rules.addresses()::isOwn, rules.addresses()::answersReturn));
         }
         forwarder = new Forwarder(config, this::changed);
-        Path handOver = settings.handOverSocket();
         handOverPort = handOver == null ? null : new HandOverPort(handOver, forwarder, changes, this::letGo);
         succeeding = handOver != null && HandOverChannel.isServed(handOver);
         PrometheusRegistry registry = new PrometheusRegistry();

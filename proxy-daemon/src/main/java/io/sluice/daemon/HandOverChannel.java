@@ -17,9 +17,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -110,12 +108,18 @@ final class HandOverChannel implements AutoCloseable {
         this.channel = channel;
     }
 
-    /** @throws IllegalStateException if the path, or a successor's pipe beside it, would be too long for a socket */
-    static void requireRoom(Path path) {
+    /**
+     * @throws IllegalStateException if the path, or a successor's pipe beside it, would be too long for a socket, or
+     *     something else is there, which is not ours to replace
+     */
+    static void requireUsable(Path path) {
         int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
         if (bytes > LONGEST_PATH_BYTES) {
             throw new IllegalStateException("--handover-socket: " + path.toAbsolutePath() + " is " + bytes
                     + " bytes long; a socket's path may have " + LONGEST_PATH_BYTES + " here");
+        }
+        if (Files.isRegularFile(path) || Files.isDirectory(path)) {
+            throw new IllegalStateException("--handover-socket: " + path + " is there already and is no socket");
         }
     }
 
@@ -128,7 +132,7 @@ final class HandOverChannel implements AutoCloseable {
 
     /** A connection to whoever serves now; null if nobody does. */
     static @Nullable HandOverChannel toIncumbent(Path path) {
-        if (!isSocket(path)) {
+        if (!Files.exists(path)) {
             return null;
         }
         try {
@@ -136,24 +140,6 @@ final class HandOverChannel implements AutoCloseable {
         } catch (IOException e) {
             log.info("nobody answers at {}, which a predecessor left: {}", path, e.getMessage());
             return null;
-        }
-    }
-
-    /**
-     * Whether there is a socket, which need not be anybody's any more.
-     *
-     * @throws IllegalStateException if there is something else, which is not ours to replace
-     */
-    static boolean isSocket(Path path) {
-        try {
-            if (!Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
-                    .isOther()) {
-                throw new IllegalStateException("--handover-socket: " + path + " is there already and is no socket");
-            }
-            return true;
-        } catch (IOException e) {
-            log.debug("no socket of a predecessor", e);
-            return false;
         }
     }
 

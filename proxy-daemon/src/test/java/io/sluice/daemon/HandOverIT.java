@@ -350,16 +350,49 @@ final class HandOverIT {
         }
     }
 
+    private Sluice startWithNothing() throws IOException {
+        Files.createDirectory(folder.resolve("empty"));
+        Sluice next = start("--feed=empty");
+        await().until(() -> next.err().contains("empty has nothing to serve, but another process serves"));
+        return next;
+    }
+
+    private void giveSomething() throws IOException {
+        Files.copy(folder.resolve("feed.yaml"), folder.resolve("empty/feed.yaml"));
+    }
+
+    /** However long it took: the incumbent hangs up, and still answers. */
+    @Test
+    void aSuccessorThatIsNotToldThatItIsAloneEnds() throws Exception {
+        Path path = folder.resolve("hand-over.sock");
+        try (ServerSocketChannel incumbent = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            incumbent.bind(UnixDomainSocketAddress.of(path));
+            Sluice next = start();
+            incumbent.accept().close();
+            try (SocketChannel successor = incumbent.accept()) {
+                ByteBuffer hello = ByteBuffer.allocate(1000);
+                successor.read(hello);
+                String pipe = new String(hello.array(), 0, hello.position(), StandardCharsets.UTF_8).split("\\s")[3];
+                successor.write(ByteBuffer.wrap("{\"frontends\":[],\"services\":[]}".getBytes(StandardCharsets.UTF_8)));
+                SocketChannel.open(UnixDomainSocketAddress.of(pipe)).close();
+                successor.read(hello.clear());
+            }
+            assertThat(next.exitCode()).isEqualTo(1);
+            assertThat(next.err())
+                    .contains("the process that served goes on; this one ends")
+                    .doesNotContain("synced");
+            assertThat(path).exists();
+        }
+    }
+
     @Test
     void aSuccessorWithNothingToServeWaitsUntilItHas() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
-        Path empty = Files.createDirectory(folder.resolve("empty"));
-        Sluice next = start("--feed=empty");
-        await().until(() -> next.err().contains("empty has nothing to serve, but another process serves"));
+        Sluice next = startWithNothing();
         assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
         assertThat(next.err()).doesNotContain("synced: ");
-        Files.copy(folder.resolve("feed.yaml"), empty.resolve("feed.yaml"));
+        giveSomething();
         awaitSynced(next);
         assertThat(serving.exitCode()).isZero();
         assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
@@ -369,10 +402,8 @@ final class HandOverIT {
     void aSuccessorThatStandsStillTooLongEndsAndTheIncumbentGoesOn() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
-        Path empty = Files.createDirectory(folder.resolve("empty"));
-        Sluice next = start("--feed=empty");
-        await().until(() -> next.err().contains("nothing to serve"));
-        Files.copy(folder.resolve("feed.yaml"), empty.resolve("feed.yaml"));
+        Sluice next = startWithNothing();
+        giveSomething();
         while (!next.err().contains("taking over")) {
             Thread.onSpinWait();
         }
