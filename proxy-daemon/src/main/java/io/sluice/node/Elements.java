@@ -53,7 +53,7 @@ final class Elements {
         return switch (route.verdict()) {
             case FORWARD -> "goto admit";
             case REFUSE -> "goto refuse";
-            case DROP -> "drop";
+            case DROP -> "goto discard";
         };
     }
 }

@@ -36,6 +36,7 @@ public final class NodeRules implements AutoCloseable {
     private final RuleOptions options;
     private final Shell shell;
     private final Routing routing;
+    private final Kernel kernel;
     private final Interfaces addresses = new Interfaces();
     private final ScheduledExecutorService guard = Executors.newSingleThreadScheduledExecutor(task -> {
         Thread thread = new Thread(task, "sluice-rules");
@@ -55,6 +56,7 @@ public final class NodeRules implements AutoCloseable {
         this.options = options;
         this.shell = shell;
         routing = new Routing(options, shell);
+        kernel = Kernel.of(shell);
         addresses.refresh();
     }
 
@@ -131,7 +133,7 @@ public final class NodeRules implements AutoCloseable {
                 .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
                 .come());
         elements.addAll(surroundings(snapshot));
-        nft(Script.table(options.mark()) + Script.add(elements) + (refusing ? Script.REFUSE : ""));
+        nft(Script.table(options.mark(), kernel) + Script.add(elements) + (refusing ? Script.REFUSE : ""));
         current = snapshot;
         inForce = true;
     }

@@ -99,7 +99,7 @@ final class Requirements {
         }
     }
 
-    private static Optional<String> olderThan(String text, int... least) {
+    static Optional<String> olderThan(String text, int... least) {
         Matcher matcher = VERSION.matcher(text);
         if (!matcher.find()) {
             return Optional.empty();

@@ -12,11 +12,32 @@ final class Script {
     private static final String KEY4 = "ip daddr . meta l4proto . th dport";
     private static final String KEY6 = "ip6 daddr . meta l4proto . th dport";
 
+    private static final String FROM4 = "ip saddr . meta l4proto . th sport";
+    private static final String FROM6 = "ip6 saddr . meta l4proto . th sport";
+
     private static final String CONN4 = "ip saddr . tcp sport . ip daddr . tcp dport";
     private static final String CONN6 = "ip6 saddr . tcp sport . ip6 daddr . tcp dport";
 
+    private static final String FLOW4 = "ip saddr . udp sport . ip daddr . udp dport";
+    private static final String FLOW6 = "ip6 saddr . udp sport . ip6 daddr . udp dport";
+
+    private static final String ANSWER4 = "ip daddr . udp dport . ip saddr . udp sport";
+    private static final String ANSWER6 = "ip6 daddr . udp dport . ip6 saddr . udp sport";
+
+    static final String TPROXY = "meta l4proto udp tproxy to :1";
+
+    /**
+     * Answers to us that somebody masqueraded after us, as CNIs do to what leaves the cluster, and that an older kernel
+     * knows for ours only when the address is ours again.
+     */
+    private static final String UNMASQUERADED = """
+            chain unmasqueraded {
+                    type filter hook prerouting priority dstnat + 10; policy accept;
+                    meta nfproto ipv6 meta mark and MARK != MARK meta l4proto { tcp, udp } socket transparent 1 goto deliver
+                  }""";
+
     /** An empty table in the place of whatever stood there, in one transaction with what follows. */
-    static String table(String mark) {
+    static String table(String mark, Kernel kernel) {
         // Declared first, so that it can be deleted whether or not it was there.
         return "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n" + sets("4", "ipv4_addr")
                 + sets("6", "ipv6_addr")
@@ -24,19 +45,42 @@ final class Script {
                   chain deliver {
                     meta mark set meta mark or MARK accept
                   }
-                  # Where what is new goes: until the end, to be delivered too.
+                  # Where what is new goes, until the end. What the node's own processes send comes by twice: as it goes out,
+                  # when its socket is theirs, and then as it comes in.
                   chain admit {
+                    iif != 0 goto find
                     goto deliver
                   }
+                  # If nobody listens, the daemon is gone or does not have the address. The kernel by itself would not answer
+                  # for an address that is not its own. For its own it does; and somebody else may have this one, as a cache
+                  # of DNS on the node.
+                  chain find {
+                    socket transparent 1 goto deliver
+                    fib daddr type local goto deliver
+                    goto turn-away
+                  }
+                  # Only what begins something is refused or dropped: a flow that was answered lately goes on.
+                  chain established {
+                    KEY4 @front4 FLOW4 @flow4 update @flow4 { FLOW4 timeout 120s } goto deliver
+                    KEY6 @front6 FLOW6 @flow6 update @flow6 { FLOW6 timeout 120s } goto deliver
+                  }
                   chain refuse {
+                    meta l4proto udp jump established
+                    goto turn-away
+                  }
+                  chain discard {
+                    meta l4proto udp jump established
+                    drop
+                  }
+                  chain turn-away {
                     meta l4proto tcp reject with tcp reset
                     reject with icmpx port-unreachable
                   }
                   # By origin: pods before the node itself, as the forwarder tells them. A key is in all three maps or in
                   # none, so whoever passes the first lookup in vain passes the others too.
                   chain judge {
-                    KEY4 @limited4 KEY4 . ip saddr != @admitted4 drop
-                    KEY6 @limited6 KEY6 . ip6 saddr != @admitted6 drop
+                    KEY4 @limited4 KEY4 . ip saddr != @admitted4 goto discard
+                    KEY6 @limited6 KEY6 . ip6 saddr != @admitted6 goto discard
                     ip saddr @pods4 KEY4 vmap @pod4
                     ip6 saddr @pods6 KEY6 vmap @pod6
                     ip saddr @own4 KEY4 vmap @node4
@@ -45,7 +89,6 @@ final class Script {
                     fib saddr type local KEY6 vmap @node6
                     KEY4 vmap @outside4
                     KEY6 vmap @outside6
-                    goto strange
                   }
                   # Whatever else a Service's address is asked for, it is not to be had elsewhere.
                   chain strange {
@@ -54,66 +97,92 @@ final class Script {
                     ip daddr @range4 drop
                     ip6 daddr @range6 drop
                   }
-                  # Only what begins something is judged: an established connection or flow is never cut by a rule. That
-                  # connection tracking is asked also makes the kernel put fragments together before all of this, of
-                  # which only the first has ports.
+                  # None of this needs connection tracking: where nobody else does, it stays off.
                   chain pre {
                     type filter hook prerouting priority mangle; policy accept;
+                    meta l4proto tcp goto pre-tcp
+                    meta l4proto udp goto pre-udp
                     # Errors that come of what our sockets sent: too large, port unreachable.
                     meta l4proto { icmp, icmpv6 } socket transparent 1 goto deliver
-                    meta l4proto != { tcp, udp } goto strange
-                    meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
-                    meta l4proto udp KEY4 @front4 ct state established goto deliver
-                    meta l4proto udp KEY6 @front6 ct state established goto deliver
-                    meta l4proto udp KEY4 @front4 jump judge
-                    meta l4proto udp KEY6 @front6 jump judge
+                    goto strange
+                  }
+                  # What is most comes first.
+                  chain pre-tcp {
+                    tcp flags & (fin | syn | rst | ack) != syn socket transparent 1 goto deliver
+                    tcp flags & (fin | syn | rst | ack) == syn jump begin
                     socket transparent 1 goto deliver
-                    meta l4proto udp jump judge
                     # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
-                    KEY4 @front4 goto deliver
-                    KEY6 @front6 goto deliver
+                    KEY4 @front4 goto find
+                    KEY6 @front6 goto find
                   }
-                  # Answers to us that somebody masqueraded after us, as CNIs do to what leaves the cluster. Before 6.15 the
-                  # kernel finds our socket in IPv6 only when the address is ours again.
-                  chain unmasqueraded {
-                    type filter hook prerouting priority dstnat + 10; policy accept;
-                    meta nfproto ipv6 ct status snat ct direction reply socket transparent 1 goto deliver
+                  chain begin {
+                    jump judge
+                    goto strange
                   }
-                  # What this node's own processes send. A process may have chosen any address of the node.
+                  chain pre-udp {
+                    KEY4 @front4 goto judge
+                    KEY6 @front6 goto judge
+                    socket transparent 1 goto deliver
+                    goto strange
+                  }
+                  # Nobody comes here: that a rule could need them makes the kernel put fragments together before all of
+                  # this. Only the first has ports.
+                  chain whole {
+                    WHOLE
+                  }
+                  UNMASQUERADED
+                  # What this node's own processes send. A process may have chosen any address of the node. What they and we
+                  # send each other needs no tracking, and whoever judges by tracking must see nothing of it: neither what is
+                  # new nor, since answers alone are invalid, these.
                   chain out {
-                    type route hook output priority mangle; policy accept;
-                    meta l4proto != { tcp, udp } goto strange
-                    meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn jump judge
-                    meta l4proto udp jump judge
-                    KEY4 @front4 goto deliver
-                    KEY6 @front6 goto deliver
+                    type route hook output priority raw; policy accept;
+                    meta l4proto tcp goto out-tcp
+                    meta l4proto udp goto out-udp
+                    goto strange
+                  }
+                  chain out-tcp {
+                    KEY4 @front4 goto out-front
+                    KEY6 @front6 goto out-front
+                    oif lo FROM4 @front4 notrack accept
+                    oif lo FROM6 @front6 notrack accept
+                    tcp flags & (fin | syn | rst | ack) == syn jump strange
+                    socket transparent 1 accept
                     CONN4 @late4 update @late4 { CONN4 timeout 1d } goto deliver
                     CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
                   }
-                  # Nobody listens: the daemon is gone, or does not have the address. The kernel by itself would not
-                  # answer for an address that is not its own.
-                  chain in {
-                    type filter hook input priority mangle; policy accept;
-                    meta mark and MARK != MARK accept
-                    socket transparent 1 accept
-                    # For its own addresses it does; and somebody else may have this one, as a cache of DNS on the node.
-                    fib daddr type local accept
-                    goto refuse
+                  chain out-udp {
+                    FROM4 @front4 goto answer
+                    FROM6 @front6 goto answer
+                    KEY4 @front4 goto out-front
+                    KEY6 @front6 goto out-front
+                    goto strange
                   }
-                  # What the node's own processes and we send each other needs no tracking, and whoever judges by tracking
-                  # must see nothing of it: neither what is new nor, since answers alone are invalid, these.
-                  chain untracked {
-                    type filter hook output priority raw; policy accept;
-                    KEY4 @front4 notrack
-                    KEY6 @front6 notrack
-                    fib daddr type local ip saddr . meta l4proto . th sport @front4 notrack
-                    fib daddr type local ip6 saddr . meta l4proto . th sport @front6 notrack
+                  chain out-front {
+                    notrack
+                    meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn goto deliver
+                    goto judge
+                  }
+                  # The times are those of the forwarder's flows: longer from the second answer on.
+                  chain answer {
+                    oif lo notrack
+                    ANSWER4 @flow4 update @flow4 { ANSWER4 timeout 120s } accept
+                    ANSWER6 @flow6 update @flow6 { ANSWER6 timeout 120s } accept
+                    meta nfproto ipv4 add @flow4 { ANSWER4 timeout 30s } accept
+                    meta nfproto ipv6 add @flow6 { ANSWER6 timeout 30s } accept
                   }
                 }
                 """.replace("KEY4", KEY4)
                         .replace("KEY6", KEY6)
                         .replace("CONN4", CONN4)
                         .replace("CONN6", CONN6)
+                        .replace("FROM4", FROM4)
+                        .replace("FROM6", FROM6)
+                        .replace("FLOW4", FLOW4)
+                        .replace("FLOW6", FLOW6)
+                        .replace("ANSWER4", ANSWER4)
+                        .replace("ANSWER6", ANSWER6)
+                        .replace("WHOLE", kernel.tproxy() ? TPROXY : "ct state new")
+                        .replace("UNMASQUERADED", kernel.findsMasqueraded() ? "" : UNMASQUERADED)
                         .replace("MARK", mark);
     }
 
@@ -126,6 +195,8 @@ final class Script {
         String connection = address + " . inet_service . " + address + " . inet_service";
         sets += "  set late" + family + " { type " + connection
                 + "; flags dynamic,timeout; size 65536; timeout 1d; }\n";
+        sets += "  set flow" + family + " { type " + connection
+                + "; flags dynamic,timeout; size 131072; timeout 120s; }\n";
         sets += "  set admitted" + family + " { type " + key + " . " + address + "; flags interval; }\n";
         for (String origin : List.of("pod", "node", "outside")) {
             sets += "  map " + origin + family + " { type " + key + " : verdict; }\n";

@@ -205,6 +205,15 @@ final class NodeModeIT {
         cases.check("udp 4 node plain:80 pod=node far=node", 30_000);
     }
 
+    /** Where nobody else has turned it on: its table is one more thing to run full, and costs time with each packet. */
+    @Test
+    @Order(2)
+    void connectionTrackingStaysOff() throws IOException {
+        cases.check("udp 4 one plain:80 pod=one far=one");
+        assertThat(NodeLab.in("node", "cat /proc/sys/net/netfilter/nf_conntrack_count"))
+                .isEqualTo("0\n");
+    }
+
     /** A router on the way tells a Service's address, which is not ours, what it can pass on. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
