@@ -31,7 +31,9 @@ final class InetSocket extends Socket {
     private static final int UDP_SEGMENT = 103;
 
     private static final int IPPROTO_TCP = 6;
+    private static final int TCP_CORK = 3;
     private static final int TCP_INFO = 11;
+    private static final int TCP_QUICKACK = 12;
     /** Up to and with tcpi_notsent_bytes (Linux 4.6) of struct tcp_info, and where in it the two fields are. */
     private static final int TCP_INFO_BYTES = 148;
 
@@ -171,6 +173,23 @@ final class InetSocket extends Socket {
             segmentBytes = bytes;
         }
         return true;
+    }
+
+    /**
+     * Before connecting: the last packet of the handshake is to be the first one with data, which spares a packet. Whoever
+     * has nothing to send then must say so with {@link #acknowledgeNow}, or the peer would wait for it.
+     */
+    void acknowledgeWithData() throws IOException {
+        setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 0);
+    }
+
+    void acknowledgeNow() throws IOException {
+        setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 1);
+    }
+
+    /** Whether to keep back a packet that is not full; what is written with it and FIN then make one. */
+    void setCork(boolean keepBack) throws IOException {
+        setIntOpt(IPPROTO_TCP, TCP_CORK, keepBack ? 1 : 0);
     }
 
     /** Sends FIN; errors as for {@link #read}. */

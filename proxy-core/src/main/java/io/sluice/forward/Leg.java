@@ -52,6 +52,7 @@ final class Leg implements EpollIoHandle {
     private boolean lasting;
 
     private boolean written;
+    private boolean corked;
     private boolean asksToWrite;
     private boolean sticky;
     private int events;
@@ -89,6 +90,49 @@ final class Leg implements EpollIoHandle {
         }
         written = true;
         return socket.write(address, start, end);
+    }
+
+    /** The other side has sent its last: what is written from now on may go with the FIN. */
+    void cork() {
+        if (!corked) {
+            setCork(true);
+        }
+    }
+
+    /** There is no FIN yet after all. */
+    void uncork() {
+        if (corked) {
+            setCork(false);
+        }
+    }
+
+    private void setCork(boolean keepBack) {
+        corked = keepBack;
+        try {
+            socket.setCork(keepBack);
+        } catch (IOException e) {
+            // The connection is gone, which its next read or write tells.
+            assert Errno.of(e) != 0 : e;
+        }
+    }
+
+    /** Sends FIN, and what was kept back with it; errors as for {@link InetSocket#read}. */
+    void shutdownOutput() throws IOException {
+        corked = false;
+        socket.shutdownOutput();
+    }
+
+    /** The connection stands: its peer is to know, if nothing that was written told it. */
+    void completeHandshake() {
+        if (written) {
+            return;
+        }
+        try {
+            socket.acknowledgeNow();
+        } catch (IOException e) {
+            // As above.
+            assert Errno.of(e) != 0 : e;
+        }
     }
 
     /** A connection of one short exchange does without these options: two system calls fewer. */

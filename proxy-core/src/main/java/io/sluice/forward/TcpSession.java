@@ -109,6 +109,7 @@ final class TcpSession extends Timed implements Runnable {
         if (loop.transparency != null) {
             loop.sourceOf(socket, attempts.keepsAddress(), clientAddress, next.endpoint.address(), cells);
         }
+        socket.acknowledgeWithData();
         socket.connect(next.socketAddress());
         leg.register(loop, true);
         loop.await(loop.connecting, this, loop.now());
@@ -173,6 +174,9 @@ final class TcpSession extends Timed implements Runnable {
         // What the client sent meanwhile goes first and its socket is watched after: that spares a wake-up.
         client.readable = true;
         relay(client, leg);
+        if (!over) {
+            leg.completeHandshake();
+        }
         if (!over && !client.isRegistered()) {
             try {
                 client.register(loop, client.held != null);
@@ -245,12 +249,15 @@ final class TcpSession extends Timed implements Runnable {
         while (!over && from.readable && to.held == null && !from.ended) {
             if (reads++ == READS_PER_TURN) {
                 takeTurnLater();
-                return;
+                break;
             }
             int most = loop.held.readBytes();
             int length = read(from, to, most);
             if (length > 0) {
                 from.readable = length == most || from.hungUp;
+                if (from.hungUp && length < most) {
+                    to.cork();
+                }
                 passOn(from, to, length);
             } else {
                 from.readable = false;
@@ -258,6 +265,9 @@ final class TcpSession extends Timed implements Runnable {
                     endOfStream(from, to);
                 }
             }
+        }
+        if (!over) {
+            to.uncork();
         }
     }
 
@@ -379,7 +389,7 @@ final class TcpSession extends Timed implements Runnable {
             return;
         }
         try {
-            to.socket.shutdownOutput();
+            to.shutdownOutput();
         } catch (IOException e) {
             fail(to, from);
             return;

@@ -325,6 +325,26 @@ class TcpForwardingTest {
         }
     }
 
+    /** The end of the handshake waits for the client's first bytes only where there are some. */
+    @Test
+    void anEndpointIsToldOfAClientThatSaysNothing() throws Exception {
+        try (Lab lab = new Lab()) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("web", address, backend.endpoint()));
+            long start = System.nanoTime();
+            for (int i = 0; i < 30; i++) {
+                try (Socket client = lab.dial(address);
+                        Socket accepted = backend.next()) {
+                    accepted.getOutputStream().write('x');
+                    assertThat(client.getInputStream().read()).isEqualTo('x');
+                }
+            }
+            // Left to itself, the kernel would wait a fifth of a second each time.
+            assertThat(System.nanoTime() - start)
+                    .isLessThan(Duration.ofSeconds(5).toNanos());
+        }
+    }
+
     @Test
     void establishedSessionOutlivesItsEndpointItsServiceAndItsAddress() throws Exception {
         try (Lab lab = new Lab()) {
