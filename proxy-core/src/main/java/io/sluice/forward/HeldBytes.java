@@ -14,6 +14,8 @@ import org.jspecify.annotations.Nullable;
  * connections are accepted until some is given back.
  */
 final class HeldBytes {
+    static final int READ_BYTES = 128 << 10;
+
     private static final int SHORT_READ_BYTES = 16 << 10;
 
     private final long budget;
@@ -44,9 +46,9 @@ final class HeldBytes {
         kept.release();
     }
 
-    /** How much one read may take. */
-    int readBytes() {
-        return held.get() > budget / 2 ? SHORT_READ_BYTES : Loop.BUFFER_BYTES;
+    /** How much to read at once for somebody who takes {@code pace} times the usual. */
+    int readBytes(int pace) {
+        return held.get() > budget / 2 ? SHORT_READ_BYTES : READ_BYTES * pace;
     }
 
     boolean isExhausted() {

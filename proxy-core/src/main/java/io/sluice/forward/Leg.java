@@ -32,6 +32,8 @@ final class Leg implements EpollIoHandle {
     /** A session that sends more than so many events is worth the system call that drops EPOLLOUT. */
     private static final int EVENTS_BEFORE_LEAN = 4;
 
+    private static final int FASTEST = Loop.BUFFER_BYTES / HeldBytes.READ_BYTES;
+
     final TcpSession session;
     final InetSocket socket;
 
@@ -46,6 +48,9 @@ final class Leg implements EpollIoHandle {
     /** What the other leg sent and this socket has not taken yet; while it is there, the other leg is not read. */
     @Nullable
     ByteBuf held;
+
+    /** How many times the usual amount to read for this socket at once. */
+    int pace = 1;
 
     private @Nullable IoRegistration registration;
     /** Whether its socket has the options of a connection that lasts; accepted ones inherit them. */
@@ -132,6 +137,15 @@ final class Leg implements EpollIoHandle {
         } catch (IOException e) {
             // As above.
             assert Errno.of(e) != 0 : e;
+        }
+    }
+
+    /** The faster it takes, the more there is to read at once: fewer calls, and fewer updates of the sender's window. */
+    void pace(int sent, int length) {
+        if (sent < length) {
+            pace = 1;
+        } else if (length == HeldBytes.READ_BYTES * pace && pace < FASTEST) {
+            pace *= 2;
         }
     }
 

@@ -26,7 +26,7 @@ final class Loop {
     private static final Logger log = LoggerFactory.getLogger(Loop.class);
 
     /** One read takes at most this much; also the most that one direction of a session holds. */
-    static final int BUFFER_BYTES = 128 << 10;
+    static final int BUFFER_BYTES = 512 << 10;
 
     /** How precise timeouts are. */
     private static final long TICK_MILLIS = 50;

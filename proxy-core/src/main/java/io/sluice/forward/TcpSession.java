@@ -251,7 +251,7 @@ final class TcpSession extends Timed implements Runnable {
                 takeTurnLater();
                 break;
             }
-            int most = loop.held.readBytes();
+            int most = loop.held.readBytes(to.pace);
             int length = read(from, to, most);
             if (length > 0) {
                 from.readable = length == most || from.hungUp;
@@ -297,6 +297,7 @@ final class TcpSession extends Timed implements Runnable {
             return;
         }
         count(from, length);
+        to.pace(sent, length);
         if (sent < length) {
             hold(to, sent, length);
         }
