@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.Epoll;
 import io.netty.channel.epoll.EpollIoHandler;
@@ -109,7 +110,7 @@ public final class Forwarder implements AutoCloseable {
         this.stats = new Stats(config.loops());
         this.shortage = new Shortage(config.nanoClock());
         this.group = new MultiThreadIoEventLoopGroup(
-                config.loops(), new DefaultThreadFactory("sluice-loop", true), EpollIoHandler.newFactory());
+                config.loops(), new DefaultThreadFactory("sluice-loop", true), ioHandlers(config.busyPoll()));
         Flows flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
         held = new HeldBytes(
                 config.maxHeldBytes() > 0 ? config.maxHeldBytes() : PlatformDependent.maxDirectMemory() / 2);
@@ -117,6 +118,12 @@ public final class Forwarder implements AutoCloseable {
             loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage, held));
         }
         startHousekeeping();
+    }
+
+    private static IoHandlerFactory ioHandlers(boolean busyPoll) {
+        return busyPoll
+                ? EpollIoHandler.newFactory(0, () -> new BusyPoll(System::nanoTime))
+                : EpollIoHandler.newFactory();
     }
 
     private static String withoutEpoll(Throwable cause) {

@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
  * What may be set about forwarding.
  *
  * @param loops the number of event loops, 1 to 64
+ * @param busyPoll whether a loop whose events follow each other closely polls for the next one instead of sleeping
  * @param connectTimeout how long one endpoint may take to answer before the next is tried
  * @param connectAttempts how many endpoints are tried for one connection
  * @param halfClosedTimeout how long a session may be closed in one direction and silent in the other
@@ -21,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record ForwarderConfig(
         int loops,
+        boolean busyPoll,
         Duration connectTimeout,
         int connectAttempts,
         Duration halfClosedTimeout,
@@ -34,6 +36,7 @@ public record ForwarderConfig(
     public static ForwarderConfig defaults() {
         return new ForwarderConfig(
                 Math.min(Runtime.getRuntime().availableProcessors(), 8),
+                true,
                 Duration.ofSeconds(1),
                 3,
                 Duration.ofSeconds(60),
@@ -48,6 +51,7 @@ public record ForwarderConfig(
     public ForwarderConfig withLoops(int loops) {
         return new ForwarderConfig(
                 loops,
+                busyPoll,
                 connectTimeout,
                 connectAttempts,
                 halfClosedTimeout,
@@ -62,6 +66,7 @@ public record ForwarderConfig(
     public ForwarderConfig withTransparency(Transparency theTransparency) {
         return new ForwarderConfig(
                 loops,
+                busyPoll,
                 connectTimeout,
                 connectAttempts,
                 halfClosedTimeout,

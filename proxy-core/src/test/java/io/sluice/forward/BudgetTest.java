@@ -31,6 +31,7 @@ class BudgetTest {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         return new ForwarderConfig(
                 1,
+                defaults.busyPoll(),
                 defaults.connectTimeout(),
                 defaults.connectAttempts(),
                 defaults.halfClosedTimeout(),

@@ -48,6 +48,7 @@ final class Lab implements AutoCloseable {
     Lab(ForwarderConfig config) {
         ForwarderConfig withClock = new ForwarderConfig(
                 config.loops(),
+                config.busyPoll(),
                 config.connectTimeout(),
                 config.connectAttempts(),
                 config.halfClosedTimeout(),

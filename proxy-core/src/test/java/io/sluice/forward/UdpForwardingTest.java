@@ -322,6 +322,7 @@ class UdpForwardingTest {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         ForwarderConfig fourFlows = new ForwarderConfig(
                 1,
+                defaults.busyPoll(),
                 defaults.connectTimeout(),
                 defaults.connectAttempts(),
                 defaults.halfClosedTimeout(),

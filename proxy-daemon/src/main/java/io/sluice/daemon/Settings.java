@@ -54,6 +54,7 @@ record Settings(
                 buildOptions(values),
                 new ForwarderConfig(
                         values.required(Setting.LOOPS, Integer.class),
+                        values.required(Setting.BUSY_POLL, Boolean.class),
                         values.required(Setting.CONNECT_TIMEOUT, Duration.class),
                         values.required(Setting.CONNECT_ATTEMPTS, Integer.class),
                         values.required(Setting.HALF_CLOSED_TIMEOUT, Duration.class),

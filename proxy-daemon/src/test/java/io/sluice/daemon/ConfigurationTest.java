@@ -139,7 +139,7 @@ final class ConfigurationTest {
                 .singleElement()
                 .asString()
                 .startsWith(
-                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, certificateAuthority, ");
+                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, busyPoll, certificateAuthority, ");
     }
 
     @Test
