@@ -8,7 +8,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which endpoint each client of a service with ClientIP affinity is held to.
@@ -29,17 +31,69 @@ final class AffinityTable {
             .<Key, Pin>build()
             .asMap();
 
-    private record Key(ServiceState service, IpAddress client) {}
+    /** What each thread looks up with, so that a client that is held already costs no object. */
+    private final ThreadLocal<Key> probe = ThreadLocal.withInitial(Key::new);
 
-    private record Pin(Endpoint endpoint, long lastUsedNanos) {}
+    /** Changed only while it is a thread's own, never as a key of the table. */
+    private static final class Key {
+        private @Nullable ServiceState service;
+        private @Nullable IpAddress client;
+
+        static Key of(ServiceState service, IpAddress client) {
+            return new Key().set(service, client);
+        }
+
+        Key set(ServiceState theService, IpAddress theClient) {
+            service = theService;
+            client = theClient;
+            return this;
+        }
+
+        @Override
+        @SuppressWarnings("ReferenceEquality") // a service has one state
+        public boolean equals(@Nullable Object other) {
+            return other instanceof Key key && service == key.service && Objects.equals(client, key.client);
+        }
+
+        @Override
+        public int hashCode() {
+            return 31 * System.identityHashCode(service) + Objects.hashCode(client);
+        }
+    }
+
+    private static final class Pin {
+        final Endpoint endpoint;
+        private volatile long lastUsedNanos;
+
+        Pin(Endpoint endpoint, long lastUsedNanos) {
+            this.endpoint = endpoint;
+            this.lastUsedNanos = lastUsedNanos;
+        }
+
+        /** The endpoint's place in a rotation, if the pin still holds and the endpoint is there. */
+        @Nullable
+        Target in(Rotation rotation, long timeoutNanos, long nowNanos) {
+            return nowNanos - lastUsedNanos >= timeoutNanos ? null : rotation.find(endpoint);
+        }
+    }
 
     /** The client's endpoint: the one it is held to if that is still good, else the next in turn, to which it is held. */
     Target pick(ServiceState service, SessionAffinity affinity, IpAddress client, Rotation rotation, long nowNanos) {
         long timeoutNanos = affinity.timeoutSeconds() * 1_000_000_000L;
+        Pin pin = pins.get(probe.get().set(service, client));
+        Target held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
+        if (pin == null || held == null) {
+            return pickAnew(Key.of(service, client), timeoutNanos, rotation, nowNanos);
+        }
+        pin.lastUsedNanos = nowNanos;
+        return held;
+    }
+
+    /** Asks again, since another loop may have been faster. */
+    private Target pickAnew(Key key, long timeoutNanos, Rotation rotation, long nowNanos) {
         Target[] picked = new Target[1];
-        pins.compute(new Key(service, client), (key, pin) -> {
-            Target held =
-                    pin == null || nowNanos - pin.lastUsedNanos >= timeoutNanos ? null : rotation.find(pin.endpoint);
+        pins.compute(key, (same, pin) -> {
+            Target held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
             picked[0] = held == null ? rotation.next(nowNanos) : held;
             return new Pin(picked[0].endpoint, nowNanos);
         });
@@ -48,20 +102,24 @@ final class AffinityTable {
 
     /** Holds a client to the endpoint that answered, after the one it was held to did not. */
     void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
-        pins.put(new Key(service, client), new Pin(endpoint, nowNanos));
+        pins.put(Key.of(service, client), new Pin(endpoint, nowNanos));
     }
 
     /** Who is held where now. */
     Map<ServiceState, List<HandOver.Pin>> pins(long nowNanos) {
         Map<ServiceState, List<HandOver.Pin>> byService = new HashMap<>();
-        pins.forEach((key, pin) -> byService
-                .computeIfAbsent(key.service, service -> new ArrayList<>())
-                .add(new HandOver.Pin(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos)));
+        pins.forEach((key, pin) -> {
+            if (key.service != null && key.client != null) {
+                byService
+                        .computeIfAbsent(key.service, service -> new ArrayList<>())
+                        .add(new HandOver.Pin(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos));
+            }
+        });
         return byService;
     }
 
     /** Lets a client go that is held to this endpoint. */
     void release(ServiceState service, IpAddress client, Endpoint endpoint) {
-        pins.computeIfPresent(new Key(service, client), (key, pin) -> pin.endpoint.equals(endpoint) ? null : pin);
+        pins.computeIfPresent(Key.of(service, client), (key, pin) -> pin.endpoint.equals(endpoint) ? null : pin);
     }
 }
