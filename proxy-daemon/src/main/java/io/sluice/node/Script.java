@@ -100,16 +100,16 @@ final class Script {
                   # None of this needs connection tracking: where nobody else does, it stays off.
                   chain pre {
                     type filter hook prerouting priority mangle; policy accept;
+                    # What is most comes first, and goes nowhere else.
+                    meta l4proto tcp LATER socket transparent 1 meta mark set meta mark or MARK accept
                     meta l4proto tcp goto pre-tcp
                     meta l4proto udp goto pre-udp
                     # Errors that come of what our sockets sent: too large, port unreachable.
                     meta l4proto { icmp, icmpv6 } socket transparent 1 goto deliver
                     goto strange
                   }
-                  # What is most comes first.
                   chain pre-tcp {
-                    tcp flags & (fin | syn | rst | ack) != syn socket transparent 1 goto deliver
-                    tcp flags & (fin | syn | rst | ack) == syn jump begin
+                    FIRST jump begin
                     socket transparent 1 goto deliver
                     # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
                     KEY4 @front4 goto find
@@ -143,10 +143,10 @@ final class Script {
                   chain out-tcp {
                     KEY4 @front4 goto out-front
                     KEY6 @front6 goto out-front
+                    oif != lo LATER socket transparent 1 accept
                     oif lo FROM4 @front4 notrack accept
                     oif lo FROM6 @front6 notrack accept
-                    tcp flags & (fin | syn | rst | ack) == syn jump strange
-                    socket transparent 1 accept
+                    FIRST jump strange
                     CONN4 @late4 update @late4 { CONN4 timeout 1d } goto deliver
                     CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
                   }
@@ -159,7 +159,7 @@ final class Script {
                   }
                   chain out-front {
                     notrack
-                    meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn goto deliver
+                    meta l4proto tcp LATER goto deliver
                     goto judge
                   }
                   # The times are those of the forwarder's flows: longer from the second answer on.
@@ -173,6 +173,8 @@ final class Script {
                 }
                 """.replace("KEY4", KEY4)
                         .replace("KEY6", KEY6)
+                        .replace("FIRST", "tcp flags & (fin | syn | rst | ack) == syn")
+                        .replace("LATER", "tcp flags & (fin | syn | rst | ack) != syn")
                         .replace("CONN4", CONN4)
                         .replace("CONN6", CONN6)
                         .replace("FROM4", FROM4)
