@@ -45,9 +45,13 @@ final class Script {
                   chain deliver {
                     meta mark set meta mark or MARK accept
                   }
-                  # Where what is new goes, until the end. What the node's own processes send comes by twice: as it goes out,
-                  # when its socket is theirs, and then as it comes in.
+                  # Where what is new goes, until the end.
                   chain admit {
+                    goto arrive
+                  }
+                  # What the node's own processes send comes by twice: as it goes out, when its socket is theirs, and then as
+                  # it comes in.
+                  chain arrive {
                     iif != 0 goto find
                     goto deliver
                   }
@@ -61,8 +65,8 @@ final class Script {
                   }
                   # Only what begins something is refused or dropped: a flow that was answered lately goes on.
                   chain established {
-                    KEY4 @front4 FLOW4 @flow4 update @flow4 { FLOW4 timeout 120s } goto deliver
-                    KEY6 @front6 FLOW6 @flow6 update @flow6 { FLOW6 timeout 120s } goto deliver
+                    KEY4 @front4 FLOW4 @flow4 update @flow4 { FLOW4 timeout 120s } goto arrive
+                    KEY6 @front6 FLOW6 @flow6 update @flow6 { FLOW6 timeout 120s } goto arrive
                   }
                   chain refuse {
                     meta l4proto udp jump established

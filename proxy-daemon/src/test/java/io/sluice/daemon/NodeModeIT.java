@@ -280,6 +280,8 @@ final class NodeModeIT {
         assertThat(sluice.exitCode()).isNotZero();
         cases.check("tcp 4 one plain:80 REFUSED");
         cases.check("tcp 4 node plain:80 REFUSED");
+        cases.check("udp 4 one plain:80 REFUSED");
+        cases.check("udp 6 node plain:80 REFUSED");
         cases.check("tcp 4 one internal:80 DROP");
         sluice = start();
         cases.check("tcp 4 one plain:80 pod=one far=one");
