@@ -6,29 +6,31 @@ import java.util.function.LongSupplier;
 
 /**
  * Whether a loop that has nothing to do sleeps at once. To be woken takes longer than to pass on what one is woken for, so
- * a loop whose rounds follow each other closely asks for the next event again and again instead.
+ * a loop that is nearly always needed again at once, as by one conversation of questions and answers, asks for the next
+ * event again and again instead.
  *
- * <p>A loop that is woken that often is at work half of the time anyway, so at most this doubles what it takes. Where
- * rounds are polled for they come sooner, which keeps it polling: half of one and half of the other would be slower than
- * either. Belongs to its loop.
+ * <p>Such a loop is at work half of the time anyway, so at most this doubles what it takes. Where events come at random it
+ * sleeps, however many they are: polling would take the processor from those who are waited for, and a mixture of both was
+ * slower than either. Belongs to its loop.
  */
 final class BusyPoll implements SelectStrategy {
-    /** On average, from one round to the next: below the first a loop begins to poll, above the second it ends. */
-    private static final long BEGIN_NANOS = 40_000;
-
-    private static final long END_NANOS = 2 * BEGIN_NANOS;
+    /** A round that begins later than this after the one before is late. */
+    private static final long LATE_NANOS = 60_000;
 
     /** What does not come within this time is waited for asleep. */
     private static final long MOST_NANOS = 100_000;
 
-    /** One long pause says that it was idle, not how long it will be. */
-    private static final long LONGEST_NANOS = 1_000_000;
+    private static final int ALL = 1 << 16;
+    /** As long as fewer rounds than this are late, a loop begins to poll, and then goes on up to twice as many. */
+    private static final int FEW = ALL / 16;
 
     private static final int ROUNDS_AVERAGED = 64;
 
     private final LongSupplier nanoClock;
     private long sinceNanos;
-    private long averageNanos = LONGEST_NANOS;
+    /** The share of late rounds among the last ones. */
+    private int late = ALL;
+
     private boolean polling;
 
     BusyPoll(LongSupplier nanoClock) {
@@ -42,9 +44,9 @@ final class BusyPoll implements SelectStrategy {
             return ready.get();
         }
         long now = nanoClock.getAsLong();
-        averageNanos += (Math.min(now - sinceNanos, LONGEST_NANOS) - averageNanos) / ROUNDS_AVERAGED;
+        late += ((now - sinceNanos > LATE_NANOS ? ALL : 0) - late) / ROUNDS_AVERAGED;
         sinceNanos = now;
-        polling = averageNanos < (polling ? END_NANOS : BEGIN_NANOS);
+        polling = late < (polling ? 2 * FEW : FEW);
         while (polling) {
             int events = ready.get();
             if (events != 0) {

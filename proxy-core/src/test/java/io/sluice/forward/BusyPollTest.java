@@ -47,22 +47,33 @@ final class BusyPollTest {
 
     @Test
     void whoHasLittleToDoSleepsAtOnce() throws Exception {
-        rounds(1_000, 50_000, 10_000);
+        rounds(1_000, 60_000, 10_000);
         assertThat(slept).isEqualTo(1_000);
         assertThat(polled).isZero();
     }
 
+    /** As many events, but at random: of ten, one comes late. */
     @Test
-    void oneThatPollsGoesOnUntilItIsClearlyLess() throws Exception {
+    void whoIsNeededAtRandomSleeps() throws Exception {
+        for (int i = 0; i < 200; i++) {
+            rounds(9, 10_000, 5_000);
+            rounds(1, 100_000, 5_000);
+        }
+        assertThat(polled).isZero();
+    }
+
+    @Test
+    void oneThatPollsGoesOnUntilMoreAreLate() throws Exception {
         rounds(400, 20_000, 10_000);
         slept = 0;
-        rounds(1_000, 50_000, 10_000);
+        for (int i = 0; i < 200; i++) {
+            rounds(9, 10_000, 5_000);
+            rounds(1, 80_000, 5_000);
+        }
         assertThat(slept).isZero();
-        rounds(400, 90_000, 10_000);
-        slept = 0;
+        rounds(20, 90_000, 10_000);
         polled = 0;
         rounds(1_000, 90_000, 10_000);
-        assertThat(slept).isEqualTo(1_000);
         assertThat(polled).isZero();
     }
 
@@ -71,7 +82,7 @@ final class BusyPollTest {
         rounds(400, 20_000, 10_000);
         polled = 0;
         rounds(1_000, 10_000_000, 10_000);
-        assertThat(polled).isPositive().isLessThan(1_000_000);
+        assertThat(polled).isPositive().isLessThan(2_000_000);
     }
 
     @Test

@@ -246,7 +246,7 @@ enum Setting {
             List.of("--busy-poll"),
             "true|false",
             "true",
-            "Have a loop that is woken more than 25000 times a second poll instead of sleep: less latency, for at most"
+            "Have a loop that is nearly always needed again within 60 µs poll instead of sleep: less latency, for at most"
                     + " about twice the processor time.",
             "true or false",
             Setting::truth),
