@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * connections are accepted until some is given back.
  */
 final class HeldBytes {
+    /** The usual, for whoever has not shown that he takes more. */
     static final int READ_BYTES = 128 << 10;
 
     private static final int SHORT_READ_BYTES = 16 << 10;
