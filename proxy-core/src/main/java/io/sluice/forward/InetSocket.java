@@ -183,13 +183,22 @@ final class InetSocket extends Socket {
         setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 0);
     }
 
-    void acknowledgeNow() throws IOException {
-        setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 1);
+    void acknowledgeNow() {
+        setTcpOption(TCP_QUICKACK, 1);
     }
 
     /** Whether to keep back a packet that is not full; what is written with it and FIN then make one. */
-    void setCork(boolean keepBack) throws IOException {
-        setIntOpt(IPPROTO_TCP, TCP_CORK, keepBack ? 1 : 0);
+    void setCork(boolean keepBack) {
+        setTcpOption(TCP_CORK, keepBack ? 1 : 0);
+    }
+
+    private void setTcpOption(int option, int value) {
+        try {
+            setIntOpt(IPPROTO_TCP, option, value);
+        } catch (IOException e) {
+            // The connection is gone, which its next read or write tells.
+            assert Errno.of(e) != 0 : e;
+        }
     }
 
     /** Sends FIN; errors as for {@link #read}. */

@@ -100,24 +100,16 @@ final class Leg implements EpollIoHandle {
     /** The other side has sent its last: what is written from now on may go with the FIN. */
     void cork() {
         if (!corked) {
-            setCork(true);
+            corked = true;
+            socket.setCork(true);
         }
     }
 
     /** There is no FIN yet after all. */
     void uncork() {
         if (corked) {
-            setCork(false);
-        }
-    }
-
-    private void setCork(boolean keepBack) {
-        corked = keepBack;
-        try {
-            socket.setCork(keepBack);
-        } catch (IOException e) {
-            // The connection is gone, which its next read or write tells.
-            assert Errno.of(e) != 0 : e;
+            corked = false;
+            socket.setCork(false);
         }
     }
 
@@ -129,14 +121,8 @@ final class Leg implements EpollIoHandle {
 
     /** The connection stands: its peer is to know, if nothing that was written told it. */
     void completeHandshake() {
-        if (written) {
-            return;
-        }
-        try {
+        if (!written) {
             socket.acknowledgeNow();
-        } catch (IOException e) {
-            // As above.
-            assert Errno.of(e) != 0 : e;
         }
     }
 

@@ -37,6 +37,13 @@ final class BusyPollTest {
         }
     }
 
+    private void oneOfTenIsLate(long gapNanos) throws Exception {
+        for (int i = 0; i < 200; i++) {
+            rounds(9, 10_000, 5_000);
+            rounds(1, gapNanos, 5_000);
+        }
+    }
+
     @Test
     void eventsThatFollowCloselyArePolledFor() throws Exception {
         rounds(400, 20_000, 10_000);
@@ -52,13 +59,10 @@ final class BusyPollTest {
         assertThat(polled).isZero();
     }
 
-    /** As many events, but at random: of ten, one comes late. */
+    /** As many events, but at random. */
     @Test
     void whoIsNeededAtRandomSleeps() throws Exception {
-        for (int i = 0; i < 200; i++) {
-            rounds(9, 10_000, 5_000);
-            rounds(1, 100_000, 5_000);
-        }
+        oneOfTenIsLate(100_000);
         assertThat(polled).isZero();
     }
 
@@ -66,10 +70,7 @@ final class BusyPollTest {
     void oneThatPollsGoesOnUntilMoreAreLate() throws Exception {
         rounds(400, 20_000, 10_000);
         slept = 0;
-        for (int i = 0; i < 200; i++) {
-            rounds(9, 10_000, 5_000);
-            rounds(1, 80_000, 5_000);
-        }
+        oneOfTenIsLate(80_000);
         assertThat(slept).isZero();
         rounds(20, 90_000, 10_000);
         polled = 0;
