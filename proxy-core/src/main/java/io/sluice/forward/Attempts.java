@@ -54,9 +54,9 @@ final class Attempts {
         return null;
     }
 
-    /** Whether the endpoint should see the client's own address. */
-    boolean keepsAddress() {
-        return frontend.routing.keepsAddress(client);
+    /** What is in force now. */
+    Routing routing() {
+        return frontend.routing;
     }
 
     void failed(Target target, boolean silently, long nowNanos) {

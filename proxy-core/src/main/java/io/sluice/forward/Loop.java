@@ -6,6 +6,7 @@ import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.CleanableDirectBuffer;
+import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
@@ -31,6 +32,11 @@ final class Loop {
     /** How precise timeouts are. */
     private static final long TICK_MILLIS = 50;
 
+    /** How long a flow that seems to be over may wait for more while many are open. */
+    private static final long BRIEF_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    private static final long SPARE_NANOS = TimeUnit.SECONDS.toNanos(1);
+
     final int index;
     final IoEventLoop executor;
     final LongSupplier nanoClock;
@@ -52,8 +58,11 @@ final class Loop {
     final TimeoutQueue halfClosed;
     final TimeoutQueue unrepliedFlows;
     final TimeoutQueue repliedFlows;
-    final TimeoutQueue briefFlows = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
+    /** Of flows that seem to be over; they wait for more like those without an answer, if few are open. */
+    final TimeoutQueue briefFlows;
+
     final TimeoutQueue[] flowQueues;
+    final SpareSockets spareSockets;
     private final TimeoutQueue[] queues;
 
     private final CleanableDirectBuffer memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
@@ -80,26 +89,27 @@ final class Loop {
         halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
+        briefFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         flowQueues = new TimeoutQueue[] {briefFlows, unrepliedFlows, repliedFlows};
-        queues = new TimeoutQueue[] {connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+        TimeoutQueue spare = new TimeoutQueue(SPARE_NANOS);
+        spareSockets = new SpareSockets(spare, flows);
+        queues = new TimeoutQueue[] {connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows, spare};
     }
 
     /**
-     * Gives a socket that is about to connect the client's address where the endpoint is to see it, and counts where it
-     * cannot.
-     *
-     * @param wanted whether the route says so
+     * The address that an endpoint is to see where it is the client's own; null where it is this node's. Counted where
+     * the route asks for the client's and it cannot be.
      */
-    void sourceOf(InetSocket socket, boolean wanted, IpAddress client, IpAddress endpoint, Cells cells)
-            throws IOException {
-        if (!wanted || transparency == null) {
-            return;
+    @Nullable
+    IpAddress sourceOf(IpAddress client, Endpoint endpoint, Routing routing, Cells cells) {
+        if (transparency == null || !routing.keepsAddress(client)) {
+            return null;
         }
-        if (transparency.keeps(client, endpoint)) {
-            Transparency.assume(socket, client);
-        } else {
-            cells.increment(Counter.CLIENT_ADDRESSES_LOST);
+        if (transparency.keeps(client, endpoint.address())) {
+            return client;
         }
+        cells.increment(Counter.CLIENT_ADDRESSES_LOST);
+        return null;
     }
 
     long now() {
@@ -138,6 +148,19 @@ final class Loop {
                 startTicking();
                 queue.expire(now);
             }
+        }
+        endBriefFlows(now);
+    }
+
+    /** The fuller it gets, the sooner: early enough that what is not over need not go. */
+    private void endBriefFlows(long nowNanos) {
+        while (flows.moreThanHalf()) {
+            Timed oldest = briefFlows.oldest();
+            if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !flows.nearlyFull())) {
+                return;
+            }
+            briefFlows.remove(oldest);
+            oldest.expire(briefFlows, nowNanos);
         }
     }
 

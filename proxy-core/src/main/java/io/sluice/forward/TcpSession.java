@@ -106,8 +106,9 @@ final class TcpSession extends Timed implements Runnable {
         InetSocket socket = InetSocket.stream(next.endpoint.address());
         Leg leg = new Leg(this, socket, false);
         endpoint = leg;
-        if (loop.transparency != null) {
-            loop.sourceOf(socket, attempts.keepsAddress(), clientAddress, next.endpoint.address(), cells);
+        IpAddress source = loop.sourceOf(clientAddress, next.endpoint, attempts.routing(), cells);
+        if (source != null) {
+            Transparency.assume(socket, source);
         }
         socket.acknowledgeWithData();
         socket.connect(next.socketAddress());

@@ -1,29 +1,20 @@
 package io.sluice.forward;
 
-import io.netty.channel.IoEvent;
-import io.netty.channel.IoRegistration;
-import io.netty.channel.epoll.EpollIoHandle;
-import io.netty.channel.epoll.EpollIoOps;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
- * What one client address sends to one frontend, the endpoint it goes to, and the connected socket that leads there:
- * connected, so that only the endpoint can answer and its ICMP errors are told. Belongs to the listener's loop.
+ * What one client address sends to one frontend, the endpoint it goes to, and the socket that leads there. Belongs to the
+ * listener's loop.
  *
  * <p>It ends when nothing came for a while. The timers are conntrack's: short until an answer came and the flow is two
- * seconds old, longer from then on.
+ * seconds old, longer from then on. Where many flows are open, one that seems to be over ends sooner.
  */
-final class UdpFlow extends Timed implements EpollIoHandle {
-    private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
-
+final class UdpFlow extends Timed {
     private static final long YOUNG_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private static final int ANSWERS_PER_EVENT = 32;
@@ -41,89 +32,48 @@ final class UdpFlow extends Timed implements EpollIoHandle {
 
     private final Loop loop;
     private final UdpListener listener;
-    private final InetSocket socket;
+    private final FlowSocket socket;
     private final long openedNanos;
-    private @Nullable IoRegistration registration;
     private long asked;
     private long answered;
-    private boolean widened;
     private boolean over;
 
-    private UdpFlow(
+    UdpFlow(
             Loop loop,
             UdpListener listener,
             Routing routing,
             InetSocketAddress client,
             Target target,
-            InetSocket socket,
-            long nowNanos) {
+            FlowSocket socket,
+            long openedNanos) {
         this.loop = loop;
         this.listener = listener;
         this.routing = routing;
         this.client = client;
         this.target = target;
         this.socket = socket;
-        this.openedNanos = nowNanos;
+        this.openedNanos = openedNanos;
         this.cells = routing.service().stats.cells(loop.index);
+        socket.serve(this);
+        cells.increment(Counter.FLOWS_ACTIVE);
+        loop.flows.opened();
     }
 
-    static UdpFlow open(
-            Loop loop, UdpListener listener, Routing routing, InetSocketAddress client, Target target, long nowNanos)
-            throws IOException {
-        InetSocket socket = InetSocket.datagram(target.endpoint.address());
-        UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos);
-        try {
-            if (loop.transparency != null) {
-                IpAddress address = IpAddress.of(client.getAddress());
-                loop.sourceOf(socket, routing.keepsAddress(address), address, target.endpoint.address(), flow.cells);
-            }
-            socket.connect(target.socketAddress());
-            flow.registration = loop.register(flow);
-            flow.registration.submit(EpollIoOps.EPOLLIN);
-        } catch (IOException e) {
-            socket.closeQuietly();
-            throw e;
-        }
-        flow.cells.increment(Counter.FLOWS_OPENED);
-        flow.cells.increment(Counter.FLOWS_ACTIVE);
-        loop.flows.opened();
-        return flow;
-    }
-
-    /** A flow of a predecessor, whose socket is connected. */
-    static UdpFlow adopt(
-            Loop loop,
-            UdpListener listener,
-            Routing routing,
-            InetSocketAddress client,
-            Target target,
-            InetSocket socket,
-            HandOver.OpenFlow before,
-            long nowNanos)
-            throws IOException {
-        UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos - before.ageNanos());
-        flow.asked = before.asked();
-        flow.answered = before.answered();
-        flow.registration = loop.register(flow);
-        flow.registration.submit(EpollIoOps.EPOLLIN);
-        flow.cells.increment(Counter.FLOWS_ACTIVE);
-        loop.flows.opened();
-        flow.touch(nowNanos);
-        return flow;
+    /** Goes on where a predecessor's left off. */
+    void resume(HandOver.OpenFlow before, long nowNanos) {
+        asked = before.asked();
+        answered = before.answered();
+        touch(nowNanos);
     }
 
     /** Stops, but leaves its socket open for somebody else. */
     HandOver.OpenFlow detach() {
         over = true;
         leaveQueue();
-        if (registration != null) {
-            registration.cancel();
-        }
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
-        Descriptors.closed();
         return new HandOver.OpenFlow(
-                socket.intValue(),
+                socket.detach(),
                 IpAddress.of(client.getAddress()),
                 client.getPort(),
                 target.endpoint,
@@ -142,7 +92,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                     Counter.DATAGRAMS_TO_ENDPOINT,
                     Counter.BYTES_TO_ENDPOINT,
                     batch,
-                    socket.sendAll(address, batch, null));
+                    socket.socket.sendAll(address, batch, null));
             return true;
         } catch (IOException e) {
             return !endpointFailed(e, batch.datagrams);
@@ -160,19 +110,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         }
     }
 
-    @Override
-    public void handle(IoRegistration registration, IoEvent ioEvent) {
-        try {
-            answerAll();
-        } catch (RuntimeException | Error fault) {
-            // Thrown on, it would stop the loop for a second.
-            log.error("flow of {} to {} ended by a fault", client, target, fault);
-            end();
-        }
-    }
-
     /** Passes on what came, answers of one size together. */
-    private void answerAll() {
+    void answerAll() {
         long nowNanos = loop.now();
         Batch batch = loop.batch;
         batch.clear();
@@ -182,7 +121,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                     answer(batch, nowNanos);
                     batch.clear();
                 }
-                int length = socket.read(loop.bufferAddress + batch.end, UdpListener.DATAGRAM_BYTES);
+                int length = socket.socket.read(loop.bufferAddress + batch.end, UdpListener.DATAGRAM_BYTES);
                 if (length == 0) {
                     break;
                 }
@@ -215,8 +154,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     }
 
     private void widen(long datagrams, Batch batch) {
-        if (!widened && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
-            widened = true;
+        if (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES) {
             socket.widen();
         }
     }
@@ -225,10 +163,15 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         TimeoutQueue queue = loop.unrepliedFlows;
         if (answered > 0 && nowNanos - openedNanos >= YOUNG_NANOS) {
             queue = loop.repliedFlows;
-        } else if (answered == 1 && asked == 1 && loop.flows.moreThanHalf()) {
+        } else if (isBrief()) {
             queue = loop.briefFlows;
         }
         loop.await(queue, this, nowNanos);
+    }
+
+    /** Likely over: a resolver's one question, or its two, have been answered. */
+    private boolean isBrief() {
+        return asked == answered && asked <= FEW_DATAGRAMS;
     }
 
     /** Whether the error says that the endpoint is gone; errors of our own making lose the datagram only. */
@@ -254,29 +197,32 @@ final class UdpFlow extends Timed implements EpollIoHandle {
 
     @Override
     void expire(TimeoutQueue waitedIn, long nowNanos) {
-        end();
+        FlowSocket.Path path = socket.path;
+        if (path != null && isBrief() && loop.flows.moreThanHalf()) {
+            finish();
+            loop.spareSockets.keep(socket, path, nowNanos);
+        } else {
+            end();
+        }
     }
 
     void end() {
-        if (over) {
-            return;
+        if (!over) {
+            finish();
+            socket.end();
         }
+    }
+
+    private void finish() {
         over = true;
         leaveQueue();
         listener.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
-        loop.closeLater(socket, registration);
-    }
-
-    /** Called by Netty when the loop ends. */
-    @Override
-    public void close() {
-        end();
     }
 
     @Override
-    public InetSocket fd() {
-        return socket;
+    public String toString() {
+        return "flow of " + client + " to " + target;
     }
 }

@@ -170,7 +170,11 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             Target target = known == null ? new Target(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             try {
-                flows.put(client, UdpFlow.adopt(loop, this, routing, client, target, back, flow, nowNanos));
+                FlowSocket adopted = FlowSocket.adopt(loop, back);
+                long openedNanos = nowNanos - flow.ageNanos();
+                UdpFlow resumed = new UdpFlow(loop, this, routing, client, target, adopted, openedNanos);
+                resumed.resume(flow, nowNanos);
+                flows.put(client, resumed);
             } catch (IOException e) {
                 log.error("a flow of {} to {} could not be taken over", client, frontend.address, e);
                 back.closeQuietly();
@@ -268,15 +272,17 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             cells.increment(Counter.DATAGRAMS_REFUSED);
             return null;
         }
-        if ((loop.flows.full() || !Descriptors.roomFor(1)) && !evictIdlest()) {
-            cells.increment(Counter.DATAGRAMS_DROPPED);
-            return null;
-        }
         Target target = avoided == null
                 ? routing.pick(clientAddress, rotation, nowNanos)
                 : anotherTarget(clientAddress, routing, rotation, avoided);
         try {
-            UdpFlow flow = UdpFlow.open(loop, this, routing, client, target, nowNanos);
+            FlowSocket socket = socketTo(target, loop.sourceOf(clientAddress, target.endpoint, routing, cells));
+            if (socket == null) {
+                cells.increment(Counter.DATAGRAMS_DROPPED);
+                return null;
+            }
+            UdpFlow flow = new UdpFlow(loop, this, routing, client, target, socket, nowNanos);
+            cells.increment(Counter.FLOWS_OPENED);
             flows.put(client, flow);
             open = flows.size();
             return flow;
@@ -288,6 +294,17 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
         }
+    }
+
+    /** A spare one, or a new one for which there is room or is made; null if there can be none. */
+    private @Nullable FlowSocket socketTo(Target target, @Nullable IpAddress source) throws IOException {
+        FlowSocket.Path path = new FlowSocket.Path(target.endpoint, source);
+        FlowSocket spare = loop.spareSockets.take(path);
+        if (spare != null) {
+            return spare;
+        }
+        boolean room = !loop.flows.full() && Descriptors.roomFor(1);
+        return room || loop.spareSockets.closeOne() || evictIdlest() ? FlowSocket.open(loop, target, path) : null;
     }
 
     private Target anotherTarget(IpAddress client, Routing routing, Rotation rotation, Target avoided) {

@@ -65,6 +65,22 @@ final class Lab implements AutoCloseable {
         });
     }
 
+    static ForwarderConfig withMostFlows(int most) {
+        ForwarderConfig defaults = ForwarderConfig.defaults();
+        return new ForwarderConfig(
+                1,
+                defaults.busyPoll(),
+                defaults.connectTimeout(),
+                defaults.connectAttempts(),
+                defaults.halfClosedTimeout(),
+                defaults.udpUnrepliedTimeout(),
+                defaults.udpRepliedTimeout(),
+                most,
+                defaults.maxHeldBytes(),
+                defaults.transparency(),
+                defaults.nanoClock());
+    }
+
     void advance(Duration time) {
         clockOffsetNanos.addAndGet(time.toNanos());
     }
