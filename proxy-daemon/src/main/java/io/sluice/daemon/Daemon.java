@@ -4,7 +4,6 @@ import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.FrontendStatus;
-import io.sluice.forward.HandOver;
 import io.sluice.forward.Transparency;
 import io.sluice.kube.ApiAccess;
 import io.sluice.kube.EventRecorder;
@@ -17,7 +16,6 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.NodeRules;
-import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -30,7 +28,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -42,9 +39,6 @@ import org.slf4j.LoggerFactory;
  */
 final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
-
-    private static final int HAND_OVER_ATTEMPTS = 3;
-    private static final Duration HAND_OVER_PAUSE = Duration.ofSeconds(1);
 
     private final Settings settings;
     private final StateLog stateLog;
@@ -200,7 +194,8 @@ final class Daemon implements AutoCloseable {
                         settings.feed());
                 return;
             }
-            if (!succeed(Objects.requireNonNull(settings.handOverSocket()), snapshot)) {
+            Path socket = Objects.requireNonNull(settings.handOverSocket());
+            if (!new Succession(socket, forwarder, rulesOptions()).takeOver(snapshot)) {
                 beaten = true;
                 letGo(rulesOptions());
                 return;
@@ -222,52 +217,6 @@ final class Daemon implements AutoCloseable {
                 handOverPort.open(successor);
             }
             log.info("synced: {}", counts(snapshot));
-        }
-    }
-
-    /** Whether this process serves now. */
-    private boolean succeed(Path socket, ServiceSnapshot snapshot) {
-        for (int attempt = 1; ; attempt++) {
-            try (HandOverChannel predecessor = HandOverChannel.toIncumbent(socket)) {
-                if (predecessor == null) {
-                    // It has ended in the meantime and closed everything.
-                    forwarder.apply(snapshot);
-                    return true;
-                }
-                HandOver handOver = predecessor.take(socket, rulesOptions());
-                log.info(
-                        "taking over {} and {}",
-                        Table.count(handOver.frontends().size(), "address"),
-                        Table.count(handOver.flows(), "UDP flow"));
-                forwarder.inherit(handOver);
-                forwarder.apply(snapshot);
-                return isAlone(predecessor, socket);
-            } catch (IOException e) {
-                if (attempt == HAND_OVER_ATTEMPTS) {
-                    log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
-                    forwarder.apply(snapshot);
-                    return true;
-                }
-                // Another successor may have been faster; it is to be asked then.
-                log.info("the process that serves did not hand over and is asked again: {}", e.getMessage());
-                LockSupport.parkNanos(HAND_OVER_PAUSE.toNanos());
-            }
-        }
-    }
-
-    /** Tells the predecessor that this process serves. Too late, that one does: it has taken everything back. */
-    private boolean isAlone(HandOverChannel predecessor, Path socket) {
-        try {
-            predecessor.serving();
-            return true;
-        } catch (IOException e) {
-            if (!HandOverChannel.isServed(socket)) {
-                log.info("the process that served has ended: {}", e.getMessage());
-                return true;
-            }
-            log.error("taking over took too long, and the process that served goes on; this one ends");
-            forwarder.letGo(forwarder.release());
-            return false;
         }
     }
 
