@@ -212,6 +212,11 @@ final class ApiClient implements AutoCloseable {
         return URI.create(url.getScheme() + "://" + host + port + url.getRawPath());
     }
 
+    /** What the servers are shown, for people. */
+    String credentials() {
+        return credentials.name();
+    }
+
     /** Asks one server, once more if the credentials or the trust that failed can be had anew. */
     private Answer ask(Target target, String pathAndQuery, byte @Nullable [] json, Duration within) throws IOException {
         String authorization = credentials.authorization(environment.nanoTime().getAsLong());

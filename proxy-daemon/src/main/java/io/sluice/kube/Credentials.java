@@ -77,6 +77,17 @@ final class Credentials {
         return !now.equals(authorization);
     }
 
+    /** What a server is shown, for people. */
+    String name() {
+        if (token != null) {
+            return "the token of " + token.name();
+        }
+        if (plugin != null) {
+            return "what the exec plugin gave";
+        }
+        return fixed == null ? "no token" : "a user and a password";
+    }
+
     /** Checked here, because the JDK would quote it in its complaint. */
     private static String bearer(String name, String token) throws IOException {
         String stripped = token.strip();

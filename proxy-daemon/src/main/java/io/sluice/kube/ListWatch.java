@@ -184,10 +184,18 @@ final class ListWatch implements Runnable {
         if (forbidden && !resource.required()) {
             listener.waived(resource);
         }
-        say(e.getMessage() + (e.status() == 403 ? "; its role needs " + resource.rule() : ""));
+        say(e.getMessage() + remedy(e.status()));
         Duration asked = e.retryAfter().orElse(forbidden ? pace.longestBackOff() : Duration.ZERO);
         // By then there may be another server.
         pause(asked.compareTo(pace.longestBackOff()) > 0 ? pace.longestBackOff() : asked);
+    }
+
+    private String remedy(int status) {
+        return switch (status) {
+            case 401 -> "; it was shown " + client.credentials();
+            case 403 -> "; its role needs " + resource.rule();
+            default -> "";
+        };
     }
 
     private void failed(Exception e) throws InterruptedException {

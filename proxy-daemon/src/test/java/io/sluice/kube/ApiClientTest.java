@@ -253,6 +253,7 @@ final class ApiClientTest {
         // Nothing new: not asked again.
         server.demandBearer("four");
         assertThat(status(client)).isEqualTo(401);
+        assertThat(client.credentials()).isEqualTo("the token of " + folder.resolve("pod/token"));
         assertThat(server.requests()).hasSize(5);
 
         // A file that is gone changes nothing.

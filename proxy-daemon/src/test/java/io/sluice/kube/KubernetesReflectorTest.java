@@ -377,6 +377,15 @@ class KubernetesReflectorTest {
     }
 
     @Test
+    void whoIsNotAdmittedHearsWhatTheServerWasShown() {
+        cluster.fail("/nodes", 99, 401, "", "{\"message\":\"Unauthorized\",\"code\":401}");
+        follow();
+        await().until(() -> loop.snapshot().size() == 1);
+        assertThat(status("nodes").trouble())
+                .isEqualTo(cluster.url() + ": watch nodes: 401 Unauthorized; it was shown no token");
+    }
+
+    @Test
     void nothingIsInForceBeforeWhatIsRequiredIsListed() {
         cluster.fail("/endpointslices", 1_000, 403, "", "{\"message\":\"forbidden\",\"code\":403}");
         follow();
