@@ -16,6 +16,8 @@ import java.util.function.Predicate;
  */
 public record Transparency(Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient) {
     private static final int SOL_IP = 0;
+    private static final int IP_MTU_DISCOVER = 10;
+    private static final int IP_PMTUDISC_DONT = 0;
     private static final int IP_TRANSPARENT = 19;
     private static final int IP_BIND_ADDRESS_NO_PORT = 24;
     private static final int SOL_IPV6 = 41;
@@ -27,6 +29,16 @@ public record Transparency(Predicate<IpAddress> isOwn, BiPredicate<IpAddress, Ip
             socket.setIntOpt(SOL_IPV6, IPV6_TRANSPARENT, 1);
         } else {
             socket.setIntOpt(SOL_IP, IP_TRANSPARENT, 1);
+        }
+    }
+
+    /**
+     * Has datagrams that are too large for the way cut in pieces. Told by a router how large they may be, the kernel does
+     * not keep that for an address that is not its own (IPv4), and without this whatever is larger is lost each time.
+     */
+    static void cutToPath(InetSocket socket, IpAddress family) throws IOException {
+        if (!family.v6()) {
+            socket.setIntOpt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
         }
     }
 

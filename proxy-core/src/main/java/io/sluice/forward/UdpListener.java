@@ -81,6 +81,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             socket.setReusePort(true);
             if (loop.transparency != null) {
                 Transparency.allow(socket, address);
+                Transparency.cutToPath(socket, address);
             }
             socket.bind(address.toSocketAddress(frontend.address.port()));
             return new UdpListener(loop, frontend, socket);
