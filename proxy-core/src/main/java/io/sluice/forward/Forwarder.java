@@ -281,7 +281,7 @@ public final class Forwarder implements AutoCloseable {
     private static String reason(Failure failure, IOException e) {
         return switch (failure) {
             case ADDRESS_NOT_LOCAL -> "not an address of this machine";
-            case ADDRESS_IN_USE -> "another socket has this address and port";
+            case ADDRESS_IN_USE -> "another socket has this address and port, or this port on every address";
             case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
             case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
             case NONE, OTHER, OWNED_BY_ANOTHER -> String.valueOf(e.getMessage());

@@ -314,9 +314,13 @@ final class Daemon implements AutoCloseable {
                     Table.count(open, "open connection"),
                     settings.drainTimeout().toSeconds());
         }
+        long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
         int left = forwarder.drain(settings.drainTimeout());
         if (left > 0) {
             log.warn("cutting {} at the end of the drain", Table.count(left, "open connection"));
+        }
+        if (rules != null && !succeeded.isDone()) {
+            rules.awaitDelivery(Duration.ofNanos(deadline - System.nanoTime()));
         }
     }
 

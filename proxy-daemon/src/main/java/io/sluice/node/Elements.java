@@ -6,7 +6,9 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
+import java.util.Collection;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
 
 /** What the sets and maps of the table hold for one service port. */
@@ -29,14 +31,16 @@ final class Elements {
         for (Frontend frontend : port.frontends()) {
             FrontendAddress address = frontend.address();
             String family = family(address.address());
-            String key = address.address() + " . " + address.protocol().text() + " . " + address.port();
+            String key = key(address.address(), address.protocol().text(), address.port());
             elements.add(new Element("front" + family, key, ""));
-            elements.add(new Element("pod" + family, key, verdict(frontend.pod())));
-            elements.add(new Element("node" + family, key, verdict(frontend.node())));
-            elements.add(new Element("outside" + family, key, verdict(frontend.outside())));
+            // Flows that were let in before may go on, where there is somewhere to go on to.
+            boolean flows = !port.flowEndpoints().isEmpty();
+            elements.add(new Element("pod" + family, key, verdict(frontend.pod(), flows)));
+            elements.add(new Element("node" + family, key, verdict(frontend.node(), flows)));
+            elements.add(new Element("outside" + family, key, verdict(frontend.outside(), flows)));
             if (!frontend.allowedSources().isEmpty()) {
                 elements.add(new Element("limited" + family, key, ""));
-                for (Cidr range : frontend.allowedSources()) {
+                for (Cidr range : apart(frontend.allowedSources())) {
                     elements.add(new Element("admitted" + family, key + " . " + range, ""));
                 }
             }
@@ -44,16 +48,28 @@ final class Elements {
         return elements;
     }
 
+    static String key(IpAddress address, String protocol, int port) {
+        return address + " . " + protocol + " . " + port;
+    }
+
     /** What the names of sets end in. */
     static String family(IpAddress address) {
         return address.v6() ? "6" : "4";
     }
 
-    private static String verdict(Route route) {
+    /** Without those that lie in another one: the kernel takes no ranges that overlap. */
+    private static Collection<Cidr> apart(List<Cidr> ranges) {
+        Set<Cidr> apart = new LinkedHashSet<>(ranges);
+        apart.removeIf(range ->
+                ranges.stream().anyMatch(other -> other.prefix() < range.prefix() && other.contains(range.network())));
+        return apart;
+    }
+
+    private static String verdict(Route route, boolean flows) {
         return switch (route.verdict()) {
             case FORWARD -> "goto admit";
-            case REFUSE -> "goto refuse";
-            case DROP -> "goto discard";
+            case REFUSE -> flows ? "goto refuse" : "goto turn-away";
+            case DROP -> flows ? "goto discard" : "drop";
         };
     }
 }

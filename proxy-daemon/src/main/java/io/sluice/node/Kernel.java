@@ -1,6 +1,8 @@
 package io.sluice.node;
 
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 
 /**
  * What the table can leave to this kernel.
@@ -8,13 +10,26 @@ import java.io.IOException;
  * @param tproxy whether it has the statement {@code tproxy}; its mere presence makes the kernel put fragments together
  * @param findsMasqueraded whether {@code socket} finds a socket in IPv6 before its address is put back, as Linux does
  *     since 6.15
+ * @param tracks whether somebody else has it track connections here
  */
-record Kernel(boolean tproxy, boolean findsMasqueraded) {
+record Kernel(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
+    private static final Path TRACKED = Path.of("/proc/sys/net/netfilter/nf_conntrack_count");
+
     static Kernel of(Shell shell) {
         return new Kernel(
                 takes(shell, "table inet sluice-probe { chain c { " + Script.TPROXY + " ; } ; }\n"),
                 Requirements.olderThan(System.getProperty("os.version", ""), 6, 15, 0)
-                        .isEmpty());
+                        .isEmpty(),
+                isTracking());
+    }
+
+    private static boolean isTracking() {
+        try {
+            return !Files.readString(TRACKED).strip().equals("0");
+        } catch (IOException e) {
+            // A kernel that does not have it.
+            return false;
+        }
     }
 
     private static boolean takes(Shell shell, String script) {

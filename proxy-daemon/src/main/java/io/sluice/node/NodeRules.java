@@ -4,19 +4,24 @@ import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.node.Elements.Element;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,11 +38,14 @@ public final class NodeRules implements AutoCloseable {
     /** What is new is soon used, and may be on a bridge that is as new; many changes are one look. */
     private static final int LOOK_MILLIS = 500;
 
+    private static final String REMOVED = "somebody removed the rules that lead packets here; putting them back ({})";
+
     private final RuleOptions options;
     private final Shell shell;
     private final Routing routing;
     private final Kernel kernel;
     private final Interfaces addresses = new Interfaces();
+    private final Connections connections;
     private final ScheduledExecutorService guard = Executors.newSingleThreadScheduledExecutor(task -> {
         Thread thread = new Thread(task, "sluice-rules");
         thread.setDaemon(true);
@@ -46,6 +54,10 @@ public final class NodeRules implements AutoCloseable {
     // Guarded by this.
     private final ClusterIps clusterIps = new ClusterIps();
     private ServiceSnapshot current = ServiceSnapshot.empty();
+    /** Whose rules the kernel did not take, and why. */
+    private final Map<ServicePortName, String> refused = new HashMap<>();
+
+    private Optional<String> hindrance = Optional.empty();
     private boolean inForce;
     private boolean looking;
     private boolean probed;
@@ -57,6 +69,7 @@ public final class NodeRules implements AutoCloseable {
         this.shell = shell;
         routing = new Routing(options, shell);
         kernel = Kernel.of(shell);
+        connections = new Connections(shell, addresses);
         addresses.refresh();
     }
 
@@ -126,16 +139,53 @@ public final class NodeRules implements AutoCloseable {
         routing.add();
         List<ServicePort> ports = new ArrayList<>();
         snapshot.forEach(ports::add);
-        Set<Element> elements = new LinkedHashSet<>();
-        ports.forEach(port -> elements.addAll(Elements.of(port)));
         clusterIps.clear();
-        elements.addAll(clusterIps
+        Set<Element> others = new LinkedHashSet<>(clusterIps
                 .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
                 .come());
-        elements.addAll(surroundings(snapshot));
-        nft(Script.table(options.mark(), kernel) + Script.add(elements) + (refusing ? Script.REFUSE : ""));
+        others.addAll(surroundings(snapshot));
+        // Also those whose frontend has gone: the table that knew them goes, too.
+        others.addAll(connections.late(each -> true));
+        String table = Script.table(options, kernel) + Script.add(others) + (refusing ? Script.REFUSE : "");
+        try {
+            nft(table + Script.add(elements(ports)));
+            refused.clear();
+        } catch (IOException e) {
+            log.debug("not all of the rules were taken: {}", e.getMessage());
+            nft(table);
+            Map<ServicePortName, String> untaken = new LinkedHashMap<>();
+            addWhatIsTaken(ports, untaken);
+            untaken.forEach((name, why) -> {
+                if (!why.equals(refused.get(name))) {
+                    log.error("{} is not served: the kernel does not take its rules: {}", name, why);
+                }
+            });
+            refused.clear();
+            refused.putAll(untaken);
+        }
         current = snapshot;
         inForce = true;
+    }
+
+    private static Set<Element> elements(List<ServicePort> ports) {
+        Set<Element> elements = new LinkedHashSet<>();
+        ports.forEach(port -> elements.addAll(Elements.of(port)));
+        return elements;
+    }
+
+    /** Halves what is refused until it is one, so that one costs nobody else anything. */
+    private void addWhatIsTaken(List<ServicePort> ports, Map<ServicePortName, String> untaken) {
+        try {
+            nft(Script.add(elements(ports)));
+        } catch (IOException e) {
+            if (ports.size() == 1) {
+                untaken.put(ports.get(0).name(), String.valueOf(e.getMessage()));
+                return;
+            }
+            int half = ports.size() / 2;
+            addWhatIsTaken(ports.subList(0, half), untaken);
+            addWhatIsTaken(ports.subList(half, ports.size()), untaken);
+        }
     }
 
     /** Returns false if the rules are not those that were made. */
@@ -168,7 +218,12 @@ public final class NodeRules implements AutoCloseable {
             try {
                 nft(script);
             } catch (IOException e) {
-                sayPutBack(e.getMessage());
+                if (refused.isEmpty()) {
+                    Optional<String> missing = missing();
+                    log.warn(
+                            missing.isPresent() ? REMOVED : "a change of the rules was refused; making all anew ({})",
+                            e.getMessage());
+                }
                 return false;
             }
         }
@@ -178,8 +233,13 @@ public final class NodeRules implements AutoCloseable {
 
     /** A frontend that goes has no listener any more, so nothing is added to its connections. */
     private List<Element> late(Set<Element> gone) throws IOException {
-        Set<String> frontends = Late.frontends(gone);
-        return frontends.isEmpty() ? List.of() : Late.elements(frontends, shell.run("", "ss", "-Htn"));
+        Set<String> frontends = new HashSet<>();
+        for (Element element : gone) {
+            if (element.set().startsWith("front")) {
+                frontends.add(element.key());
+            }
+        }
+        return frontends.isEmpty() ? List.of() : connections.late(each -> frontends.contains(each.frontend()));
     }
 
     private String surroundingsIfChanged(ServiceSnapshot snapshot) {
@@ -219,19 +279,20 @@ public final class NodeRules implements AutoCloseable {
         shell.run(script, "nft", "-f", "-");
     }
 
-    private static void sayPutBack(@Nullable String why) {
-        log.warn("somebody removed the rules that lead packets here; putting them back ({})", why);
-    }
-
     private synchronized void check() {
         addresses.refresh();
         if (closed || !inForce) {
             return;
         }
+        Optional<String> appeared = Requirements.appeared();
+        if (!appeared.equals(hindrance)) {
+            hindrance = appeared;
+            appeared.ifPresentOrElse(log::error, () -> log.info("nothing stands in the way of packets any more"));
+        }
         try {
             Optional<String> missing = missing();
             if (missing.isPresent()) {
-                sayPutBack(missing.get());
+                log.warn(REMOVED, missing.get());
                 replace(current);
             }
         } catch (IOException | RuntimeException e) {
@@ -246,6 +307,14 @@ public final class NodeRules implements AutoCloseable {
             return Optional.of(String.valueOf(e.getMessage()));
         }
         return routing.isThere() ? Optional.empty() : Optional.of("the routing rule, or its table");
+    }
+
+    /**
+     * Waits until the peers of connections that are closed here have taken what was sent to them: without rules, nothing
+     * that they answer arrives.
+     */
+    public void awaitDelivery(Duration atMost) throws InterruptedException {
+        connections.awaitDelivery(atMost);
     }
 
     /** Refuses all new connections and flows from now on; those that exist are led here as before. */

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** What node mode needs of the machine. */
 final class Requirements {
@@ -14,12 +15,37 @@ final class Requirements {
     private static final Pattern MARK = Pattern.compile("fwmark (0x[0-9a-f]+|\\d+)(?:/(0x[0-9a-f]+|\\d+))?");
     private static final int CAP_NET_ADMIN = 12;
 
+    private static final Path CONF = Path.of("/proc/sys/net/ipv4/conf");
+
     private Requirements() {}
 
     /** The first thing that stands in the way and what to do about it, on one line; empty if nothing does. */
     static Optional<String> unmet(RuleOptions options, Shell shell) {
-        Optional<String> missing = missing(shell);
-        return missing.isPresent() ? missing : taken(options, shell);
+        return missing(shell).or(() -> reversedByMark("all")).or(() -> taken(options, shell));
+    }
+
+    /** What has appeared since that stands in the way. */
+    static Optional<String> appeared() {
+        String[] devices = CONF.toFile().list();
+        return Stream.of(devices == null ? new String[0] : devices)
+                .sorted()
+                .flatMap(device -> reversedByMark(device).stream())
+                .findFirst();
+    }
+
+    /** The kernel then looks up the way back as if the mark were on it, finds that it leads here, and drops the packet. */
+    private static Optional<String> reversedByMark(String device) {
+        try {
+            return Files.readString(CONF.resolve(device).resolve("src_valid_mark"))
+                            .strip()
+                            .equals("0")
+                    ? Optional.empty()
+                    : Optional.of("net.ipv4.conf." + device + ".src_valid_mark is on, with which the kernel drops every"
+                            + " marked packet" + (device.equals("all") ? "" : " from " + device) + ": set it to 0");
+        } catch (IOException e) {
+            // The device has gone.
+            return Optional.empty();
+        }
     }
 
     private static Optional<String> taken(RuleOptions options, Shell shell) {
@@ -86,10 +112,13 @@ final class Requirements {
             return Optional.of("node mode needs the capability NET_ADMIN: run as root, or give the container"
                     + " securityContext.capabilities.add: [NET_ADMIN]");
         }
-        try {
-            shell.run("", "ip", "-V");
-        } catch (IOException e) {
-            return Optional.of("node mode needs the program 'ip': install iproute2 (" + e.getMessage() + ")");
+        for (String program : List.of("ip", "ss")) {
+            try {
+                shell.run("", program, "-V");
+            } catch (IOException e) {
+                return Optional.of(
+                        "node mode needs the program '" + program + "': install iproute2 (" + e.getMessage() + ")");
+            }
         }
         try {
             return olderThan(shell.run("", "nft", "--version"), 1, 0, 1)

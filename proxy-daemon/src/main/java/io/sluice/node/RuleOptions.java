@@ -20,6 +20,11 @@ public record RuleOptions(int markBit, int routingTable, int rulePriority, boole
         return mark() + "/" + routingTable + "/" + rulePriority;
     }
 
+    /** All bits but ours. */
+    String notMark() {
+        return "0x" + Integer.toHexString(~(1 << markBit));
+    }
+
     String mark() {
         return "0x" + Integer.toHexString(1 << markBit);
     }

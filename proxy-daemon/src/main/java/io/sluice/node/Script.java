@@ -26,6 +26,9 @@ final class Script {
 
     static final String TPROXY = "meta l4proto udp tproxy to :1";
 
+    /** What kube-proxy's rules, which are gone, still lead elsewhere. It begins before us, and goes on to its end. */
+    private static final String BEFORE = "ct status dnat accept";
+
     /**
      * Answers to us that somebody masqueraded after us, as CNIs do to what leaves the cluster, and that an older kernel
      * knows for ours only when the address is ours again.
@@ -37,7 +40,7 @@ final class Script {
                   }""";
 
     /** An empty table in the place of whatever stood there, in one transaction with what follows. */
-    static String table(String mark, Kernel kernel) {
+    static String table(RuleOptions options, Kernel kernel) {
         // Declared first, so that it can be deleted whether or not it was there.
         return "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n" + sets("4", "ipv4_addr")
                 + sets("6", "ipv6_addr")
@@ -59,7 +62,8 @@ final class Script {
                   # for an address that is not its own. For its own it does; and somebody else may have this one, as a cache
                   # of DNS on the node.
                   chain find {
-                    socket transparent 1 goto deliver
+                    meta l4proto tcp socket transparent 1 goto deliver
+                    meta l4proto udp socket wildcard 0 goto deliver
                     fib daddr type local goto deliver
                     goto turn-away
                   }
@@ -96,37 +100,48 @@ final class Script {
                   }
                   # Whatever else a Service's address is asked for, it is not to be had elsewhere.
                   chain strange {
-                    ip daddr @cluster4 goto refuse
-                    ip6 daddr @cluster6 goto refuse
+                    ip daddr @cluster4 goto turn-away
+                    ip6 daddr @cluster6 goto turn-away
                     ip daddr @range4 drop
                     ip6 daddr @range6 drop
                   }
-                  # None of this needs connection tracking: where nobody else does, it stays off.
+                  # None of this needs connection tracking: where nobody else does, it stays off. A socket of ours has an
+                  # address of its own; one without, transparent too, is another proxy's and takes whatever has its port.
                   chain pre {
                     type filter hook prerouting priority mangle; policy accept;
+                    BEFORE
                     # What is most comes first, and goes nowhere else.
-                    meta l4proto tcp LATER socket transparent 1 meta mark set meta mark or MARK accept
+                    meta l4proto tcp LATER OURS meta mark set meta mark or MARK accept
                     meta l4proto tcp goto pre-tcp
                     meta l4proto udp goto pre-udp
                     # Errors that come of what our sockets sent: too large, port unreachable.
-                    meta l4proto { icmp, icmpv6 } socket transparent 1 goto deliver
+                    meta l4proto { icmp, icmpv6 } OURS goto deliver
                     goto strange
                   }
                   chain pre-tcp {
-                    FIRST jump begin
-                    socket transparent 1 goto deliver
-                    # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
-                    KEY4 @front4 goto find
-                    KEY6 @front6 goto find
+                    FIRST goto begin
+                    socket transparent 1 goto unfinished
+                    goto nobodys
                   }
                   chain begin {
                     jump judge
                     goto strange
                   }
+                  # What begins or ends and has no whole socket cannot be asked for its address.
+                  chain unfinished {
+                    socket wildcard 1 goto nobodys
+                    goto deliver
+                  }
+                  # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
+                  chain nobodys {
+                    KEY4 @front4 goto find
+                    KEY6 @front6 goto find
+                    goto strange
+                  }
                   chain pre-udp {
                     KEY4 @front4 goto judge
                     KEY6 @front6 goto judge
-                    socket transparent 1 goto deliver
+                    OURS goto deliver
                     goto strange
                   }
                   # Nobody comes here: that a rule could need them makes the kernel put fragments together before all of
@@ -145,14 +160,19 @@ final class Script {
                     goto strange
                   }
                   chain out-tcp {
+                    # Where accepted sockets have the mark of what they were asked by (tcp_fwmark_accept).
+                    meta mark and MARK == MARK socket transparent 1 meta mark set meta mark and NOT_MARK accept
                     KEY4 @front4 goto out-front
                     KEY6 @front6 goto out-front
                     oif != lo LATER socket transparent 1 accept
                     oif lo FROM4 @front4 notrack accept
                     oif lo FROM6 @front6 notrack accept
-                    FIRST jump strange
+                    # What refuses has never been a connection.
+                    oif lo ip saddr @cluster4 notrack accept
+                    oif lo ip6 saddr @cluster6 notrack accept
                     CONN4 @late4 update @late4 { CONN4 timeout 1d } goto deliver
                     CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
+                    goto strange
                   }
                   chain out-udp {
                     FROM4 @front4 goto answer
@@ -179,6 +199,7 @@ final class Script {
                         .replace("KEY6", KEY6)
                         .replace("FIRST", "tcp flags & (fin | syn | rst | ack) == syn")
                         .replace("LATER", "tcp flags & (fin | syn | rst | ack) != syn")
+                        .replace("OURS", "socket transparent 1 socket wildcard 0")
                         .replace("CONN4", CONN4)
                         .replace("CONN6", CONN6)
                         .replace("FROM4", FROM4)
@@ -189,7 +210,9 @@ final class Script {
                         .replace("ANSWER6", ANSWER6)
                         .replace("WHOLE", kernel.tproxy() ? TPROXY : "ct state new")
                         .replace("UNMASQUERADED", kernel.findsMasqueraded() ? "" : UNMASQUERADED)
-                        .replace("MARK", mark);
+                        .replace("BEFORE", kernel.tracks() ? BEFORE : "")
+                        .replace("NOT_MARK", options.notMark())
+                        .replace("MARK", options.mark());
     }
 
     private static String sets(String family, String address) {

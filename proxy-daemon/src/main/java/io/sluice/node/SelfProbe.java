@@ -202,7 +202,7 @@ final class SelfProbe {
                   }
                 }
                 """.replace("OURS", ours)
-                        .replace("NOT_MARK", "0x" + Integer.toHexString(~(1 << options.markBit())))
+                        .replace("NOT_MARK", options.notMark())
                         .replace("MARK", options.mark());
     }
 }

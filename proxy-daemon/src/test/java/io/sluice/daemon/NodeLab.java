@@ -244,6 +244,10 @@ final class NodeLab implements AutoCloseable {
 
     /** The feed is {@code feed.yaml} in the folder. */
     static Sluice launch(Path folder, String node, String... args) throws IOException {
+        return launch(folder, node, Map.of(), args);
+    }
+
+    static Sluice launch(Path folder, String node, Map<String, String> environment, String... args) throws IOException {
         List<String> command = new ArrayList<>(exec(node));
         command.addAll(List.of(
                 Sluice.HOME.resolve("bin/sluice").toString(),
@@ -258,7 +262,7 @@ final class NodeLab implements AutoCloseable {
         return Sluice.start(
                 folder,
                 Path.of(command.get(0)),
-                Map.of(),
+                environment,
                 command.subList(1, command.size()).toArray(String[]::new));
     }
 

@@ -20,16 +20,20 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
- * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a server,
- * {@code ask again} from the same UDP socket each time, and {@code ask health} for the code of a health check. {@code echo ADDRESS PORT} gives back what TCP clients
- * send, and {@code keep ADDRESS PORT} has one connection to such a server, says something on it and tells whether it came
- * back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES} tells how many of so many bytes come back.
+ * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a
+ * server, {@code ask again} from the same UDP socket each time, and {@code ask health} for the code of a health check.
+ *
+ * <p>{@code echo ADDRESS PORT} gives back what clients send, and {@code keep ADDRESS PORT} has one connection to such a
+ * server, says something on it and tells whether it came back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES}
+ * tells how many of so many bytes come back, {@code volley} the same of five datagrams. {@code post ADDRESS PORT BYTES}
+ * sends, ends its direction and leaves the answer where it is until {@code collect} tells how much of it there is.
  */
 final class NodeProbe {
     private static final int PATIENCE_MILLIS = 500;
 
     private static final Map<InetSocketAddress, DatagramSocket> SOCKETS = new HashMap<>();
     private static final Map<String, Socket> KEPT = new HashMap<>();
+    private static final Socket POSTED = new Socket();
 
     private NodeProbe() {}
 
@@ -42,6 +46,9 @@ final class NodeProbe {
                         case "serve" -> serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "echo" -> echo(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "fetch" -> fetch(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
+                        case "volley" -> volley(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
+                        case "post" -> post(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
+                        case "collect" -> collect();
                         case "release" -> release();
                         case "keep" -> keep(words[1], Integer.parseInt(words[2]));
                         default -> ask(words);
@@ -91,7 +98,61 @@ final class NodeProbe {
                 }
             }
         });
+        DatagramSocket udp = new DatagramSocket(port, address);
+        start(() -> {
+            DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
+            while (!udp.isClosed()) {
+                try {
+                    packet.setLength(65_536);
+                    udp.receive(packet);
+                    udp.send(packet);
+                } catch (IOException e) {
+                    System.err.println("echo: " + e);
+                }
+            }
+        });
         return "ok";
+    }
+
+    private static String volley(String address, int port, int bytes) throws IOException {
+        int lost = 0;
+        try (DatagramSocket socket = socket(null, new InetSocketAddress(InetAddress.getByName(address), port))) {
+            for (int i = 0; i < 5; i++) {
+                socket.send(new DatagramPacket(new byte[bytes], bytes));
+                DatagramPacket answer = new DatagramPacket(new byte[bytes], bytes);
+                try {
+                    socket.receive(answer);
+                    lost += answer.getLength() == bytes ? 0 : 1;
+                } catch (SocketTimeoutException e) {
+                    lost++;
+                }
+            }
+        }
+        return String.valueOf(5 - lost);
+    }
+
+    private static String post(String address, int port, int bytes) throws IOException {
+        POSTED.setReceiveBufferSize(4_096);
+        POSTED.setSoTimeout(4 * PATIENCE_MILLIS);
+        POSTED.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+        POSTED.getOutputStream().write(new byte[bytes]);
+        POSTED.shutdownOutput();
+        return "ok";
+    }
+
+    private static String collect() throws IOException {
+        int bytes = 0;
+        try (POSTED) {
+            byte[] some = new byte[8_192];
+            for (int read = POSTED.getInputStream().read(some);
+                    read >= 0;
+                    read = POSTED.getInputStream().read(some)) {
+                bytes += read;
+            }
+            return String.valueOf(bytes);
+        } catch (IOException e) {
+            return bytes + " " + e;
+        }
     }
 
     private static void giveBack(Socket client) {
@@ -102,7 +163,7 @@ final class NodeProbe {
         }
     }
 
-    private static String keep(String address, int port) throws IOException {
+    private static String keep(String address, int port) {
         try {
             Socket socket = KEPT.get(address);
             if (socket == null) {
@@ -117,6 +178,8 @@ final class NodeProbe {
             return "DROP";
         } catch (ConnectException e) {
             return "REFUSED";
+        } catch (IOException e) {
+            return e.toString();
         }
     }
 

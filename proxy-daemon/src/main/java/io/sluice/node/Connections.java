@@ -1,0 +1,69 @@
+package io.sluice.node;
+
+import io.sluice.node.Elements.Element;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The machine's TCP connections that need the rules: their sockets have an address that is not the machine's, so what is
+ * sent to them comes here only because it is led here.
+ */
+final class Connections {
+    private static final Logger log = LoggerFactory.getLogger(Connections.class);
+    private static final int LOOK_MILLIS = 50;
+
+    private final Shell shell;
+    private final Interfaces addresses;
+
+    Connections(Shell shell, Interfaces addresses) {
+        this.shell = shell;
+        this.addresses = addresses;
+    }
+
+    private List<Connection> list() throws IOException {
+        return Connection.of(shell.run("", Connection.LIST)).stream()
+                .filter(connection -> !addresses.isOwn(connection.local()))
+                .toList();
+    }
+
+    /**
+     * Those of the node's own processes that outlive their frontend, as elements. They are told one by one: the address may
+     * be served elsewhere from now on, and new connections go there. What comes from others is known by our sockets.
+     */
+    List<Element> late(Predicate<Connection> which) throws IOException {
+        return list().stream()
+                .filter(connection -> addresses.isOwn(connection.peer()) && which.test(connection))
+                .map(Connection::late)
+                .toList();
+    }
+
+    /** Waits until the peers of those that are closed here have taken what was sent to them. */
+    void awaitDelivery(Duration atMost) throws InterruptedException {
+        long deadline = System.nanoTime() + atMost.toNanos();
+        boolean said = false;
+        try {
+            for (long left = undelivered(); left > 0; left = undelivered()) {
+                if (System.nanoTime() - deadline >= 0) {
+                    log.warn("closed connections end before their peers have taken all that was sent: {}", left);
+                    return;
+                }
+                if (!said) {
+                    said = true;
+                    log.info("waiting for the peers of closed connections to take all that was sent: {}", left);
+                }
+                TimeUnit.MILLISECONDS.sleep(LOOK_MILLIS);
+            }
+        } catch (IOException e) {
+            log.warn("closed connections may end before their peers have taken all that was sent: {}", e.getMessage());
+        }
+    }
+
+    private long undelivered() throws IOException {
+        return list().stream().filter(Connection::isClosed).count();
+    }
+}
