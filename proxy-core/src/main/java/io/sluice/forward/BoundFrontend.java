@@ -89,11 +89,11 @@ final class BoundFrontend {
         List<Listener> opened = new ArrayList<>(loops.size());
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
-            boolean transparent = loops.get(0).transparency != null;
+            Transparency transparency = loops.get(0).transparency;
             if (tcp) {
-                TcpListener.probe(address, transparent);
+                TcpListener.probe(address, transparency);
             } else {
-                UdpListener.probe(address, transparent);
+                UdpListener.probe(address, transparency != null);
             }
             for (Loop loop : loops) {
                 opened.add(tcp ? TcpListener.bind(loop, this) : UdpListener.bind(loop, this));
@@ -107,7 +107,7 @@ final class BoundFrontend {
     }
 
     /** Each of them is kept, since clients may wait on any: however many loops there are. */
-    private void adopt(List<HandOver.OpenSocket> sockets, List<Loop> loops) {
+    private void adopt(List<HandOver.OpenSocket> sockets, List<Loop> loops) throws IOException {
         List<Listener> opened = new ArrayList<>(sockets.size());
         for (int i = 0; i < sockets.size(); i++) {
             Loop loop = loops.get(i % loops.size());

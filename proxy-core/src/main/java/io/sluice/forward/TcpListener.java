@@ -11,6 +11,7 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -27,6 +28,11 @@ final class TcpListener implements EpollIoHandle, Listener {
     private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
 
     private static final int DESCRIPTORS_PER_SESSION = 2;
+
+    /** Where there is nobody by agreement: documentation. */
+    private static final IpAddress NOBODY4 = Objects.requireNonNull(IpAddress.parse("192.0.2.254"));
+
+    private static final IpAddress NOBODY6 = Objects.requireNonNull(IpAddress.parse("2001:db8:ffff::fffe"));
 
     private static final int SOL_SOCKET = 1;
     private static final int SO_OOBINLINE = 10;
@@ -45,7 +51,9 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     /** Binds and listens; connections wait in the kernel until {@link #start}. Control side. */
     static TcpListener bind(Loop loop, BoundFrontend frontend) throws IOException {
-        InetSocket socket = bound(frontend.address, loop.transparency != null, true);
+        FrontendAddress address = frontend.address;
+        int port = loop.transparency == null ? address.port() : loop.transparency.listeningPort(address);
+        InetSocket socket = bound(address.address(), port, loop.transparency != null, true);
         try {
             // Inherited by every accepted socket, which saves two system calls a connection.
             socket.setTcpNoDelay(true);
@@ -60,30 +68,57 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
     }
 
-    /** A socket that listens already, of a predecessor. */
-    static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) {
-        return new TcpListener(loop, frontend, new InetSocket(inherited.descriptor()));
+    /** A socket that listens already, of a predecessor; one like it where that listens on another port than we would. */
+    static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) throws IOException {
+        InetSocket socket = new InetSocket(inherited.descriptor());
+        if (loop.transparency == null
+                || socket.localAddress().getPort() == loop.transparency.listeningPort(frontend.address)) {
+            return new TcpListener(loop, frontend, socket);
+        }
+        socket.closeQuietly();
+        return bind(loop, frontend);
     }
 
     /**
      * Finds out whether somebody else serves the address: with SO_REUSEPORT alone the kernel would let us share it, and
-     * each of us would get some of the connections.
+     * each of us would get some of the connections. Where we listen on another port, whoever has this one on all addresses
+     * has its own on the others.
      */
-    static void probe(FrontendAddress address, boolean transparent) throws IOException {
-        InetSocket socket = bound(address, transparent, false);
-        socket.closeQuietly();
+    static void probe(FrontendAddress frontend, @Nullable Transparency transparency) throws IOException {
+        IpAddress address = frontend.address();
+        try {
+            bound(address, frontend.port(), transparency != null, false).closeQuietly();
+        } catch (IOException e) {
+            if (transparency == null
+                    || transparency.listeningPort(frontend) == frontend.port()
+                    || !isTakenEverywhere(address, frontend.port())) {
+                throw e;
+            }
+        }
     }
 
-    private static InetSocket bound(FrontendAddress address, boolean transparent, boolean reusePort)
+    private static boolean isTakenEverywhere(IpAddress family, int port) throws IOException {
+        try {
+            bound(family.v6() ? NOBODY6 : NOBODY4, port, true, false).closeQuietly();
+            return false;
+        } catch (IOException e) {
+            if (Errno.of(e) != Errno.EADDRINUSE) {
+                throw e;
+            }
+            return true;
+        }
+    }
+
+    private static InetSocket bound(IpAddress address, int port, boolean transparent, boolean reusePort)
             throws IOException {
-        InetSocket socket = InetSocket.stream(address.address());
+        InetSocket socket = InetSocket.stream(address);
         try {
             socket.setReuseAddress(true);
             socket.setReusePort(reusePort);
             if (transparent) {
-                Transparency.allow(socket, address.address());
+                Transparency.allow(socket, address);
             }
-            socket.bind(address.address().toSocketAddress(address.port()));
+            socket.bind(address.toSocketAddress(port));
             return socket;
         } catch (IOException e) {
             socket.closeQuietly();

@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
 import java.util.function.BiPredicate;
@@ -11,10 +12,13 @@ import java.util.function.Predicate;
  *
  * @param isOwn whether an address is the machine's now, whatever the snapshot knows of it; a client that has one is this
  *     node. Asked like {@code keepsClient}
+ * @param flippedPortBits what is other in the port that the TCP socket of a frontend listens on, where the kernel is told to
+ *     lead connections to it all the same; 0 where it listens on the frontend's own
  * @param keepsClient whether an endpoint (second) can answer a client (first) whose address it sees; asked once per
  *     connection or flow, on a loop, where the route says that it should
  */
-public record Transparency(Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient) {
+public record Transparency(
+        Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient, int flippedPortBits) {
     private static final int SOL_IP = 0;
     private static final int IP_MTU_DISCOVER = 10;
     private static final int IP_PMTUDISC_DONT = 0;
@@ -22,6 +26,15 @@ public record Transparency(Predicate<IpAddress> isOwn, BiPredicate<IpAddress, Ip
     private static final int IP_BIND_ADDRESS_NO_PORT = 24;
     private static final int SOL_IPV6 = 41;
     private static final int IPV6_TRANSPARENT = 75;
+
+    /**
+     * Where the TCP socket of a frontend listens. On the frontend's own port it and whoever listens on that port of all
+     * addresses would keep each other out.
+     */
+    int listeningPort(FrontendAddress frontend) {
+        int port = frontend.port() ^ flippedPortBits;
+        return port == 0 ? frontend.port() : port;
+    }
 
     /** Lets a socket have an address that is not the machine's. */
     static void allow(InetSocket socket, IpAddress family) throws IOException {

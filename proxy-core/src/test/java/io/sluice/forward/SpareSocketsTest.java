@@ -185,7 +185,7 @@ class SpareSocketsTest {
         assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
                 .as("needs root, to give a socket a client's address")
                 .isEqualTo(0);
-        Transparency all = new Transparency(ip -> false, (client, endpoint) -> true);
+        Transparency all = new Transparency(ip -> false, (client, endpoint) -> true, 0);
         try (Lab lab = new Lab(Lab.withMostFlows(MOST_FLOWS).withTransparency(all))) {
             DatagramSocket endpoint = socket(lab, "127.0.0.1");
             Route keepsClient = Route.forward(List.of(endpoint(endpoint)), Route.Source.CLIENT);

@@ -87,8 +87,8 @@ final class Daemon implements AutoCloseable {
             rules = null;
         } else {
             rules = NodeRules.open(settings.rules());
-            config = config.withTransparency(
-                    new Transparency(rules.addresses()::isOwn, rules.addresses()::answersReturn));
+            config = config.withTransparency(new Transparency(
+                    rules.addresses()::isOwn, rules.addresses()::answersReturn, rules.flippedPortBits()));
         }
         forwarder = new Forwarder(config, this::changed);
         handOverPort = handOver == null ? null : new HandOverPort(handOver, forwarder, changes, this::letGo);

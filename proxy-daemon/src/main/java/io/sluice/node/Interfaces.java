@@ -18,6 +18,8 @@ import org.slf4j.LoggerFactory;
 public final class Interfaces {
     private static final Logger log = LoggerFactory.getLogger(Interfaces.class);
 
+    private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge");
+
     private volatile View view = new View(Set.of(), List.of());
 
     private record View(Set<IpAddress> own, List<Cidr> bridges) {}
@@ -41,6 +43,11 @@ public final class Interfaces {
         } catch (SocketException e) {
             log.debug("interfaces not listed; what was known before counts", e);
         }
+    }
+
+    /** Whether what comes over a bridge may pass the rules while it is there (the module br_netfilter). */
+    boolean bridgesAreHooked() {
+        return !view.bridges().isEmpty() && Files.exists(BRIDGE_HOOKS);
     }
 
     /** Whether an address is on one of the machine's interfaces. Any thread, a loop too; likewise the other. */

@@ -7,7 +7,8 @@ import java.nio.file.Path;
 /**
  * What the table can leave to this kernel.
  *
- * @param tproxy whether it has the statement {@code tproxy}; its mere presence makes the kernel put fragments together
+ * @param tproxy whether it has the statement {@code tproxy}, with which listeners may have ports of their own, and whose mere
+ *     presence makes the kernel put fragments together
  * @param findsMasqueraded whether {@code socket} finds a socket in IPv6 before its address is put back, as Linux does
  *     since 6.15
  * @param tracks whether somebody else has it track connections here
@@ -17,7 +18,10 @@ record Kernel(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
 
     static Kernel of(Shell shell) {
         return new Kernel(
-                takes(shell, "table inet sluice-probe { chain c { " + Script.TPROXY + " ; } ; }\n"),
+                takes(
+                        shell,
+                        "table inet sluice-probe { chain c { " + Script.WHOLE + " ; " + Script.LISTENER4 + " ; "
+                                + Script.LISTENER6 + " ; } ; }\n"),
                 Requirements.olderThan(System.getProperty("os.version", ""), 6, 15, 0)
                         .isEmpty(),
                 isTracking());

@@ -59,6 +59,9 @@ public final class NodeRules implements AutoCloseable {
 
     private Optional<String> hindrance = Optional.empty();
     private boolean inForce;
+    /** Whether the chain is there that has to come before the hook of bridges. */
+    private boolean bridged;
+
     private boolean looking;
     private boolean probed;
     private boolean refusing;
@@ -131,7 +134,27 @@ public final class NodeRules implements AutoCloseable {
         synchronized (this) {
             looking = false;
         }
+        refresh();
+    }
+
+    private void refresh() {
         addresses.refresh();
+        synchronized (this) {
+            if (closed || !inForce || bridged || !addresses.bridgesAreHooked()) {
+                return;
+            }
+            bridged = true;
+            try {
+                nft(Script.bridged(options));
+            } catch (IOException e) {
+                log.error("connections from pods on a bridge may not arrive: {}", e.getMessage());
+            }
+        }
+    }
+
+    /** What is other in the port that a TCP listener has than in that of its frontend. */
+    public int flippedPortBits() {
+        return kernel.tproxy() ? Script.FLIPPED_PORT_BITS : 0;
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {
@@ -146,7 +169,11 @@ public final class NodeRules implements AutoCloseable {
         others.addAll(surroundings(snapshot));
         // Also those whose frontend has gone: the table that knew them goes, too.
         others.addAll(connections.late(each -> true));
-        String table = Script.table(options, kernel) + Script.add(others) + (refusing ? Script.REFUSE : "");
+        bridged = addresses.bridgesAreHooked();
+        String table = Script.table(options, kernel)
+                + (bridged ? Script.bridged(options) : "")
+                + Script.add(others)
+                + (refusing ? Script.REFUSE : "");
         try {
             nft(table + Script.add(elements(ports)));
             refused.clear();
@@ -280,7 +307,7 @@ public final class NodeRules implements AutoCloseable {
     }
 
     private synchronized void check() {
-        addresses.refresh();
+        refresh();
         if (closed || !inForce) {
             return;
         }

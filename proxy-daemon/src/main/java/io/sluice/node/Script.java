@@ -24,7 +24,35 @@ final class Script {
     private static final String ANSWER4 = "ip daddr . udp dport . ip saddr . udp sport";
     private static final String ANSWER6 = "ip6 daddr . udp dport . ip6 saddr . udp sport";
 
-    static final String TPROXY = "meta l4proto udp tproxy to :1";
+    private static final String FIRST = "tcp flags & (fin | syn | rst | ack) == syn";
+
+    static final String WHOLE = "meta l4proto udp tproxy to :1";
+
+    /**
+     * What a socket for connections has, of each address, in the place of these bits of the port: a port that nobody is
+     * likely to have on all addresses. Those that most have, below 4,096, go to 28,672 and above.
+     */
+    static final int FLIPPED_PORT_BITS = 0x7000;
+
+    static final String LISTENER4 = "meta nfproto ipv4 meta l4proto tcp tproxy ip to ip daddr:tcp dport ^ 0x"
+            + Integer.toHexString(FLIPPED_PORT_BITS) + " accept";
+
+    static final String LISTENER6 = LISTENER4.replace("ipv4", "ipv6").replace("ip to ip ", "ip6 to ip6 ");
+
+    /** What only begins has no socket yet that {@code socket} could find, and is marked by then. */
+    private static final String CLAIM = "meta l4proto tcp FIRST meta mark and MARK == MARK goto claim";
+
+    /**
+     * With bridge-nf-call-iptables, what comes over a bridge passes prerouting while it is there, and loses its socket as it
+     * comes up. Then only what comes before the bridge's own hook sees it: the last chain that was added at the lowest
+     * priority.
+     */
+    private static final String BRIDGED = """
+            add chain inet sluice bridged
+            delete chain inet sluice bridged
+            add chain inet sluice bridged { type filter hook prerouting priority -2147483648; }
+            add rule inet sluice bridged CLAIM
+            """;
 
     /** What kube-proxy's rules, which are gone, still lead elsewhere. It begins before us, and goes on to its end. */
     private static final String BEFORE = "ct status dnat accept";
@@ -55,17 +83,32 @@ final class Script {
                   # What the node's own processes send comes by twice: as it goes out, when its socket is theirs, and then as
                   # it comes in.
                   chain arrive {
-                    iif != 0 goto find
+                    meta l4proto udp iif != 0 goto find
                     goto deliver
                   }
                   # If nobody listens, the daemon is gone or does not have the address. The kernel by itself would not answer
                   # for an address that is not its own. For its own it does; and somebody else may have this one, as a cache
                   # of DNS on the node.
                   chain find {
-                    meta l4proto tcp socket transparent 1 goto deliver
-                    meta l4proto udp socket wildcard 0 goto deliver
+                    socket wildcard 0 goto deliver
                     fib daddr type local goto deliver
                     goto turn-away
+                  }
+                  # The same for connections: their listener has a port of its own, so the packet is told its socket.
+                  chain listener {
+                    LISTENER4
+                    LISTENER6
+                    socket transparent 1 accept
+                    fib daddr type local accept
+                    goto turn-away
+                  }
+                  chain claim {
+                    KEY4 @front4 goto listener
+                    KEY6 @front6 goto listener
+                  }
+                  chain claims {
+                    type filter hook prerouting priority mangle + 1; policy accept;
+                    CLAIM
                   }
                   # Only what begins something is refused or dropped: a flow that was answered lately goes on.
                   chain established {
@@ -134,8 +177,8 @@ final class Script {
                   }
                   # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
                   chain nobodys {
-                    KEY4 @front4 goto find
-                    KEY6 @front6 goto find
+                    KEY4 @front4 meta mark set meta mark or MARK goto listener
+                    KEY6 @front6 meta mark set meta mark or MARK goto listener
                     goto strange
                   }
                   chain pre-udp {
@@ -195,9 +238,10 @@ final class Script {
                     meta nfproto ipv6 add @flow6 { ANSWER6 timeout 30s } accept
                   }
                 }
-                """.replace("KEY4", KEY4)
+                """.replace("CLAIM", CLAIM)
+                        .replace("KEY4", KEY4)
                         .replace("KEY6", KEY6)
-                        .replace("FIRST", "tcp flags & (fin | syn | rst | ack) == syn")
+                        .replace("FIRST", FIRST)
                         .replace("LATER", "tcp flags & (fin | syn | rst | ack) != syn")
                         .replace("OURS", "socket transparent 1 socket wildcard 0")
                         .replace("CONN4", CONN4)
@@ -208,11 +252,17 @@ final class Script {
                         .replace("FLOW6", FLOW6)
                         .replace("ANSWER4", ANSWER4)
                         .replace("ANSWER6", ANSWER6)
-                        .replace("WHOLE", kernel.tproxy() ? TPROXY : "ct state new")
+                        .replace("WHOLE", kernel.tproxy() ? WHOLE : "ct state new")
+                        .replace("LISTENER4", kernel.tproxy() ? LISTENER4 : "")
+                        .replace("LISTENER6", kernel.tproxy() ? LISTENER6 : "")
                         .replace("UNMASQUERADED", kernel.findsMasqueraded() ? "" : UNMASQUERADED)
                         .replace("BEFORE", kernel.tracks() ? BEFORE : "")
                         .replace("NOT_MARK", options.notMark())
                         .replace("MARK", options.mark());
+    }
+
+    static String bridged(RuleOptions options) {
+        return BRIDGED.replace("CLAIM", CLAIM).replace("FIRST", FIRST).replace("MARK", options.mark());
     }
 
     private static String sets(String family, String address) {

@@ -74,6 +74,7 @@ final class NodeModeIT {
             Map.entry("large", List.of("10.96.0.22", "fd00:96::22")),
             Map.entry("open", List.of("10.96.0.23", "fd00:96::23")),
             Map.entry("open-lb", List.of("203.0.113.23", "2001:db8:113::23")),
+            Map.entry("shared", List.of("10.96.0.24", "fd00:96::24")),
             Map.entry("loopback", List.of("127.0.0.1", "::1")),
             Map.entry("kube", List.of("10.97.0.10", "fd00:97::10")),
             Map.entry("nobody", List.of("10.96.0.99", "fd00:96::99")));
@@ -130,6 +131,10 @@ final class NodeModeIT {
             "node sctp:80        REFUSED",
             // the node's loopback has its node ports, too
             "node loopback:30081 pod=node far=node",
+            // a process of the node has the port of every address, among which a Service's is not
+            "one  shared:8090    pod=one two=node",
+            "node shared:8090    pod=node two=node",
+            "out  shared:8090    pod=node two=node",
             // somebody else on the node has the address itself, as a cache of DNS does
             "one  cache:80       node=one",
             // where an answer to the client's own address would not come back this way
@@ -147,6 +152,8 @@ final class NodeModeIT {
             NodeLab.in("node", "ip addr add " + address + " dev lo");
             assertThat(lab.tell("node", "serve " + address + " 80")).isEqualTo("ok");
         }
+        // An ingress in the host's network.
+        assertThat(lab.tell("node", "listen :: 8090")).isEqualTo("ok");
         Files.writeString(folder.resolve("feed.yaml"), feed());
         sluice = start();
     }
@@ -192,6 +199,12 @@ final class NodeModeIT {
                         .type("LoadBalancer")
                         .spec("loadBalancerSourceRanges: [0.0.0.0/0, 198.51.100.0/24, 198.51.100.7/32, '::/0']")
                         .endpoints("pod")
+                + cases.service("shared")
+                        .port("TCP", 8090, 0)
+                        .port("UDP", 8090, 0)
+                        .port("TCP", 8091, 0)
+                        .slice(8090, 8080, "pod", "two")
+                        .slice(8091, 8080, "pod")
                 + cases.service("sctp").port("SCTP", 80, 0)
                 + cases.service("shut").slice(80, 9, "pod").slice(80, 8080, "far");
     }
@@ -205,6 +218,26 @@ final class NodeModeIT {
     @Order(1)
     void cell(String cell) throws IOException {
         cases.check(cell);
+    }
+
+    @Test
+    @Order(2)
+    void aProcessMayHaveAPortOfEveryAddressThatServicesHave() throws IOException {
+        for (String family : List.of("4", "6")) {
+            cases.check("tcp " + family + " out node:8090 node=out");
+        }
+        // And one that comes later.
+        assertThat(lab.tell("node", "listen :: 8091")).isEqualTo("ok");
+        cases.check("tcp 4 out node:8091 node=out");
+        cases.check("tcp 4 out shared:8091 pod=node");
+        assertThat(sluice.err()).doesNotContain("shared:t8090");
+    }
+
+    /** What tries at the start whether packets arrive is not taken for one of them. */
+    @Test
+    @Order(2)
+    void theStartFindsNothingInTheWay() {
+        assertThat(sluice.err()).doesNotContain("may not arrive");
     }
 
     /** Two fragments and more, both ways of putting them together. */

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a
  * server, {@code ask again} from the same UDP socket each time, and {@code ask health} for the code of a health check.
  *
- * <p>{@code echo ADDRESS PORT} gives back what clients send, and {@code keep ADDRESS PORT} has one connection to such a
+ * <p>{@code listen ADDRESS PORT} serves TCP only. {@code echo ADDRESS PORT} gives back what clients send, and {@code keep ADDRESS PORT} has one connection to such a
  * server, says something on it and tells whether it came back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES}
  * tells how many of so many bytes come back, {@code volley} the same of five datagrams. {@code post ADDRESS PORT BYTES}
  * sends, ends its direction and leaves the answer where it is until {@code collect} tells how much of it there is.
@@ -44,6 +44,7 @@ final class NodeProbe {
             System.out.println(
                     switch (words[0]) {
                         case "serve" -> serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "listen" -> listen(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "echo" -> echo(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "fetch" -> fetch(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
                         case "volley" -> volley(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
@@ -56,9 +57,8 @@ final class NodeProbe {
         }
     }
 
-    private static String serve(String name, InetAddress address, int port) throws IOException {
+    private static String listen(String name, InetAddress address, int port) throws IOException {
         ServerSocket tcp = new ServerSocket(port, 50, address);
-        DatagramSocket udp = new DatagramSocket(port, address);
         start(() -> {
             while (!tcp.isClosed()) {
                 try (Socket client = tcp.accept()) {
@@ -69,6 +69,12 @@ final class NodeProbe {
                 }
             }
         });
+        return "ok";
+    }
+
+    private static String serve(String name, InetAddress address, int port) throws IOException {
+        listen(name, address, port);
+        DatagramSocket udp = new DatagramSocket(port, address);
         start(() -> {
             DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
             while (!udp.isClosed()) {
