@@ -33,6 +33,10 @@ final class FlowSocket extends Timed implements EpollIoHandle {
     private final IoRegistration registration;
     private @Nullable UdpFlow flow;
     private boolean widened;
+    /** Written by {@link SpareSockets}. */
+    boolean spare;
+
+    private boolean closing;
 
     private FlowSocket(Loop loop, InetSocket socket, @Nullable Path path) throws IOException {
         this.loop = loop;
@@ -77,8 +81,13 @@ final class FlowSocket extends Timed implements EpollIoHandle {
     @Override
     public void handle(IoRegistration registration, IoEvent ioEvent) {
         UdpFlow served = flow;
+        if (closing) {
+            // The event was at hand already.
+            return;
+        }
         if (served == null) {
-            discard();
+            // For nobody.
+            loop.spareSockets.spoke(this, loop.now());
             return;
         }
         try {
@@ -90,14 +99,13 @@ final class FlowSocket extends Timed implements EpollIoHandle {
         }
     }
 
-    /** What comes after its flow has ended is for nobody. */
-    private void discard() {
+    /** Whether nothing waits in it, nor an error. */
+    boolean isSilent() {
         try {
-            socket.read(loop.bufferAddress, UdpListener.DATAGRAM_BYTES);
+            return socket.read(loop.bufferAddress, UdpListener.DATAGRAM_BYTES) == 0;
         } catch (IOException e) {
             log.trace("a spare socket to {}: {}", path, e.getMessage());
-            loop.spareSockets.remove(this);
-            end();
+            return false;
         }
     }
 
@@ -108,25 +116,27 @@ final class FlowSocket extends Timed implements EpollIoHandle {
         return socket.intValue();
     }
 
+    /** To be called once. */
     void end() {
+        assert !closing;
+        closing = true;
         loop.closeLater(socket, registration);
     }
 
     @Override
     void expire(TimeoutQueue waitedIn, long nowNanos) {
-        loop.spareSockets.remove(this);
-        end();
+        loop.spareSockets.expire(this, waitedIn);
     }
 
     /** Called by Netty when the loop ends. */
     @Override
     public void close() {
         UdpFlow served = flow;
-        if (served == null) {
+        if (served != null) {
+            served.end();
+        } else if (!closing) {
             leaveQueue();
             end();
-        } else {
-            served.end();
         }
     }
 

@@ -61,7 +61,6 @@ final class Loop {
     /** Of flows that seem to be over; they wait for more like those without an answer, if few are open. */
     final TimeoutQueue briefFlows;
 
-    final TimeoutQueue[] flowQueues;
     final SpareSockets spareSockets;
     private final TimeoutQueue[] queues;
 
@@ -90,10 +89,12 @@ final class Loop {
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
         briefFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        flowQueues = new TimeoutQueue[] {briefFlows, unrepliedFlows, repliedFlows};
         TimeoutQueue spare = new TimeoutQueue(SPARE_NANOS);
-        spareSockets = new SpareSockets(spare, flows);
-        queues = new TimeoutQueue[] {connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows, spare};
+        TimeoutQueue samples = new TimeoutQueue(SPARE_NANOS);
+        spareSockets = new SpareSockets(spare, samples, flows);
+        queues = new TimeoutQueue[] {
+            connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows, spare, samples
+        };
     }
 
     /**

@@ -36,6 +36,9 @@ final class UdpFlow extends Timed {
     private final long openedNanos;
     private long asked;
     private long answered;
+    /** Whether its endpoint has said more than it was asked. */
+    private boolean outspoken;
+
     private boolean over;
 
     UdpFlow(
@@ -133,6 +136,10 @@ final class UdpFlow extends Timed {
                 }
                 batch.add(length);
                 answered++;
+                if (answered > asked && !outspoken) {
+                    outspoken = true;
+                    loop.spareSockets.beWaryOf(target.endpoint, nowNanos);
+                }
                 if (answered == asked) {
                     // Most likely all there is; if not, the next event comes at once.
                     break;
@@ -160,6 +167,9 @@ final class UdpFlow extends Timed {
     }
 
     private void touch(long nowNanos) {
+        if (over) {
+            return;
+        }
         TimeoutQueue queue = loop.unrepliedFlows;
         if (answered > 0 && nowNanos - openedNanos >= YOUNG_NANOS) {
             queue = loop.repliedFlows;
@@ -171,7 +181,7 @@ final class UdpFlow extends Timed {
 
     /** Likely over: a resolver's one question, or its two, have been answered. */
     private boolean isBrief() {
-        return asked == answered && asked <= FEW_DATAGRAMS;
+        return asked == answered && asked <= FEW_DATAGRAMS && !outspoken;
     }
 
     /** Whether the error says that the endpoint is gone; errors of our own making lose the datagram only. */

@@ -300,7 +300,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     /** A spare one, or a new one for which there is room or is made; null if there can be none. */
     private @Nullable FlowSocket socketTo(Target target, @Nullable IpAddress source) throws IOException {
         FlowSocket.Path path = new FlowSocket.Path(target.endpoint, source);
-        FlowSocket spare = loop.spareSockets.take(path);
+        FlowSocket spare = loop.spareSockets.take(path, nowNanos);
         if (spare != null) {
             return spare;
         }
@@ -320,12 +320,14 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     private boolean evictIdlest() {
-        Timed idlest = null;
-        for (TimeoutQueue queue : loop.flowQueues) {
-            Timed oldest = queue.oldest();
-            if (oldest != null && (idlest == null || oldest.sinceNanos - idlest.sinceNanos < 0)) {
-                idlest = oldest;
-            }
+        // Those that seem to be over before those that still wait for something.
+        Timed idlest = loop.briefFlows.oldest();
+        if (idlest == null) {
+            Timed unreplied = loop.unrepliedFlows.oldest();
+            Timed replied = loop.repliedFlows.oldest();
+            boolean repliedFirst =
+                    unreplied == null || (replied != null && replied.sinceNanos - unreplied.sinceNanos < 0);
+            idlest = repliedFirst ? replied : unreplied;
         }
         if (idlest instanceof UdpFlow flow) {
             flow.cells.increment(Counter.FLOWS_EVICTED);
