@@ -27,7 +27,8 @@ final class Connections {
 
     private List<Connection> list() throws IOException {
         return Connection.of(shell.run("", Connection.LIST)).stream()
-                .filter(connection -> !addresses.isOwn(connection.local()))
+                .filter(connection -> !addresses.isOwn(connection.local())
+                        && !connection.local().isLoopback())
                 .toList();
     }
 

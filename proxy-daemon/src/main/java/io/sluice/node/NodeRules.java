@@ -22,6 +22,7 @@ import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -54,6 +55,10 @@ public final class NodeRules implements AutoCloseable {
     // Guarded by this.
     private final ClusterIps clusterIps = new ClusterIps();
     private ServiceSnapshot current = ServiceSnapshot.empty();
+    /** What is to be in force; null before there is anything. */
+    private @Nullable ServiceSnapshot wanted;
+    /** Why that could not be put back; empty if nothing is wrong. */
+    private String trouble = "";
     /** Whose rules the kernel did not take, and why. */
     private final Map<ServicePortName, String> refused = new HashMap<>();
 
@@ -116,10 +121,12 @@ public final class NodeRules implements AutoCloseable {
             looking = true;
             guard.schedule(this::look, LOOK_MILLIS, TimeUnit.MILLISECONDS);
         }
+        wanted = snapshot;
         try {
             if (!inForce || !change(snapshot)) {
                 replace(snapshot);
             }
+            trouble = "";
             if (!probed) {
                 probed = true;
                 // Beside the start, which does not wait for it.
@@ -224,10 +231,10 @@ public final class NodeRules implements AutoCloseable {
             before.add(change.before());
             after.add(change.after());
         });
-        Set<Element> gone = new LinkedHashSet<>();
-        Set<Element> come = new LinkedHashSet<>();
-        before.forEach(port -> gone.addAll(Elements.of(port)));
-        after.forEach(port -> come.addAll(Elements.of(port)));
+        Set<Element> gone = elements(before);
+        Set<Element> come = elements(after);
+        // Before anything here is other than in the kernel: it may fail.
+        List<Element> late = late(gone, come);
         ClusterIps.Change clusters = clusterIps.change(
                 before,
                 current.surroundings().unservedClusterIps(),
@@ -239,8 +246,7 @@ public final class NodeRules implements AutoCloseable {
         unchanged.retainAll(come);
         gone.removeAll(unchanged);
         come.removeAll(unchanged);
-        String script =
-                Script.delete(gone) + Script.add(late(gone)) + Script.add(come) + surroundingsIfChanged(snapshot);
+        String script = Script.delete(gone) + Script.add(late) + Script.add(come) + surroundingsIfChanged(snapshot);
         if (!script.isEmpty()) {
             try {
                 nft(script);
@@ -259,10 +265,10 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /** A frontend that goes has no listener any more, so nothing is added to its connections. */
-    private List<Element> late(Set<Element> gone) throws IOException {
+    private List<Element> late(Set<Element> gone, Set<Element> come) throws IOException {
         Set<String> frontends = new HashSet<>();
         for (Element element : gone) {
-            if (element.set().startsWith("front")) {
+            if (element.set().startsWith("front") && !come.contains(element)) {
                 frontends.add(element.key());
             }
         }
@@ -308,7 +314,8 @@ public final class NodeRules implements AutoCloseable {
 
     private synchronized void check() {
         refresh();
-        if (closed || !inForce) {
+        ServiceSnapshot snapshot = wanted;
+        if (closed || snapshot == null) {
             return;
         }
         Optional<String> appeared = Requirements.appeared();
@@ -317,13 +324,24 @@ public final class NodeRules implements AutoCloseable {
             appeared.ifPresentOrElse(log::error, () -> log.info("nothing stands in the way of packets any more"));
         }
         try {
-            Optional<String> missing = missing();
-            if (missing.isPresent()) {
+            if (inForce) {
+                Optional<String> missing = missing();
+                if (missing.isEmpty()) {
+                    return;
+                }
                 log.warn(REMOVED, missing.get());
-                replace(current);
+            }
+            replace(snapshot);
+            if (!trouble.isEmpty()) {
+                trouble = "";
+                log.info("the rules that lead packets here are in force again");
             }
         } catch (IOException | RuntimeException e) {
-            log.error("the rules that lead packets here could not be put back: {}", e.getMessage());
+            String why = String.valueOf(e.getMessage());
+            if (!why.equals(trouble)) {
+                trouble = why;
+                log.error("the rules that lead packets here could not be put back, which is tried again: {}", why);
+            }
         }
     }
 

@@ -28,6 +28,8 @@ final class Requirements {
     static Optional<String> appeared() {
         String[] devices = CONF.toFile().list();
         return Stream.of(devices == null ? new String[0] : devices)
+                // For devices to come.
+                .filter(device -> !device.equals("default"))
                 .sorted()
                 .flatMap(device -> reversedByMark(device).stream())
                 .findFirst();

@@ -213,8 +213,8 @@ final class Script {
                     # What refuses has never been a connection.
                     oif lo ip saddr @cluster4 notrack accept
                     oif lo ip6 saddr @cluster6 notrack accept
-                    CONN4 @late4 update @late4 { CONN4 timeout 1d } goto deliver
-                    CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
+                    LATER CONN4 @late4 update @late4 { CONN4 timeout 1d } goto deliver
+                    LATER CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
                     goto strange
                   }
                   chain out-udp {

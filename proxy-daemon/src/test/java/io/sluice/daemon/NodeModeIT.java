@@ -359,6 +359,18 @@ final class NodeModeIT {
         assertThat(sluice.err()).containsOnlyOnce("somebody removed the rules");
     }
 
+    /** While it cannot be, it is tried again. */
+    @Test
+    @Order(6)
+    void rulesComeBackOnceTheyCan() throws IOException {
+        NodeLab.in("node", "ip link set lo down");
+        await().atMost(Duration.ofSeconds(15)).until(() -> sluice.err().contains("could not be put back"));
+        NodeLab.in("node", "ip link set lo up");
+        await().atMost(Duration.ofSeconds(15)).until(() -> sluice.err().contains("are in force again"));
+        cases.check("tcp 4 one plain:80 pod=one far=one");
+        cases.check("udp 6 one plain:80 pod=one far=one");
+    }
+
     @Test
     @Order(5)
     void killedItRefusesAtOnceAndTheNextOneGoesOn() throws Exception {
@@ -563,18 +575,22 @@ final class NodeModeIT {
         Path rules = folder.resolve("kube-proxy.nft");
         Files.writeString(rules, """
                 table ip kube-proxy {
-                  chain services { ip daddr %s tcp dport 80 dnat to %s:8082; }
+                  chain services { ip daddr %1$s tcp dport 80 dnat to %2$s:8082; ip daddr %1$s udp dport 80 dnat to %2$s:8080; }
                   chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
                 }
                 """.formatted(address, cases.addresses("pod").get(0)));
         NodeLab.in("node", "nft -f " + rules);
         try {
             keepFrom("one");
+            String again = "again 4 one kept:80";
+            assertThat(cases.heard(again)).isEqualTo("pod=one");
             NodeLab.in("node", "nft flush chain ip kube-proxy services");
             write(feed() + cases.service("kept").slice(80, 8080, "far"));
             sluice = start();
             keepFrom("one");
             cases.check("tcp 4 one kept:80 far=one");
+            assertThat(cases.heard(again)).isEqualTo("pod=one");
+            cases.check("udp 4 one kept:80 far=one");
             assertThat(lab.tell("one", "release")).isEqualTo("ok");
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();
