@@ -674,8 +674,30 @@ final class NodeModeIT {
         assertThat(sluice.err()).contains("taking over").doesNotContain("somebody removed");
     }
 
+    /** The kernel lets nothing new in; that this is nothing new, the successor's table knows too. */
     @Test
     @Order(12)
+    void aFlowOutlivesAHandOverWhileNothingNewIsLetIn() throws Exception {
+        String before = feed();
+        String elsewhere = before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2");
+        write(elsewhere);
+        String again = "again 4 one plain:80";
+        String first = cases.heard(again);
+        assertThat(first).isIn("pod=one", "far=one");
+        write(elsewhere.replace(
+                "type: NodePort, clusterIP: '10.96.0.11',",
+                "internalTrafficPolicy: Local, type: NodePort, clusterIP: '10.96.0.11',"));
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 DROP"));
+        Sluice predecessor = sluice;
+        sluice = start("--handover-socket=" + folder.resolve("hand-over.sock"));
+        assertThat(predecessor.exitCode()).as(predecessor.err()).isZero();
+        assertThat(cases.heard(again)).isEqualTo(first);
+        write(before);
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 pod=one far=one"));
+    }
+
+    @Test
+    @Order(13)
     void aSuccessorWithAnotherMarkLeavesNoRoutingRuleOfTheOld() throws Exception {
         String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
         for (String mark : List.of("13", "12")) {
@@ -692,7 +714,7 @@ final class NodeModeIT {
 
     /** Whatever the kernel has against the rules of one Service, the others have theirs. */
     @Test
-    @Order(13)
+    @Order(14)
     void oneServiceWhoseRulesAreRefusedCostsNobodyElseAnything() throws Exception {
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
