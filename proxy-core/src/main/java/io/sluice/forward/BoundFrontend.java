@@ -109,12 +109,19 @@ final class BoundFrontend {
     /** Each of them is kept, since clients may wait on any: however many loops there are. */
     private void adopt(List<HandOver.OpenSocket> sockets, List<Loop> loops) throws IOException {
         List<Listener> opened = new ArrayList<>(sockets.size());
-        for (int i = 0; i < sockets.size(); i++) {
-            Loop loop = loops.get(i % loops.size());
-            opened.add(
-                    address.protocol() == Protocol.TCP
-                            ? TcpListener.adopt(loop, this, sockets.get(i))
-                            : UdpListener.adopt(loop, this, sockets.get(i)));
+        try {
+            for (HandOver.OpenSocket socket : sockets) {
+                Loop loop = loops.get(opened.size() % loops.size());
+                opened.add(
+                        address.protocol() == Protocol.TCP
+                                ? TcpListener.adopt(loop, this, socket)
+                                : UdpListener.adopt(loop, this, socket));
+            }
+        } catch (IOException e) {
+            // The one that failed is closed.
+            HandOver.close(new HandOver.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
+            opened.forEach(listener -> listener.stop().awaitUninterruptibly());
+            throw e;
         }
         opened.forEach(Listener::start);
         listeners = opened;

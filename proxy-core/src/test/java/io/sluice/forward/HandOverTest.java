@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.FrontendAddress;
@@ -16,6 +17,7 @@ import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -96,6 +98,31 @@ class HandOverTest {
             assertThat(before.count(Counter.SESSIONS_OPENED)).isEqualTo(2);
             assertThat(after.count(Counter.SESSIONS_OPENED)).isEqualTo(4);
         }
+    }
+
+    /** What leads connections to a listener is the successor's from then on. */
+    @Test
+    void aSuccessorThatListensOnOtherPortsDoesSo() throws IOException {
+        assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
+                .as("needs root, for transparent sockets")
+                .isEqualTo(0);
+        try (Lab before = transparent(0);
+                Lab after = transparent(0x7000)) {
+            ServicePort web = web(before, SessionAffinity.NONE);
+            before.apply(web);
+            HandOver released = before.forwarder.release();
+            after.forwarder.inherit(received(released));
+            after.apply(web);
+            before.forwarder.letGo(released);
+            assertThat(after.ask(new FrontendAddress(Protocol.TCP, tcp.address(), tcp.port() ^ 0x7000)))
+                    .isIn("a", "b", "c");
+            assertThatThrownBy(() -> after.ask(tcp)).isInstanceOf(ConnectException.class);
+        }
+    }
+
+    private static Lab transparent(int flippedPortBits) {
+        return new Lab(ForwarderConfig.defaults()
+                .withTransparency(new Transparency(ip -> false, (client, endpoint) -> false, flippedPortBits)));
     }
 
     @Test
