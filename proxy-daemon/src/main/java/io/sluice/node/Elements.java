@@ -4,6 +4,7 @@ import io.sluice.model.Cidr;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import java.util.Collection;
@@ -26,13 +27,18 @@ final class Elements {
         }
     }
 
-    static Set<Element> of(ServicePort port) {
+    /** @param flippedPortBits what is other in the port that a listener has for connections; 0 if nothing is */
+    static Set<Element> of(ServicePort port, int flippedPortBits) {
         Set<Element> elements = new LinkedHashSet<>();
         for (Frontend frontend : port.frontends()) {
             FrontendAddress address = frontend.address();
             String family = family(address.address());
             String key = key(address.address(), address.protocol().text(), address.port());
             elements.add(new Element("front" + family, key, ""));
+            if (flippedPortBits != 0 && address.protocol() == Protocol.TCP) {
+                String listener = key(address.address(), "tcp", address.port() ^ flippedPortBits);
+                elements.add(new Element("listener" + family, listener, ""));
+            }
             // Flows that were let in before may go on, where there is somewhere to go on to.
             boolean flows = !port.flowEndpoints().isEmpty();
             elements.add(new Element("pod" + family, key, verdict(frontend.pod(), flows)));

@@ -223,9 +223,9 @@ public final class NodeRules implements AutoCloseable {
         return flows;
     }
 
-    private static Set<Element> elements(List<ServicePort> ports) {
+    private Set<Element> elements(List<ServicePort> ports) {
         Set<Element> elements = new LinkedHashSet<>();
-        ports.forEach(port -> elements.addAll(Elements.of(port)));
+        ports.forEach(port -> elements.addAll(Elements.of(port, flippedPortBits())));
         return elements;
     }
 

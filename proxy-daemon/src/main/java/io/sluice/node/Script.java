@@ -168,6 +168,9 @@ final class Script {
                   }
                   chain begin {
                     jump judge
+                    # The port that our listener has instead, of which nobody is to know.
+                    KEY4 @listener4 OURS goto turn-away
+                    KEY6 @listener6 OURS goto turn-away
                     goto strange
                   }
                   # What begins or ends and has no whole socket cannot be asked for its address.
@@ -268,7 +271,7 @@ final class Script {
     private static String sets(String family, String address) {
         String key = address + " . inet_proto . inet_service";
         String sets = "";
-        for (String plain : List.of("front", "limited")) {
+        for (String plain : List.of("front", "listener", "limited")) {
             sets += "  set " + plain + family + " { type " + key + "; }\n";
         }
         String connection = address + " . inet_service . " + address + " . inet_service";

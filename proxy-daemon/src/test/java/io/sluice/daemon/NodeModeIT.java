@@ -131,6 +131,9 @@ final class NodeModeIT {
             "node sctp:80        REFUSED",
             // the node's loopback has its node ports, too
             "node loopback:30081 pod=node far=node",
+            // where the listener of node port 30081 is, to which only the rules lead
+            "out  node:1409      REFUSED",
+            "node node:1409      REFUSED",
             // a process of the node has the port of every address, among which a Service's is not
             "one  shared:8090    pod=one two=node",
             "node shared:8090    pod=node two=node",
