@@ -82,6 +82,11 @@ public final class NodeRules implements AutoCloseable {
         this.shell = shell;
         routing = new Routing(options, shell);
         kernel = Kernel.of(shell);
+        if (!kernel.tproxy()) {
+            log.warn(
+                    "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
+                            + " port cannot be served where a process of the node has it on all addresses");
+        }
         connections = new Connections(shell, addresses);
         addresses.refresh();
     }
