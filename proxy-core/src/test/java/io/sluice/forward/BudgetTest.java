@@ -27,22 +27,6 @@ import org.junit.jupiter.api.Test;
 class BudgetTest {
     private final FrontendAddress address = Lab.freeAddress(Protocol.TCP);
 
-    private static ForwarderConfig withHeldBytes(long most) {
-        ForwarderConfig defaults = ForwarderConfig.defaults();
-        return new ForwarderConfig(
-                1,
-                defaults.busyPoll(),
-                defaults.connectTimeout(),
-                defaults.connectAttempts(),
-                defaults.halfClosedTimeout(),
-                defaults.udpUnrepliedTimeout(),
-                defaults.udpRepliedTimeout(),
-                0,
-                most,
-                null,
-                defaults.nanoClock());
-    }
-
     /** A client that sends until nothing more goes in, to an endpoint that does not read. */
     private SocketChannel stalled(Lab lab) throws IOException {
         SocketChannel channel = lab.closing(SocketChannel.open(address.address().toSocketAddress(address.port())));
@@ -93,7 +77,7 @@ class BudgetTest {
 
     @Test
     void whenTheBudgetIsUsedUpNewConnectionsWaitUntilSomeIsGivenBack() throws Exception {
-        try (Lab lab = new Lab(withHeldBytes(100_000))) {
+        try (Lab lab = new Lab(Lab.limited(0, 100_000))) {
             Backend sink = lab.backend(Backend.Kind.HAND_OVER);
             sink.holdLittle();
             lab.apply(Lab.service("sink", address, sink.endpoint()));

@@ -65,7 +65,8 @@ final class Lab implements AutoCloseable {
         });
     }
 
-    static ForwarderConfig withMostFlows(int most) {
+    /** One loop; 0 leaves a limit as it is. */
+    static ForwarderConfig limited(int mostFlows, long mostHeldBytes) {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         return new ForwarderConfig(
                 1,
@@ -75,8 +76,8 @@ final class Lab implements AutoCloseable {
                 defaults.halfClosedTimeout(),
                 defaults.udpUnrepliedTimeout(),
                 defaults.udpRepliedTimeout(),
-                most,
-                defaults.maxHeldBytes(),
+                mostFlows,
+                mostHeldBytes,
                 defaults.transparency(),
                 defaults.nanoClock());
     }

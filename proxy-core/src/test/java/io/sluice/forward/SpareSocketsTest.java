@@ -40,7 +40,7 @@ class SpareSocketsTest {
     private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
 
     private static Lab lab() {
-        return new Lab(Lab.withMostFlows(MOST_FLOWS));
+        return new Lab(Lab.limited(MOST_FLOWS, 0));
     }
 
     private static DatagramSocket socket(Lab lab, String address) throws IOException {
@@ -300,7 +300,7 @@ class SpareSocketsTest {
                 .as("needs root, to give a socket a client's address")
                 .isEqualTo(0);
         Transparency all = new Transparency(ip -> false, (client, endpoint) -> true, 0);
-        try (Lab lab = new Lab(Lab.withMostFlows(MOST_FLOWS).withTransparency(all))) {
+        try (Lab lab = new Lab(Lab.limited(MOST_FLOWS, 0).withTransparency(all))) {
             DatagramSocket endpoint = socket(lab, "127.0.0.1");
             Route keepsClient = Route.forward(List.of(endpoint(endpoint)), Route.Source.CLIENT);
             lab.apply(new ServicePort(

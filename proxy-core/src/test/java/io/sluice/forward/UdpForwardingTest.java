@@ -319,7 +319,7 @@ class UdpForwardingTest {
 
     @Test
     void atTheLimitTheLongestIdleFlowGoes() throws Exception {
-        try (Lab lab = new Lab(Lab.withMostFlows(4))) {
+        try (Lab lab = new Lab(Lab.limited(4, 0))) {
             lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));
             for (int i = 0; i < 10; i++) {
                 DatagramSocket client = client(lab);

@@ -16,6 +16,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -74,6 +75,15 @@ final class NodeProbe {
 
     private static String serve(String name, InetAddress address, int port) throws IOException {
         listen(name, address, port);
+        answer(address, port, question -> {
+            byte[] answer =
+                    (saw(name, question.getAddress()) + " " + question.getLength()).getBytes(StandardCharsets.UTF_8);
+            return new DatagramPacket(answer, answer.length, question.getSocketAddress());
+        });
+        return "ok";
+    }
+
+    private static void answer(InetAddress address, int port, UnaryOperator<DatagramPacket> answer) throws IOException {
         DatagramSocket udp = new DatagramSocket(port, address);
         start(() -> {
             DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
@@ -81,15 +91,12 @@ final class NodeProbe {
                 try {
                     packet.setLength(65_536);
                     udp.receive(packet);
-                    byte[] answer = (saw(name, packet.getAddress()) + " " + packet.getLength())
-                            .getBytes(StandardCharsets.UTF_8);
-                    udp.send(new DatagramPacket(answer, answer.length, packet.getSocketAddress()));
+                    udp.send(answer.apply(packet));
                 } catch (IOException e) {
-                    System.err.println(name + ": " + e);
+                    System.err.println("udp " + address + ": " + e);
                 }
             }
         });
-        return "ok";
     }
 
     private static String echo(InetAddress address, int port) throws IOException {
@@ -104,19 +111,7 @@ final class NodeProbe {
                 }
             }
         });
-        DatagramSocket udp = new DatagramSocket(port, address);
-        start(() -> {
-            DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
-            while (!udp.isClosed()) {
-                try {
-                    packet.setLength(65_536);
-                    udp.receive(packet);
-                    udp.send(packet);
-                } catch (IOException e) {
-                    System.err.println("echo: " + e);
-                }
-            }
-        });
+        answer(address, port, UnaryOperator.identity());
         return "ok";
     }
 
