@@ -33,9 +33,6 @@ final class FlowSocket extends Timed implements EpollIoHandle {
     private final IoRegistration registration;
     private @Nullable UdpFlow flow;
     private boolean widened;
-    /** Written by {@link SpareSockets}. */
-    boolean spare;
-
     private boolean closing;
 
     private FlowSocket(Loop loop, InetSocket socket, @Nullable Path path) throws IOException {

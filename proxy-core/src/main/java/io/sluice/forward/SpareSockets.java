@@ -4,6 +4,7 @@ import io.sluice.model.Endpoint;
 import java.util.ArrayDeque;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -62,6 +63,11 @@ final class SpareSockets {
         return manners.computeIfAbsent(endpoint, unknown -> new Manner());
     }
 
+    /** Only sockets whose path is known are kept. */
+    private static Endpoint endpoint(FlowSocket socket) {
+        return Objects.requireNonNull(socket.path).endpoint();
+    }
+
     /** Keeps one whose flow is over, or closes it. */
     void keep(FlowSocket socket, FlowSocket.Path path, long nowNanos) {
         Manner manner = manner(path.endpoint());
@@ -72,7 +78,6 @@ final class SpareSockets {
             return;
         }
         socket.serve(null);
-        socket.spare = true;
         flows.spared();
         if (trusted) {
             byPath.computeIfAbsent(path, unknown -> new ArrayDeque<>()).add(socket);
@@ -114,8 +119,8 @@ final class SpareSockets {
 
     /** It was silent to the end. */
     void expire(FlowSocket socket, TimeoutQueue waitedIn) {
-        if (waitedIn == samples && socket.path != null) {
-            manner(socket.path.endpoint()).silent++;
+        if (waitedIn == samples) {
+            manner(endpoint(socket)).silent++;
         }
         remove(socket, waitedIn);
         socket.end();
@@ -124,10 +129,8 @@ final class SpareSockets {
     /** Something came for nobody, if only an error. */
     void spoke(FlowSocket socket, long nowNanos) {
         TimeoutQueue queue = socket.queue;
-        if (socket.spare && queue != null) {
-            if (socket.path != null) {
-                beWaryOf(socket.path.endpoint(), nowNanos);
-            }
+        if (queue != null) {
+            beWaryOf(endpoint(socket), nowNanos);
             remove(socket, queue);
             socket.end();
         }
@@ -143,14 +146,12 @@ final class SpareSockets {
 
     private void remove(FlowSocket socket, TimeoutQueue waitedIn) {
         socket.leaveQueue();
-        socket.spare = false;
         flows.unspared();
         if (waitedIn == samples) {
             samplesWaiting--;
-            if (socket.path != null) {
-                Manner manner = manner(socket.path.endpoint());
-                manner.sampled = Math.max(0, manner.sampled - 1);
-            }
+            Manner manner = manner(endpoint(socket));
+            // Forgotten in the meantime, it has none.
+            manner.sampled = Math.max(0, manner.sampled - 1);
             return;
         }
         ArrayDeque<FlowSocket> spare = byPath.get(socket.path);
