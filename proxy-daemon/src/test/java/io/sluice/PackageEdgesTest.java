@@ -39,6 +39,7 @@ final class PackageEdgesTest {
                         "io.sluice.forward",
                         "io.sluice.kube",
                         "io.sluice.node",
+                        "io.sluice.ops",
                         "io.sluice.daemon");
     }
 
@@ -82,6 +83,11 @@ final class PackageEdgesTest {
                 // The parser behind Jackson's YAML: its size limit is set through it.
                 "org.snakeyaml.engine..",
                 "org.slf4j..");
+    }
+
+    @Test
+    void opsKnowsTheModelAndNetty() {
+        mayUse("io.sluice.ops", "io.sluice.model", "io.netty..", "tools.jackson..", "org.slf4j..");
     }
 
     @Test

@@ -9,14 +9,19 @@ import java.util.concurrent.atomic.AtomicInteger;
  * so that health checks, the feed and the logs go on when forwarding has used up its share. Any thread.
  */
 final class Descriptors {
-    /** For what is not forwarding and opens descriptors after the start: HTTP, files, class path. */
+    /** For what is not forwarding and opens descriptors after the start: the feed, files, class path. */
     private static final int LEFT_ALONE = 48;
+
+    private static final int MAX_LEFT_FOR_HTTP = 1024;
 
     /** Even where the limit is absurd, something is served. */
     private static final int AT_LEAST = 16;
 
     /** What the process may open, and what it had open when forwarding began. */
     static final long LIMIT;
+
+    /** For the clients of health checks and metrics: probes are answered however much is forwarded. */
+    static final int LEFT_FOR_HTTP;
 
     private static final long MOST;
     private static final AtomicInteger OPEN = new AtomicInteger();
@@ -29,7 +34,8 @@ final class Descriptors {
             before = unix.getOpenFileDescriptorCount();
         }
         LIMIT = limit;
-        MOST = Math.max(AT_LEAST, limit - before - LEFT_ALONE);
+        LEFT_FOR_HTTP = (int) Math.min(MAX_LEFT_FOR_HTTP, limit / 8);
+        MOST = Math.max(AT_LEAST, limit - before - LEFT_ALONE - LEFT_FOR_HTTP);
     }
 
     private Descriptors() {}

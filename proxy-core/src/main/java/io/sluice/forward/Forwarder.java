@@ -372,6 +372,11 @@ public final class Forwarder implements AutoCloseable {
                 .toList();
     }
 
+    /** How many descriptors forwarding leaves to the HTTP connections of this process, whatever it forwards. */
+    public static int descriptorsLeftForHttp() {
+        return Descriptors.LEFT_FOR_HTTP;
+    }
+
     /** What was counted so far. */
     public Stats stats() {
         return stats;

@@ -16,6 +16,11 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.NodeRules;
+import io.sluice.ops.HealthCheckPorts;
+import io.sluice.ops.HttpPort;
+import io.sluice.ops.HttpServer;
+import io.sluice.ops.Page;
+import io.sluice.ops.Routes;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -29,6 +34,8 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Function;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -48,6 +55,7 @@ final class Daemon implements AutoCloseable {
     private final Reflector reflector;
     private final @Nullable EventRecorder events;
     private final KubeProxyMetrics kubeProxyMetrics;
+    private final HttpServer http;
     private final HealthCheckPorts healthCheckPorts;
     private final @Nullable HttpPort healthz;
     private final @Nullable HttpPort metrics;
@@ -107,8 +115,10 @@ final class Daemon implements AutoCloseable {
         }
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, this::state, clock, registry);
+        http = new HttpServer(Forwarder.descriptorsLeftForHttp());
         // A daemon that drains must get no new connections, whatever endpoints there are.
-        healthCheckPorts = new HealthCheckPorts(() -> !stopping && sync().healthy(clock.instant()), HttpPort.RETRY);
+        healthCheckPorts =
+                new HealthCheckPorts(http, () -> !stopping && sync().healthy(clock.instant()), HttpPort.RETRY);
         Metrics figures = new Metrics(forwarder::stats, this::state, registry);
         healthz = port("health", settings.healthzBindAddress(), health.pages());
         metrics = port(
@@ -119,9 +129,8 @@ final class Daemon implements AutoCloseable {
     }
 
     private @Nullable HttpPort port(
-            String name, @Nullable InetSocketAddress address, Map<String, HttpPort.Page> pages) {
-        Duration retry = settings.bindAddressHardFail() && !succeeding ? null : HttpPort.RETRY;
-        return address == null ? null : new HttpPort(name, address, pages, retry);
+            String name, @Nullable InetSocketAddress address, Map<String, Function<String, Page>> pages) {
+        return address == null ? null : new HttpPort(http, name, address, new Routes(pages));
     }
 
     /**
@@ -131,7 +140,7 @@ final class Daemon implements AutoCloseable {
      */
     void start() {
         if (!succeeding) {
-            openPorts();
+            openPorts(settings.bindAddressHardFail());
         } else {
             HandOverChannel.rehearse();
             log.info("another process serves; it is asked to hand over once what is to be served is known");
@@ -139,7 +148,6 @@ final class Daemon implements AutoCloseable {
         if (readyFile != null) {
             readyFile.start();
         }
-        healthCheckPorts.start();
         if (rules != null) {
             rules.start();
         }
@@ -147,13 +155,18 @@ final class Daemon implements AutoCloseable {
         reflector.start();
     }
 
-    private void openPorts() {
-        if (healthz != null) {
-            healthz.start();
+    private void openPorts(boolean orFail) {
+        for (HttpPort port : ports()) {
+            if (orFail) {
+                port.startOrFail();
+            } else {
+                port.start();
+            }
         }
-        if (metrics != null) {
-            metrics.start();
-        }
+    }
+
+    private List<HttpPort> ports() {
+        return Stream.of(healthz, metrics).flatMap(Stream::ofNullable).toList();
     }
 
     /** A frontend has entered a state. Any thread, loops included. */
@@ -202,7 +215,7 @@ final class Daemon implements AutoCloseable {
             }
             succeeding = false;
             successor = true;
-            openPorts();
+            openPorts(false);
         } else {
             forwarder.apply(snapshot);
         }
@@ -338,6 +351,7 @@ final class Daemon implements AutoCloseable {
             rules.close();
         }
         closePorts();
+        http.close();
         if (handOverPort != null) {
             handOverPort.close();
         }
@@ -346,12 +360,7 @@ final class Daemon implements AutoCloseable {
 
     private void closePorts() {
         healthCheckPorts.close();
-        if (healthz != null) {
-            healthz.close();
-        }
-        if (metrics != null) {
-            metrics.close();
-        }
+        ports().forEach(HttpPort::close);
     }
 
     private void stopFeeding() {

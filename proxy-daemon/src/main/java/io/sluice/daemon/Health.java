@@ -2,16 +2,17 @@ package io.sluice.daemon;
 
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
-import io.sluice.daemon.HttpPort.Answer;
-import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.kube.WatchStatus;
+import io.sluice.ops.Page;
+import io.sluice.ops.Response;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import tools.jackson.databind.json.JsonMapper;
@@ -52,19 +53,20 @@ final class Health {
         return counter;
     }
 
-    Map<String, Page> pages() {
-        return Map.of(
-                "/livez", query -> counted(kubeProxy(false), livezAnswers),
-                "/healthz", query -> counted(kubeProxy(true), healthzAnswers),
-                "/readyz", query -> readyz());
+    /** By path. */
+    Map<String, Function<String, Page>> pages() {
+        Page livez = Page.quick(() -> counted(kubeProxy(false), livezAnswers));
+        Page healthz = Page.quick(() -> counted(kubeProxy(true), healthzAnswers));
+        Page readyz = Page.quick(this::readyz);
+        return Map.of("/livez", query -> livez, "/healthz", query -> healthz, "/readyz", query -> readyz);
     }
 
-    private static Answer counted(Answer answer, Counter counter) {
+    private static Response counted(Response answer, Counter counter) {
         counter.labelValues(Integer.toString(answer.status())).inc();
         return answer;
     }
 
-    private Answer kubeProxy(boolean forLoadBalancers) {
+    private Response kubeProxy(boolean forLoadBalancers) {
         SyncState now = sync.get();
         Instant time = clock.instant();
         boolean healthy = now.healthy(time);
@@ -91,7 +93,7 @@ final class Health {
                     "watches",
                     now.watches().stream().map(watch -> watch(watch, time)).toList());
         }
-        return Answer.json(ok ? 200 : 503, JSON.writeValueAsString(body));
+        return Response.json(ok ? 200 : 503, JSON.writeValueAsString(body));
     }
 
     /** kube-proxy says nothing of these. They have no say in the code: what was last known goes on being served. */
@@ -131,22 +133,22 @@ final class Health {
         return readyz().status() == 200;
     }
 
-    private Answer readyz() {
+    private Response readyz() {
         SyncState progress = sync.get();
         if (progress.stopping()) {
-            return Answer.text(503, "not ready: shutting down\n");
+            return Response.text(503, "not ready: shutting down\n");
         }
         if (!progress.synced()) {
-            return Answer.text(503, "not ready: " + waitingFor(progress) + "\n");
+            return Response.text(503, "not ready: " + waitingFor(progress) + "\n");
         }
         DaemonState now = state.get();
         long pending = now.count(State.PENDING);
         if (pending > 0) {
-            return Answer.text(
+            return Response.text(
                     503, "not ready: " + pending + " of " + now.frontends().size() + " frontends are not opened yet\n");
         }
         long failed = now.count(State.FAILED);
-        return Answer.text(
+        return Response.text(
                 200,
                 "ready: " + Table.count(now.count(State.ACTIVE), "frontend")
                         + (failed == 0 ? "" : ", and " + failed + " failed (see /debug/frontends)") + "\n");

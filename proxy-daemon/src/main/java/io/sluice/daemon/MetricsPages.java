@@ -1,18 +1,21 @@
 package io.sluice.daemon;
 
-import io.sluice.daemon.HttpPort.Answer;
-import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus;
+import io.sluice.ops.Page;
+import io.sluice.ops.Response;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What the metrics port answers, on the paths kube-proxy uses; {@code /debug/frontends} is our own. */
+/** The pages of the metrics port, on the paths kube-proxy uses; {@code /debug/frontends} is our own. */
 final class MetricsPages {
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
@@ -27,21 +30,29 @@ final class MetricsPages {
         this.configuration = configuration;
     }
 
-    Map<String, Page> pages() {
+    /** By path. */
+    Map<String, Function<String, Page>> pages() {
+        Page plain = Page.slow(() -> scrape(false));
+        Page withTimings = Page.slow(() -> scrape(true));
+        Page frontends = Page.slow(() -> Response.json(200, JSON.writeValueAsString(frontends())));
+        Page configz =
+                Page.quick(() -> Response.json(200, JSON.writeValueAsString(Map.of("sluice.io", configuration))));
         return Map.of(
                 "/metrics",
-                query -> new Answer(
-                        200,
-                        Metrics.CONTENT_TYPE,
-                        metrics.scrape(Arrays.asList(query.split("&")).contains("timings=service"))),
+                query -> Arrays.asList(query.split("&")).contains("timings=service") ? withTimings : plain,
                 "/healthz",
-                query -> Answer.text(200, "ok"),
+                query -> Page.quick(() -> Response.text(200, "ok")),
                 "/proxyMode",
-                query -> Answer.text(200, "sluice"),
+                query -> Page.quick(() -> Response.text(200, "sluice")),
                 "/configz",
-                query -> Answer.json(200, JSON.writeValueAsString(Map.of("sluice.io", configuration))),
+                query -> configz,
                 "/debug/frontends",
-                query -> Answer.json(200, JSON.writeValueAsString(frontends())));
+                query -> frontends);
+    }
+
+    private Response scrape(boolean timingsPerService) throws IOException {
+        byte[] text = metrics.scrape(timingsPerService).getBytes(StandardCharsets.UTF_8);
+        return new Response(200, Metrics.CONTENT_TYPE, Map.of(), text);
     }
 
     private List<Map<String, Object>> frontends() {

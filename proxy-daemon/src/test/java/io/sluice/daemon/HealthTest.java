@@ -3,8 +3,6 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
-import io.sluice.daemon.HttpPort.Answer;
-import io.sluice.daemon.HttpPort.Page;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
@@ -13,9 +11,9 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import io.sluice.ops.Page;
+import io.sluice.ops.Response;
 import io.sluice.stats.Stats;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneId;
@@ -25,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -36,10 +35,18 @@ final class HealthTest {
     private static final Instant NOW = Instant.parse("2026-01-02T03:04:05Z");
     private static final Instant EARLIER = Instant.parse("2026-01-02T03:00:00Z");
 
-    private static Answer ask(String path, DaemonState state) throws Exception {
+    private static Response ask(String path, DaemonState state) throws Exception {
         Health health =
                 new Health(state::sync, () -> state, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
-        return Objects.requireNonNull(health.pages().get(path)).answer("");
+        return render(health.pages(), path);
+    }
+
+    private static Response render(Map<String, Function<String, Page>> pages, String path) {
+        return Objects.requireNonNull(pages.get(path)).apply("").render();
+    }
+
+    private static String statusAndText(Response response) {
+        return response.status() + " " + response.text();
     }
 
     private static DaemonState state(
@@ -66,21 +73,21 @@ final class HealthTest {
 
     @Test
     void readyOnlyWhenSyncedAndOpenedAndNotStopping() throws Exception {
-        assertThat(ask("/readyz", state(false, false, null)))
-                .isEqualTo(Answer.text(503, "not ready: the feed has not been read completely yet\n"));
-        assertThat(ask("/readyz", state(false, true, null, State.ACTIVE, State.PENDING)))
-                .isEqualTo(Answer.text(503, "not ready: 1 of 2 frontends are not opened yet\n"));
-        assertThat(ask("/readyz", state(true, true, null, State.ACTIVE)))
-                .isEqualTo(Answer.text(503, "not ready: shutting down\n"));
-        assertThat(ask("/readyz", state(false, true, null, State.ACTIVE)))
-                .isEqualTo(Answer.text(200, "ready: 1 frontend\n"));
+        assertThat(statusAndText(ask("/readyz", state(false, false, null))))
+                .isEqualTo("503 not ready: the feed has not been read completely yet\n");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE, State.PENDING))))
+                .isEqualTo("503 not ready: 1 of 2 frontends are not opened yet\n");
+        assertThat(statusAndText(ask("/readyz", state(true, true, null, State.ACTIVE))))
+                .isEqualTo("503 not ready: shutting down\n");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE))))
+                .isEqualTo("200 ready: 1 frontend\n");
     }
 
     @Test
     void oneFailedFrontendDoesNotTakeTheOthersAway() throws Exception {
-        Answer answer = ask("/readyz", state(false, true, null, State.ACTIVE, State.FAILED));
+        Response answer = ask("/readyz", state(false, true, null, State.ACTIVE, State.FAILED));
         assertThat(answer.status()).isEqualTo(200);
-        assertThat(answer.body()).contains("1 failed");
+        assertThat(answer.text()).contains("1 failed");
     }
 
     @Test
@@ -93,31 +100,31 @@ final class HealthTest {
     void changeThatIsPendingForAMinuteIsUnhealthy() throws Exception {
         assertThat(ask("/livez", state(false, true, NOW.minusSeconds(59))).status())
                 .isEqualTo(200);
-        Answer late = ask("/livez", state(false, true, NOW.minusSeconds(60)));
+        Response late = ask("/livez", state(false, true, NOW.minusSeconds(60)));
         assertThat(late.status()).isEqualTo(503);
-        JsonNode body = JsonMapper.shared().readTree(late.body());
+        JsonNode body = JsonMapper.shared().readTree(late.text());
         assertThat(body.at("/healthy").booleanValue()).isFalse();
         assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
     }
 
     @Test
     void bodyIsKubeProxys() throws Exception {
-        Answer answer = ask("/healthz", state(false, true, null));
+        Response answer = ask("/healthz", state(false, true, null));
         assertThat(answer.contentType()).isEqualTo("application/json");
-        assertThat(answer.body())
+        assertThat(answer.text())
                 .isEqualTo("{\"lastUpdated\":\"2026-01-02T03:04:05Z\",\"currentTime\":\"2026-01-02T03:04:05Z\","
                         + "\"nodeEligible\":true,\"healthy\":true,\"status\":"
                         + "{\"IPv4\":{\"lastUpdated\":\"2026-01-02T03:00:00Z\",\"healthy\":true},"
                         + "\"IPv6\":{\"lastUpdated\":\"2026-01-02T03:00:00Z\",\"healthy\":true}}}");
-        assertThat(ask("/livez", state(false, true, null)).body()).doesNotContain("nodeEligible");
+        assertThat(ask("/livez", state(false, true, null)).text()).doesNotContain("nodeEligible");
     }
 
     @Test
     void drainingIsAliveButNotForLoadBalancers() throws Exception {
         assertThat(ask("/livez", state(true, true, null)).status()).isEqualTo(200);
-        Answer answer = ask("/healthz", state(true, true, null));
+        Response answer = ask("/healthz", state(true, true, null));
         assertThat(answer.status()).isEqualTo(503);
-        assertThat(answer.body()).contains("\"nodeEligible\":false");
+        assertThat(answer.text()).contains("\"nodeEligible\":false");
     }
 
     @Test
@@ -130,9 +137,9 @@ final class HealthTest {
                 Optional.of("it is being deleted"),
                 List.of());
         DaemonState state = new DaemonState(unfit, List.of(), List.of(), 0);
-        Answer healthz = ask("/healthz", state);
+        Response healthz = ask("/healthz", state);
         assertThat(healthz.status()).isEqualTo(503);
-        JsonNode body = JsonMapper.shared().readTree(healthz.body());
+        JsonNode body = JsonMapper.shared().readTree(healthz.text());
         assertThat(body.at("/healthy").booleanValue()).isTrue();
         assertThat(body.at("/nodeEligible").booleanValue()).isFalse();
         assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
@@ -151,8 +158,8 @@ final class HealthTest {
                         new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", ""),
                         new WatchStatus("nodes", false, Optional.empty(), 0, 0, "https://a", "403 no")));
         DaemonState state = new DaemonState(waiting, List.of(), List.of(), 0);
-        assertThat(ask("/readyz", state).body()).isEqualTo("not ready: not listed completely yet: nodes (403 no)\n");
-        JsonNode body = JsonMapper.shared().readTree(ask("/healthz", state).body());
+        assertThat(ask("/readyz", state).text()).isEqualTo("not ready: not listed completely yet: nodes (403 no)\n");
+        JsonNode body = JsonMapper.shared().readTree(ask("/healthz", state).text());
         assertThat(body.at("/watches/0/reconnects").intValue()).isEqualTo(2);
         assertThat(body.at("/watches/0/lastEventAgeSeconds").isNumber()).isTrue();
         assertThat(body.at("/watches/0").has("trouble")).isFalse();
@@ -189,11 +196,12 @@ final class HealthTest {
             }
         };
         PrometheusRegistry registry = new PrometheusRegistry();
-        Map<String, Page> pages = new Health(sync, () -> state(false, true, null), clock, registry).pages();
+        Map<String, Function<String, Page>> pages =
+                new Health(sync, () -> state(false, true, null), clock, registry).pages();
         List<Integer> codes = new ArrayList<>();
         Runnable ask = () -> {
             for (String path : List.of("/healthz", "/livez")) {
-                codes.add(answer(pages, path).status());
+                codes.add(render(pages, path).status());
             }
         };
         ask.run(); // before any update
@@ -219,14 +227,6 @@ final class HealthTest {
                 .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 2.0\n")
                 .contains("kubeproxy_proxy_livez_total{code=\"200\"} 5.0\n")
                 .contains("kubeproxy_proxy_livez_total{code=\"503\"} 2.0\n");
-    }
-
-    private static Answer answer(Map<String, Page> pages, String path) {
-        try {
-            return Objects.requireNonNull(pages.get(path)).answer("");
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 
     @Test

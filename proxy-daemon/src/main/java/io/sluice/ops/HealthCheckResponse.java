@@ -1,0 +1,46 @@
+package io.sluice.ops;
+
+import io.sluice.model.HealthCheck;
+import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.util.DefaultIndenter;
+import tools.jackson.core.util.DefaultPrettyPrinter;
+import tools.jackson.core.util.Separators;
+import tools.jackson.core.util.Separators.Spacing;
+import tools.jackson.databind.SerializationFeature;
+import tools.jackson.databind.json.JsonMapper;
+
+/** What a load balancer gets for one Service on this node: status, header and body are kube-proxy's. */
+final class HealthCheckResponse {
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .enable(SerializationFeature.INDENT_OUTPUT)
+            .defaultPrettyPrinter(new DefaultPrettyPrinter(
+                            Separators.createDefaultInstance().withObjectNameValueSpacing(Spacing.AFTER))
+                    .withObjectIndenter(new DefaultIndenter("\t", "\n")))
+            .build();
+
+    private HealthCheckResponse() {}
+
+    /**
+     * @param service {@code namespace/name}
+     * @param check null for a Service that is gone while a connection to its port is still open
+     */
+    static Response of(String service, @Nullable HealthCheck check, boolean proxyHealthy) {
+        int localEndpoints = check == null ? 0 : check.localEndpoints();
+        int slash = service.indexOf('/');
+        Map<String, Object> name = new LinkedHashMap<>();
+        name.put("namespace", service.substring(0, slash));
+        name.put("name", service.substring(slash + 1));
+        Map<String, Object> body = new LinkedHashMap<>();
+        body.put("service", name);
+        body.put("localEndpoints", localEndpoints);
+        body.put("serviceProxyHealthy", proxyHealthy);
+        return new Response(
+                localEndpoints > 0 && proxyHealthy ? 200 : 503,
+                "application/json",
+                Map.of("X-Load-Balancing-Endpoint-Weight", Integer.toString(localEndpoints)),
+                JSON.writeValueAsString(body).getBytes(StandardCharsets.UTF_8));
+    }
+}

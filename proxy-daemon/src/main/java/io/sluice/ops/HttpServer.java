@@ -1,0 +1,177 @@
+package io.sluice.ops;
+
+import io.netty.buffer.UnpooledByteBufAllocator;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelException;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoop;
+import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.WriteBufferWaterMark;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The event loop of all HTTP ports, never one that forwards, and the thread that renders slow pages. */
+public final class HttpServer implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(HttpServer.class);
+
+    private static final int BACKLOG = 1024;
+    private static final int READ_BYTES = 4 * 1024;
+    private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(16 * 1024, 32 * 1024);
+    private static final long OVERDUE_CHECK_MILLIS = 500;
+    private static final long QUIET_MILLIS = 1;
+    private static final long SHUTDOWN_MILLIS = 2_000;
+    /** Of large pages, which many clients may ask for and not read. */
+    private static final long UNSENT_BYTES =
+            Math.max(16L << 20, Runtime.getRuntime().maxMemory() / 16);
+
+    private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(
+            1, new DefaultThreadFactory("sluice-http", true), EpollIoHandler.newFactory());
+    private final EventLoop loop = group.next();
+    private final ExecutorService renderer = new ThreadPoolExecutor(
+            1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), new DefaultThreadFactory("sluice-pages", true));
+    private final SlowPages slowPages = new SlowPages(renderer, loop);
+    private final Connections connections;
+    /** The ports. On the loop only. */
+    private final Set<Channel> listening = new HashSet<>();
+
+    /** @param maxConnections over all ports; beyond it, the oldest connection without a complete request is closed */
+    public HttpServer(int maxConnections) {
+        this(maxConnections, UNSENT_BYTES, System::nanoTime);
+    }
+
+    /** @param unsentBytesLimit the most bytes of response bodies that clients have not read */
+    @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
+    HttpServer(int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
+        connections = new Connections(maxConnections, unsentBytesLimit, nanoClock);
+        loop.scheduleWithFixedDelay(
+                this::closeOverdue, OVERDUE_CHECK_MILLIS, OVERDUE_CHECK_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    /** On the loop. */
+    void closeOverdue() {
+        try {
+            connections.closeOverdue();
+        } catch (RuntimeException | Error e) {
+            log.error("internal error; connections of HTTP clients that take too long may stay open", e);
+        }
+    }
+
+    EventLoop loop() {
+        return loop;
+    }
+
+    /** Runs a task on the loop and returns when it is done; does nothing once the server is closed. */
+    void run(Runnable task) {
+        if (loop.inEventLoop()) {
+            task.run();
+        } else if (!group.isShuttingDown()) {
+            loop.submit(task).syncUninterruptibly();
+        }
+    }
+
+    /**
+     * Listens for clients of a site. On the loop.
+     *
+     * @throws IOException if the address is taken or not local, or no socket is to be had
+     */
+    Channel listen(InetSocketAddress address, Function<Request, Page> site) throws IOException {
+        EpollServerSocketChannel channel;
+        try {
+            channel = new EpollServerSocketChannel();
+        } catch (ChannelException e) {
+            throw failed(e);
+        }
+        channel.config().setReuseAddress(true).setBacklog(BACKLOG);
+        channel.pipeline().addLast(new Acceptor(site));
+        // On the loop's own thread, both are done when they return.
+        ChannelFuture registered = loop.register(channel);
+        ChannelFuture bound = channel.bind(address);
+        Throwable cause = registered.cause() == null ? bound.cause() : registered.cause();
+        if (cause != null) {
+            channel.unsafe().closeForcibly();
+            throw failed(cause);
+        }
+        listening.add(channel);
+        return channel;
+    }
+
+    /** Stops listening and ends the connections, those with a request after their response. On the loop. */
+    @SuppressWarnings("FutureReturnValueIgnored") // on the loop's own thread, it is closed when this returns
+    void close(Channel port) {
+        listening.remove(port);
+        port.close();
+        connections.closeIdle(port);
+    }
+
+    /** Netty's error without the name of the system call and the error number. */
+    private static IOException failed(Throwable cause) {
+        String message = String.valueOf(cause.getMessage());
+        int number = message.indexOf("): ");
+        return new IOException(number < 0 ? message : message.substring(number + "): ".length()), cause);
+    }
+
+    private final class Acceptor extends ChannelInboundHandlerAdapter {
+        private final Function<Request, Page> site;
+
+        Acceptor(Function<Request, Page> site) {
+            this.site = site;
+        }
+
+        @Override
+        public void channelRead(ChannelHandlerContext context, Object accepted) {
+            EpollSocketChannel channel = (EpollSocketChannel) accepted;
+            channel.config()
+                    .setAutoRead(false)
+                    .setAllowHalfClosure(true)
+                    .setTcpNoDelay(true)
+                    .setAllocator(UnpooledByteBufAllocator.DEFAULT)
+                    .setRecvByteBufAllocator(new FixedRecvByteBufAllocator(READ_BYTES))
+                    .setWriteBufferWaterMark(UNSENT);
+            HttpConnection connection = new HttpConnection(context.channel(), channel, connections, slowPages, site);
+            connections.add(connection);
+            loop.register(channel).addListener(registered -> {
+                if (!registered.isSuccess()) {
+                    log.debug("connection of {} failed", channel.remoteAddress(), registered.cause());
+                    connection.close();
+                }
+            });
+        }
+
+        /** Out of descriptors, mostly: the oldest client gives its own to the next. */
+        @Override
+        public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+            log.debug("a connection to {} cannot be accepted", context.channel().localAddress(), cause);
+            connections.closeOldest();
+        }
+    }
+
+    /** Closes every port and connection. Closing again does nothing. */
+    @Override
+    public void close() {
+        renderer.shutdownNow();
+        run(() -> {
+            List.copyOf(listening).forEach(this::close);
+            connections.closeAll();
+        });
+        group.shutdownGracefully(QUIET_MILLIS, SHUTDOWN_MILLIS, TimeUnit.MILLISECONDS)
+                .awaitUninterruptibly();
+    }
+}
