@@ -11,6 +11,8 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.util.ResourceLeakDetector;
 import io.netty.util.ResourceLeakDetectorFactory;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.junit.jupiter.api.extension.AfterAllCallback;
@@ -51,6 +53,15 @@ public final class GuardExtension implements AfterAllCallback {
         };
         appender.start();
         root.addAppender(appender);
+    }
+
+    /** The faults logged so far, for a test that provokes them; they do not fail its class. */
+    public static List<String> takeFaults() {
+        List<String> taken = new ArrayList<>();
+        for (String fault = FAULTS.poll(); fault != null; fault = FAULTS.poll()) {
+            taken.add(fault);
+        }
+        return taken;
     }
 
     @Override

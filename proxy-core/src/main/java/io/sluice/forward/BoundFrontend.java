@@ -98,12 +98,12 @@ final class BoundFrontend {
             for (Loop loop : loops) {
                 opened.add(tcp ? TcpListener.bind(loop, this) : UdpListener.bind(loop, this));
             }
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             opened.forEach(listener -> listener.stop().awaitUninterruptibly());
             throw e;
         }
-        opened.forEach(Listener::start);
         listeners = opened;
+        opened.forEach(Listener::start);
     }
 
     /** Each of them is kept, since clients may wait on any: however many loops there are. */
@@ -117,14 +117,14 @@ final class BoundFrontend {
                                 ? TcpListener.adopt(loop, this, socket)
                                 : UdpListener.adopt(loop, this, socket));
             }
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             // The one that failed is closed.
             HandOver.close(new HandOver.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
             opened.forEach(listener -> listener.stop().awaitUninterruptibly());
             throw e;
         }
-        opened.forEach(Listener::start);
         listeners = opened;
+        opened.forEach(Listener::start);
     }
 
     /** Closes the sockets; the futures are done when the address is free. */

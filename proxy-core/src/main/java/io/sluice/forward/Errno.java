@@ -1,7 +1,6 @@
 package io.sluice.forward;
 
 import io.netty.channel.unix.Errors.NativeIoException;
-import java.io.IOException;
 import java.net.NoRouteToHostException;
 
 /** Error numbers of Linux, the same on every architecture Netty has native code for, and how to get at them. */
@@ -13,6 +12,7 @@ final class Errno {
     static final int EINVAL = 22;
     static final int ENFILE = 23;
     static final int EMFILE = 24;
+    static final int ENOSPC = 28;
     static final int EMSGSIZE = 90;
     static final int EADDRINUSE = 98;
     static final int EADDRNOTAVAIL = 99;
@@ -28,13 +28,16 @@ final class Errno {
 
     private Errno() {}
 
-    /** The error number behind an exception of Netty's sockets, or 0 where there is none. */
-    static int of(IOException e) {
+    /** The error number behind an exception of Netty's sockets or of one of its causes, or 0 where there is none. */
+    static int of(Throwable e) {
         if (e instanceof NativeIoException nativeError) {
             return -nativeError.expectedErr();
         }
         if (e instanceof NoRouteToHostException) {
             return EHOSTUNREACH;
+        }
+        if (e.getCause() != null) {
+            return of(e.getCause());
         }
         // Netty turns the rest of connect's errors into ConnectException, where the number is left in the text only.
         String message = String.valueOf(e.getMessage());

@@ -39,8 +39,7 @@ final class FlowSocket extends Timed implements EpollIoHandle {
         this.loop = loop;
         this.socket = socket;
         this.path = path;
-        registration = loop.register(this);
-        registration.submit(EpollIoOps.EPOLLIN);
+        registration = loop.register(this, EpollIoOps.EPOLLIN);
     }
 
     static FlowSocket open(Loop loop, Target target, Path path) throws IOException {
@@ -51,7 +50,7 @@ final class FlowSocket extends Timed implements EpollIoHandle {
             }
             socket.connect(target.socketAddress());
             return new FlowSocket(loop, socket, path);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
             throw e;
         }
@@ -91,8 +90,7 @@ final class FlowSocket extends Timed implements EpollIoHandle {
             served.answerAll();
         } catch (RuntimeException | Error fault) {
             // Thrown on, it would stop the loop for a second.
-            log.error("{} ended by a fault", served, fault);
-            served.end();
+            served.broke(fault);
         }
     }
 
@@ -123,6 +121,15 @@ final class FlowSocket extends Timed implements EpollIoHandle {
     @Override
     void expire(TimeoutQueue waitedIn, long nowNanos) {
         loop.spareSockets.expire(this, waitedIn);
+    }
+
+    /** While it is spare. */
+    @Override
+    void broke(Throwable fault) {
+        log.error("internal error; closing a spare socket to {}", path, fault);
+        if (!closing) {
+            end();
+        }
     }
 
     /** Called by Netty when the loop ends. */

@@ -114,8 +114,13 @@ public final class Forwarder implements AutoCloseable {
         Flows flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
         held = new HeldBytes(
                 config.maxHeldBytes() > 0 ? config.maxHeldBytes() : PlatformDependent.maxDirectMemory() / 2);
-        for (EventExecutor executor : group) {
-            loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage, held));
+        try {
+            for (EventExecutor executor : group) {
+                loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage, held));
+            }
+        } catch (RuntimeException | Error e) {
+            endLoops();
+            throw e;
         }
         startHousekeeping();
     }
@@ -182,9 +187,13 @@ public final class Forwarder implements AutoCloseable {
         closing.forEach(Future::awaitUninterruptibly);
         staying.forEach(this::settle);
         staying.stream().filter(BoundFrontend::lingers).forEach(lingering::add);
+        closeInherited();
+        balances.clear();
+    }
+
+    private void closeInherited() {
         inherited.values().forEach(HandOver::close);
         inherited.clear();
-        balances.clear();
     }
 
     private Origin originOf(IpAddress client) {
@@ -254,7 +263,10 @@ public final class Forwarder implements AutoCloseable {
             frontend.open(loopsForOne());
             failed.remove(frontend);
             enter(frontend, State.ACTIVE, Failure.NONE, "");
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
+            if (!(e instanceof IOException || e instanceof OutOfMemoryError)) {
+                log.error("internal error; {} is not served", frontend.address, e);
+            }
             Failure failure = failureOf(e);
             frontend.retryLater(config.nanoClock().getAsLong());
             failed.add(frontend);
@@ -268,7 +280,7 @@ public final class Forwarder implements AutoCloseable {
         }
     }
 
-    private static Failure failureOf(IOException e) {
+    private static Failure failureOf(Throwable e) {
         return switch (Errno.of(e)) {
             case Errno.EADDRNOTAVAIL -> Failure.ADDRESS_NOT_LOCAL;
             case Errno.EADDRINUSE -> Failure.ADDRESS_IN_USE;
@@ -278,13 +290,13 @@ public final class Forwarder implements AutoCloseable {
         };
     }
 
-    private static String reason(Failure failure, IOException e) {
+    private static String reason(Failure failure, Throwable e) {
         return switch (failure) {
             case ADDRESS_NOT_LOCAL -> "not an address of this machine";
             case ADDRESS_IN_USE -> "another socket has this address and port, or this port on every address";
             case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
             case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
-            case NONE, OTHER, OWNED_BY_ANOTHER -> String.valueOf(e.getMessage());
+            case NONE, OTHER, OWNED_BY_ANOTHER -> e.getMessage() == null ? e.toString() : e.getMessage();
         };
     }
 
@@ -425,11 +437,12 @@ public final class Forwarder implements AutoCloseable {
             }
         });
         List<HandOver.Sockets> sockets = new ArrayList<>(detaching.size());
-        detaching.forEach((address, futures) -> sockets.add(new HandOver.Sockets(
-                address,
-                futures.stream()
-                        .map(future -> future.syncUninterruptibly().getNow())
-                        .toList())));
+        detaching.forEach((address, futures) -> {
+            List<HandOver.OpenSocket> detached = detached(address, futures);
+            if (!detached.isEmpty()) {
+                sockets.add(new HandOver.Sockets(address, detached));
+            }
+        });
         Map<ServiceState, List<HandOver.Pin>> pins =
                 affinityTable.pins(config.nanoClock().getAsLong());
         List<HandOver.Balance> balance = new ArrayList<>(services.size());
@@ -438,12 +451,28 @@ public final class Forwarder implements AutoCloseable {
         return new HandOver(sockets, balance);
     }
 
+    private static List<HandOver.OpenSocket> detached(
+            FrontendAddress address, List<Future<HandOver.OpenSocket>> futures) {
+        List<HandOver.OpenSocket> sockets = new ArrayList<>(futures.size());
+        for (Future<HandOver.OpenSocket> future : futures) {
+            if (future.awaitUninterruptibly().isSuccess()) {
+                sockets.add(future.getNow());
+            } else {
+                log.error("internal error; not handing over a socket of {}", address, future.cause());
+            }
+        }
+        return sockets;
+    }
+
     /** Goes on as before the {@link #release}, since nobody came to take over. */
     public synchronized void takeBack(HandOver released) {
         for (HandOver.Sockets sockets : released.frontends()) {
-            BoundFrontend frontend = Objects.requireNonNull(frontends.get(sockets.address()));
-            frontend.inherit(sockets);
-            settle(frontend);
+            Objects.requireNonNull(frontends.get(sockets.address())).inherit(sockets);
+        }
+        for (BoundFrontend frontend : frontends.values()) {
+            if (!frontend.isOpen()) {
+                settle(frontend);
+            }
             if (frontend.lingers()) {
                 lingering.add(frontend);
             }
@@ -495,7 +524,12 @@ public final class Forwarder implements AutoCloseable {
             closing.forEach(Future::awaitUninterruptibly);
             frontends.clear();
             failed.clear();
+            closeInherited();
         }
+        endLoops();
+    }
+
+    private void endLoops() {
         // Without a quiet period, a loop that is at its tasks when it is told ends without closing its sockets.
         group.shutdownGracefully(QUIET_MILLIS, SHUTDOWN_MILLIS, TimeUnit.MILLISECONDS)
                 .awaitUninterruptibly();

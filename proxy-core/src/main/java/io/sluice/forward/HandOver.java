@@ -95,8 +95,13 @@ public record HandOver(List<Sockets> frontends, List<Balance> services) {
     }
 
     static void close(Sockets sockets) {
-        new HandOver(List.of(sockets), List.of())
-                .descriptors()
-                .forEach(descriptor -> new InetSocket(descriptor).closeQuietly());
+        for (OpenSocket socket : sockets.sockets) {
+            new InetSocket(socket.descriptor).closeQuietly();
+            close(socket.flows);
+        }
+    }
+
+    static void close(List<OpenFlow> flows) {
+        flows.forEach(flow -> new InetSocket(flow.descriptor).closeQuietly());
     }
 }

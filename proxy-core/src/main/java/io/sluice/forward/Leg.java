@@ -70,9 +70,8 @@ final class Leg implements EpollIoHandle {
 
     /** Starts to receive events; with {@code connecting}, also the one that says the connection stands. */
     void register(Loop loop, boolean connecting) throws IOException {
-        registration = loop.register(this);
         asksToWrite = connecting;
-        registration.submit(connecting ? READING_AND_WRITING : READING);
+        registration = loop.register(this, connecting ? READING_AND_WRITING : READING);
     }
 
     boolean isRegistered() {
@@ -153,11 +152,11 @@ final class Leg implements EpollIoHandle {
     @Override
     public void handle(IoRegistration registration, IoEvent ioEvent) {
         int ops = ((EpollIoEvent) ioEvent).ops().value();
-        if (asksToWrite && !sticky && ++events > EVENTS_BEFORE_LEAN) {
-            asksToWrite = false;
-            registration.submit(READING);
-        }
         try {
+            if (asksToWrite && !sticky && ++events > EVENTS_BEFORE_LEAN) {
+                asksToWrite = false;
+                registration.submit(READING);
+            }
             session.onEvent(this, ops);
         } catch (RuntimeException | Error fault) {
             // Thrown on, it would cost the other sessions the events of this round, which never come again.

@@ -3,6 +3,7 @@ package io.sluice.forward;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
+import io.netty.channel.epoll.EpollIoOps;
 import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.CleanableDirectBuffer;
@@ -11,8 +12,10 @@ import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -64,12 +67,13 @@ final class Loop {
     final SpareSockets spareSockets;
     private final TimeoutQueue[] queues;
 
-    private final CleanableDirectBuffer memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
+    private final CleanableDirectBuffer memory;
     private final ArrayDeque<Runnable> doomed = new ArrayDeque<>();
     /** Made for the first datagram socket; written on the control side, under the forwarder's lock. */
     private @Nullable OneBuffer datagramBuffer;
 
     private boolean ticking;
+    private boolean closeScheduled;
     /** Written here, read by whoever waits for the drain. */
     private volatile int sessions;
 
@@ -82,8 +86,6 @@ final class Loop {
         this.held = held;
         this.connectAttempts = config.connectAttempts();
         this.transparency = config.transparency();
-        buffer = memory.buffer();
-        bufferAddress = Buffer.memoryAddress(buffer);
         connecting = new TimeoutQueue(config.connectTimeout().toNanos());
         halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
@@ -95,6 +97,10 @@ final class Loop {
         queues = new TimeoutQueue[] {
             connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows, spare, samples
         };
+        // Last: nothing that fails leaves it behind.
+        memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
+        buffer = memory.buffer();
+        bufferAddress = Buffer.memoryAddress(buffer);
     }
 
     /**
@@ -160,18 +166,29 @@ final class Loop {
             if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !flows.nearlyFull())) {
                 return;
             }
-            briefFlows.remove(oldest);
-            oldest.expire(briefFlows, nowNanos);
+            briefFlows.expire(oldest, nowNanos);
         }
     }
 
-    /** Begins to watch a socket of this loop; which events are wanted is said to the registration. */
-    IoRegistration register(EpollIoHandle handle) throws IOException {
+    /** Registers a socket of this loop for events; a failure leaves no registration behind. */
+    IoRegistration register(EpollIoHandle handle, EpollIoOps ops) throws IOException {
         Future<IoRegistration> registered = executor.register(handle);
         if (!registered.isSuccess()) {
-            throw new IOException("cannot watch the socket", registered.cause());
+            throw new IOException("event loop does not take the socket", registered.cause());
         }
-        return registered.getNow();
+        IoRegistration registration = registered.getNow();
+        try {
+            // Only this calls epoll_ctl(2).
+            registration.submit(ops);
+            return registration;
+        } catch (UncheckedIOException e) {
+            registration.cancel();
+            IOException cause = Objects.requireNonNull(e.getCause());
+            throw new IOException("epoll does not take the socket: " + cause.getMessage(), cause);
+        } catch (RuntimeException | Error e) {
+            registration.cancel();
+            throw e;
+        }
     }
 
     /**
@@ -187,12 +204,15 @@ final class Loop {
                 registration.cancel();
             }
         });
-        if (doomed.size() == 1) {
+        if (!closeScheduled) {
             executor.execute(this::closeDoomed);
+            // Only now: if that failed, the next call schedules it for both.
+            closeScheduled = true;
         }
     }
 
     private void closeDoomed() {
+        closeScheduled = false;
         for (Runnable close = doomed.poll(); close != null; close = doomed.poll()) {
             try {
                 close.run();

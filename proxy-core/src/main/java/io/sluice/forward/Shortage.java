@@ -30,6 +30,7 @@ final class Shortage {
         DESCRIPTORS("file descriptors (ulimit -n)"),
         PORTS("local ports towards an endpoint (net.ipv4.ip_local_port_range)"),
         KERNEL_MEMORY("kernel memory for sockets"),
+        EPOLL_WATCHES("epoll watches (fs.epoll.max_user_watches)"),
         HELD_BYTES("memory for what slow readers have not taken (-XX:MaxDirectMemorySize)");
 
         private final String text;
@@ -44,6 +45,7 @@ final class Shortage {
                 case Errno.EMFILE, Errno.ENFILE -> DESCRIPTORS;
                 case Errno.EADDRNOTAVAIL, Errno.EAGAIN -> PORTS;
                 case Errno.ENOBUFS, Errno.ENOMEM -> KERNEL_MEMORY;
+                case Errno.ENOSPC -> EPOLL_WATCHES;
                 default -> null;
             };
         }

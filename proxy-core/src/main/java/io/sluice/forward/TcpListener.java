@@ -10,6 +10,7 @@ import io.netty.util.concurrent.Future;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -62,17 +63,21 @@ final class TcpListener implements EpollIoHandle, Listener {
             socket.setIntOpt(SOL_SOCKET, SO_OOBINLINE, 1);
             socket.listen(NetUtil.SOMAXCONN);
             return new TcpListener(loop, frontend, socket);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
             throw e;
         }
     }
 
-    /** A socket that listens already, of a predecessor; one like it where that listens on another port than we would. */
+    /**
+     * A socket that listens already, of a predecessor; one like it where that listens on another port than we would. It
+     * is closed where this fails.
+     */
     static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) throws IOException {
         InetSocket socket = new InetSocket(inherited.descriptor());
+        InetSocketAddress bound = socket.localAddress();
         if (loop.transparency == null
-                || socket.localAddress().getPort() == loop.transparency.listeningPort(frontend.address)) {
+                || (bound != null && bound.getPort() == loop.transparency.listeningPort(frontend.address))) {
             return new TcpListener(loop, frontend, socket);
         }
         socket.closeQuietly();
@@ -120,7 +125,7 @@ final class TcpListener implements EpollIoHandle, Listener {
             }
             socket.bind(address.toSocketAddress(port));
             return socket;
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
             throw e;
         }
@@ -172,8 +177,8 @@ final class TcpListener implements EpollIoHandle, Listener {
             TcpSession.open(loop, frontend, routing, accepted, client);
         } catch (RuntimeException | Error fault) {
             // Thrown on, it would cost the other sessions the events of this round, which never come again.
-            log.error("a connection to {} failed by a fault", frontend.address, fault);
             accepted.closeQuietly();
+            log.error("internal error; closing a connection to {}", frontend.address, fault);
         }
     }
 

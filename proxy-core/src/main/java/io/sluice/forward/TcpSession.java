@@ -66,12 +66,20 @@ final class TcpSession extends Timed implements Runnable {
         this.attempts = new Attempts(frontend, service, clientAddress, loop.connectAttempts);
     }
 
+    /** Owns the socket once it returns, whatever became of the session; an exception leaves it to the caller. */
     static void open(Loop loop, BoundFrontend frontend, Routing routing, InetSocket socket, IpAddress clientAddress) {
-        TcpSession session = new TcpSession(loop, frontend, routing, socket, clientAddress);
-        session.cells.increment(Counter.SESSIONS_OPENED);
-        session.cells.increment(Counter.SESSIONS_ACTIVE);
+        new TcpSession(loop, frontend, routing, socket, clientAddress).begin(routing);
+    }
+
+    private void begin(Routing routing) {
+        cells.increment(Counter.SESSIONS_OPENED);
+        cells.increment(Counter.SESSIONS_ACTIVE);
         loop.sessionOpened();
-        session.connect(session.attempts.first(routing, session.openedNanos));
+        try {
+            connect(attempts.first(routing, openedNanos));
+        } catch (RuntimeException | Error fault) {
+            broke(fault);
+        }
     }
 
     // ---- connecting
@@ -85,8 +93,8 @@ final class TcpSession extends Timed implements Runnable {
             } catch (IOException e) {
                 int errno = Errno.of(e);
                 attemptFailed(errno);
-                // Without a descriptor, no other endpoint can be tried either.
-                next = errno == Errno.EMFILE || errno == Errno.ENFILE ? null : anotherTarget();
+                // Without a descriptor or an epoll watch, no other endpoint can be tried either.
+                next = errno == Errno.EMFILE || errno == Errno.ENFILE || errno == Errno.ENOSPC ? null : anotherTarget();
             }
         }
         cells.increment(attempts.anyFailed() ? Counter.SESSIONS_FAILED : Counter.SESSIONS_REFUSED);
@@ -182,7 +190,14 @@ final class TcpSession extends Timed implements Runnable {
             try {
                 client.register(loop, client.held != null);
             } catch (IOException e) {
-                broke(e);
+                Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
+                if (lacking == null) {
+                    broke(e);
+                    return;
+                }
+                loop.shortage.note(lacking);
+                cells.increment(Counter.CONNECT_NO_RESOURCES);
+                end(true);
             }
         }
     }
@@ -238,9 +253,13 @@ final class TcpSession extends Timed implements Runnable {
     public void run() {
         turnScheduled = false;
         Leg leg = endpoint;
-        if (!over && leg != null) {
-            relay(client, leg);
-            relay(leg, client);
+        try {
+            if (!over && leg != null) {
+                relay(client, leg);
+                relay(leg, client);
+            }
+        } catch (RuntimeException | Error fault) {
+            broke(fault);
         }
     }
 
@@ -432,10 +451,13 @@ final class TcpSession extends Timed implements Runnable {
 
     // ---- ending
 
-    /** An event of this session failed in a way that has no place in the code: a fault of ours, and no other session's. */
+    @Override
     void broke(Throwable fault) {
-        log.error("session of {} with {} ended by a fault", service.stats.name(), clientAddress, fault);
-        end(true);
+        try {
+            log.error("internal error; closing session of {} from {}", service.stats.name(), clientAddress, fault);
+        } finally {
+            end(true);
+        }
     }
 
     /** The loop ends. */
@@ -452,12 +474,15 @@ final class TcpSession extends Timed implements Runnable {
         }
         over = true;
         leaveQueue();
-        client.release(loop, reset);
-        if (endpoint != null) {
-            endpoint.release(loop, reset && connected);
-        }
         cells.add(Counter.SESSIONS_ACTIVE, -1);
         loop.sessionClosed();
+        try {
+            client.release(loop, reset);
+        } finally {
+            if (endpoint != null) {
+                endpoint.release(loop, reset && connected);
+            }
+        }
         if (connected) {
             long now = loop.now();
             service.stats.record(Timing.SESSION, now - openedNanos, now);

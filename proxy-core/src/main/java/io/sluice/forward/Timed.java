@@ -23,6 +23,9 @@ abstract class Timed {
      */
     abstract void expire(TimeoutQueue waitedIn, long nowNanos);
 
+    /** Ends after an exception that has no handler of its own; it would wait in no queue any more. */
+    abstract void broke(Throwable fault);
+
     final void leaveQueue() {
         if (queue != null) {
             queue.remove(this);

@@ -54,8 +54,17 @@ final class TimeoutQueue {
     /** Expires what has waited long enough. */
     void expire(long nowNanos) {
         for (Timed first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
-            remove(first);
-            first.expire(this, nowNanos);
+            expire(first, nowNanos);
+        }
+    }
+
+    /** Expires one that is in this queue, however long it has waited; an exception ends only that one. */
+    void expire(Timed timed, long nowNanos) {
+        remove(timed);
+        try {
+            timed.expire(this, nowNanos);
+        } catch (RuntimeException | Error fault) {
+            timed.broke(fault);
         }
     }
 

@@ -6,6 +6,8 @@ import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What one client address sends to one frontend, the endpoint it goes to, and the socket that leads there. Belongs to the
@@ -15,6 +17,8 @@ import java.util.concurrent.TimeUnit;
  * seconds old, longer from then on. Where many flows are open, one that seems to be over ends sooner.
  */
 final class UdpFlow extends Timed {
+    private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
+
     private static final long YOUNG_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private static final int ANSWERS_PER_EVENT = 32;
@@ -71,6 +75,7 @@ final class UdpFlow extends Timed {
 
     /** Stops, but leaves its socket open for somebody else. */
     HandOver.OpenFlow detach() {
+        long ageNanos = loop.now() - openedNanos;
         over = true;
         leaveQueue();
         cells.add(Counter.FLOWS_ACTIVE, -1);
@@ -82,7 +87,7 @@ final class UdpFlow extends Timed {
                 target.endpoint,
                 asked,
                 answered,
-                loop.now() - openedNanos);
+                ageNanos);
     }
 
     /** Sends a client's datagrams on. False if the endpoint is known to be dead, and then the flow has ended. */
@@ -212,6 +217,15 @@ final class UdpFlow extends Timed {
             finish();
             loop.spareSockets.keep(socket, path, nowNanos);
         } else {
+            end();
+        }
+    }
+
+    @Override
+    void broke(Throwable fault) {
+        try {
+            log.error("internal error; closing {}", this, fault);
+        } finally {
             end();
         }
     }

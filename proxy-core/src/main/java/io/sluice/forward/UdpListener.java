@@ -85,18 +85,25 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             }
             socket.bind(address.toSocketAddress(frontend.address.port()));
             return new UdpListener(loop, frontend, socket);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
             throw e;
         }
     }
 
-    /** A bound socket of a predecessor, and its flows. */
+    /** A bound socket of a predecessor, and its flows; closed where this fails. */
     static UdpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) {
-        UdpListener listener = new UdpListener(loop, frontend, new InetSocket(inherited.descriptor()));
-        listener.inherited = inherited.flows();
-        listener.open = inherited.flows().size();
-        return listener;
+        InetSocket socket = new InetSocket(inherited.descriptor());
+        try {
+            UdpListener listener = new UdpListener(loop, frontend, socket);
+            listener.inherited = inherited.flows();
+            listener.open = inherited.flows().size();
+            return listener;
+        } catch (RuntimeException | Error e) {
+            socket.closeQuietly();
+            HandOver.close(inherited.flows());
+            throw e;
+        }
     }
 
     /** As for TCP: whether somebody else has the address. */
@@ -132,26 +139,46 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     @Override
     public Future<?> stop() {
-        return loop.executor.submit(() -> {
+        return loop.executor.submit(this::end);
+    }
+
+    private void end() {
+        try {
             for (UdpFlow flow : new ArrayList<>(flows.values())) {
                 flow.end();
             }
+            // Those of a listener that never started.
+            HandOver.close(inherited);
+            inherited = List.of();
+        } finally {
             channel.unsafe().close(channel.voidPromise());
             // The channel has closed the descriptor that our own socket object counted.
             Descriptors.closed();
-        });
+        }
     }
 
     @Override
     public Future<HandOver.OpenSocket> detach() {
         Promise<HandOver.OpenSocket> detached = loop.executor.newPromise();
-        channel.deregister().addListener(done -> detached.setSuccess(detachFlows()));
+        channel.deregister().addListener(done -> {
+            try {
+                detached.setSuccess(detachFlows());
+            } catch (RuntimeException | Error fault) {
+                detached.setFailure(fault);
+                end();
+            }
+        });
         return detached;
     }
 
     private HandOver.OpenSocket detachFlows() {
         List<HandOver.OpenFlow> detached = new ArrayList<>(flows.size());
-        flows.values().forEach(flow -> detached.add(flow.detach()));
+        try {
+            flows.values().forEach(flow -> detached.add(flow.detach()));
+        } catch (RuntimeException | Error e) {
+            HandOver.close(detached);
+            throw e;
+        }
         flows.clear();
         Descriptors.closed();
         return new HandOver.OpenSocket(socket.intValue(), detached);
@@ -161,28 +188,54 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         nowNanos = loop.now();
         for (HandOver.OpenFlow flow : inherited) {
             InetSocket back = new InetSocket(flow.descriptor());
-            Routing routing = frontend.routing;
-            if (!routing.keepsFlowOn(flow.endpoint())) {
-                back.closeQuietly();
-                continue;
-            }
-            Rotation rotation = routing.rotationFor(flow.client());
-            Target known = rotation == null ? null : rotation.find(flow.endpoint());
-            Target target = known == null ? new Target(flow.endpoint()) : known;
-            InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             try {
-                FlowSocket adopted = FlowSocket.adopt(loop, back);
-                long openedNanos = nowNanos - flow.ageNanos();
-                UdpFlow resumed = new UdpFlow(loop, this, routing, client, target, adopted, openedNanos);
-                resumed.resume(flow, nowNanos);
-                flows.put(client, resumed);
-            } catch (IOException e) {
-                log.error("a flow of {} to {} could not be taken over", client, frontend.address, e);
+                adoptFlow(flow, back);
+            } catch (IOException | RuntimeException | Error e) {
                 back.closeQuietly();
+                log.error("closing an inherited flow of {} to {}", flow.client(), frontend.address, e);
             }
         }
         inherited = List.of();
         open = flows.size();
+    }
+
+    private void adoptFlow(HandOver.OpenFlow flow, InetSocket back) throws IOException {
+        Routing routing = frontend.routing;
+        if (!routing.keepsFlowOn(flow.endpoint())) {
+            back.closeQuietly();
+            return;
+        }
+        Rotation rotation = routing.rotationFor(flow.client());
+        Target known = rotation == null ? null : rotation.find(flow.endpoint());
+        Target target = known == null ? new Target(flow.endpoint()) : known;
+        InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
+        FlowSocket adopted = FlowSocket.adopt(loop, back);
+        UdpFlow resumed = add(client, routing, target, adopted, nowNanos - flow.ageNanos());
+        try {
+            resumed.resume(flow, nowNanos);
+        } catch (RuntimeException | Error e) {
+            resumed.end();
+            throw e;
+        }
+    }
+
+    /** A new flow, which owns the socket from then on; closed where this fails. */
+    private UdpFlow add(InetSocketAddress client, Routing routing, Target target, FlowSocket socket, long openedNanos) {
+        UdpFlow flow;
+        try {
+            flow = new UdpFlow(loop, this, routing, client, target, socket, openedNanos);
+        } catch (RuntimeException | Error e) {
+            socket.end();
+            throw e;
+        }
+        try {
+            flows.put(client, flow);
+            open = flows.size();
+            return flow;
+        } catch (RuntimeException | Error e) {
+            flow.end();
+            throw e;
+        }
     }
 
     // ---- from clients
@@ -244,14 +297,21 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private void sendGathered() {
         UdpFlow flow = gathered;
         gathered = null;
-        for (int attempt = 1; flow != null; attempt++) {
-            UdpFlow dead = flow;
-            if (flow.forward(loop.bufferAddress, loop.batch, nowNanos)) {
-                break;
+        try {
+            for (int attempt = 1; flow != null; attempt++) {
+                UdpFlow dead = flow;
+                if (flow.forward(loop.bufferAddress, loop.batch, nowNanos)) {
+                    break;
+                }
+                flow = attempt < MOST_ATTEMPTS ? open(flow.client, frontend.routing, dead.target) : null;
             }
-            flow = attempt < MOST_ATTEMPTS ? open(flow.client, frontend.routing, dead.target) : null;
+        } catch (RuntimeException | Error fault) {
+            if (flow != null) {
+                flow.broke(fault);
+            }
+        } finally {
+            loop.batch.clear();
         }
-        loop.batch.clear();
     }
 
     /** The flow if it may stay where it is by the new routing; null if it was ended. */
@@ -282,10 +342,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
                 cells.increment(Counter.DATAGRAMS_DROPPED);
                 return null;
             }
-            UdpFlow flow = new UdpFlow(loop, this, routing, client, target, socket, nowNanos);
+            UdpFlow flow = add(client, routing, target, socket, nowNanos);
             cells.increment(Counter.FLOWS_OPENED);
-            flows.put(client, flow);
-            open = flows.size();
             return flow;
         } catch (IOException e) {
             Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));

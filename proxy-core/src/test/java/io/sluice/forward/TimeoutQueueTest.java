@@ -21,6 +21,39 @@ class TimeoutQueueTest {
         void expire(TimeoutQueue waitedIn, long nowNanos) {
             expired.add(this);
         }
+
+        @Override
+        void broke(Throwable fault) {
+            throw new AssertionError(fault);
+        }
+    }
+
+    /** Its expiry throws. */
+    private static final class Faulty extends Timed {
+        private final List<Throwable> faults = new ArrayList<>();
+
+        @Override
+        void expire(TimeoutQueue waitedIn, long nowNanos) {
+            throw new IllegalStateException("on purpose");
+        }
+
+        @Override
+        void broke(Throwable fault) {
+            faults.add(fault);
+        }
+    }
+
+    @Test
+    void anItemWhoseExpiryThrowsIsToldAndTheNextExpires() {
+        List<Item> expired = new ArrayList<>();
+        TimeoutQueue queue = new TimeoutQueue(10);
+        Faulty faulty = new Faulty();
+        Item next = new Item(expired);
+        queue.touch(faulty, 0);
+        queue.touch(next, 0);
+        queue.expire(10);
+        assertThat(faulty.faults).singleElement().isInstanceOf(IllegalStateException.class);
+        assertThat(expired).containsExactly(next);
     }
 
     @Test

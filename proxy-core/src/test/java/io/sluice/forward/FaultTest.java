@@ -1,0 +1,378 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.GuardExtension;
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.Route;
+import io.sluice.model.Route.Source;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Counter;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiPredicate;
+import java.util.function.LongSupplier;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+/** An exception in the middle of opening something leaves no count, descriptor, buffer or registration behind. */
+class FaultTest {
+    /** Not the address of an endpoint, which would not be shown its own. */
+    private static final String CLIENT = "127.0.0.9";
+
+    /** Bits that make the port of a listener larger than any port. */
+    private static final int NO_PORT = 0x10000;
+
+    private final FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
+    private final FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
+
+    private static boolean isNotOwn(IpAddress address) {
+        return false;
+    }
+
+    private static boolean isNotKept(IpAddress client, IpAddress endpoint) {
+        return false;
+    }
+
+    private static Lab transparent(
+            int loops, Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient, int flippedPortBits)
+            throws IOException {
+        assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
+                .as("needs root, for transparent sockets")
+                .isEqualTo(0);
+        return new Lab(ForwarderConfig.defaults()
+                .withLoops(loops)
+                .withTransparency(new Transparency(isOwn, keepsClient, flippedPortBits)));
+    }
+
+    /** Its endpoints are to see the client's address, so it is asked for each whether they can. */
+    private static ServicePort clientAddressService(FrontendAddress address, Endpoint... endpoints) {
+        return new ServicePort(
+                new ServicePortName("test", "kept", "", address.protocol()),
+                SessionAffinity.NONE,
+                Set.of(),
+                List.of(Frontend.of(address, Route.forward(List.of(endpoints), Source.CLIENT))));
+    }
+
+    private static long descriptors() throws IOException {
+        try (Stream<Path> open = Files.list(Path.of("/proc/self/fd"))) {
+            return open.count();
+        }
+    }
+
+    private static void awaitNothingLeft(Lab lab, int descriptorsBefore) throws InterruptedException {
+        await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(descriptorsBefore));
+        assertThat(lab.count(Counter.SESSIONS_ACTIVE)).isZero();
+        assertThat(lab.forwarder.drain(Duration.ZERO)).isZero();
+    }
+
+    @Test
+    void aConnectionWhoseFirstAttemptThrowsEnds() throws Exception {
+        BiPredicate<IpAddress, IpAddress> fault = (client, endpoint) -> {
+            throw new IllegalStateException("on purpose");
+        };
+        try (Lab lab = transparent(1, FaultTest::isNotOwn, fault, 0)) {
+            lab.apply(clientAddressService(tcp, lab.backend("a").endpoint()));
+            int before = Descriptors.open();
+            assertThatThrownBy(() -> Lab.read(lab.dial(tcp, CLIENT)))
+                    .isInstanceOf(SocketException.class)
+                    .hasMessageContaining("reset");
+            awaitNothingLeft(lab, before);
+            assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
+        }
+    }
+
+    @Test
+    void aConnectionWhoseNextAttemptThrowsEnds() throws Exception {
+        AtomicInteger attempts = new AtomicInteger();
+        BiPredicate<IpAddress, IpAddress> fault = (client, endpoint) -> {
+            if (attempts.incrementAndGet() > 1) {
+                throw new IllegalStateException("on purpose");
+            }
+            return false;
+        };
+        try (Lab lab = transparent(1, FaultTest::isNotOwn, fault, 0)) {
+            lab.apply(clientAddressService(tcp, lab.silent(), lab.silent()));
+            int before = Descriptors.open();
+            Socket client = lab.dial(tcp, CLIENT);
+            await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 1);
+            await().until(() -> {
+                lab.advance(Duration.ofMillis(300));
+                return attempts.get() == 2;
+            });
+            assertThatThrownBy(() -> Lab.read(client)).isInstanceOf(SocketException.class);
+            awaitNothingLeft(lab, before);
+            assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
+        }
+    }
+
+    @Test
+    void aListenerThatThrowsFailsAloneAndIsTriedAgain() throws Exception {
+        try (Lab lab = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, NO_PORT)) {
+            int before = Descriptors.open();
+            Endpoint endpoint = lab.backend("a").endpoint();
+            lab.apply(
+                    Lab.service("tcp", tcp, endpoint),
+                    Lab.service("udp", udp, endpoint),
+                    Lab.service("other", Lab.freeAddress(Protocol.UDP), endpoint));
+            assertThat(lab.status(tcp).failure()).isEqualTo(FrontendStatus.Failure.OTHER);
+            assertThat(lab.status(tcp).reason()).contains("port out of range");
+            assertThat(lab.forwarder.frontends())
+                    .filteredOn(status -> status.state() == FrontendStatus.State.ACTIVE)
+                    .hasSize(2);
+            lab.apply(Lab.service("tcp", tcp, endpoint));
+            // While it is tried again, it has one for a moment.
+            await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(before));
+            assertThat(GuardExtension.takeFaults())
+                    .isNotEmpty()
+                    .allSatisfy(fault -> assertThat(fault).contains(tcp.toString(), "port out of range"));
+        }
+    }
+
+    @Test
+    void adoptedSocketsAreClosedWhereOneThrows() throws Exception {
+        try (Lab before = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, 0);
+                Lab after = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, NO_PORT)) {
+            ServicePort web = Lab.service("web", tcp, before.backend("a").endpoint());
+            before.apply(web);
+            HandOver released = before.forwarder.release();
+            assertThat(released.descriptors()).hasSize(2);
+            int open = Descriptors.open();
+            // In one process there are no copies: what the one releases the other owns.
+            after.forwarder.inherit(released);
+            after.apply(web);
+            assertThat(after.status(tcp).state()).isEqualTo(FrontendStatus.State.FAILED);
+            await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(open));
+            // The port is free: both are closed.
+            try (Lab third = new Lab(1)) {
+                third.apply(web);
+                assertThat(third.status(tcp).state()).isEqualTo(FrontendStatus.State.ACTIVE);
+            }
+            assertThat(GuardExtension.takeFaults()).isNotEmpty();
+        }
+    }
+
+    @Test
+    void oneAdoptedFlowThatThrowsCostsTheOthersNothing() throws Exception {
+        Predicate<IpAddress> fault = address -> {
+            throw new IllegalStateException("on purpose");
+        };
+        try (Lab before = new Lab(1);
+                Lab after = transparent(1, fault, FaultTest::isNotKept, 0)) {
+            UdpForwardingTest.Echo echo = before.closing(new UdpForwardingTest.Echo("a", "127.0.0.1"));
+            before.apply(Lab.service("dns", udp, echo.endpoint()));
+            List<DatagramSocket> clients = new ArrayList<>();
+            for (int i = 0; i < 3; i++) {
+                DatagramSocket client = before.closing(new DatagramSocket());
+                client.setSoTimeout(5_000);
+                client.connect(udp.address().toSocketAddress(udp.port()));
+                clients.add(client);
+                assertThat(ask(client)).isEqualTo("a?");
+            }
+            int open = Descriptors.open();
+            HandOver released = withStranger(before.forwarder.release());
+            after.forwarder.inherit(released);
+            after.forwarder.apply(ServiceSnapshot.of(byOrigin(udp, echo.endpoint())));
+            await().untilAsserted(
+                            () -> assertThat(after.count(Counter.FLOWS_ACTIVE)).isEqualTo(2));
+            await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(open - 1));
+            int stranger =
+                    released.frontends().get(0).sockets().get(0).flows().get(0).clientPort();
+            for (DatagramSocket client : clients) {
+                if (client.getLocalPort() != stranger) {
+                    assertThat(ask(client)).isEqualTo("a?");
+                }
+            }
+            assertThat(after.count(Counter.FLOWS_OPENED)).isZero();
+            assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
+        }
+    }
+
+    /** Its clock throws while it is asked how old the flow is. */
+    @Test
+    void aFlowThatCannotBeReleasedIsClosedAndItsAddressIsServedAgain() throws Exception {
+        AtomicBoolean broken = new AtomicBoolean();
+        LongSupplier clock = () -> {
+            if (broken.get() && Thread.currentThread().getName().startsWith("sluice-loop")) {
+                throw new IllegalStateException("on purpose");
+            }
+            return System.nanoTime();
+        };
+        try (UdpForwardingTest.Echo echo = new UdpForwardingTest.Echo("a", "127.0.0.1");
+                Forwarder forwarder = new Forwarder(withClock(clock), status -> {});
+                DatagramSocket client = new DatagramSocket()) {
+            forwarder.apply(ServiceSnapshot.of(Lab.service("dns", udp, echo.endpoint())));
+            client.setSoTimeout(5_000);
+            client.connect(udp.address().toSocketAddress(udp.port()));
+            int before = Descriptors.open();
+            assertThat(ask(client)).isEqualTo("a?");
+            broken.set(true);
+            HandOver released = forwarder.release();
+            broken.set(false);
+            assertThat(released.frontends()).isEmpty();
+            await().untilAsserted(() -> assertThat(Descriptors.open()).isZero());
+            forwarder.takeBack(released);
+            assertThat(forwarder.frontends())
+                    .extracting(FrontendStatus::state)
+                    .containsExactly(FrontendStatus.State.ACTIVE);
+            assertThat(ask(client)).isEqualTo("a?");
+            assertThat(Descriptors.open()).isEqualTo(before + 1);
+            assertThat(forwarder.stats().sum(Counter.FLOWS_ACTIVE)).isEqualTo(1);
+            assertThat(GuardExtension.takeFaults())
+                    .anySatisfy(fault -> assertThat(fault).contains(udp.toString(), "on purpose"));
+        }
+    }
+
+    private static ForwarderConfig withClock(LongSupplier clock) {
+        ForwarderConfig defaults = ForwarderConfig.defaults();
+        return new ForwarderConfig(
+                1,
+                defaults.busyPoll(),
+                defaults.connectTimeout(),
+                defaults.connectAttempts(),
+                defaults.halfClosedTimeout(),
+                defaults.udpUnrepliedTimeout(),
+                defaults.udpRepliedTimeout(),
+                defaults.maxFlows(),
+                defaults.maxHeldBytes(),
+                defaults.transparency(),
+                clock);
+    }
+
+    /** The client of the first flow is from outside, where it depends on the machine's addresses what it is. */
+    private static HandOver withStranger(HandOver released) {
+        HandOver.Sockets sockets = released.frontends().get(0);
+        HandOver.OpenSocket socket = sockets.sockets().get(0);
+        List<HandOver.OpenFlow> flows = new ArrayList<>(socket.flows());
+        HandOver.OpenFlow first = flows.get(0);
+        flows.set(
+                0,
+                new HandOver.OpenFlow(
+                        first.descriptor(),
+                        Lab.ip("198.18.0.7"),
+                        first.clientPort(),
+                        first.endpoint(),
+                        first.asked(),
+                        first.answered(),
+                        first.ageNanos()));
+        return new HandOver(
+                List.of(new HandOver.Sockets(
+                        sockets.address(), List.of(new HandOver.OpenSocket(socket.descriptor(), flows)))),
+                released.services());
+    }
+
+    private static ServicePort byOrigin(FrontendAddress address, Endpoint endpoint) {
+        Route node = Route.forward(List.of(endpoint), Source.NODE);
+        return new ServicePort(
+                new ServicePortName("test", "dns", "", Protocol.UDP),
+                SessionAffinity.NONE,
+                Set.of(endpoint),
+                List.of(new Frontend(Frontend.Kind.LOAD_BALANCER, address, node, node, Route.DROP, List.of())));
+    }
+
+    private static String ask(DatagramSocket client) throws IOException {
+        client.send(new DatagramPacket(new byte[] {'?'}, 1));
+        DatagramPacket answer = new DatagramPacket(new byte[100], 100);
+        client.receive(answer);
+        return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void whatWasInheritedAndNeverAppliedIsClosed() throws Exception {
+        try (Lab before = new Lab(2)) {
+            before.apply(Lab.service("web", tcp, before.backend("a").endpoint()));
+            long open = descriptors();
+            Lab after = new Lab(1);
+            after.forwarder.inherit(before.forwarder.release());
+            after.close();
+            assertThat(descriptors()).isEqualTo(open - 2);
+        }
+    }
+
+    @Test
+    void aForwarderThatCannotBeMadeLeavesNothing() throws Exception {
+        ForwarderConfig defaults = ForwarderConfig.defaults();
+        ForwarderConfig impossible = new ForwarderConfig(
+                2,
+                defaults.busyPoll(),
+                defaults.connectTimeout(),
+                defaults.connectAttempts(),
+                defaults.halfClosedTimeout(),
+                defaults.udpUnrepliedTimeout(),
+                Duration.ofSeconds(Long.MAX_VALUE),
+                defaults.maxFlows(),
+                defaults.maxHeldBytes(),
+                defaults.transparency(),
+                defaults.nanoClock());
+        // What is loaded once is loaded now.
+        new Lab(1).close();
+        long open = descriptors();
+        assertThatThrownBy(() -> new Lab(impossible)).isInstanceOf(ArithmeticException.class);
+        await().untilAsserted(() -> assertThat(descriptors()).isLessThanOrEqualTo(open));
+    }
+
+    /** In a process of its own, which has memory for its loop but not for what datagrams are read into. */
+    @Test
+    void withoutMemoryForDatagramsTcpIsServed() throws Exception {
+        Path out = Files.createTempFile("memory", ".txt");
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-ea",
+                        "-XX:MaxDirectMemorySize=1m",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        WithoutMemory.class.getName())
+                .redirectErrorStream(true)
+                .redirectOutput(out.toFile())
+                .start();
+        try {
+            assertThat(process.waitFor(15, TimeUnit.SECONDS)).isTrue();
+            assertThat(process.exitValue()).as(Files.readString(out)).isZero();
+        } finally {
+            process.destroyForcibly();
+            Files.delete(out);
+        }
+    }
+
+    /** What runs there; any failure is an exception and exit code 1. */
+    static final class WithoutMemory {
+        private WithoutMemory() {}
+
+        public static void main(String[] args) throws Exception {
+            FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
+            FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
+            try (Lab lab = new Lab(1)) {
+                Endpoint endpoint = lab.backend("a").endpoint();
+                lab.apply(Lab.service("udp", udp, endpoint), Lab.service("tcp", tcp, endpoint));
+                assertThat(Descriptors.open()).isEqualTo(1);
+                assertThat(lab.ask(tcp)).isEqualTo("a");
+                assertThat(lab.status(udp).state()).isEqualTo(FrontendStatus.State.FAILED);
+            }
+            System.exit(0);
+        }
+    }
+}
