@@ -530,7 +530,8 @@ public final class Forwarder implements AutoCloseable {
     }
 
     private void endLoops() {
-        // Without a quiet period, a loop that is at its tasks when it is told ends without closing its sockets.
+        loops.forEach(Loop::closeSocketsAtEnd);
+        // A loop without a quiet period does not look at its hooks.
         group.shutdownGracefully(QUIET_MILLIS, SHUTDOWN_MILLIS, TimeUnit.MILLISECONDS)
                 .awaitUninterruptibly();
         loops.forEach(Loop::free);

@@ -6,6 +6,7 @@ import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
 import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
+import io.netty.util.concurrent.SingleThreadEventExecutor;
 import io.netty.util.internal.CleanableDirectBuffer;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
@@ -247,6 +248,14 @@ final class Loop {
             datagramBuffer = made;
         }
         return made;
+    }
+
+    /**
+     * Has the loop close its sockets when it ends. Netty does that between two rounds of tasks; a loop that is at its tasks
+     * when it is told to end would exit after them. A shutdown hook makes it start another round. Control side.
+     */
+    void closeSocketsAtEnd() {
+        ((SingleThreadEventExecutor) executor).addShutdownHook(() -> log.trace("loop {} ends", index));
     }
 
     /** Frees the read buffers; the loop must have ended. */
