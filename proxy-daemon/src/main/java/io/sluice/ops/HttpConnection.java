@@ -10,6 +10,7 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.epoll.EpollSocketChannel;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.handler.codec.DateFormatter;
+import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultHttpContent;
 import io.netty.handler.codec.http.DefaultHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
@@ -253,7 +254,8 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
             request = null;
             body = new byte[0];
             connections.enter(this, Phase.IDLE);
-            readNext();
+            // Not at once: clients that pipeline many requests would keep the others waiting.
+            channel.eventLoop().execute(this::readNext);
         } else if (inputEnded) {
             close();
         } else {
@@ -280,7 +282,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-        if (cause instanceof IOException) {
+        if (cause instanceof IOException || cause instanceof DecoderException) {
             log.debug("connection of {} failed", channel.remoteAddress(), cause);
         } else {
             log.error("internal error; closing the connection of {}", channel.remoteAddress(), cause);

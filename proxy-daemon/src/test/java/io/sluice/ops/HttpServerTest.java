@@ -8,6 +8,7 @@ import static org.awaitility.Awaitility.await;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
@@ -214,6 +215,26 @@ final class HttpServerTest {
     }
 
     // ---- what they cannot do
+
+    @Test
+    void thousandsOfPipelinedRequestsDelayNoOther() throws Exception {
+        int requests = 3_000;
+        Socket socket = connect();
+        Thread writer = new Thread(() -> {
+            try {
+                write(socket, "GET /a?x HTTP/1.1\r\n\r\n".repeat(requests) + "GET /a?end HTTP/1.0\r\n\r\n");
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        });
+        writer.start();
+        readUntil(socket, "a x");
+        assertThat(get("/a?other")).endsWith("a other");
+        String all = rest(socket);
+        writer.join();
+        assertThat(all.split("HTTP/1\\.1 200 OK", -1)).hasSize(requests + 1);
+        assertThat(all).endsWith("a end");
+    }
 
     @Test
     void halfSentRequestsDelayNoOther() throws Exception {
