@@ -176,7 +176,7 @@ final class TcpSession extends Timed implements Runnable {
         connected = true;
         long now = loop.now();
         loop.await(loop.young, this, now);
-        service.stats.record(Timing.CONNECT, now - openedNanos, now);
+        service.stats.record(loop.index, Timing.CONNECT, now - openedNanos);
         if (target != null) {
             attempts.succeeded(target, now);
         }
@@ -353,8 +353,7 @@ final class TcpSession extends Timed implements Runnable {
         cells.add(Counter.BYTES_TO_CLIENT, length);
         if (!firstByteSeen) {
             firstByteSeen = true;
-            long now = loop.now();
-            service.stats.record(Timing.FIRST_BYTE, now - openedNanos, now);
+            service.stats.record(loop.index, Timing.FIRST_BYTE, loop.now() - openedNanos);
         }
     }
 
@@ -484,8 +483,7 @@ final class TcpSession extends Timed implements Runnable {
             }
         }
         if (connected) {
-            long now = loop.now();
-            service.stats.record(Timing.SESSION, now - openedNanos, now);
+            service.stats.record(loop.index, Timing.SESSION, loop.now() - openedNanos);
         }
     }
 }

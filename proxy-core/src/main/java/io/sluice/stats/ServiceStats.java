@@ -2,6 +2,7 @@ package io.sluice.stats;
 
 import io.sluice.model.ServicePortName;
 import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
 /** The counters of one service port, and its histograms once it has traffic. */
@@ -9,7 +10,6 @@ public final class ServiceStats {
     private final ServicePortName name;
     private final Stats owner;
     private final AtomicReferenceArray<@Nullable Cells> perLoop;
-    private volatile @Nullable Timings timings;
 
     ServiceStats(ServicePortName name, Stats owner, int loops) {
         this.name = name;
@@ -31,43 +31,44 @@ public final class ServiceStats {
         return cells;
     }
 
-    /** Records for the daemon as a whole and for this service port. Any loop. */
-    public void record(Timing timing, long nanos, long nowNanos) {
-        owner.total().record(timing, nanos, nowNanos);
-        Timings own = timings;
-        if (own == null) {
-            own = owner.admit(this, nowNanos);
-        }
-        own.record(timing, nanos, nowNanos);
+    /** Records for the daemon as a whole and for this service port; less than nothing is nothing. Called by that loop. */
+    public void record(int loop, Timing timing, long nanos) {
+        long time = Math.max(0, nanos);
+        owner.total().record(timing, time);
+        cells(loop).record(timing, time);
     }
 
     /** The sum over all loops. */
     public long get(Counter counter) {
+        return sum(cells -> cells.get(counter));
+    }
+
+    /** How many times were in a {@linkplain Buckets bucket}. */
+    public long count(Timing timing, int bucket) {
+        return sum(cells -> cells.count(timing, bucket));
+    }
+
+    /** All times together. */
+    public long sumNanos(Timing timing) {
+        return sum(cells -> cells.sumNanos(timing));
+    }
+
+    private long sum(ToLongFunction<Cells> value) {
         long sum = 0;
         for (int i = 0; i < perLoop.length(); i++) {
             Cells cells = perLoop.get(i);
-            sum += cells == null ? 0 : cells.get(counter);
+            sum += cells == null ? 0 : value.applyAsLong(cells);
         }
         return sum;
     }
 
     /** Whether anything was counted yet. */
     public boolean hadTraffic() {
-        for (int i = 0; i < perLoop.length(); i++) {
-            Cells cells = perLoop.get(i);
-            if (cells != null && !cells.allZero()) {
-                return true;
-            }
-        }
-        return false;
+        return sum(cells -> cells.allZero() ? 0 : 1) > 0;
     }
 
-    /** Null before the first connection, and after a long silence while many other services were busy. */
-    public @Nullable Timings timings() {
-        return timings;
-    }
-
-    void timings(@Nullable Timings next) {
-        timings = next;
+    /** Whether any time was recorded yet. */
+    public boolean hasTimes() {
+        return sum(cells -> cells.hasTimes() ? 1 : 0) > 0;
     }
 }

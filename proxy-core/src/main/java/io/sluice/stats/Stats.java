@@ -1,12 +1,10 @@
 package io.sluice.stats;
 
 import io.sluice.model.ServicePortName;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -14,13 +12,9 @@ import java.util.concurrent.ConcurrentHashMap;
  * that outlive it count on where nobody looks. Any thread.
  */
 public final class Stats {
-    /** Histograms take about 40 kB a service; the rest of the services share the daemon's. */
-    private static final int MAX_SERVICES_WITH_TIMINGS = 500;
-
     private final int loops;
     private final Map<ServicePortName, ServiceStats> services = new ConcurrentHashMap<>();
-    private final Timings total = new Timings(3);
-    private final Queue<ServiceStats> withTimings = new ArrayDeque<>();
+    private final Timings total = new Timings();
 
     public Stats(int loops) {
         this.loops = loops;
@@ -34,9 +28,6 @@ public final class Stats {
     /** Drops the figures of a service port that is gone; whoever still counts on them counts into the void. */
     public void close(ServiceStats stats) {
         services.remove(stats.name(), stats);
-        synchronized (withTimings) {
-            withTimings.remove(stats);
-        }
     }
 
     /** All service ports, ordered by name. */
@@ -59,31 +50,5 @@ public final class Stats {
     /** The histograms of all service ports together. */
     public Timings total() {
         return total;
-    }
-
-    Timings admit(ServiceStats service, long nowNanos) {
-        synchronized (withTimings) {
-            Timings existing = service.timings();
-            if (existing != null) {
-                return existing;
-            }
-            Timings fresh = new Timings(2);
-            if (withTimings.size() >= MAX_SERVICES_WITH_TIMINGS) {
-                withTimings.stream()
-                        .min(Comparator.comparingLong(s -> idleSince(s, nowNanos)))
-                        .ifPresent(idle -> {
-                            withTimings.remove(idle);
-                            idle.timings(null);
-                        });
-            }
-            withTimings.add(service);
-            service.timings(fresh);
-            return fresh;
-        }
-    }
-
-    private static long idleSince(ServiceStats service, long nowNanos) {
-        Timings timings = service.timings();
-        return timings == null ? Long.MIN_VALUE : timings.lastRecordedNanos() - nowNanos;
     }
 }

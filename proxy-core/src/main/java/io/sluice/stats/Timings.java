@@ -6,24 +6,20 @@ import java.util.Objects;
 import org.HdrHistogram.ConcurrentHistogram;
 import org.HdrHistogram.Histogram;
 
-/** One histogram per {@link Timing}. Any thread may record; recording is wait-free. */
+/** One histogram per {@link Timing}, exact to three digits. Any thread may record; recording is wait-free. */
 public final class Timings {
-    private final Map<Timing, Histogram> histograms = new EnumMap<>(Timing.class);
-    private volatile long lastRecordedNanos = System.nanoTime();
+    private static final int SIGNIFICANT_DIGITS = 3;
 
-    Timings(int significantDigits) {
+    private final Map<Timing, Histogram> histograms = new EnumMap<>(Timing.class);
+
+    Timings() {
         for (Timing timing : Timing.values()) {
-            histograms.put(timing, new ConcurrentHistogram(significantDigits));
+            histograms.put(timing, new ConcurrentHistogram(SIGNIFICANT_DIGITS));
         }
     }
 
-    void record(Timing timing, long nanos, long nowNanos) {
-        of(timing).recordValue(Math.max(0, nanos / 1000));
-        lastRecordedNanos = nowNanos;
-    }
-
-    long lastRecordedNanos() {
-        return lastRecordedNanos;
+    void record(Timing timing, long nanos) {
+        of(timing).recordValue(nanos / 1000);
     }
 
     /** A copy of the histogram so far, in microseconds. */

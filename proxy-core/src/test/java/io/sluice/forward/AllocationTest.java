@@ -14,9 +14,12 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.SessionAffinity;
+import io.sluice.stats.ServiceStats;
 import io.sluice.stats.Stats;
+import io.sluice.stats.Timing;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.DatagramPacket;
@@ -24,8 +27,10 @@ import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -50,6 +55,11 @@ class AllocationTest {
 
     /** 665 bytes were measured; the rest is margin. */
     private static final double MOST_PER_CONNECTION = 900;
+
+    /** More than are likely to be busy at a time. */
+    private static final int SERVICES = 2_000;
+
+    private static final Timing[] TIMINGS = Timing.values();
 
     private static final int LEAST_ROUNDS = 20;
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(15);
@@ -165,6 +175,50 @@ class AllocationTest {
             });
             assertThat(bytes).isLessThanOrEqualTo(MOST_PER_CONNECTION);
         }
+    }
+
+    /** The statistics of a service are made with its first connection, and cost nothing from then on. */
+    @Test
+    void tcpConnectionsOfManyServices() throws Exception {
+        List<FrontendAddress> addresses = new ArrayList<>(SERVICES);
+        try (Lab lab = new Lab(1)) {
+            Endpoint endpoint = lab.backend("it").endpoint();
+            ServicePort[] services = new ServicePort[SERVICES];
+            int port = Lab.freeAddress(Protocol.TCP).port();
+            for (int i = 0; i < SERVICES; i++) {
+                addresses.add(new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f300001 + i), port));
+                services[i] = Lab.service("s" + i, addresses.get(i), endpoint);
+            }
+            lab.apply(services);
+            for (FrontendAddress address : addresses) {
+                assertThat(lab.ask(address)).isEqualTo("it");
+            }
+            AtomicInteger next = new AtomicInteger();
+            double bytes = least(threadOf(lab.forwarder.loops().get(0)), 50, MOST_PER_CONNECTION, () -> {
+                FrontendAddress address = addresses.get(next.getAndIncrement() % SERVICES);
+                try (Socket client = new Socket()) {
+                    client.connect(address.address().toSocketAddress(address.port()));
+                    assertThat(Lab.read(client)).isEqualTo("it");
+                }
+            });
+            assertThat(bytes).isLessThanOrEqualTo(MOST_PER_CONNECTION);
+        }
+    }
+
+    @Test
+    void timesOfManyServices() throws Exception {
+        Stats stats = new Stats(1);
+        List<ServiceStats> services = IntStream.range(0, SERVICES)
+                .mapToObj(i -> stats.open(new ServicePortName("test", "s" + i, "", Protocol.TCP)))
+                .toList();
+        AtomicInteger next = new AtomicInteger();
+        double bytes = least(Thread.currentThread().getId(), 2 * SERVICES, ROUNDING, () -> {
+            ServiceStats service = services.get(next.getAndIncrement() % SERVICES);
+            for (Timing timing : TIMINGS) {
+                service.record(0, timing, 1_000_000);
+            }
+        });
+        assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 
     /**

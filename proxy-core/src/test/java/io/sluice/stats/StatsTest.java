@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import java.util.HashMap;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class StatsTest {
@@ -47,21 +49,49 @@ class StatsTest {
     }
 
     @Test
-    void histogramsExistOnlyWithTrafficAndTheLongestUnusedGoes() {
-        Stats stats = new Stats(1);
-        for (int i = 0; i < 501; i++) {
+    void everyServiceHasItsTimesHoweverManyAreBusy() {
+        Stats stats = new Stats(2);
+        for (int i = 0; i < 2_000; i++) {
             ServiceStats service = stats.open(name(i));
-            assertThat(service.timings()).isNull();
-            service.record(Timing.CONNECT, 3_000_000, i);
+            assertThat(service.hasTimes()).isFalse();
+            service.record(0, Timing.CONNECT, 3_000_000);
+            service.record(1, Timing.CONNECT, 7_000_000);
         }
-        assertThat(stats.open(name(0)).timings()).isNull();
-        for (int i = 1; i < 501; i++) {
-            Timings timings = stats.open(name(i)).timings();
-            assertThat(timings).isNotNull();
-            assertThat(timings.read(Timing.CONNECT).getTotalCount()).isEqualTo(1);
+        for (int i = 0; i < 2_000; i++) {
+            ServiceStats service = stats.open(name(i));
+            assertThat(service.hasTimes()).isTrue();
+            assertThat(service.sumNanos(Timing.CONNECT)).isEqualTo(10_000_000);
+            assertThat(counts(service, Timing.CONNECT)).isEqualTo(Map.of(5e-3, 1L, 10e-3, 1L));
+            assertThat(counts(service, Timing.SESSION)).isEmpty();
         }
-        assertThat(stats.total().read(Timing.CONNECT).getTotalCount()).isEqualTo(501);
+        assertThat(stats.total().read(Timing.CONNECT).getTotalCount()).isEqualTo(4_000);
         assertThat(stats.total().read(Timing.CONNECT).getValueAtPercentile(50)).isBetween(2_990L, 3_010L);
+    }
+
+    @Test
+    void aTimeIsInTheFirstBucketWhoseBoundItDoesNotExceed() {
+        ServiceStats service = new Stats(1).open(name(1));
+        service.record(0, Timing.SESSION, -1);
+        service.record(0, Timing.SESSION, 0);
+        service.record(0, Timing.SESSION, 100_000);
+        service.record(0, Timing.SESSION, 101_000);
+        service.record(0, Timing.SESSION, 500_000_000_000L);
+        service.record(0, Timing.SESSION, 500_000_001_000L);
+        assertThat(counts(service, Timing.SESSION))
+                .isEqualTo(Map.of(100e-6, 3L, 200e-6, 1L, 500.0, 1L, Double.POSITIVE_INFINITY, 1L));
+        assertThat(service.sumNanos(Timing.SESSION)).isEqualTo(1_000_000_202_000L);
+    }
+
+    /** By upper bound, in seconds; those that counted something. */
+    private static Map<Double, Long> counts(ServiceStats service, Timing timing) {
+        Map<Double, Long> counts = new HashMap<>();
+        for (int bucket = 0; bucket < Buckets.count(); bucket++) {
+            long count = service.count(timing, bucket);
+            if (count > 0) {
+                counts.put(Buckets.boundSeconds(bucket), count);
+            }
+        }
+        return counts;
     }
 
     @Test

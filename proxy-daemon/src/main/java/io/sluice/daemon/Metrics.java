@@ -17,11 +17,11 @@ import io.sluice.kube.Problem;
 import io.sluice.kube.WatchStatus;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import io.sluice.stats.Buckets;
 import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import io.sluice.stats.Stats;
 import io.sluice.stats.Timing;
-import io.sluice.stats.Timings;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -31,6 +31,7 @@ import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.IntToLongFunction;
 import java.util.function.Supplier;
 import org.HdrHistogram.Histogram;
 
@@ -40,31 +41,6 @@ import org.HdrHistogram.Histogram;
  */
 final class Metrics {
     static final String CONTENT_TYPE = PrometheusTextFormatWriter.CONTENT_TYPE;
-
-    /** Upper bounds in microseconds, 1-2-5 from 100 µs to 500 s: fine enough for networks, few enough to store. */
-    private static final long[] BOUNDS_MICROS = {
-        100,
-        200,
-        500,
-        1_000,
-        2_000,
-        5_000,
-        10_000,
-        20_000,
-        50_000,
-        100_000,
-        200_000,
-        500_000,
-        1_000_000,
-        2_000_000,
-        5_000_000,
-        10_000_000,
-        20_000_000,
-        50_000_000,
-        100_000_000,
-        200_000_000,
-        500_000_000
-    };
 
     private final Supplier<Stats> stats;
     private final Supplier<DaemonState> state;
@@ -91,7 +67,7 @@ final class Metrics {
         for (Timing timing : Timing.values()) {
             HistogramSnapshot.Builder daemon =
                     HistogramSnapshot.builder().name(name(timing)).help("Seconds " + timing.text());
-            daemon.dataPoint(dataPoint(stats.get().total().read(timing), Labels.EMPTY));
+            daemon.dataPoint(dataPoint(stats.get().total().read(timing)));
             all.add(daemon.build());
             if (timingsPerService) {
                 all.add(perService(timing, services));
@@ -147,9 +123,11 @@ final class Metrics {
                 .name("sluice_service_" + name(timing).substring("sluice_".length()))
                 .help("Seconds " + timing.text() + ", by service");
         for (ServiceStats service : services) {
-            Timings timings = service.timings();
-            if (timings != null) {
-                histograms.dataPoint(dataPoint(timings.read(timing), labels(service.name())));
+            if (service.hasTimes()) {
+                histograms.dataPoint(dataPoint(
+                        bucket -> service.count(timing, bucket),
+                        service.sumNanos(timing) / 1e9,
+                        labels(service.name())));
             }
         }
         return histograms.build();
@@ -159,20 +137,29 @@ final class Metrics {
         return "sluice_" + timing.name().toLowerCase(Locale.ROOT) + "_duration_seconds";
     }
 
-    private static HistogramSnapshot.HistogramDataPointSnapshot dataPoint(Histogram micros, Labels labels) {
-        ClassicHistogramBuckets.Builder buckets = ClassicHistogramBuckets.builder();
-        long below = 0;
-        long counted = 0;
-        for (long bound : BOUNDS_MICROS) {
-            long upTo = micros.getCountBetweenValues(0, bound);
-            buckets.bucket(bound / 1e6, upTo - below);
-            below = upTo;
-            counted = upTo;
+    private static HistogramSnapshot.HistogramDataPointSnapshot dataPoint(Histogram micros) {
+        long[] counts = new long[Buckets.count()];
+        long before = 0;
+        for (int bucket = 0; bucket < counts.length; bucket++) {
+            double bound = Buckets.boundSeconds(bucket);
+            long upTo = Double.isInfinite(bound)
+                    ? micros.getTotalCount()
+                    : micros.getCountBetweenValues(0, Math.round(bound * 1e6));
+            counts[bucket] = upTo - before;
+            before = upTo;
         }
-        buckets.bucket(Double.POSITIVE_INFINITY, micros.getTotalCount() - counted);
+        return dataPoint(bucket -> counts[bucket], micros.getMean() * micros.getTotalCount() / 1e6, Labels.EMPTY);
+    }
+
+    private static HistogramSnapshot.HistogramDataPointSnapshot dataPoint(
+            IntToLongFunction counts, double sumSeconds, Labels labels) {
+        ClassicHistogramBuckets.Builder buckets = ClassicHistogramBuckets.builder();
+        for (int bucket = 0; bucket < Buckets.count(); bucket++) {
+            buckets.bucket(Buckets.boundSeconds(bucket), counts.applyAsLong(bucket));
+        }
         return HistogramSnapshot.HistogramDataPointSnapshot.builder()
                 .classicHistogramBuckets(buckets.build())
-                .sum(micros.getMean() * micros.getTotalCount() / 1e6)
+                .sum(sumSeconds)
                 .labels(labels)
                 .build();
     }

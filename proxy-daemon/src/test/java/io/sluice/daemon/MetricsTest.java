@@ -53,7 +53,7 @@ final class MetricsTest {
 
     @Test
     void everyLineIsPrometheusText() throws Exception {
-        open("web", Protocol.TCP).record(Timing.CONNECT, 1_500_000, 0);
+        open("web", Protocol.TCP).record(0, Timing.CONNECT, 1_500_000);
         open("dns", Protocol.UDP);
         String text = metrics.scrape(true);
         assertThat(text.lines())
@@ -132,9 +132,9 @@ final class MetricsTest {
     @Test
     void timesAreSecondsAndBucketsAddUp() throws Exception {
         ServiceStats web = open("web", Protocol.TCP);
-        web.record(Timing.CONNECT, 150_000, 0);
-        web.record(Timing.CONNECT, 1_500_000, 0);
-        web.record(Timing.CONNECT, 700_000_000_000L, 0);
+        web.record(0, Timing.CONNECT, 150_000);
+        web.record(1, Timing.CONNECT, 1_500_000);
+        web.record(0, Timing.CONNECT, 700_000_000_000L);
         String text = metrics.scrape(false);
         assertThat(text)
                 .contains("# TYPE sluice_connect_duration_seconds histogram")
@@ -145,7 +145,15 @@ final class MetricsTest {
                 .contains("sluice_connect_duration_seconds_bucket{le=\"+Inf\"} 3\n")
                 .contains("sluice_connect_duration_seconds_count 3\n")
                 .doesNotContain("sluice_service_connect_duration_seconds");
-        assertThat(metrics.scrape(true)).contains("sluice_service_connect_duration_seconds_count{namespace=\"shop\"");
+        String labels = "{namespace=\"shop\",port=\"main\",protocol=\"tcp\",service=\"web\"";
+        assertThat(metrics.scrape(true))
+                .contains("sluice_service_connect_duration_seconds_bucket" + labels + ",le=\"1.0E-4\"} 0\n")
+                .contains("sluice_service_connect_duration_seconds_bucket" + labels + ",le=\"2.0E-4\"} 1\n")
+                .contains("sluice_service_connect_duration_seconds_bucket" + labels + ",le=\"0.002\"} 2\n")
+                .contains("sluice_service_connect_duration_seconds_bucket" + labels + ",le=\"500.0\"} 2\n")
+                .contains("sluice_service_connect_duration_seconds_bucket" + labels + ",le=\"+Inf\"} 3\n")
+                .contains("sluice_service_connect_duration_seconds_count" + labels + "} 3\n")
+                .contains("sluice_service_connect_duration_seconds_sum" + labels + "} 700.00165\n");
     }
 
     @Test

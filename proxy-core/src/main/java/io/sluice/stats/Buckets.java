@@ -1,0 +1,49 @@
+package io.sluice.stats;
+
+/** The buckets of a histogram of times: 1-2-5 from 100 µs to 500 s, fine enough for networks, few enough to store. */
+public final class Buckets {
+    private static final long[] BOUNDS_NANOS = {
+        100_000L,
+        200_000L,
+        500_000L,
+        1_000_000L,
+        2_000_000L,
+        5_000_000L,
+        10_000_000L,
+        20_000_000L,
+        50_000_000L,
+        100_000_000L,
+        200_000_000L,
+        500_000_000L,
+        1_000_000_000L,
+        2_000_000_000L,
+        5_000_000_000L,
+        10_000_000_000L,
+        20_000_000_000L,
+        50_000_000_000L,
+        100_000_000_000L,
+        200_000_000_000L,
+        500_000_000_000L
+    };
+
+    private Buckets() {}
+
+    /** How many there are, the last of which has no bound. */
+    public static int count() {
+        return BOUNDS_NANOS.length + 1;
+    }
+
+    /** The largest time in a bucket, in seconds; infinity for the last. */
+    public static double boundSeconds(int bucket) {
+        return bucket == BOUNDS_NANOS.length ? Double.POSITIVE_INFINITY : BOUNDS_NANOS[bucket] / 1e9;
+    }
+
+    /** The first bucket whose bound a time does not exceed. */
+    static int of(long nanos) {
+        int bucket = 0;
+        while (bucket < BOUNDS_NANOS.length && nanos > BOUNDS_NANOS[bucket]) {
+            bucket++;
+        }
+        return bucket;
+    }
+}
