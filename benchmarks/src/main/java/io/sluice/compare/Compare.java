@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
@@ -17,6 +16,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -36,6 +36,13 @@ public final class Compare implements Callable<Integer> {
 
     @Option(names = "--sluice", paramLabel = "FILE", required = true, description = "the launcher of the distribution")
     private Path launcher;
+
+    @Option(
+            names = "--baseline",
+            paramLabel = "DISTRIBUTION",
+            description = "proxy-daemon/target/sluice of another commit, to compare with in the same run; adds"
+                    + " baseline-bind and baseline-node unless --contestants is given")
+    private @Nullable Path baseline;
 
     @Option(names = "--out", paramLabel = "FOLDER", required = true, description = "where the results are written")
     private Path out;
@@ -111,9 +118,8 @@ public final class Compare implements Callable<Integer> {
     public Integer call() throws Exception {
         Locale.setDefault(Locale.ROOT);
         List<Work> works = works();
-        List<Contestant> contestants = names.isEmpty()
-                ? Arrays.asList(Contestant.values())
-                : names.stream().map(Contestant::of).toList();
+        List<Contestant> contestants = Contestant.select(names, baseline != null);
+        Path baselineLauncher = baseline == null ? launcher : launcherOf(baseline);
         if (quick) {
             rounds = 2;
             seconds = 1;
@@ -129,9 +135,13 @@ public final class Compare implements Callable<Integer> {
         say("building the bench, " + contestants.size() + " contestants");
         try (Bench bench = new Bench(shell, contestants.size())) {
             Map<String, String> machine = Machine.look(shell);
+            if (baseline != null) {
+                machine.put("baseline", baseline.toString());
+            }
             List<Entry> entries = new ArrayList<>();
             for (Contestant contestant : contestants) {
-                Entry entry = new Entry(contestant, bench.lane(entries.size()), bench, shell, launcher);
+                Path program = contestant.isBaseline() ? baselineLauncher : launcher;
+                Entry entry = new Entry(contestant, bench.lane(entries.size()), bench, shell, program);
                 entry.start();
                 entries.add(entry);
                 if (contestant.isSluice()) {
@@ -156,6 +166,14 @@ public final class Compare implements Callable<Integer> {
         say("written: " + out.resolve("compare.md") + ", compare.json and charts");
         System.out.println(Files.readString(out.resolve("compare.md")));
         return 0;
+    }
+
+    private static Path launcherOf(Path distribution) throws IOException {
+        Path file = distribution.resolve("bin/sluice").toAbsolutePath();
+        if (!Files.isExecutable(file)) {
+            throw new IOException("--baseline '" + distribution + "' is not a distribution: no executable " + file);
+        }
+        return file;
     }
 
     private List<Work> works() {

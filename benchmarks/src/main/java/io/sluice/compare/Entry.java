@@ -74,11 +74,11 @@ final class Entry {
                 local();
                 process = start(List.of("nginx", "-p", shell.folder() + "/", "-c", nginx()));
             }
-            case BIND -> {
+            case BIND, BASELINE_BIND -> {
                 local();
                 process = start(sluice("--mode=bind"));
             }
-            case NODE ->
+            case NODE, BASELINE_NODE ->
                 process = start(sluice(
                         "--mode=node",
                         // The client stands for a pod: of others kube-proxy would hide the address.
@@ -125,7 +125,7 @@ final class Entry {
 
     /** Forgets the connections of the run before, which connection tracking keeps for two minutes. */
     void forget() throws IOException, InterruptedException {
-        if (contestant == Contestant.NFT || contestant == Contestant.NODE) {
+        if (contestant == Contestant.NFT || contestant.isNodeMode()) {
             bench.in(lane.node(), "conntrack -F");
         }
     }

@@ -80,7 +80,7 @@ final class Report {
         text.append("Only ratios count: they are medians of the ratios of each round.\n\n");
         table(text, "Figures", results.contestants(), true);
         for (Contestant contestant : results.contestants()) {
-            if (contestant.isSluice()) {
+            if (!contestant.peers().isEmpty()) {
                 ratios(text, contestant);
             }
         }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
 
@@ -37,6 +38,42 @@ class CompareTest {
         assertThat(line.execute("--sluice=s", "--out=o", "--contestants=nft,envoy"))
                 .isEqualTo(1);
         assertThat(err).hasToString("compare: no contestant is called envoy; see --help" + System.lineSeparator());
+    }
+
+    @Test
+    void baselineIsNoDistribution() {
+        assertThat(line.execute("--sluice=s", "--out=o", "--baseline=/no/such")).isEqualTo(1);
+        assertThat(err)
+                .hasToString("compare: --baseline '/no/such' is not a distribution: no executable /no/such/bin/sluice"
+                        + System.lineSeparator());
+    }
+
+    @Test
+    void baselineContestantWithoutBaseline() {
+        assertThat(line.execute("--sluice=s", "--out=o", "--contestants=baseline-node,sluice-node"))
+                .isEqualTo(1);
+        assertThat(err)
+                .hasToString("compare: contestants baseline-bind and baseline-node need --baseline"
+                        + System.lineSeparator());
+    }
+
+    @Test
+    void baselineWithoutBaselineContestant() {
+        assertThat(line.execute("--sluice=s", "--out=o", "--baseline=b", "--contestants=sluice-bind"))
+                .isEqualTo(1);
+        assertThat(err)
+                .hasToString("compare: --baseline needs baseline-bind or baseline-node in --contestants"
+                        + System.lineSeparator());
+    }
+
+    @Test
+    void baselinesTakePartWhereThereIsOne() {
+        assertThat(Contestant.select(List.of(), true)).containsExactly(Contestant.values());
+        assertThat(Contestant.select(List.of(), false))
+                .contains(Contestant.BIND, Contestant.NODE)
+                .doesNotContain(Contestant.BASELINE_BIND, Contestant.BASELINE_NODE);
+        assertThat(Contestant.select(List.of("sluice-bind", "baseline-bind"), true))
+                .containsExactly(Contestant.BIND, Contestant.BASELINE_BIND);
     }
 
     @Test

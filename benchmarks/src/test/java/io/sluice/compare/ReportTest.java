@@ -93,6 +93,25 @@ class ReportTest {
                 .isEqualTo("bulk-1, Gbit/s (more is better)");
     }
 
+    @Test
+    void ratioToBaselineInTableJsonAndChart() throws Exception {
+        results.runs.add(ResultsTest.run(1, Contestant.BASELINE_BIND, 10));
+        results.runs.add(ResultsTest.run(2, Contestant.BASELINE_BIND, 10));
+        new Report(results, out, Map.of(), 3, 1.5).write();
+        assertThat(Files.readString(out.resolve("compare.md")))
+                .contains("| |haproxy|baseline-bind|sluice-bind|\n")
+                .contains("## sluice-bind, × peer\n\n| |better is|haproxy|baseline-bind|")
+                .contains("| bulk-1 | more | **2** (2–2) | **1** (0.80–1.20) |")
+                .doesNotContain("## baseline-bind, × peer");
+        JsonNode ratio = JsonMapper.shared()
+                .readTree(Files.readString(out.resolve("compare.json")))
+                .at("/summaries/2/ratios/baseline-bind");
+        assertThat(ratio.at("/median").asDouble()).isEqualTo(1);
+        assertThat(ratio.at("/min").asDouble()).isEqualTo(0.8);
+        assertThat(ratio.at("/max").asDouble()).isEqualTo(1.2);
+        assertThat(Files.readString(out.resolve("bulk-1.svg"))).contains(">10, 1 (0.80–1.20) × baseline-bind</text>");
+    }
+
     private static int attribute(Document svg, String element, int index, String name) {
         return Integer.parseInt(((Element) svg.getElementsByTagName(element).item(index)).getAttribute(name));
     }
