@@ -2,14 +2,10 @@ package io.sluice.forward;
 
 import java.util.concurrent.atomic.AtomicInteger;
 
-/**
- * How many UDP flows there are and may be, over all loops: each has a descriptor and a local port, as have the spare
- * sockets. Any thread.
- */
+/** How many UDP flows there are and may be, over all loops: each has a descriptor and a local port. Any thread. */
 final class Flows {
     private final int most;
     private final AtomicInteger active = new AtomicInteger();
-    private final AtomicInteger spare = new AtomicInteger();
 
     Flows(int most) {
         this.most = most;
@@ -23,16 +19,8 @@ final class Flows {
         active.decrementAndGet();
     }
 
-    void spared() {
-        spare.incrementAndGet();
-    }
-
-    void unspared() {
-        spare.decrementAndGet();
-    }
-
     boolean full() {
-        return active.get() + spare.get() >= most;
+        return active.get() >= most;
     }
 
     boolean moreThanHalf() {

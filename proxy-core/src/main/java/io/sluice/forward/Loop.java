@@ -39,8 +39,6 @@ final class Loop {
     /** How long a flow that seems to be over may wait for more while many are open. */
     private static final long BRIEF_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    private static final long SPARE_NANOS = TimeUnit.SECONDS.toNanos(1);
-
     final int index;
     final IoEventLoop executor;
     final LongSupplier nanoClock;
@@ -65,7 +63,6 @@ final class Loop {
     /** Of flows that seem to be over; they wait for more like those without an answer, if few are open. */
     final TimeoutQueue briefFlows;
 
-    final SpareSockets spareSockets;
     private final TimeoutQueue[] queues;
 
     private final CleanableDirectBuffer memory;
@@ -92,12 +89,7 @@ final class Loop {
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
         briefFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        TimeoutQueue spare = new TimeoutQueue(SPARE_NANOS);
-        TimeoutQueue samples = new TimeoutQueue(SPARE_NANOS);
-        spareSockets = new SpareSockets(spare, samples, flows);
-        queues = new TimeoutQueue[] {
-            connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows, spare, samples
-        };
+        queues = new TimeoutQueue[] {connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
         // Last: nothing that fails leaves it behind.
         memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
         buffer = memory.buffer();

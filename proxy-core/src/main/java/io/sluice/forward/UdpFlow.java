@@ -1,22 +1,28 @@
 package io.sluice.forward;
 
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.epoll.EpollIoHandle;
+import io.netty.channel.epoll.EpollIoOps;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What one client address sends to one frontend, the endpoint it goes to, and the socket that leads there. Belongs to the
- * listener's loop.
+ * What one client address sends to one frontend, the endpoint it goes to, and the connected socket that leads there:
+ * connected, so that only the endpoint can answer and its ICMP errors are reported. Each flow has a socket of its own, so
+ * that a late answer never reaches another client. Belongs to the listener's loop.
  *
  * <p>It ends when nothing came for a while. The timers are conntrack's: short until an answer came and the flow is two
  * seconds old, longer from then on. Where many flows are open, one that seems to be over ends sooner.
  */
-final class UdpFlow extends Timed {
+final class UdpFlow extends Timed implements EpollIoHandle {
     private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
 
     private static final long YOUNG_NANOS = TimeUnit.SECONDS.toNanos(2);
@@ -36,23 +42,23 @@ final class UdpFlow extends Timed {
 
     private final Loop loop;
     private final UdpListener listener;
-    private final FlowSocket socket;
+    private final InetSocket socket;
+    private final IoRegistration registration;
     private final long openedNanos;
     private long asked;
     private long answered;
-    /** Whether its endpoint has said more than it was asked. */
-    private boolean outspoken;
-
+    private boolean widened;
     private boolean over;
 
-    UdpFlow(
+    private UdpFlow(
             Loop loop,
             UdpListener listener,
             Routing routing,
             InetSocketAddress client,
             Target target,
-            FlowSocket socket,
-            long openedNanos) {
+            InetSocket socket,
+            long openedNanos)
+            throws IOException {
         this.loop = loop;
         this.listener = listener;
         this.routing = routing;
@@ -61,16 +67,56 @@ final class UdpFlow extends Timed {
         this.socket = socket;
         this.openedNanos = openedNanos;
         this.cells = routing.service().stats.cells(loop.index);
-        socket.serve(this);
+        // Last: nothing that fails leaves it behind.
+        registration = loop.register(this, EpollIoOps.EPOLLIN);
         cells.increment(Counter.FLOWS_ACTIVE);
         loop.flows.opened();
     }
 
-    /** Goes on where a predecessor's left off. */
-    void resume(HandOver.OpenFlow before, long nowNanos) {
-        asked = before.asked();
-        answered = before.answered();
-        touch(nowNanos);
+    /** @param source the client's address if the endpoint is to see it; null for this node's */
+    static UdpFlow open(
+            Loop loop,
+            UdpListener listener,
+            Routing routing,
+            InetSocketAddress client,
+            Target target,
+            @Nullable IpAddress source,
+            long nowNanos)
+            throws IOException {
+        InetSocket socket = InetSocket.datagram(target.endpoint.address());
+        try {
+            if (source != null) {
+                Transparency.assume(socket, source);
+            }
+            socket.connect(target.socketAddress());
+            return new UdpFlow(loop, listener, routing, client, target, socket, nowNanos);
+        } catch (IOException | RuntimeException | Error e) {
+            socket.closeQuietly();
+            throw e;
+        }
+    }
+
+    /** A flow of a predecessor, whose socket is connected; on an error the socket is still open. */
+    static UdpFlow adopt(
+            Loop loop,
+            UdpListener listener,
+            Routing routing,
+            InetSocketAddress client,
+            Target target,
+            InetSocket socket,
+            HandOver.OpenFlow before,
+            long nowNanos)
+            throws IOException {
+        UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos - before.ageNanos());
+        try {
+            flow.asked = before.asked();
+            flow.answered = before.answered();
+            flow.touch(nowNanos);
+            return flow;
+        } catch (RuntimeException | Error e) {
+            flow.end();
+            throw e;
+        }
     }
 
     /** Stops, but leaves its socket open for somebody else. */
@@ -78,10 +124,12 @@ final class UdpFlow extends Timed {
         long ageNanos = loop.now() - openedNanos;
         over = true;
         leaveQueue();
+        registration.cancel();
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
+        Descriptors.closed();
         return new HandOver.OpenFlow(
-                socket.detach(),
+                socket.intValue(),
                 IpAddress.of(client.getAddress()),
                 client.getPort(),
                 target.endpoint,
@@ -100,7 +148,7 @@ final class UdpFlow extends Timed {
                     Counter.DATAGRAMS_TO_ENDPOINT,
                     Counter.BYTES_TO_ENDPOINT,
                     batch,
-                    socket.socket.sendAll(address, batch, null));
+                    socket.sendAll(address, batch, null));
             return true;
         } catch (IOException e) {
             return !endpointFailed(e, batch.datagrams);
@@ -118,8 +166,22 @@ final class UdpFlow extends Timed {
         }
     }
 
+    @Override
+    public void handle(IoRegistration registration, IoEvent ioEvent) {
+        if (over) {
+            // The event was queued before the flow ended.
+            return;
+        }
+        try {
+            answerAll();
+        } catch (RuntimeException | Error fault) {
+            // Thrown on, it would stop the loop for a second.
+            broke(fault);
+        }
+    }
+
     /** Passes on what came, answers of one size together. */
-    void answerAll() {
+    private void answerAll() {
         long nowNanos = loop.now();
         Batch batch = loop.batch;
         batch.clear();
@@ -129,7 +191,7 @@ final class UdpFlow extends Timed {
                     answer(batch, nowNanos);
                     batch.clear();
                 }
-                int length = socket.socket.read(loop.bufferAddress + batch.end, UdpListener.DATAGRAM_BYTES);
+                int length = socket.read(loop.bufferAddress + batch.end, UdpListener.DATAGRAM_BYTES);
                 if (length == 0) {
                     break;
                 }
@@ -141,10 +203,6 @@ final class UdpFlow extends Timed {
                 }
                 batch.add(length);
                 answered++;
-                if (answered > asked && !outspoken) {
-                    outspoken = true;
-                    loop.spareSockets.beWaryOf(target.endpoint, nowNanos);
-                }
                 if (answered == asked) {
                     // Most likely all there is; if not, the next event comes at once.
                     break;
@@ -166,7 +224,8 @@ final class UdpFlow extends Timed {
     }
 
     private void widen(long datagrams, Batch batch) {
-        if (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES) {
+        if (!widened && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
+            widened = true;
             socket.widen();
         }
     }
@@ -186,7 +245,7 @@ final class UdpFlow extends Timed {
 
     /** Likely over: a resolver's one question, or its two, have been answered. */
     private boolean isBrief() {
-        return asked == answered && asked <= FEW_DATAGRAMS && !outspoken;
+        return asked == answered && asked <= FEW_DATAGRAMS;
     }
 
     /** Whether the error says that the endpoint is gone; errors of our own making lose the datagram only. */
@@ -212,13 +271,7 @@ final class UdpFlow extends Timed {
 
     @Override
     void expire(TimeoutQueue waitedIn, long nowNanos) {
-        FlowSocket.Path path = socket.path;
-        if (path != null && isBrief() && loop.flows.moreThanHalf()) {
-            finish();
-            loop.spareSockets.keep(socket, path, nowNanos);
-        } else {
-            end();
-        }
+        end();
     }
 
     @Override
@@ -231,18 +284,26 @@ final class UdpFlow extends Timed {
     }
 
     void end() {
-        if (!over) {
-            finish();
-            socket.end();
+        if (over) {
+            return;
         }
-    }
-
-    private void finish() {
         over = true;
         leaveQueue();
         listener.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
+        loop.closeLater(socket, registration);
+    }
+
+    /** Called by Netty when the loop ends. */
+    @Override
+    public void close() {
+        end();
+    }
+
+    @Override
+    public InetSocket fd() {
+        return socket;
     }
 
     @Override

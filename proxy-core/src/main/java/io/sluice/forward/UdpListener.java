@@ -209,27 +209,12 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         Target known = rotation == null ? null : rotation.find(flow.endpoint());
         Target target = known == null ? new Target(flow.endpoint()) : known;
         InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
-        FlowSocket adopted = FlowSocket.adopt(loop, back);
-        UdpFlow resumed = add(client, routing, target, adopted, nowNanos - flow.ageNanos());
-        try {
-            resumed.resume(flow, nowNanos);
-        } catch (RuntimeException | Error e) {
-            resumed.end();
-            throw e;
-        }
+        add(UdpFlow.adopt(loop, this, routing, client, target, back, flow, nowNanos));
     }
 
-    /** A new flow, which owns the socket from then on; closed where this fails. */
-    private UdpFlow add(InetSocketAddress client, Routing routing, Target target, FlowSocket socket, long openedNanos) {
-        UdpFlow flow;
+    private UdpFlow add(UdpFlow flow) {
         try {
-            flow = new UdpFlow(loop, this, routing, client, target, socket, openedNanos);
-        } catch (RuntimeException | Error e) {
-            socket.end();
-            throw e;
-        }
-        try {
-            flows.put(client, flow);
+            flows.put(flow.client, flow);
             open = flows.size();
             return flow;
         } catch (RuntimeException | Error e) {
@@ -336,13 +321,14 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         Target target = avoided == null
                 ? routing.pick(clientAddress, rotation, nowNanos)
                 : anotherTarget(clientAddress, routing, rotation, avoided);
+        boolean room = !loop.flows.full() && Descriptors.roomFor(1);
+        if (!room && !evictIdlest()) {
+            cells.increment(Counter.DATAGRAMS_DROPPED);
+            return null;
+        }
         try {
-            FlowSocket socket = socketTo(target, loop.sourceOf(clientAddress, target.endpoint, routing, cells));
-            if (socket == null) {
-                cells.increment(Counter.DATAGRAMS_DROPPED);
-                return null;
-            }
-            UdpFlow flow = add(client, routing, target, socket, nowNanos);
+            IpAddress source = loop.sourceOf(clientAddress, target.endpoint, routing, cells);
+            UdpFlow flow = add(UdpFlow.open(loop, this, routing, client, target, source, nowNanos));
             cells.increment(Counter.FLOWS_OPENED);
             return flow;
         } catch (IOException e) {
@@ -353,17 +339,6 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
         }
-    }
-
-    /** A spare one, or a new one for which there is room or is made; null if there can be none. */
-    private @Nullable FlowSocket socketTo(Target target, @Nullable IpAddress source) throws IOException {
-        FlowSocket.Path path = new FlowSocket.Path(target.endpoint, source);
-        FlowSocket spare = loop.spareSockets.take(path, nowNanos);
-        if (spare != null) {
-            return spare;
-        }
-        boolean room = !loop.flows.full() && Descriptors.roomFor(1);
-        return room || loop.spareSockets.closeOne() || evictIdlest() ? FlowSocket.open(loop, target, path) : null;
     }
 
     private Target anotherTarget(IpAddress client, Routing routing, Rotation rotation, Target avoided) {
