@@ -199,6 +199,12 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
         return byHigh != 0 ? byHigh : Long.compareUnsigned(low, other.low);
     }
 
+    /** Keyed: differs from process to process. Clients and tenants choose addresses, and they must not choose buckets. */
+    @Override
+    public int hashCode() {
+        return (int) AddressHash.of(high, low, v6 ? 1 : 0);
+    }
+
     /** Canonical text: dotted decimal, or RFC 5952 (lower case, the longest run of zero groups as {@code ::}). */
     @Override
     public String toString() {

@@ -69,7 +69,7 @@ final class Dialled {
     }
 
     private static int bucket(FrontendAddress address) {
-        // The protocol is left out: an enum's hash differs from run to run, and a service seldom dials both.
+        // The protocol is left out: a service seldom dials both.
         int hash = 31 * address.address().hashCode() + address.port();
         return (hash * 0x9E3779B9) >>> 16;
     }

@@ -1,0 +1,78 @@
+package io.sluice.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class AddressHashTest {
+    private static final int ADDRESSES = 16_000;
+
+    /** Of 16,000 hashes of 32 bits, two are equal in one of thirty runs. */
+    private static final int MOST_ALIKE = 10;
+
+    @Test
+    void addressesWithEqualSumsDiffer() {
+        List<IpAddress> addresses = new ArrayList<>();
+        for (long i = 0; i < ADDRESSES; i++) {
+            addresses.add(new IpAddress(0x20010db8_00000000L + i, (0x7fffffffL - i) << 32, true));
+        }
+        assertThat(addresses.stream()
+                        .map(address -> address.toInetAddress().hashCode())
+                        .distinct())
+                .hasSize(1);
+        assertHashesDiffer(addresses);
+    }
+
+    @Test
+    void addressesThatCollideAsARecordOfLongsDiffer() {
+        List<IpAddress> addresses = new ArrayList<>();
+        for (long i = 0; i < ADDRESSES; i++) {
+            addresses.add(new IpAddress(0x20010db8_00000000L, i << 32 | i, true));
+        }
+        assertThat(addresses.stream()
+                        .map(address -> 31 * Long.hashCode(address.high()) + Long.hashCode(address.low()))
+                        .distinct())
+                .hasSize(1);
+        assertHashesDiffer(addresses);
+    }
+
+    private static void assertHashesDiffer(List<IpAddress> addresses) {
+        assertThat(addresses.stream().map(IpAddress::hashCode).distinct()).hasSizeGreaterThan(ADDRESSES - MOST_ALIKE);
+        assertThat(addresses.stream()
+                        .map(address -> new Endpoint(address, 53).hashCode())
+                        .distinct())
+                .hasSizeGreaterThan(ADDRESSES - MOST_ALIKE);
+    }
+
+    @Test
+    void eachBitOfAWordChangesHalfOfTheBits() {
+        int samples = 4_000;
+        Random random = new Random(1);
+        for (int bit = 0; bit < 3 * Long.SIZE; bit++) {
+            int[] changed = new int[Long.SIZE];
+            for (int i = 0; i < samples; i++) {
+                long[] words = {random.nextLong(), random.nextLong(), random.nextLong()};
+                long before = AddressHash.of(words[0], words[1], words[2]);
+                words[bit / Long.SIZE] ^= 1L << bit % Long.SIZE;
+                long difference = before ^ AddressHash.of(words[0], words[1], words[2]);
+                for (int out = 0; out < Long.SIZE; out++) {
+                    changed[out] += (int) (difference >>> out & 1);
+                }
+            }
+            for (int out = 0; out < Long.SIZE; out++) {
+                assertThat((double) changed[out] / samples)
+                        .as("bit %d of the result when bit %d of the words changes", out, bit)
+                        .isBetween(0.4, 0.6);
+            }
+        }
+    }
+
+    @Test
+    void equalAddressesHaveEqualHashes() {
+        IpAddress address = new IpAddress(0x20010db8_00000000L, 7, true);
+        assertThat(new IpAddress(address.high(), address.low(), true)).hasSameHashCodeAs(address);
+    }
+}
