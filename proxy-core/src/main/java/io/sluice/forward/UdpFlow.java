@@ -122,11 +122,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     /** Stops, but leaves its socket open for somebody else. */
     HandOver.OpenFlow detach() {
         long ageNanos = loop.now() - openedNanos;
-        over = true;
-        leaveQueue();
+        finish();
         registration.cancel();
-        cells.add(Counter.FLOWS_ACTIVE, -1);
-        loop.flows.closed();
         Descriptors.closed();
         return new HandOver.OpenFlow(
                 socket.intValue(),
@@ -136,6 +133,10 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                 asked,
                 answered,
                 ageNanos);
+    }
+
+    boolean isOf(InetSocketAddress anyClient) {
+        return FlowTable.isSame(client, anyClient);
     }
 
     /** Sends a client's datagrams on. False if the endpoint is known to be dead, and then the flow has ended. */
@@ -284,15 +285,18 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     }
 
     void end() {
-        if (over) {
-            return;
+        if (!over) {
+            finish();
+            loop.closeLater(socket, registration);
         }
+    }
+
+    private void finish() {
         over = true;
         leaveQueue();
         listener.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
-        loop.closeLater(socket, registration);
     }
 
     /** Called by Netty when the loop ends. */

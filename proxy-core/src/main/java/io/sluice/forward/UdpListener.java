@@ -17,9 +17,7 @@ import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -47,7 +45,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private final InetSocket socket;
     private final EpollDatagramChannel channel;
     private final OneBuffer readBuffer;
-    private final Map<InetSocketAddress, UdpFlow> flows = new HashMap<>();
+    private final FlowTable<UdpFlow> flows = new FlowTable<>();
     /** How many these are, for the control side. */
     private volatile int open;
     /** Those of a predecessor, until the loop has taken them over. */
@@ -144,9 +142,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     private void end() {
         try {
-            for (UdpFlow flow : new ArrayList<>(flows.values())) {
-                flow.end();
-            }
+            flows.flows().forEach(UdpFlow::end);
             // Those of a listener that never started.
             HandOver.close(inherited);
             inherited = List.of();
@@ -174,12 +170,18 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private HandOver.OpenSocket detachFlows() {
         List<HandOver.OpenFlow> detached = new ArrayList<>(flows.size());
         try {
-            flows.values().forEach(flow -> detached.add(flow.detach()));
+            for (UdpFlow flow : flows.flows()) {
+                if (FlowTable.scopeId(flow.client.getAddress()) == 0) {
+                    detached.add(flow.detach());
+                } else {
+                    // A successor is not told the interface; the client's next datagram opens a new flow there.
+                    flow.end();
+                }
+            }
         } catch (RuntimeException | Error e) {
             HandOver.close(detached);
             throw e;
         }
-        flows.clear();
         Descriptors.closed();
         return new HandOver.OpenSocket(socket.intValue(), detached);
     }
@@ -256,8 +258,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private void received(InetSocketAddress client, ByteBuf content) {
         Routing routing = frontend.routing;
         int length = content.readableBytes();
-        UdpFlow flow = flows.get(client);
-        if (flow == null || flow != gathered || flow.routing != routing || !loop.batch.takes(length)) {
+        UdpFlow flow = gathered;
+        if (flow == null || !flow.isOf(client) || flow.routing != routing || !loop.batch.takes(length)) {
             sendGathered();
             flow = flowOf(client, routing);
         }

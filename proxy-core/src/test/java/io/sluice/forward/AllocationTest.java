@@ -24,7 +24,7 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
-import java.net.InetAddress;
+import java.net.Inet6Address;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.util.ArrayList;
@@ -37,6 +37,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
@@ -136,6 +137,22 @@ class AllocationTest {
     }
 
     @ParameterizedTest
+    @ValueSource(strings = {"10.1.2.3", "2001:db8::1"})
+    void flowOfAClient(String address) throws Exception {
+        FlowTable<InetSocketAddress> table = new FlowTable<>();
+        InetSocketAddress[] datagrams = new InetSocketAddress[1_000];
+        for (int i = 0; i < datagrams.length; i++) {
+            InetSocketAddress client = Lab.ip(address).toSocketAddress(10_000 + i);
+            table.put(client, client);
+            datagrams[i] = Lab.ip(address).toSocketAddress(10_000 + i);
+        }
+        int[] next = {0};
+        double bytes =
+                least(Thread.currentThread().getId(), 10_000, ROUNDING, () -> table.get(datagrams[next[0]++ % 1_000]));
+        assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
+    }
+
+    @ParameterizedTest
     @ValueSource(ints = {64, 1 << 10, 16 << 10, 64 << 10})
     void tcpMessage(int messageBytes) throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
@@ -226,16 +243,19 @@ class AllocationTest {
      * of ours.
      */
     @ParameterizedTest
-    @ValueSource(ints = {64, 1_400})
-    void datagram(int datagramBytes) throws Exception {
-        FrontendAddress address = Lab.freeAddress(Protocol.UDP);
+    @CsvSource({"127.0.0.1, 64", "127.0.0.1, 1400", "::1, 64"})
+    void datagram(String loopback, int datagramBytes) throws Exception {
+        InetSocketAddress any = Lab.ip(loopback).toSocketAddress(0);
+        FrontendAddress free = Lab.freeAddress(Protocol.UDP);
+        FrontendAddress address = any.getAddress() instanceof Inet6Address
+                ? new FrontendAddress(Protocol.UDP, Lab.ip(loopback), free.port())
+                : free;
         try (Lab lab = new Lab(1);
-                DatagramSocket endpoint =
-                        new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
-                DatagramSocket client = new DatagramSocket()) {
+                DatagramSocket endpoint = new DatagramSocket(any);
+                DatagramSocket client = new DatagramSocket(any)) {
             Loop loop = lab.forwarder.loops().get(0);
-            double bound = ofNettyAlone(loop, datagramBytes) + MAYBE_A_COPY + ROUNDING;
-            lab.apply(Lab.service("dns", address, new Endpoint(Lab.ip("127.0.0.1"), endpoint.getLocalPort())));
+            double bound = ofNettyAlone(loop, any, datagramBytes) + MAYBE_A_COPY + ROUNDING;
+            lab.apply(Lab.service("dns", address, new Endpoint(Lab.ip(loopback), endpoint.getLocalPort())));
             client.connect(address.address().toSocketAddress(address.port()));
             client.setSoTimeout(5_000);
             endpoint.setSoTimeout(5_000);
@@ -252,7 +272,7 @@ class AllocationTest {
     }
 
     /** Bytes a datagram on a channel set up like ours, with a handler that only sends it back. */
-    private static double ofNettyAlone(Loop loop, int datagramBytes) throws Exception {
+    private static double ofNettyAlone(Loop loop, InetSocketAddress any, int datagramBytes) throws Exception {
         EpollDatagramChannel channel = new EpollDatagramChannel();
         int batchBytes = UdpListener.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ;
         channel.config().setAllocator(loop.datagramBuffer());
@@ -261,9 +281,8 @@ class AllocationTest {
         channel.pipeline().addLast(new SendBack((io.netty.channel.unix.Socket) channel.fd()));
         EventLoopGroup group = loop.executor;
         group.register(channel).sync();
-        try (DatagramSocket client = new DatagramSocket()) {
-            channel.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
-                    .sync();
+        try (DatagramSocket client = new DatagramSocket(any)) {
+            channel.bind(any).sync();
             client.connect(channel.localAddress());
             client.setSoTimeout(5_000);
             DatagramPacket packet = new DatagramPacket(new byte[datagramBytes], datagramBytes);

@@ -1,7 +1,6 @@
 package io.sluice.forward;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.FrontendAddress;
@@ -15,7 +14,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -27,31 +25,7 @@ class PortExhaustionTest {
 
     @Test
     void outOfLocalPortsAndBack() throws Exception {
-        assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
-                .as("needs root, for a network namespace")
-                .isEqualTo(0);
-        Path out = Files.createTempFile("ports", ".txt");
-        Process inside = new ProcessBuilder(
-                        "unshare",
-                        "--net",
-                        "sh",
-                        "-c",
-                        "ip link set lo up && exec \"$0\" \"$@\"",
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-ea",
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        InNamespace.class.getName())
-                .redirectErrorStream(true)
-                .redirectOutput(out.toFile())
-                .start();
-        try {
-            assertThat(inside.waitFor(15, TimeUnit.SECONDS)).isTrue();
-            assertThat(inside.exitValue()).as(Files.readString(out)).isZero();
-        } finally {
-            inside.destroyForcibly();
-            Files.delete(out);
-        }
+        Namespace.run("", InNamespace.class);
     }
 
     /** What runs inside; any failure is an exception and exit code 1. */

@@ -1,0 +1,242 @@
+package io.sluice.forward;
+
+import io.sluice.model.AddressHash;
+import io.sluice.model.IpAddress;
+import java.net.Inet6Address;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The flows of one listener by client: address, port and, for a link-local address, interface. Belongs to the listener's
+ * loop; as large as its flows are many, and again small when they have ended.
+ *
+ * <p>A lookup allocates nothing and costs the same whatever addresses clients choose. The JDK shows the 128 bits of an
+ * IPv6 address only as a copy, for free just a sum of them, so flows are found by a keyed hash of that sum. Clients can
+ * choose addresses with equal sums, but not more than {@link #MOST_ALIKE} flows are placed by one sum and port; what
+ * comes on top is placed by the whole address in a second table, and only lookups there pay for the copy.
+ *
+ * @param <F> a flow
+ */
+final class FlowTable<F> {
+    /** Addresses that nobody crafted have equal sums once in 2<sup>32</sup>. */
+    private static final int MOST_ALIKE = 4;
+
+    private final Slots<F> bySum = new Slots<>();
+    private @Nullable Slots<F> byAddress;
+
+    @Nullable
+    F get(InetSocketAddress client) {
+        F flow = bySum.get(hashOfSum(client), client);
+        return flow != null || byAddress == null ? flow : byAddress.get(hashOfAddress(client), client);
+    }
+
+    /** Adds the flow of a client that has none. */
+    void put(InetSocketAddress client, F flow) {
+        int hash = hashOfSum(client);
+        if (bySum.alike(hash) < MOST_ALIKE) {
+            bySum.put(hash, client, flow);
+            return;
+        }
+        if (byAddress == null) {
+            byAddress = new Slots<>();
+        }
+        byAddress.put(hashOfAddress(client), client, flow);
+    }
+
+    /** Removes this flow; does nothing if the client has another one or none. */
+    void remove(InetSocketAddress client, F flow) {
+        if (!bySum.remove(hashOfSum(client), client, flow) && byAddress != null) {
+            byAddress.remove(hashOfAddress(client), client, flow);
+            if (byAddress.size == 0) {
+                byAddress = null;
+            }
+        }
+    }
+
+    int size() {
+        return bySum.size + (byAddress == null ? 0 : byAddress.size);
+    }
+
+    /** A copy, so that flows may end while it is walked. */
+    List<F> flows() {
+        List<F> all = new ArrayList<>(size());
+        bySum.addTo(all);
+        if (byAddress != null) {
+            byAddress.addTo(all);
+        }
+        return all;
+    }
+
+    private static int hashOfSum(InetSocketAddress client) {
+        InetAddress address = client.getAddress();
+        // For IPv4 the JDK's hash is the address, for IPv6 the sum of its four words.
+        return (int) AddressHash.of(address.hashCode(), client.getPort(), scopeId(address));
+    }
+
+    private static int hashOfAddress(InetSocketAddress client) {
+        IpAddress address = IpAddress.of(client.getAddress());
+        long scopeId = scopeId(client.getAddress());
+        return (int) AddressHash.of(address.high(), address.low(), scopeId << 16 | client.getPort());
+    }
+
+    /** Unlike in the JDK, two interfaces make two clients. */
+    static boolean isSame(InetSocketAddress one, InetSocketAddress other) {
+        return one.getPort() == other.getPort()
+                && one.getAddress().equals(other.getAddress())
+                && scopeId(one.getAddress()) == scopeId(other.getAddress());
+    }
+
+    /** The interface of a link-local address; 0 for any other. */
+    static int scopeId(InetAddress address) {
+        return address instanceof Inet6Address v6 ? v6.getScopeId() : 0;
+    }
+
+    /** For tests: the most slots that finding a flow takes. */
+    int longestProbe() {
+        return bySum.longestProbe() + (byAddress == null ? 0 : byAddress.longestProbe());
+    }
+
+    /** For tests. */
+    int capacity() {
+        return bySum.hashes.length + (byAddress == null ? 0 : byAddress.hashes.length);
+    }
+
+    /** Open addressing with linear probing, at most half full. A removal closes its gap, so there are no tombstones. */
+    private static final class Slots<F> {
+        private static final int LEAST = 8;
+        /** In place of a hash. */
+        private static final int FREE = 0;
+
+        private int size;
+        private int[] hashes = new int[LEAST];
+        private @Nullable InetSocketAddress[] clients = new @Nullable InetSocketAddress[LEAST];
+        private @Nullable Object[] flows = new @Nullable Object[LEAST];
+
+        @SuppressWarnings("unchecked") // only put fills it
+        @Nullable
+        F get(int hash, InetSocketAddress client) {
+            int at = find(hash, client);
+            return at < 0 ? null : (F) flows[at];
+        }
+
+        private int find(int anyHash, InetSocketAddress client) {
+            int hash = notFree(anyHash);
+            int at = home(hash);
+            while (hashes[at] != FREE) {
+                InetSocketAddress other = clients[at];
+                if (hashes[at] == hash && other != null && isSame(other, client)) {
+                    return at;
+                }
+                at = next(at);
+            }
+            return -1;
+        }
+
+        /** How many flows have this hash. */
+        int alike(int anyHash) {
+            int hash = notFree(anyHash);
+            int alike = 0;
+            for (int at = home(hash); hashes[at] != FREE; at = next(at)) {
+                alike += hashes[at] == hash ? 1 : 0;
+            }
+            return alike;
+        }
+
+        void put(int hash, InetSocketAddress client, F flow) {
+            if (2 * (size + 1) > hashes.length) {
+                resize(2 * hashes.length);
+            }
+            size++;
+            place(notFree(hash), client, flow);
+        }
+
+        private void place(int hash, @Nullable InetSocketAddress client, @Nullable Object flow) {
+            int at = home(hash);
+            while (hashes[at] != FREE) {
+                at = next(at);
+            }
+            set(at, hash, client, flow);
+        }
+
+        boolean remove(int hash, InetSocketAddress client, F flow) {
+            int at = find(hash, client);
+            if (at < 0 || flows[at] != flow) {
+                return false;
+            }
+            size--;
+            close(at);
+            if (hashes.length > LEAST && 8 * size < hashes.length) {
+                resize(hashes.length / 2);
+            }
+            return true;
+        }
+
+        /** Moves back those behind that a flow in this slot had pushed on, so that each is still found from its home. */
+        private void close(int slot) {
+            int gap = slot;
+            for (int at = next(gap); hashes[at] != FREE; at = next(at)) {
+                int fromHome = at - home(hashes[at]) & hashes.length - 1;
+                int fromGap = at - gap & hashes.length - 1;
+                if (fromHome >= fromGap) {
+                    set(gap, hashes[at], clients[at], flows[at]);
+                    gap = at;
+                }
+            }
+            set(gap, FREE, null, null);
+        }
+
+        private void set(int at, int hash, @Nullable InetSocketAddress client, @Nullable Object flow) {
+            hashes[at] = hash;
+            clients[at] = client;
+            flows[at] = flow;
+        }
+
+        private void resize(int length) {
+            int[] oldHashes = hashes;
+            @Nullable InetSocketAddress[] oldClients = clients;
+            @Nullable Object[] oldFlows = flows;
+            hashes = new int[length];
+            clients = new @Nullable InetSocketAddress[length];
+            flows = new @Nullable Object[length];
+            for (int at = 0; at < oldHashes.length; at++) {
+                if (oldHashes[at] != FREE) {
+                    place(oldHashes[at], oldClients[at], oldFlows[at]);
+                }
+            }
+        }
+
+        @SuppressWarnings("unchecked") // as for get
+        void addTo(List<F> all) {
+            for (Object flow : flows) {
+                if (flow != null) {
+                    all.add((F) flow);
+                }
+            }
+        }
+
+        int longestProbe() {
+            int longest = 0;
+            for (int at = 0; at < hashes.length; at++) {
+                if (hashes[at] != FREE) {
+                    longest = Math.max(longest, 1 + (at - home(hashes[at]) & hashes.length - 1));
+                }
+            }
+            return longest;
+        }
+
+        private static int notFree(int hash) {
+            return hash == FREE ? 1 : hash;
+        }
+
+        private int home(int hash) {
+            return hash & hashes.length - 1;
+        }
+
+        private int next(int at) {
+            return at + 1 & hashes.length - 1;
+        }
+    }
+}

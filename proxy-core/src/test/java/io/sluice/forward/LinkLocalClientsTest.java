@@ -1,0 +1,95 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.Protocol;
+import io.sluice.stats.Counter;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.Inet6Address;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.NetworkInterface;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Two clients that have the same link-local address and port on different interfaces are two clients: each has its flow,
+ * and gets its own answers. In a network namespace of its own, with two links.
+ */
+class LinkLocalClientsTest {
+    /** On each link, client1 or client2, an end of the clients; the frontend is reached over both. */
+    private static final String LINKS = """
+            for n in 1 2; do
+              ip link add client$n type veth peer name node$n
+              for end in client$n node$n; do
+                ip link set $end addrgenmode none
+                ip link set $end up
+              done
+              ip addr add fe80::1/64 dev client$n nodad
+              ip addr add fe80::2/64 dev node$n nodad
+            done
+            ip addr add 2001:db8::53/128 dev lo nodad
+            for n in 1 2; do
+              ip -6 route add 2001:db8::53/128 via fe80::2 dev client$n metric $n
+            done
+            """;
+
+    @Test
+    void eachHasItsOwnFlow() throws Exception {
+        Namespace.run(LINKS, InNamespace.class);
+    }
+
+    /** What runs inside; any failure is an exception and exit code 1. */
+    static final class InNamespace {
+        private static final int PORT = 5353;
+
+        private InNamespace() {}
+
+        public static void main(String[] args) throws Exception {
+            try (Lab lab = new Lab(1)) {
+                FrontendAddress address = new FrontendAddress(Protocol.UDP, Lab.ip("2001:db8::53"), 53);
+                DatagramSocket endpoint = lab.closing(
+                        new DatagramSocket(new InetSocketAddress(Lab.ip("::1").toInetAddress(), 0)));
+                endpoint.setSoTimeout(5_000);
+                lab.apply(Lab.service("dns", address, new Endpoint(Lab.ip("::1"), endpoint.getLocalPort())));
+                DatagramSocket one = client(lab, address, "client1");
+                DatagramSocket two = client(lab, address, "client2");
+                DatagramPacket fromOne = ask(one, endpoint, 1);
+                DatagramPacket fromTwo = ask(two, endpoint, 2);
+                assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(2);
+                answer(endpoint, fromTwo, two);
+                answer(endpoint, fromOne, one);
+            }
+            System.exit(0);
+        }
+
+        private static DatagramSocket client(Lab lab, FrontendAddress frontend, String device) throws IOException {
+            InetAddress address =
+                    Inet6Address.getByAddress(null, Lab.ip("fe80::1").toBytes(), NetworkInterface.getByName(device));
+            DatagramSocket client = lab.closing(new DatagramSocket(new InetSocketAddress(address, PORT)));
+            client.connect(frontend.address().toSocketAddress(frontend.port()));
+            client.setSoTimeout(5_000);
+            return client;
+        }
+
+        private static DatagramPacket ask(DatagramSocket client, DatagramSocket endpoint, int question)
+                throws IOException {
+            client.send(new DatagramPacket(new byte[] {(byte) question}, 1));
+            DatagramPacket received = new DatagramPacket(new byte[1], 1);
+            endpoint.receive(received);
+            assertThat(received.getData()).containsExactly(question);
+            return received;
+        }
+
+        private static void answer(DatagramSocket endpoint, DatagramPacket question, DatagramSocket client)
+                throws IOException {
+            endpoint.send(question);
+            DatagramPacket received = new DatagramPacket(new byte[1], 1);
+            client.receive(received);
+            assertThat(received.getData()).isEqualTo(question.getData());
+        }
+    }
+}
