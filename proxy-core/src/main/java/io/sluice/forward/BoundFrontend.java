@@ -150,6 +150,7 @@ final class BoundFrontend {
     boolean enter(State state, Failure failure, String reason) {
         FrontendStatus before = status;
         boolean same = before.state() == state
+                && before.failure() == failure
                 && before.reason().equals(reason)
                 && before.service().equals(routing.servicePort().name());
         if (!same) {

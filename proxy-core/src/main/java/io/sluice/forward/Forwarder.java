@@ -10,9 +10,6 @@ import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.PlatformDependent;
-import io.sluice.forward.FrontendStatus.Failure;
-import io.sluice.forward.FrontendStatus.State;
-import io.sluice.model.Conflict;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -27,11 +24,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -61,7 +56,7 @@ public final class Forwarder implements AutoCloseable {
     private static final long SHUTDOWN_MILLIS = 5_000;
 
     private final ForwarderConfig config;
-    private final Consumer<FrontendStatus> onChange;
+    private final FrontendStates states;
     private final Stats stats;
     private final AffinityTable affinityTable = new AffinityTable();
     private final Shortage shortage;
@@ -73,7 +68,6 @@ public final class Forwarder implements AutoCloseable {
 
     private final Map<ServicePortName, ServiceState> services = new HashMap<>();
     private final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
-    private final Set<BoundFrontend> failed = new LinkedHashSet<>();
     /** Open only for the flows that they have. */
     private final Set<BoundFrontend> lingering = new LinkedHashSet<>();
 
@@ -86,9 +80,6 @@ public final class Forwarder implements AutoCloseable {
 
     /** Read by the loops, once per connection or flow whose route depends on it. */
     private volatile Origins origins = Origins.UNKNOWN;
-
-    /** Replaced as a whole. */
-    private volatile Map<Conflict, FrontendStatus> lost = Map.of();
 
     private boolean accepting = true;
     private boolean closed;
@@ -106,7 +97,7 @@ public final class Forwarder implements AutoCloseable {
             throw new IllegalStateException(withoutEpoll(Epoll.unavailabilityCause()), Epoll.unavailabilityCause());
         }
         this.config = config;
-        this.onChange = onChange;
+        this.states = new FrontendStates(onChange);
         this.stats = new Stats(config.loops());
         this.shortage = new Shortage(config.nanoClock());
         this.group = new MultiThreadIoEventLoopGroup(
@@ -153,7 +144,7 @@ public final class Forwarder implements AutoCloseable {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         current = snapshot;
         origins = snapshot.surroundings().origins();
-        lose(snapshot.surroundings().conflicts());
+        states.lose(snapshot.surroundings().conflicts());
         Map<FrontendAddress, BoundFrontend> leaving = leaving(diff);
         List<BoundFrontend> staying = new ArrayList<>();
         for (ServicePort added : diff.added()) {
@@ -173,10 +164,9 @@ public final class Forwarder implements AutoCloseable {
         List<Future<?>> closing = new ArrayList<>();
         for (BoundFrontend frontend : leaving.values()) {
             frontends.remove(frontend.address);
-            failed.remove(frontend);
             lingering.remove(frontend);
             closing.addAll(frontend.close());
-            enter(frontend, State.GONE, Failure.NONE, "");
+            states.gone(frontend);
         }
         for (BoundFrontend frontend : staying) {
             if (frontend.isOpen() && !frontend.wantsOpen()) {
@@ -243,6 +233,7 @@ public final class Forwarder implements AutoCloseable {
                 bound = new BoundFrontend(address, routing);
                 bound.inherit(inherited.remove(address));
                 frontends.put(address, bound);
+                states.add(bound);
             }
             bound.routing = accepting ? routing : routing.refusing();
             staying.add(bound);
@@ -255,49 +246,15 @@ public final class Forwarder implements AutoCloseable {
             if (!frontend.isOpen()) {
                 frontend.close();
             }
-            failed.remove(frontend);
-            enter(frontend, State.ACTIVE, Failure.NONE, frontend.wantsOpen() ? "" : "nothing to forward to, refused");
+            states.active(frontend, frontend.wantsOpen() ? "" : "nothing to forward to, refused");
             return;
         }
         try {
             frontend.open(loopsForOne());
-            failed.remove(frontend);
-            enter(frontend, State.ACTIVE, Failure.NONE, "");
+            states.active(frontend, "");
         } catch (IOException | RuntimeException | Error e) {
-            if (!(e instanceof IOException || e instanceof OutOfMemoryError)) {
-                log.error("internal error; {} is not served", frontend.address, e);
-            }
-            Failure failure = failureOf(e);
-            frontend.retryLater(config.nanoClock().getAsLong());
-            failed.add(frontend);
-            enter(frontend, State.FAILED, failure, reason(failure, e));
+            states.failed(frontend, e, config.nanoClock().getAsLong());
         }
-    }
-
-    private void enter(BoundFrontend frontend, State state, Failure failure, String reason) {
-        if (frontend.enter(state, failure, reason)) {
-            onChange.accept(frontend.status);
-        }
-    }
-
-    private static Failure failureOf(Throwable e) {
-        return switch (Errno.of(e)) {
-            case Errno.EADDRNOTAVAIL -> Failure.ADDRESS_NOT_LOCAL;
-            case Errno.EADDRINUSE -> Failure.ADDRESS_IN_USE;
-            case Errno.EACCES, Errno.EPERM -> Failure.NOT_PERMITTED;
-            case Errno.EMFILE, Errno.ENFILE -> Failure.OUT_OF_DESCRIPTORS;
-            default -> Failure.OTHER;
-        };
-    }
-
-    private static String reason(Failure failure, Throwable e) {
-        return switch (failure) {
-            case ADDRESS_NOT_LOCAL -> "not an address of this machine";
-            case ADDRESS_IN_USE -> "another socket has this address and port, or this port on every address";
-            case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
-            case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
-            case NONE, OTHER, OWNED_BY_ANOTHER -> e.getMessage() == null ? e.toString() : e.getMessage();
-        };
     }
 
     /** One socket per loop while there are descriptors for that, else one in all, on each loop in turn. */
@@ -327,18 +284,13 @@ public final class Forwarder implements AutoCloseable {
             shortage.check();
             retryFailed();
             closeUnused();
-        } catch (RuntimeException e) {
-            log.error("retrying failed frontends failed", e);
+        } catch (RuntimeException | Error e) {
+            log.error("internal error in the housekeeping of frontends", e);
         }
     }
 
     private synchronized void retryFailed() {
-        long now = config.nanoClock().getAsLong();
-        for (BoundFrontend frontend : List.copyOf(failed)) {
-            if (frontend.isRetryDue(now)) {
-                settle(frontend);
-            }
-        }
+        states.retryDue(config.nanoClock().getAsLong()).forEach(this::settle);
     }
 
     /** A frontend that stayed open for its flows closes after the last of them. */
@@ -354,30 +306,9 @@ public final class Forwarder implements AutoCloseable {
         }
     }
 
-    /** Those who go without an address because somebody else has it are failed, too; that was told with the snapshot. */
-    private void lose(List<Conflict> conflicts) {
-        Map<Conflict, FrontendStatus> now = new LinkedHashMap<>();
-        for (Conflict conflict : conflicts) {
-            FrontendStatus known = lost.get(conflict);
-            now.put(
-                    conflict,
-                    known != null
-                            ? known
-                            : new FrontendStatus(
-                                    conflict.address(),
-                                    conflict.loser(),
-                                    State.FAILED,
-                                    Failure.OWNED_BY_ANOTHER,
-                                    "belongs to Service " + conflict.owner().serviceName()
-                                            + ", which is older or comes first by name",
-                                    Instant.now()));
-        }
-        lost = now;
-    }
-
     /** The state of every frontend of the last snapshot, ordered by address. Any thread. */
     public List<FrontendStatus> frontends() {
-        return Stream.concat(frontends.values().stream().map(frontend -> frontend.status), lost.values().stream())
+        return Stream.concat(frontends.values().stream().map(frontend -> frontend.status), states.lost().stream())
                 .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
                         .thenComparing(s -> s.address().port())
                         .thenComparing(s -> s.address().protocol()))
@@ -387,6 +318,11 @@ public final class Forwarder implements AutoCloseable {
     /** How many descriptors forwarding leaves to the HTTP connections of this process, whatever it forwards. */
     public static int descriptorsLeftForHttp() {
         return Descriptors.LEFT_FOR_HTTP;
+    }
+
+    /** Number of frontends in each state, without listing them. Any thread. */
+    public FrontendCounts counts() {
+        return states.counts();
     }
 
     /** What was counted so far. */
@@ -421,7 +357,7 @@ public final class Forwarder implements AutoCloseable {
             frontend.routing = frontend.routing.refusing();
             closing.addAll(frontend.stopAccepting());
         }
-        failed.clear();
+        states.stopRetrying();
         closing.forEach(Future::awaitUninterruptibly);
     }
 
@@ -482,7 +418,7 @@ public final class Forwarder implements AutoCloseable {
     /** Closes what was released, which the successor has open, too. Nothing new is served from now on. */
     public synchronized void letGo(HandOver released) {
         accepting = false;
-        failed.clear();
+        states.stopRetrying();
         released.frontends().forEach(HandOver::close);
     }
 
@@ -522,8 +458,8 @@ public final class Forwarder implements AutoCloseable {
             List<Future<?>> closing = new ArrayList<>();
             frontends.values().forEach(frontend -> closing.addAll(frontend.close()));
             closing.forEach(Future::awaitUninterruptibly);
+            frontends.values().forEach(states::forget);
             frontends.clear();
-            failed.clear();
             closeInherited();
         }
         endLoops();

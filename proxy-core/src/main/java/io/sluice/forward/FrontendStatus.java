@@ -36,7 +36,26 @@ public record FrontendStatus(
         /** Ports below {@code net.ipv4.ip_unprivileged_port_start} need CAP_NET_BIND_SERVICE. */
         NOT_PERMITTED,
         /** The process may not open more descriptors. */
-        OUT_OF_DESCRIPTORS,
-        OTHER
+        OUT_OF_DESCRIPTORS(true),
+        /** The kernel has no memory for another socket, or the process has none for its buffers. */
+        OUT_OF_MEMORY(true),
+        /** The user may not register more sockets with epoll ({@code fs.epoll.max_user_watches}). */
+        OUT_OF_EPOLL_WATCHES(true),
+        OTHER;
+
+        private final boolean lackOfResources;
+
+        Failure() {
+            this(false);
+        }
+
+        Failure(boolean lackOfResources) {
+            this.lackOfResources = lackOfResources;
+        }
+
+        /** Whether the process or the kernel ran out of a resource. */
+        public boolean isLackOfResources() {
+            return lackOfResources;
+        }
     }
 }

@@ -370,7 +370,7 @@ class FaultTest {
                 lab.apply(Lab.service("udp", udp, endpoint), Lab.service("tcp", tcp, endpoint));
                 assertThat(Descriptors.open()).isEqualTo(1);
                 assertThat(lab.ask(tcp)).isEqualTo("a");
-                assertThat(lab.status(udp).state()).isEqualTo(FrontendStatus.State.FAILED);
+                assertThat(lab.status(udp).failure()).isEqualTo(FrontendStatus.Failure.OUT_OF_MEMORY);
             }
             System.exit(0);
         }

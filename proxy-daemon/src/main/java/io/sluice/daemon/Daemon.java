@@ -114,7 +114,7 @@ final class Daemon implements AutoCloseable {
             events = kubernetes.events();
         }
         Clock clock = Clock.systemUTC();
-        Health health = new Health(this::sync, this::state, clock, registry);
+        Health health = new Health(this::sync, forwarder::counts, clock, registry);
         http = new HttpServer(Forwarder.descriptorsLeftForHttp());
         // A daemon that drains must get no new connections, whatever endpoints there are.
         healthCheckPorts =
@@ -124,7 +124,7 @@ final class Daemon implements AutoCloseable {
         metrics = port(
                 "metrics",
                 settings.metricsBindAddress(),
-                new MetricsPages(figures, this::state, configuration).pages());
+                new MetricsPages(figures, forwarder::frontends, configuration).pages());
         readyFile = settings.readyFile() == null ? null : new ReadyFile(settings.readyFile(), health::ready);
     }
 
@@ -298,9 +298,9 @@ final class Daemon implements AutoCloseable {
                 reflector.watches());
     }
 
-    /** What readiness and metrics are told from. */
+    /** What metrics are told from. */
     private DaemonState state() {
-        return new DaemonState(sync(), forwarder.frontends(), syncLoop.problems(), forwarder.heldBytes());
+        return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.heldBytes());
     }
 
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.forward.FrontendCounts;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.kube.WatchStatus;
 import io.sluice.ops.Page;
@@ -24,17 +25,20 @@ import tools.jackson.databind.json.JsonMapper;
 final class Health {
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
+    /** A node that lacks resources for more frontends is not ready; foreign or taken addresses are a configuration problem. */
+    private static final long MOST_LACKING_PERCENT = 10;
+
     private final Supplier<SyncState> sync;
-    private final Supplier<DaemonState> state;
+    private final Supplier<FrontendCounts> frontends;
     private final Clock clock;
     private final Instant started;
     private final Counter healthzAnswers;
     private final Counter livezAnswers;
 
     /** @param registry gets the counters of answers */
-    Health(Supplier<SyncState> sync, Supplier<DaemonState> state, Clock clock, PrometheusRegistry registry) {
+    Health(Supplier<SyncState> sync, Supplier<FrontendCounts> frontends, Clock clock, PrometheusRegistry registry) {
         this.sync = sync;
-        this.state = state;
+        this.frontends = frontends;
         this.clock = clock;
         this.started = clock.instant();
         healthzAnswers = answers("healthz", registry);
@@ -141,16 +145,24 @@ final class Health {
         if (!progress.synced()) {
             return Response.text(503, "not ready: " + waitingFor(progress) + "\n");
         }
-        DaemonState now = state.get();
-        long pending = now.count(State.PENDING);
+        FrontendCounts now = frontends.get();
+        int pending = now.count(State.PENDING);
         if (pending > 0) {
             return Response.text(
-                    503, "not ready: " + pending + " of " + now.frontends().size() + " frontends are not opened yet\n");
+                    503, "not ready: " + pending + " of " + now.total() + " frontends are not opened yet\n");
         }
-        long failed = now.count(State.FAILED);
+        int lacking = now.lackResources();
+        if (lacking * 100L > now.total() * MOST_LACKING_PERCENT) {
+            return Response.text(
+                    503,
+                    "not ready: " + lacking + " of " + now.total()
+                            + " frontends lack descriptors or memory (see /debug/frontends)\n");
+        }
+        int failed = now.count(State.FAILED);
         return Response.text(
                 200,
-                "ready: " + Table.count(now.count(State.ACTIVE), "frontend")
-                        + (failed == 0 ? "" : ", and " + failed + " failed (see /debug/frontends)") + "\n");
+                failed == 0
+                        ? "ready: " + Table.count(now.count(State.ACTIVE), "frontend") + "\n"
+                        : "degraded: " + Table.count(failed, "frontend") + " failed (see /debug/frontends)\n");
     }
 }

@@ -177,9 +177,17 @@ final class Metrics {
                 GaugeSnapshot.builder().name("sluice_frontends").help("Service addresses by state");
         for (FrontendStatus.State each : EnumSet.complementOf(EnumSet.of(FrontendStatus.State.GONE))) {
             frontends.dataPoint(
-                    gauge((double) now.count(each), "state", each.name().toLowerCase(Locale.ROOT)));
+                    gauge(now.frontends().count(each), "state", each.name().toLowerCase(Locale.ROOT)));
         }
         all.add(frontends.build());
+        GaugeSnapshot.Builder failed = GaugeSnapshot.builder()
+                .name("sluice_frontends_failed")
+                .help("Service addresses that are not served by reason");
+        for (FrontendStatus.Failure each : EnumSet.complementOf(EnumSet.of(FrontendStatus.Failure.NONE))) {
+            failed.dataPoint(
+                    gauge(now.frontends().failed(each), "reason", each.name().toLowerCase(Locale.ROOT)));
+        }
+        all.add(failed.build());
         GaugeSnapshot.Builder problems =
                 GaugeSnapshot.builder().name("sluice_feed_problems").help("Problems in the feed by severity");
         for (Problem.Severity each : Problem.Severity.values()) {

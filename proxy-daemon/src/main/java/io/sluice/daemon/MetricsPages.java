@@ -21,12 +21,12 @@ final class MetricsPages {
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
 
     private final Metrics metrics;
-    private final Supplier<DaemonState> state;
+    private final Supplier<List<FrontendStatus>> frontends;
     private final Map<String, Object> configuration;
 
-    MetricsPages(Metrics metrics, Supplier<DaemonState> state, Map<String, Object> configuration) {
+    MetricsPages(Metrics metrics, Supplier<List<FrontendStatus>> frontends, Map<String, Object> configuration) {
         this.metrics = metrics;
-        this.state = state;
+        this.frontends = frontends;
         this.configuration = configuration;
     }
 
@@ -57,7 +57,7 @@ final class MetricsPages {
 
     private List<Map<String, Object>> frontends() {
         List<Map<String, Object>> all = new ArrayList<>();
-        for (FrontendStatus status : state.get().frontends()) {
+        for (FrontendStatus status : frontends.get()) {
             Map<String, Object> one = new LinkedHashMap<>();
             one.put("address", status.address().toString());
             one.put("service", status.service().toString());

@@ -8,6 +8,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.http.HttpResponse;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,14 +67,60 @@ final class ExhaustionIT {
         }
     }
 
-    @Test
-    void outOfDescriptorsAndBack() throws Exception {
-        int port = DemoServers.freePort(8188, "127.96.1.2");
-        InetSocketAddress address = new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 2}), port);
+    private Path limited() throws IOException {
         Path launcher = folder.resolve("limited");
         Files.writeString(
                 launcher, "#!/bin/sh\nulimit -n " + DESCRIPTORS + "\nexec '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
         Files.setPosixFilePermissions(launcher, PosixFilePermissions.fromString("rwxr-xr-x"));
+        return launcher;
+    }
+
+    /** Most clients would find a closed port, so no load balancer is to send any here. */
+    @Test
+    void withoutDescriptorsForItsFrontendsItIsNotReady() throws Exception {
+        StringBuilder feed = new StringBuilder();
+        for (int i = 0; i < 2 * DESCRIPTORS; i++) {
+            feed.append("""
+                    ---
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: s%1$d, namespace: it}
+                    spec: {clusterIP: 127.96.%2$d.%3$d, ports: [{port: 8189}]}
+                    ---
+                    apiVersion: v1
+                    kind: Endpoints
+                    metadata: {name: s%1$d, namespace: it}
+                    subsets: [{addresses: [{ip: 127.0.0.1}], ports: [{port: 9}]}]
+                    """.formatted(i, 10 + i / 200, 1 + i % 200));
+        }
+        Files.writeString(folder.resolve("feed.yaml"), feed);
+        try (Sluice sluice = Sluice.start(
+                folder,
+                limited(),
+                Map.of(),
+                "run",
+                "--feed=feed.yaml",
+                "--loops=1",
+                "--healthz-bind-address=127.0.0.1:0",
+                "--metrics-bind-address=127.0.0.1:0")) {
+            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+            HttpResponse<String> ready = RunIT.get(RunIT.uri(sluice, "health", "/readyz"));
+            assertThat(ready.statusCode()).isEqualTo(503);
+            assertThat(ready.body())
+                    .matches(
+                            "not ready: \\d+ of 300 frontends lack descriptors or memory \\(see /debug/frontends\\)\n");
+            assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
+                    .containsPattern("sluice_frontends_failed\\{reason=\"out_of_descriptors\"} [1-9]");
+            assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez")).statusCode())
+                    .isEqualTo(200);
+        }
+    }
+
+    @Test
+    void outOfDescriptorsAndBack() throws Exception {
+        int port = DemoServers.freePort(8188, "127.96.1.2");
+        InetSocketAddress address = new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 2}), port);
+        Path launcher = limited();
         List<SocketChannel> crowd = new ArrayList<>();
         try (ServerSocket server = new ServerSocket(0, 500, InetAddress.getLoopbackAddress())) {
             Thread acceptor = new Thread(() -> echo(server));

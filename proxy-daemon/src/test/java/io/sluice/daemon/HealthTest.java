@@ -3,14 +3,10 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
-import io.sluice.forward.FrontendStatus;
+import io.sluice.forward.FrontendCounts;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.kube.WatchStatus;
-import io.sluice.model.FrontendAddress;
-import io.sluice.model.IpAddress;
-import io.sluice.model.Protocol;
-import io.sluice.model.ServicePortName;
 import io.sluice.ops.Page;
 import io.sluice.ops.Response;
 import io.sluice.stats.Stats;
@@ -19,6 +15,7 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -35,9 +32,11 @@ final class HealthTest {
     private static final Instant NOW = Instant.parse("2026-01-02T03:04:05Z");
     private static final Instant EARLIER = Instant.parse("2026-01-02T03:00:00Z");
 
+    private static final FrontendCounts NO_FRONTENDS = FrontendCounts.of(List.of());
+
     private static Response ask(String path, DaemonState state) throws Exception {
         Health health =
-                new Health(state::sync, () -> state, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
+                new Health(state::sync, state::frontends, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
         return render(health.pages(), path);
     }
 
@@ -51,16 +50,13 @@ final class HealthTest {
 
     private static DaemonState state(
             boolean stopping, boolean synced, @Nullable Instant pendingSince, State... states) {
-        List<FrontendStatus> frontends = new ArrayList<>();
+        Map<State, Integer> counts = new EnumMap<>(State.class);
         for (State state : states) {
-            frontends.add(new FrontendStatus(
-                    new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f000001), 1000 + frontends.size()),
-                    new ServicePortName("ns", "a", "", Protocol.TCP),
-                    state,
-                    state == State.FAILED ? Failure.ADDRESS_IN_USE : Failure.NONE,
-                    state == State.FAILED ? "taken" : "",
-                    EARLIER));
+            counts.merge(state, 1, Integer::sum);
         }
+        int failed = counts.getOrDefault(State.FAILED, 0);
+        FrontendCounts frontends =
+                new FrontendCounts(counts, failed == 0 ? Map.of() : Map.of(Failure.ADDRESS_IN_USE, failed));
         SyncState sync = new SyncState(
                 stopping,
                 Optional.ofNullable(pendingSince),
@@ -85,9 +81,28 @@ final class HealthTest {
 
     @Test
     void oneFailedFrontendDoesNotTakeTheOthersAway() throws Exception {
-        Response answer = ask("/readyz", state(false, true, null, State.ACTIVE, State.FAILED));
-        assertThat(answer.status()).isEqualTo(200);
-        assertThat(answer.text()).contains("1 failed");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE, State.FAILED))))
+                .isEqualTo("200 degraded: 1 frontend failed (see /debug/frontends)\n");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.FAILED, State.FAILED))))
+                .isEqualTo("200 degraded: 2 frontends failed (see /debug/frontends)\n");
+    }
+
+    @Test
+    void notReadyIfMoreThanATenthLackResources() throws Exception {
+        assertThat(statusAndText(ask("/readyz", lacking(90, 10))))
+                .isEqualTo("200 degraded: 10 frontends failed (see /debug/frontends)\n");
+        assertThat(statusAndText(ask("/readyz", lacking(89, 11))))
+                .isEqualTo("503 not ready: 11 of 100 frontends lack descriptors or memory (see /debug/frontends)\n");
+    }
+
+    private static DaemonState lacking(int active, int lacking) {
+        return new DaemonState(
+                state(false, true, null).sync(),
+                new FrontendCounts(
+                        Map.of(State.ACTIVE, active, State.FAILED, lacking),
+                        Map.of(Failure.OUT_OF_DESCRIPTORS, lacking - 1, Failure.OUT_OF_MEMORY, 1)),
+                List.of(),
+                0);
     }
 
     @Test
@@ -136,7 +151,7 @@ final class HealthTest {
                 Optional.of(EARLIER),
                 Optional.of("it is being deleted"),
                 List.of());
-        DaemonState state = new DaemonState(unfit, List.of(), List.of(), 0);
+        DaemonState state = new DaemonState(unfit, NO_FRONTENDS, List.of(), 0);
         Response healthz = ask("/healthz", state);
         assertThat(healthz.status()).isEqualTo(503);
         JsonNode body = JsonMapper.shared().readTree(healthz.text());
@@ -157,7 +172,7 @@ final class HealthTest {
                 List.of(
                         new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", ""),
                         new WatchStatus("nodes", false, Optional.empty(), 0, 0, "https://a", "403 no")));
-        DaemonState state = new DaemonState(waiting, List.of(), List.of(), 0);
+        DaemonState state = new DaemonState(waiting, NO_FRONTENDS, List.of(), 0);
         assertThat(ask("/readyz", state).text()).isEqualTo("not ready: not listed completely yet: nodes (403 no)\n");
         JsonNode body = JsonMapper.shared().readTree(ask("/healthz", state).text());
         assertThat(body.at("/watches/0/reconnects").intValue()).isEqualTo(2);
@@ -196,8 +211,7 @@ final class HealthTest {
             }
         };
         PrometheusRegistry registry = new PrometheusRegistry();
-        Map<String, Function<String, Page>> pages =
-                new Health(sync, () -> state(false, true, null), clock, registry).pages();
+        Map<String, Function<String, Page>> pages = new Health(sync, () -> NO_FRONTENDS, clock, registry).pages();
         List<Integer> codes = new ArrayList<>();
         Runnable ask = () -> {
             for (String path : List.of("/healthz", "/livez")) {
@@ -233,7 +247,7 @@ final class HealthTest {
     void answersAreCountedFromZero() throws Exception {
         PrometheusRegistry registry = new PrometheusRegistry();
         DaemonState state = state(false, true, null);
-        Health health = new Health(state::sync, () -> state, Clock.systemUTC(), registry);
+        Health health = new Health(state::sync, state::frontends, Clock.systemUTC(), registry);
         assertThat(health.pages()).hasSize(3);
         assertThat(new Metrics(() -> new Stats(1), () -> state, registry).scrape(false))
                 .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 0.0\n")

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.forward.FrontendCounts;
 import io.sluice.kube.BuildOptions;
 import io.sluice.kube.FileReflector;
 import io.sluice.kube.NodePortAddresses;
@@ -40,8 +41,8 @@ final class KubeProxyMetricsTest {
             Optional.empty(),
             List.of());
     private final KubeProxyMetrics kubeProxy = new KubeProxyMetrics(registry, () -> sync, () -> this.loop.snapshot());
-    private final Metrics metrics =
-            new Metrics(() -> new Stats(1), () -> new DaemonState(sync, List.of(), List.of(), 0), registry);
+    private final Metrics metrics = new Metrics(
+            () -> new Stats(1), () -> new DaemonState(sync, FrontendCounts.of(List.of()), List.of(), 0), registry);
     private final SyncLoop loop = new SyncLoop(
             new BuildOptions(
                     "test-hostname",

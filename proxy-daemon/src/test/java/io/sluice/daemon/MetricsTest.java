@@ -3,6 +3,9 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.forward.FrontendCounts;
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
 import io.sluice.kube.Problem;
 import io.sluice.kube.Problem.Severity;
 import io.sluice.kube.WatchStatus;
@@ -15,6 +18,7 @@ import io.sluice.stats.Timing;
 import java.time.Instant;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -37,7 +41,9 @@ final class MetricsTest {
                             Optional.of(Instant.EPOCH),
                             Optional.empty(),
                             List.of(new WatchStatus("services", true, Optional.empty(), 3, 1, "https://a", "gone"))),
-                    List.of(),
+                    new FrontendCounts(
+                            Map.of(State.ACTIVE, 5, State.FAILED, 4),
+                            Map.of(Failure.ADDRESS_IN_USE, 3, Failure.OUT_OF_DESCRIPTORS, 1)),
                     List.of(new Problem(Severity.ERROR, "a.yaml", "", "", "bad")),
                     4711),
             new PrometheusRegistry());
@@ -160,7 +166,12 @@ final class MetricsTest {
     void saysHowTheDaemonIs() throws Exception {
         assertThat(metrics.scrape(false))
                 .contains("sluice_feed_problems{severity=\"error\"} 1.0")
-                .contains("sluice_frontends{state=\"active\"} 0.0")
+                .contains("sluice_frontends{state=\"active\"} 5.0")
+                .contains("sluice_frontends{state=\"failed\"} 4.0")
+                .contains("sluice_frontends{state=\"pending\"} 0.0")
+                .contains("sluice_frontends_failed{reason=\"address_in_use\"} 3.0")
+                .contains("sluice_frontends_failed{reason=\"out_of_descriptors\"} 1.0")
+                .contains("sluice_frontends_failed{reason=\"owned_by_another\"} 0.0")
                 .contains("sluice_feed_synced 1.0")
                 .contains("jvm_memory_used_bytes");
     }

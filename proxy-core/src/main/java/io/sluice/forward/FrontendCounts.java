@@ -1,0 +1,54 @@
+package io.sluice.forward;
+
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
+import java.util.Collection;
+import java.util.EnumMap;
+import java.util.Map;
+
+/**
+ * Number of frontends in each state at one moment.
+ *
+ * @param states by state; a state without frontends is absent
+ * @param failures frontends in state {@code FAILED} by failure; a failure without frontends is absent
+ */
+public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> failures) {
+    public FrontendCounts {
+        states = Map.copyOf(states);
+        failures = Map.copyOf(failures);
+    }
+
+    public static FrontendCounts of(Collection<FrontendStatus> frontends) {
+        Map<State, Integer> states = new EnumMap<>(State.class);
+        Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
+        for (FrontendStatus frontend : frontends) {
+            states.merge(frontend.state(), 1, Integer::sum);
+            if (frontend.state() == State.FAILED) {
+                failures.merge(frontend.failure(), 1, Integer::sum);
+            }
+        }
+        return new FrontendCounts(states, failures);
+    }
+
+    public int total() {
+        return states.values().stream().mapToInt(Integer::intValue).sum();
+    }
+
+    public int count(State state) {
+        return states.getOrDefault(state, 0);
+    }
+
+    /** Number of frontends that failed in this way. */
+    public int failed(Failure failure) {
+        return failures.getOrDefault(failure, 0);
+    }
+
+    /** Number of frontends that failed because the process or the kernel ran out of a resource. */
+    public int lackResources() {
+        int lacking = 0;
+        for (Map.Entry<Failure, Integer> entry : failures.entrySet()) {
+            lacking += entry.getKey().isLackOfResources() ? entry.getValue() : 0;
+        }
+        return lacking;
+    }
+}

@@ -1,0 +1,173 @@
+package io.sluice.forward;
+
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
+import io.sluice.model.Conflict;
+import java.io.IOException;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * States of all frontends: counts, notifications of changes, and which frontends to retry. Changed under the forwarder's
+ * lock; {@link #counts} and {@link #lost} may be read by any thread.
+ */
+final class FrontendStates {
+    private static final Logger log = LoggerFactory.getLogger(FrontendStates.class);
+
+    private final Consumer<FrontendStatus> onChange;
+    private final Map<State, Integer> states = new EnumMap<>(State.class);
+    private final Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
+    private final Set<BoundFrontend> failed = new LinkedHashSet<>();
+    private volatile FrontendCounts counts = new FrontendCounts(states, failures);
+
+    /** Replaced as a whole. */
+    private volatile Map<Conflict, FrontendStatus> lost = Map.of();
+
+    FrontendStates(Consumer<FrontendStatus> onChange) {
+        this.onChange = onChange;
+    }
+
+    FrontendCounts counts() {
+        return counts;
+    }
+
+    /** States of service ports that lost an address to another one. */
+    Collection<FrontendStatus> lost() {
+        return lost.values();
+    }
+
+    /** Adds a new frontend, which is pending. */
+    void add(BoundFrontend frontend) {
+        count(frontend.status, 1);
+        publish();
+    }
+
+    /** @param reason why its port is closed; empty if it listens */
+    void active(BoundFrontend frontend, String reason) {
+        failed.remove(frontend);
+        enter(frontend, State.ACTIVE, Failure.NONE, reason);
+    }
+
+    /** A failed frontend is retried with back-off. */
+    void failed(BoundFrontend frontend, Throwable cause, long nowNanos) {
+        Failure failure = failureOf(cause);
+        frontend.retryLater(nowNanos);
+        failed.add(frontend);
+        boolean changed = enter(frontend, State.FAILED, failure, reason(failure, cause));
+        if (changed && !(cause instanceof IOException || cause instanceof OutOfMemoryError)) {
+            log.error("internal error; {} is not served", frontend.address, cause);
+        }
+    }
+
+    private static Failure failureOf(Throwable e) {
+        if (e instanceof OutOfMemoryError) {
+            return Failure.OUT_OF_MEMORY;
+        }
+        return switch (Errno.of(e)) {
+            case Errno.EADDRNOTAVAIL -> Failure.ADDRESS_NOT_LOCAL;
+            case Errno.EADDRINUSE -> Failure.ADDRESS_IN_USE;
+            case Errno.EACCES, Errno.EPERM -> Failure.NOT_PERMITTED;
+            case Errno.EMFILE, Errno.ENFILE -> Failure.OUT_OF_DESCRIPTORS;
+            case Errno.ENOBUFS, Errno.ENOMEM -> Failure.OUT_OF_MEMORY;
+            case Errno.ENOSPC -> Failure.OUT_OF_EPOLL_WATCHES;
+            default -> Failure.OTHER;
+        };
+    }
+
+    private static String reason(Failure failure, Throwable e) {
+        return switch (failure) {
+            case ADDRESS_NOT_LOCAL -> "not an address of this machine";
+            case ADDRESS_IN_USE -> "another socket has this address and port, or this port on every address";
+            case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
+            case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
+            case OUT_OF_MEMORY ->
+                e instanceof OutOfMemoryError
+                        ? "no memory left for buffers (-XX:MaxDirectMemorySize)"
+                        : "no kernel memory left for sockets";
+            case OUT_OF_EPOLL_WATCHES -> "no epoll watch left (fs.epoll.max_user_watches)";
+            case NONE, OTHER, OWNED_BY_ANOTHER -> e.getMessage() == null ? e.toString() : e.getMessage();
+        };
+    }
+
+    void gone(BoundFrontend frontend) {
+        failed.remove(frontend);
+        enter(frontend, State.GONE, Failure.NONE, "");
+    }
+
+    /** Removes a frontend without notification, when the forwarder closes. */
+    void forget(BoundFrontend frontend) {
+        failed.remove(frontend);
+        count(frontend.status, -1);
+        publish();
+    }
+
+    private boolean enter(BoundFrontend frontend, State state, Failure failure, String reason) {
+        FrontendStatus before = frontend.status;
+        if (!frontend.enter(state, failure, reason)) {
+            return false;
+        }
+        count(before, -1);
+        if (state != State.GONE) {
+            count(frontend.status, 1);
+        }
+        publish();
+        onChange.accept(frontend.status);
+        return true;
+    }
+
+    private void count(FrontendStatus status, int difference) {
+        add(states, status.state(), difference);
+        if (status.state() == State.FAILED) {
+            add(failures, status.failure(), difference);
+        }
+    }
+
+    private static <K> void add(Map<K, Integer> counts, K key, int difference) {
+        counts.merge(key, difference, (count, more) -> count + more == 0 ? null : count + more);
+    }
+
+    private void publish() {
+        counts = new FrontendCounts(states, failures);
+    }
+
+    /** Frontends whose retry is due. */
+    List<BoundFrontend> retryDue(long nowNanos) {
+        return failed.stream().filter(frontend -> frontend.isRetryDue(nowNanos)).toList();
+    }
+
+    void stopRetrying() {
+        failed.clear();
+    }
+
+    /** Replaces the conflicts. Their losers count as failed, without notification: the snapshot came with a problem. */
+    void lose(List<Conflict> conflicts) {
+        Map<Conflict, FrontendStatus> now = new LinkedHashMap<>();
+        for (Conflict conflict : conflicts) {
+            FrontendStatus known = lost.get(conflict);
+            now.put(conflict, known != null ? known : status(conflict));
+        }
+        lost.values().forEach(status -> count(status, -1));
+        now.values().forEach(status -> count(status, 1));
+        lost = now;
+        publish();
+    }
+
+    private static FrontendStatus status(Conflict conflict) {
+        return new FrontendStatus(
+                conflict.address(),
+                conflict.loser(),
+                State.FAILED,
+                Failure.OWNED_BY_ANOTHER,
+                "belongs to Service " + conflict.owner().serviceName() + ", which is older or comes first by name",
+                Instant.now());
+    }
+}
