@@ -43,8 +43,13 @@ final class Load {
         return switch (words[0]) {
             case "probe" -> "ok " + probe(to).length;
             case "idle" -> {
+                String[] from = words[4].split(",");
                 for (int i = 0; i < Integer.parseInt(words[3]); i++) {
-                    idle.add(SocketChannel.open(to));
+                    SocketChannel channel = SocketChannel.open();
+                    idle.add(channel);
+                    // Sluice lets one client address have a quarter of the descriptors where they get scarce.
+                    channel.bind(new InetSocketAddress(from[i % from.length], 0));
+                    channel.connect(to);
                 }
                 yield "ok " + idle.size();
             }

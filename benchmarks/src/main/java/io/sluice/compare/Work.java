@@ -143,11 +143,11 @@ enum Work {
     private List<Figure> idle(Entry entry, Setting setting) throws IOException, InterruptedException {
         entry.restart();
         // One round of what is opened once: classes, buffers, tables.
-        setting.bench.load("idle %s %d %d".formatted(entry.address(), Bench.HTTP, 50));
+        openIdle(entry, setting, 50);
         TimeUnit.MILLISECONDS.sleep(500);
         long before = entry.residentKilobytes();
         try {
-            setting.bench.load("idle %s %d %d".formatted(entry.address(), Bench.HTTP, setting.idleConnections));
+            openIdle(entry, setting, setting.idleConnections);
             // A client is connected as soon as the kernel says so.
             for (int i = 0; entry.descriptors() < 2L * setting.idleConnections; i++) {
                 if (i == 100) {
@@ -165,6 +165,11 @@ enum Work {
         } finally {
             setting.bench.load("close");
         }
+    }
+
+    private static void openIdle(Entry entry, Setting setting, int connections) throws IOException {
+        setting.bench.load(
+                "idle %s %d %d %s".formatted(entry.address(), Bench.HTTP, connections, entry.lane.clients()));
     }
 
     private List<Figure> systemCalls(Entry entry, Setting setting) throws IOException, InterruptedException {
