@@ -52,6 +52,16 @@ final class Descriptors {
         return OPEN.get() + more <= MOST;
     }
 
+    /** How many forwarding may have. */
+    static long most() {
+        return MOST;
+    }
+
+    /** Whether more than three quarters are open. */
+    static boolean areScarce() {
+        return OPEN.get() > MOST * 3 / 4;
+    }
+
     /** For tests. */
     static int open() {
         return OPEN.get();

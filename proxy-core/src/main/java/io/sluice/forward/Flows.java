@@ -27,7 +27,12 @@ final class Flows {
         return active.get() > most / 2;
     }
 
-    boolean nearlyFull() {
-        return active.get() > most / 4 * 3;
+    int most() {
+        return most;
+    }
+
+    /** Whether more than three quarters are open. */
+    boolean areScarce() {
+        return active.get() > most * 3L / 4;
     }
 }

@@ -60,6 +60,7 @@ public final class Forwarder implements AutoCloseable {
     private final Stats stats;
     private final AffinityTable affinityTable = new AffinityTable();
     private final Shortage shortage;
+    private final ClientShares clients;
     private final HeldBytes held;
     private final EventLoopGroup group;
     private final List<Loop> loops = new ArrayList<>();
@@ -103,11 +104,12 @@ public final class Forwarder implements AutoCloseable {
         this.group = new MultiThreadIoEventLoopGroup(
                 config.loops(), new DefaultThreadFactory("sluice-loop", true), ioHandlers(config.busyPoll()));
         Flows flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
+        clients = new ClientShares(config.maxClientSharePercent(), flows);
         held = new HeldBytes(
                 config.maxHeldBytes() > 0 ? config.maxHeldBytes() : PlatformDependent.maxDirectMemory() / 2);
         try {
             for (EventExecutor executor : group) {
-                loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, shortage, held));
+                loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, clients, shortage, held));
             }
         } catch (RuntimeException | Error e) {
             endLoops();
@@ -333,6 +335,11 @@ public final class Forwarder implements AutoCloseable {
     /** For tests. */
     List<Loop> loops() {
         return loops;
+    }
+
+    /** For tests. */
+    ClientShares clients() {
+        return clients;
     }
 
     /** TCP sessions open now, those of services that are gone included. */

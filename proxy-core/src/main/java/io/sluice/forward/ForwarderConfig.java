@@ -15,6 +15,8 @@ import org.jspecify.annotations.Nullable;
  * @param udpUnrepliedTimeout how long a flow lives that never got an answer
  * @param udpRepliedTimeout how long a flow lives, silent, that did
  * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
+ * @param maxClientSharePercent how much of the descriptors, and of the flows, one client address may hold while more than
+ *     three quarters are in use; 100 for no limit
  * @param maxHeldBytes the most that may be kept for slow readers before no new connection is accepted; 0 takes half of
  *     the JVM's direct memory
  * @param transparency null where all addresses are the machine's own
@@ -29,6 +31,7 @@ public record ForwarderConfig(
         Duration udpUnrepliedTimeout,
         Duration udpRepliedTimeout,
         int maxFlows,
+        int maxClientSharePercent,
         long maxHeldBytes,
         @Nullable Transparency transparency,
         LongSupplier nanoClock) {
@@ -43,6 +46,7 @@ public record ForwarderConfig(
                 Duration.ofSeconds(30),
                 Duration.ofSeconds(120),
                 0,
+                25,
                 0,
                 null,
                 System::nanoTime);
@@ -58,6 +62,7 @@ public record ForwarderConfig(
                 udpUnrepliedTimeout,
                 udpRepliedTimeout,
                 maxFlows,
+                maxClientSharePercent,
                 maxHeldBytes,
                 transparency,
                 nanoClock);
@@ -73,6 +78,7 @@ public record ForwarderConfig(
                 udpUnrepliedTimeout,
                 udpRepliedTimeout,
                 maxFlows,
+                maxClientSharePercent,
                 maxHeldBytes,
                 theTransparency,
                 nanoClock);

@@ -43,6 +43,7 @@ final class Loop {
     final IoEventLoop executor;
     final LongSupplier nanoClock;
     final Flows flows;
+    final ClientShares clients;
     final Shortage shortage;
     final HeldBytes held;
     final int connectAttempts;
@@ -75,11 +76,19 @@ final class Loop {
     /** Written here, read by whoever waits for the drain. */
     private volatile int sessions;
 
-    Loop(int index, IoEventLoop executor, ForwarderConfig config, Flows flows, Shortage shortage, HeldBytes held) {
+    Loop(
+            int index,
+            IoEventLoop executor,
+            ForwarderConfig config,
+            Flows flows,
+            ClientShares clients,
+            Shortage shortage,
+            HeldBytes held) {
         this.index = index;
         this.executor = executor;
         this.nanoClock = config.nanoClock();
         this.flows = flows;
+        this.clients = clients;
         this.shortage = shortage;
         this.held = held;
         this.connectAttempts = config.connectAttempts();
@@ -152,15 +161,33 @@ final class Loop {
         endBriefFlows(now);
     }
 
-    /** The fuller it gets, the sooner: early enough that what is not over need not go. */
-    private void endBriefFlows(long nowNanos) {
-        while (flows.moreThanHalf()) {
+    /** Ends flows that seem to be finished. The fuller it gets, the sooner, so that no others have to go. */
+    void endBriefFlows(long nowNanos) {
+        while (flows.moreThanHalf() || Descriptors.areScarce()) {
+            boolean atOnce = flows.areScarce() || Descriptors.areScarce();
             Timed oldest = briefFlows.oldest();
-            if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !flows.nearlyFull())) {
+            if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !atOnce)) {
                 return;
             }
             briefFlows.expire(oldest, nowNanos);
         }
+    }
+
+    /** Ends the flow that has been idle longest, finished ones first; false if there is none. */
+    boolean evictIdlestFlow() {
+        Timed idlest = briefFlows.oldest();
+        if (idlest == null) {
+            Timed unreplied = unrepliedFlows.oldest();
+            Timed replied = repliedFlows.oldest();
+            boolean repliedFirst =
+                    unreplied == null || (replied != null && replied.sinceNanos - unreplied.sinceNanos < 0);
+            idlest = repliedFirst ? replied : unreplied;
+        }
+        if (idlest instanceof UdpFlow flow) {
+            flow.cells.increment(Counter.FLOWS_EVICTED);
+            flow.end();
+        }
+        return idlest != null;
     }
 
     /** Registers a socket of this loop for events; a failure leaves no registration behind. */

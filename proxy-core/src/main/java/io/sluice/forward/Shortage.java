@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.sluice.model.IpAddress;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Objects;
@@ -11,8 +12,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What this process has run out of. Says so once when it begins and once when it is over: a shortage fails thousands of
- * connections a second, and a line for each would be the next shortage. Any thread.
+ * What this process has run out of, and whether clients were denied more than their share of it. Says so once when it
+ * begins and once when it is over: a shortage fails thousands of connections a second, and a line for each would be the
+ * next shortage. Any thread.
  */
 final class Shortage {
     private static final Logger log = LoggerFactory.getLogger(Shortage.class);
@@ -55,6 +57,9 @@ final class Shortage {
     /** When each was last found lacking. */
     private final Map<Of, AtomicLong> lastNanos = new EnumMap<>(Of.class);
 
+    /** When a client was last denied more than its share. */
+    private final AtomicLong lastShareNanos = new AtomicLong(NONE);
+
     private volatile long pauseUntilNanos;
 
     Shortage(LongSupplier nanoClock) {
@@ -72,8 +77,18 @@ final class Shortage {
             // Ports lack towards one endpoint; the rest is lacking for everybody.
             pauseUntilNanos = now + PAUSE_NANOS;
         }
-        if (Objects.requireNonNull(lastNanos.get(what)).getAndSet(now) == NONE) {
+        if (begins(Objects.requireNonNull(lastNanos.get(what)), now)) {
             log.warn("out of {}: new connections and flows wait or fail, those that exist go on", what.text);
+        }
+    }
+
+    /** A client was denied a connection or flow beyond its share. */
+    void noteShare(IpAddress client, int percent) {
+        if (begins(lastShareNanos, nanoClock.getAsLong())) {
+            log.warn(
+                    "client {} holds its share, {} %, of the file descriptors or UDP flows, of which more than 75 % are in"
+                            + " use: its new connections are reset and its new flows dropped (--max-client-share)",
+                    client, percent);
         }
     }
 
@@ -86,10 +101,21 @@ final class Shortage {
     void check() {
         long now = nanoClock.getAsLong();
         lastNanos.forEach((what, last) -> {
-            long at = last.get();
-            if (at != NONE && now - at >= OVER_AFTER_NANOS && last.compareAndSet(at, NONE)) {
+            if (ends(last, now)) {
                 log.info("no longer out of {}", what.text);
             }
         });
+        if (ends(lastShareNanos, now)) {
+            log.info("no client is denied connections or flows beyond its share any more (--max-client-share)");
+        }
+    }
+
+    private static boolean begins(AtomicLong last, long nowNanos) {
+        return last.getAndSet(nowNanos) == NONE;
+    }
+
+    private static boolean ends(AtomicLong last, long nowNanos) {
+        long at = last.get();
+        return at != NONE && nowNanos - at >= OVER_AFTER_NANOS && last.compareAndSet(at, NONE);
     }
 }

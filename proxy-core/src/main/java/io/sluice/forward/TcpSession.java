@@ -68,13 +68,22 @@ final class TcpSession extends Timed implements Runnable {
 
     /** Owns the socket once it returns, whatever became of the session; an exception leaves it to the caller. */
     static void open(Loop loop, BoundFrontend frontend, Routing routing, InetSocket socket, IpAddress clientAddress) {
+        Cells cells = routing.service().stats.cells(loop.index);
+        cells.increment(Counter.SESSIONS_OPENED);
+        if (!loop.clients.admitsSession(clientAddress)) {
+            cells.increment(Counter.SESSIONS_OVER_CLIENT_SHARE);
+            loop.shortage.noteShare(clientAddress, loop.clients.percent());
+            socket.resetOnClose();
+            socket.closeQuietly();
+            return;
+        }
         new TcpSession(loop, frontend, routing, socket, clientAddress).begin(routing);
     }
 
     private void begin(Routing routing) {
-        cells.increment(Counter.SESSIONS_OPENED);
         cells.increment(Counter.SESSIONS_ACTIVE);
         loop.sessionOpened();
+        loop.clients.sessionOpened(clientAddress);
         try {
             connect(attempts.first(routing, openedNanos));
         } catch (RuntimeException | Error fault) {
@@ -475,6 +484,7 @@ final class TcpSession extends Timed implements Runnable {
         leaveQueue();
         cells.add(Counter.SESSIONS_ACTIVE, -1);
         loop.sessionClosed();
+        loop.clients.sessionClosed(clientAddress);
         try {
             client.release(loop, reset);
         } finally {

@@ -35,6 +35,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     private static final int SMALL_BYTES = 8 << 10;
 
     final InetSocketAddress client;
+    private final IpAddress clientAddress;
     final Target target;
     final Cells cells;
     /** The routing by which its endpoint was last found good. */
@@ -63,6 +64,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         this.listener = listener;
         this.routing = routing;
         this.client = client;
+        this.clientAddress = IpAddress.of(client.getAddress());
         this.target = target;
         this.socket = socket;
         this.openedNanos = openedNanos;
@@ -71,6 +73,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         registration = loop.register(this, EpollIoOps.EPOLLIN);
         cells.increment(Counter.FLOWS_ACTIVE);
         loop.flows.opened();
+        loop.clients.flowOpened(clientAddress);
     }
 
     /** @param source the client's address if the endpoint is to see it; null for this node's */
@@ -127,16 +130,12 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         Descriptors.closed();
         return new HandOver.OpenFlow(
                 socket.intValue(),
-                IpAddress.of(client.getAddress()),
+                clientAddress,
                 client.getPort(),
                 target.endpoint,
                 asked,
                 answered,
                 ageNanos);
-    }
-
-    boolean isOf(InetSocketAddress anyClient) {
-        return FlowTable.isSame(client, anyClient);
     }
 
     /** Sends a client's datagrams on. False if the endpoint is known to be dead, and then the flow has ended. */
@@ -256,9 +255,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                 cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
                 if (routing.keepsClients()) {
                     // Held to a dead endpoint, the client would come back to it for hours.
-                    routing.service()
-                            .affinityTable
-                            .release(routing.service(), IpAddress.of(client.getAddress()), target.endpoint);
+                    routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);
                 }
                 end();
                 return true;
@@ -297,6 +294,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         listener.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
+        loop.clients.flowClosed(clientAddress);
     }
 
     /** Called by Netty when the loop ends. */

@@ -259,7 +259,10 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         Routing routing = frontend.routing;
         int length = content.readableBytes();
         UdpFlow flow = gathered;
-        if (flow == null || !flow.isOf(client) || flow.routing != routing || !loop.batch.takes(length)) {
+        if (flow == null
+                || !FlowTable.isSame(flow.client, client)
+                || flow.routing != routing
+                || !loop.batch.takes(length)) {
             sendGathered();
             flow = flowOf(client, routing);
         }
@@ -320,11 +323,16 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             cells.increment(Counter.DATAGRAMS_REFUSED);
             return null;
         }
+        if (!isWithinShare(clientAddress)) {
+            cells.increment(Counter.DATAGRAMS_OVER_CLIENT_SHARE);
+            loop.shortage.noteShare(clientAddress, loop.clients.percent());
+            return null;
+        }
         Target target = avoided == null
                 ? routing.pick(clientAddress, rotation, nowNanos)
                 : anotherTarget(clientAddress, routing, rotation, avoided);
         boolean room = !loop.flows.full() && Descriptors.roomFor(1);
-        if (!room && !evictIdlest()) {
+        if (!room && !loop.evictIdlestFlow()) {
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
         }
@@ -354,21 +362,13 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         return target;
     }
 
-    private boolean evictIdlest() {
-        // Those that seem to be over before those that still wait for something.
-        Timed idlest = loop.briefFlows.oldest();
-        if (idlest == null) {
-            Timed unreplied = loop.unrepliedFlows.oldest();
-            Timed replied = loop.repliedFlows.oldest();
-            boolean repliedFirst =
-                    unreplied == null || (replied != null && replied.sinceNanos - unreplied.sinceNanos < 0);
-            idlest = repliedFirst ? replied : unreplied;
+    /** Finished flows end first, as they do anyway where it gets full. */
+    private boolean isWithinShare(IpAddress client) {
+        if (loop.clients.admitsFlow(client)) {
+            return true;
         }
-        if (idlest instanceof UdpFlow flow) {
-            flow.cells.increment(Counter.FLOWS_EVICTED);
-            flow.end();
-        }
-        return idlest != null;
+        loop.endBriefFlows(nowNanos);
+        return loop.clients.admitsFlow(client);
     }
 
     // ---- for the flows

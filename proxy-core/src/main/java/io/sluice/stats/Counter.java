@@ -13,6 +13,8 @@ public enum Counter {
     SESSIONS_RESET_BY_CLIENT("TCP connections the client reset"),
     SESSIONS_RESET_BY_ENDPOINT("TCP connections the endpoint reset"),
     SESSIONS_TIMED_OUT("TCP connections ended by the half-closed or the idle timeout"),
+    SESSIONS_OVER_CLIENT_SHARE(
+            "TCP connections reset because their client address held its share of the file descriptors"),
     SESSIONS_SHED("TCP connections reset for want of memory for what one end did not take"),
     SESSIONS_CUT("TCP connections still open when the drain ended"),
     CONNECT_REFUSED("attempts an endpoint refused"),
@@ -32,6 +34,8 @@ public enum Counter {
     DATAGRAMS_TO_ENDPOINT("datagrams relayed from clients to endpoints"),
     DATAGRAMS_TO_CLIENT("datagrams relayed from endpoints to clients"),
     DATAGRAMS_REFUSED("datagrams dropped because no endpoint may serve this client"),
+    DATAGRAMS_OVER_CLIENT_SHARE(
+            "datagrams dropped because their client address held its share of the UDP flows or file descriptors"),
     DATAGRAMS_DROPPED("datagrams dropped because a socket would not take them"),
     FLOWS_ENDPOINT_ERROR("UDP flows ended by an ICMP error from the endpoint");
 

@@ -80,6 +80,7 @@ class CloseMatrixTest {
                 return lab.forwarder.sessions() == 0;
             });
             assertThat(lab.forwarder.heldBytes()).isZero();
+            assertThat(lab.forwarder.clients().areEmpty()).isTrue();
         } finally {
             lab.close();
         }

@@ -171,6 +171,10 @@ class HandOverTest {
             assertThat(after.count(Counter.FLOWS_OPENED)).isZero();
             assertThat(after.count(Counter.FLOWS_ACTIVE)).isEqualTo(12);
             assertThat(before.count(Counter.FLOWS_ACTIVE)).isZero();
+            assertThat(before.forwarder.clients().areEmpty()).isTrue();
+            assertThat(after.forwarder.clients().areEmpty()).isFalse();
+            after.advance(Duration.ofMinutes(3));
+            await().until(() -> after.forwarder.clients().areEmpty());
         }
     }
 

@@ -55,6 +55,7 @@ final class Lab implements AutoCloseable {
                 config.udpUnrepliedTimeout(),
                 config.udpRepliedTimeout(),
                 config.maxFlows(),
+                config.maxClientSharePercent(),
                 config.maxHeldBytes(),
                 config.transparency(),
                 () -> System.nanoTime() + clockOffsetNanos.get());
@@ -65,8 +66,12 @@ final class Lab implements AutoCloseable {
         });
     }
 
-    /** One loop; 0 leaves a limit as it is. */
+    /** One loop; 0 leaves a limit as it is. One client may have everything. */
     static ForwarderConfig limited(int mostFlows, long mostHeldBytes) {
+        return limited(mostFlows, 100, mostHeldBytes);
+    }
+
+    static ForwarderConfig limited(int mostFlows, int maxClientSharePercent, long mostHeldBytes) {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         return new ForwarderConfig(
                 1,
@@ -77,6 +82,7 @@ final class Lab implements AutoCloseable {
                 defaults.udpUnrepliedTimeout(),
                 defaults.udpRepliedTimeout(),
                 mostFlows,
+                maxClientSharePercent,
                 mostHeldBytes,
                 defaults.transparency(),
                 defaults.nanoClock());

@@ -298,6 +298,15 @@ enum Setting {
             "The most UDP flows at a time; 0 derives it from the limit of open files.",
             "a whole number, 0 to 1000000",
             whole(0, 1_000_000)),
+    MAX_CLIENT_SHARE(
+            "maxClientShare",
+            List.of("--max-client-share"),
+            "PERCENT",
+            "25",
+            "The most of the file descriptors, and of the UDP flows, that one client address may hold while more than"
+                    + " 75 % are in use; 100 for no limit.",
+            "a whole number, 1 to 100",
+            whole(1, 100)),
     DRAIN_TIMEOUT(
             "drainTimeout",
             List.of("--drain-timeout"),
@@ -455,7 +464,7 @@ enum Setting {
     /** Whether its values are written without quotes in the file because they are numbers. */
     boolean isNumber() {
         return switch (this) {
-            case LOOPS, CONNECT_ATTEMPTS, MAX_FLOWS, MARK_BIT, ROUTING_TABLE, RULE_PRIORITY -> true;
+            case LOOPS, CONNECT_ATTEMPTS, MAX_FLOWS, MAX_CLIENT_SHARE, MARK_BIT, ROUTING_TABLE, RULE_PRIORITY -> true;
             default -> false;
         };
     }

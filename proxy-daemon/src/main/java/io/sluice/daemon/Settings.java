@@ -61,6 +61,7 @@ record Settings(
                         values.required(Setting.UDP_UNREPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.MAX_FLOWS, Integer.class),
+                        values.required(Setting.MAX_CLIENT_SHARE, Integer.class),
                         ForwarderConfig.defaults().maxHeldBytes(),
                         null,
                         System::nanoTime),

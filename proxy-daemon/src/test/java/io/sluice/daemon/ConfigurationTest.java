@@ -98,6 +98,7 @@ final class ConfigurationTest {
                                 udpUnrepliedTimeout: 10s
                                 udpRepliedTimeout: 1h
                                 maxFlows: 1000
+                                maxClientShare: 40
                                 drainTimeout: 0s
                                 healthzBindAddress: off
                                 metricsBindAddress: "[::1]:0"
@@ -113,6 +114,7 @@ final class ConfigurationTest {
         assertThat(settings.forwarder().connectTimeout()).isEqualTo(Duration.ofMillis(500));
         assertThat(settings.forwarder().halfClosedTimeout()).isEqualTo(Duration.ofMinutes(5));
         assertThat(settings.forwarder().maxFlows()).isEqualTo(1000);
+        assertThat(settings.forwarder().maxClientSharePercent()).isEqualTo(40);
         assertThat(settings.healthzBindAddress()).isNull();
         assertThat(settings.api())
                 .isEqualTo(new ApiOptions(
@@ -198,6 +200,9 @@ final class ConfigurationTest {
         "LOOPS,-1",
         "LOOPS,1.5",
         "LOOPS,''",
+        "MAX_CLIENT_SHARE,0",
+        "MAX_CLIENT_SHARE,101",
+        "MAX_CLIENT_SHARE,25%",
         "CONNECT_TIMEOUT,0ms",
         "CONNECT_TIMEOUT,2h",
         "CONNECT_TIMEOUT,1 s",

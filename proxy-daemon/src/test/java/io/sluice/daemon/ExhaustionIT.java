@@ -24,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** A daemon that runs out of descriptors keeps what it has, says so once, and serves again once there are some. */
 @Tag("end-to-end")
 final class ExhaustionIT {
-    private static final int DESCRIPTORS = 150;
+    private static final int DESCRIPTORS = 200;
 
     @TempDir
     private Path folder;
@@ -57,8 +57,9 @@ final class ExhaustionIT {
         }
     }
 
-    private static boolean answersAnew(InetSocketAddress address) {
+    private static boolean answersAnew(InetSocketAddress address, String from) {
         try (Socket client = new Socket()) {
+            client.bind(new InetSocketAddress(from, 0));
             client.setSoTimeout(1_000);
             client.connect(address, 1_000);
             return answers(client);
@@ -116,53 +117,98 @@ final class ExhaustionIT {
         }
     }
 
-    @Test
-    void outOfDescriptorsAndBack() throws Exception {
+    private static List<SocketChannel> crowd(InetSocketAddress address, String from) throws IOException {
+        List<SocketChannel> crowd = new ArrayList<>();
+        for (int i = 0; i < 2 * DESCRIPTORS; i++) {
+            SocketChannel one = SocketChannel.open();
+            crowd.add(one);
+            one.bind(new InetSocketAddress(from, 0));
+            one.configureBlocking(false);
+            one.connect(address);
+        }
+        return crowd;
+    }
+
+    private static void leave(List<SocketChannel> crowd) throws IOException {
+        for (SocketChannel one : crowd) {
+            one.close();
+        }
+    }
+
+    private static List<String> lines(Sluice sluice, String text) {
+        return sluice.err().lines().filter(line -> line.contains(text)).toList();
+    }
+
+    private interface Case {
+        void run(Sluice sluice, InetSocketAddress address) throws Exception;
+    }
+
+    private void withFewDescriptors(Case test, String... flags) throws Exception {
         int port = DemoServers.freePort(8188, "127.96.1.2");
         InetSocketAddress address = new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 2}), port);
         Path launcher = limited();
-        List<SocketChannel> crowd = new ArrayList<>();
+        List<String> args = new ArrayList<>(List.of(
+                "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"));
+        args.addAll(List.of(flags));
         try (ServerSocket server = new ServerSocket(0, 500, InetAddress.getLoopbackAddress())) {
             Thread acceptor = new Thread(() -> echo(server));
             acceptor.setDaemon(true);
             acceptor.start();
             writeFeed(port, server.getLocalPort());
-            try (Sluice sluice = Sluice.start(
-                            folder,
-                            launcher,
-                            Map.of(),
-                            "run",
-                            "--feed=feed",
-                            "--healthz-bind-address=127.0.0.1:0",
-                            "--metrics-bind-address=off");
-                    Socket old = new Socket()) {
+            try (Sluice sluice = Sluice.start(folder, launcher, Map.of(), args.toArray(String[]::new))) {
                 RunIT.awaitReady(sluice);
-                old.setSoTimeout(5_000);
-                old.connect(address);
-                assertThat(answers(old)).isTrue();
-                for (int i = 0; i < 2 * DESCRIPTORS; i++) {
-                    SocketChannel one = SocketChannel.open();
-                    crowd.add(one);
-                    one.configureBlocking(false);
-                    one.connect(address);
-                }
-                await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("out of file descriptors"));
-                for (int i = 0; i < 20; i++) {
-                    assertThat(answers(old)).isTrue();
-                }
-                // A probe that hears nothing would have the daemon restarted, and the sessions with it.
-                assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez")).statusCode())
-                        .isEqualTo(200);
-                for (SocketChannel one : crowd) {
-                    one.close();
-                }
-                await().atMost(Duration.ofSeconds(20)).until(() -> answersAnew(address));
-                assertThat(answers(old)).isTrue();
-                assertThat(sluice.isAlive()).isTrue();
-                assertThat(sluice.err().lines().filter(line -> line.contains("WARN  out of file descriptors")))
-                        .hasSize(1);
+                test.run(sluice, address);
             }
         }
+    }
+
+    @Test
+    void outOfDescriptorsAndBack() throws Exception {
+        withFewDescriptors(
+                (sluice, address) -> {
+                    try (Socket old = new Socket()) {
+                        old.setSoTimeout(5_000);
+                        old.connect(address);
+                        assertThat(answers(old)).isTrue();
+                        List<SocketChannel> crowd = crowd(address, "127.0.0.1");
+                        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("out of file descriptors"));
+                        for (int i = 0; i < 20; i++) {
+                            assertThat(answers(old)).isTrue();
+                        }
+                        // A probe that hears nothing would have the daemon restarted, and the sessions with it.
+                        assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez"))
+                                        .statusCode())
+                                .isEqualTo(200);
+                        leave(crowd);
+                        await().atMost(Duration.ofSeconds(20)).until(() -> answersAnew(address, "127.0.0.1"));
+                        assertThat(answers(old)).isTrue();
+                        assertThat(sluice.isAlive()).isTrue();
+                        assertThat(lines(sluice, "WARN  out of file descriptors"))
+                                .hasSize(1);
+                    }
+                },
+                "--max-client-share=100");
+    }
+
+    /** The most connections that one client address gets leave room for those of others. */
+    @Test
+    void oneClientCannotHaveAllDescriptors() throws Exception {
+        withFewDescriptors((sluice, address) -> {
+            List<SocketChannel> crowd = crowd(address, "127.0.0.2");
+            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("client 127.0.0.2 holds its share, 25 %"));
+            for (int i = 0; i < 20; i++) {
+                assertThat(answersAnew(address, "127.0.0.3")).isTrue();
+            }
+            assertThat(answersAnew(address, "127.0.0.2")).isFalse();
+            assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
+                    .containsPattern("sluice_sessions_over_client_share_total\\{.*} [1-9]");
+            leave(crowd);
+            await().atMost(Duration.ofSeconds(20)).until(() -> answersAnew(address, "127.0.0.2"));
+            await().atMost(Duration.ofSeconds(20))
+                    .until(() -> lines(sluice, "no client is denied").size() == 1);
+            assertThat(lines(sluice, "client 127.0.0.2 holds its share")).hasSize(1);
+            assertThat(lines(sluice, "out of file descriptors")).isEmpty();
+        });
     }
 
     private void writeFeed(int port, int endpointPort) throws IOException {
