@@ -62,6 +62,11 @@ final class Descriptors {
         return OPEN.get() > MOST * 3 / 4;
     }
 
+    /** How many more there may be. */
+    static int room() {
+        return (int) Math.max(0, MOST - OPEN.get());
+    }
+
     /** For tests. */
     static int open() {
         return OPEN.get();
