@@ -33,6 +33,8 @@ public final class SyncLoop implements AutoCloseable {
 
     private static final long FIRST_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(5);
+    /** Between two attempts that are no failures. */
+    private static final long MAX_WAIT_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private final Consumer<ServiceSnapshot> target;
     private final ProblemListener onProblem;
@@ -46,6 +48,8 @@ public final class SyncLoop implements AutoCloseable {
     private final List<Trigger> triggers = new ArrayList<>();
     private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
     private long backOffNanos;
+    /** Whether the last snapshot could not be applied, and that was logged. */
+    private boolean failing;
 
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
@@ -72,7 +76,8 @@ public final class SyncLoop implements AutoCloseable {
     /**
      * Makes a loop that is not yet started.
      *
-     * @param target receives each new snapshot, on the control thread; never before the first complete list
+     * @param target receives each new snapshot, on the control thread; never before the first complete list. One that it
+     *     fails to apply it receives again after a while
      * @param onProblem told of each problem when it appears ({@code true}) and when it is gone ({@code false})
      * @param onRound told of each snapshot handed on, on the control thread
      */
@@ -160,12 +165,20 @@ public final class SyncLoop implements AutoCloseable {
             if (complete) {
                 handOn(snapshot, startNanos);
             }
-            if (backOffNanos > 0) {
+            if (failing) {
                 log.info("the state is applied again");
             }
+            failing = false;
             backOffNanos = 0;
+        } catch (NotNowException e) {
+            log.debug("the new state is not applied yet", e);
+            retryLater(MAX_WAIT_NANOS);
         } catch (RuntimeException e) {
-            retryLater(e);
+            if (!failing) {
+                log.error("the new state could not be applied; trying again until it can", e);
+            }
+            failing = true;
+            retryLater(MAX_BACK_OFF_NANOS);
         }
         lastRoundNanos = System.nanoTime();
     }
@@ -216,11 +229,8 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    private void retryLater(RuntimeException e) {
-        if (backOffNanos == 0) {
-            log.error("the new state could not be applied; trying again until it can", e);
-        }
-        backOffNanos = Math.min(MAX_BACK_OFF_NANOS, Math.max(FIRST_BACK_OFF_NANOS, 2 * backOffNanos));
+    private void retryLater(long mostNanos) {
+        backOffNanos = Math.min(mostNanos, Math.max(FIRST_BACK_OFF_NANOS, 2 * backOffNanos));
         lock.lock();
         try {
             work = true;
@@ -296,6 +306,15 @@ public final class SyncLoop implements AutoCloseable {
             thread.join();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Thrown by a target that waits for something which is no fault, and is to receive the snapshot again. */
+    public static final class NotNowException extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        public NotNowException(String reason) {
+            super(reason);
         }
     }
 

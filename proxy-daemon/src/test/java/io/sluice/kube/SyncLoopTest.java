@@ -82,6 +82,22 @@ class SyncLoopTest {
     }
 
     @Test
+    void aTargetThatIsNotReadyIsGivenTheSnapshotAgain() {
+        loop = loop(snapshot -> {
+            applied.add(snapshot);
+            if (applied.size() < 3) {
+                assertThat(loop.synced()).isFalse();
+                throw new SyncLoop.NotNowException("waits for another process");
+            }
+        });
+        loop.start();
+        loop.offer(Map.of(), true);
+        await().until(loop::synced);
+        assertThat(applied).hasSize(3);
+        assertThat(loop.pendingSince()).isEmpty();
+    }
+
+    @Test
     void keepsOnlyTheLastOfferOfASource() throws InterruptedException {
         CountDownLatch busy = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
