@@ -68,6 +68,11 @@ final class BoundFrontend {
         inherited = sockets;
     }
 
+    /** How many sockets it has, those of flows not counted. */
+    int sockets() {
+        return listeners.size();
+    }
+
     /** Gives its sockets away, open; the futures are done when nothing is read from them any more. */
     List<Future<HandOver.OpenSocket>> detach() {
         List<Future<HandOver.OpenSocket>> detaching = new ArrayList<>(listeners.size());

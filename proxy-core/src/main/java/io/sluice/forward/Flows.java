@@ -19,6 +19,10 @@ final class Flows {
         active.decrementAndGet();
     }
 
+    int active() {
+        return active.get();
+    }
+
     boolean full() {
         return active.get() >= most;
     }

@@ -62,6 +62,7 @@ public final class Forwarder implements AutoCloseable {
     private final Shortage shortage;
     private final ClientShares clients;
     private final HeldBytes held;
+    private final Flows flows;
     private final EventLoopGroup group;
     private final List<Loop> loops = new ArrayList<>();
     private final ScheduledExecutorService housekeeper =
@@ -103,7 +104,7 @@ public final class Forwarder implements AutoCloseable {
         this.shortage = new Shortage(config.nanoClock());
         this.group = new MultiThreadIoEventLoopGroup(
                 config.loops(), new DefaultThreadFactory("sluice-loop", true), ioHandlers(config.busyPoll()));
-        Flows flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
+        flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
         clients = new ClientShares(config.maxClientSharePercent(), flows);
         held = new HeldBytes(
                 config.maxHeldBytes() > 0 ? config.maxHeldBytes() : PlatformDependent.maxDirectMemory() / 2);
@@ -366,6 +367,17 @@ public final class Forwarder implements AutoCloseable {
         }
         states.stopRetrying();
         closing.forEach(Future::awaitUninterruptibly);
+    }
+
+    /** What {@link #release} would hand out now; UDP flows come and go in between. */
+    public synchronized HandOver.Size handOverSize() {
+        int open = 0;
+        int sockets = 0;
+        for (BoundFrontend frontend : frontends.values()) {
+            open += frontend.isOpen() ? 1 : 0;
+            sockets += frontend.sockets();
+        }
+        return new HandOver.Size(open, sockets + flows.active());
     }
 
     /**

@@ -45,6 +45,9 @@ public record HandOver(List<Sockets> frontends, List<Balance> services) {
     /** A client that is held to an endpoint. */
     public record Pin(IpAddress client, Endpoint endpoint, long idleNanos) {}
 
+    /** How much there is to hand over. */
+    public record Size(int frontends, int descriptors) {}
+
     /** All descriptors, in the order in which {@link #withDescriptors} wants them. */
     public List<Integer> descriptors() {
         List<Integer> descriptors = new ArrayList<>();

@@ -67,11 +67,14 @@ final class Daemon implements AutoCloseable {
 
     private final CompletableFuture<@Nullable Void> succeeded = new CompletableFuture<>();
     private final @Nullable HandOverPort handOverPort;
+    private final @Nullable Succession succession;
     /** Whether another process serves, until it has handed over; written with the lock held. */
     private volatile boolean succeeding;
 
     /** Whether this process took the place of another, by whatever means. */
     private boolean successor;
+
+    private boolean waitingSaid;
     /** Whether the other goes on, and this process does not serve. */
     private volatile boolean beaten;
 
@@ -100,7 +103,10 @@ final class Daemon implements AutoCloseable {
         }
         forwarder = new Forwarder(config, this::changed);
         handOverPort = handOver == null ? null : new HandOverPort(handOver, forwarder, changes, this::letGo);
-        succeeding = handOver != null && HandOverChannel.isServed(handOver);
+        // A feed may not have been written yet; the lists of an API server are complete.
+        succession =
+                handOver == null ? null : new Succession(handOver, forwarder, rulesOptions(), settings.feed() == null);
+        succeeding = handOver != null && OldProcess.isServed(handOver);
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
@@ -142,7 +148,7 @@ final class Daemon implements AutoCloseable {
         if (!succeeding) {
             openPorts(settings.bindAddressHardFail());
         } else {
-            HandOverChannel.rehearse();
+            HandOverFormat.warmUp();
             log.info("another process serves; it is asked to hand over once what is to be served is known");
         }
         if (readyFile != null) {
@@ -201,21 +207,15 @@ final class Daemon implements AutoCloseable {
 
     private void applyAlone(ServiceSnapshot snapshot) {
         if (succeeding) {
-            if (snapshot.size() == 0 && settings.feed() != null) {
-                log.warn(
-                        "{} has nothing to serve, but another process serves; it goes on until there is",
-                        settings.feed());
-                return;
+            switch (Objects.requireNonNull(succession).takeOver(snapshot)) {
+                case SERVING -> succeed();
+                case WAITING -> waitForSomethingToServe();
+                case BEATEN -> {
+                    beaten = true;
+                    letGo(rulesOptions());
+                    return;
+                }
             }
-            Path socket = Objects.requireNonNull(settings.handOverSocket());
-            if (!new Succession(socket, forwarder, rulesOptions()).takeOver(snapshot)) {
-                beaten = true;
-                letGo(rulesOptions());
-                return;
-            }
-            succeeding = false;
-            successor = true;
-            openPorts(false);
         } else {
             forwarder.apply(snapshot);
         }
@@ -226,11 +226,29 @@ final class Daemon implements AutoCloseable {
         healthCheckPorts.apply(snapshot.surroundings().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (synced.compareAndSet(false, true)) {
-            if (handOverPort != null) {
-                handOverPort.open(successor);
+            if (handOverPort != null && !successor) {
+                handOverPort.open(false);
             }
             log.info("synced: {}", counts(snapshot));
         }
+    }
+
+    private void succeed() {
+        succeeding = false;
+        successor = true;
+        openPorts(false);
+        // At once: until then, another new process finds none that it can ask.
+        Objects.requireNonNull(handOverPort).open(true);
+    }
+
+    private void waitForSomethingToServe() {
+        if (!waitingSaid) {
+            log.warn(
+                    "{} has nothing to serve, but another process serves; it goes on until there is",
+                    settings.feed() == null ? "the API server" : settings.feed());
+            waitingSaid = true;
+        }
+        throw new SyncLoop.NotNowException("another process serves, and there is nothing to serve here");
     }
 
     /** What says whether two processes lead packets here in the same way. */

@@ -1,48 +1,68 @@
 package io.sluice.daemon;
 
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoEventLoopGroup;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollIoHandle;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollIoOps;
+import io.netty.channel.unix.FileDescriptor;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import io.netty.util.concurrent.Future;
+import io.sluice.daemon.NewProcess.Hello;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.HandOver;
+import io.sluice.forward.UnixListener;
+import io.sluice.forward.UnixSocket;
 import java.io.EOFException;
 import java.io.IOException;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
-import java.nio.channels.ClosedChannelException;
-import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.BasicFileAttributes;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.time.Duration;
-import java.util.Objects;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Lock;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Where a successor asks for what this process serves with. One at a time; one that fails costs the clients a short wait,
- * and this process goes on.
+ * Where a new process asks for what this one serves with.
+ *
+ * <p>One thread does everything. Any number of processes may connect and say nothing: each has its own time for its first
+ * line, and the oldest are closed when there are many. Those that have said hello are served one by one.
  */
 final class HandOverPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HandOverPort.class);
 
-    private static final Duration PAUSE = Duration.ofSeconds(1);
+    private static final int MOST_WAITING = 16;
+    private static final long POLL_MILLIS = 5;
+    private static final long ACCEPT_AGAIN_MILLIS = 1_000;
+
+    private static final EpollIoOps ACCEPTING = EpollIoOps.EPOLLIN;
+    private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
 
     private final Path path;
     private final Forwarder forwarder;
     private final Lock changes;
     private final Consumer<String> letGo;
-    private volatile @Nullable ServerSocketChannel server;
-    private volatile boolean taken;
-    /** Of our socket's file. */
-    private volatile @Nullable Object key;
+    private boolean taken;
+    private @Nullable UnixListener listener;
+    private @Nullable IoEventLoopGroup group;
+
+    // Used on the loop only.
+    private final ArrayDeque<NewProcess> waiting = new ArrayDeque<>();
+    private boolean polling;
+    /** Why the last one was refused; empty after one that was not. */
+    private String refusal = "";
 
     /**
-     * @param changes held while it is not decided who serves: nothing is to change then
-     * @param letGo releases, with that lock held, whatever else a successor needs; told how that one leads packets here
+     * @param changes held while it is not decided which process serves: nothing is to change then
+     * @param letGo releases, with that lock held, what else a successor needs; is given how it redirects packets
      */
     HandOverPort(Path path, Forwarder forwarder, Lock changes, Consumer<String> letGo) {
         this.path = path;
@@ -52,111 +72,227 @@ final class HandOverPort implements AutoCloseable {
     }
 
     /**
-     * Listens. If it cannot, that is logged, and there will be no hand-over.
+     * Listens. If that fails, it is logged, and there will be no hand-over.
      *
      * @param successor whether a predecessor's socket, which may still answer, is to be replaced
      */
-    void open(boolean successor) {
+    synchronized void open(boolean successor) {
         try {
             Files.createDirectories(path.toAbsolutePath().getParent());
-            if (!successor && HandOverChannel.isServed(path)) {
-                log.warn("no successor can take over without a gap: another process answers at {}", path);
+            if (!successor && OldProcess.isServed(path)) {
+                log.warn("no successor can take over without a gap: another process answers at '{}'", path);
                 return;
             }
-            Files.deleteIfExists(path);
-            ServerSocketChannel opened = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-            server = opened;
-            opened.bind(UnixDomainSocketAddress.of(path));
-            Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
-            key = Files.readAttributes(path, BasicFileAttributes.class).fileKey();
-            Thread thread = new Thread(() -> serve(opened), "sluice-hand-over");
-            thread.setDaemon(true);
-            thread.start();
-        } catch (IOException | UnsupportedOperationException e) {
-            log.warn("no successor can take over without a gap: {} cannot be opened: {}", path, e.toString());
+            UnixListener opened = UnixListener.bind(path);
+            listener = opened;
+            group = new MultiThreadIoEventLoopGroup(
+                    1, new DefaultThreadFactory("sluice-hand-over", true), EpollIoHandler.newFactory());
+            new Acceptor(opened, group.next()).start();
+        } catch (IOException | RuntimeException e) {
+            close();
+            log.warn("no successor can take over without a gap: '{}' cannot be opened: {}", path, e.toString());
         }
     }
 
-    private void serve(ServerSocketChannel accepting) {
-        while (!taken) {
-            try (HandOverChannel successor = new HandOverChannel(accepting.accept())) {
-                handOver(successor);
-            } catch (ClosedChannelException e) {
-                return;
-            } catch (IOException | RuntimeException e) {
-                // Nothing that somebody sends may be the end of it, nor a lack of descriptors; that one passes.
-                log.warn("{} was not answered", path, e);
-                LockSupport.parkNanos(PAUSE.toNanos());
-            }
-        }
-    }
-
-    private void handOver(HandOverChannel channel) {
-        HandOverChannel.Successor successor;
+    /** No process takes over from now on. */
+    @Override
+    @SuppressWarnings("FutureReturnValueIgnored") // a hand-over that is going on need not be waited for
+    public synchronized void close() {
         try {
-            successor = channel.awaitHello();
-        } catch (EOFException e) {
-            log.trace("somebody looked whether {} is served", path);
-            return;
+            if (listener != null) {
+                listener.removeFile();
+            }
         } catch (IOException e) {
-            log.warn("somebody at {} does not take over: {}", path, e.getMessage());
+            log.warn("'{}' could not be removed: {}", path, e.toString());
+        }
+        if (group != null) {
+            group.shutdownGracefully(0, 0, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    /** Accepts on the loop, and looks for hellos while any process is still to say one. */
+    private final class Acceptor implements EpollIoHandle {
+        private final UnixListener listening;
+        private final IoEventLoop loop;
+        private @Nullable IoRegistration registration;
+
+        Acceptor(UnixListener listening, IoEventLoop loop) {
+            this.listening = listening;
+            this.loop = loop;
+        }
+
+        void start() throws IOException {
+            Future<IoRegistration> registered = loop.register(this).awaitUninterruptibly();
+            if (!registered.isSuccess()) {
+                throw new IOException("it cannot be watched", registered.cause());
+            }
+            registration = registered.getNow();
+            registration.submit(ACCEPTING);
+        }
+
+        @Override
+        public void handle(IoRegistration registered, IoEvent event) {
+            try {
+                for (int i = 0; i < MOST_WAITING; i++) {
+                    UnixSocket next = listening.accept(HandOverChannel.HELLO_LIMIT);
+                    if (next == null) {
+                        break;
+                    }
+                    add(next);
+                }
+            } catch (IOException e) {
+                // A lack of descriptors, which passes.
+                refuse("cannot accept: " + e.getMessage());
+                registered.submit(PAUSED);
+                later(() -> registered.submit(ACCEPTING), ACCEPT_AGAIN_MILLIS);
+            }
+            poll();
+        }
+
+        private void poll() {
+            pollHellos();
+            if (!waiting.isEmpty() && !polling) {
+                polling = true;
+                later(
+                        () -> {
+                            polling = false;
+                            poll();
+                        },
+                        POLL_MILLIS);
+            }
+        }
+
+        private void later(Runnable task, long millis) {
+            loop.schedule(task, millis, TimeUnit.MILLISECONDS).addListener(done -> {
+                if (done.cause() != null && !done.isCancelled()) {
+                    log.error("a task of the hand-over failed", done.cause());
+                }
+            });
+        }
+
+        @Override
+        public FileDescriptor fd() {
+            return listening.descriptor();
+        }
+
+        /** Called by Netty when the loop ends. */
+        @Override
+        public void close() {
+            waiting.forEach(NewProcess::close);
+            waiting.clear();
+            listening.close();
+        }
+    }
+
+    private void add(UnixSocket connected) {
+        try {
+            int uid = connected.peerUid();
+            if (UnixSocket.isTrusted(uid)) {
+                waiting.add(new NewProcess(connected));
+                if (waiting.size() > MOST_WAITING) {
+                    waiting.remove().close();
+                }
+                return;
+            }
+            refuse("connection from user id " + uid + "; only root and the own user are allowed");
+        } catch (IOException e) {
+            refuse("the user of a connection is unknown: " + e.getMessage());
+        }
+        connected.close();
+    }
+
+    private void pollHellos() {
+        List<NewProcess> silent = new ArrayList<>();
+        for (NewProcess next = waiting.poll(); next != null; next = waiting.poll()) {
+            if (isSilent(next)) {
+                silent.add(next);
+            } else {
+                next.close();
+            }
+        }
+        waiting.addAll(silent);
+    }
+
+    /** Deals with a connection unless it still has time to say something. */
+    private boolean isSilent(NewProcess channel) {
+        try {
+            boolean late = channel.isLate();
+            Hello hello = channel.pollHello();
+            if (hello == null) {
+                if (late) {
+                    refuse("no hello within " + HandOverChannel.HELLO_LIMIT.toSeconds() + " s");
+                }
+                return !late;
+            }
+            handOver(channel, hello);
+        } catch (EOFException e) {
+            log.trace("a process looked whether '{}' is served", path, e);
+        } catch (IOException e) {
+            refuse(String.valueOf(e.getMessage()));
+        } catch (RuntimeException | Error e) {
+            log.error("a hand-over failed", e);
+        }
+        return false;
+    }
+
+    /** Logs what another process may repeat as often as it likes, once. */
+    private void refuse(String reason) {
+        if (reason.equals(refusal)) {
+            log.debug("hand-over on '{}' refused again: {}", path, reason);
+        } else {
+            log.warn("hand-over on '{}' refused: {}", path, reason);
+        }
+        refusal = reason;
+    }
+
+    private void handOver(NewProcess channel, Hello hello) throws IOException {
+        if (taken) {
+            channel.taken();
             return;
         }
-        HandOverChannel.rehearse();
+        channel.prove(hello, path, forwarder.handOverSize());
         changes.lock();
         try {
-            long sinceNanos = System.nanoTime();
-            HandOver offered = forwarder.release();
-            try {
-                channel.give(offered, successor);
-            } catch (IOException | RuntimeException e) {
-                forwarder.takeBack(offered);
-                log.warn("process {} wanted to take over and did not; going on: {}", successor.pid(), e.getMessage());
-                return;
-            }
-            long waitedMillis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - sinceNanos);
-            taken = true;
-            forwarder.letGo(offered);
-            letGo.accept(successor.rules());
-            log.info(
-                    "process {} has taken over {} and {} in {} ms",
-                    successor.pid(),
-                    Table.count(offered.frontends().size(), "address"),
-                    Table.count(offered.flows(), "UDP flow"),
-                    waitedMillis);
-            channel.released();
-        } catch (IOException e) {
-            log.debug("the successor did not wait to hear that it is alone", e);
+            channel.requireWaiting();
+            refusal = "";
+            release(channel, hello);
         } finally {
             changes.unlock();
         }
     }
 
-    /** Whether all is a successor's now. */
-    boolean isTaken() {
-        return taken;
+    private void release(NewProcess channel, Hello hello) {
+        long sinceNanos = System.nanoTime();
+        HandOver offered = forwarder.release();
+        try {
+            channel.give(offered);
+            taken = true;
+        } catch (IOException e) {
+            log.warn("process {} wanted to take over and did not; going on: {}", hello.pid(), e.getMessage());
+        } finally {
+            if (!taken) {
+                forwarder.takeBack(offered);
+                channel.decide(false);
+            }
+        }
+        if (taken) {
+            end(channel, hello, offered, System.nanoTime() - sinceNanos);
+        }
     }
 
-    /** Nobody takes over from now on. */
-    @Override
-    public void close() {
-        ServerSocketChannel open = server;
-        if (open == null || !open.isOpen()) {
-            return;
-        }
+    private void end(NewProcess channel, Hello hello, HandOver offered, long tookNanos) {
         try {
-            open.close();
-            // Otherwise it is a successor's, or of somebody who took the path.
-            if (!taken
-                    && Files.exists(path)
-                    && Objects.equals(
-                            key,
-                            Files.readAttributes(path, BasicFileAttributes.class)
-                                    .fileKey())) {
-                Files.deleteIfExists(path);
-            }
-        } catch (IOException e) {
-            log.warn("{} could not be removed: {}", path, e.toString());
+            forwarder.letGo(offered);
+            letGo.accept(hello.rules());
+        } finally {
+            // Whatever failed here: the new process serves, and must not end because it hears nothing.
+            channel.decide(true);
         }
+        log.info(
+                "process {} has taken over {} and {} in {} ms",
+                hello.pid(),
+                Table.count(offered.frontends().size(), "address"),
+                Table.count(offered.flows(), "UDP flow"),
+                TimeUnit.NANOSECONDS.toMillis(tookNanos));
     }
 }

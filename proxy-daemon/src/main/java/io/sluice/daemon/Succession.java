@@ -1,79 +1,161 @@
 package io.sluice.daemon;
 
+import io.sluice.daemon.OldProcess.Offer;
+import io.sluice.daemon.OldProcess.Outcome;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.HandOver;
+import io.sluice.forward.UnixSocket;
 import io.sluice.model.ServiceSnapshot;
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** How this process takes the place of one that serves: its listeners, UDP flows and affinity, without a gap. */
+/** How a new process takes the place of one that serves: its listeners, UDP flows and affinity, without a gap. */
 final class Succession {
     private static final Logger log = LoggerFactory.getLogger(Succession.class);
 
-    private static final int ATTEMPTS = 3;
-    private static final Duration PAUSE = Duration.ofSeconds(1);
+    private static final int ATTEMPTS = 5;
+    /** About as many seconds as a process that has just taken over may need until it can be asked. */
+    private static final int ATTEMPTS_AFTER_ANOTHER = 30;
+
+    private static final long FIRST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+    private static final long LONGEST_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(1);
+
+    /** What came of it. */
+    enum Result {
+        /** This process serves. */
+        SERVING,
+        /** The other process serves, and is to be asked again: this one has nothing to serve yet. */
+        WAITING,
+        /** The other process serves, and this one has to end. */
+        BEATEN
+    }
 
     private final Path socket;
     private final Forwarder forwarder;
     private final String rulesOptions;
+    private final boolean mayBeEmpty;
+    /** Whether the other process is of version 2. */
+    private boolean older;
 
     /**
-     * @param socket where the other hands over
-     * @param rulesOptions what says whether both lead packets here in the same way
+     * @param socket where the other process hands over
+     * @param rulesOptions what says whether both redirect packets in the same way
+     * @param mayBeEmpty whether no frontend at all is believed where the other process cannot say how many it has
      */
-    Succession(Path socket, Forwarder forwarder, String rulesOptions) {
+    Succession(Path socket, Forwarder forwarder, String rulesOptions, boolean mayBeEmpty) {
         this.socket = socket;
         this.forwarder = forwarder;
         this.rulesOptions = rulesOptions;
+        this.mayBeEmpty = mayBeEmpty;
     }
 
-    /** Has the forwarder serve the snapshot with what the other had. False if the other goes on, and nothing is served. */
-    boolean takeOver(ServiceSnapshot snapshot) {
-        for (int attempt = 1; ; attempt++) {
-            try (HandOverChannel predecessor = HandOverChannel.toIncumbent(socket)) {
-                if (predecessor == null) {
+    /** Has the forwarder serve the snapshot, with what the other process had if it hands over. */
+    Result takeOver(ServiceSnapshot snapshot) {
+        int failures = 0;
+        int attempts = ATTEMPTS;
+        while (failures < attempts) {
+            try (OldProcess old = OldProcess.connect(socket)) {
+                if (old == null) {
                     // It has ended in the meantime and closed everything.
-                    forwarder.apply(snapshot);
-                    return true;
+                    break;
                 }
-                HandOver handOver = predecessor.take(socket, rulesOptions);
-                log.info(
-                        "taking over {} and {}",
-                        Table.count(handOver.frontends().size(), "address"),
-                        Table.count(handOver.flows(), "UDP flow"));
-                forwarder.inherit(handOver);
-                forwarder.apply(snapshot);
-                return isAlone(predecessor);
+                Optional<Result> result = older ? takeOverFromOlder(old, snapshot) : takeOver(old, snapshot);
+                if (result.isPresent()) {
+                    return result.get();
+                }
+                log.info("another process has just taken over; asking that one next");
+                attempts = ATTEMPTS_AFTER_ANOTHER;
+            } catch (EOFException e) {
+                if (!older) {
+                    log.info("the old process does not know protocol version 3; asking in version 2");
+                    older = true;
+                    continue;
+                }
+                log.info("the old process did not hand over: {}", e.getMessage());
             } catch (IOException e) {
-                if (attempt == ATTEMPTS) {
-                    log.warn("the process that serves does not hand over, so this is a cold start: {}", e.getMessage());
-                    forwarder.apply(snapshot);
-                    return true;
-                }
-                // Another successor may have been faster; it is to be asked then.
-                log.info("the process that serves did not hand over and is asked again: {}", e.getMessage());
-                LockSupport.parkNanos(PAUSE.toNanos());
+                log.info("the old process did not hand over: {}", e.getMessage());
             }
+            failures++;
+            LockSupport.parkNanos(Math.min(LONGEST_PAUSE_NANOS, FIRST_PAUSE_NANOS << Math.min(failures, 4)));
         }
+        if (failures == attempts) {
+            log.warn("the old process does not hand over, so this is a cold start");
+        }
+        forwarder.apply(snapshot);
+        return Result.SERVING;
     }
 
-    /** Tells the predecessor that this process serves. Too late, that one does: it has taken everything back. */
-    private boolean isAlone(HandOverChannel predecessor) {
-        try {
-            predecessor.serving();
-            return true;
-        } catch (IOException e) {
-            if (!HandOverChannel.isServed(socket)) {
-                log.info("the process that served has ended: {}", e.getMessage());
-                return true;
-            }
-            log.error("taking over took too long, and the process that served goes on; this one ends");
-            forwarder.letGo(forwarder.release());
-            return false;
+    /** Empty if the process has handed over to another one. */
+    private Optional<Result> takeOver(OldProcess old, ServiceSnapshot snapshot) throws IOException {
+        Optional<Offer> asked = old.ask(rulesOptions);
+        if (asked.isEmpty()) {
+            return Optional.empty();
         }
+        Offer offer = asked.get();
+        int frontends = frontends(snapshot);
+        if (frontends == 0 && offer.frontends() > 0) {
+            old.decline("nothing to serve yet");
+            return Optional.of(Result.WAITING);
+        }
+        int room = UnixSocket.descriptorRoom();
+        if (room < offer.descriptors()) {
+            old.decline("room for only " + room + " of " + offer.descriptors() + " descriptors");
+            log.error(
+                    "cannot take over {} sockets: only {} more descriptors can be opened here (ulimit -n); the old process goes"
+                            + " on and this one ends",
+                    offer.descriptors(),
+                    room);
+            return Optional.of(Result.BEATEN);
+        }
+        return Optional.of(serve(old, old.accept(frontends), snapshot));
+    }
+
+    private Optional<Result> takeOverFromOlder(OldProcess old, ServiceSnapshot snapshot) throws IOException {
+        if (frontends(snapshot) == 0 && !mayBeEmpty) {
+            return Optional.of(Result.WAITING);
+        }
+        return Optional.of(serve(old, old.takeFromOlder(socket, rulesOptions), snapshot));
+    }
+
+    private static int frontends(ServiceSnapshot snapshot) {
+        int[] frontends = new int[1];
+        snapshot.forEach(servicePort -> frontends[0] += servicePort.frontends().size());
+        return frontends[0];
+    }
+
+    private Result serve(OldProcess old, HandOver handOver, ServiceSnapshot snapshot) {
+        log.info(
+                "taking over {} and {}",
+                Table.count(handOver.frontends().size(), "address"),
+                Table.count(handOver.flows(), "UDP flow"));
+        try {
+            forwarder.inherit(handOver);
+            forwarder.apply(snapshot);
+        } catch (RuntimeException | Error e) {
+            // The other process takes everything back when the connection closes. A second attempt would start from
+            // half
+            // of a state.
+            log.error("taking over failed; the old process goes on and this one ends", e);
+            return beaten();
+        }
+        Outcome outcome = old.serving();
+        // An older process that took everything back has closed the connection without a word.
+        boolean kept = outcome == Outcome.KEPT || (outcome == Outcome.UNKNOWN && older && OldProcess.isServed(socket));
+        if (kept) {
+            log.error("taking over took too long, and the process that served goes on; this one ends");
+            return beaten();
+        }
+        return Result.SERVING;
+    }
+
+    private Result beaten() {
+        forwarder.letGo(forwarder.release());
+        return Result.BEATEN;
     }
 }

@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.IpAddress;
@@ -18,6 +19,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -274,12 +276,12 @@ final class HandOverIT {
     }
 
     @Test
-    void aSuccessorThatDiesHalfWayLeavesTheIncumbentServing() throws Exception {
+    void anOlderSuccessorThatDiesHalfWayLeavesTheIncumbentServing() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        Path pipe = folder.resolve("pipe");
+        Path pipe = folder.resolve("hand-over.sock.4711");
         Connecting connecting = new Connecting(port + 1);
         try (ServerSocketChannel listening = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             listening.bind(UnixDomainSocketAddress.of(pipe));
@@ -313,8 +315,8 @@ final class HandOverIT {
             awaitSynced(next);
             assertThat(serving.exitCode()).isZero();
             assertThat(serving.err())
-                    .contains("it names a pipe that cannot be")
-                    .contains("it says 'sluice-hand-over-99' and not 'sluice-hand-over-2'")
+                    .contains("the peer sent a control character")
+                    .contains("received 'sluice-hand-over-99' instead of 'sluice-hand-over-3' or 'sluice-hand-over-2'")
                     .contains("process " + next.pid() + " has taken over");
             assertThat(silent.isOpen()).isTrue();
         }
@@ -324,21 +326,21 @@ final class HandOverIT {
     void whoSpeaksAnotherVersionStartsCold() throws Exception {
         try (ServerSocketChannel strange = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             strange.bind(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")));
-            Thread hangingUp = new Thread(() -> {
+            Thread answering = new Thread(() -> {
                 try (SocketChannel looking = strange.accept()) {
                     assertThat(looking.isOpen()).isTrue();
-                    for (int attempt = 1; attempt <= 3; attempt++) {
-                        answer(strange, "{\"frontends\":[],\"services\":[],\"more\":1}");
+                    for (int attempt = 1; attempt <= 5; attempt++) {
+                        answer(strange, "no\n");
                     }
                 } catch (IOException e) {
                     throw new AssertionError(e);
                 }
             });
-            hangingUp.start();
+            answering.start();
             Sluice sluice = start();
             awaitSynced(sluice);
-            hangingUp.join();
-            assertThat(sluice.err()).contains("so this is a cold start: it is of another version");
+            answering.join();
+            assertThat(sluice.err()).contains("so this is a cold start");
             assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
         }
     }
@@ -361,7 +363,7 @@ final class HandOverIT {
         Files.copy(folder.resolve("feed.yaml"), folder.resolve("empty/feed.yaml"));
     }
 
-    /** However long it took: the incumbent hangs up, and still answers. */
+    /** However long it took: an incumbent of version 2 hangs up, and still answers. */
     @Test
     void aSuccessorThatIsNotToldThatItIsAloneEnds() throws Exception {
         Path path = folder.resolve("hand-over.sock");
@@ -369,6 +371,7 @@ final class HandOverIT {
             incumbent.bind(UnixDomainSocketAddress.of(path));
             Sluice next = start();
             incumbent.accept().close();
+            answer(incumbent, "");
             try (SocketChannel successor = incumbent.accept()) {
                 ByteBuffer hello = ByteBuffer.allocate(1000);
                 successor.read(hello);
@@ -409,7 +412,7 @@ final class HandOverIT {
         }
         next.signal("STOP");
         await().atMost(Duration.ofSeconds(30))
-                .until(() -> serving.err().contains("going on: it took too long")
+                .until(() -> serving.err().contains("going on: the peer took too long")
                         || serving.err().contains("has taken over"));
         next.signal("CONT");
         if (serving.err().contains("has taken over")) {
@@ -421,6 +424,91 @@ final class HandOverIT {
             assertThat(folder.resolve("hand-over.sock")).exists();
         }
         assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+    }
+
+    /** At whatever step it is then. */
+    @Test
+    void aSuccessorThatIsKilledLosesNothing() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        DatagramSocket client = udpClient();
+        String flow = ask(client);
+        Connecting connecting = new Connecting(port + 1);
+        Sluice next = startWithNothing();
+        giveSomething();
+        while (!next.err().contains("taking over")) {
+            Thread.onSpinWait();
+        }
+        next.signal("KILL");
+        await().atMost(Duration.ofSeconds(30))
+                .until(() ->
+                        serving.err().contains("; going on: ") || serving.err().contains("has taken over"));
+        if (serving.err().contains("has taken over")) {
+            // It was through before it was killed, and took everything with it.
+            connecting.end();
+            return;
+        }
+        assertThat(ask(client)).isEqualTo(flow);
+        long answered = connecting.answered.get();
+        await().until(() -> connecting.answered.get() > answered + 100);
+        connecting.end();
+        assertThat(connecting.failures).isEmpty();
+        Sluice another = start();
+        awaitSynced(another);
+        assertThat(ask(client)).isEqualTo(flow);
+    }
+
+    @Test
+    void anIncumbentThatIsKilledAfterItGaveEverythingLosesNothing() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        DatagramSocket client = udpClient();
+        String flow = ask(client);
+        Sluice next = startWithNothing();
+        giveSomething();
+        while (!next.err().contains("taking over")) {
+            Thread.onSpinWait();
+        }
+        serving.signal("KILL");
+        awaitSynced(next);
+        assertThat(ask(client)).isEqualTo(flow);
+        assertThat(NamedServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(next.err()).doesNotContain("cold start");
+    }
+
+    @Test
+    void whatAnotherUserServesIsNotTakenOver() throws Exception {
+        assumeThat(Files.getAttribute(folder, "unix:uid"))
+                .as("needs root, to start a process of another user")
+                .isEqualTo(0);
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwxrwx"));
+        Path listening = folder.resolve("hand-over.sock");
+        Process stranger = new ProcessBuilder(
+                        "setpriv",
+                        "--reuid=65534",
+                        "--regid=65534",
+                        "--clear-groups",
+                        Sluice.HOME.resolve("bin/sluice").toString(),
+                        "run",
+                        "--healthz-bind-address=",
+                        "--metrics-bind-address=",
+                        "--handover-socket=" + listening,
+                        "--feed=" + folder.resolve("feed.yaml"))
+                .redirectErrorStream(true)
+                .redirectOutput(folder.resolve("stranger.txt").toFile())
+                .start();
+        try {
+            await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(listening));
+            Sluice sluice = start();
+            awaitSynced(sluice);
+            assertThat(sluice.err())
+                    .contains("it runs as user id 65534; only root and the own user are trusted")
+                    .doesNotContain("taking over");
+            assertThat(stranger.isAlive()).isTrue();
+            assertThat(Files.getAttribute(listening, "unix:uid")).as("ours").isEqualTo(0);
+        } finally {
+            stranger.destroyForcibly();
+        }
     }
 
     @Test
