@@ -21,8 +21,6 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.stats.Stats;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -493,12 +491,10 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** Each flow takes a descriptor, and a local port that is its own on the whole machine. */
-    private int mostFlows() {
+    static int mostFlows() {
         long ports = 28_232;
         try {
-            String[] range = Files.readString(Path.of("/proc/sys/net/ipv4/ip_local_port_range"))
-                    .trim()
-                    .split("\\s+");
+            String[] range = Sysctl.read("net/ipv4/ip_local_port_range").split("\\s+");
             ports = Long.parseLong(range[1]) - Long.parseLong(range[0]) + 1;
         } catch (IOException | NumberFormatException | ArrayIndexOutOfBoundsException e) {
             log.debug("local port range unknown, assuming the kernel's default", e);

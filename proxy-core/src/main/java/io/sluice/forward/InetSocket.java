@@ -10,8 +10,6 @@ import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.NotYetConnectedException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -75,8 +73,7 @@ final class InetSocket extends Socket {
 
     private static long sysctl(String name) {
         try {
-            return Long.parseLong(
-                    Files.readString(Path.of("/proc/sys/net/core", name)).trim());
+            return Long.parseLong(Sysctl.read("net/core/" + name));
         } catch (IOException | NumberFormatException e) {
             // A network namespace that is not the first one does not show it; asking costs little.
             return name.endsWith("_max") ? Long.MAX_VALUE : 0;

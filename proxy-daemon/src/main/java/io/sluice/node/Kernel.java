@@ -1,8 +1,6 @@
 package io.sluice.node;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 
 /**
  * What the table can leave to this kernel.
@@ -14,8 +12,6 @@ import java.nio.file.Path;
  * @param tracks whether somebody else has it track connections here
  */
 record Kernel(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
-    private static final Path TRACKED = Path.of("/proc/sys/net/netfilter/nf_conntrack_count");
-
     static Kernel of(Shell shell) {
         return new Kernel(
                 takes(
@@ -29,7 +25,7 @@ record Kernel(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
 
     private static boolean isTracking() {
         try {
-            return !Files.readString(TRACKED).strip().equals("0");
+            return !Sysctl.read("net/netfilter/nf_conntrack_count").equals("0");
         } catch (IOException e) {
             // A kernel that does not have it.
             return false;

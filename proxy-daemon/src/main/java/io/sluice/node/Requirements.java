@@ -38,9 +38,7 @@ final class Requirements {
     /** The kernel then looks up the way back as if the mark were on it, finds that it leads here, and drops the packet. */
     private static Optional<String> reversedByMark(String device) {
         try {
-            return Files.readString(CONF.resolve(device).resolve("src_valid_mark"))
-                            .strip()
-                            .equals("0")
+            return Sysctl.read("net/ipv4/conf/" + device + "/src_valid_mark").equals("0")
                     ? Optional.empty()
                     : Optional.of("net.ipv4.conf." + device + ".src_valid_mark is on, with which the kernel drops every"
                             + " marked packet" + (device.equals("all") ? "" : " from " + device) + ": set it to 0");

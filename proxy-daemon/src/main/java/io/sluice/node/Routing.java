@@ -1,14 +1,10 @@
 package io.sluice.node;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 
 /** The routing rule and table that deliver marked packets here, of each family that the machine has. */
 final class Routing {
-    private static final Path NO_IPV6 = Path.of("/proc/sys/net/ipv6/conf/lo/disable_ipv6");
-
     private final RuleOptions options;
     private final Shell shell;
     private final String mark;
@@ -26,7 +22,7 @@ final class Routing {
     /** The flags of {@code ip} for those. */
     static List<String> families() {
         try {
-            return Files.readString(NO_IPV6).strip().equals("0") ? List.of("-4", "-6") : List.of("-4");
+            return Sysctl.read("net/ipv6/conf/lo/disable_ipv6").equals("0") ? List.of("-4", "-6") : List.of("-4");
         } catch (IOException e) {
             // A kernel without IPv6.
             return List.of("-4");
