@@ -7,10 +7,17 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
+import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.StringJoiner;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.databind.json.JsonMapper;
 
 /** What the sets and maps of the table hold for one service port. */
 final class Elements {
@@ -56,6 +63,30 @@ final class Elements {
 
     static String key(IpAddress address, String protocol, int port) {
         return address + " . " + protocol + " . " + port;
+    }
+
+    /**
+     * The keys of a listed set whose keys have several parts. There may be more than 100,000, so no tree is made of them.
+     *
+     * @param listed what {@code nft -j list set} wrote
+     * @throws IOException if it is not JSON
+     */
+    static List<String> concatenations(String listed) throws IOException {
+        List<String> keys = new ArrayList<>();
+        try (JsonParser json = JsonMapper.shared().createParser(listed)) {
+            for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
+                if (token == JsonToken.START_ARRAY && "concat".equals(json.currentName())) {
+                    StringJoiner key = new StringJoiner(" . ");
+                    while (json.nextToken() != JsonToken.END_ARRAY) {
+                        key.add(json.getString());
+                    }
+                    keys.add(key.toString());
+                }
+            }
+        } catch (JacksonException e) {
+            throw new IOException("nft -j list set: no JSON: " + e.getOriginalMessage(), e);
+        }
+        return keys;
     }
 
     /** What the names of sets end in. */

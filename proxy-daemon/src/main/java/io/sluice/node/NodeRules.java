@@ -22,8 +22,6 @@ import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -40,9 +38,6 @@ public final class NodeRules implements AutoCloseable {
     private static final int CHECK_SECONDS = 5;
     /** What is new is soon used, and may be on a bridge that is as new; many changes are one look. */
     private static final int LOOK_MILLIS = 500;
-
-    /** Both ends, as nft lists them. */
-    private static final Pattern FLOW = Pattern.compile("[0-9a-f.:]+ \\. \\d+ \\. [0-9a-f.:]+ \\. \\d+");
 
     private static final String REMOVED = "somebody removed the rules that lead packets here; putting them back ({})";
 
@@ -217,10 +212,8 @@ public final class NodeRules implements AutoCloseable {
         List<Element> flows = new ArrayList<>();
         for (String set : List.of("flow4", "flow6")) {
             try {
-                Matcher matcher = FLOW.matcher(shell.run("", "nft", "list", "set", "inet", "sluice", set));
-                while (matcher.find()) {
-                    flows.add(new Element(set, matcher.group(), ""));
-                }
+                String listed = shell.run("", "nft", "-j", "list", "set", "inet", "sluice", set);
+                Elements.concatenations(listed).forEach(key -> flows.add(new Element(set, key, "")));
             } catch (IOException e) {
                 log.debug("no flows known from before: {}", e.getMessage());
             }

@@ -8,11 +8,11 @@ import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import tools.jackson.databind.JsonNode;
 
 /** What node mode needs of the machine. */
 final class Requirements {
     private static final Pattern VERSION = Pattern.compile("(\\d+)\\.(\\d+)(?:\\.(\\d+))?");
-    private static final Pattern MARK = Pattern.compile("fwmark (0x[0-9a-f]+|\\d+)(?:/(0x[0-9a-f]+|\\d+))?");
     private static final int CAP_NET_ADMIN = 12;
 
     private static final Path CONF = Path.of("/proc/sys/net/ipv4/conf");
@@ -21,7 +21,13 @@ final class Requirements {
 
     /** The first thing that stands in the way and what to do about it, on one line; empty if nothing does. */
     static Optional<String> unmet(RuleOptions options, Shell shell) {
-        return missing(shell).or(() -> reversedByMark("all")).or(() -> taken(options, shell));
+        return missing(shell).or(() -> reversedByMark("all")).or(() -> {
+            try {
+                return taken(options, shell);
+            } catch (IOException e) {
+                return Optional.of("the routing rules cannot be listed: " + e.getMessage());
+            }
+        });
     }
 
     /** What has appeared since that stands in the way. */
@@ -48,58 +54,35 @@ final class Requirements {
         }
     }
 
-    private static Optional<String> taken(RuleOptions options, Shell shell) {
+    private static Optional<String> taken(RuleOptions options, Shell shell) throws IOException {
         for (String family : Routing.families()) {
-            String priority = String.valueOf(options.rulePriority());
-            Optional<String> rule = first(shell, "ip", family, "rule", "show", "priority", priority)
-                    .filter(line -> !Routing.isOurs(line, options));
+            List<RoutingRule> rules = RoutingRule.list(shell, family);
+            Optional<RoutingRule> rule = rules.stream()
+                    .filter(each -> each.priority() == options.rulePriority() && !Routing.isOurs(each, options))
+                    .findFirst();
             if (rule.isPresent()) {
-                return Optional.of("the routing rule priority " + priority + " is taken (" + rule.get()
-                        + "); choose another with --rule-priority");
+                return Optional.of("the routing rule priority " + options.rulePriority() + " is taken ("
+                        + rule.get().text() + "); choose another with --rule-priority");
             }
-            String table = String.valueOf(options.routingTable());
-            Optional<String> route = first(shell, "ip", family, "route", "show", "table", table)
-                    .filter(line -> !line.startsWith("local default dev lo"));
+            Optional<JsonNode> route = Routing.routes(shell, family, options).stream()
+                    .filter(each -> !Routing.isOurs(each))
+                    .findFirst();
             if (route.isPresent()) {
-                return Optional.of("the routing table " + table + " has somebody else's routes (" + route.get()
+                return Optional.of("the routing table " + options.routingTable() + " has somebody else's routes ("
+                        + route.get().path("dst").asString("") + " dev "
+                        + route.get().path("dev").asString("none")
                         + "); choose another with --routing-table");
             }
-            Optional<String> marked = marked(options, lines(shell, "ip", family, "rule", "show"));
+            // A rule of somebody else's that looks at our bit.
+            Optional<RoutingRule> marked = rules.stream()
+                    .filter(each -> each.priority() != options.rulePriority() && each.looksAt(1L << options.markBit()))
+                    .findFirst();
             if (marked.isPresent()) {
-                return Optional.of("bit " + options.markBit() + " of packet marks is somebody else's (" + marked.get()
-                        + "); choose another with --mark-bit");
+                return Optional.of("bit " + options.markBit() + " of packet marks is somebody else's ("
+                        + marked.get().text() + "); choose another with --mark-bit");
             }
         }
         return Optional.empty();
-    }
-
-    /** A routing rule of somebody else's that looks at our bit. Whole marks are no matter, but for those that have it. */
-    private static Optional<String> marked(RuleOptions options, List<String> rules) {
-        long bit = 1L << options.markBit();
-        for (String rule : rules) {
-            Matcher matcher = MARK.matcher(rule);
-            if (!rule.startsWith(options.rulePriority() + ":") && matcher.find()) {
-                long value = Long.decode(matcher.group(1));
-                String mask = matcher.group(2);
-                if ((value & bit) != 0 || (mask != null && (Long.decode(mask) & bit) != 0)) {
-                    return Optional.of(rule);
-                }
-            }
-        }
-        return Optional.empty();
-    }
-
-    private static Optional<String> first(Shell shell, String... command) {
-        return lines(shell, command).stream().findFirst();
-    }
-
-    private static List<String> lines(Shell shell, String... command) {
-        try {
-            return shell.run("", command).lines().map(String::strip).toList();
-        } catch (IOException e) {
-            // A table that nobody uses does not exist.
-            return List.of();
-        }
     }
 
     private static Optional<String> missing(Shell shell) {
@@ -121,10 +104,19 @@ final class Requirements {
             }
         }
         try {
-            return olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
+            Optional<String> nft = olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
                     .map(version -> "node mode needs nft 1.0.1 or newer, and this is " + version);
+            if (nft.isPresent()) {
+                return nft;
+            }
         } catch (IOException e) {
             return Optional.of("node mode needs the program 'nft': install nftables (" + e.getMessage() + ")");
+        }
+        try {
+            shell.json("nft", "-j", "list", "tables");
+            return Optional.empty();
+        } catch (IOException e) {
+            return Optional.of("node mode needs nft with JSON output (" + e.getMessage() + ")");
         }
     }
 

@@ -2,6 +2,7 @@ package io.sluice.node;
 
 import java.io.IOException;
 import java.util.List;
+import tools.jackson.databind.JsonNode;
 
 /** The routing rule and table that deliver marked packets here, of each family that the machine has. */
 final class Routing {
@@ -39,26 +40,44 @@ final class Routing {
     }
 
     /** Whether a rule of our priority is one of ours, if perhaps from a time when the mark or the table was another. */
-    static boolean isOurs(String rule, RuleOptions options) {
-        return rule.contains(" fwmark " + options.mark() + "/" + options.mark() + " ")
-                || (rule.contains(" fwmark ") && rule.endsWith(" lookup " + options.routingTable()));
+    static boolean isOurs(RoutingRule rule, RuleOptions options) {
+        return rule.matchesOnly(1L << options.markBit())
+                || (rule.looksAtMark() && rule.table().equals(String.valueOf(options.routingTable())));
     }
 
     private boolean hasRule(String family) throws IOException {
-        return rules(family).contains(" fwmark " + mark + " lookup " + table);
+        return rules(family).stream()
+                .anyMatch(rule -> rule.matchesOnly(1L << options.markBit())
+                        && rule.table().equals(table));
     }
 
-    private String rules(String family) throws IOException {
-        return shell.run("", "ip", family, "rule", "show", "priority", priority);
+    private List<RoutingRule> rules(String family) throws IOException {
+        return RoutingRule.list(shell, family).stream()
+                .filter(rule -> rule.priority() == options.rulePriority())
+                .toList();
     }
 
     private boolean hasRoute(String family) {
+        return routes(shell, family, options).stream().anyMatch(Routing::isOurs);
+    }
+
+    /** The routes of our table. */
+    static List<JsonNode> routes(Shell shell, String family, RuleOptions options) {
         try {
-            return shell.run("", "ip", family, "route", "show", "table", table).contains("local default dev lo");
+            String table = String.valueOf(options.routingTable());
+            return shell.json("ip", "-j", family, "route", "show", "table", table)
+                    .valueStream()
+                    .toList();
         } catch (IOException e) {
             // A table without routes does not exist.
-            return false;
+            return List.of();
         }
+    }
+
+    static boolean isOurs(JsonNode route) {
+        return route.path("type").asString("").equals("local")
+                && route.path("dst").asString("").equals("default")
+                && route.path("dev").asString("").equals("lo");
     }
 
     /** What is there already, of us or of a predecessor, is left. */
@@ -74,10 +93,9 @@ final class Routing {
 
     /** Rules of ours with another mark or table. */
     private void removeOld(String family) throws IOException {
-        for (String line : rules(family).lines().map(String::strip).toList()) {
-            if (isOurs(line, options)) {
-                String itsTable = line.substring(line.lastIndexOf(' ') + 1);
-                shell.run("", "ip", family, "rule", "del", "priority", priority, "lookup", itsTable);
+        for (RoutingRule rule : rules(family)) {
+            if (isOurs(rule, options)) {
+                shell.run("", "ip", family, "rule", "del", "priority", priority, "lookup", rule.table());
             }
         }
     }

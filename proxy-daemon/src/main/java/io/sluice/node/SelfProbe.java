@@ -8,10 +8,9 @@ import java.net.Socket;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import tools.jackson.databind.JsonNode;
 
 /**
  * Whether packets are led here: a connection of this node's own to an address that is nobody's, marked as those to Services
@@ -20,7 +19,6 @@ import org.slf4j.LoggerFactory;
  */
 final class SelfProbe {
     private static final Logger log = LoggerFactory.getLogger(SelfProbe.class);
-    private static final Pattern COUNTER = Pattern.compile("counter (\\w+) \\{\\s*packets (\\d+)");
     private static final int PATIENCE_MILLIS = 300;
     private static final int PORT = 9;
     /** Where there is nobody by agreement: documentation, and the benchmarks of routers. */
@@ -57,10 +55,12 @@ final class SelfProbe {
     /** The first address that goes where everything unknown goes. */
     private Optional<String> nobody(String family) throws IOException {
         for (String address : family.equals("-4") ? NOBODY4 : NOBODY6) {
-            List<String> routes = shell.run("", "ip", family, "route", "show", "match", address)
-                    .lines()
+            List<JsonNode> routes = shell.json("ip", "-j", family, "route", "show", "match", address)
+                    .valueStream()
                     .toList();
-            if (!routes.isEmpty() && routes.stream().allMatch(route -> route.startsWith("default"))) {
+            if (!routes.isEmpty()
+                    && routes.stream()
+                            .allMatch(route -> route.path("dst").asString("").equals("default"))) {
                 return Optional.of(address);
             }
         }
@@ -71,7 +71,7 @@ final class SelfProbe {
         try {
             shell.run(script(family, address), "nft", "-f", "-");
             boolean refused = isRefused(address);
-            String counters = shell.run("", "nft", "list", "counters", "table", "inet", "sluice-probe");
+            JsonNode counters = shell.json("nft", "-j", "list", "counters", "table", "inet", "sluice-probe");
             Optional<String> wrong = wrong(family, address, counters, refused);
             wrong.ifPresent(what -> log.warn(
                     "packets for Services may not arrive here, as a connection of this node's to {} shows: {}",
@@ -94,7 +94,8 @@ final class SelfProbe {
     }
 
     /** Where it was lost first. */
-    private Optional<String> wrong(String family, String address, String counters, boolean refused) throws IOException {
+    private Optional<String> wrong(String family, String address, JsonNode counters, boolean refused)
+            throws IOException {
         String orMark = " dropped it, or took bit " + options.markBit() + " from its mark";
         if (none(counters, "sent")) {
             return Optional.of("an output chain" + suspects("output") + " dropped it before it was marked");
@@ -121,11 +122,11 @@ final class SelfProbe {
         return refused ? Optional.empty() : Optional.of("the answer was lost on its way back");
     }
 
-    private static boolean none(String counters, String name) {
-        Matcher matcher = COUNTER.matcher(counters);
-        while (matcher.find()) {
-            if (matcher.group(1).equals(name)) {
-                return matcher.group(2).equals("0");
+    private static boolean none(JsonNode counters, String name) {
+        for (JsonNode each : counters.path("nftables")) {
+            JsonNode counter = each.path("counter");
+            if (counter.path("name").asString("").equals(name)) {
+                return counter.path("packets").asLong(0) == 0;
             }
         }
         return true;
@@ -134,20 +135,16 @@ final class SelfProbe {
     /** Chains of others at a hook, which may have done it. */
     private String suspects(String hook) throws IOException {
         StringBuilder names = new StringBuilder();
-        String table = "";
-        String chain = "";
-        for (String line : shell.run("", "nft", "list", "chains").lines().toList()) {
-            String[] words = line.strip().split(" ");
-            if (words[0].equals("table")) {
-                table = words[1] + " " + words[2];
-            } else if (words[0].equals("chain")) {
-                chain = words[1];
-            } else if (line.contains(" hook " + hook + " ") && !table.startsWith("inet sluice")) {
+        for (JsonNode each : shell.json("nft", "-j", "list", "chains").path("nftables")) {
+            JsonNode chain = each.path("chain");
+            String table = chain.path("family").asString("") + " "
+                    + chain.path("table").asString("");
+            if (chain.path("hook").asString("").equals(hook) && !table.startsWith("inet sluice")) {
                 names.append(names.isEmpty() ? "" : ", ")
                         .append(table)
                         .append(' ')
-                        .append(chain);
-                names.append(line.contains("policy drop") ? ", whose policy is drop" : "");
+                        .append(chain.path("name").asString(""));
+                names.append(chain.path("policy").asString("").equals("drop") ? ", whose policy is drop" : "");
             }
         }
         return names.isEmpty() ? "" : " (" + names + ")";

@@ -14,6 +14,9 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /**
  * Runs programs of the system, one after the other, through one shell.
@@ -24,8 +27,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class Shell implements AutoCloseable {
     private static final String END_OF_INPUT = "end-of-input";
-    /** Begins the line that tells how a program ended; none of ours prints one. */
-    private static final char ENDED = '\u0001';
+    /** The line after what a program wrote; none of ours prints one. */
+    private static final String END_OF_OUTPUT = "\u0001";
 
     private static final class ProgramFailed extends IOException {
         private static final long serialVersionUID = 1L;
@@ -56,7 +59,7 @@ final class Shell implements AutoCloseable {
         commands = process.outputWriter(StandardCharsets.UTF_8);
         output = process.inputReader(StandardCharsets.UTF_8);
         // A signal to the whole group means us; the rules are still to be taken away.
-        commands.write("trap '' INT TERM\n");
+        commands.write("trap '' INT TERM\nexec 3>&1\n");
     }
 
     /**
@@ -64,9 +67,9 @@ final class Shell implements AutoCloseable {
      *
      * @param input what it reads, of whole lines
      * @param command its name and arguments, of which none is anything special to a shell
-     * @return what it wrote
-     * @throws IOException if there is no such program, or it failed: with the first line it said about that; or if it
-     *     has not ended in time, and was killed
+     * @return its standard output
+     * @throws IOException if there is no such program, or it failed: with the first line of its standard error or, if
+     *     there is none, of its output; or if it has not ended in time, and was killed
      */
     synchronized String run(String input, String... command) throws IOException {
         if (process == null || !process.isAlive()) {
@@ -104,6 +107,20 @@ final class Shell implements AutoCloseable {
         }
     }
 
+    /**
+     * Runs a program that writes JSON.
+     *
+     * @return what it wrote; a missing node if that is nothing
+     * @throws IOException as {@link #run}, or if it is not JSON
+     */
+    JsonNode json(String... command) throws IOException {
+        try {
+            return JsonMapper.shared().readTree(run("", command));
+        } catch (JacksonException e) {
+            throw new IOException(String.join(" ", command) + ": no JSON: " + e.getOriginalMessage(), e);
+        }
+    }
+
     /** With what it runs; the next one starts another. */
     private void kill() {
         Process old = Objects.requireNonNull(process);
@@ -115,24 +132,31 @@ final class Shell implements AutoCloseable {
     }
 
     private static String run(String line, String input, Writer writer, BufferedReader reader) throws IOException {
-        writer.write(
-                line + " 2>&1 <<'" + END_OF_INPUT + "'\n" + input + END_OF_INPUT + "\nprintf '\\n\\001%s\\n' $?\n");
+        // A warning must not get into the output, which may be JSON, and no pipe may fill up with what is not read.
+        writer.write("errors=$({ " + line + " 2>&1 >&3 3>&-; } <<'" + END_OF_INPUT + "'\n" + input + END_OF_INPUT
+                + "\n)\nprintf '\\n\\001\\n%s\\n%s\\n\\001\\n' $? \"$errors\"\n");
         writer.flush();
-        StringBuilder said = new StringBuilder();
-        String next = reader.readLine();
-        while (next != null && (next.isEmpty() || next.charAt(0) != ENDED)) {
-            said.append(next).append('\n');
-            next = reader.readLine();
+        String output = readToEnd(reader);
+        String code = String.valueOf(reader.readLine());
+        String errors = readToEnd(reader);
+        if (!code.equals("0")) {
+            String why =
+                    (errors.isEmpty() ? output : errors).lines().findFirst().orElse("");
+            throw new ProgramFailed(line + ": " + (why.isEmpty() ? "exit code " + code : why));
         }
-        if (next == null) {
-            throw new EOFException();
+        return output;
+    }
+
+    /** Without the line break before the end, which is not the program's. */
+    private static String readToEnd(BufferedReader reader) throws IOException {
+        StringBuilder lines = new StringBuilder();
+        for (String line = reader.readLine(); !END_OF_OUTPUT.equals(line); line = reader.readLine()) {
+            if (line == null) {
+                throw new EOFException();
+            }
+            lines.append(line).append('\n');
         }
-        if (!next.substring(1).equals("0")) {
-            String why = said.toString().lines().findFirst().orElse("");
-            throw new ProgramFailed(line + ": " + (why.isEmpty() ? "exit code " + next.substring(1) : why));
-        }
-        // Without the line break that printf began with.
-        return said.substring(0, said.length() - 1);
+        return lines.substring(0, Math.max(0, lines.length() - 1));
     }
 
     /** It ends with its input. */

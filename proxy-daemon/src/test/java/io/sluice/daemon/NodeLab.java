@@ -248,7 +248,13 @@ final class NodeLab implements AutoCloseable {
     }
 
     static Sluice launch(Path folder, String node, Map<String, String> environment, String... args) throws IOException {
-        List<String> command = new ArrayList<>(exec(node));
+        return launch(folder, node, exec(node), environment, args);
+    }
+
+    /** @param enter the command that runs another one on that node */
+    static Sluice launch(Path folder, String node, List<String> enter, Map<String, String> environment, String... args)
+            throws IOException {
+        List<String> command = new ArrayList<>(enter);
         command.addAll(List.of(
                 Sluice.HOME.resolve("bin/sluice").toString(),
                 "run",

@@ -43,8 +43,29 @@ final class ShellTest {
     }
 
     @Test
+    void aWarningDoesNotGetIntoTheOutput() throws IOException {
+        assertThat(shell.run("echo warning >&2; echo [1]; echo warning >&2\n", "sh"))
+                .isEqualTo("[1]\n");
+        assertThat(shell.json("echo", "[1]").path(0).asInt()).isEqualTo(1);
+        assertThat(shell.json("true").isMissingNode()).isTrue();
+        assertThatThrownBy(() -> shell.json("echo", "text"))
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith("echo text: no JSON: ");
+    }
+
+    /** More than a pipe holds. */
+    @Test
+    void aProgramMayFailAtLength() throws IOException {
+        String lines = "echo long line of an error >&2\n".repeat(20_000);
+        assertThatThrownBy(() -> shell.run("echo output\n" + lines + "exit 1\n", "sh"))
+                .hasMessage("sh: long line of an error");
+        assertThat(shell.run("", "echo", "next")).isEqualTo("next\n");
+    }
+
+    @Test
     void aShellThatEndedIsStartedAgain() throws IOException {
-        assertThatThrownBy(() -> shell.run("", "exit", "3")).hasMessageContaining("the shell that ran it has ended");
+        assertThatThrownBy(() -> shell.run("", "kill", "-9", "$$"))
+                .hasMessageContaining("the shell that ran it has ended");
         assertThat(shell.run("", "echo", "again")).isEqualTo("again\n");
     }
 

@@ -1,0 +1,57 @@
+package io.sluice.node;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * A rule of policy routing.
+ *
+ * @param mark compared with the packet mark; 0 if the rule does not look at it
+ * @param mask the bits that are compared; 0 if the rule compares all of them or does not look at the mark
+ * @param table as a number; empty if the rule does not look up a table
+ * @param text all attributes, for messages
+ */
+record RoutingRule(int priority, long mark, long mask, String table, String text) {
+    /** @param family the flag of {@code ip} for it */
+    static List<RoutingRule> list(Shell shell, String family) throws IOException {
+        // Numeric: /etc/iproute2/rt_tables may name any table, ours too.
+        return of(shell.json("ip", "-j", "-N", family, "rule", "show"));
+    }
+
+    static List<RoutingRule> of(JsonNode listed) {
+        List<RoutingRule> rules = new ArrayList<>();
+        for (JsonNode rule : listed) {
+            rules.add(new RoutingRule(
+                    rule.path("priority").asInt(0),
+                    Long.decode(rule.path("fwmark").asString("0")),
+                    Long.decode(rule.path("fwmask").asString("0")),
+                    rule.path("table").asString(""),
+                    text(rule)));
+        }
+        return rules;
+    }
+
+    private static String text(JsonNode rule) {
+        return rule.path("priority").asString("0") + ": "
+                + rule.properties().stream()
+                        .filter(each -> !each.getKey().equals("priority"))
+                        .map(each -> each.getKey() + " " + each.getValue().asString(""))
+                        .collect(Collectors.joining(" "));
+    }
+
+    boolean looksAtMark() {
+        return mark != 0 || mask != 0;
+    }
+
+    /** Whether a packet's match depends on the bit; a rule for one whole mark counts only if the bit is set in it. */
+    boolean looksAt(long bit) {
+        return (mark & bit) != 0 || (mask & bit) != 0;
+    }
+
+    boolean matchesOnly(long bit) {
+        return mark == bit && mask == bit;
+    }
+}

@@ -1,0 +1,105 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Node mode where the file systems that it sees are not what they are by default. */
+@Tag("netns")
+@Timeout(300)
+final class NodeEnvironmentIT {
+    private static final Map<String, List<String>> SERVICES = Map.of("plain", List.of("10.96.0.11", "fd00:96::11"));
+    private static final Path IPROUTE2 = Path.of("/etc/iproute2");
+
+    @TempDir
+    private static Path folder;
+
+    @SuppressWarnings("NullAway.Init") // made before all tests
+    private static NodeLab lab;
+
+    @SuppressWarnings("NullAway.Init") // likewise
+    private static NodeCases cases;
+
+    @BeforeAll
+    static void build() throws IOException {
+        lab = NodeLab.oneNode();
+        cases = new NodeCases(lab, SERVICES);
+        cases.serve(8080, "pod", "far");
+        Files.writeString(
+                folder.resolve("feed.yaml"),
+                NodeLab.NODES + cases.service("plain").endpoints("pod", "far"));
+    }
+
+    @AfterAll
+    static void remove() throws IOException {
+        if (lab != null) {
+            lab.close();
+        }
+    }
+
+    private static Sluice start(List<String> enter, Map<String, String> environment) throws IOException {
+        Sluice sluice = NodeLab.launch(folder, "node", enter, environment, "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
+        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+        return sluice;
+    }
+
+    @Test
+    void aNamedRoutingTableIsNotRestoredAgainAndAgain() throws Exception {
+        assumeTrue(Files.isDirectory(IPROUTE2), "iproute2 has its names elsewhere");
+        Path names = Files.createDirectory(folder.resolve("iproute2"));
+        Path tables = IPROUTE2.resolve("rt_tables");
+        Files.writeString(names.resolve("rt_tables"), Files.exists(tables) ? Files.readString(tables) : "");
+        Files.writeString(names.resolve("rt_tables"), "19019 sluice\n", StandardOpenOption.APPEND);
+        Path log = Files.createFile(folder.resolve("ip.log"));
+        Path programs = Files.createDirectory(folder.resolve("programs"));
+        Path ip = programs.resolve("ip");
+        Files.writeString(ip, """
+                #!/bin/sh
+                echo "$@" >> %s
+                PATH=%s
+                exec ip "$@"
+                """.formatted(log, System.getenv("PATH")));
+        assertThat(ip.toFile().setExecutable(true)).isTrue();
+        List<String> enter = new ArrayList<>(NodeLab.exec("node"));
+        enter.addAll(
+                List.of("sh", "-c", "mount --bind " + names + " " + IPROUTE2 + " && PATH=$IP:$PATH exec \"$@\"", "sh"));
+        try (Sluice sluice = start(enter, Map.of("IP", programs.toString()))) {
+            long atStart = listings(log);
+            // Every check lists the rules of both families.
+            await().atMost(Duration.ofSeconds(60)).until(() -> listings(log) >= atStart + 6);
+            List<String> changes = Files.readAllLines(log).stream()
+                    .filter(line -> line.matches(".* (add|replace|del|flush) .*"))
+                    .toList();
+            assertThat(changes)
+                    .hasSize(4)
+                    .allMatch(change -> change.matches("-[46] (route replace local default|rule add) .*"));
+            assertThat(sluice.err()).doesNotContain("somebody removed");
+            cases.check("tcp 4 one plain:80 pod=one far=one");
+            sluice.signal("TERM");
+            assertThat(sluice.exitCode()).isZero();
+        }
+        assertThat(NodeLab.in("node", "ip rule") + NodeLab.in("node", "ip -6 rule"))
+                .doesNotContain("fwmark");
+    }
+
+    private static long listings(Path log) throws IOException {
+        return Files.readAllLines(log).stream()
+                .filter(line -> line.contains(" rule show"))
+                .count();
+    }
+}
