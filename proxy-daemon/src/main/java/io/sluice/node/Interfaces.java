@@ -2,9 +2,9 @@ package io.sluice.node;
 
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import java.io.IOException;
 import java.net.InterfaceAddress;
 import java.net.NetworkInterface;
-import java.net.SocketException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -13,24 +13,33 @@ import java.util.List;
 import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import tools.jackson.databind.JsonNode;
 
 /** The machine's addresses and bridges, as of the last look at its interfaces. */
 public final class Interfaces {
     private static final Logger log = LoggerFactory.getLogger(Interfaces.class);
 
+    /** Unlike /sys, it shows the network namespace of the thread that reads it. */
     private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge");
 
+    private final Shell shell;
     private volatile View view = new View(Set.of(), List.of());
+    private volatile boolean failing;
 
     private record View(Set<IpAddress> own, List<Cidr> bridges) {}
+
+    Interfaces(Shell shell) {
+        this.shell = shell;
+    }
 
     /** Looks at the machine's interfaces. Any thread; not for a loop. */
     void refresh() {
         try {
+            Set<String> bridgeNames = bridgeNames();
             Set<IpAddress> own = new HashSet<>();
             List<Cidr> bridges = new ArrayList<>();
             for (NetworkInterface each : (Iterable<NetworkInterface>) NetworkInterface.networkInterfaces()::iterator) {
-                boolean bridge = Files.isDirectory(Path.of("/sys/class/net", each.getName(), "bridge"));
+                boolean bridge = bridgeNames.contains(each.getName());
                 for (InterfaceAddress address : each.getInterfaceAddresses()) {
                     IpAddress ip = IpAddress.of(address.getAddress());
                     own.add(ip);
@@ -40,9 +49,28 @@ public final class Interfaces {
                 }
             }
             view = new View(Set.copyOf(own), List.copyOf(bridges));
-        } catch (SocketException e) {
-            log.debug("interfaces not listed; what was known before counts", e);
+            if (failing) {
+                failing = false;
+                log.info("the network interfaces can be listed again");
+            }
+        } catch (IOException e) {
+            if (!failing) {
+                failing = true;
+                log.warn("the network interfaces cannot be listed; using the last known ones: {}", e.getMessage());
+            }
         }
+    }
+
+    /** Over netlink: /sys shows the network namespace in which it was mounted. */
+    private Set<String> bridgeNames() throws IOException {
+        Set<String> names = new HashSet<>();
+        // Links of other types are listed as empty objects.
+        for (JsonNode link : shell.json("ip", "-j", "-d", "link", "show", "type", "bridge")) {
+            if (link.path("linkinfo").path("info_kind").asString("").equals("bridge")) {
+                names.add(link.path("ifname").asString(""));
+            }
+        }
+        return names;
     }
 
     /** Whether what comes over a bridge may pass the rules while it is there (the module br_netfilter). */

@@ -45,7 +45,7 @@ public final class NodeRules implements AutoCloseable {
     private final Shell shell;
     private final Routing routing;
     private final Kernel kernel;
-    private final Interfaces addresses = new Interfaces();
+    private final Interfaces addresses;
     private final Connections connections;
     private final ScheduledExecutorService guard = Executors.newSingleThreadScheduledExecutor(task -> {
         Thread thread = new Thread(task, "sluice-rules");
@@ -82,6 +82,7 @@ public final class NodeRules implements AutoCloseable {
                     "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
                             + " port cannot be served where a process of the node has it on all addresses");
         }
+        addresses = new Interfaces(shell);
         connections = new Connections(shell, addresses);
         addresses.refresh();
     }

@@ -23,8 +23,11 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @Timeout(300)
 final class NodeEnvironmentIT {
-    private static final Map<String, List<String>> SERVICES = Map.of("plain", List.of("10.96.0.11", "fd00:96::11"));
+    private static final Map<String, List<String>> SERVICES = Map.of(
+            "plain", List.of("10.96.0.11", "fd00:96::11"),
+            "bridged", List.of("10.96.0.15", "fd00:96::15"));
     private static final Path IPROUTE2 = Path.of("/etc/iproute2");
+    private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge/bridge-nf-call-iptables");
 
     @TempDir
     private static Path folder;
@@ -39,10 +42,12 @@ final class NodeEnvironmentIT {
     static void build() throws IOException {
         lab = NodeLab.oneNode();
         cases = new NodeCases(lab, SERVICES);
-        cases.serve(8080, "pod", "far");
+        cases.serve(8080, "pod", "two", "far");
         Files.writeString(
                 folder.resolve("feed.yaml"),
-                NodeLab.NODES + cases.service("plain").endpoints("pod", "far"));
+                NodeLab.NODES
+                        + cases.service("plain").endpoints("pod", "far")
+                        + cases.service("bridged").endpoints("two"));
     }
 
     @AfterAll
@@ -101,5 +106,22 @@ final class NodeEnvironmentIT {
         return Files.readAllLines(log).stream()
                 .filter(line -> line.contains(" rule show"))
                 .count();
+    }
+
+    /** Without br_netfilter, an answer that is switched past the node is lost; with it, what comes over the bridge is. */
+    @Test
+    void bridgesAreFoundWhereSysIsThatOfAnotherNamespace() throws Exception {
+        List<String> enter = NodeLab.execWithForeignSys("node");
+        try (Sluice sluice = start(enter, Map.of())) {
+            cases.checkAll("one bridged:80 two=node", "one plain:80 pod=one far=one");
+            if (Files.exists(BRIDGE_HOOKS)) {
+                NodeLab.in(
+                        "node",
+                        "sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1");
+                cases.checkAll("one bridged:80 two=node", "one plain:80 pod=one far=one");
+            }
+            sluice.signal("TERM");
+            assertThat(sluice.exitCode()).isZero();
+        }
     }
 }

@@ -312,6 +312,11 @@ final class NodeLab implements AutoCloseable {
         return List.of("ip", "netns", "exec", PREFIX + name);
     }
 
+    /** How to run something in a namespace with the /sys of this one. */
+    static List<String> execWithForeignSys(String name) {
+        return List.of("nsenter", "--net=/run/netns/" + PREFIX + name);
+    }
+
     private static String sh(String command) throws IOException {
         Process process = new ProcessBuilder("sh", "-c", command)
                 .redirectErrorStream(true)
