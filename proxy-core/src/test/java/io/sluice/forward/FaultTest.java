@@ -258,6 +258,7 @@ class FaultTest {
                 defaults.udpUnrepliedTimeout(),
                 defaults.udpRepliedTimeout(),
                 defaults.maxFlows(),
+                defaults.maxClientSharePercent(),
                 defaults.maxHeldBytes(),
                 defaults.transparency(),
                 clock);
@@ -325,6 +326,7 @@ class FaultTest {
                 defaults.udpUnrepliedTimeout(),
                 Duration.ofSeconds(Long.MAX_VALUE),
                 defaults.maxFlows(),
+                defaults.maxClientSharePercent(),
                 defaults.maxHeldBytes(),
                 defaults.transparency(),
                 defaults.nanoClock());
