@@ -129,13 +129,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         registration.cancel();
         Descriptors.closed();
         return new HandOver.OpenFlow(
-                socket.intValue(),
-                clientAddress,
-                client.getPort(),
-                target.endpoint,
-                asked,
-                answered,
-                ageNanos);
+                socket.intValue(), clientAddress, client.getPort(), target.endpoint, asked, answered, ageNanos);
     }
 
     /** Sends a client's datagrams on. False if the endpoint is known to be dead, and then the flow has ended. */
