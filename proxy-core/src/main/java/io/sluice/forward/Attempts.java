@@ -22,6 +22,8 @@ final class Attempts {
     private List<Endpoint> failed = List.of();
 
     private int silent;
+    /** The routes that had no other endpoint to try instead of a silent one. */
+    private @Nullable Routing exhausted;
 
     Attempts(BoundFrontend frontend, ServiceState service, IpAddress client, int mostSilent) {
         this.frontend = frontend;
@@ -40,14 +42,30 @@ final class Attempts {
     /** Null if there is none left to try. */
     @Nullable
     Target another(long nowNanos) {
+        return silent >= mostSilent ? null : untried(frontend.routing, null, nowNanos);
+    }
+
+    /** An endpoint to try instead of one that is silent; null if that one is the last. Asked again, it costs nothing. */
+    @Nullable
+    @SuppressWarnings("ReferenceEquality") // a routing is replaced as a whole
+    Target insteadOf(Target tried, long nowNanos) {
         Routing routing = frontend.routing;
+        if (silent + 1 >= mostSilent || routing == exhausted) {
+            return null;
+        }
+        Target next = untried(routing, tried.endpoint, nowNanos);
+        exhausted = next == null ? routing : null;
+        return next;
+    }
+
+    private @Nullable Target untried(Routing routing, @Nullable Endpoint tried, long nowNanos) {
         Rotation rotation = routing.service() == service ? routing.rotationFor(client) : null;
-        if (rotation == null || failed.size() >= MOST || silent >= mostSilent) {
+        if (rotation == null || failed.size() >= MOST) {
             return null;
         }
         for (int turn = 0; turn < rotation.size(); turn++) {
             Target next = rotation.next(nowNanos);
-            if (!failed.contains(next.endpoint)) {
+            if (!next.endpoint.equals(tried) && !failed.contains(next.endpoint)) {
                 return next;
             }
         }
@@ -59,14 +77,19 @@ final class Attempts {
         return frontend.routing;
     }
 
-    void failed(Target target, boolean silently, long nowNanos) {
+    /**
+     * Notes a failed attempt.
+     *
+     * @param timeouts how many connect timeouts it waited for an answer; 0 if it failed otherwise or soon
+     */
+    void failed(Target target, long timeouts, long nowNanos) {
         if (failed.isEmpty()) {
             failed = new ArrayList<>(2);
         }
         failed.add(target.endpoint);
-        if (silently) {
+        if (timeouts > 0) {
             silent++;
-            target.wasSilent(nowNanos);
+            target.timedOut(timeouts > 1, nowNanos);
         }
     }
 

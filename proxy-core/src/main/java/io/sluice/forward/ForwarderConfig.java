@@ -9,7 +9,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param loops the number of event loops, 1 to 64
  * @param busyPoll whether a loop whose events follow each other closely polls for the next one instead of sleeping
- * @param connectTimeout how long one endpoint may take to answer before the next is tried
+ * @param connectTimeout how long one endpoint may take to answer before the next is tried, if there is one
+ * @param connectDeadline how long a connection may take to reach an endpoint, over all attempts
  * @param connectAttempts how many endpoints are tried for one connection
  * @param halfClosedTimeout how long a session may be closed in one direction and silent in the other
  * @param udpUnrepliedTimeout how long a flow lives that never got an answer
@@ -26,6 +27,7 @@ public record ForwarderConfig(
         int loops,
         boolean busyPoll,
         Duration connectTimeout,
+        Duration connectDeadline,
         int connectAttempts,
         Duration halfClosedTimeout,
         Duration udpUnrepliedTimeout,
@@ -40,7 +42,8 @@ public record ForwarderConfig(
         return new ForwarderConfig(
                 Math.min(Runtime.getRuntime().availableProcessors(), 8),
                 true,
-                Duration.ofSeconds(1),
+                Duration.ofMillis(1_500),
+                Duration.ofSeconds(10),
                 3,
                 Duration.ofSeconds(60),
                 Duration.ofSeconds(30),
@@ -57,6 +60,7 @@ public record ForwarderConfig(
                 loops,
                 busyPoll,
                 connectTimeout,
+                connectDeadline,
                 connectAttempts,
                 halfClosedTimeout,
                 udpUnrepliedTimeout,
@@ -73,6 +77,7 @@ public record ForwarderConfig(
                 loops,
                 busyPoll,
                 connectTimeout,
+                connectDeadline,
                 connectAttempts,
                 halfClosedTimeout,
                 udpUnrepliedTimeout,

@@ -39,6 +39,9 @@ final class Loop {
     /** How long a flow that seems to be over may wait for more while many are open. */
     private static final long BRIEF_NANOS = TimeUnit.SECONDS.toNanos(2);
 
+    /** How often a session that waits for its endpoint looks at the clock; most are connected before the first time. */
+    private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
     final int index;
     final IoEventLoop executor;
     final LongSupplier nanoClock;
@@ -47,6 +50,8 @@ final class Loop {
     final Shortage shortage;
     final HeldBytes held;
     final int connectAttempts;
+    final long connectTimeoutNanos;
+    final long connectDeadlineNanos;
     final @Nullable Transparency transparency;
     final long bufferAddress;
     final ByteBuffer buffer;
@@ -54,7 +59,8 @@ final class Loop {
     /** Filled by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
 
-    final TimeoutQueue connecting;
+    /** Of sessions whose endpoint has not answered yet; each compares its own times with the two limits. */
+    final TimeoutQueue connecting = new TimeoutQueue(CONNECT_CHECK_NANOS);
     /** Of sessions that may be over before it is worth a system call to prepare them for a long life. */
     final TimeoutQueue young = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
 
@@ -93,7 +99,8 @@ final class Loop {
         this.held = held;
         this.connectAttempts = config.connectAttempts();
         this.transparency = config.transparency();
-        connecting = new TimeoutQueue(config.connectTimeout().toNanos());
+        connectTimeoutNanos = config.connectTimeout().toNanos();
+        connectDeadlineNanos = config.connectDeadline().toNanos();
         halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());

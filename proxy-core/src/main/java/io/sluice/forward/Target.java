@@ -8,11 +8,15 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An endpoint as the sockets want it, and whether it was silent of late.
+ * An endpoint as the sockets want it, and whether it is considered silent.
  *
- * <p>One that did not answer within the connect timeout is passed over for a while: otherwise, with one of two endpoints
- * silent, every client would wait for it in turn. When the while is over, one connection tries it, and the rest go on
- * passing it over until that one has been answered. Any thread.
+ * <p>A silent endpoint is skipped for five seconds: otherwise, with one of two endpoints silent, every other client would
+ * wait for it. After that, one connection tries it, and the others keep skipping it until that attempt succeeds.
+ *
+ * <p>It takes two connect timeouts in a row to be considered silent, of two attempts or of one that waited as long. One
+ * timeout is only a SYN and its first retransmission: at 3 % packet loss one attempt in a thousand loses both, and a healthy
+ * endpoint would lose its share of the connections for it. Two timeouts are four packets, which one attempt in a million
+ * loses; a dead endpoint costs one more client a connect timeout. Any thread.
  */
 final class Target {
     private static final long PASSED_OVER_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -28,6 +32,8 @@ final class Target {
     }
 
     private static final long ANSWERS = Long.MIN_VALUE;
+    /** The last attempt timed out, the one before did not. */
+    private static final long SUSPECT = Long.MIN_VALUE + 1;
 
     final Endpoint endpoint;
 
@@ -43,12 +49,15 @@ final class Target {
     /** Whether it is this connection's to try. */
     boolean mayBeTried(long nowNanos) {
         long until = silentUntilNanos;
-        return until == ANSWERS
+        return until <= SUSPECT
                 || (nowNanos - until >= 0 && SILENT_UNTIL.compareAndSet(this, until, nowNanos + PASSED_OVER_NANOS));
     }
 
-    void wasSilent(long nowNanos) {
-        silentUntilNanos = nowNanos + PASSED_OVER_NANOS;
+    /** An attempt waited for a connect timeout, or for several, and got no answer. */
+    void timedOut(boolean severalTimes, long nowNanos) {
+        if (severalTimes || !SILENT_UNTIL.compareAndSet(this, ANSWERS, SUSPECT)) {
+            silentUntilNanos = nowNanos + PASSED_OVER_NANOS;
+        }
     }
 
     void answered() {

@@ -6,6 +6,7 @@ import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Timing;
 import java.io.IOException;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -23,7 +24,7 @@ import org.slf4j.LoggerFactory;
  * <tr><td>FIN</td><td>everything sent before, then FIN; the other direction goes on</td></tr>
  * <tr><td>FIN, then nothing from the other end for the half-closed timeout</td><td>RST on both</td></tr>
  * <tr><td>RST</td><td>everything that had arrived here before, then RST</td></tr>
- * <tr><td>every endpoint refuses or is silent</td><td>RST at the client</td></tr>
+ * <tr><td>every endpoint refuses, or none answers before the deadline</td><td>RST at the client</td></tr>
  * </table>
  */
 final class TcpSession extends Timed implements Runnable {
@@ -44,6 +45,8 @@ final class TcpSession extends Timed implements Runnable {
     private final IpAddress clientAddress;
     private final Leg client;
     private final long openedNanos;
+    /** When the attempt in progress began. */
+    private long attemptNanos;
 
     private final Attempts attempts;
 
@@ -120,6 +123,7 @@ final class TcpSession extends Timed implements Runnable {
 
     private void startConnecting(Target next) throws IOException {
         target = next;
+        attemptNanos = loop.now();
         InetSocket socket = InetSocket.stream(next.endpoint.address());
         Leg leg = new Leg(this, socket, false);
         endpoint = leg;
@@ -130,7 +134,27 @@ final class TcpSession extends Timed implements Runnable {
         socket.acknowledgeWithData();
         socket.connect(next.socketAddress());
         leg.register(loop, true);
-        loop.await(loop.connecting, this, loop.now());
+        loop.await(loop.connecting, this, attemptNanos);
+    }
+
+    /**
+     * The endpoint has not answered yet. After the connect timeout the next one is tried; if there is none, this attempt
+     * gets the rest of the deadline, in which the kernel sends its SYN several times more.
+     */
+    private void keepWaiting(Target tried, long nowNanos) {
+        Target next = null;
+        if (nowNanos - openedNanos < loop.connectDeadlineNanos) {
+            if (nowNanos - attemptNanos >= loop.connectTimeoutNanos) {
+                next = attempts.insteadOf(tried, nowNanos);
+            }
+            if (next == null) {
+                loop.await(loop.connecting, this, nowNanos);
+                return;
+            }
+            cells.increment(Counter.CONNECT_RETRIED);
+        }
+        attemptFailed(Errno.ETIMEDOUT);
+        connect(next);
     }
 
     private void attemptFailed(int errno) {
@@ -141,7 +165,9 @@ final class TcpSession extends Timed implements Runnable {
         }
         leaveQueue();
         if (target != null) {
-            attempts.failed(target, errno == Errno.ETIMEDOUT, loop.now());
+            long now = loop.now();
+            long timeouts = errno == Errno.ETIMEDOUT ? (now - attemptNanos) / loop.connectTimeoutNanos : 0;
+            attempts.failed(target, timeouts, now);
         }
         cells.increment(reason(errno));
         Shortage.Of lacking = Shortage.Of.errno(errno);
@@ -214,7 +240,7 @@ final class TcpSession extends Timed implements Runnable {
     @Override
     void expire(TimeoutQueue waitedIn, long nowNanos) {
         if (waitedIn == loop.connecting) {
-            retry(Errno.ETIMEDOUT);
+            keepWaiting(Objects.requireNonNull(target), nowNanos);
         } else if (waitedIn == loop.young) {
             if (endpoint != null) {
                 endpoint.makeLasting();

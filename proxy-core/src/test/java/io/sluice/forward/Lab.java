@@ -50,6 +50,7 @@ final class Lab implements AutoCloseable {
                 config.loops(),
                 config.busyPoll(),
                 config.connectTimeout(),
+                config.connectDeadline(),
                 config.connectAttempts(),
                 config.halfClosedTimeout(),
                 config.udpUnrepliedTimeout(),
@@ -77,6 +78,7 @@ final class Lab implements AutoCloseable {
                 1,
                 defaults.busyPoll(),
                 defaults.connectTimeout(),
+                defaults.connectDeadline(),
                 defaults.connectAttempts(),
                 defaults.halfClosedTimeout(),
                 defaults.udpUnrepliedTimeout(),
@@ -180,13 +182,19 @@ final class Lab implements AutoCloseable {
         }
     }
 
-    /** An endpoint that answers no SYN: its accept queue is full, and the kernel drops what comes on top. */
+    /** An endpoint that answers no SYN. */
     Endpoint silent() throws IOException {
+        return new Endpoint(ip("127.0.0.1"), full().getLocalPort());
+    }
+
+    /** A server with a full accept queue: the kernel drops further SYNs until connections are accepted. */
+    ServerSocket full() throws IOException {
         ServerSocket socket = closing(new ServerSocket(0, 1, ip("127.0.0.1").toInetAddress()));
+        socket.setSoTimeout(20_000);
         for (int i = 0; i < 2; i++) {
             closing(new Socket(socket.getInetAddress(), socket.getLocalPort()));
         }
-        return new Endpoint(ip("127.0.0.1"), socket.getLocalPort());
+        return socket;
     }
 
     static void assertEof(InputStream in) throws IOException {

@@ -90,12 +90,24 @@ class RotationTest {
     }
 
     @Test
+    void anEndpointIsSilentAfterTwoTimeoutsInARow() {
+        Target target = new Target(endpoints(1).get(0));
+        target.timedOut(false, 0);
+        assertThat(target.mayBeTried(0)).isTrue();
+        target.answered();
+        target.timedOut(false, 0);
+        assertThat(target.mayBeTried(0)).isTrue();
+        target.timedOut(false, 0);
+        assertThat(target.mayBeTried(0)).isFalse();
+    }
+
+    @Test
     void silentEndpointLosesItsTurnsUntilOneTryIsAnswered() {
         Rotation rotation = Rotation.of(endpoints(1, 2), List.of());
         Endpoint silent = endpoints(1).get(0);
         Target target = rotation.find(silent);
         assertThat(target).isNotNull();
-        target.wasSilent(0);
+        target.timedOut(true, 0);
         for (int i = 0; i < 10; i++) {
             assertThat(rotation.next(4_999_999_999L).endpoint).isNotEqualTo(silent);
         }
@@ -120,7 +132,7 @@ class RotationTest {
         for (Endpoint endpoint : endpoints(1, 2)) {
             Target target = rotation.find(endpoint);
             assertThat(target).isNotNull();
-            target.wasSilent(0);
+            target.timedOut(true, 0);
         }
         assertThat(rotation.next(1)).isNotNull();
     }

@@ -12,6 +12,7 @@ import io.sluice.stats.Counter;
 import io.sluice.stats.Timing;
 import java.io.IOException;
 import java.net.ConnectException;
+import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.file.Files;
@@ -194,11 +195,11 @@ class TcpForwardingTest {
     }
 
     @Test
-    void silentEndpointIsLeftAfterTheConnectTimeoutAndPassedOverFromThenOn() throws Exception {
+    void silentEndpointIsLeftAfterTheConnectTimeoutAndSkippedAfterTwo() throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service("web", address, lab.silent(), lab.backend("a").endpoint()));
-            // One of the first two finds it silent, by where the rotation began.
-            for (int answers = 1; answers <= 2; answers++) {
+            // Two of the first four find it silent, by where the rotation began.
+            for (int answers = 1; answers <= 4; answers++) {
                 Socket socket = lab.dial(address);
                 int expected = answers;
                 await().until(() -> {
@@ -210,8 +211,40 @@ class TcpForwardingTest {
             for (int i = 0; i < 10; i++) {
                 assertThat(lab.ask(address)).isEqualTo("a");
             }
-            assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isEqualTo(1);
+            assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isEqualTo(2);
             assertThat(lab.count(Counter.SESSIONS_FAILED)).isZero();
+        }
+    }
+
+    /** Of the only endpoint, the kernel drops the first SYN, and the clock is far beyond the connect timeout. */
+    @Test
+    void theOnlyEndpointHasUntilTheDeadline() throws Exception {
+        try (Lab lab = new Lab()) {
+            ServerSocket server = lab.full();
+            lab.apply(Lab.service("web", address, new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort())));
+            Socket client = lab.dial(address);
+            await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 1);
+            lab.advance(Duration.ofSeconds(8));
+            client.getOutputStream().write('x');
+            server.accept();
+            server.accept();
+            assertThat(lab.closing(server.accept()).getInputStream().read()).isEqualTo('x');
+            assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isZero();
+        }
+    }
+
+    @Test
+    void clientIsResetAtTheDeadline() throws Exception {
+        try (Lab lab = new Lab()) {
+            lab.apply(Lab.service("web", address, lab.silent()));
+            Socket client = lab.dial(address);
+            await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 1);
+            lab.advance(Duration.ofSeconds(10));
+            assertThatThrownBy(() -> Lab.read(client))
+                    .isInstanceOf(SocketException.class)
+                    .hasMessageContaining("reset");
+            assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isEqualTo(1);
+            assertThat(lab.count(Counter.SESSIONS_FAILED)).isEqualTo(1);
         }
     }
 

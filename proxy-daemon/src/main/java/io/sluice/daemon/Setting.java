@@ -254,8 +254,17 @@ enum Setting {
             "connectTimeout",
             List.of("--connect-timeout"),
             "TIME",
-            "1s",
-            "How long one endpoint may take to accept before the next is tried.",
+            "1500ms",
+            "How long one endpoint may take to accept before the next is tried. The last or only one has until the connect"
+                    + " deadline.",
+            "a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
+            time(Duration.ofMillis(1), Duration.ofHours(1))),
+    CONNECT_DEADLINE(
+            "connectDeadline",
+            List.of("--connect-deadline"),
+            "TIME",
+            "10s",
+            "How long a connection may take to reach an endpoint, over all attempts; then the client is reset.",
             "a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
             time(Duration.ofMillis(1), Duration.ofHours(1))),
     CONNECT_ATTEMPTS(

@@ -56,6 +56,7 @@ record Settings(
                         values.required(Setting.LOOPS, Integer.class),
                         values.required(Setting.BUSY_POLL, Boolean.class),
                         values.required(Setting.CONNECT_TIMEOUT, Duration.class),
+                        values.required(Setting.CONNECT_DEADLINE, Duration.class),
                         values.required(Setting.CONNECT_ATTEMPTS, Integer.class),
                         values.required(Setting.HALF_CLOSED_TIMEOUT, Duration.class),
                         values.required(Setting.UDP_UNREPLIED_TIMEOUT, Duration.class),

@@ -93,6 +93,7 @@ final class ConfigurationTest {
                                 mapFrontends: ["10.96.0.0/12=127.96.0.0/12"]
                                 loops: 4
                                 connectTimeout: 500ms
+                                connectDeadline: 3s
                                 connectAttempts: 2
                                 halfClosedTimeout: 5m
                                 udpUnrepliedTimeout: 10s
@@ -112,6 +113,7 @@ final class ConfigurationTest {
                                 insecureSkipTLSVerify: true
                                 """), Map.of(), Map.of()).settings();
         assertThat(settings.forwarder().connectTimeout()).isEqualTo(Duration.ofMillis(500));
+        assertThat(settings.forwarder().connectDeadline()).isEqualTo(Duration.ofSeconds(3));
         assertThat(settings.forwarder().halfClosedTimeout()).isEqualTo(Duration.ofMinutes(5));
         assertThat(settings.forwarder().maxFlows()).isEqualTo(1000);
         assertThat(settings.forwarder().maxClientSharePercent()).isEqualTo(40);
