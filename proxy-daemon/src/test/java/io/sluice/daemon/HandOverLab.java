@@ -43,6 +43,8 @@ final class HandOverLab {
 
     HandOverLab() throws IOException {
         appender.start();
+        // Whatever level another test has set.
+        logger.setLevel(Level.INFO);
         logger.addAppender(appender);
         NamedServer tcp = closing(new NamedServer("127.0.0.1", 0, "tcp"));
         DatagramSocket udp = closing(udpServer());
@@ -129,6 +131,7 @@ final class HandOverLab {
 
     void closeAll() throws Exception {
         logger.detachAppender(appender);
+        logger.setLevel(null);
         for (int i = open.size() - 1; i >= 0; i--) {
             open.get(i).close();
         }

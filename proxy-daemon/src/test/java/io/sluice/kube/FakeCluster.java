@@ -13,6 +13,7 @@ import java.net.InetSocketAddress;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -84,12 +85,17 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         return "http://127.0.0.1:" + port();
     }
 
+    /** A connection that the JDK's server accepted while it stopped is never answered; a list waits three times as long. */
+    private static final ApiClient.Environment PATIENT_FOR_A_SECOND = new ApiClient.Environment(
+            Duration.ofSeconds(5), Duration.ofSeconds(1), System::nanoTime, InetAddress::getAllByName);
+
     /** A client of these clusters that needs no credentials. */
     static ApiClient clientOf(FakeCluster... clusters) {
         try {
             List<String> urls = Stream.of(clusters).map(FakeCluster::url).toList();
             ApiOptions options = new ApiOptions(List.of(), "", urls, null, null, false);
-            return new ApiClient(ApiAccess.find(options, Map.of(), Path.of("/nowhere"), Path.of("/nowhere")));
+            ApiAccess access = ApiAccess.find(options, Map.of(), Path.of("/nowhere"), Path.of("/nowhere"));
+            return new ApiClient(access, PATIENT_FOR_A_SECOND);
         } catch (ApiAccessException e) {
             throw new AssertionError(e);
         }
