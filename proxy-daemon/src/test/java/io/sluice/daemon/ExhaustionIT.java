@@ -108,8 +108,8 @@ final class ExhaustionIT {
             HttpResponse<String> ready = RunIT.get(RunIT.uri(sluice, "health", "/readyz"));
             assertThat(ready.statusCode()).isEqualTo(503);
             assertThat(ready.body())
-                    .matches(
-                            "not ready: \\d+ of 300 frontends lack descriptors or memory \\(see /debug/frontends\\)\n");
+                    .matches("not ready: \\d+ of " + 2 * DESCRIPTORS
+                            + " frontends lack descriptors or memory \\(see /debug/frontends\\)\n");
             assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
                     .containsPattern("sluice_frontends_failed\\{reason=\"out_of_descriptors\"} [1-9]");
             assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez")).statusCode())
