@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicIntegerArray;
  * <p>Counted in count-min sketches: two atomic additions, no lock, no allocation, and the same memory for any number of
  * clients. An estimate is never too low. It is too high only where other clients fall into both cells of a client. No
  * more than four can hold a quarter of something, so with that share a client is mistaken for one of them with a
- * probability of at most (4 / 16,384)<sup>2</sup>, 1 to 17 million; and since the hash is keyed, nobody can choose an
+ * probability of at most (4 / 16,384)<sup>2</sup>, 1 to 17 million; and since the hash is keyed, no client can choose an
  * address that shares the cells of another.
  */
 final class ClientShares {

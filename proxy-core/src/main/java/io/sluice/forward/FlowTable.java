@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param <F> a flow
  */
 final class FlowTable<F> {
-    /** Addresses that nobody crafted have equal sums once in 2<sup>32</sup>. */
+    /** Addresses that were not crafted have equal sums once in 2<sup>32</sup>. */
     private static final int MOST_ALIKE = 4;
 
     private final Slots<F> bySum = new Slots<>();

@@ -73,7 +73,7 @@ final class Requirements {
                         + route.get().path("dev").asString("none")
                         + "); choose another with --routing-table");
             }
-            // A rule of somebody else's that looks at our bit.
+            // Another program's rule that matches our mark bit.
             Optional<RoutingRule> marked = rules.stream()
                     .filter(each -> each.priority() != options.rulePriority() && each.looksAt(1L << options.markBit()))
                     .findFirst();
