@@ -218,21 +218,29 @@ final class HandOverPort implements AutoCloseable {
         try {
             boolean late = channel.isLate();
             Hello hello = channel.pollHello();
-            if (hello == null) {
-                if (late) {
-                    refuse("no hello within " + HandOverChannel.HELLO_LIMIT.toSeconds() + " s");
-                }
-                return !late;
+            if (hello != null) {
+                answer(channel, hello);
+            } else if (late) {
+                refuse("no hello within " + HandOverChannel.HELLO_LIMIT.toSeconds() + " s");
+            } else {
+                return true;
             }
-            handOver(channel, hello);
         } catch (EOFException e) {
             log.trace("a process looked whether '{}' is served", path, e);
         } catch (IOException e) {
             refuse(String.valueOf(e.getMessage()));
+        }
+        return false;
+    }
+
+    private void answer(NewProcess channel, Hello hello) {
+        try {
+            handOver(channel, hello);
+        } catch (IOException e) {
+            refuse("process " + hello.pid() + " did not prove that it can serve: " + e.getMessage());
         } catch (RuntimeException | Error e) {
             log.error("a hand-over failed", e);
         }
-        return false;
     }
 
     /** Logs what another process may repeat as often as it likes, once. */

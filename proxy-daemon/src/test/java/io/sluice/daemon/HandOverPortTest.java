@@ -143,10 +143,13 @@ final class HandOverPortTest {
         peer.close();
         assertThat(lab.use()).as("after it has gone").isEqualTo(flow);
         assertHandedOverToAnother();
+        // A connection that says nothing is how another process looks whether the socket is served.
+        assertThat(lab.warnings("process 4711 did not prove that it can serve: "))
+                .hasSize(step == Step.CONNECTED ? 0 : 1);
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"READY", "STATE_READ", "STATE_RECEIVED"})
+    @EnumSource(names = {"STATE_READ", "STATE_RECEIVED"})
     void everythingIsTakenBackFromANewProcessThatEnds(Step step) throws IOException {
         UnixSocket peer = comeTo(step);
         try (Socket waiting = lab.dial()) {
@@ -190,6 +193,8 @@ final class HandOverPortTest {
             changes.unlock();
         }
         assertHandedOverToAnother();
+        assertThat(lab.warnings("process 4711 did not prove that it can serve: "))
+                .hasSize(1);
         assertThat(lab.warnings("going on")).as("of what was detached").isEmpty();
     }
 
