@@ -43,6 +43,8 @@ final class Succession {
     /** Whether the other process is of version 2. */
     private boolean older;
 
+    private int attempts = ATTEMPTS;
+
     /**
      * @param socket where the other process hands over
      * @param rulesOptions what says whether both redirect packets in the same way
@@ -57,44 +59,41 @@ final class Succession {
 
     /** Has the forwarder serve the snapshot, with what the other process had if it hands over. */
     Result takeOver(ServiceSnapshot snapshot) {
-        int failures = 0;
-        int attempts = ATTEMPTS;
-        while (failures < attempts) {
+        attempts = ATTEMPTS;
+        for (int failures = 0; failures < attempts; failures++) {
             try (OldProcess old = OldProcess.connect(socket)) {
                 if (old == null) {
                     // It has ended in the meantime and closed everything.
-                    break;
+                    forwarder.apply(snapshot);
+                    return Result.SERVING;
                 }
                 Optional<Result> result = older ? takeOverFromOlder(old, snapshot) : takeOver(old, snapshot);
                 if (result.isPresent()) {
                     return result.get();
                 }
-                log.info("another process has just taken over; asking that one next");
-                attempts = ATTEMPTS_AFTER_ANOTHER;
-            } catch (EOFException e) {
-                if (!older) {
-                    log.info("the old process does not know protocol version 3; asking in version 2");
-                    older = true;
-                    continue;
-                }
-                log.info("the old process did not hand over: {}", e.getMessage());
             } catch (IOException e) {
                 log.info("the old process did not hand over: {}", e.getMessage());
             }
-            failures++;
             LockSupport.parkNanos(Math.min(LONGEST_PAUSE_NANOS, FIRST_PAUSE_NANOS << Math.min(failures, 4)));
         }
-        if (failures == attempts) {
-            log.warn("the old process does not hand over, so this is a cold start");
-        }
+        log.warn("the old process does not hand over, so this is a cold start");
         forwarder.apply(snapshot);
         return Result.SERVING;
     }
 
-    /** Empty if the process has handed over to another one. */
+    /** Empty if it is to be asked again. */
     private Optional<Result> takeOver(OldProcess old, ServiceSnapshot snapshot) throws IOException {
-        Optional<Offer> asked = old.ask(rulesOptions);
+        Optional<Offer> asked;
+        try {
+            asked = old.ask(rulesOptions);
+        } catch (EOFException e) {
+            log.info("the old process does not know protocol version 3; asking in version 2");
+            older = true;
+            return Optional.empty();
+        }
         if (asked.isEmpty()) {
+            log.info("another process has just taken over; asking that one next");
+            attempts = ATTEMPTS_AFTER_ANOTHER;
             return Optional.empty();
         }
         Offer offer = asked.get();

@@ -130,9 +130,11 @@ final class SuccessionTest {
                     peer.writeLine("offer 3 2");
                     assertThat(peer.readLine()).matches("accept [0-9]+ 2");
                 }
-                case SAMPLE -> HandOverFormat.write(HandOverFormat.SAMPLE, peer.output());
-                case SAMPLE_DESCRIPTORS -> {
+                case SAMPLE -> {
+                    HandOverFormat.write(HandOverFormat.SAMPLE, peer.output());
                     assertThat(peer.readLine()).isEqualTo("received");
+                }
+                case SAMPLE_DESCRIPTORS -> {
                     peer.send(List.of(sample.intValue(), sample.intValue()));
                     peer.writeLine("end");
                 }
@@ -304,6 +306,19 @@ final class SuccessionTest {
             peer.writeLine("released");
         };
         assertThat(takeOver(lab.snapshot, scripts)).isEqualTo(Result.SERVING);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    /** In version 2 it would not have to prove anything. */
+    @ParameterizedTest
+    @EnumSource(names = {"OFFER", "SAMPLE", "SAMPLE_DESCRIPTORS"})
+    void anOldProcessThatBreaksOffAfterItsOfferIsNotAskedInVersion2(Step last) throws Exception {
+        Result result = takeOver(lab.snapshot, peer -> comeTo(last, peer), peer -> {
+            comeTo(Step.SERVING, peer);
+            old.letGo(offered);
+            peer.writeLine("released");
+        });
+        assertThat(result).isEqualTo(Result.SERVING);
         assertThat(lab.use()).isEqualTo(flow);
     }
 
