@@ -36,6 +36,7 @@ final class PackageEdgesTest {
                 .containsExactlyInAnyOrder(
                         "io.sluice.model",
                         "io.sluice.stats",
+                        "io.sluice.thread",
                         "io.sluice.forward",
                         "io.sluice.kube",
                         "io.sluice.node",
@@ -54,11 +55,17 @@ final class PackageEdgesTest {
     }
 
     @Test
+    void threadsUseTheJdkOnly() {
+        mayUse("io.sluice.thread", "org.slf4j..");
+    }
+
+    @Test
     void forwarderKnowsNoKubernetesAndNoFiles() {
         mayUse(
                 "io.sluice.forward",
                 "io.sluice.model",
                 "io.sluice.stats",
+                "io.sluice.thread",
                 "io.netty..",
                 "com.github.benmanes.caffeine..",
                 "com.sun.management..",
@@ -71,6 +78,7 @@ final class PackageEdgesTest {
         mayUse(
                 "io.sluice.node",
                 "io.sluice.model",
+                "io.sluice.thread",
                 // For what nft and ip print: their display text depends on configuration files of iproute2.
                 "tools.jackson..",
                 "org.slf4j..");
@@ -81,6 +89,7 @@ final class PackageEdgesTest {
         mayUse(
                 "io.sluice.kube",
                 "io.sluice.model",
+                "io.sluice.thread",
                 // For the API server only, through the JDK's HTTP client.
                 "javax.net.ssl..",
                 "tools.jackson..",

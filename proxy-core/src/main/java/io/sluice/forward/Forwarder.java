@@ -1,12 +1,9 @@
 package io.sluice.forward;
 
-import io.netty.channel.EventLoopGroup;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoHandlerFactory;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.Epoll;
 import io.netty.channel.epoll.EpollIoHandler;
-import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.PlatformDependent;
@@ -20,6 +17,8 @@ import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.stats.Stats;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -31,8 +30,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -48,10 +45,10 @@ import org.slf4j.LoggerFactory;
 public final class Forwarder implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Forwarder.class);
 
-    private static final long HOUSEKEEPING_MILLIS = 250;
+    private static final Duration HOUSEKEEPING = Duration.ofMillis(250);
     private static final long DRAIN_POLL_MILLIS = 10;
-    private static final long QUIET_MILLIS = 1;
-    private static final long SHUTDOWN_MILLIS = 5_000;
+    private static final Duration QUIET = Duration.ofMillis(1);
+    private static final Duration SHUTDOWN = Duration.ofSeconds(5);
 
     private final ForwarderConfig config;
     private final FrontendStates states;
@@ -61,10 +58,9 @@ public final class Forwarder implements AutoCloseable {
     private final ClientShares clients;
     private final HeldBytes held;
     private final Flows flows;
-    private final EventLoopGroup group;
+    private final EventLoops eventLoops;
     private final List<Loop> loops = new ArrayList<>();
-    private final ScheduledExecutorService housekeeper =
-            Executors.newSingleThreadScheduledExecutor(new DefaultThreadFactory("sluice-housekeeper", true));
+    private final Worker housekeeper;
 
     private final Map<ServicePortName, ServiceState> services = new HashMap<>();
     private final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
@@ -93,6 +89,15 @@ public final class Forwarder implements AutoCloseable {
      * @throws IllegalStateException where epoll cannot be used, saying why
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange) {
+        this(config, onChange, new Supervisor());
+    }
+
+    /**
+     * As above.
+     *
+     * @param supervisor knows of the threads
+     */
+    public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange, Supervisor supervisor) {
         if (!Epoll.isAvailable()) {
             throw new IllegalStateException(withoutEpoll(Epoll.unavailabilityCause()), Epoll.unavailabilityCause());
         }
@@ -100,21 +105,20 @@ public final class Forwarder implements AutoCloseable {
         this.states = new FrontendStates(onChange);
         this.stats = new Stats(config.loops());
         this.shortage = new Shortage(config.nanoClock());
-        this.group = new MultiThreadIoEventLoopGroup(
-                config.loops(), new DefaultThreadFactory("sluice-loop", true), ioHandlers(config.busyPoll()));
+        this.eventLoops = new EventLoops(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
         flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
         clients = new ClientShares(config.maxClientSharePercent(), flows);
         held = new HeldBytes(
                 config.maxHeldBytes() > 0 ? config.maxHeldBytes() : PlatformDependent.maxDirectMemory() / 2);
         try {
-            for (EventExecutor executor : group) {
+            for (EventExecutor executor : eventLoops.group()) {
                 loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, clients, shortage, held));
             }
         } catch (RuntimeException | Error e) {
             endLoops();
             throw e;
         }
-        startHousekeeping();
+        housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::keepHouse);
     }
 
     private static IoHandlerFactory ioHandlers(boolean busyPoll) {
@@ -274,20 +278,10 @@ public final class Forwarder implements AutoCloseable {
         return List.of(loops.get(nextLoop++ % loops.size()));
     }
 
-    @SuppressWarnings("FutureReturnValueIgnored") // the task logs what it throws
-    private void startHousekeeping() {
-        housekeeper.scheduleWithFixedDelay(
-                this::keepHouse, HOUSEKEEPING_MILLIS, HOUSEKEEPING_MILLIS, TimeUnit.MILLISECONDS);
-    }
-
     private void keepHouse() {
-        try {
-            shortage.check();
-            retryFailed();
-            closeUnused();
-        } catch (RuntimeException | Error e) {
-            log.error("internal error in the housekeeping of frontends", e);
-        }
+        shortage.check();
+        retryFailed();
+        closeUnused();
     }
 
     private synchronized void retryFailed() {
@@ -465,7 +459,7 @@ public final class Forwarder implements AutoCloseable {
     /** Resets what is left and stops the loops. Closing again does nothing. */
     @Override
     public void close() {
-        housekeeper.shutdownNow();
+        housekeeper.close();
         synchronized (this) {
             if (closed) {
                 return;
@@ -485,8 +479,7 @@ public final class Forwarder implements AutoCloseable {
     private void endLoops() {
         loops.forEach(Loop::closeSocketsAtEnd);
         // A loop without a quiet period does not look at its hooks.
-        group.shutdownGracefully(QUIET_MILLIS, SHUTDOWN_MILLIS, TimeUnit.MILLISECONDS)
-                .awaitUninterruptibly();
+        eventLoops.close(QUIET, SHUTDOWN).awaitUninterruptibly();
         loops.forEach(Loop::free);
     }
 

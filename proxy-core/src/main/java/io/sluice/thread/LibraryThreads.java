@@ -1,0 +1,60 @@
+package io.sluice.thread;
+
+import java.util.Optional;
+import java.util.concurrent.ThreadFactory;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Makes threads for a library that cannot restart them. One that ends before {@link #close} is a failure for good. */
+public final class LibraryThreads implements ThreadFactory, AutoCloseable, Supervisor.Supervised {
+    private static final Logger log = LoggerFactory.getLogger(LibraryThreads.class);
+
+    private final Supervisor supervisor;
+    private final String name;
+    private final ThreadFactory factory;
+    private volatile boolean closed;
+    private volatile String error = "";
+
+    LibraryThreads(Supervisor supervisor, String name, ThreadFactory factory) {
+        this.supervisor = supervisor;
+        this.name = name;
+        this.factory = factory;
+    }
+
+    @Override
+    public Thread newThread(Runnable body) {
+        return factory.newThread(() -> {
+            try {
+                body.run();
+                ended("a thread ended by itself");
+            } catch (Throwable t) {
+                ended(t.toString());
+                throw t;
+            }
+        });
+    }
+
+    private void ended(String why) {
+        if (!closed) {
+            error = why;
+            log.error("{}: {}; it cannot be restarted", name, why);
+        }
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public Optional<String> failure(long nowNanos) {
+        return error.isEmpty() ? Optional.empty() : Optional.of(error);
+    }
+
+    /** Its threads may end from now on. */
+    @Override
+    public void close() {
+        closed = true;
+        supervisor.remove(this);
+    }
+}
