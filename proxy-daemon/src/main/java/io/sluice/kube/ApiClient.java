@@ -29,6 +29,7 @@ import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.LongSupplier;
@@ -228,7 +229,7 @@ final class ApiClient implements AutoCloseable {
             HttpClient renewed =
                     e.certificates && (json == null || !e.arrived) ? client(target.server(), true) : client;
             if (renewed == client) {
-                if (e.arrived && !e.certificates) {
+                if (!e.certificates) {
                     forget(target.server(), client);
                 }
                 throw e;
@@ -278,7 +279,7 @@ final class ApiClient implements AutoCloseable {
                 .build();
     }
 
-    /** Its idle connections may be as dead as the one that was silent. */
+    /** Its idle connections may be as dead as the one that was silent, and so may its own thread. */
     private synchronized void forget(Server server, HttpClient client) {
         clients.remove(server, client);
     }
@@ -303,9 +304,17 @@ final class ApiClient implements AutoCloseable {
         if (json != null) {
             request.header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofByteArray(json));
         }
-        HttpResponse<InputStream> response =
-                await(client.sendAsync(request.build(), BodyHandlers.ofInputStream()), within);
-        return answer(client, target, response);
+        return answer(client, target, await(sent(client, request.build()), within));
+    }
+
+    private static CompletableFuture<HttpResponse<InputStream>> sent(HttpClient client, HttpRequest request)
+            throws NoAnswerException {
+        try {
+            return client.sendAsync(request, BodyHandlers.ofInputStream());
+        } catch (RejectedExecutionException e) {
+            // Its own thread has ended, and it takes nothing any more.
+            throw new NoAnswerException("the HTTP client has ended", e, false, false);
+        }
     }
 
     /** Not the request's own timeout: from Java 26 on that would end a watch, too. */

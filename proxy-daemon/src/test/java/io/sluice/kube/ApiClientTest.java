@@ -175,6 +175,26 @@ final class ApiClientTest {
         assertThat(request.header("Accept")).isEqualTo("application/json");
     }
 
+    /** The JDK's client has a thread of its own, and without it fails for ever. */
+    @Test
+    void aClientWhoseThreadHasEndedIsReplaced() throws Exception {
+        FakeApiServer server = server(FakeApiServer.saying(200, OK)).start();
+        ApiClient client = masters(server.url());
+        assertThat(read(client.get("/"))).isEqualTo("200 " + OK);
+        List<Thread> selectors = Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().endsWith("-SelectorManager"))
+                .toList();
+        assertThat(selectors).isNotEmpty();
+        for (Thread selector : selectors) {
+            selector.interrupt();
+            selector.join();
+        }
+        assertThatThrownBy(() -> client.get("/"))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("has ended");
+        await().ignoreExceptions().until(() -> read(client.get("/")).equals("200 " + OK));
+    }
+
     @Test
     void postsAndPathsBehindAPath() throws Exception {
         FakeApiServer server = server(FakeApiServer.saying(201, "")).start();
