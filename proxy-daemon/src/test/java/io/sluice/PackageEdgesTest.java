@@ -1,15 +1,22 @@
 package io.sluice;
 
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.tngtech.archunit.core.domain.JavaAccess;
+import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchCondition;
+import com.tngtech.archunit.lang.ConditionEvents;
+import com.tngtech.archunit.lang.SimpleConditionEvent;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 
 /** Who may know whom. Nothing points back: reflector to snapshot to sockets, and never the other way. */
@@ -55,8 +62,8 @@ final class PackageEdgesTest {
     }
 
     @Test
-    void threadsUseTheJdkOnly() {
-        mayUse("io.sluice.thread", "org.slf4j..");
+    void threadsUseNettyAndTheJdkOnly() {
+        mayUse("io.sluice.thread", "io.netty..", "org.slf4j..");
     }
 
     @Test
@@ -99,9 +106,53 @@ final class PackageEdgesTest {
                 "org.slf4j..");
     }
 
+    /** One that is started elsewhere could die without anything being restarted or reported. */
+    @Test
+    void everyThreadIsSupervised() {
+        noClasses()
+                .that()
+                .resideOutsideOfPackage("io.sluice.thread")
+                // Not part of the daemon: a program of its own around it.
+                .and()
+                .haveSimpleNameNotStartingWith("Demo")
+                .should(startThreads())
+                .check(CLASSES);
+    }
+
+    private static ArchCondition<JavaClass> startThreads() {
+        List<String> owners = List.of(
+                "java.lang.Thread$Builder",
+                "java.util.Timer",
+                "java.util.concurrent.Executors",
+                "java.util.concurrent.ForkJoinPool",
+                "java.util.concurrent.ThreadPoolExecutor",
+                "java.util.concurrent.ScheduledThreadPoolExecutor",
+                "io.netty.channel.MultiThreadIoEventLoopGroup",
+                "io.netty.util.concurrent.DefaultThreadFactory",
+                "io.netty.util.concurrent.GlobalEventExecutor");
+        return new ArchCondition<>("start threads") {
+            @Override
+            public void check(JavaClass from, ConditionEvents events) {
+                for (JavaAccess<?> access : from.getAccessesFromSelf()) {
+                    String owner = access.getTargetOwner().getName();
+                    String name = access.getTarget().getName();
+                    boolean starts = owners.contains(owner)
+                            || (access.getTargetOwner().isAssignableTo(Thread.class)
+                                    && (name.equals("<init>")
+                                            || name.equals("ofVirtual")
+                                            || name.equals("startVirtualThread")))
+                            || (owner.equals(CompletableFuture.class.getName()) && name.endsWith("Async"));
+                    if (starts) {
+                        events.add(SimpleConditionEvent.satisfied(from, access.getDescription()));
+                    }
+                }
+            }
+        };
+    }
+
     @Test
     void opsKnowsTheModelAndNetty() {
-        mayUse("io.sluice.ops", "io.sluice.model", "io.netty..", "tools.jackson..", "org.slf4j..");
+        mayUse("io.sluice.ops", "io.sluice.model", "io.sluice.thread", "io.netty..", "tools.jackson..", "org.slf4j..");
     }
 
     @Test

@@ -17,6 +17,7 @@ import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.stats.Stats;
+import io.sluice.thread.EventLoops;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;

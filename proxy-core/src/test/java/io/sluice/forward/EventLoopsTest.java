@@ -16,6 +16,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.thread.EventLoops;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Supervisor.Failure;
 import java.net.ServerSocket;
@@ -121,25 +122,13 @@ final class EventLoopsTest {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         AtomicBoolean fail = new AtomicBoolean();
         AtomicInteger failures = new AtomicInteger();
-        ForwarderConfig defaults = ForwarderConfig.defaults();
-        ForwarderConfig config = new ForwarderConfig(
-                1,
-                false,
-                defaults.connectTimeout(),
-                defaults.connectAttempts(),
-                defaults.halfClosedTimeout(),
-                defaults.udpUnrepliedTimeout(),
-                defaults.udpRepliedTimeout(),
-                0,
-                0,
-                null,
-                () -> {
-                    if (fail.get() && Thread.currentThread().getName().equals("sluice-housekeeper")) {
-                        failures.incrementAndGet();
-                        throw new OutOfMemoryError("as the test wants");
-                    }
-                    return System.nanoTime();
-                });
+        ForwarderConfig config = Lab.withClock(ForwarderConfig.defaults().withLoops(1), () -> {
+            if (fail.get() && Thread.currentThread().getName().equals("sluice-housekeeper")) {
+                failures.incrementAndGet();
+                throw new OutOfMemoryError("as the test wants");
+            }
+            return System.nanoTime();
+        });
         ServerSocket taken =
                 new ServerSocket(address.port(), 1, address.address().toInetAddress());
         try (AutoCloseable quiet = silent("io.sluice.thread");

@@ -28,6 +28,7 @@ import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /** A forwarder on loopback, backends to send to, and a clock that can be moved. */
@@ -46,7 +47,15 @@ final class Lab implements AutoCloseable {
     }
 
     Lab(ForwarderConfig config) {
-        ForwarderConfig withClock = new ForwarderConfig(
+        forwarder = new Forwarder(withClock(config, () -> System.nanoTime() + clockOffsetNanos.get()), status -> {
+            synchronized (changes) {
+                changes.add(status);
+            }
+        });
+    }
+
+    static ForwarderConfig withClock(ForwarderConfig config, LongSupplier nanoClock) {
+        return new ForwarderConfig(
                 config.loops(),
                 config.busyPoll(),
                 config.connectTimeout(),
@@ -59,12 +68,7 @@ final class Lab implements AutoCloseable {
                 config.maxClientSharePercent(),
                 config.maxHeldBytes(),
                 config.transparency(),
-                () -> System.nanoTime() + clockOffsetNanos.get());
-        forwarder = new Forwarder(withClock, status -> {
-            synchronized (changes) {
-                changes.add(status);
-            }
-        });
+                nanoClock);
     }
 
     /** One loop; 0 leaves a limit as it is. One client may have everything. */

@@ -21,6 +21,7 @@ import io.sluice.ops.HttpPort;
 import io.sluice.ops.HttpServer;
 import io.sluice.ops.Page;
 import io.sluice.ops.Routes;
+import io.sluice.thread.Supervisor;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -48,6 +49,7 @@ final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
     private final Settings settings;
+    private final Supervisor supervisor = new Supervisor();
     private final StateLog stateLog;
     private final @Nullable NodeRules rules;
     private final Forwarder forwarder;
@@ -101,8 +103,9 @@ final class Daemon implements AutoCloseable {
             config = config.withTransparency(new Transparency(
                     rules.addresses()::isOwn, rules.addresses()::answersReturn, rules.flippedPortBits()));
         }
-        forwarder = new Forwarder(config, this::changed);
-        handOverPort = handOver == null ? null : new HandOverPort(handOver, forwarder, changes, this::letGo);
+        forwarder = new Forwarder(config, this::changed, supervisor);
+        handOverPort =
+                handOver == null ? null : new HandOverPort(handOver, forwarder, supervisor, changes, this::letGo);
         // A feed may not have been written yet; the lists of an API server are complete.
         succession =
                 handOver == null ? null : new Succession(handOver, forwarder, rulesOptions(), settings.feed() == null);
@@ -120,8 +123,8 @@ final class Daemon implements AutoCloseable {
             events = kubernetes.events();
         }
         Clock clock = Clock.systemUTC();
-        Health health = new Health(this::sync, forwarder::counts, clock, registry);
-        http = new HttpServer(Forwarder.descriptorsLeftForHttp());
+        Health health = new Health(this::sync, forwarder::counts, supervisor::failures, clock, registry);
+        http = new HttpServer(supervisor, Forwarder.descriptorsLeftForHttp());
         // A daemon that drains must get no new connections, whatever endpoints there are.
         healthCheckPorts =
                 new HealthCheckPorts(http, () -> !stopping && sync().healthy(clock.instant()), HttpPort.RETRY);
@@ -145,6 +148,7 @@ final class Daemon implements AutoCloseable {
      * @throws IllegalStateException if the health or metrics port is taken and that is to end the start
      */
     void start() {
+        stateLog.start(supervisor);
         if (!succeeding) {
             openPorts(settings.bindAddressHardFail());
         } else {
@@ -152,13 +156,13 @@ final class Daemon implements AutoCloseable {
             log.info("another process serves; it is asked to hand over once what is to be served is known");
         }
         if (readyFile != null) {
-            readyFile.start();
+            readyFile.start(supervisor);
         }
         if (rules != null) {
-            rules.start();
+            rules.start(supervisor);
         }
-        syncLoop.start();
-        reflector.start();
+        syncLoop.start(supervisor);
+        reflector.start(supervisor);
     }
 
     private void openPorts(boolean orFail) {
@@ -390,6 +394,10 @@ final class Daemon implements AutoCloseable {
 
     Forwarder forwarder() {
         return forwarder;
+    }
+
+    Supervisor supervisor() {
+        return supervisor;
     }
 
     SyncLoop syncLoop() {

@@ -2,24 +2,24 @@ package io.sluice.daemon;
 
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
-import io.netty.channel.IoEventLoopGroup;
 import io.netty.channel.IoRegistration;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollIoOps;
 import io.netty.channel.unix.FileDescriptor;
-import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.Future;
 import io.sluice.daemon.NewProcess.Hello;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.HandOver;
 import io.sluice.forward.UnixListener;
 import io.sluice.forward.UnixSocket;
+import io.sluice.thread.EventLoops;
+import io.sluice.thread.Supervisor;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -48,11 +48,12 @@ final class HandOverPort implements AutoCloseable {
 
     private final Path path;
     private final Forwarder forwarder;
+    private final Supervisor supervisor;
     private final Lock changes;
     private final Consumer<String> letGo;
     private boolean taken;
     private @Nullable UnixListener listener;
-    private @Nullable IoEventLoopGroup group;
+    private @Nullable EventLoops loops;
 
     // Used on the loop only.
     private final ArrayDeque<NewProcess> waiting = new ArrayDeque<>();
@@ -64,9 +65,10 @@ final class HandOverPort implements AutoCloseable {
      * @param changes held while it is not decided which process serves: nothing is to change then
      * @param letGo releases, with that lock held, what else a successor needs; is given how it redirects packets
      */
-    HandOverPort(Path path, Forwarder forwarder, Lock changes, Consumer<String> letGo) {
+    HandOverPort(Path path, Forwarder forwarder, Supervisor supervisor, Lock changes, Consumer<String> letGo) {
         this.path = path;
         this.forwarder = forwarder;
+        this.supervisor = supervisor;
         this.changes = changes;
         this.letGo = letGo;
     }
@@ -85,9 +87,9 @@ final class HandOverPort implements AutoCloseable {
             }
             UnixListener opened = UnixListener.bind(path);
             listener = opened;
-            group = new MultiThreadIoEventLoopGroup(
-                    1, new DefaultThreadFactory("sluice-hand-over", true), EpollIoHandler.newFactory());
-            new Acceptor(opened, group.next()).start();
+            EventLoops started = new EventLoops(supervisor, "sluice-hand-over", 1, EpollIoHandler.newFactory());
+            loops = started;
+            new Acceptor(opened, started.group().next()).start();
         } catch (IOException | RuntimeException e) {
             close();
             log.warn("no successor can take over without a gap: '{}' cannot be opened: {}", path, e.toString());
@@ -105,8 +107,8 @@ final class HandOverPort implements AutoCloseable {
         } catch (IOException e) {
             log.warn("'{}' could not be removed: {}", path, e.toString());
         }
-        if (group != null) {
-            group.shutdownGracefully(0, 0, TimeUnit.MILLISECONDS);
+        if (loops != null) {
+            loops.close(Duration.ZERO, Duration.ZERO);
         }
     }
 

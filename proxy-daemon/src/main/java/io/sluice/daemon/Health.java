@@ -7,11 +7,13 @@ import io.sluice.forward.FrontendStatus.State;
 import io.sluice.kube.WatchStatus;
 import io.sluice.ops.Page;
 import io.sluice.ops.Response;
+import io.sluice.thread.Supervisor;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -30,15 +32,25 @@ final class Health {
 
     private final Supplier<SyncState> sync;
     private final Supplier<FrontendCounts> frontends;
+    private final Supplier<List<Supervisor.Failure>> threadFailures;
     private final Clock clock;
     private final Instant started;
     private final Counter healthzAnswers;
     private final Counter livezAnswers;
 
-    /** @param registry gets the counters of answers */
-    Health(Supplier<SyncState> sync, Supplier<FrontendCounts> frontends, Clock clock, PrometheusRegistry registry) {
+    /**
+     * @param threadFailures threads that do not do their work
+     * @param registry gets the counters of answers
+     */
+    Health(
+            Supplier<SyncState> sync,
+            Supplier<FrontendCounts> frontends,
+            Supplier<List<Supervisor.Failure>> threadFailures,
+            Clock clock,
+            PrometheusRegistry registry) {
         this.sync = sync;
         this.frontends = frontends;
+        this.threadFailures = threadFailures;
         this.clock = clock;
         this.started = clock.instant();
         healthzAnswers = answers("healthz", registry);
@@ -73,7 +85,8 @@ final class Health {
     private Response kubeProxy(boolean forLoadBalancers) {
         SyncState now = sync.get();
         Instant time = clock.instant();
-        boolean healthy = now.healthy(time);
+        List<Supervisor.Failure> failures = threadFailures.get();
+        boolean healthy = failures.isEmpty() && now.healthy(time);
         boolean ok = healthy && (!forLoadBalancers || now.nodeEligible());
         Instant updated = now.lastApplied().orElse(started);
         Map<String, Object> family = new LinkedHashMap<>();
@@ -92,6 +105,9 @@ final class Health {
         status.put("IPv4", family);
         status.put("IPv6", family);
         body.put("status", status);
+        if (!failures.isEmpty()) {
+            body.put("failedThreads", failures);
+        }
         if (!now.watches().isEmpty()) {
             body.put(
                     "watches",

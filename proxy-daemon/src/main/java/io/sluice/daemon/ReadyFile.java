@@ -1,12 +1,13 @@
 package io.sluice.daemon;
 
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
+import java.time.Duration;
 import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -18,16 +19,12 @@ final class ReadyFile implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ReadyFile.class);
 
     /** Below what any probe asks; looked at rather than told of, since a change of the feed takes readiness away for a moment. */
-    private static final long LOOK_MILLIS = 500;
+    private static final Duration LOOK = Duration.ofMillis(500);
 
     private final Path file;
     private final BooleanSupplier ready;
-    private final ScheduledExecutorService looker = Executors.newSingleThreadScheduledExecutor(task -> {
-        Thread thread = new Thread(task, "sluice-ready-file");
-        thread.setDaemon(true);
-        return thread;
-    });
     // Guarded by this.
+    private @Nullable Worker looker;
     private boolean closed;
     private boolean failing;
 
@@ -46,9 +43,8 @@ final class ReadyFile implements AutoCloseable {
         }
     }
 
-    @SuppressWarnings("FutureReturnValueIgnored") // it ends with the process
-    void start() {
-        looker.scheduleWithFixedDelay(this::look, 0, LOOK_MILLIS, TimeUnit.MILLISECONDS);
+    synchronized void start(Supervisor supervisor) {
+        looker = supervisor.scheduled("sluice-ready-file", LOOK, this::look);
     }
 
     synchronized void look() {
@@ -82,7 +78,9 @@ final class ReadyFile implements AutoCloseable {
     public synchronized void close() {
         if (!closed) {
             closed = true;
-            looker.shutdown();
+            if (looker != null) {
+                looker.stop();
+            }
             set(false);
         }
     }

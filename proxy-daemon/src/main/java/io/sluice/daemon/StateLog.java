@@ -7,15 +7,16 @@ import io.sluice.kube.Problem;
 import io.sluice.model.Cidr;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -32,17 +33,12 @@ final class StateLog implements AutoCloseable {
 
     private final Object lock = new Object();
     private final long delayMillis;
-    private final ScheduledExecutorService writer = Executors.newSingleThreadScheduledExecutor(task -> {
-        Thread thread = new Thread(task, "sluice-state-log");
-        thread.setDaemon(true);
-        return thread;
-    });
+    private @Nullable Worker writer;
 
     /** What was noted since the last write; of several notes about one frontend the last counts. */
     private Map<FrontendAddress, FrontendStatus> frontends = new LinkedHashMap<>();
 
     private Map<Problem, Boolean> problems = new LinkedHashMap<>();
-    private boolean scheduled;
 
     /**
      * Why each failed frontend failed, as last written; so that a retry which fails alike is not told again. Guarded by
@@ -61,7 +57,7 @@ final class StateLog implements AutoCloseable {
         }
         synchronized (lock) {
             frontends.put(status.address(), status);
-            schedule();
+            lock.notifyAll();
         }
     }
 
@@ -71,23 +67,23 @@ final class StateLog implements AutoCloseable {
             if (!problems.remove(problem, !appeared)) {
                 problems.put(problem, appeared);
             }
-            schedule();
+            lock.notifyAll();
         }
     }
 
-    @SuppressWarnings("FutureReturnValueIgnored") // the task logs what it throws
-    private void schedule() {
-        if (!scheduled && !writer.isShutdown()) {
-            scheduled = true;
-            writer.schedule(this::writeGuarded, delayMillis, TimeUnit.MILLISECONDS);
-        }
+    void start(Supervisor supervisor) {
+        writer = supervisor.loop("sluice-state-log", this::run);
     }
 
-    private void writeGuarded() {
-        try {
+    private void run() throws InterruptedException {
+        while (true) {
+            synchronized (lock) {
+                while (frontends.isEmpty() && problems.isEmpty()) {
+                    lock.wait();
+                }
+            }
+            TimeUnit.MILLISECONDS.sleep(delayMillis);
             write();
-        } catch (RuntimeException e) {
-            log.error("could not log a change of state", e);
         }
     }
 
@@ -99,7 +95,6 @@ final class StateLog implements AutoCloseable {
             changedProblems = problems;
             frontends = new LinkedHashMap<>();
             problems = new LinkedHashMap<>();
-            scheduled = false;
         }
         synchronized (failed) {
             writeProblems(changedProblems);
@@ -178,7 +173,9 @@ final class StateLog implements AutoCloseable {
     /** Writes what is noted, and ends. */
     @Override
     public void close() {
-        writer.shutdownNow();
+        if (writer != null) {
+            writer.close();
+        }
         write();
     }
 }

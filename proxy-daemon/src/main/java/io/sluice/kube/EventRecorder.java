@@ -2,6 +2,8 @@ package io.sluice.kube;
 
 import io.sluice.kube.Problem.Severity;
 import io.sluice.model.ServicePortName;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Clock;
@@ -16,6 +18,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
@@ -53,7 +56,7 @@ public final class EventRecorder implements AutoCloseable {
     private final Clock clock;
     private final LongSupplier nanoTime;
     private final BlockingQueue<Event> waiting = new ArrayBlockingQueue<>(WAITING);
-    private final Thread thread = new Thread(this::run, "sluice-events");
+    private @Nullable Worker worker;
     private volatile boolean closed;
 
     // Used on the thread only.
@@ -76,7 +79,6 @@ public final class EventRecorder implements AutoCloseable {
         this.clock = clock;
         this.nanoTime = nanoTime;
         this.refilledNanos = nanoTime.getAsLong();
-        thread.setDaemon(true);
     }
 
     private static <T> Map<T, Long> lastOnes() {
@@ -90,8 +92,8 @@ public final class EventRecorder implements AutoCloseable {
         };
     }
 
-    void start() {
-        thread.start();
+    void start(Supervisor supervisor) {
+        worker = supervisor.loop("sluice-events", this::run);
     }
 
     /** A problem that appeared; only errors are worth an Event. Any thread, never blocks. */
@@ -114,13 +116,9 @@ public final class EventRecorder implements AutoCloseable {
         }
     }
 
-    private void run() {
-        try {
-            while (!closed) {
-                consider(waiting.take());
-            }
-        } catch (InterruptedException e) {
-            log.debug("interrupted: closing");
+    private void run() throws InterruptedException {
+        while (!closed) {
+            consider(waiting.take());
         }
     }
 
@@ -233,7 +231,9 @@ public final class EventRecorder implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        thread.interrupt();
+        if (worker != null) {
+            worker.close();
+        }
         List<Event> lost = new ArrayList<>();
         waiting.drainTo(lost);
         log.debug("{} events lost", lost.size());

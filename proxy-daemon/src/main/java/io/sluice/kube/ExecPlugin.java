@@ -1,13 +1,13 @@
 package io.sluice.kube;
 
 import io.sluice.kube.Pem.Identity;
+import io.sluice.thread.Supervisor;
 import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
 import java.io.OutputStream;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -116,10 +116,9 @@ final class ExecPlugin {
 
     private Credential run() throws IOException {
         Process process = start();
-        CompletableFuture<byte[]> output =
-                CompletableFuture.supplyAsync(() -> all(process.getInputStream()), ExecPlugin::onItsOwn);
-        CompletableFuture<byte[]> errors =
-                CompletableFuture.supplyAsync(() -> all(process.getErrorStream()), ExecPlugin::onItsOwn);
+        // Both have to be read at the same time, or the program may wait for the other to be.
+        CompletableFuture<byte[]> output = Supervisor.call("exec-plugin-output", () -> all(process.getInputStream()));
+        CompletableFuture<byte[]> errors = Supervisor.call("exec-plugin-output", () -> all(process.getErrorStream()));
         long deadlineNanos = System.nanoTime() + spec.timeout().toNanos();
         try {
             if (!process.waitFor(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS)) {
@@ -152,13 +151,6 @@ final class ExecPlugin {
                 process.destroyForcibly();
             }
         }
-    }
-
-    /** Both outputs have to be read at the same time, or the program may wait for the other to be. */
-    private static void onItsOwn(Runnable task) {
-        Thread thread = new Thread(task, "exec-plugin-output");
-        thread.setDaemon(true);
-        thread.start();
     }
 
     private Process start() throws IOException {
@@ -199,13 +191,11 @@ final class ExecPlugin {
         return info.toString();
     }
 
-    private static byte[] all(InputStream in) {
+    private static byte[] all(InputStream in) throws IOException {
         try (in) {
             byte[] all = in.readNBytes(MAX_OUTPUT);
             in.transferTo(OutputStream.nullOutputStream());
             return all;
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
         }
     }
 

@@ -58,6 +58,9 @@ final class Feed {
     private boolean complete;
     private List<Problem> ownProblems = List.of();
 
+    /** What was read since the last scan that succeeded: a file is not read again because another one failed. */
+    private final Map<String, SourceState> changes = new HashMap<>();
+
     /** @param proxyName as in {@link BuildOptions} */
     Feed(Path path, String proxyName) {
         this.path = path;
@@ -104,7 +107,6 @@ final class Feed {
      * @param touched the only names of the folder that may have changed since; null if any may have
      */
     Scan scan(long nowNanos, @Nullable Set<String> written, @Nullable Set<String> touched) {
-        Map<String, SourceState> changes = new HashMap<>();
         List<Problem> problems = new ArrayList<>();
         Set<String> names = touched == null || listed.isEmpty() || !Files.isDirectory(path) ? null : suspects(touched);
         // At the start nothing is in force that a half-written file could spoil, so nothing is waited for.
@@ -126,7 +128,7 @@ final class Feed {
                     look(name, file, first, nowNanos, written, problems);
                 }
             }
-            wait = Math.min(dropMissing(files, nowNanos, changes), readDue(files, nowNanos, changes));
+            wait = Math.min(dropMissing(files, nowNanos), readDue(files, nowNanos));
             if (files.isEmpty()) {
                 problems.add(new Problem(
                         Problem.Severity.WARNING, path.toString(), "", "", "holds no *.yaml, *.yml or *.json file"));
@@ -139,7 +141,9 @@ final class Feed {
             ownProblems = problems;
             changes.put("", new SourceState(List.of(), problems));
         }
-        return new Scan(changes, complete, wait);
+        Map<String, SourceState> all = Map.copyOf(changes);
+        changes.clear();
+        return new Scan(all, complete, wait);
     }
 
     /** What is gone with the whole feed is not gone. */
@@ -280,7 +284,7 @@ final class Feed {
         return new Problem(Problem.Severity.ERROR, name, "", "", message);
     }
 
-    private long dropMissing(Map<String, Path> files, long nowNanos, Map<String, SourceState> changes) {
+    private long dropMissing(Map<String, Path> files, long nowNanos) {
         long wait = Long.MAX_VALUE;
         for (var each = entries.entrySet().iterator(); each.hasNext(); ) {
             Map.Entry<String, Entry> next = each.next();
@@ -307,7 +311,7 @@ final class Feed {
         return wait;
     }
 
-    private long readDue(Map<String, Path> files, long nowNanos, Map<String, SourceState> changes) {
+    private long readDue(Map<String, Path> files, long nowNanos) {
         long wait = Long.MAX_VALUE;
         for (var each : entries.entrySet()) {
             Entry entry = each.getValue();
@@ -317,7 +321,7 @@ final class Feed {
             }
             long left = entry.sinceNanos + entry.settleNanos - nowNanos;
             if (left <= 0) {
-                left = read(each.getKey(), file, entry, nowNanos, changes) ? Long.MAX_VALUE : entry.settleNanos;
+                left = read(each.getKey(), file, entry, nowNanos) ? Long.MAX_VALUE : entry.settleNanos;
             }
             wait = Math.min(wait, left);
         }
@@ -325,7 +329,7 @@ final class Feed {
     }
 
     /** Returns false if the file changed while it was read: what was read may be half of it. */
-    private boolean read(String name, Path file, Entry entry, long nowNanos, Map<String, SourceState> changes) {
+    private boolean read(String name, Path file, Entry entry, long nowNanos) {
         Manifest manifest = null;
         Problem problem = null;
         // Malformed input is an error, not a question mark: hence the decoder.
@@ -343,7 +347,7 @@ final class Feed {
             problem = unreadable(name, StrictYaml.explain(e));
         } catch (IOException e) {
             problem = unreadable(name, "cannot be read: " + StrictYaml.explain(e));
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | StackOverflowError e) {
             // A fault of a parser on odd input must not keep the other files from being followed.
             log.warn("{} made the parser fail", file, e);
             problem = unreadable(name, "cannot be parsed: " + e);
@@ -362,7 +366,7 @@ final class Feed {
         } else if (problem != null) {
             problems.add(entry.good ? kept(problem) : problem);
         }
-        changes.put(name, new SourceState(objects, problems));
+        changes.merge(name, new SourceState(objects, problems), SourceState::then);
         return true;
     }
 

@@ -1,6 +1,9 @@
 package io.sluice.kube;
 
+import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
@@ -9,8 +12,10 @@ import java.nio.file.StandardWatchEventKinds;
 import java.nio.file.WatchEvent;
 import java.nio.file.WatchKey;
 import java.nio.file.WatchService;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -40,8 +45,11 @@ public final class FileReflector implements Reflector {
 
     private final Path path;
     private final Feed feed;
-    private final SyncLoop loop;
-    private final Thread thread = new Thread(this::run, "sluice-feed");
+    private final Offers offers;
+    private @Nullable Worker worker;
+    /** Read, and not yet offered to the loop. */
+    private final Map<String, SourceState> unoffered = new HashMap<>();
+
     private final Set<String> written = new HashSet<>();
     private final Set<String> touched = new HashSet<>();
     private @Nullable WatchKey watched;
@@ -56,16 +64,25 @@ public final class FileReflector implements Reflector {
     private long fullCostNanos;
     private boolean complete;
 
+    /** What takes the changes, as {@link SyncLoop#offer(Map, boolean)} does. */
+    interface Offers {
+        void offer(Map<String, SourceState> changes, boolean complete);
+    }
+
     public FileReflector(Path feed, BuildOptions options, SyncLoop loop) {
+        this(feed, options, loop::offer);
+    }
+
+    FileReflector(Path feed, BuildOptions options, Offers offers) {
         this.path = feed.toAbsolutePath();
         this.feed = new Feed(feed, options.serviceProxyName());
-        this.loop = loop;
+        this.offers = offers;
     }
 
     /** Starts the watching thread. A feed that does not exist yet is waited for, and reported once. */
     @Override
-    public void start() {
-        thread.start();
+    public void start(Supervisor supervisor) {
+        worker = supervisor.loop("sluice-feed", this::run);
     }
 
     @Override
@@ -75,9 +92,12 @@ public final class FileReflector implements Reflector {
 
     @Override
     public void close() {
-        thread.interrupt();
+        if (worker == null) {
+            return;
+        }
+        worker.close();
         try {
-            thread.join();
+            worker.join();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -108,7 +128,10 @@ public final class FileReflector implements Reflector {
     /** What a feed says. */
     public record Reading(ServiceSnapshot snapshot, List<Problem> problems, Tracer tracer) {}
 
-    private void run() {
+    private void run() throws InterruptedException {
+        // Of a watch service that has ended, if this runs again.
+        watched = null;
+        sawAllWrites = false;
         try (WatchService watcher = openWatcher()) {
             while (!Thread.currentThread().isInterrupted()) {
                 if (watcher != null) {
@@ -121,9 +144,11 @@ public final class FileReflector implements Reflector {
                 touched.clear();
                 linkTouched = false;
                 sawAllWrites = watched != null;
-                if (!scan.changes().isEmpty() || scan.complete() != complete) {
+                scan.changes().forEach((name, state) -> unoffered.merge(name, state, SourceState::then));
+                if (!unoffered.isEmpty() || scan.complete() != complete) {
                     complete = scan.complete();
-                    loop.offer(scan.changes(), complete);
+                    offers.offer(Map.copyOf(unoffered), complete);
+                    unoffered.clear();
                 }
                 long costNanos = System.nanoTime() - before;
                 if (all) {
@@ -132,8 +157,6 @@ public final class FileReflector implements Reflector {
                 }
                 pause(watcher, costNanos, scan.waitNanos());
             }
-        } catch (InterruptedException e) {
-            log.debug("interrupted: closing");
         } catch (IOException e) {
             log.warn("the file watch could not be closed: {}", e.toString());
         }

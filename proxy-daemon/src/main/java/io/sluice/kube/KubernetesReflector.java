@@ -2,6 +2,8 @@ package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.kube.SyncLoop.Trigger;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Clock;
 import java.util.ArrayList;
@@ -10,9 +12,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,17 +37,15 @@ public final class KubernetesReflector implements Reflector {
     private final List<Resource> resources = new ArrayList<>();
     private final EndpointsApi endpointsApi;
     private final String proxyName;
-    private final Thread starter = new Thread(this::begin, "sluice-api");
-    private final ScheduledExecutorService watchdog = Executors.newSingleThreadScheduledExecutor(task -> {
-        Thread thread = new Thread(task, "sluice-api-watchdog");
-        thread.setDaemon(true);
-        return thread;
-    });
     private final Object lock = new Object();
     // Guarded by the lock.
     private final Set<Kind> waitingFor = new HashSet<>();
     private final Map<Kind, Set<String>> troubles = new HashMap<>();
+    private final List<Worker> workers = new ArrayList<>();
     private boolean closed;
+
+    /** How many collections are followed; guarded by the lock. */
+    private int watching;
 
     private volatile List<ListWatch> watches = List.of();
 
@@ -90,31 +87,32 @@ public final class KubernetesReflector implements Reflector {
     }
 
     @Override
-    public void start() {
-        starter.start();
-        events.start();
+    public void start(Supervisor supervisor) {
+        events.start(supervisor);
+        Worker starter = supervisor.once("sluice-api", () -> begin(supervisor));
+        Worker watchdog =
+                supervisor.scheduled("sluice-api-watchdog", pace.idle().dividedBy(20), this::checkIdle);
+        synchronized (lock) {
+            workers.add(starter);
+            workers.add(watchdog);
+        }
     }
 
-    private void begin() {
-        boolean watchList = hasWatchList();
-        List<ListWatch> begun = new ArrayList<>();
-        for (Resource resource : resources) {
-            begun.add(new ListWatch(client, resource, proxyName, watchList, pace, new Told()));
+    /** Run again if it fails, it goes on where that happened. */
+    private void begin(Supervisor supervisor) {
+        if (watches.isEmpty()) {
+            boolean watchList = hasWatchList();
+            watches = resources.stream()
+                    .map(resource -> new ListWatch(client, resource, proxyName, watchList, pace, new Told()))
+                    .toList();
         }
         synchronized (lock) {
-            if (closed) {
-                return;
-            }
-            watches = List.copyOf(begun);
-            for (int i = 0; i < begun.size(); i++) {
-                Thread thread = new Thread(
-                        begun.get(i), "sluice-watch-" + resources.get(i).plural());
-                thread.setDaemon(true);
-                thread.start();
+            while (!closed && watching < watches.size()) {
+                String name = "sluice-watch-" + resources.get(watching).plural();
+                workers.add(supervisor.loop(name, watches.get(watching)::run));
+                watching++;
             }
         }
-        long everyMillis = Math.max(1, pace.idle().toMillis() / 20);
-        var unused = watchdog.scheduleWithFixedDelay(this::checkIdle, everyMillis, everyMillis, TimeUnit.MILLISECONDS);
     }
 
     private void checkIdle() {
@@ -234,9 +232,9 @@ public final class KubernetesReflector implements Reflector {
     public void close() {
         synchronized (lock) {
             closed = true;
+            workers.forEach(Worker::stop);
         }
         events.close();
-        watchdog.shutdownNow();
         watches.forEach(ListWatch::close);
         try {
             client.close();

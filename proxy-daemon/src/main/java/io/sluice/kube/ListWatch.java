@@ -32,7 +32,7 @@ import tools.jackson.databind.json.JsonMapper;
  * <p>A watch that ends is taken up again where it ended. Only where the server does not remember that far, or not yet,
  * the collection is listed again, and what is not in the new list is gone.
  */
-final class ListWatch implements Runnable {
+final class ListWatch {
     private static final Logger log = LoggerFactory.getLogger(ListWatch.class);
 
     private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
@@ -124,14 +124,10 @@ final class ListWatch implements Runnable {
         this.objects = new ToldObjects(proxyName, listener);
     }
 
-    @Override
-    public void run() {
-        try {
-            while (closed.getCount() > 0) {
-                once();
-            }
-        } catch (InterruptedException e) {
-            log.debug("interrupted: closing");
+    /** Follows the collection until this is closed. After an error it may be run again, and then begins with a list. */
+    void run() throws InterruptedException {
+        while (closed.getCount() > 0) {
+            once();
         }
     }
 
@@ -147,6 +143,10 @@ final class ListWatch implements Runnable {
             if (closed.getCount() > 0) {
                 failed(e);
             }
+        } catch (RuntimeException | Error e) {
+            // What was being told when this happened is known to no one but the server.
+            resourceVersion = "";
+            throw e;
         }
     }
 

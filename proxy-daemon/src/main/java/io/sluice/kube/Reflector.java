@@ -1,10 +1,12 @@
 package io.sluice.kube;
 
+import io.sluice.thread.Supervisor;
 import java.util.List;
 
 /** Keeps the store equal to something outside: files, or an API server. */
 public interface Reflector extends AutoCloseable {
-    void start();
+    /** Starts to follow it, on threads of its own. */
+    void start(Supervisor supervisor);
 
     /** How well each collection is followed; empty for files. Any thread. */
     List<WatchStatus> watches();

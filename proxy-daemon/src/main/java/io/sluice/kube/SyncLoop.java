@@ -2,11 +2,16 @@ package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.thread.Heartbeat;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
@@ -31,6 +36,11 @@ public final class SyncLoop implements AutoCloseable {
     /** Of one round; they are only for a histogram. */
     private static final int MOST_TRIGGERS = 1_000;
 
+    /** As long as a change may take until it is applied, kube-proxy's limit too. */
+    private static final Duration STUCK = Duration.ofSeconds(60);
+
+    private static final long BEAT_NANOS = TimeUnit.SECONDS.toNanos(10);
+
     private static final long FIRST_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(5);
     /** Between two attempts that are no failures. */
@@ -39,13 +49,17 @@ public final class SyncLoop implements AutoCloseable {
     private final Consumer<ServiceSnapshot> target;
     private final ProblemListener onProblem;
     private final RoundListener onRound;
-    private final Thread thread = new Thread(this::run, "sluice-sync");
+    private @Nullable Worker worker;
+    private @Nullable Heartbeat heartbeat;
 
     // Used on the control thread only.
     private final ProblemBoard board = new ProblemBoard();
     private final ObjectStore store = new ObjectStore(board);
     private final SnapshotBuilder builder;
     private final List<Trigger> triggers = new ArrayList<>();
+    /** Offers on their way into the store. */
+    private final Map<String, SourceState> taken = new LinkedHashMap<>();
+
     private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
     private long backOffNanos;
     /** Whether the last snapshot could not be applied, and that was logged. */
@@ -54,7 +68,7 @@ public final class SyncLoop implements AutoCloseable {
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
-    private Map<String, SourceState> offered = new LinkedHashMap<>();
+    private final Map<String, SourceState> offered = new LinkedHashMap<>();
     private List<Trigger> offeredTriggers = new ArrayList<>();
     private boolean listed;
     private boolean work;
@@ -89,8 +103,10 @@ public final class SyncLoop implements AutoCloseable {
         builder = new SnapshotBuilder(options, store, board);
     }
 
-    public void start() {
-        thread.start();
+    /** Starts the control thread. */
+    public void start(Supervisor supervisor) {
+        heartbeat = supervisor.heartbeat("sluice-sync", STUCK);
+        worker = supervisor.loop("sluice-sync", this::run);
     }
 
     /**
@@ -123,13 +139,9 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    private void run() {
-        try {
-            while (awaitWork()) {
-                round();
-            }
-        } catch (InterruptedException e) {
-            log.debug("interrupted: closing");
+    private void run() throws InterruptedException {
+        while (awaitWork()) {
+            round();
         }
     }
 
@@ -138,14 +150,14 @@ public final class SyncLoop implements AutoCloseable {
         lock.lockInterruptibly();
         try {
             while (!closed) {
-                long wait = lastRoundNanos + Math.max(MIN_INTERVAL_NANOS, backOffNanos) - System.nanoTime();
-                if (!work) {
-                    changed.await();
-                } else if (wait > 0) {
-                    changed.awaitNanos(wait);
-                } else {
+                Objects.requireNonNull(heartbeat).beat();
+                long wait = work
+                        ? lastRoundNanos + Math.max(MIN_INTERVAL_NANOS, backOffNanos) - System.nanoTime()
+                        : BEAT_NANOS;
+                if (wait <= 0) {
                     return true;
                 }
+                changed.awaitNanos(Math.min(wait, BEAT_NANOS));
             }
             return false;
         } finally {
@@ -179,17 +191,20 @@ public final class SyncLoop implements AutoCloseable {
             }
             failing = true;
             retryLater(MAX_BACK_OFF_NANOS);
+        } catch (Error e) {
+            // For whoever runs this thread again: the work is still to be done.
+            retryLater(MAX_BACK_OFF_NANOS);
+            throw e;
         }
         lastRoundNanos = System.nanoTime();
     }
 
     private boolean takeOffers() {
-        Map<String, SourceState> taken;
         boolean complete;
         lock.lock();
         try {
-            taken = offered;
-            offered = new LinkedHashMap<>();
+            offered.forEach((source, state) -> taken.merge(source, state, SourceState::then));
+            offered.clear();
             triggers.addAll(offeredTriggers);
             offeredTriggers = new ArrayList<>();
             work = false;
@@ -201,7 +216,11 @@ public final class SyncLoop implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-        taken.forEach(store::replace);
+        // One by one: what is not in the store yet stays if this fails.
+        for (var each = taken.entrySet().iterator(); each.hasNext(); each.remove()) {
+            Map.Entry<String, SourceState> next = each.next();
+            store.replace(next.getKey(), next.getValue());
+        }
         return complete;
     }
 
@@ -295,6 +314,11 @@ public final class SyncLoop implements AutoCloseable {
     /** Ends the control thread, after the round it may be in. */
     @Override
     public void close() {
+        if (worker == null || heartbeat == null) {
+            return;
+        }
+        worker.stop();
+        heartbeat.close();
         lock.lock();
         try {
             closed = true;
@@ -303,7 +327,7 @@ public final class SyncLoop implements AutoCloseable {
             lock.unlock();
         }
         try {
-            thread.join();
+            worker.join();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }

@@ -51,14 +51,22 @@ final class ToldObjects {
     void delete(Resource resource, JsonNode object) {
         String path = resource.pathOf(object);
         if (path != null) {
-            known.remove(path);
             listener.changed(Map.of(path, SourceState.GONE), List.of());
+            // After it was told: if that fails, the next list tells it.
+            known.remove(path);
         }
     }
 
     private SourceState parse(Resource resource, String path, JsonNode object) {
         List<Problem> problems = new ArrayList<>();
-        KubeObject parsed = ObjectParser.parse(resource.kind(), object, path, proxyName, problems);
+        KubeObject parsed = null;
+        try {
+            parsed = ObjectParser.parse(resource.kind(), object, path, proxyName, problems);
+        } catch (RuntimeException | StackOverflowError e) {
+            // A fault of a parser on an odd object must not keep the others from being followed.
+            log.warn("{} made the parser fail", path, e);
+            problems.add(new Problem(Problem.Severity.ERROR, path, "", "", "cannot be parsed: " + e));
+        }
         return new SourceState(
                 parsed == null ? List.of() : List.of(parsed),
                 problems.stream().distinct().toList());
@@ -151,13 +159,13 @@ final class ToldObjects {
         }
 
         void finish() {
-            known.removeIf(path -> {
+            for (String path : known) {
                 if (!seen.contains(path)) {
                     chunk.put(path, SourceState.GONE);
                 }
-                return !seen.contains(path);
-            });
+            }
             flush();
+            known.retainAll(seen);
         }
 
         private void flush() {

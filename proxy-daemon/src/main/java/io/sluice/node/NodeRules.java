@@ -8,6 +8,8 @@ import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.node.Elements.Element;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -19,9 +21,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -35,9 +34,10 @@ import org.slf4j.LoggerFactory;
  */
 public final class NodeRules implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(NodeRules.class);
-    private static final int CHECK_SECONDS = 5;
     /** What is new is soon used, and may be on a bridge that is as new; many changes are one look. */
-    private static final int LOOK_MILLIS = 500;
+    private static final Duration ROUND = Duration.ofMillis(500);
+
+    private static final int ROUNDS_PER_CHECK = 10;
 
     private static final String REMOVED = "somebody removed the rules that lead packets here; putting them back ({})";
 
@@ -47,11 +47,9 @@ public final class NodeRules implements AutoCloseable {
     private final Kernel kernel;
     private final Interfaces addresses;
     private final Connections connections;
-    private final ScheduledExecutorService guard = Executors.newSingleThreadScheduledExecutor(task -> {
-        Thread thread = new Thread(task, "sluice-rules");
-        thread.setDaemon(true);
-        return thread;
-    });
+    private @Nullable Worker guard;
+    /** Of the guard's thread. */
+    private int rounds;
     // Guarded by this.
     private final ClusterIps clusterIps = new ClusterIps();
     private ServiceSnapshot current = ServiceSnapshot.empty();
@@ -69,6 +67,7 @@ public final class NodeRules implements AutoCloseable {
 
     private boolean looking;
     private boolean probed;
+    private boolean probing;
     private boolean refusing;
     private boolean closed;
 
@@ -108,9 +107,27 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /** Starts to look after the rules. */
-    @SuppressWarnings("FutureReturnValueIgnored") // the task logs what it throws
-    public void start() {
-        guard.scheduleWithFixedDelay(this::check, CHECK_SECONDS, CHECK_SECONDS, TimeUnit.SECONDS);
+    public void start(Supervisor supervisor) {
+        guard = supervisor.scheduled("sluice-rules", ROUND, this::round);
+    }
+
+    private void round() {
+        boolean look;
+        boolean probe;
+        synchronized (this) {
+            look = looking;
+            looking = false;
+            probe = probing;
+            probing = false;
+        }
+        if (++rounds % ROUNDS_PER_CHECK == 0) {
+            check();
+        } else if (look) {
+            refresh();
+        }
+        if (probe) {
+            new SelfProbe(options, shell).run();
+        }
     }
 
     /**
@@ -118,15 +135,11 @@ public final class NodeRules implements AutoCloseable {
      *
      * @throws IllegalStateException if the kernel does not take them; the rules that were in force still are
      */
-    @SuppressWarnings("FutureReturnValueIgnored") // the task does not throw
     public synchronized void apply(ServiceSnapshot snapshot) {
         if (closed) {
             return;
         }
-        if (!looking) {
-            looking = true;
-            guard.schedule(this::look, LOOK_MILLIS, TimeUnit.MILLISECONDS);
-        }
+        looking = true;
         wanted = snapshot;
         try {
             if (!inForce || !change(snapshot)) {
@@ -136,18 +149,11 @@ public final class NodeRules implements AutoCloseable {
             if (!probed) {
                 probed = true;
                 // Beside the start, which does not wait for it.
-                guard.execute(() -> new SelfProbe(options, shell).run());
+                probing = true;
             }
         } catch (IOException e) {
             throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
         }
-    }
-
-    private void look() {
-        synchronized (this) {
-            looking = false;
-        }
-        refresh();
     }
 
     private void refresh() {
@@ -402,7 +408,9 @@ public final class NodeRules implements AutoCloseable {
      * @param otherRouting whether it has another mark, table or priority than these options say
      */
     public synchronized void leave(boolean otherRouting) {
-        guard.shutdownNow();
+        if (guard != null) {
+            guard.close();
+        }
         closed = true;
         try {
             if (otherRouting) {
@@ -417,7 +425,9 @@ public final class NodeRules implements AutoCloseable {
     /** Takes everything away, or leaves rules that refuse what was served. Closing again does nothing. */
     @Override
     public synchronized void close() {
-        guard.shutdownNow();
+        if (guard != null) {
+            guard.close();
+        }
         if (closed) {
             return;
         }

@@ -1,5 +1,6 @@
 package io.sluice.node;
 
+import io.sluice.thread.Supervisor;
 import java.io.BufferedReader;
 import java.io.EOFException;
 import java.io.IOException;
@@ -78,19 +79,8 @@ final class Shell implements AutoCloseable {
         String line = String.join(" ", command);
         Writer writer = Objects.requireNonNull(commands);
         BufferedReader reader = Objects.requireNonNull(output);
-        CompletableFuture<String> answer = new CompletableFuture<>();
-        // Of its own: a program that waits in the kernel is not even killed, and its pipe stays open.
-        Thread thread = new Thread(
-                () -> {
-                    try {
-                        answer.complete(run(line, input, writer, reader));
-                    } catch (IOException | RuntimeException e) {
-                        answer.completeExceptionally(e);
-                    }
-                },
-                "sluice-shell");
-        thread.setDaemon(true);
-        thread.start();
+        // A thread of its own: a program that waits in the kernel is not even killed, and its pipe stays open.
+        CompletableFuture<String> answer = Supervisor.call("sluice-shell", () -> run(line, input, writer, reader));
         try {
             // An interrupt does not end this, so that no answer is left for the next one.
             return answer.orTimeout(limit.toMillis(), TimeUnit.MILLISECONDS).join();

@@ -8,20 +8,21 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
 import io.netty.channel.FixedRecvByteBufAllocator;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.epoll.EpollSocketChannel;
-import io.netty.util.concurrent.DefaultThreadFactory;
+import io.sluice.thread.EventLoops;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.ExecutorService;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
@@ -40,33 +41,42 @@ public final class HttpServer implements AutoCloseable {
 
     private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(16 * 1024, 32 * 1024);
     private static final long OVERDUE_CHECK_MILLIS = 500;
-    private static final long QUIET_MILLIS = 1;
-    private static final long SHUTDOWN_MILLIS = 2_000;
+    private static final Duration QUIET = Duration.ofMillis(1);
+    private static final Duration SHUTDOWN = Duration.ofSeconds(2);
     /** Of large pages, which many clients may ask for and not read. */
     private static final long UNSENT_BYTES =
             Math.max(16L << 20, Runtime.getRuntime().maxMemory() / 16);
 
-    private final MultiThreadIoEventLoopGroup group = new MultiThreadIoEventLoopGroup(
-            1, new DefaultThreadFactory("sluice-http", true), EpollIoHandler.newFactory());
-    private final EventLoop loop = group.next();
-    private final ExecutorService renderer = new ThreadPoolExecutor(
-            1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), new DefaultThreadFactory("sluice-pages", true));
-    private final SlowPages slowPages = new SlowPages(renderer, loop);
+    private final EventLoops loops;
+    private final EventLoop loop;
+    private final BlockingQueue<Runnable> renderings = new LinkedBlockingQueue<>();
+    private final Worker renderer;
+    private final SlowPages slowPages;
     private final Connections connections;
     /** The ports. On the loop only. */
     private final Set<Channel> listening = new HashSet<>();
 
     /** @param maxConnections over all ports; beyond it, the oldest connection without a complete request is closed */
-    public HttpServer(int maxConnections) {
-        this(maxConnections, UNSENT_BYTES, System::nanoTime);
+    public HttpServer(Supervisor supervisor, int maxConnections) {
+        this(supervisor, maxConnections, UNSENT_BYTES, System::nanoTime);
     }
 
     /** @param unsentBytesLimit the most bytes of response bodies that clients have not read */
     @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
-    HttpServer(int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
+    HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
         connections = new Connections(maxConnections, unsentBytesLimit, nanoClock);
+        loops = new EventLoops(supervisor, "sluice-http", 1, EpollIoHandler.newFactory());
+        loop = loops.group().next();
+        slowPages = new SlowPages(renderings::add, loop);
+        renderer = supervisor.loop("sluice-pages", this::renderAll);
         loop.scheduleWithFixedDelay(
                 this::closeOverdue, OVERDUE_CHECK_MILLIS, OVERDUE_CHECK_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private void renderAll() throws InterruptedException {
+        while (true) {
+            renderings.take().run();
+        }
     }
 
     /** On the loop. */
@@ -86,7 +96,7 @@ public final class HttpServer implements AutoCloseable {
     void run(Runnable task) {
         if (loop.inEventLoop()) {
             task.run();
-        } else if (!group.isShuttingDown()) {
+        } else if (!loop.isShuttingDown()) {
             loop.submit(task).syncUninterruptibly();
         }
     }
@@ -171,12 +181,11 @@ public final class HttpServer implements AutoCloseable {
     /** Closes every port and connection. Closing again does nothing. */
     @Override
     public void close() {
-        renderer.shutdownNow();
+        renderer.close();
         run(() -> {
             List.copyOf(listening).forEach(this::close);
             connections.closeAll();
         });
-        group.shutdownGracefully(QUIET_MILLIS, SHUTDOWN_MILLIS, TimeUnit.MILLISECONDS)
-                .awaitUninterruptibly();
+        loops.close(QUIET, SHUTDOWN).awaitUninterruptibly();
     }
 }

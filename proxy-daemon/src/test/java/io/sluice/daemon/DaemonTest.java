@@ -65,6 +65,22 @@ final class DaemonTest {
     }
 
     @Test
+    void aThreadThatKeepsDyingMakesItFailItsLivenessProbe() throws Exception {
+        try (Daemon daemon = daemon()) {
+            daemon.start();
+            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
+            daemon.supervisor().loop("sluice-test", () -> {
+                throw new StackOverflowError("as the test wants");
+            });
+            await().until(() -> get(health, "/livez").statusCode() == 503);
+            assertThat(get(health, "/livez").body())
+                    .contains("\"thread\":\"sluice-test\"")
+                    .contains("java.lang.StackOverflowError: as the test wants");
+        }
+    }
+
+    @Test
     @Tag("end-to-end")
     void servesAFeedAndStopsAcceptingWhenItDrains() throws Exception {
         int port = DemoServers.freePort(8089, "127.96.2.1");

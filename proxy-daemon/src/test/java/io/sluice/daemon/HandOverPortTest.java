@@ -12,6 +12,7 @@ import io.sluice.forward.Forwarder;
 import io.sluice.forward.HandOver;
 import io.sluice.forward.UnixListener;
 import io.sluice.forward.UnixSocket;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.Socket;
@@ -65,7 +66,7 @@ final class HandOverPortTest {
         lab = new HandOverLab();
         serving = lab.forwarder();
         serving.apply(lab.snapshot);
-        port = lab.closing(new HandOverPort(path(), serving, changes, rules -> {
+        port = lab.closing(new HandOverPort(path(), serving, new Supervisor(), changes, rules -> {
             letGo.add(rules);
             if (letGoFails) {
                 throw new IllegalStateException("as the test wants");

@@ -10,6 +10,7 @@ import io.sluice.kube.WatchStatus;
 import io.sluice.ops.Page;
 import io.sluice.ops.Response;
 import io.sluice.stats.Stats;
+import io.sluice.thread.Supervisor;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneId;
@@ -35,8 +36,8 @@ final class HealthTest {
     private static final FrontendCounts NO_FRONTENDS = FrontendCounts.of(List.of());
 
     private static Response ask(String path, DaemonState state) throws Exception {
-        Health health =
-                new Health(state::sync, state::frontends, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
+        Health health = new Health(
+                state::sync, state::frontends, List::of, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
         return render(health.pages(), path);
     }
 
@@ -120,6 +121,25 @@ final class HealthTest {
         JsonNode body = JsonMapper.shared().readTree(late.text());
         assertThat(body.at("/healthy").booleanValue()).isFalse();
         assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
+    }
+
+    @Test
+    void aThreadThatDoesNotDoItsWorkIsUnhealthyAndNamed() throws Exception {
+        DaemonState state = state(false, true, null);
+        List<Supervisor.Failure> failures = List.of(new Supervisor.Failure("sluice-sync", "stuck for 61 s"));
+        Health health = new Health(
+                state::sync,
+                state::frontends,
+                () -> failures,
+                Clock.fixed(NOW, ZoneOffset.UTC),
+                new PrometheusRegistry());
+        for (String path : List.of("/livez", "/healthz")) {
+            Response answer = render(health.pages(), path);
+            assertThat(answer.status()).isEqualTo(503);
+            assertThat(answer.text())
+                    .contains("\"healthy\":false")
+                    .contains("\"failedThreads\":[{\"thread\":\"sluice-sync\",\"error\":\"stuck for 61 s\"}]");
+        }
     }
 
     @Test
@@ -211,7 +231,8 @@ final class HealthTest {
             }
         };
         PrometheusRegistry registry = new PrometheusRegistry();
-        Map<String, Function<String, Page>> pages = new Health(sync, () -> NO_FRONTENDS, clock, registry).pages();
+        Map<String, Function<String, Page>> pages =
+                new Health(sync, () -> NO_FRONTENDS, List::of, clock, registry).pages();
         List<Integer> codes = new ArrayList<>();
         Runnable ask = () -> {
             for (String path : List.of("/healthz", "/livez")) {
@@ -247,7 +268,7 @@ final class HealthTest {
     void answersAreCountedFromZero() throws Exception {
         PrometheusRegistry registry = new PrometheusRegistry();
         DaemonState state = state(false, true, null);
-        Health health = new Health(state::sync, state::frontends, Clock.systemUTC(), registry);
+        Health health = new Health(state::sync, state::frontends, List::of, Clock.systemUTC(), registry);
         assertThat(health.pages()).hasSize(3);
         assertThat(new Metrics(() -> new Stats(1), () -> state, registry).scrape(false))
                 .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 0.0\n")

@@ -11,6 +11,7 @@ import io.sluice.kube.NodePortAddresses;
 import io.sluice.kube.SyncLoop;
 import io.sluice.model.IpAddress;
 import io.sluice.stats.Stats;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,7 +63,7 @@ final class KubeProxyMetricsTest {
     @BeforeEach
     void start() {
         reflector = new FileReflector(folder, BuildOptions.on("test-hostname"), loop);
-        loop.start();
+        loop.start(new Supervisor());
     }
 
     @AfterEach
@@ -127,7 +128,7 @@ final class KubeProxyMetricsTest {
                 service((internal == null ? "" : "  internalTrafficPolicy: " + internal + "\n")
                                 + (external == null ? "" : "  externalTrafficPolicy: " + external + "\n"))
                         + "---\n" + (node == null ? slice() : slice(node)));
-        reflector.start();
+        reflector.start(new Supervisor());
         await().until(() -> loop.snapshot().size() == 1);
         String name = "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=";
         assertThat(metrics.scrape(false))
@@ -147,7 +148,7 @@ final class KubeProxyMetricsTest {
     void changesAreCountedAsTheyComeIntoForce() throws Exception {
         feed("service", service(""));
         feed("slice", slice("n1"));
-        reflector.start();
+        reflector.start(new Supervisor());
         awaitChanges(1, 1);
         feed("slice", slice("n1", "n2"));
         awaitChanges(1, 2);

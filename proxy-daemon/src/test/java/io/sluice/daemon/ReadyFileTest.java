@@ -2,9 +2,12 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
+import io.sluice.thread.Supervisor;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -48,6 +51,22 @@ final class ReadyFileTest {
             Files.createDirectory(folder.resolve("later"));
             readyFile.look();
             assertThat(file).exists();
+        }
+    }
+
+    @Test
+    void itIsMadeThoughAskingFailedBefore() {
+        Path file = folder.resolve("ready");
+        AtomicInteger asked = new AtomicInteger();
+        try (ReadyFile readyFile = new ReadyFile(file, () -> {
+            if (asked.incrementAndGet() == 1) {
+                throw new StackOverflowError("as the test wants");
+            }
+            return true;
+        })) {
+            readyFile.start(new Supervisor());
+            await().until(() -> Files.exists(file));
+            assertThat(asked.get()).isGreaterThan(1);
         }
     }
 

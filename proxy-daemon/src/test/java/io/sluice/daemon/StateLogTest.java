@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.AppenderBase;
 import ch.qos.logback.core.read.ListAppender;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.forward.FrontendStatus.Failure;
@@ -15,6 +16,7 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import io.sluice.thread.Supervisor;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -107,6 +109,7 @@ final class StateLogTest {
     @Test
     void retryThatFailsAlikeIsNotToldAgain() {
         StateLog quick = new StateLog(Duration.ZERO);
+        quick.start(new Supervisor());
         quick.frontend(taken(81));
         await().until(() -> lines().size() == 1);
         quick.frontend(taken(81));
@@ -118,6 +121,30 @@ final class StateLogTest {
         await().until(() -> lines().size() == 4);
         quick.close();
         assertThat(lines().stream().filter(line -> line.startsWith("WARN"))).hasSize(2);
+    }
+
+    @Test
+    void theLogGoesOnAfterItsThreadHasDied() {
+        AppenderBase<ILoggingEvent> failing = new AppenderBase<>() {
+            @Override
+            protected void append(ILoggingEvent event) {
+                if (event.getFormattedMessage().contains(":81/")) {
+                    throw new StackOverflowError("as the test wants");
+                }
+            }
+        };
+        failing.start();
+        logger.addAppender(failing);
+        Supervisor supervisor = new Supervisor();
+        StateLog quick = new StateLog(Duration.ZERO);
+        quick.start(supervisor);
+        quick.frontend(active(81));
+        await().until(() -> lines().size() == 1);
+        quick.frontend(active(82));
+        await().until(() -> lines().size() == 2);
+        assertThat(supervisor.failures()).isEmpty();
+        quick.close();
+        logger.detachAppender(failing);
     }
 
     @Test

@@ -8,6 +8,7 @@ import io.sluice.kube.KubernetesReflector.EndpointsApi;
 import io.sluice.kube.ListWatch.Pace;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.kube.Scenario.Section;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.StringReader;
 import java.util.LinkedHashMap;
@@ -58,10 +59,10 @@ class ApiScenarioTest {
         try (FakeCluster cluster = new FakeCluster().start()) {
             objects.values().forEach(cluster::put);
             SyncLoop loop = new SyncLoop(options, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
-            loop.start();
+            loop.start(new Supervisor());
             try (KubernetesReflector reflector =
                     new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, Pace.DEFAULT, loop)) {
-                reflector.start();
+                reflector.start(new Supervisor());
                 await().until(loop::synced);
                 assertThat(Dump.of(loop.snapshot())).isEqualTo(fromFiles(options, files));
             } finally {

@@ -5,11 +5,13 @@ import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -32,7 +34,7 @@ class EventRecorderTest {
         cluster.apply(Manifests.service("web", "10.96.0.1"));
         Clock still = Clock.fixed(Instant.parse("2026-01-31T12:00:00.5Z"), ZoneOffset.UTC);
         recorder = new EventRecorder(cluster.client(), "n1", still, nanoTime::get);
-        recorder.start();
+        recorder.start(new Supervisor());
     }
 
     @AfterEach
@@ -43,6 +45,24 @@ class EventRecorderTest {
 
     private static Problem problem(String path, Problem.Severity severity, String message) {
         return new Problem(severity, path, "Service default/web", "spec.ports[0].port", message);
+    }
+
+    @Test
+    void oneThatFailsDoesNotEndTheThread() {
+        recorder.close();
+        AtomicInteger asked = new AtomicInteger();
+        recorder = new EventRecorder(cluster.client(), "n1", Clock.systemUTC(), () -> {
+            // The first is asked when it is made.
+            if (asked.incrementAndGet() == 2) {
+                throw new StackOverflowError("as the test wants");
+            }
+            return nanoTime.get();
+        });
+        recorder.start(new Supervisor());
+        recorder.failed(WEB, "this one is lost");
+        recorder.failed(WEB, "this one is not");
+        await().until(() -> cluster.posted.size() == 1);
+        assertThat(cluster.posted.get(0).at("/message").stringValue()).isEqualTo("this one is not");
     }
 
     @Test

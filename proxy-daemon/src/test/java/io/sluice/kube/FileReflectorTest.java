@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.thread.Supervisor;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,6 +14,7 @@ import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -39,7 +41,7 @@ class FileReflectorTest {
     @BeforeEach
     void start() throws IOException {
         folder = Files.createDirectory(root.resolve("feed"));
-        loop.start();
+        loop.start(new Supervisor());
     }
 
     @AfterEach
@@ -50,7 +52,7 @@ class FileReflectorTest {
 
     private void follow(Path feed) {
         reflector = new FileReflector(feed, BuildOptions.on("n1"), loop);
-        reflector.start();
+        reflector.start(new Supervisor());
     }
 
     private void write(String name, String text) throws IOException {
@@ -72,6 +74,25 @@ class FileReflectorTest {
                 .untilAsserted(() -> assertThat(loop.problems())
                         .extracting(Problem::toString)
                         .containsExactly(problems));
+    }
+
+    /** What was read when the thread died is offered by the next, though no file has changed since. */
+    @Test
+    void nothingIsLostWhenTheThreadDies() throws IOException {
+        write("a.yaml", WEB);
+        AtomicInteger offered = new AtomicInteger();
+        reflector = new FileReflector(folder, BuildOptions.on("n1"), (changes, complete) -> {
+            if (offered.incrementAndGet() < 3) {
+                throw new StackOverflowError("as the test wants");
+            }
+            loop.offer(changes, complete);
+        });
+        Supervisor supervisor = new Supervisor();
+        reflector.start(supervisor);
+        awaitDump(WEB_LINE + "REFUSE");
+        write("b.yaml", Manifests.service("api", "10.96.0.2"));
+        await().untilAsserted(() -> assertThat(loop.snapshot().size()).isEqualTo(2));
+        assertThat(supervisor.failures()).isEmpty();
     }
 
     @Test

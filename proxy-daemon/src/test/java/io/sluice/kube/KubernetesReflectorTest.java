@@ -9,6 +9,7 @@ import io.sluice.kube.KubernetesReflector.EndpointsApi;
 import io.sluice.kube.ListWatch.Pace;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.StringReader;
 import java.time.Duration;
@@ -49,7 +50,7 @@ class KubernetesReflectorTest {
         cluster.start();
         cluster.apply(NODE);
         cluster.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
-        loop.start();
+        loop.start(new Supervisor());
     }
 
     @AfterEach
@@ -67,7 +68,7 @@ class KubernetesReflectorTest {
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), endpoints, FAST, loop);
         reflector = following;
-        following.start();
+        following.start(new Supervisor());
     }
 
     /** The table that the same objects make when they are read from a file. */
@@ -132,11 +133,11 @@ class KubernetesReflectorTest {
         BuildOptions named =
                 Flags.rules(List.of("--node-name=n1", "--service-proxy-name=sluice", "--service-cidr=10.96.0.0/12"));
         SyncLoop mine = new SyncLoop(named, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
-        mine.start();
+        mine.start(new Supervisor());
         KubernetesReflector following = new KubernetesReflector(cluster.client(), named, EndpointsApi.AUTO, FAST, mine);
         reflector = following;
         try {
-            following.start();
+            following.start(new Supervisor());
             await().until(mine::synced);
             assertThat(mine.snapshot().size()).as("web has no label").isZero();
             assertThat(mine.snapshot().surroundings().serviceCidrs()).isEmpty();
@@ -451,7 +452,7 @@ class KubernetesReflectorTest {
             KubernetesReflector following = new KubernetesReflector(
                     FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, FAST, loop);
             reflector = following;
-            following.start();
+            following.start(new Supervisor());
             awaitEqual();
             assertThat(status("services").server()).isEqualTo(cluster.url());
             cluster.silent(true);
@@ -473,7 +474,7 @@ class KubernetesReflectorTest {
             KubernetesReflector following = new KubernetesReflector(
                     FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, FAST, loop);
             reflector = following;
-            following.start();
+            following.start(new Supervisor());
             awaitEqual();
             assertThat(status("endpointslices.discovery.k8s.io").server()).isEqualTo(second.url());
         }
@@ -498,7 +499,7 @@ class KubernetesReflectorTest {
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, doubling, loop);
         reflector = following;
-        following.start();
+        following.start(new Supervisor());
         awaitEqual();
         await().atMost(Duration.ofSeconds(20))
                 .untilAsserted(() -> assertThat(status("services").reconnects()).isGreaterThan(10));

@@ -6,13 +6,16 @@ import static org.awaitility.Awaitility.await;
 import io.sluice.kube.ManifestReader.Manifest;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.StringReader;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -57,7 +60,7 @@ class SyncLoopTest {
 
     @Test
     void touchesNothingBeforeTheFirstCompleteList() {
-        loop.start();
+        loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1") + "---\n{kind: Pod, apiVersion: v1}\n", false);
         await().until(() -> !loop.problems().isEmpty());
         assertThat(loop.synced()).isFalse();
@@ -75,10 +78,47 @@ class SyncLoopTest {
 
     @Test
     void anEmptyFirstListIsHandedOnToo() {
-        loop.start();
+        loop.start(new Supervisor());
         loop.offer(Map.of(), true);
         await().until(loop::synced);
         assertThat(applied).containsExactly(ServiceSnapshot.empty());
+    }
+
+    @Test
+    void aChangeIsAppliedThoughTheThreadDiedOfItBefore() {
+        loop = loop(snapshot -> {
+            applied.add(snapshot);
+            if (applied.size() < 3) {
+                throw new StackOverflowError("as the test wants");
+            }
+        });
+        Supervisor supervisor = new Supervisor();
+        loop.start(supervisor);
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        awaitApplied("default/web 10.96.0.1:80/tcp -> REFUSE");
+        assertThat(applied).hasSize(3);
+        assertThat(loop.pendingSince()).isEmpty();
+        assertThat(supervisor.failures()).isEmpty();
+    }
+
+    @Test
+    void whatNeverEndsIsAFailure() throws InterruptedException {
+        CountDownLatch busy = new CountDownLatch(1);
+        CountDownLatch release = new CountDownLatch(1);
+        loop = loop(snapshot -> {
+            busy.countDown();
+            awaitUninterrupted(release);
+        });
+        AtomicLong clockNanos = new AtomicLong();
+        Supervisor supervisor = new Supervisor(clockNanos::get);
+        loop.start(supervisor);
+        loop.offer(Map.of(), true);
+        busy.await();
+        assertThat(supervisor.failures()).isEmpty();
+        clockNanos.addAndGet(Duration.ofSeconds(60).toNanos());
+        assertThat(supervisor.failures()).containsExactly(new Supervisor.Failure("sluice-sync", "stuck for 60 s"));
+        release.countDown();
+        await().until(() -> supervisor.failures().isEmpty());
     }
 
     @Test
@@ -90,7 +130,7 @@ class SyncLoopTest {
                 throw new SyncLoop.NotNowException("waits for another process");
             }
         });
-        loop.start();
+        loop.start(new Supervisor());
         loop.offer(Map.of(), true);
         await().until(loop::synced);
         assertThat(applied).hasSize(3);
@@ -106,7 +146,7 @@ class SyncLoopTest {
             busy.countDown();
             awaitUninterrupted(release);
         });
-        loop.start();
+        loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1"), true);
         busy.await();
         for (int i = 2; i < 200; i++) {
@@ -124,7 +164,7 @@ class SyncLoopTest {
         Problem broken = new Problem(Problem.Severity.ERROR, "a", "", "", "line 1, column 1: broken");
         offer("a", Manifests.service("web", "10.96.0.1"), false);
         loop.offer(Map.of("a", new SourceState(null, List.of(broken))), true);
-        loop.start();
+        loop.start(new Supervisor());
         awaitApplied("default/web 10.96.0.1:80/tcp -> REFUSE");
         assertThat(loop.problems()).containsExactly(broken);
         loop.offer(Map.of("a", new SourceState(null, List.of())), true);
@@ -142,7 +182,7 @@ class SyncLoopTest {
 
     @Test
     void anUnchangedStateIsNotHandedOnAgain() {
-        loop.start();
+        loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1"), true);
         await().until(loop::synced);
         var before = loop.lastApplied();
@@ -161,7 +201,7 @@ class SyncLoopTest {
             busy.countDown();
             awaitUninterrupted(release);
         });
-        loop.start();
+        loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1"), true);
         busy.await();
         var first = loop.pendingSince();
@@ -185,7 +225,7 @@ class SyncLoopTest {
 
     @Test
     void tellsWhetherTheNodeShouldGetNewTraffic() {
-        loop.start();
+        loop.start(new Supervisor());
         offer("nodes", node("n2", "}"), false);
         await().untilAsserted(() -> assertThat(loop.lastOffered()).isPresent());
         assertThat(loop.nodeUnfit()).as("it may be still to come").isEmpty();
@@ -214,7 +254,7 @@ class SyncLoopTest {
             }
             applied.add(snapshot);
         });
-        loop.start();
+        loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1"), true);
         await().until(loop::synced);
         assertThat(calls).hasValue(3);
@@ -225,7 +265,7 @@ class SyncLoopTest {
 
     @Test
     void tellsEachProblemOnceWhenItComesAndOnceWhenItGoes() {
-        loop.start();
+        loop.start(new Supervisor());
         String bad = Manifests.service("web", "10.96.0.999");
         String line = "a: Service default/web: spec.clusterIP: \"10.96.0.999\" is not an IPv4 or IPv6 address";
         offer("a", bad, true);

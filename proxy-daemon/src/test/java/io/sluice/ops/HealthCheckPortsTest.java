@@ -9,6 +9,7 @@ import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
@@ -42,7 +43,7 @@ final class HealthCheckPortsTest {
 
     private final HttpClient client = HttpClient.newHttpClient();
     private volatile boolean healthy = true;
-    private final HttpServer server = new HttpServer(256);
+    private final HttpServer server = new HttpServer(new Supervisor(), 256);
     private final HealthCheckPorts ports = new HealthCheckPorts(server, () -> healthy, Duration.ofMillis(20));
 
     private final Logger log = (Logger) LoggerFactory.getLogger(HttpPort.class);

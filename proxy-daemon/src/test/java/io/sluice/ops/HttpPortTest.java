@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.thread.Supervisor;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -16,7 +17,7 @@ import org.junit.jupiter.api.Test;
 final class HttpPortTest {
     private static final Routes SITE = new Routes(Map.of("/a", query -> Page.quick(() -> Response.text(200, "a"))));
 
-    private final HttpServer server = new HttpServer(16);
+    private final HttpServer server = new HttpServer(new Supervisor(), 16);
 
     @AfterEach
     void close() {

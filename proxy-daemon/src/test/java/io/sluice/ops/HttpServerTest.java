@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.thread.Supervisor;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -36,7 +37,7 @@ final class HttpServerTest {
     private final AtomicLong nanos = new AtomicLong();
     private final AtomicInteger rendered = new AtomicInteger();
     private final CountDownLatch gate = new CountDownLatch(1);
-    private final HttpServer server = new HttpServer(MAX_CONNECTIONS, 4L * LARGE_BYTES, nanos::get);
+    private final HttpServer server = new HttpServer(new Supervisor(), MAX_CONNECTIONS, 4L * LARGE_BYTES, nanos::get);
     private final List<Socket> sockets = new ArrayList<>();
     private final HttpPort port = new HttpPort(
             server, "test", new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), new Routes(pages()));

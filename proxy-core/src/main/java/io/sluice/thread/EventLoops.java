@@ -1,4 +1,4 @@
-package io.sluice.forward;
+package io.sluice.thread;
 
 import io.netty.channel.IoEventLoopGroup;
 import io.netty.channel.IoHandlerFactory;
@@ -6,9 +6,6 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.Future;
-import io.sluice.thread.Heartbeat;
-import io.sluice.thread.LibraryThreads;
-import io.sluice.thread.Supervisor;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,7 +13,7 @@ import java.util.concurrent.TimeUnit;
 
 /** Netty event loops that are supervised: one that ends, or does nothing for a minute, is a failure of the process. */
 public final class EventLoops {
-    static final Duration STUCK = Duration.ofSeconds(60);
+    public static final Duration STUCK = Duration.ofSeconds(60);
     private static final long BEAT_SECONDS = 10;
 
     private final IoEventLoopGroup group;

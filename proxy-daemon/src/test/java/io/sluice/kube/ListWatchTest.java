@@ -1,0 +1,92 @@
+package io.sluice.kube;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.kube.SyncLoop.Trigger;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** A watch whose thread dies from what it tells. */
+final class ListWatchTest implements ListWatch.Listener {
+    private static final String WEB = "/api/v1/namespaces/default/services/web";
+    private static final String DNS = "/api/v1/namespaces/default/services/dns";
+
+    private final FakeCluster cluster = new FakeCluster();
+    private final Map<String, SourceState> told = new ConcurrentHashMap<>();
+    private final AtomicBoolean fail = new AtomicBoolean();
+    private final Supervisor supervisor = new Supervisor();
+
+    @SuppressWarnings("NullAway.Init") // made once the server has an address
+    private ListWatch watch;
+
+    @SuppressWarnings("NullAway.Init") // likewise
+    private Worker worker;
+
+    @BeforeEach
+    void follow() throws IOException {
+        cluster.start();
+        cluster.apply(Manifests.service("web", "10.96.0.1"));
+        ListWatch.Pace pace = new ListWatch.Pace(Duration.ofSeconds(30), Duration.ofMillis(1), Duration.ofMillis(10));
+        watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, this);
+        worker = supervisor.loop("sluice-watch-services", watch::run);
+        await().until(() -> told.containsKey(WEB));
+    }
+
+    @AfterEach
+    void close() {
+        worker.stop();
+        watch.close();
+        cluster.close();
+    }
+
+    @Override
+    public void changed(Map<String, SourceState> objects, List<Trigger> triggers) {
+        if (fail.compareAndSet(true, false)) {
+            throw new StackOverflowError("as the test wants");
+        }
+        told.putAll(objects);
+    }
+
+    @Override
+    public void listed(Resource resource) {}
+
+    @Override
+    public void waived(Resource resource) {}
+
+    @Override
+    public void trouble(Resource resource, String server, String trouble) {}
+
+    @Override
+    public @Nullable Resource absent(Resource resource) {
+        return null;
+    }
+
+    @Test
+    void whatItDiedOfIsToldWhenItRunsAgain() {
+        fail.set(true);
+        cluster.apply(Manifests.service("dns", "10.96.0.2"));
+        await().until(() -> told.containsKey(DNS));
+        assertThat(fail).isFalse();
+        assertThat(supervisor.failures()).isEmpty();
+    }
+
+    @Test
+    void thatAnObjectIsGoneIsToldToo() {
+        fail.set(true);
+        cluster.delete(WEB);
+        await().until(() -> SourceState.GONE.equals(told.get(WEB)));
+        assertThat(fail).isFalse();
+    }
+}
