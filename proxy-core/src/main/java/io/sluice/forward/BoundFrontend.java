@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,13 +25,22 @@ final class BoundFrontend {
 
     volatile FrontendStatus status;
     private List<Listener> listeners = List.of();
+    /** Registrations of the listeners. */
+    private List<Future<?>> starting = List.of();
+
+    private final Consumer<BrokenListener> onBroken;
     private HandOver.@Nullable Sockets inherited;
     private long retryDelayNanos;
     private long retryAtNanos;
 
-    BoundFrontend(FrontendAddress address, Routing routing) {
+    /** A listener that has stopped by itself. */
+    record BrokenListener(FrontendAddress address, Listener listener, Throwable cause) {}
+
+    /** @param onBroken called by the loop of such a listener */
+    BoundFrontend(FrontendAddress address, Routing routing, Consumer<BrokenListener> onBroken) {
         this.address = address;
         this.routing = routing;
+        this.onBroken = onBroken;
         this.status = new FrontendStatus(
                 address, routing.servicePort().name(), State.PENDING, Failure.NONE, "", Instant.now());
     }
@@ -83,7 +93,12 @@ final class BoundFrontend {
         return detaching;
     }
 
-    /** Opens a socket on each of {@code loops}, or none. */
+    /** Why its port is closed; empty if it is to be open. */
+    String closedBecause() {
+        return wantsOpen() ? "" : "nothing to forward to, refused";
+    }
+
+    /** Opens a socket on each of {@code loops}, or none; {@link #startFailure} tells whether they have events. */
     void open(List<Loop> loops) throws IOException {
         HandOver.Sockets ready = inherited;
         if (ready != null) {
@@ -107,8 +122,33 @@ final class BoundFrontend {
             opened.forEach(listener -> listener.stop().awaitUninterruptibly());
             throw e;
         }
+        start(opened);
+    }
+
+    private void start(List<Listener> opened) {
         listeners = opened;
-        opened.forEach(Listener::start);
+        starting = opened.stream().<Future<?>>map(Listener::start).toList();
+    }
+
+    /** Waits for the loops to register the listeners; null if all are registered. */
+    @Nullable
+    Throwable startFailure() {
+        Throwable failure = null;
+        for (Future<?> start : starting) {
+            Throwable cause = start.awaitUninterruptibly().cause();
+            failure = failure == null ? cause : failure;
+        }
+        starting = List.of();
+        return failure;
+    }
+
+    /** Called by the listener's loop. */
+    void broke(Listener listener, Throwable cause) {
+        onBroken.accept(new BrokenListener(address, listener, cause));
+    }
+
+    boolean has(Listener listener) {
+        return listeners.contains(listener);
     }
 
     /** Each of them is kept, since clients may wait on any: however many loops there are. */
@@ -123,13 +163,13 @@ final class BoundFrontend {
                                 : UdpListener.adopt(loop, this, socket));
             }
         } catch (IOException | RuntimeException | Error e) {
-            // The one that failed is closed.
+            // The socket of the one that failed is closed.
+            HandOver.close(sockets.get(opened.size()).flows());
             HandOver.close(new HandOver.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
             opened.forEach(listener -> listener.stop().awaitUninterruptibly());
             throw e;
         }
-        listeners = opened;
-        opened.forEach(Listener::start);
+        start(opened);
     }
 
     /** Closes the sockets; the futures are done when the address is free. */

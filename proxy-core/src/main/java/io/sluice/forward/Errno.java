@@ -7,12 +7,15 @@ import java.net.NoRouteToHostException;
 final class Errno {
     static final int EPERM = 1;
     static final int EIO = 5;
+    static final int EBADF = 9;
+    static final int EAGAIN = 11;
     static final int ENOMEM = 12;
     static final int EACCES = 13;
     static final int EINVAL = 22;
     static final int ENFILE = 23;
     static final int EMFILE = 24;
     static final int ENOSPC = 28;
+    static final int ENOTSOCK = 88;
     static final int EMSGSIZE = 90;
     static final int EADDRINUSE = 98;
     static final int EADDRNOTAVAIL = 99;
@@ -22,7 +25,6 @@ final class Errno {
     static final int ETIMEDOUT = 110;
     static final int ECONNREFUSED = 111;
     static final int EHOSTUNREACH = 113;
-    static final int EAGAIN = 11;
 
     private static final int UNKNOWN = 0;
     private static final String NUMBER_IN_MESSAGE = "error(-";

@@ -7,6 +7,7 @@ import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.PlatformDependent;
+import io.sluice.forward.BoundFrontend.BrokenListener;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -23,14 +24,17 @@ import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -65,6 +69,9 @@ public final class Forwarder implements AutoCloseable {
 
     private final Map<ServicePortName, ServiceState> services = new HashMap<>();
     private final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
+    /** Added by the loops. */
+    private final Queue<BrokenListener> broken = new ConcurrentLinkedQueue<>();
+
     /** Open only for the flows that they have. */
     private final Set<BoundFrontend> lingering = new LinkedHashSet<>();
 
@@ -181,7 +188,7 @@ public final class Forwarder implements AutoCloseable {
         }
         // An address that moves from one service to another must be free before it is opened again.
         closing.forEach(Future::awaitUninterruptibly);
-        staying.forEach(this::settle);
+        settle(staying);
         staying.stream().filter(BoundFrontend::lingers).forEach(lingering::add);
         closeInherited();
         balances.clear();
@@ -236,7 +243,7 @@ public final class Forwarder implements AutoCloseable {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = leaving.remove(address);
             if (bound == null) {
-                bound = new BoundFrontend(address, routing);
+                bound = new BoundFrontend(address, routing, broken::add);
                 bound.inherit(inherited.remove(address));
                 frontends.put(address, bound);
                 states.add(bound);
@@ -246,20 +253,49 @@ public final class Forwarder implements AutoCloseable {
         }
     }
 
-    /** Opens a frontend that should be open, and notes how it fares. */
-    private void settle(BoundFrontend frontend) {
-        if (!accepting || frontend.isOpen() || !frontend.wantsOpen()) {
+    private void fail(BoundFrontend frontend, Throwable cause) {
+        frontend.close().forEach(Future::awaitUninterruptibly);
+        states.failed(frontend, cause, config.nanoClock().getAsLong());
+    }
+
+    /** Opens frontends that should be open, and records the state of each. */
+    private void settle(Collection<BoundFrontend> unsettled) {
+        List<BoundFrontend> opened = new ArrayList<>();
+        for (BoundFrontend frontend : unsettled) {
+            if (accepting && !frontend.isOpen() && frontend.wantsOpen()) {
+                try {
+                    frontend.open(loopsForOne());
+                    opened.add(frontend);
+                } catch (IOException | RuntimeException | Error e) {
+                    fail(frontend, e);
+                }
+                continue;
+            }
             if (!frontend.isOpen()) {
                 frontend.close();
             }
-            states.active(frontend, frontend.wantsOpen() ? "" : "nothing to forward to, refused");
-            return;
+            states.active(frontend);
         }
-        try {
-            frontend.open(loopsForOne());
-            states.active(frontend, "");
-        } catch (IOException | RuntimeException | Error e) {
-            states.failed(frontend, e, config.nanoClock().getAsLong());
+        for (BoundFrontend frontend : opened) {
+            Throwable failure = frontend.startFailure();
+            if (failure == null) {
+                states.active(frontend);
+            } else {
+                fail(frontend, failure);
+            }
+        }
+    }
+
+    /**
+     * Tells which addresses have no rules in the kernel, since it rejects them, and why. They are {@code FAILED} until a
+     * later call leaves them out, whatever becomes of their sockets. Any thread.
+     */
+    public synchronized void rejected(Map<FrontendAddress, String> reasons) {
+        for (FrontendAddress address : states.reject(reasons)) {
+            BoundFrontend frontend = frontends.get(address);
+            if (frontend != null) {
+                states.reconsider(frontend);
+            }
         }
     }
 
@@ -281,12 +317,22 @@ public final class Forwarder implements AutoCloseable {
 
     private void keepHouse() {
         shortage.check();
+        closeBroken();
         retryFailed();
         closeUnused();
     }
 
+    private synchronized void closeBroken() {
+        for (BrokenListener next = broken.poll(); next != null; next = broken.poll()) {
+            BoundFrontend frontend = frontends.get(next.address());
+            if (frontend != null && frontend.has(next.listener())) {
+                fail(frontend, next.cause());
+            }
+        }
+    }
+
     private synchronized void retryFailed() {
-        states.retryDue(config.nanoClock().getAsLong()).forEach(this::settle);
+        settle(states.retryDue(config.nanoClock().getAsLong()));
     }
 
     /** A frontend that stayed open for its flows closes after the last of them. */
@@ -296,7 +342,7 @@ public final class Forwarder implements AutoCloseable {
                 lingering.remove(frontend);
                 if (frontend.isOpen() && !frontend.wantsOpen()) {
                     frontend.close().forEach(Future::awaitUninterruptibly);
-                    settle(frontend);
+                    settle(List.of(frontend));
                 }
             }
         }
@@ -417,14 +463,10 @@ public final class Forwarder implements AutoCloseable {
         for (HandOver.Sockets sockets : released.frontends()) {
             Objects.requireNonNull(frontends.get(sockets.address())).inherit(sockets);
         }
-        for (BoundFrontend frontend : frontends.values()) {
-            if (!frontend.isOpen()) {
-                settle(frontend);
-            }
-            if (frontend.lingers()) {
-                lingering.add(frontend);
-            }
-        }
+        settle(frontends.values().stream()
+                .filter(frontend -> !frontend.isOpen())
+                .toList());
+        frontends.values().stream().filter(BoundFrontend::lingers).forEach(lingering::add);
     }
 
     /** Closes what was released, which the successor has open, too. Nothing new is served from now on. */

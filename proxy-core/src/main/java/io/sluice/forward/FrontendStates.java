@@ -3,14 +3,17 @@ package io.sluice.forward;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.Conflict;
+import io.sluice.model.FrontendAddress;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Collection;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
@@ -26,7 +29,11 @@ final class FrontendStates {
     private final Consumer<FrontendStatus> onChange;
     private final Map<State, Integer> states = new EnumMap<>(State.class);
     private final Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
+    /** To be retried. */
     private final Set<BoundFrontend> failed = new LinkedHashSet<>();
+    /** Reasons of the kernel not to take the rules of an address. */
+    private Map<FrontendAddress, String> rejected = Map.of();
+
     private volatile FrontendCounts counts = new FrontendCounts(states, failures);
 
     /** Replaced as a whole. */
@@ -51,10 +58,31 @@ final class FrontendStates {
         publish();
     }
 
-    /** @param reason why its port is closed; empty if it listens */
-    void active(BoundFrontend frontend, String reason) {
+    /** Its sockets are as they should be; it is active unless the kernel rejects its rules. */
+    void active(BoundFrontend frontend) {
         failed.remove(frontend);
-        enter(frontend, State.ACTIVE, Failure.NONE, reason);
+        String rejection = rejected.get(frontend.address);
+        if (rejection == null) {
+            enter(frontend, State.ACTIVE, Failure.NONE, frontend.closedBecause());
+        } else {
+            enter(frontend, State.FAILED, Failure.REJECTED_BY_KERNEL, rejection);
+        }
+    }
+
+    /** Replaces the rejections; returns the addresses for which that makes a difference. */
+    Set<FrontendAddress> reject(Map<FrontendAddress, String> reasons) {
+        Set<FrontendAddress> changed = new HashSet<>(rejected.keySet());
+        changed.addAll(reasons.keySet());
+        changed.removeIf(address -> Objects.equals(rejected.get(address), reasons.get(address)));
+        rejected = Map.copyOf(reasons);
+        return changed;
+    }
+
+    /** Considers a change of its rejection, if its sockets are not a reason to fail already. */
+    void reconsider(BoundFrontend frontend) {
+        if (frontend.status.state() != State.PENDING && !failed.contains(frontend)) {
+            active(frontend);
+        }
     }
 
     /** A failed frontend is retried with back-off. */
@@ -87,14 +115,19 @@ final class FrontendStates {
         return switch (failure) {
             case ADDRESS_NOT_LOCAL -> "not an address of this machine";
             case ADDRESS_IN_USE -> "another socket has this address and port, or this port on every address";
-            case NOT_PERMITTED -> "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)";
+            // The bare error is of bind(2).
+            case NOT_PERMITTED ->
+                e.getCause() == null
+                        ? "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)"
+                        : String.valueOf(e.getMessage());
             case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
             case OUT_OF_MEMORY ->
                 e instanceof OutOfMemoryError
                         ? "no memory left for buffers (-XX:MaxDirectMemorySize)"
                         : "no kernel memory left for sockets";
             case OUT_OF_EPOLL_WATCHES -> "no epoll watch left (fs.epoll.max_user_watches)";
-            case NONE, OTHER, OWNED_BY_ANOTHER -> e.getMessage() == null ? e.toString() : e.getMessage();
+            case NONE, OTHER, OWNED_BY_ANOTHER, REJECTED_BY_KERNEL ->
+                e.getMessage() == null ? e.toString() : e.getMessage();
         };
     }
 

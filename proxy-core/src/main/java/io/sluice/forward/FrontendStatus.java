@@ -41,6 +41,8 @@ public record FrontendStatus(
         OUT_OF_MEMORY(true),
         /** The user may not register more sockets with epoll ({@code fs.epoll.max_user_watches}). */
         OUT_OF_EPOLL_WATCHES(true),
+        /** The kernel does not take the rules that redirect packets for the address. */
+        REJECTED_BY_KERNEL,
         OTHER;
 
         private final boolean lackOfResources;

@@ -99,12 +99,12 @@ public record HandOver(List<Sockets> frontends, List<Balance> services) {
 
     static void close(Sockets sockets) {
         for (OpenSocket socket : sockets.sockets) {
-            new InetSocket(socket.descriptor).closeQuietly();
+            InetSocket.close(socket.descriptor);
             close(socket.flows);
         }
     }
 
     static void close(List<OpenFlow> flows) {
-        flows.forEach(flow -> new InetSocket(flow.descriptor).closeQuietly());
+        flows.forEach(flow -> InetSocket.close(flow.descriptor));
     }
 }

@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import io.netty.channel.ChannelException;
 import io.netty.channel.unix.Errors;
+import io.netty.channel.unix.FileDescriptor;
 import io.netty.channel.unix.Socket;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -47,6 +48,25 @@ final class InetSocket extends Socket {
     InetSocket(int fd) {
         super(fd);
         Descriptors.opened();
+    }
+
+    /** Takes over a descriptor of another process; closes it if it is not a socket. */
+    static InetSocket adopt(int descriptor) throws IOException {
+        try {
+            return new InetSocket(descriptor);
+        } catch (ChannelException e) {
+            close(descriptor);
+            throw e.getCause() instanceof IOException cause ? cause : new IOException(e);
+        }
+    }
+
+    /** Closes a descriptor that was not taken over. */
+    static void close(int descriptor) {
+        try {
+            new FileDescriptor(descriptor).close();
+        } catch (IOException e) {
+            assert Errno.of(e) != Errno.EBADF : "closed twice: " + e;
+        }
     }
 
     static InetSocket stream(IpAddress family) throws IOException {
@@ -246,7 +266,7 @@ final class InetSocket extends Socket {
         try {
             close();
         } catch (IOException e) {
-            assert Errno.of(e) != 9 : "closed twice: " + e;
+            assert Errno.of(e) != Errno.EBADF : "closed twice: " + e;
         }
     }
 }

@@ -4,8 +4,8 @@ import io.netty.util.concurrent.Future;
 
 /** The socket of one frontend on one loop. */
 interface Listener {
-    /** Starts to take connections or datagrams. Control side. */
-    void start();
+    /** Starts to take connections or datagrams. Control side; fails if the kernel refuses to report them. */
+    Future<?> start();
 
     /** Closes the socket. Control side; done when the address is free. */
     Future<?> stop();

@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
@@ -215,6 +216,27 @@ final class Loop {
         } catch (RuntimeException | Error e) {
             registration.cancel();
             throw e;
+        }
+    }
+
+    /**
+     * Registers a socket and cancels it again. What epoll says to a channel Netty only logs, and leaves its registration
+     * unfinished.
+     */
+    void requireRegistrable(InetSocket socket) throws IOException {
+        register(new Unused(socket), EpollIoOps.EPOLLERR).cancel();
+    }
+
+    /** A registration that is cancelled before it has events. */
+    private record Unused(InetSocket fd) implements EpollIoHandle {
+        @Override
+        public void handle(IoRegistration registration, IoEvent ioEvent) {
+            throw new IllegalStateException("event of a cancelled registration");
+        }
+
+        @Override
+        public void close() {
+            fd.closeQuietly();
         }
     }
 

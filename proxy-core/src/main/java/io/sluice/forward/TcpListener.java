@@ -74,7 +74,7 @@ final class TcpListener implements EpollIoHandle, Listener {
      * is closed where this fails.
      */
     static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) throws IOException {
-        InetSocket socket = new InetSocket(inherited.descriptor());
+        InetSocket socket = InetSocket.adopt(inherited.descriptor());
         InetSocketAddress bound = socket.localAddress();
         if (loop.transparency == null
                 || (bound != null && bound.getPort() == loop.transparency.listeningPort(frontend.address))) {
@@ -132,14 +132,10 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     @Override
-    public void start() {
-        loop.executor.register(this).addListener((Future<IoRegistration> registered) -> {
-            if (registered.isSuccess()) {
-                registration = registered.getNow();
-                registration.submit(ACCEPTING);
-            } else {
-                log.error("{} cannot be watched on loop {}", frontend.address, loop.index, registered.cause());
-            }
+    public Future<?> start() {
+        return loop.executor.submit(() -> {
+            registration = loop.register(this, ACCEPTING);
+            return registration;
         });
     }
 
@@ -183,7 +179,14 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     private void acceptFailed(IOException e) {
-        Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
+        int errno = Errno.of(e);
+        if (errno == Errno.EINVAL || errno == Errno.EBADF || errno == Errno.ENOTSOCK) {
+            // It does not listen any more, and would say so without end.
+            close();
+            frontend.broke(this, e);
+            return;
+        }
+        Shortage.Of lacking = Shortage.Of.errno(errno);
         if (lacking == null) {
             // ECONNABORTED and network errors belong to the one connection that was in the queue: accept(2).
             log.trace("{}: {}", frontend.address, e.getMessage());

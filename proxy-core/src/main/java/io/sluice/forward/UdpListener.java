@@ -1,6 +1,7 @@
 package io.sluice.forward;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoopGroup;
@@ -89,9 +90,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
     }
 
-    /** A bound socket of a predecessor, and its flows; closed where this fails. */
-    static UdpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) {
-        InetSocket socket = new InetSocket(inherited.descriptor());
+    /** A bound socket of a predecessor, and its flows. If this fails the socket is closed, the flows are not. */
+    static UdpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) throws IOException {
+        InetSocket socket = InetSocket.adopt(inherited.descriptor());
         try {
             UdpListener listener = new UdpListener(loop, frontend, socket);
             listener.inherited = inherited.flows();
@@ -99,7 +100,6 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             return listener;
         } catch (RuntimeException | Error e) {
             socket.closeQuietly();
-            HandOver.close(inherited.flows());
             throw e;
         }
     }
@@ -119,14 +119,17 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     @Override
-    public void start() {
-        // Before the first datagram is read, which may be of one of these.
-        loop.executor.execute(this::adoptFlows);
+    public Future<?> start() {
         EventLoopGroup group = loop.executor;
-        group.register(channel).addListener(registered -> {
-            if (registered.cause() != null) {
-                log.error("{} cannot be watched on loop {}", frontend.address, loop.index, registered.cause());
+        return loop.executor.submit(() -> {
+            loop.requireRegistrable(socket);
+            // Before the first datagram is read, which may be of one of these.
+            adoptFlows();
+            ChannelFuture registered = group.register(channel);
+            if (!registered.isSuccess() || !channel.isOpen()) {
+                throw new IOException("epoll does not take the socket", registered.cause());
             }
+            return channel;
         });
     }
 
@@ -189,11 +192,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private void adoptFlows() {
         nowNanos = loop.now();
         for (HandOver.OpenFlow flow : inherited) {
-            InetSocket back = new InetSocket(flow.descriptor());
             try {
-                adoptFlow(flow, back);
+                adoptFlow(flow);
             } catch (IOException | RuntimeException | Error e) {
-                back.closeQuietly();
                 log.error("closing an inherited flow of {} to {}", flow.client(), frontend.address, e);
             }
         }
@@ -201,17 +202,23 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         open = flows.size();
     }
 
-    private void adoptFlow(HandOver.OpenFlow flow, InetSocket back) throws IOException {
-        Routing routing = frontend.routing;
-        if (!routing.keepsFlowOn(flow.endpoint())) {
+    private void adoptFlow(HandOver.OpenFlow flow) throws IOException {
+        InetSocket back = InetSocket.adopt(flow.descriptor());
+        try {
+            Routing routing = frontend.routing;
+            if (!routing.keepsFlowOn(flow.endpoint())) {
+                back.closeQuietly();
+                return;
+            }
+            Rotation rotation = routing.rotationFor(flow.client());
+            Target known = rotation == null ? null : rotation.find(flow.endpoint());
+            Target target = known == null ? new Target(flow.endpoint()) : known;
+            InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
+            add(UdpFlow.adopt(loop, this, routing, client, target, back, flow, nowNanos));
+        } catch (IOException | RuntimeException | Error e) {
             back.closeQuietly();
-            return;
+            throw e;
         }
-        Rotation rotation = routing.rotationFor(flow.client());
-        Target known = rotation == null ? null : rotation.find(flow.endpoint());
-        Target target = known == null ? new Target(flow.endpoint()) : known;
-        InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
-        add(UdpFlow.adopt(loop, this, routing, client, target, back, flow, nowNanos));
     }
 
     private UdpFlow add(UdpFlow flow) {

@@ -10,13 +10,9 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
-import java.io.IOException;
 import java.net.Socket;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** What a change costs, counted in sockets and state changes, never in time. */
@@ -26,12 +22,6 @@ class ApplyTest {
 
     private static FrontendAddress address(int index) {
         return new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f400000 + index), PORT);
-    }
-
-    private static long descriptors() throws IOException {
-        try (Stream<Path> open = Files.list(Path.of("/proc/self/fd"))) {
-            return open.count();
-        }
     }
 
     @Test
@@ -50,18 +40,18 @@ class ApplyTest {
                     .filteredOn(status -> status.state() != FrontendStatus.State.ACTIVE)
                     .isEmpty();
             assertThat(lab.ask(address(4711))).isEqualTo("a");
-            long descriptors = descriptors();
+            long descriptors = Lab.descriptors();
             int changes = lab.changes.size();
 
             ServiceSnapshot after = before.with(List.of(Lab.service("s4711", address(4711), b)), List.of());
             lab.forwarder.apply(after);
             assertThat(lab.ask(address(4711))).isEqualTo("b");
             assertThat(lab.changes).hasSize(changes);
-            await().untilAsserted(() -> assertThat(descriptors()).isLessThanOrEqualTo(descriptors));
+            await().untilAsserted(() -> assertThat(Lab.descriptors()).isLessThanOrEqualTo(descriptors));
 
             lab.forwarder.apply(after.with(List.of(Lab.service("s4711", address(4711))), List.of()));
             assertThat(lab.changes).hasSize(changes + 1);
-            await().untilAsserted(() -> assertThat(descriptors()).isLessThan(descriptors));
+            await().untilAsserted(() -> assertThat(Lab.descriptors()).isLessThan(descriptors));
             assertThat(lab.ask(address(4712))).isEqualTo("a");
         }
     }
@@ -79,9 +69,9 @@ class ApplyTest {
             }
             long limit = before;
             if (round > 0) {
-                await().untilAsserted(() -> assertThat(descriptors()).isLessThanOrEqualTo(limit));
+                await().untilAsserted(() -> assertThat(Lab.descriptors()).isLessThanOrEqualTo(limit));
             }
-            before = descriptors();
+            before = Lab.descriptors();
         }
         await().untilAsserted(() -> assertThat(Descriptors.open()).isZero());
         await().untilAsserted(() -> assertThat(Thread.getAllStackTraces().keySet())

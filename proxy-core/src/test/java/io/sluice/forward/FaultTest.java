@@ -36,7 +36,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BiPredicate;
 import java.util.function.LongSupplier;
 import java.util.function.Predicate;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** An exception in the middle of opening something leaves no count, descriptor, buffer or registration behind. */
@@ -76,12 +75,6 @@ class FaultTest {
                 SessionAffinity.NONE,
                 Set.of(),
                 List.of(Frontend.of(address, Route.forward(List.of(endpoints), Source.CLIENT))));
-    }
-
-    private static long descriptors() throws IOException {
-        try (Stream<Path> open = Files.list(Path.of("/proc/self/fd"))) {
-            return open.count();
-        }
     }
 
     private static void awaitNothingLeft(Lab lab, int descriptorsBefore) throws InterruptedException {
@@ -307,11 +300,11 @@ class FaultTest {
     void whatWasInheritedAndNeverAppliedIsClosed() throws Exception {
         try (Lab before = new Lab(2)) {
             before.apply(Lab.service("web", tcp, before.backend("a").endpoint()));
-            long open = descriptors();
+            long open = Lab.descriptors();
             Lab after = new Lab(1);
             after.forwarder.inherit(before.forwarder.release());
             after.close();
-            assertThat(descriptors()).isEqualTo(open - 2);
+            assertThat(Lab.descriptors()).isEqualTo(open - 2);
         }
     }
 
@@ -334,9 +327,9 @@ class FaultTest {
                 defaults.nanoClock());
         // What is loaded once is loaded now.
         new Lab(1).close();
-        long open = descriptors();
+        long open = Lab.descriptors();
         assertThatThrownBy(() -> new Lab(impossible)).isInstanceOf(ArithmeticException.class);
-        await().untilAsserted(() -> assertThat(descriptors()).isLessThanOrEqualTo(open));
+        await().untilAsserted(() -> assertThat(Lab.descriptors()).isLessThanOrEqualTo(open));
     }
 
     /** In a process of its own, which has memory for its loop but not for what datagrams are read into. */

@@ -96,7 +96,12 @@ class FrontendCountsTest {
             Forwarder forwarder = lab.forwarder;
             Endpoint endpoint = lab.backend("a").endpoint();
             for (int step = 0; step < STEPS; step++) {
-                switch (random.nextInt(4)) {
+                switch (random.nextInt(5)) {
+                    case 4 ->
+                        forwarder.rejected(
+                                random.nextBoolean()
+                                        ? Map.of()
+                                        : Map.of(own.get(random.nextInt(8)), "rules", foreign.get(0), "rules"));
                     case 0 -> take(own.get(random.nextInt(4) * 2), random);
                     case 1 -> lab.advance(Duration.ofSeconds(31));
                     case 2 -> forwarder.takeBack(forwarder.release());
@@ -110,6 +115,7 @@ class FrontendCountsTest {
             ServicePort[] last = own.stream()
                     .map(address -> Lab.service("last" + address.port(), address, endpoint))
                     .toArray(ServicePort[]::new);
+            forwarder.rejected(Map.of());
             forwarder.apply(ServiceSnapshot.of(last));
             await().until(() -> {
                 lab.advance(Duration.ofSeconds(1));

@@ -20,6 +20,8 @@ import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,6 +31,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** A forwarder on loopback, backends to send to, and a clock that can be moved. */
@@ -219,6 +222,22 @@ final class Lab implements AutoCloseable {
         });
         stopped.await();
         return release;
+    }
+
+    /** Open ones of this process, but for the jars of classes, which are opened at first use. */
+    static long descriptors() throws IOException {
+        try (Stream<Path> open = Files.list(Path.of("/proc/self/fd"))) {
+            return open.filter(Lab::isNoJar).count();
+        }
+    }
+
+    private static boolean isNoJar(Path descriptor) {
+        try {
+            return !Files.readSymbolicLink(descriptor).toString().endsWith(".jar");
+        } catch (IOException e) {
+            // Closed meanwhile, as that of the directory is.
+            return false;
+        }
     }
 
     static byte[] bytes(int length) {
