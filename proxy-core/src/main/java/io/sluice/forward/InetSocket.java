@@ -112,6 +112,26 @@ final class InetSocket extends Socket {
         }
     }
 
+    /** Every error is an {@link IOException}; Netty throws an unchecked exception, unless the socket is closed. */
+    @Override
+    public void setIntOpt(int level, int option, int value) throws IOException {
+        try {
+            super.setIntOpt(level, option, value);
+        } catch (ChannelException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
+    /** Errors as for {@link #setIntOpt}. */
+    @Override
+    public void getRawOpt(int level, int option, ByteBuffer out) throws IOException {
+        try {
+            super.getRawOpt(level, option, out);
+        } catch (ChannelException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
     /**
      * What {@link #recvAddress} does, with every error an {@link IOException}: Netty answers ENOTCONN, which a reset
      * that came in the meantime causes, with an unchecked exception that would tear through the event loop.

@@ -38,10 +38,14 @@ public record Transparency(
 
     /** Lets a socket have an address that is not the machine's. */
     static void allow(InetSocket socket, IpAddress family) throws IOException {
-        if (family.v6()) {
-            socket.setIntOpt(SOL_IPV6, IPV6_TRANSPARENT, 1);
-        } else {
-            socket.setIntOpt(SOL_IP, IP_TRANSPARENT, 1);
+        try {
+            if (family.v6()) {
+                socket.setIntOpt(SOL_IPV6, IPV6_TRANSPARENT, 1);
+            } else {
+                socket.setIntOpt(SOL_IP, IP_TRANSPARENT, 1);
+            }
+        } catch (IOException e) {
+            throw new IOException("its socket may not be transparent (CAP_NET_ADMIN): " + e.getMessage(), e);
         }
     }
 

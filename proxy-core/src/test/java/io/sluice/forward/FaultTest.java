@@ -23,6 +23,7 @@ import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.Socket;
 import java.net.SocketException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -45,6 +46,9 @@ class FaultTest {
 
     /** Bits that make the port of a listener larger than any port. */
     private static final int NO_PORT = 0x10000;
+
+    private static final int IPPROTO_TCP = 6;
+    private static final int NO_OPTION = 9_999;
 
     private final FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
     private final FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
@@ -294,6 +298,24 @@ class FaultTest {
         DatagramPacket answer = new DatagramPacket(new byte[100], 100);
         client.receive(answer);
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
+    }
+
+    /** Of which callers know what to do without it. */
+    @Test
+    void aSocketOptionThatTheKernelDoesNotKnowIsAnIOException() throws Exception {
+        // Before it, there is no native code.
+        Lab lab = new Lab(1);
+        InetSocket socket = InetSocket.stream(tcp.address());
+        try (lab) {
+            assertThatThrownBy(() -> socket.setIntOpt(IPPROTO_TCP, NO_OPTION, 1))
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("not available");
+            assertThatThrownBy(() -> socket.getRawOpt(IPPROTO_TCP, NO_OPTION, ByteBuffer.allocate(4)))
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("not available");
+        } finally {
+            socket.closeQuietly();
+        }
     }
 
     @Test
