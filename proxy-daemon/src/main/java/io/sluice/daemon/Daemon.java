@@ -14,6 +14,7 @@ import io.sluice.kube.Reflector;
 import io.sluice.kube.SyncLoop;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.NodeRules;
 import io.sluice.ops.HealthCheckPorts;
@@ -99,7 +100,7 @@ final class Daemon implements AutoCloseable {
         if (settings.rules() == null) {
             rules = null;
         } else {
-            rules = NodeRules.open(settings.rules());
+            rules = NodeRules.open(settings.rules(), this::rejected);
             config = config.withTransparency(new Transparency(
                     rules.addresses()::isOwn, rules.addresses()::answersReturn, rules.flippedPortBits()));
         }
@@ -188,6 +189,11 @@ final class Daemon implements AutoCloseable {
                 && status.failure() != FrontendStatus.Failure.ADDRESS_NOT_LOCAL) {
             events.failed(status.service(), status.address() + ": " + status.reason());
         }
+    }
+
+    /** Passes on which addresses have no rules in the kernel. Any thread. */
+    private void rejected(Map<FrontendAddress, String> reasons) {
+        forwarder.rejected(reasons);
     }
 
     private void changed(Problem problem, boolean appeared) {

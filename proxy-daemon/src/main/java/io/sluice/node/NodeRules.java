@@ -1,10 +1,10 @@
 package io.sluice.node;
 
 import io.sluice.model.Cidr;
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
-import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.node.Elements.Element;
@@ -13,14 +13,13 @@ import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -57,8 +56,8 @@ public final class NodeRules implements AutoCloseable {
     private @Nullable ServiceSnapshot wanted;
     /** Why that could not be put back; empty if nothing is wrong. */
     private String trouble = "";
-    /** Whose rules the kernel did not take, and why. */
-    private final Map<ServicePortName, String> refused = new HashMap<>();
+    /** Of service ports that {@link #current} has. */
+    private final Rejections rejections;
 
     private Optional<String> hindrance = Optional.empty();
     private boolean inForce;
@@ -71,8 +70,9 @@ public final class NodeRules implements AutoCloseable {
     private boolean refusing;
     private boolean closed;
 
-    private NodeRules(RuleOptions options, Shell shell) {
+    private NodeRules(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections, Shell shell) {
         this.options = options;
+        this.rejections = new Rejections(onRejections);
         this.shell = shell;
         routing = new Routing(options, shell);
         kernel = Kernel.of(shell);
@@ -89,16 +89,18 @@ public final class NodeRules implements AutoCloseable {
     /**
      * Rules that are not yet there. To be called before there are many sockets.
      *
+     * @param onRejections called with all addresses whose rules the kernel rejects, and its reasons, whenever these change;
+     *     by the thread that found out
      * @throws IllegalStateException if something of the machine stands in the way: what, and what to do about it, on one
      *     line
      */
-    public static NodeRules open(RuleOptions options) {
+    public static NodeRules open(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections) {
         Shell shell = new Shell();
         Optional<String> unmet = Requirements.unmet(options, shell);
         if (unmet.isPresent()) {
             throw new IllegalStateException(unmet.get());
         }
-        return new NodeRules(options, shell);
+        return new NodeRules(options, onRejections, shell);
     }
 
     /** The machine's addresses; looked at again every few seconds, and soon after a change. */
@@ -146,14 +148,28 @@ public final class NodeRules implements AutoCloseable {
                 replace(snapshot);
             }
             trouble = "";
+            rejections.publish();
             if (!probed) {
                 probed = true;
                 // Beside the start, which does not wait for it.
                 probing = true;
             }
         } catch (IOException e) {
+            rejectAll(snapshot, e);
             throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
         }
+    }
+
+    /** The kernel keeps the rules that it has, so this concerns service ports whose rules were to change. */
+    private void rejectAll(ServiceSnapshot snapshot, IOException cause) {
+        SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
+        List<ServicePort> changed = new ArrayList<>(diff.added());
+        for (SnapshotDiff.Change change : diff.changed()) {
+            if (!elements(List.of(change.before())).equals(elements(List.of(change.after())))) {
+                changed.add(change.after());
+            }
+        }
+        rejections.publishWith(changed, cause);
     }
 
     private void refresh() {
@@ -196,19 +212,12 @@ public final class NodeRules implements AutoCloseable {
                 + (refusing ? Script.REFUSE : "");
         try {
             nft(table + Script.add(elements(ports)));
-            refused.clear();
+            rejections.clear(System.nanoTime());
         } catch (IOException e) {
             log.debug("not all of the rules were taken: {}", e.getMessage());
             nft(table);
-            Map<ServicePortName, String> untaken = new LinkedHashMap<>();
-            addWhatIsTaken(ports, untaken);
-            untaken.forEach((name, why) -> {
-                if (!why.equals(refused.get(name))) {
-                    log.error("{} is not served: the kernel does not take its rules: {}", name, why);
-                }
-            });
-            refused.clear();
-            refused.putAll(untaken);
+            rejections.clear(System.nanoTime());
+            addWhatIsTaken(ports);
         }
         current = snapshot;
         inForce = true;
@@ -235,17 +244,20 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /** Halves what is refused until it is one, so that one costs nobody else anything. */
-    private void addWhatIsTaken(List<ServicePort> ports, Map<ServicePortName, String> untaken) {
+    private void addWhatIsTaken(List<ServicePort> ports) {
+        if (ports.isEmpty()) {
+            return;
+        }
         try {
             nft(Script.add(elements(ports)));
         } catch (IOException e) {
             if (ports.size() == 1) {
-                untaken.put(ports.get(0).name(), String.valueOf(e.getMessage()));
+                rejections.add(ports.get(0), e);
                 return;
             }
             int half = ports.size() / 2;
-            addWhatIsTaken(ports.subList(0, half), untaken);
-            addWhatIsTaken(ports.subList(half, ports.size()), untaken);
+            addWhatIsTaken(ports.subList(0, half));
+            addWhatIsTaken(ports.subList(half, ports.size()));
         }
     }
 
@@ -258,7 +270,9 @@ public final class NodeRules implements AutoCloseable {
             before.add(change.before());
             after.add(change.after());
         });
-        Set<Element> gone = elements(before);
+        // The kernel has nothing of what it refused.
+        Set<Element> gone = elements(
+                before.stream().filter(port -> !rejections.contains(port)).toList());
         Set<Element> come = elements(after);
         // Before anything here is other than in the kernel: it may fail.
         List<Element> late = late(gone, come);
@@ -278,8 +292,11 @@ public final class NodeRules implements AutoCloseable {
             try {
                 nft(script);
             } catch (IOException e) {
-                if (refused.isEmpty()) {
-                    Optional<String> missing = missing();
+                Optional<String> missing = missing();
+                if (missing.isPresent()) {
+                    current = ServiceSnapshot.empty();
+                }
+                if (rejections.isEmpty()) {
                     log.warn(
                             missing.isPresent() ? REMOVED : "a change of the rules was refused; making all anew ({})",
                             e.getMessage());
@@ -287,6 +304,7 @@ public final class NodeRules implements AutoCloseable {
                 return false;
             }
         }
+        rejections.removeAll(before);
         current = snapshot;
         return true;
     }
@@ -354,16 +372,23 @@ public final class NodeRules implements AutoCloseable {
             if (inForce) {
                 Optional<String> missing = missing();
                 if (missing.isEmpty()) {
+                    addWhatIsTaken(rejections.takeDue(System.nanoTime()));
+                    rejections.publish();
                     return;
                 }
                 log.warn(REMOVED, missing.get());
+                current = ServiceSnapshot.empty();
             }
             replace(snapshot);
+            rejections.publish();
             if (!trouble.isEmpty()) {
                 trouble = "";
                 log.info("the rules that lead packets here are in force again");
             }
         } catch (IOException | RuntimeException e) {
+            if (e instanceof IOException refusal) {
+                rejectAll(snapshot, refusal);
+            }
             String why = String.valueOf(e.getMessage());
             if (!why.equals(trouble)) {
                 trouble = why;

@@ -734,10 +734,12 @@ final class NodeModeIT {
         assertThat(nft.toFile().setExecutable(true)).isTrue();
         sluice = NodeLab.launch(folder, "node", Map.of("PATH", programs + ":" + System.getenv("PATH")), args());
         await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
-        assertThat(sluice.err())
-                .containsOnlyOnce(
-                        "default/internal:t80 is not served: the kernel does not take its rules: nft -f -: Error: none"
-                                + " of that");
+        await().atMost(RunIT.PATIENCE)
+                .untilAsserted(() -> assertThat(sluice.err())
+                        .containsOnlyOnce(
+                                "frontend " + cases.addresses("internal").get(0)
+                                        + ":80/tcp failed (default/internal:t80): the kernel rejects its rules: nft -f -: Error:"
+                                        + " none of that"));
         cases.check("tcp 4 one plain:80 pod=one far=one");
         cases.check("tcp 4 one internal:80 REFUSED");
         cases.check("udp 4 one internal:80 DROP");
