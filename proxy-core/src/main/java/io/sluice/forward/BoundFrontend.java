@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.netty.channel.unix.Errors;
 import io.netty.util.concurrent.Future;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
@@ -89,7 +90,7 @@ final class BoundFrontend {
         for (Listener listener : listeners) {
             detaching.add(listener.detach());
         }
-        listeners = List.of();
+        forgetListeners();
         return detaching;
     }
 
@@ -105,6 +106,9 @@ final class BoundFrontend {
             inherited = null;
             adopt(ready.sockets(), loops);
             return;
+        }
+        if (!Descriptors.roomForListeners(loops.size())) {
+            throw Errors.newIOException("listen", -Errno.EMFILE);
         }
         List<Listener> opened = new ArrayList<>(loops.size());
         boolean tcp = address.protocol() == Protocol.TCP;
@@ -127,6 +131,7 @@ final class BoundFrontend {
 
     private void start(List<Listener> opened) {
         listeners = opened;
+        Descriptors.addListeners(opened.size());
         starting = opened.stream().<Future<?>>map(Listener::start).toList();
     }
 
@@ -182,8 +187,13 @@ final class BoundFrontend {
         for (Listener listener : listeners) {
             closing.add(listener.stop());
         }
-        listeners = List.of();
+        forgetListeners();
         return closing;
+    }
+
+    private void forgetListeners() {
+        Descriptors.removeListeners(listeners.size());
+        listeners = List.of();
     }
 
     /** Closes the listening sockets; a UDP socket stays, since the answers of its flows leave through it. */

@@ -25,6 +25,8 @@ final class Descriptors {
 
     private static final long MOST;
     private static final AtomicInteger OPEN = new AtomicInteger();
+    /** Of listeners that this process bound or took over. Counted in {@link #OPEN}, too. */
+    private static final AtomicInteger LISTENING = new AtomicInteger();
 
     static {
         long limit = Integer.MAX_VALUE;
@@ -50,6 +52,19 @@ final class Descriptors {
 
     static boolean roomFor(int more) {
         return OPEN.get() + more <= MOST;
+    }
+
+    /** Listeners get three quarters at most: an open port whose connections are never served is worse than a closed one. */
+    static boolean roomForListeners(int more) {
+        return LISTENING.get() + more <= MOST * 3 / 4;
+    }
+
+    static void addListeners(int more) {
+        LISTENING.addAndGet(more);
+    }
+
+    static void removeListeners(int fewer) {
+        LISTENING.addAndGet(-fewer);
     }
 
     /** How many forwarding may have. */

@@ -120,7 +120,7 @@ final class FrontendStates {
                 e.getCause() == null
                         ? "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)"
                         : String.valueOf(e.getMessage());
-            case OUT_OF_DESCRIPTORS -> "no descriptor left (ulimit -n)";
+            case OUT_OF_DESCRIPTORS -> "no descriptor left for a listener (ulimit -n)";
             case OUT_OF_MEMORY ->
                 e instanceof OutOfMemoryError
                         ? "no memory left for buffers (-XX:MaxDirectMemorySize)"

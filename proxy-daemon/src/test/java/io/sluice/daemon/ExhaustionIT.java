@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -76,9 +77,18 @@ final class ExhaustionIT {
         return launcher;
     }
 
-    /** Most clients would find a closed port, so no load balancer is to send any here. */
+    /** Most clients would find a closed port, so no load balancer is to send any here. The other ports do serve. */
     @Test
     void withoutDescriptorsForItsFrontendsItIsNotReady() throws Exception {
+        try (ServerSocket server = new ServerSocket(0, 500, InetAddress.getLoopbackAddress())) {
+            Thread acceptor = new Thread(() -> echo(server));
+            acceptor.setDaemon(true);
+            acceptor.start();
+            withTooManyFrontends(server.getLocalPort());
+        }
+    }
+
+    private void withTooManyFrontends(int endpointPort) throws Exception {
         StringBuilder feed = new StringBuilder();
         for (int i = 0; i < 2 * DESCRIPTORS; i++) {
             feed.append("""
@@ -91,8 +101,8 @@ final class ExhaustionIT {
                     apiVersion: v1
                     kind: Endpoints
                     metadata: {name: s%1$d, namespace: it}
-                    subsets: [{addresses: [{ip: 127.0.0.1}], ports: [{port: 9}]}]
-                    """.formatted(i, 10 + i / 200, 1 + i % 200));
+                    subsets: [{addresses: [{ip: 127.0.0.1}], ports: [{port: %4$d}]}]
+                    """.formatted(i, 10 + i / 200, 1 + i % 200, endpointPort));
         }
         Files.writeString(folder.resolve("feed.yaml"), feed);
         try (Sluice sluice = Sluice.start(
@@ -114,7 +124,25 @@ final class ExhaustionIT {
                     .containsPattern("sluice_frontends_failed\\{reason=\"out_of_descriptors\"} [1-9]");
             assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez")).statusCode())
                     .isEqualTo(200);
+            try (Socket client = connectToAny(2 * DESCRIPTORS)) {
+                assertThat(answers(client)).isTrue();
+            }
         }
+    }
+
+    /** A connection to one of the frontends that have a listener. */
+    private static Socket connectToAny(int frontends) throws IOException {
+        for (int i = 0; i < frontends; i++) {
+            Socket client = new Socket();
+            client.setSoTimeout((int) RunIT.PATIENCE.toMillis());
+            try {
+                client.connect(new InetSocketAddress("127.96." + (10 + i / 200) + "." + (1 + i % 200), 8189));
+                return client;
+            } catch (ConnectException e) {
+                client.close();
+            }
+        }
+        throw new AssertionError("no frontend listens");
     }
 
     private static List<SocketChannel> crowd(InetSocketAddress address, String from) throws IOException {
