@@ -113,7 +113,7 @@ public final class Forwarder implements AutoCloseable {
         this.states = new FrontendStates(onChange);
         this.stats = new Stats(config.loops());
         this.shortage = new Shortage(config.nanoClock());
-        this.eventLoops = new EventLoops(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
+        this.eventLoops = EventLoops.start(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
         flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : mostFlows());
         clients = new ClientShares(config.maxClientSharePercent(), flows);
         held = new HeldBytes(

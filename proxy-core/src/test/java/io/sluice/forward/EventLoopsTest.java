@@ -81,7 +81,7 @@ final class EventLoopsTest {
         AtomicBoolean die = new AtomicBoolean();
         IoHandlerFactory dying = executor -> new Dying(die);
         try (AutoCloseable quiet = silent("io.netty", "io.sluice.thread")) {
-            EventLoops loops = new EventLoops(supervisor, "sluice-test", 1, dying);
+            EventLoops loops = EventLoops.start(supervisor, "sluice-test", 1, dying);
             assertThat(supervisor.failures()).as("%s", quiet).isEmpty();
             die.set(true);
             await().untilAsserted(() -> assertThat(supervisor.failures())
@@ -93,7 +93,7 @@ final class EventLoopsTest {
 
     @Test
     void aLoopThatStandsStillIsAFailure() throws InterruptedException {
-        EventLoops loops = new EventLoops(supervisor, "sluice-test", 2, EpollIoHandler.newFactory());
+        EventLoops loops = EventLoops.start(supervisor, "sluice-test", 2, EpollIoHandler.newFactory());
         CountDownLatch standing = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
         IoEventLoop first = (IoEventLoop) loops.group().iterator().next();

@@ -87,7 +87,7 @@ final class HandOverPort implements AutoCloseable {
             }
             UnixListener opened = UnixListener.bind(path);
             listener = opened;
-            EventLoops started = new EventLoops(supervisor, "sluice-hand-over", 1, EpollIoHandler.newFactory());
+            EventLoops started = EventLoops.start(supervisor, "sluice-hand-over", 1, EpollIoHandler.newFactory());
             loops = started;
             new Acceptor(opened, started.group().next()).start();
         } catch (IOException | RuntimeException e) {

@@ -8,6 +8,7 @@ import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
 import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.ServerChannelRecvByteBufAllocator;
 import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
@@ -34,8 +35,12 @@ public final class HttpServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpServer.class);
 
     private static final int BACKLOG = 1024;
-    /** Hardly more than the 128 pipelined requests that Netty takes at a time. */
-    private static final int READ_BYTES = 2 * 1024;
+    /** Connections a port accepts before open ones are read. Far below the limit, so that they do not close each other. */
+    private static final int ACCEPTS_PER_ROUND = 64;
+    /** Time for tasks, most of which are pipelined requests, before ports and connections are polled again. */
+    private static final Duration TASK_TIME_PER_ROUND = Duration.ofMillis(1);
+    /** Room for a few requests: the codec decodes at once whatever was read. */
+    private static final int READ_BYTES = 512;
     /** The kernel would take megabytes from a client that does not read, and copy them on the loop. */
     private static final int SEND_BUFFER_BYTES = 64 * 1024;
 
@@ -65,7 +70,7 @@ public final class HttpServer implements AutoCloseable {
     @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
     HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
         connections = new Connections(maxConnections, unsentBytesLimit, nanoClock);
-        loops = new EventLoops(supervisor, "sluice-http", 1, EpollIoHandler.newFactory());
+        loops = EventLoops.startOne(supervisor, "sluice-http", EpollIoHandler.newFactory(), TASK_TIME_PER_ROUND);
         loop = loops.group().next();
         slowPages = new SlowPages(renderings::add, loop);
         renderer = supervisor.loop("sluice-pages", this::renderAll);
@@ -113,7 +118,10 @@ public final class HttpServer implements AutoCloseable {
         } catch (ChannelException e) {
             throw failed(e);
         }
-        channel.config().setReuseAddress(true).setBacklog(BACKLOG);
+        // Netty's default accepts one connection per poll: with epoll it takes the descriptor for a number of bytes.
+        ServerChannelRecvByteBufAllocator accepts = new ServerChannelRecvByteBufAllocator();
+        accepts.respectMaybeMoreData(false).maxMessagesPerRead(ACCEPTS_PER_ROUND);
+        channel.config().setReuseAddress(true).setBacklog(BACKLOG).setRecvByteBufAllocator(accepts);
         channel.pipeline().addLast(new Acceptor(site));
         // On the loop's own thread, both are done when they return.
         ChannelFuture registered = loop.register(channel);
