@@ -14,7 +14,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * All connections of the server, and the limits on them: how many there are, how long each may stay in a phase, and how
  * much of their responses is not sent yet. Where a limit is reached, the oldest connection is closed; a new one is never
- * kept waiting. Confined to the server's event loop.
+ * kept waiting. Connections with a complete request are closed first once they are more than three quarters: otherwise
+ * clients that do not read their responses would leave no room for new requests. Confined to the server's event loop.
  */
 final class Connections {
     /** What a connection waits for. */
@@ -116,19 +117,31 @@ final class Connections {
         return all.isEmpty() ? null : all.iterator().next();
     }
 
-    /** Closes the oldest connection without a complete request; without one of these, the oldest of the others. */
+    /**
+     * Closes the oldest connection without a complete request, unless there is none or more than three quarters of
+     * all have one: then the oldest of those.
+     */
     void closeOldest() {
-        HttpConnection request = oldest(Phase.REQUEST);
-        HttpConnection oldest = oldest(Phase.IDLE);
-        if (oldest == null || (request != null && request.sinceNanos - oldest.sinceNanos < 0)) {
-            oldest = request;
+        int responded = 0;
+        for (Phase phase : RESPONDED) {
+            responded += in(phase).size();
         }
+        HttpConnection oldest = responded > open - open / 4 ? null : oldestWithoutRequest();
         for (Phase phase : RESPONDED) {
             oldest = oldest == null ? oldest(phase) : oldest;
         }
         if (oldest != null) {
             oldest.close();
         }
+    }
+
+    private @Nullable HttpConnection oldestWithoutRequest() {
+        HttpConnection request = oldest(Phase.REQUEST);
+        HttpConnection idle = oldest(Phase.IDLE);
+        if (request == null || idle == null) {
+            return request == null ? idle : request;
+        }
+        return request.sinceNanos - idle.sinceNanos < 0 ? request : idle;
     }
 
     /** Closes what has been in its phase for too long. */

@@ -61,7 +61,7 @@ public final class HttpServer implements AutoCloseable {
     /** The ports. On the loop only. */
     private final Set<Channel> listening = new HashSet<>();
 
-    /** @param maxConnections over all ports; beyond it, the oldest connection without a complete request is closed */
+    /** @param maxConnections over all ports; beyond it, an older connection is closed for each new one */
     public HttpServer(Supervisor supervisor, int maxConnections) {
         this(supervisor, maxConnections, UNSENT_BYTES, System::nanoTime);
     }

@@ -3,6 +3,7 @@ package io.sluice.ops;
 import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -26,7 +27,7 @@ final class HttpFairnessTest {
     /** 64 of them, after which Netty reads the clock, take longer than the loop's limit for tasks. */
     private static final long RENDER_NANOS = TimeUnit.MICROSECONDS.toNanos(50);
 
-    private final HttpServer server = new HttpServer(2 * CLIENTS);
+    private final HttpServer server = new HttpServer(new Supervisor(), 2 * CLIENTS);
     private final List<Socket> sockets = new ArrayList<>();
     private final HttpPort port = new HttpPort(
             server, "test", new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), request -> page(request));

@@ -319,6 +319,25 @@ final class HttpServerTest {
     }
 
     @Test
+    void clientsThatDoNotReadLeaveRoomForRequests() throws Exception {
+        for (int i = 0; i < MAX_CONNECTIONS; i++) {
+            send("GET /gated HTTP/1.1\r\n\r\n");
+        }
+        // The second is served after all of the above have been read.
+        assertThat(get("/a?1") + get("/a?2")).endsWith("a 2");
+        List<Socket> slow = new ArrayList<>();
+        for (int i = 0; i < MAX_CONNECTIONS / 8; i++) {
+            slow.add(send("GET /a?slow HTTP/1.0\r\n"));
+        }
+        assertThat(get("/a?between")).endsWith("a between");
+        for (Socket socket : slow) {
+            write(socket, "\r\n");
+            assertThat(rest(socket)).endsWith("a slow");
+        }
+        gate.countDown();
+    }
+
+    @Test
     void closingEndsEverything() throws Exception {
         Socket idle = send("GET /a?1 HTTP/1.1\r\n\r\n");
         assertThat(new String(idle.getInputStream().readNBytes(8), US_ASCII)).isEqualTo("HTTP/1.1");
