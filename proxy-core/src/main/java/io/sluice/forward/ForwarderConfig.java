@@ -13,6 +13,8 @@ import org.jspecify.annotations.Nullable;
  * @param connectDeadline how long a connection may take to reach an endpoint, over all attempts
  * @param connectAttempts how many endpoints are tried for one connection
  * @param halfClosedTimeout how long a session may be closed in one direction and silent in the other
+ * @param keepAlive of both legs of a TCP connection
+ * @param stalledTimeout how long a peer may send nothing, not even an acknowledgement, while there is output for it
  * @param udpUnrepliedTimeout how long a flow lives that never got an answer
  * @param udpRepliedTimeout how long a flow lives, silent, that did
  * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
@@ -30,6 +32,8 @@ public record ForwarderConfig(
         Duration connectDeadline,
         int connectAttempts,
         Duration halfClosedTimeout,
+        KeepAlive keepAlive,
+        Duration stalledTimeout,
         Duration udpUnrepliedTimeout,
         Duration udpRepliedTimeout,
         int maxFlows,
@@ -46,6 +50,8 @@ public record ForwarderConfig(
                 Duration.ofSeconds(10),
                 3,
                 Duration.ofSeconds(60),
+                new KeepAlive(60, 15, 8),
+                Duration.ofSeconds(180),
                 Duration.ofSeconds(30),
                 Duration.ofSeconds(120),
                 0,
@@ -63,6 +69,8 @@ public record ForwarderConfig(
                 connectDeadline,
                 connectAttempts,
                 halfClosedTimeout,
+                keepAlive,
+                stalledTimeout,
                 udpUnrepliedTimeout,
                 udpRepliedTimeout,
                 maxFlows,
@@ -80,6 +88,8 @@ public record ForwarderConfig(
                 connectDeadline,
                 connectAttempts,
                 halfClosedTimeout,
+                keepAlive,
+                stalledTimeout,
                 udpUnrepliedTimeout,
                 udpRepliedTimeout,
                 maxFlows,

@@ -8,8 +8,6 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.channels.NotYetConnectedException;
 import org.jspecify.annotations.Nullable;
 
@@ -31,13 +29,7 @@ final class InetSocket extends Socket {
 
     private static final int IPPROTO_TCP = 6;
     private static final int TCP_CORK = 3;
-    private static final int TCP_INFO = 11;
     private static final int TCP_QUICKACK = 12;
-    /** Up to and with tcpi_notsent_bytes (Linux 4.6) of struct tcp_info, and where in it the two fields are. */
-    private static final int TCP_INFO_BYTES = 148;
-
-    private static final int TCP_INFO_UNACKED = 24;
-    private static final int TCP_INFO_NOTSENT_BYTES = 144;
 
     /** Into how large datagrams the kernel cuts what is sent; 0 for not at all. */
     private int segmentBytes;
@@ -249,17 +241,6 @@ final class InetSocket extends Socket {
 
     private static IOException notConnected(String call, NotYetConnectedException cause) {
         return new IOException(call + ": the connection is gone", cause);
-    }
-
-    /** Whether the peer's kernel has all that was written; true too if that can no longer be told. */
-    boolean hasDeliveredAll() {
-        ByteBuffer info = ByteBuffer.allocate(TCP_INFO_BYTES).order(ByteOrder.nativeOrder());
-        try {
-            getRawOpt(IPPROTO_TCP, TCP_INFO, info);
-        } catch (IOException e) {
-            return true;
-        }
-        return info.getInt(TCP_INFO_UNACKED) == 0 && info.getInt(TCP_INFO_NOTSENT_BYTES) == 0;
     }
 
     /** Makes the coming close send a RST and drop what is unsent. */

@@ -7,6 +7,7 @@ import io.netty.channel.epoll.EpollIoEvent;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
 import java.io.IOException;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,6 +46,8 @@ final class Leg implements EpollIoHandle {
     boolean ended;
     /** Writing to it failed. What it sent before is still passed on, then the session ends with a reset. */
     boolean broken;
+    /** The error number of the first failed call, which the kernel does not repeat; 0 if there was none. */
+    int error;
     /** What the other leg sent and this socket has not taken yet; while it is there, the other leg is not read. */
     @Nullable
     ByteBuf held;
@@ -53,8 +56,14 @@ final class Leg implements EpollIoHandle {
     int pace = 1;
 
     private @Nullable IoRegistration registration;
-    /** Whether its socket has the options of a connection that lasts; accepted ones inherit them. */
-    private boolean lasting;
+    /** Whether its socket has TCP_NODELAY; accepted ones inherit it. */
+    private boolean noDelay;
+    /** Something was written that the peer's kernel may not have acknowledged. */
+    private boolean unacknowledged;
+    /** At the last check, the kernel had output for the peer, as at all checks since {@link #stuckSinceNanos}. */
+    private boolean stuck;
+
+    private long stuckSinceNanos;
 
     private boolean written;
     private boolean corked;
@@ -62,10 +71,10 @@ final class Leg implements EpollIoHandle {
     private boolean sticky;
     private int events;
 
-    Leg(TcpSession session, InetSocket socket, boolean lasting) {
+    Leg(TcpSession session, InetSocket socket, boolean noDelay) {
         this.session = session;
         this.socket = socket;
-        this.lasting = lasting;
+        this.noDelay = noDelay;
     }
 
     /** Starts to receive events; with {@code connecting}, also the one that says the connection stands. */
@@ -90,9 +99,10 @@ final class Leg implements EpollIoHandle {
     /** {@link InetSocket#write}. The first is never kept back by the kernel; from the second on, none may be. */
     int write(long address, int start, int end) throws IOException {
         if (written) {
-            makeLasting();
+            disableDelay();
         }
         written = true;
+        unacknowledged = true;
         return socket.write(address, start, end);
     }
 
@@ -134,19 +144,70 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** A connection of one short exchange does without these options: two system calls fewer. */
-    void makeLasting() {
-        if (lasting) {
+    /** A connection of one short exchange does without it: a system call fewer. */
+    private void disableDelay() {
+        if (noDelay) {
             return;
         }
-        lasting = true;
+        noDelay = true;
         try {
             socket.setTcpNoDelay(true);
-            socket.setKeepAlive(true);
         } catch (IOException e) {
             // The connection is gone, which its next read tells.
             assert Errno.of(e) != 0 : e;
         }
+    }
+
+    /** Sets the options that a connection of less than two seconds does without. */
+    void makeLasting(KeepAlive keepAlive) {
+        disableDelay();
+        try {
+            keepAlive.enable(socket);
+        } catch (IOException e) {
+            // As above.
+            assert Errno.of(e) != 0 : e;
+        }
+    }
+
+    /** Notes a failed system call on its socket. */
+    void failed(IOException e) {
+        if (error == 0) {
+            error = Errno.of(e);
+        }
+    }
+
+    /** Whether the peer no longer answered; the error is that of an ICMP message if the kernel received one meanwhile. */
+    boolean hasLostPeer() {
+        return error == Errno.ETIMEDOUT || error == Errno.EHOSTUNREACH || error == Errno.ENETUNREACH;
+    }
+
+    /** Whether something may lie in its socket that the peer has not acknowledged; costs no system call. */
+    boolean mayHaveOutput() {
+        return unacknowledged;
+    }
+
+    /**
+     * Checks whether the peer has acknowledged all that was written; one system call, none if nothing was written since it
+     * had.
+     *
+     * @return true if it had not at any check within the timeout, and the kernel received nothing from it for as long
+     */
+    boolean isStalled(TcpInfo info, long timeoutNanos, long nowNanos) {
+        if (!unacknowledged) {
+            return false;
+        }
+        if (!info.read(socket) || !info.hasOutput()) {
+            unacknowledged = held != null;
+            stuck = false;
+            return false;
+        }
+        if (!stuck) {
+            stuck = true;
+            stuckSinceNanos = nowNanos;
+        }
+        // Both times: a peer may have been idle for long before something was written that it is about to acknowledge.
+        return nowNanos - stuckSinceNanos >= timeoutNanos
+                && TimeUnit.MILLISECONDS.toNanos(info.silentMillis()) >= timeoutNanos;
     }
 
     @Override

@@ -43,6 +43,9 @@ final class Loop {
     /** How often a session that waits for its endpoint looks at the clock; most are connected before the first time. */
     private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
+    /** How often a session with unacknowledged output is checked within the stalled timeout. */
+    private static final int CHECKS_PER_STALL = 6;
+
     final int index;
     final IoEventLoop executor;
     final LongSupplier nanoClock;
@@ -53,6 +56,9 @@ final class Loop {
     final int connectAttempts;
     final long connectTimeoutNanos;
     final long connectDeadlineNanos;
+    final KeepAlive keepAlive;
+    final long stalledTimeoutNanos;
+    final TcpInfo tcpInfo = new TcpInfo();
     final @Nullable Transparency transparency;
     final long bufferAddress;
     final ByteBuffer buffer;
@@ -64,6 +70,9 @@ final class Loop {
     final TimeoutQueue connecting = new TimeoutQueue(CONNECT_CHECK_NANOS);
     /** Of sessions that may be over before it is worth a system call to prepare them for a long life. */
     final TimeoutQueue young = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
+
+    /** Of sessions with output that their peers may not have acknowledged; an idle session is in no queue. */
+    final TimeoutQueue watched;
 
     final TimeoutQueue halfClosed;
     final TimeoutQueue unrepliedFlows;
@@ -102,11 +111,14 @@ final class Loop {
         this.transparency = config.transparency();
         connectTimeoutNanos = config.connectTimeout().toNanos();
         connectDeadlineNanos = config.connectDeadline().toNanos();
+        keepAlive = config.keepAlive();
+        stalledTimeoutNanos = config.stalledTimeout().toNanos();
+        watched = new TimeoutQueue(stalledTimeoutNanos / CHECKS_PER_STALL);
         halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
         briefFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        queues = new TimeoutQueue[] {connecting, young, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+        queues = new TimeoutQueue[] {connecting, young, watched, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
         // Last: nothing that fails leaves it behind.
         memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
         buffer = memory.buffer();

@@ -56,9 +56,9 @@ final class TcpListener implements EpollIoHandle, Listener {
         int port = loop.transparency == null ? address.port() : loop.transparency.listeningPort(address);
         InetSocket socket = bound(address.address(), port, loop.transparency != null, true);
         try {
-            // Inherited by every accepted socket, which saves two system calls a connection.
+            // Inherited by every accepted socket, which saves five system calls a connection.
             socket.setTcpNoDelay(true);
-            socket.setKeepAlive(true);
+            loop.keepAlive.enable(socket);
             // An urgent byte stays in the stream, so that it is passed on like any other.
             socket.setIntOpt(SOL_SOCKET, SO_OOBINLINE, 1);
             socket.listen(NetUtil.SOMAXCONN);
@@ -75,6 +75,13 @@ final class TcpListener implements EpollIoHandle, Listener {
      */
     static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
+        try {
+            // The process that opened it may have had other settings.
+            loop.keepAlive.enable(socket);
+        } catch (IOException | RuntimeException | Error e) {
+            socket.closeQuietly();
+            throw e;
+        }
         InetSocketAddress bound = socket.localAddress();
         if (loop.transparency == null
                 || (bound != null && bound.getPort() == loop.transparency.listeningPort(frontend.address))) {

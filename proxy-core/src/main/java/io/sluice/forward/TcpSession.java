@@ -23,7 +23,8 @@ import org.slf4j.LoggerFactory;
  * <caption>What one end does, and what the other end sees</caption>
  * <tr><td>FIN</td><td>everything sent before, then FIN; the other direction goes on</td></tr>
  * <tr><td>FIN, then nothing from the other end for the half-closed timeout</td><td>RST on both</td></tr>
- * <tr><td>RST</td><td>everything that had arrived here before, then RST</td></tr>
+ * <tr><td>RST, or no answer to keep-alive probes, or none to data for the stalled timeout</td>
+ * <td>everything that had arrived here before, then RST</td></tr>
  * <tr><td>every endpoint refuses, or none answers before the deadline</td><td>RST at the client</td></tr>
  * </table>
  */
@@ -243,11 +244,33 @@ final class TcpSession extends Timed implements Runnable {
             keepWaiting(Objects.requireNonNull(target), nowNanos);
         } else if (waitedIn == loop.young) {
             if (endpoint != null) {
-                endpoint.makeLasting();
+                endpoint.makeLasting(loop.keepAlive);
             }
+            watch(nowNanos);
+        } else if (waitedIn == loop.watched) {
+            checkStalled(Objects.requireNonNull(endpoint), nowNanos);
         } else {
             cells.increment(Counter.SESSIONS_TIMED_OUT);
             end(true);
+        }
+    }
+
+    /** Has the session checked while a leg may have output that its peer has not acknowledged. */
+    private void watch(long nowNanos) {
+        if (queue == null && (client.mayHaveOutput() || (endpoint != null && endpoint.mayHaveOutput()))) {
+            loop.await(loop.watched, this, nowNanos);
+        }
+    }
+
+    private void checkStalled(Leg leg, long nowNanos) {
+        if (client.isStalled(loop.tcpInfo, loop.stalledTimeoutNanos, nowNanos)) {
+            client.error = Errno.ETIMEDOUT;
+            fail(client, leg);
+        } else if (leg.isStalled(loop.tcpInfo, loop.stalledTimeoutNanos, nowNanos)) {
+            leg.error = Errno.ETIMEDOUT;
+            fail(leg, client);
+        } else {
+            watch(nowNanos);
         }
     }
 
@@ -267,6 +290,7 @@ final class TcpSession extends Timed implements Runnable {
         }
         if ((ops & Leg.EPOLLERR) != 0 && leg.ended) {
             // Its end was read before, so no read will tell what happened since.
+            leg.error = errorOf(leg);
             fail(leg, other);
             return;
         }
@@ -338,6 +362,7 @@ final class TcpSession extends Timed implements Runnable {
         try {
             return from.socket.read(loop.bufferAddress, most);
         } catch (IOException e) {
+            from.failed(e);
             fail(from, to);
             return FAILED;
         }
@@ -350,6 +375,9 @@ final class TcpSession extends Timed implements Runnable {
         int sent = send(to, from, loop.bufferAddress, 0, length);
         if (sent < 0) {
             return;
+        }
+        if (queue == null) {
+            watch(loop.now());
         }
         count(from, length);
         to.pace(sent, length);
@@ -397,6 +425,7 @@ final class TcpSession extends Timed implements Runnable {
         try {
             return to.write(address, start, end);
         } catch (IOException e) {
+            to.failed(e);
             // What it sent before it failed may still lie in our receive buffer: an early answer, then a reset.
             if (to.ended) {
                 fail(to, from);
@@ -446,18 +475,19 @@ final class TcpSession extends Timed implements Runnable {
         try {
             to.shutdownOutput();
         } catch (IOException e) {
+            to.failed(e);
             fail(to, from);
             return;
         }
         loop.await(loop.halfClosed, this, loop.now());
     }
 
-    /** {@code dead} was reset; the other leg gets what had arrived for it, then a reset too. */
+    /** {@code dead} was reset or its peer is lost; the other leg gets what had arrived for it, then a reset too. */
     private void fail(Leg dead, Leg other) {
         if (over || survivor != null) {
             return;
         }
-        cells.increment(dead == client ? Counter.SESSIONS_RESET_BY_CLIENT : Counter.SESSIONS_RESET_BY_ENDPOINT);
+        countFailure(dead);
         survivor = other;
         dead.ended = true;
         other.ended = true;
@@ -468,12 +498,25 @@ final class TcpSession extends Timed implements Runnable {
         }
     }
 
+    private void countFailure(Leg dead) {
+        if (dead.hasLostPeer()) {
+            cells.increment(dead == client ? Counter.SESSIONS_CLIENT_LOST : Counter.SESSIONS_ENDPOINT_LOST);
+            log.debug(
+                    "{}: no answer from {} to data or keep-alive probes; resetting the connection of {}",
+                    service.stats.name(),
+                    dead == client ? "the client" : target,
+                    clientAddress);
+        } else {
+            cells.increment(dead == client ? Counter.SESSIONS_RESET_BY_CLIENT : Counter.SESSIONS_RESET_BY_ENDPOINT);
+        }
+    }
+
     /** A reset makes the kernel drop what it has not sent yet, so it has to wait until that has arrived. */
     private void resetOnceDelivered(Leg leg) {
         if (over) {
             return;
         }
-        if (leg.socket.hasDeliveredAll()) {
+        if (!loop.tcpInfo.read(leg.socket) || !loop.tcpInfo.hasOutput()) {
             end(true);
             return;
         }

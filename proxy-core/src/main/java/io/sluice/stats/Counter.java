@@ -12,7 +12,10 @@ public enum Counter {
     SESSIONS_FAILED("TCP connections reset because no endpoint could be reached"),
     SESSIONS_RESET_BY_CLIENT("TCP connections the client reset"),
     SESSIONS_RESET_BY_ENDPOINT("TCP connections the endpoint reset"),
-    SESSIONS_TIMED_OUT("TCP connections ended by the half-closed or the idle timeout"),
+    SESSIONS_CLIENT_LOST("TCP connections reset because the client no longer acknowledged data or keep-alive probes"),
+    SESSIONS_ENDPOINT_LOST(
+            "TCP connections reset because the endpoint no longer acknowledged data or keep-alive probes"),
+    SESSIONS_TIMED_OUT("TCP connections ended by the half-closed timeout"),
     SESSIONS_OVER_CLIENT_SHARE(
             "TCP connections reset because their client address held its share of the file descriptors"),
     SESSIONS_SHED("TCP connections reset for want of memory for what one end did not take"),

@@ -65,6 +65,8 @@ final class Lab implements AutoCloseable {
                 config.connectDeadline(),
                 config.connectAttempts(),
                 config.halfClosedTimeout(),
+                config.keepAlive(),
+                config.stalledTimeout(),
                 config.udpUnrepliedTimeout(),
                 config.udpRepliedTimeout(),
                 config.maxFlows(),
@@ -80,6 +82,14 @@ final class Lab implements AutoCloseable {
     }
 
     static ForwarderConfig limited(int mostFlows, int maxClientSharePercent, long mostHeldBytes) {
+        return limited(
+                mostFlows,
+                maxClientSharePercent,
+                mostHeldBytes,
+                ForwarderConfig.defaults().keepAlive());
+    }
+
+    static ForwarderConfig limited(int mostFlows, int maxClientSharePercent, long mostHeldBytes, KeepAlive keepAlive) {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         return new ForwarderConfig(
                 1,
@@ -88,6 +98,8 @@ final class Lab implements AutoCloseable {
                 defaults.connectDeadline(),
                 defaults.connectAttempts(),
                 defaults.halfClosedTimeout(),
+                keepAlive,
+                defaults.stalledTimeout(),
                 defaults.udpUnrepliedTimeout(),
                 defaults.udpRepliedTimeout(),
                 mostFlows,

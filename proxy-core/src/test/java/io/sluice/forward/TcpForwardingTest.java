@@ -304,9 +304,20 @@ class TcpForwardingTest {
         }
     }
 
+    /** When the session was last checked for stalled output. */
+    private static long lastCheck(Lab lab) throws Exception {
+        Loop loop = lab.forwarder.loops().get(0);
+        return loop.executor
+                .submit(() -> {
+                    Timed session = loop.watched.oldest();
+                    return session == null ? Long.MIN_VALUE : session.sinceNanos;
+                })
+                .get();
+    }
+
     @Test
     void stalledReaderStopsTheSenderAndLosesNothing() throws Exception {
-        try (Lab lab = new Lab()) {
+        try (Lab lab = new Lab(1)) {
             Backend backend = lab.backend(Backend.Kind.HAND_OVER);
             lab.apply(Lab.service("sink", address, backend.endpoint()));
             Socket client = lab.dial(address);
@@ -333,6 +344,13 @@ class TcpForwardingTest {
                 }
             });
             assertThat(lab.count(Counter.BYTES_TO_ENDPOINT)).isLessThan(sent.length);
+            // It acknowledges every window probe.
+            for (int i = 0; i < 3; i++) {
+                long before = lastCheck(lab);
+                lab.advance(Duration.ofMinutes(5));
+                await().until(() -> lastCheck(lab) > before);
+            }
+            assertThat(lab.count(Counter.SESSIONS_ACTIVE)).isEqualTo(1);
             assertThat(server.getInputStream().readAllBytes()).isEqualTo(sent);
             writer.join();
         }

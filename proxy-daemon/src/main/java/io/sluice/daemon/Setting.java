@@ -283,6 +283,40 @@ enum Setting {
             "How long a connection may be closed in one direction and silent in the other.",
             "a time such as 500ms, 30s, 5m or 1h, 1s to 24h",
             time(Duration.ofSeconds(1), Duration.ofHours(24))),
+    TCP_KEEPALIVE_TIME(
+            "tcpKeepaliveTime",
+            List.of("--tcp-keepalive-time"),
+            "TIME",
+            "60s",
+            "How long a TCP connection is idle before the kernel sends keep-alive probes, to clients and endpoints; in whole"
+                    + " seconds.",
+            "a time such as 30s, 5m or 1h, 1s to 9h",
+            time(Duration.ofSeconds(1), Duration.ofHours(9))),
+    TCP_KEEPALIVE_INTERVAL(
+            "tcpKeepaliveInterval",
+            List.of("--tcp-keepalive-interval"),
+            "TIME",
+            "15s",
+            "Time between keep-alive probes; in whole seconds.",
+            "a time such as 30s, 5m or 1h, 1s to 9h",
+            time(Duration.ofSeconds(1), Duration.ofHours(9))),
+    TCP_KEEPALIVE_PROBES(
+            "tcpKeepaliveProbes",
+            List.of("--tcp-keepalive-probes"),
+            "N",
+            "8",
+            "After how many keep-alive probes without an answer a connection is reset.",
+            "a whole number, 1 to 127",
+            whole(1, 127)),
+    STALLED_TIMEOUT(
+            "stalledTimeout",
+            List.of("--stalled-timeout"),
+            "TIME",
+            "180s",
+            "How long a client or endpoint may send nothing while there is data for it, neither acknowledgements nor answers"
+                    + " to window probes; then the connection is reset. One that only stops reading still answers them.",
+            "a time such as 30s, 5m or 1h, 1s to 24h",
+            time(Duration.ofSeconds(1), Duration.ofHours(24))),
     UDP_UNREPLIED_TIMEOUT(
             "udpUnrepliedTimeout",
             List.of("--udp-unreplied-timeout"),
@@ -473,7 +507,14 @@ enum Setting {
     /** Whether its values are written without quotes in the file because they are numbers. */
     boolean isNumber() {
         return switch (this) {
-            case LOOPS, CONNECT_ATTEMPTS, MAX_FLOWS, MAX_CLIENT_SHARE, MARK_BIT, ROUTING_TABLE, RULE_PRIORITY -> true;
+            case LOOPS,
+                    CONNECT_ATTEMPTS,
+                    TCP_KEEPALIVE_PROBES,
+                    MAX_FLOWS,
+                    MAX_CLIENT_SHARE,
+                    MARK_BIT,
+                    ROUTING_TABLE,
+                    RULE_PRIORITY -> true;
             default -> false;
         };
     }

@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import io.sluice.forward.ForwarderConfig;
+import io.sluice.forward.KeepAlive;
 import io.sluice.kube.ApiOptions;
 import io.sluice.kube.BuildOptions;
 import io.sluice.kube.KubernetesReflector;
@@ -59,6 +60,13 @@ record Settings(
                         values.required(Setting.CONNECT_DEADLINE, Duration.class),
                         values.required(Setting.CONNECT_ATTEMPTS, Integer.class),
                         values.required(Setting.HALF_CLOSED_TIMEOUT, Duration.class),
+                        new KeepAlive(
+                                (int) values.required(Setting.TCP_KEEPALIVE_TIME, Duration.class)
+                                        .toSeconds(),
+                                (int) values.required(Setting.TCP_KEEPALIVE_INTERVAL, Duration.class)
+                                        .toSeconds(),
+                                values.required(Setting.TCP_KEEPALIVE_PROBES, Integer.class)),
+                        values.required(Setting.STALLED_TIMEOUT, Duration.class),
                         values.required(Setting.UDP_UNREPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
                         values.required(Setting.MAX_FLOWS, Integer.class),

@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import io.sluice.forward.KeepAlive;
 import io.sluice.kube.ApiOptions;
 import io.sluice.kube.BuildOptions.AddressMap;
 import io.sluice.model.Cidr;
@@ -96,6 +97,10 @@ final class ConfigurationTest {
                                 connectDeadline: 3s
                                 connectAttempts: 2
                                 halfClosedTimeout: 5m
+                                tcpKeepaliveTime: 2m
+                                tcpKeepaliveInterval: 5s
+                                tcpKeepaliveProbes: 4
+                                stalledTimeout: 150s
                                 udpUnrepliedTimeout: 10s
                                 udpRepliedTimeout: 1h
                                 maxFlows: 1000
@@ -115,6 +120,8 @@ final class ConfigurationTest {
         assertThat(settings.forwarder().connectTimeout()).isEqualTo(Duration.ofMillis(500));
         assertThat(settings.forwarder().connectDeadline()).isEqualTo(Duration.ofSeconds(3));
         assertThat(settings.forwarder().halfClosedTimeout()).isEqualTo(Duration.ofMinutes(5));
+        assertThat(settings.forwarder().keepAlive()).isEqualTo(new KeepAlive(120, 5, 4));
+        assertThat(settings.forwarder().stalledTimeout()).isEqualTo(Duration.ofSeconds(150));
         assertThat(settings.forwarder().maxFlows()).isEqualTo(1000);
         assertThat(settings.forwarder().maxClientSharePercent()).isEqualTo(40);
         assertThat(settings.healthzBindAddress()).isNull();

@@ -1,0 +1,42 @@
+package io.sluice.forward;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/** What the kernel knows about a connection (struct tcp_info). One per loop, overwritten by each read. */
+final class TcpInfo {
+    private static final int IPPROTO_TCP = 6;
+    private static final int TCP_INFO = 11;
+    /** Up to and with tcpi_notsent_bytes (Linux 4.6), and where in the struct the fields are. */
+    private static final int BYTES = 148;
+
+    private static final int UNACKED = 24;
+    private static final int LAST_DATA_RECV = 52;
+    private static final int LAST_ACK_RECV = 56;
+    private static final int NOTSENT_BYTES = 144;
+
+    private final ByteBuffer info = ByteBuffer.allocate(BYTES).order(ByteOrder.nativeOrder());
+
+    /** False if the connection is gone. */
+    boolean read(InetSocket socket) {
+        try {
+            socket.getRawOpt(IPPROTO_TCP, TCP_INFO, info.clear());
+            return true;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** Whether the peer's kernel has not acknowledged all that was written. */
+    boolean hasOutput() {
+        return info.getInt(UNACKED) != 0 || info.getInt(NOTSENT_BYTES) != 0;
+    }
+
+    /** How long ago the peer last sent data or an acknowledgement, that of a keep-alive or window probe included. */
+    long silentMillis() {
+        return Math.min(
+                Integer.toUnsignedLong(info.getInt(LAST_DATA_RECV)),
+                Integer.toUnsignedLong(info.getInt(LAST_ACK_RECV)));
+    }
+}
