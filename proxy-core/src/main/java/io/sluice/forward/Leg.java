@@ -207,7 +207,8 @@ final class Leg implements EpollIoHandle {
         }
         // Both times: a peer may have been idle for long before something was written that it is about to acknowledge.
         return nowNanos - stuckSinceNanos >= timeoutNanos
-                && TimeUnit.MILLISECONDS.toNanos(info.silentMillis()) >= timeoutNanos;
+                && TimeUnit.MILLISECONDS.toNanos(info.silentMillis()) >= timeoutNanos
+                && info.isUnanswered();
     }
 
     @Override

@@ -11,6 +11,7 @@ final class TcpInfo {
     /** Up to and with tcpi_notsent_bytes (Linux 4.6), and where in the struct the fields are. */
     private static final int BYTES = 148;
 
+    private static final int PROBES = 3;
     private static final int UNACKED = 24;
     private static final int LAST_DATA_RECV = 52;
     private static final int LAST_ACK_RECV = 56;
@@ -31,6 +32,14 @@ final class TcpInfo {
     /** Whether the peer's kernel has not acknowledged all that was written. */
     boolean hasOutput() {
         return info.getInt(UNACKED) != 0 || info.getInt(NOTSENT_BYTES) != 0;
+    }
+
+    /**
+     * Whether the kernel has evidence that the peer is gone: segments in flight, which it retransmits, or two window probes
+     * since the last answer. It sends those up to two minutes apart, so a single one may be on its way or lost.
+     */
+    boolean isUnanswered() {
+        return info.getInt(UNACKED) != 0 || Byte.toUnsignedInt(info.get(PROBES)) > 1;
     }
 
     /** How long ago the peer last sent data or an acknowledgement, that of a keep-alive or window probe included. */
