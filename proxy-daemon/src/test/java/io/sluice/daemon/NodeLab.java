@@ -31,6 +31,9 @@ final class NodeLab implements AutoCloseable {
     /** What a feed says of the nodes. */
     static final String NODES = node(1, "10.244.0.0/22, 'fd00:10::/46'") + node(2, "10.244.4.0/22, 'fd00:10:4::/46'");
 
+    /** The addresses of {@link #endpointsBehindALink}. */
+    static final List<String> BEHIND_THE_LINK = List.of("198.18.1.2", "198.18.1.3");
+
     private final Map<String, Process> probes = new LinkedHashMap<>();
     private final Map<String, BufferedReader> answers = new LinkedHashMap<>();
     private final Map<String, PrintWriter> questions = new LinkedHashMap<>();
@@ -87,6 +90,34 @@ final class NodeLab implements AutoCloseable {
         lab.known("node", "192.0.2.1", "2001:db8:2::1");
         lab.known("node2", "192.0.2.2", "2001:db8:2::2");
         lab.known("out", "198.51.100.7", "2001:db8:51::7");
+        lab.start();
+        return lab;
+    }
+
+    /**
+     * A node that has the addresses of Services itself, with clients on one link and endpoints on another.
+     *
+     * @param services their addresses
+     */
+    static NodeLab endpointsBehindALink(String... services) throws IOException {
+        NodeLab lab = new NodeLab();
+        lab.namespace("node");
+        lab.namespace("out");
+        lab.namespace("far");
+        join("node", "v-out", "out", "eth0");
+        join("node", "v-far", "far", "eth0");
+        in("node", "ip addr add 198.18.2.1/24 dev v-out");
+        in("out", "ip addr add 198.18.2.2/24 dev eth0");
+        in("node", "ip addr add 198.18.1.1/24 dev v-far");
+        for (String endpoint : BEHIND_THE_LINK) {
+            in("far", "ip addr add " + endpoint + "/24 dev eth0");
+        }
+        for (String service : services) {
+            in("node", "ip addr add " + service + "/32 dev lo");
+        }
+        in("node", "sysctl -qw net.ipv4.ip_forward=1");
+        route("out", "default", "198.18.2.1", "");
+        route("far", "default", "198.18.1.1", "");
         lab.start();
         return lab;
     }
@@ -236,7 +267,10 @@ final class NodeLab implements AutoCloseable {
 
     /** Starts the daemon on a node, and waits until what its feed says is in force. */
     static Sluice sluice(Path folder, String node, String... args) throws IOException {
-        Sluice started = launch(folder, node, args);
+        return inForce(launch(folder, node, args));
+    }
+
+    private static Sluice inForce(Sluice started) {
         // With the rules in force, which come after the listeners.
         await().atMost(Duration.ofSeconds(30)).until(() -> started.err().contains("synced: "));
         return started;
@@ -254,17 +288,30 @@ final class NodeLab implements AutoCloseable {
     /** @param enter the command that runs another one on that node */
     static Sluice launch(Path folder, String node, List<String> enter, Map<String, String> environment, String... args)
             throws IOException {
+        List<String> options = new ArrayList<>(List.of("--mode=node", "--metrics-bind-address=off"));
+        options.addAll(List.of(args));
+        return start(folder, node, enter, environment, options);
+    }
+
+    /** Starts the daemon in bind mode on a node that has the Services' addresses, and waits until it serves them. */
+    static Sluice bound(Path folder, String node, String... args) throws IOException {
+        List<String> options = new ArrayList<>(List.of("--mode=bind"));
+        options.addAll(List.of(args));
+        return inForce(start(folder, node, exec(node), Map.of(), options));
+    }
+
+    private static Sluice start(
+            Path folder, String node, List<String> enter, Map<String, String> environment, List<String> options)
+            throws IOException {
         List<String> command = new ArrayList<>(enter);
         command.addAll(List.of(
                 Sluice.HOME.resolve("bin/sluice").toString(),
                 "run",
-                "--mode=node",
                 "--feed=" + folder.resolve("feed.yaml"),
                 "--node-name=" + nodeName(node),
                 "--healthz-bind-address=off",
-                "--metrics-bind-address=off",
                 "--loops=1"));
-        command.addAll(List.of(args));
+        command.addAll(options);
         return Sluice.start(
                 folder,
                 Path.of(command.get(0)),

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.net.ConnectException;
 import java.net.DatagramPacket;
@@ -12,10 +13,16 @@ import java.net.PortUnreachableException;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketTimeoutException;
+import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
@@ -27,14 +34,27 @@ import org.jspecify.annotations.Nullable;
  * <p>{@code listen ADDRESS PORT} serves TCP only. {@code echo ADDRESS PORT} gives back what clients send, and {@code keep ADDRESS PORT} has one connection to such a
  * server, says something on it and tells whether it came back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES}
  * tells how many of so many bytes come back, {@code volley} the same of five datagrams. {@code post ADDRESS PORT BYTES}
- * sends, ends its direction and leaves the answer where it is until {@code collect} tells how much of it there is.
+ * sends, ends its direction and leaves the answer where it is until {@code collect} tells how much of it there is. {@code
+ * slow ADDRESS PORT} echoes a byte to each client, with a backlog of 5 and a pause between them; {@code crowd ADDRESS PORT
+ * CONNECTIONS AT-ONCE} tells how many of so many connections got their byte back. {@code pour ADDRESS PORT BYTES} keeps
+ * sending to an echo server without reading, {@code drain} reads what comes back and tells how much. {@code metric ADDRESS
+ * PORT NAME} tells the sum of a metric over all labels.
  */
 final class NodeProbe {
     private static final int PATIENCE_MILLIS = 500;
+    /** The connect deadline of Sluice. */
+    private static final int CONNECT_MILLIS = 10_000;
+    /** How long retransmissions may take once a connection is established. */
+    private static final int ANSWER_MILLIS = 60_000;
+    /** Between two connections that a slow server accepts. */
+    private static final int PAUSE_MILLIS = 2;
+
+    private static final int PIECE_BYTES = 1 << 16;
 
     private static final Map<InetSocketAddress, DatagramSocket> SOCKETS = new HashMap<>();
     private static final Map<String, Socket> KEPT = new HashMap<>();
     private static final Socket POSTED = new Socket();
+    private static final Socket POURED = new Socket();
 
     private NodeProbe() {}
 
@@ -51,6 +71,11 @@ final class NodeProbe {
                         case "volley" -> volley(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
                         case "post" -> post(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
                         case "collect" -> collect();
+                        case "pour" -> pour(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
+                        case "drain" -> drain();
+                        case "slow" -> slow(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "crowd" -> crowd(words);
+                        case "metric" -> metric(words[1], Integer.parseInt(words[2]), words[3]);
                         case "release" -> release();
                         case "keep" -> keep(words[1], Integer.parseInt(words[2]));
                         default -> ask(words);
@@ -71,6 +96,92 @@ final class NodeProbe {
             }
         });
         return "ok";
+    }
+
+    private static String pour(String address, int port, int bytes) throws IOException {
+        POURED.setReceiveBufferSize(4_096);
+        POURED.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+        start(() -> {
+            try {
+                for (int sent = 0; sent < bytes; sent += PIECE_BYTES) {
+                    POURED.getOutputStream().write(new byte[PIECE_BYTES]);
+                }
+                POURED.shutdownOutput();
+            } catch (IOException e) {
+                System.err.println("pour: " + e);
+            }
+        });
+        return "ok";
+    }
+
+    private static String drain() {
+        long bytes = 0;
+        try (POURED) {
+            POURED.setSoTimeout(ANSWER_MILLIS);
+            byte[] some = new byte[PIECE_BYTES];
+            for (int read = 0; read >= 0; read = POURED.getInputStream().read(some)) {
+                bytes += read;
+            }
+            return String.valueOf(bytes);
+        } catch (IOException e) {
+            return bytes + " " + e;
+        }
+    }
+
+    private static String slow(InetAddress address, int port) throws IOException {
+        ServerSocket server = new ServerSocket(port, 5, address);
+        ScheduledFuture<?> accepting = Executors.newSingleThreadScheduledExecutor(NodeProbe::daemon)
+                .scheduleWithFixedDelay(
+                        () -> {
+                            try (Socket client = server.accept()) {
+                                client.setSoTimeout(PATIENCE_MILLIS);
+                                client.getOutputStream()
+                                        .write(client.getInputStream().read());
+                            } catch (IOException e) {
+                                System.err.println("slow: " + e);
+                            }
+                        },
+                        0,
+                        PAUSE_MILLIS,
+                        TimeUnit.MILLISECONDS);
+        return accepting.isDone() ? "ended" : "ok";
+    }
+
+    private static String crowd(String[] words) throws IOException {
+        InetSocketAddress to = new InetSocketAddress(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+        ExecutorService clients = Executors.newFixedThreadPool(Integer.parseInt(words[4]), NodeProbe::daemon);
+        AtomicInteger answered = new AtomicInteger();
+        for (int i = 0; i < Integer.parseInt(words[3]); i++) {
+            clients.execute(() -> {
+                try (Socket socket = new Socket()) {
+                    socket.setSoTimeout(ANSWER_MILLIS);
+                    socket.connect(to, CONNECT_MILLIS);
+                    socket.getOutputStream().write('x');
+                    answered.addAndGet(socket.getInputStream().read() == 'x' ? 1 : 0);
+                } catch (IOException e) {
+                    System.err.println("crowd: " + e);
+                }
+            });
+        }
+        clients.shutdown();
+        try {
+            clients.awaitTermination(4, TimeUnit.MINUTES);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        return answered.toString();
+    }
+
+    private static String metric(String address, int port, String name) throws IOException {
+        URI metrics = URI.create("http://" + address + ":" + port + "/metrics");
+        try (InputStream page = metrics.toURL().openStream()) {
+            double sum = new String(page.readAllBytes(), StandardCharsets.UTF_8)
+                    .lines()
+                    .filter(line -> line.startsWith(name + "{"))
+                    .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' '))))
+                    .sum();
+            return String.valueOf((long) sum);
+        }
     }
 
     private static String serve(String name, InetAddress address, int port) throws IOException {
@@ -205,9 +316,13 @@ final class NodeProbe {
     }
 
     private static void start(Runnable task) {
+        daemon(task).start();
+    }
+
+    private static Thread daemon(Runnable task) {
         Thread thread = new Thread(task);
         thread.setDaemon(true);
-        thread.start();
+        return thread;
     }
 
     private static String saw(String name, InetAddress peer) {
