@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -68,8 +69,8 @@ public class FlowTableBenchmark {
         return switch (clients) {
             case "ipv4-random" -> IpAddress.v4(random.nextInt());
             case "ipv4-crafted" -> IpAddress.v4(0x7f010000 + i);
-            case "ipv6-random" -> new IpAddress(0x20010db8_00000000L, random.nextLong(), true);
-            default -> new IpAddress(0x20010db8_00000000L + i, (0x7fffffffL - i) << 32, true);
+            case "ipv6-random" -> new IpAddress(0x20010db8_00000000L, random.nextLong(), Family.IPV6);
+            default -> new IpAddress(0x20010db8_00000000L + i, (0x7fffffffL - i) << 32, Family.IPV6);
         };
     }
 

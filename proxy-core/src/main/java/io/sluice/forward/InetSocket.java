@@ -4,7 +4,7 @@ import io.netty.channel.ChannelException;
 import io.netty.channel.unix.Errors;
 import io.netty.channel.unix.FileDescriptor;
 import io.netty.channel.unix.Socket;
-import io.sluice.model.IpAddress;
+import io.sluice.model.Family;
 import io.sluice.model.Protocol;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -61,11 +61,11 @@ final class InetSocket extends Socket {
         }
     }
 
-    static InetSocket stream(IpAddress family) throws IOException {
+    static InetSocket stream(Family family) throws IOException {
         return open(Protocol.TCP, family);
     }
 
-    static InetSocket datagram(IpAddress family) throws IOException {
+    static InetSocket datagram(Family family) throws IOException {
         return open(Protocol.UDP, family);
     }
 
@@ -92,13 +92,15 @@ final class InetSocket extends Socket {
         }
     }
 
-    private static InetSocket open(Protocol protocol, IpAddress family) throws IOException {
+    private static InetSocket open(Protocol protocol, Family family) throws IOException {
         if (!Descriptors.roomFor(1)) {
             throw Errors.newIOException("socket", -Errno.EMFILE);
         }
         try {
             return new InetSocket(
-                    protocol == Protocol.TCP ? newSocketStream0(family.v6()) : newSocketDgram0(family.v6()));
+                    protocol == Protocol.TCP
+                            ? newSocketStream0(family == Family.IPV6)
+                            : newSocketDgram0(family == Family.IPV6));
         } catch (ChannelException e) {
             throw e.getCause() instanceof IOException cause ? cause : new IOException(e);
         }

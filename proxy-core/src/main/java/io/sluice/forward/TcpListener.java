@@ -7,6 +7,7 @@ import io.netty.channel.epoll.EpollIoOps;
 import io.netty.channel.unix.FileDescriptor;
 import io.netty.util.NetUtil;
 import io.netty.util.concurrent.Future;
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
@@ -103,15 +104,15 @@ final class TcpListener implements EpollIoHandle, Listener {
         } catch (IOException e) {
             if (transparency == null
                     || transparency.listeningPort(frontend) == frontend.port()
-                    || !isTakenEverywhere(address, frontend.port())) {
+                    || !isTakenEverywhere(address.family(), frontend.port())) {
                 throw e;
             }
         }
     }
 
-    private static boolean isTakenEverywhere(IpAddress family, int port) throws IOException {
+    private static boolean isTakenEverywhere(Family family, int port) throws IOException {
         try {
-            bound(family.v6() ? NOBODY6 : NOBODY4, port, true, false).closeQuietly();
+            bound(family == Family.IPV6 ? NOBODY6 : NOBODY4, port, true, false).closeQuietly();
             return false;
         } catch (IOException e) {
             if (Errno.of(e) != Errno.EADDRINUSE) {
@@ -123,12 +124,12 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     private static InetSocket bound(IpAddress address, int port, boolean transparent, boolean reusePort)
             throws IOException {
-        InetSocket socket = InetSocket.stream(address);
+        InetSocket socket = InetSocket.stream(address.family());
         try {
             socket.setReuseAddress(true);
             socket.setReusePort(reusePort);
             if (transparent) {
-                Transparency.allow(socket, address);
+                Transparency.allow(socket, address.family());
             }
             socket.bind(address.toSocketAddress(port));
             return socket;

@@ -125,7 +125,7 @@ final class TcpSession extends Timed implements Runnable {
     private void startConnecting(Target next) throws IOException {
         target = next;
         attemptNanos = loop.now();
-        InetSocket socket = InetSocket.stream(next.endpoint.address());
+        InetSocket socket = InetSocket.stream(next.endpoint.address().family());
         Leg leg = new Leg(this, socket, false);
         endpoint = leg;
         IpAddress source = loop.sourceOf(clientAddress, next.endpoint, attempts.routing(), cells);

@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
@@ -37,9 +38,9 @@ public record Transparency(
     }
 
     /** Lets a socket have an address that is not the machine's. */
-    static void allow(InetSocket socket, IpAddress family) throws IOException {
+    static void allow(InetSocket socket, Family family) throws IOException {
         try {
-            if (family.v6()) {
+            if (family == Family.IPV6) {
                 socket.setIntOpt(SOL_IPV6, IPV6_TRANSPARENT, 1);
             } else {
                 socket.setIntOpt(SOL_IP, IP_TRANSPARENT, 1);
@@ -53,15 +54,15 @@ public record Transparency(
      * Has datagrams that are too large for the way cut in pieces. Told by a router how large they may be, the kernel does
      * not keep that for an address that is not its own (IPv4), and without this whatever is larger is lost each time.
      */
-    static void cutToPath(InetSocket socket, IpAddress family) throws IOException {
-        if (!family.v6()) {
+    static void cutToPath(InetSocket socket, Family family) throws IOException {
+        if (family == Family.IPV4) {
             socket.setIntOpt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
         }
     }
 
     /** Gives a socket that is about to connect the client's address; its port is chosen when it does. */
     static void assume(InetSocket socket, IpAddress client) throws IOException {
-        allow(socket, client);
+        allow(socket, client.family());
         // Chosen now, a port would have to be unused by all connections, whomever they go to.
         socket.setIntOpt(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
         socket.bind(client.toSocketAddress(0));
@@ -69,6 +70,6 @@ public record Transparency(
 
     /** An endpoint that is the client itself would take its own address for a stranger's. */
     boolean keeps(IpAddress client, IpAddress endpoint) {
-        return client.v6() == endpoint.v6() && !client.equals(endpoint) && keepsClient.test(client, endpoint);
+        return client.family() == endpoint.family() && !client.equals(endpoint) && keepsClient.test(client, endpoint);
     }
 }

@@ -86,7 +86,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
             @Nullable IpAddress source,
             long nowNanos)
             throws IOException {
-        InetSocket socket = InetSocket.datagram(target.endpoint.address());
+        InetSocket socket = InetSocket.datagram(target.endpoint.address().family());
         try {
             if (source != null) {
                 Transparency.assume(socket, source);

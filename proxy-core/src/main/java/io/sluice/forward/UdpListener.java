@@ -74,13 +74,13 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     /** Binds; datagrams wait in the kernel until {@link #start}. Control side. */
     static UdpListener bind(Loop loop, BoundFrontend frontend) throws IOException {
         IpAddress address = frontend.address.address();
-        InetSocket socket = InetSocket.datagram(address);
+        InetSocket socket = InetSocket.datagram(address.family());
         try {
             socket.widen();
             socket.setReusePort(true);
             if (loop.transparency != null) {
-                Transparency.allow(socket, address);
-                Transparency.cutToPath(socket, address);
+                Transparency.allow(socket, address.family());
+                Transparency.cutToPath(socket, address.family());
             }
             socket.bind(address.toSocketAddress(frontend.address.port()));
             return new UdpListener(loop, frontend, socket);
@@ -107,10 +107,10 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     /** As for TCP: whether somebody else has the address. */
     static void probe(FrontendAddress frontend, boolean transparent) throws IOException {
         IpAddress address = frontend.address();
-        InetSocket socket = InetSocket.datagram(address);
+        InetSocket socket = InetSocket.datagram(address.family());
         try {
             if (transparent) {
-                Transparency.allow(socket, address);
+                Transparency.allow(socket, address.family());
             }
             socket.bind(address.toSocketAddress(frontend.port()));
         } finally {

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record Cidr(IpAddress network, int prefix) {
     public Cidr {
-        if (prefix < 0 || prefix > network.bits()) {
+        if (prefix < 0 || prefix > network.family().bits()) {
             throw new IllegalArgumentException("prefix /" + prefix + " does not fit " + network);
         }
         network = masked(network, prefix);
@@ -35,12 +35,12 @@ public record Cidr(IpAddress network, int prefix) {
         }
         IpAddress address = IpAddress.parse(text.substring(0, slash));
         int prefix = Integer.parseInt(digits);
-        return address == null || prefix > address.bits() ? null : new Cidr(address, prefix);
+        return address == null || prefix > address.family().bits() ? null : new Cidr(address, prefix);
     }
 
     /** Whether the address is of this family and inside the range. */
     public boolean contains(IpAddress address) {
-        return address.v6() == network.v6() && masked(address, prefix).equals(network);
+        return address.family() == network.family() && masked(address, prefix).equals(network);
     }
 
     /** Whether one of the ranges contains the address; without allocating, since it is asked for every connection. */
@@ -59,22 +59,22 @@ public record Cidr(IpAddress network, int prefix) {
      * @throws IllegalArgumentException if the address is not inside, or the ranges differ in family or size
      */
     public IpAddress translate(IpAddress address, Cidr other) {
-        if (!contains(address) || other.prefix != prefix || other.network.v6() != network.v6()) {
+        if (!contains(address) || other.prefix != prefix || other.network.family() != network.family()) {
             throw new IllegalArgumentException("cannot move " + address + " from " + this + " to " + other);
         }
         return new IpAddress(
                 address.high() ^ network.high() ^ other.network.high(),
                 address.low() ^ network.low() ^ other.network.low(),
-                network.v6());
+                network.family());
     }
 
     private static IpAddress masked(IpAddress address, int prefix) {
-        if (!address.v6()) {
-            return new IpAddress(0, address.low() & 0xffffffffL & ones(prefix + 32), false);
+        if (address.family() == Family.IPV4) {
+            return new IpAddress(0, address.low() & 0xffffffffL & ones(prefix + 32), Family.IPV4);
         }
         long high = prefix >= 64 ? address.high() : address.high() & ones(prefix);
         long low = prefix <= 64 ? 0 : address.low() & ones(prefix - 64);
-        return new IpAddress(high, low, true);
+        return new IpAddress(high, low, Family.IPV6);
     }
 
     /** A long whose first {@code count} bits are set, 0 to 64. */

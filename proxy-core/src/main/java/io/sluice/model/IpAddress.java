@@ -12,14 +12,14 @@ import org.jspecify.annotations.Nullable;
  *
  * @param high the first 64 bits; 0 for IPv4
  * @param low the last 64 bits; an IPv4 address is its last 32
- * @param v6 the family
+ * @param family decides how many of the bits count
  */
-public record IpAddress(long high, long low, boolean v6) implements Comparable<IpAddress> {
+public record IpAddress(long high, long low, Family family) implements Comparable<IpAddress> {
     private static final long MAPPED_PREFIX = 0xffffL << 32;
 
     /** An IPv4 address from its 32 bits. */
     public static IpAddress v4(int bits) {
-        return new IpAddress(0, bits & 0xffffffffL, false);
+        return new IpAddress(0, bits & 0xffffffffL, Family.IPV4);
     }
 
     /** An address from 4 or 16 bytes at {@code offset}, network order. IPv4-mapped IPv6 becomes IPv4. */
@@ -144,7 +144,9 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
     }
 
     private static IpAddress unmapped(long high, long low) {
-        return high == 0 && (low >>> 32) == MAPPED_PREFIX >>> 32 ? v4((int) low) : new IpAddress(high, low, true);
+        return high == 0 && (low >>> 32) == MAPPED_PREFIX >>> 32
+                ? v4((int) low)
+                : new IpAddress(high, low, Family.IPV6);
     }
 
     private static boolean isDigit(char c) {
@@ -153,7 +155,7 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
 
     /** 127.0.0.0/8 or ::1. */
     public boolean isLoopback() {
-        return v6 ? high == 0 && low == 1 : low >>> 24 == 127;
+        return family == Family.IPV6 ? high == 0 && low == 1 : low >>> 24 == 127;
     }
 
     /** 0.0.0.0 or ::. */
@@ -161,14 +163,9 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
         return high == 0 && low == 0;
     }
 
-    /** 32 or 128. */
-    public int bits() {
-        return v6 ? 128 : 32;
-    }
-
     /** 4 or 16 bytes, network order. */
     public byte[] toBytes() {
-        return v6
+        return family == Family.IPV6
                 ? ByteBuffer.allocate(16).putLong(high).putLong(low).array()
                 : ByteBuffer.allocate(4).putInt((int) low).array();
     }
@@ -187,13 +184,13 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
 
     /** {@code 10.0.0.1:80} or {@code [fd00::1]:80}. */
     public String withPort(int port) {
-        return v6 ? "[" + this + "]:" + port : this + ":" + port;
+        return family == Family.IPV6 ? "[" + this + "]:" + port : this + ":" + port;
     }
 
     @Override
     public int compareTo(IpAddress other) {
-        if (v6 != other.v6) {
-            return v6 ? 1 : -1;
+        if (family != other.family) {
+            return family.compareTo(other.family);
         }
         int byHigh = Long.compareUnsigned(high, other.high);
         return byHigh != 0 ? byHigh : Long.compareUnsigned(low, other.low);
@@ -202,13 +199,13 @@ public record IpAddress(long high, long low, boolean v6) implements Comparable<I
     /** Keyed: differs from process to process. Clients and tenants choose addresses, and they must not choose buckets. */
     @Override
     public int hashCode() {
-        return (int) AddressHash.of(high, low, v6 ? 1 : 0);
+        return (int) AddressHash.of(high, low, family.bits());
     }
 
     /** Canonical text: dotted decimal, or RFC 5952 (lower case, the longest run of zero groups as {@code ::}). */
     @Override
     public String toString() {
-        if (!v6) {
+        if (family == Family.IPV4) {
             return (low >>> 24) + "." + (low >>> 16 & 0xff) + "." + (low >>> 8 & 0xff) + "." + (low & 0xff);
         }
         int bestStart = -1;

@@ -6,6 +6,7 @@ import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -210,7 +211,7 @@ class ClientShareTest {
         ClientShares shares = new ClientShares(SHARE_PERCENT, full);
         List<IpAddress> heavy = List.of(Lab.ip("10.0.0.1"), Lab.ip("10.0.0.2"), Lab.ip("2001:db8::1"));
         List<IpAddress> light = IntStream.range(0, 1_000)
-                .mapToObj(i -> new IpAddress(0x20010db8_00000000L, i + 2, true))
+                .mapToObj(i -> new IpAddress(0x20010db8_00000000L, i + 2, Family.IPV6))
                 .toList();
         IntStream.range(0, most / 4).forEach(i -> heavy.forEach(shares::flowOpened));
         light.forEach(shares::flowOpened);

@@ -307,7 +307,7 @@ class FaultTest {
     void aSocketOptionThatTheKernelDoesNotKnowIsAnIOException() throws Exception {
         // Before it, there is no native code.
         Lab lab = new Lab(1);
-        InetSocket socket = InetSocket.stream(tcp.address());
+        InetSocket socket = InetSocket.stream(tcp.address().family());
         try (lab) {
             assertThatThrownBy(() -> socket.setIntOpt(IPPROTO_TCP, NO_OPTION, 1))
                     .isInstanceOf(IOException.class)

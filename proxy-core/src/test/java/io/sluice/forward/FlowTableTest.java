@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import java.net.Inet6Address;
 import java.net.InetAddress;
@@ -96,11 +97,11 @@ class FlowTableTest {
     }
 
     private static InetSocketAddress v6(long high, long low) {
-        return new InetSocketAddress(new IpAddress(high, low, true).toInetAddress(), 5353);
+        return new InetSocketAddress(new IpAddress(high, low, Family.IPV6).toInetAddress(), 5353);
     }
 
     private static InetSocketAddress linkLocal(int host, int scopeId) throws UnknownHostException {
-        byte[] bytes = new IpAddress(0xfe80_0000_0000_0000L, host, true).toBytes();
+        byte[] bytes = new IpAddress(0xfe80_0000_0000_0000L, host, Family.IPV6).toBytes();
         return new InetSocketAddress(Inet6Address.getByAddress(null, bytes, scopeId), 5353);
     }
 

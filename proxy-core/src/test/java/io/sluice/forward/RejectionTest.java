@@ -95,7 +95,7 @@ class RejectionTest {
     @Test
     void aTcpSocketThatEpollRefusesIsFailedUntilARetrySucceeds() throws Exception {
         try (Lab lab = new Lab(1)) {
-            InetSocket refused = InetSocket.stream(tcp.address());
+            InetSocket refused = InetSocket.stream(tcp.address().family());
             applyWithout(
                     lab,
                     refused.intValue(),
@@ -113,7 +113,7 @@ class RejectionTest {
         try (Lab lab = new Lab(1);
                 UdpForwardingTest.Echo echo = new UdpForwardingTest.Echo("a", "127.0.0.1");
                 DatagramSocket client = new DatagramSocket()) {
-            InetSocket refused = InetSocket.datagram(udp.address());
+            InetSocket refused = InetSocket.datagram(udp.address().family());
             applyWithout(lab, refused.intValue(), Lab.service("dns", udp, echo.endpoint()));
             Descriptors.closed();
             awaitRetry(lab, udp);
@@ -155,7 +155,7 @@ class RejectionTest {
     @Test
     void aListenerThatDoesNotListenIsFailedUntilARetrySucceeds() throws Exception {
         try (Lab lab = new Lab(1)) {
-            InetSocket deaf = InetSocket.stream(tcp.address());
+            InetSocket deaf = InetSocket.stream(tcp.address().family());
             deaf.bind(tcp.address().toSocketAddress(tcp.port()));
             inherit(lab, tcp, socket(deaf.intValue()));
             Descriptors.closed();

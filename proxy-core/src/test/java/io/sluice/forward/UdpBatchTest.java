@@ -130,7 +130,7 @@ class UdpBatchTest {
     void theKernelMayRefuseToCut(boolean refuses) throws Exception {
         int bytes = 100;
         ByteBuffer memory = ByteBuffer.allocateDirect(3 * bytes);
-        InetSocket sender = InetSocket.datagram(Lab.ip("127.0.0.1"));
+        InetSocket sender = InetSocket.datagram(Lab.ip("127.0.0.1").family());
         try (DatagramSocket receiver =
                 new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0))) {
             receiver.setSoTimeout(5_000);

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
@@ -94,7 +95,7 @@ class UdpForwardingTest {
 
     private static DatagramSocket client(Lab lab, FrontendAddress to) throws IOException {
         DatagramSocket socket = lab.closing(new DatagramSocket(new InetSocketAddress(
-                to.address().v6()
+                to.address().family() == Family.IPV6
                         ? Lab.ip("::1").toInetAddress()
                         : Lab.ip("127.0.0.1").toInetAddress(),
                 0)));

@@ -143,7 +143,7 @@ final class UnixSocketTest {
     }
 
     private static InetSocket listener() throws IOException {
-        InetSocket listener = InetSocket.stream(IpAddress.v4(0x7f000001));
+        InetSocket listener = InetSocket.stream(IpAddress.v4(0x7f000001).family());
         listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         listener.listen(5);
         return listener;

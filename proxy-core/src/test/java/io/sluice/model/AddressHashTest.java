@@ -17,7 +17,7 @@ class AddressHashTest {
     void addressesWithEqualSumsDiffer() {
         List<IpAddress> addresses = new ArrayList<>();
         for (long i = 0; i < ADDRESSES; i++) {
-            addresses.add(new IpAddress(0x20010db8_00000000L + i, (0x7fffffffL - i) << 32, true));
+            addresses.add(new IpAddress(0x20010db8_00000000L + i, (0x7fffffffL - i) << 32, Family.IPV6));
         }
         assertThat(addresses.stream()
                         .map(address -> address.toInetAddress().hashCode())
@@ -30,7 +30,7 @@ class AddressHashTest {
     void addressesThatCollideAsARecordOfLongsDiffer() {
         List<IpAddress> addresses = new ArrayList<>();
         for (long i = 0; i < ADDRESSES; i++) {
-            addresses.add(new IpAddress(0x20010db8_00000000L, i << 32 | i, true));
+            addresses.add(new IpAddress(0x20010db8_00000000L, i << 32 | i, Family.IPV6));
         }
         assertThat(addresses.stream()
                         .map(address -> 31 * Long.hashCode(address.high()) + Long.hashCode(address.low()))
@@ -72,7 +72,7 @@ class AddressHashTest {
 
     @Test
     void equalAddressesHaveEqualHashes() {
-        IpAddress address = new IpAddress(0x20010db8_00000000L, 7, true);
-        assertThat(new IpAddress(address.high(), address.low(), true)).hasSameHashCodeAs(address);
+        IpAddress address = new IpAddress(0x20010db8_00000000L, 7, Family.IPV6);
+        assertThat(new IpAddress(address.high(), address.low(), Family.IPV6)).hasSameHashCodeAs(address);
     }
 }

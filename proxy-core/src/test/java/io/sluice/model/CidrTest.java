@@ -65,9 +65,9 @@ class CidrTest {
             byte[] bytes = new byte[random.nextBoolean() ? 4 : 16];
             random.nextBytes(bytes);
             IpAddress address = IpAddress.of(bytes, 0, bytes.length);
-            int prefix = random.nextInt(address.bits() + 1);
+            int prefix = random.nextInt(address.family().bits() + 1);
             byte[] other = bytes.clone();
-            int flipped = random.nextInt(address.bits());
+            int flipped = random.nextInt(address.family().bits());
             other[flipped / 8] ^= (byte) (0x80 >> flipped % 8);
             Cidr range = new Cidr(address, prefix);
             assertThat(range.contains(address)).isTrue();

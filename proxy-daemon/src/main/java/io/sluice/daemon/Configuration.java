@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import io.sluice.kube.Problem;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -77,7 +78,7 @@ final class Configuration {
     /** As kube-proxy has it; two of a family would be a mistake, and a pod of the second taken for a stranger there. */
     private void clusterCidrs(List<Object> ranges) {
         long families = ranges.stream()
-                .map(range -> range instanceof Cidr cidr && cidr.network().v6())
+                .map(range -> range instanceof Cidr cidr && cidr.network().family() == Family.IPV6)
                 .distinct()
                 .count();
         if (families < ranges.size()) {

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import io.sluice.forward.FrontendStatus;
 import io.sluice.kube.Problem;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
@@ -26,7 +27,7 @@ final class ForeignAddresses {
                 .flatMap(NetworkInterface::inetAddresses)
                 .map(IpAddress::of)
                 .collect(Collectors.toSet());
-        return address -> own.contains(address) || (address.isLoopback() && !address.v6());
+        return address -> own.contains(address) || (address.isLoopback() && address.family() == Family.IPV4);
     }
 
     /**
@@ -56,7 +57,8 @@ final class ForeignAddresses {
 
     /** IPv4 has an answer that works everywhere, so that is told first. */
     private static boolean isPlainer(Frontend frontend, FrontendStatus example) {
-        return example.address().address().v6() && !frontend.address().address().v6();
+        return example.address().address().family() == Family.IPV6
+                && frontend.address().address().family() == Family.IPV4;
     }
 
     private static FrontendStatus failed(ServicePort port, Frontend frontend) {

@@ -4,6 +4,7 @@ import static java.util.Map.entry;
 
 import io.sluice.daemon.Configuration.Value;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -228,7 +229,7 @@ final class KubeProxyDocument {
         if (!address.isUnspecified()) {
             withoutMeaning.add("bindAddress (for the node's primary address, set nodeIPs)");
         }
-        if (address.v6()) {
+        if (address.family() == Family.IPV6) {
             values.put(Setting.HEALTHZ_BIND_ADDRESS, value("bindAddress", List.of("[::]:" + HEALTHZ_PORT)));
             values.put(Setting.METRICS_BIND_ADDRESS, value("bindAddress", List.of("[::1]:" + METRICS_PORT)));
         }
@@ -273,7 +274,7 @@ final class KubeProxyDocument {
         long families = ranges.stream()
                 .map(Cidr::parse)
                 .filter(Objects::nonNull)
-                .map(range -> range.network().v6())
+                .map(range -> range.network().family())
                 .distinct()
                 .count();
         return families == ranges.size() ? ranges : null;

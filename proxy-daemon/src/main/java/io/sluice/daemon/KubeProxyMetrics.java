@@ -6,6 +6,7 @@ import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.kube.SyncLoop.Trigger;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Route.Verdict;
@@ -30,7 +31,8 @@ import java.util.stream.Stream;
  */
 final class KubeProxyMetrics {
     private static final String SYNC = "kubeproxy_sync_proxy_rules_";
-    private static final List<String> FAMILIES = List.of("IPv4", "IPv6");
+    private static final List<String> FAMILIES =
+            Stream.of(Family.values()).map(Family::toString).toList();
 
     /** kube-proxy's. */
     private static final double[] PROGRAMMING_BOUNDS = Stream.of(
@@ -158,26 +160,26 @@ final class KubeProxyMetrics {
         Instant now = Instant.now();
         for (Trigger trigger : triggers) {
             programming
-                    .labelValues(FAMILIES.get(trigger.v6() ? 1 : 0))
+                    .labelValues(trigger.family().toString())
                     .observe(Math.max(0, Duration.between(trigger.at(), now).toNanos() / 1e9));
         }
     }
 
     private static void noLocalEndpoints(ServiceSnapshot snapshot, GaugeWithCallback.Callback gauge) {
-        for (boolean v6 : new boolean[] {false, true}) {
+        for (Family family : Family.values()) {
             for (boolean external : new boolean[] {false, true}) {
                 int[] ports = new int[1];
-                snapshot.forEach(port -> ports[0] += lacksLocal(port, v6, external) ? 1 : 0);
-                gauge.call(ports[0], FAMILIES.get(v6 ? 1 : 0), external ? "external" : "internal");
+                snapshot.forEach(port -> ports[0] += lacksLocal(port, family, external) ? 1 : 0);
+                gauge.call(ports[0], family.toString(), external ? "external" : "internal");
             }
         }
     }
 
     /** Only a Local policy drops, and only while there are endpoints elsewhere. */
-    private static boolean lacksLocal(ServicePort port, boolean v6, boolean external) {
+    private static boolean lacksLocal(ServicePort port, Family family, boolean external) {
         for (Frontend frontend : port.frontends()) {
             if (frontend.outside().verdict() == Verdict.DROP
-                    && frontend.address().address().v6() == v6
+                    && frontend.address().address().family() == family
                     && (frontend.kind() != Frontend.Kind.CLUSTER_IP) == external) {
                 return true;
             }

@@ -4,6 +4,7 @@ import io.sluice.kube.ApiAccess;
 import io.sluice.kube.BuildOptions.AddressMap;
 import io.sluice.kube.NodePortAddresses;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.node.RuleOptions;
 import java.io.File;
@@ -603,7 +604,7 @@ enum Setting {
         if (from == null
                 || to == null
                 || from.prefix() != to.prefix()
-                || from.network().v6() != to.network().v6()) {
+                || from.network().family() != to.network().family()) {
             return Optional.empty();
         }
         return Optional.of(new AddressMap(from, to));
@@ -631,7 +632,7 @@ enum Setting {
         boolean brackets = host.startsWith("[") && host.endsWith("]");
         IpAddress address = IpAddress.parse(brackets ? host.substring(1, host.length() - 1) : host);
         Optional<?> port = whole(0, 65_535).apply(text.substring(colon + 1));
-        if (address == null || port.isEmpty() || address.v6() != brackets) {
+        if (address == null || port.isEmpty() || (address.family() == Family.IPV6) != brackets) {
             return Optional.empty();
         }
         return Optional.of(new InetSocketAddress(address.toInetAddress(), (Integer) port.get()));

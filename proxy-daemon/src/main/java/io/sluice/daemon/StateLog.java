@@ -5,6 +5,7 @@ import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.kube.Problem;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.thread.Supervisor;
@@ -159,7 +160,7 @@ final class StateLog implements AutoCloseable {
             return status.reason();
         }
         IpAddress address = status.address().address();
-        if (address.v6()) {
+        if (address.family() == Family.IPV6) {
             // There is no IPv6 range that is local without being told so, as 127.0.0.0/8 is.
             return address + " is not an address of this machine; add it to an interface, or listen elsewhere with"
                     + " --map-frontends";

@@ -45,7 +45,7 @@ public record BuildOptions(
     public record AddressMap(Cidr from, Cidr to) {
         public AddressMap {
             if (from.prefix() != to.prefix()
-                    || from.network().v6() != to.network().v6()) {
+                    || from.network().family() != to.network().family()) {
                 throw new IllegalArgumentException(from + " and " + to + " differ in family or size");
             }
         }

@@ -3,6 +3,7 @@ package io.sluice.kube;
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import java.util.ArrayList;
@@ -68,8 +69,8 @@ final class EndpointRules {
      * @param external whether it has an address for clients outside; only then does its external policy count
      */
     record Policies(boolean internalLocal, boolean externalLocal, boolean external) {
-        static Policies of(ServiceObject service, ServiceObject.Port port, boolean v6) {
-            return new Policies(service.internalLocal(), service.external().local(), service.isExternal(port, v6));
+        static Policies of(ServiceObject service, ServiceObject.Port port, Family family) {
+            return new Policies(service.internalLocal(), service.external().local(), service.isExternal(port, family));
         }
 
         /** A Local external policy needs them too: pods and the node itself go round it. */
@@ -217,14 +218,14 @@ final class EndpointRules {
     }
 
     /** Those of one family: a client of the other cannot be sent there, so to it they do not exist. */
-    static Map<Endpoint, Backend> ofFamily(boolean v6, Map<Endpoint, Backend> endpoints) {
-        Map<Endpoint, Backend> family = new LinkedHashMap<>();
+    static Map<Endpoint, Backend> ofFamily(Family family, Map<Endpoint, Backend> endpoints) {
+        Map<Endpoint, Backend> those = new LinkedHashMap<>();
         endpoints.forEach((endpoint, backend) -> {
-            if (endpoint.address().v6() == v6) {
-                family.put(endpoint, backend);
+            if (endpoint.address().family() == family) {
+                those.put(endpoint, backend);
             }
         });
-        return family;
+        return those;
     }
 
     /** How many addresses of this node are ready, whatever the port: what a load balancer sends traffic for. */

@@ -3,6 +3,7 @@ package io.sluice.kube;
 import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.EndpointsObject.Group;
 import io.sluice.kube.EndpointsObject.Hints;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -39,7 +40,8 @@ final class EndpointsParser {
         }
         ServiceKey owner = new ServiceKey(key.namespace(), service);
         return switch (type) {
-            case "IPv4", "IPv6" -> new EndpointsObject(key, owner, List.of(sliceGroup(root, type.equals("IPv6"))));
+            case "IPv4" -> new EndpointsObject(key, owner, List.of(sliceGroup(root, Family.IPV4)));
+            case "IPv6" -> new EndpointsObject(key, owner, List.of(sliceGroup(root, Family.IPV6)));
             // Names are not resolved; but the Service does have a slice, which rules out its legacy Endpoints.
             case "FQDN" -> new EndpointsObject(key, owner, List.of());
             default -> {
@@ -49,7 +51,7 @@ final class EndpointsParser {
         };
     }
 
-    private static Group sliceGroup(Field root, boolean v6) {
+    private static Group sliceGroup(Field root, Family family) {
         List<Backend> backends = new ArrayList<>();
         // There are many endpoints and few zones: equal hints are kept once.
         Map<Hints, Hints> seen = new HashMap<>();
@@ -61,7 +63,7 @@ final class EndpointsParser {
                 continue;
             }
             IpAddress address = addresses.get(0).address();
-            if (address != null && address.v6() != v6) {
+            if (address != null && address.family() != family) {
                 addresses.get(0).error("\"" + address + "\" is not of the slice's addressType");
             } else if (address != null) {
                 Backend backend = backend(address, endpoint, seen);

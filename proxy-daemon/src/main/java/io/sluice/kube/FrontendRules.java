@@ -3,6 +3,7 @@ package io.sluice.kube;
 import io.sluice.kube.EndpointRules.Choice;
 import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
@@ -26,7 +27,7 @@ final class FrontendRules {
         Listed listed = (kind, list, number) -> {
             for (IpAddress address : list) {
                 // A Service that has no cluster IP of a family does not exist in it, whatever else it lists.
-                if (service.hasFamily(address.v6())) {
+                if (service.hasFamily(address.family())) {
                     addresses.putIfAbsent(
                             new FrontendAddress(named.protocol(), options.listenedOn(address), number), kind);
                 }
@@ -57,7 +58,7 @@ final class FrontendRules {
                 pod.equals(outside) ? outside : pod,
                 node.equals(outside) ? outside : node,
                 outside,
-                allowedSources(service, kind, address.address().v6(), here));
+                allowedSources(service, kind, address.address().family(), here));
     }
 
     private static Route route(
@@ -70,7 +71,7 @@ final class FrontendRules {
                         kind,
                         origin,
                         here.masqueradeAll(),
-                        here.tellsPods(address.address().v6())));
+                        here.tellsPods(address.address().family())));
     }
 
     /** What a client is taken for: a pod that cannot be told from others is one of them. */
@@ -79,7 +80,7 @@ final class FrontendRules {
             // Only the node reaches its loopback.
             return Origin.NODE;
         }
-        return client == Origin.POD && !here.tellsPods(address.v6()) ? Origin.OUTSIDE : client;
+        return client == Origin.POD && !here.tellsPods(address.family()) ? Origin.OUTSIDE : client;
     }
 
     /** Whether a client may only be sent to endpoints on this node. */
@@ -100,22 +101,22 @@ final class FrontendRules {
         return node ? Source.NODE : Source.CLIENT;
     }
 
-    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, boolean v6, Here here) {
+    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, Family family, Here here) {
         if (kind != Kind.LOAD_BALANCER) {
             return List.of();
         }
         List<Cidr> allowed = new ArrayList<>();
         for (Cidr range : service.external().sourceRanges()) {
-            if (range.network().v6() == v6) {
+            if (range.network().family() == family) {
                 allowed.add(range);
             }
         }
-        IpAddress primary = NodePortAddresses.primary(here.addresses(), v6);
+        IpAddress primary = NodePortAddresses.primary(here.addresses(), family);
         if (primary != null && allowed.stream().anyMatch(range -> range.contains(primary))) {
             // A node that has the load balancer's address on an interface dials it from that very address.
             for (IpAddress address : service.external().loadBalancerIps()) {
-                if (address.v6() == v6) {
-                    allowed.add(new Cidr(address, address.bits()));
+                if (address.family() == family) {
+                    allowed.add(new Cidr(address, address.family().bits()));
                 }
             }
         }

@@ -2,6 +2,7 @@ package io.sluice.kube;
 
 import io.sluice.kube.EndpointRules.Place;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origins;
 import java.util.List;
@@ -49,7 +50,7 @@ record Here(
     }
 
     /** Whether pods of a family can be told from other clients: what kube-proxy calls a local detector. */
-    boolean tellsPods(boolean v6) {
-        return pods.stream().anyMatch(range -> range.network().v6() == v6);
+    boolean tellsPods(Family family) {
+        return pods.stream().anyMatch(range -> range.network().family() == family);
     }
 }

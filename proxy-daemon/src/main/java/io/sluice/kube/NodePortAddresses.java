@@ -1,6 +1,7 @@
 package io.sluice.kube;
 
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -45,7 +46,7 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
     public static final NodePortAddresses DEFAULT = new NodePortAddresses(Set.of(Word.PRIMARY), List.of());
 
     private static final IpAddress LOOPBACK_4 = IpAddress.v4(0x7f000001);
-    private static final IpAddress LOOPBACK_6 = new IpAddress(0, 1, true);
+    private static final IpAddress LOOPBACK_6 = new IpAddress(0, 1, Family.IPV6);
 
     public NodePortAddresses {
         words = Set.copyOf(words);
@@ -53,9 +54,9 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
     }
 
     /** Whether anything is said about a family; if not, all its addresses serve. */
-    boolean concerns(boolean v6) {
+    boolean concerns(Family family) {
         return !words.isEmpty()
-                || ranges.stream().anyMatch(range -> range.network().v6() == v6);
+                || ranges.stream().anyMatch(range -> range.network().family() == family);
     }
 
     /** Whether it is said that every address serves. */
@@ -70,7 +71,7 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
         candidates.add(LOOPBACK_6);
         List<IpAddress> selected = new ArrayList<>();
         for (IpAddress address : candidates) {
-            boolean primary = address.equals(primary(node, address.v6()));
+            boolean primary = address.equals(primary(node, address.family()));
             if (serves(address, primary)) {
                 selected.add(address);
             }
@@ -83,7 +84,7 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
             return true;
         }
         boolean loopback = address.isLoopback();
-        if (!loopback && (words.contains(Word.ALL) || !concerns(address.v6()))) {
+        if (!loopback && (words.contains(Word.ALL) || !concerns(address.family()))) {
             return true;
         }
         if (words.contains(Word.LOCALHOST) && (address.equals(LOOPBACK_4) || address.equals(LOOPBACK_6))) {
@@ -95,9 +96,9 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
     }
 
     /** The node's first address of a family; null if it has none. */
-    static @Nullable IpAddress primary(List<IpAddress> node, boolean v6) {
+    static @Nullable IpAddress primary(List<IpAddress> node, Family family) {
         for (IpAddress address : node) {
-            if (address.v6() == v6) {
+            if (address.family() == family) {
                 return address;
             }
         }

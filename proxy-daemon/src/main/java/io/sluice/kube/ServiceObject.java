@@ -1,6 +1,7 @@
 package io.sluice.kube;
 
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.SessionAffinity;
 import java.util.List;
@@ -61,9 +62,9 @@ record ServiceObject(
     }
 
     /** Its cluster IP of a family decides whether it exists in that family at all. */
-    boolean hasFamily(boolean v6) {
+    boolean hasFamily(Family family) {
         for (IpAddress clusterIp : clusterIps) {
-            if (clusterIp.v6() == v6) {
+            if (clusterIp.family() == family) {
                 return true;
             }
         }
@@ -71,12 +72,14 @@ record ServiceObject(
     }
 
     /** Whether a port has an address of this family for clients outside; only then does its external policy count. */
-    boolean isExternal(Port port, boolean v6) {
-        return port.nodePort() != 0 || hasAny(external.externalIps(), v6) || hasAny(external.loadBalancerIps(), v6);
+    boolean isExternal(Port port, Family family) {
+        return port.nodePort() != 0
+                || hasAny(external.externalIps(), family)
+                || hasAny(external.loadBalancerIps(), family);
     }
 
-    private static boolean hasAny(List<IpAddress> addresses, boolean v6) {
-        return addresses.stream().anyMatch(address -> address.v6() == v6);
+    private static boolean hasAny(List<IpAddress> addresses, Family family) {
+        return addresses.stream().anyMatch(address -> address.family() == family);
     }
 
     @Override

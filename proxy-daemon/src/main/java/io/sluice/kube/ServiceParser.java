@@ -3,6 +3,7 @@ package io.sluice.kube;
 import io.sluice.kube.ServiceObject.External;
 import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.SessionAffinity;
 import java.time.DateTimeException;
@@ -74,7 +75,7 @@ final class ServiceParser {
     private static List<IpAddress> onlyLimited(List<IpAddress> addresses, List<Cidr> ranges, Field rangeList) {
         List<IpAddress> limited = addresses.stream()
                 .filter(address ->
-                        ranges.stream().anyMatch(range -> range.network().v6() == address.v6()))
+                        ranges.stream().anyMatch(range -> range.network().family() == address.family()))
                 .toList();
         if (limited.size() < addresses.size()) {
             rangeList.error("no range is left of "
@@ -85,8 +86,10 @@ final class ServiceParser {
     }
 
     private static String familyWithout(List<IpAddress> addresses, List<IpAddress> limited) {
-        boolean v4 = addresses.stream().anyMatch(address -> !address.v6() && !limited.contains(address));
-        boolean v6 = addresses.stream().anyMatch(address -> address.v6() && !limited.contains(address));
+        boolean v4 =
+                addresses.stream().anyMatch(address -> address.family() == Family.IPV4 && !limited.contains(address));
+        boolean v6 =
+                addresses.stream().anyMatch(address -> address.family() == Family.IPV6 && !limited.contains(address));
         return v4 && v6 ? "either family" : v4 ? "IPv4" : "IPv6";
     }
 
@@ -159,7 +162,7 @@ final class ServiceParser {
             if (address == null || addresses.contains(address)) {
                 continue;
             }
-            if (addresses.stream().anyMatch(other -> other.v6() == address.v6())) {
+            if (addresses.stream().anyMatch(other -> other.family() == address.family())) {
                 field.error(field.quoted() + " is the second of its family; one of each is allowed");
             } else {
                 addresses.add(address);

@@ -8,6 +8,7 @@ import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
 import io.sluice.model.Conflict;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
@@ -20,6 +21,7 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.Surroundings;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -138,10 +140,10 @@ final class SnapshotBuilder {
 
     private List<Problem> aboutTheNode() {
         List<Problem> found = new ArrayList<>();
-        for (boolean v6 : new boolean[] {false, true}) {
-            boolean has = here.addresses().stream().anyMatch(address -> address.v6() == v6 && !address.isLoopback());
-            if (has && !options.nodePortAddresses().concerns(v6)) {
-                String family = v6 ? "IPv6" : "IPv4";
+        for (Family family : Family.values()) {
+            boolean has =
+                    here.addresses().stream().anyMatch(address -> address.family() == family && !address.isLoopback());
+            if (has && !options.nodePortAddresses().concerns(family)) {
                 found.add(new Problem(
                         Severity.WARNING,
                         "settings",
@@ -296,13 +298,15 @@ final class SnapshotBuilder {
             }
             return owner != null;
         });
-        Map<Boolean, Choice> choices = new HashMap<>();
+        Map<Family, Choice> choices = new EnumMap<>(Family.class);
         List<Frontend> frontends = new ArrayList<>(owned.size());
         owned.forEach((address, kind) -> {
             Choice choice = choices.computeIfAbsent(
-                    address.address().v6(),
-                    v6 -> EndpointRules.choose(
-                            EndpointRules.ofFamily(v6, endpoints), Policies.of(service, port, v6), here.place()));
+                    address.address().family(),
+                    family -> EndpointRules.choose(
+                            EndpointRules.ofFamily(family, endpoints),
+                            Policies.of(service, port, family),
+                            here.place()));
             frontends.add(FrontendRules.frontend(service, kind, address, choice, here));
         });
         return new ServicePort(

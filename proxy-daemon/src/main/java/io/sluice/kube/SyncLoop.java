@@ -1,6 +1,7 @@
 package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.Family;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.thread.Heartbeat;
 import io.sluice.thread.Supervisor;
@@ -343,7 +344,7 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     /** When something happened that had to come into force, and for which family. */
-    public record Trigger(Instant at, boolean v6) {}
+    public record Trigger(Instant at, Family family) {}
 
     /** Called on the control thread; must not block. */
     @FunctionalInterface

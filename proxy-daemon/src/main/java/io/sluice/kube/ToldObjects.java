@@ -2,6 +2,7 @@ package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.kube.SyncLoop.Trigger;
+import io.sluice.model.Family;
 import java.time.DateTimeException;
 import java.time.Instant;
 import java.time.OffsetDateTime;
@@ -81,8 +82,9 @@ final class ToldObjects {
         }
         try {
             Instant at = OffsetDateTime.parse(text).toInstant();
-            boolean v6 = object.path("addressType").stringValue("").equals("IPv6");
-            return at.isAfter(started) ? List.of(new Trigger(at, v6)) : List.of();
+            String type = object.path("addressType").stringValue("");
+            Family family = type.equals("IPv6") ? Family.IPV6 : Family.IPV4;
+            return at.isAfter(started) ? List.of(new Trigger(at, family)) : List.of();
         } catch (DateTimeException e) {
             log.debug("{}: not a time: {}", TRIGGERED, Problem.oneLine(text));
             return List.of();

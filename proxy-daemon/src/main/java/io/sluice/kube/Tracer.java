@@ -5,6 +5,7 @@ import io.sluice.kube.EndpointsObject.Backend;
 import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
@@ -146,7 +147,7 @@ public final class Tracer {
         Origin origin = FrontendRules.countsAs(client, frontend.kind(), to, here);
         Route route = frontend.route(client);
         boolean onlyLocal = FrontendRules.onlyLocal(service, frontend.kind(), origin);
-        Map<Endpoint, Standing> standings = standings(service, name, to.v6(), onlyLocal);
+        Map<Endpoint, Standing> standings = standings(service, name, to.family(), onlyLocal);
         Map<String, List<String>> details = new LinkedHashMap<>();
         details.put("client", List.of(client(packet.from(), client)));
         details.put(
@@ -176,7 +177,7 @@ public final class Tracer {
                     source = hairpin ? Source.NODE : route.source();
                     String why = hairpin
                             ? "the client is an endpoint itself, and would not take an answer from its own address"
-                            : why(route.source(), service, frontend.kind(), origin, to.v6());
+                            : why(route.source(), service, frontend.kind(), origin, to.family());
                     List<String> lines = new ArrayList<>(List.of(source + ": " + why));
                     if (source == Source.CLIENT) {
                         lines.addAll(unanswerable(endpoints));
@@ -187,8 +188,7 @@ public final class Tracer {
                 }
                 case REFUSE -> {
                     verdict = Verdict.REJECT;
-                    reason =
-                            name + " has no usable endpoint" + (to.v6() ? " of IPv6" : " of IPv4") + summary(standings);
+                    reason = name + " has no usable endpoint" + " of " + to.family() + summary(standings);
                 }
                 default -> {
                     verdict = Verdict.DROP;
@@ -212,12 +212,12 @@ public final class Tracer {
 
     /** Every endpoint of the family with the reason why it is used or not, by the rules the snapshot was made with. */
     private Map<Endpoint, Standing> standings(
-            ServiceObject service, ServicePortName name, boolean v6, boolean onlyLocal) {
+            ServiceObject service, ServicePortName name, Family family, boolean onlyLocal) {
         Map<Endpoint, Standing> standings = new LinkedHashMap<>();
         for (Port port : service.ports()) {
             if (port.named().name().equals(name.port()) && port.named().protocol() == name.protocol()) {
                 Map<Endpoint, Backend> endpoints = EndpointRules.ofFamily(
-                        v6, EndpointRules.endpointsOf(port.named(), store.endpoints(service.service())));
+                        family, EndpointRules.endpointsOf(port.named(), store.endpoints(service.service())));
                 Function<Backend, Standing> list = onlyLocal
                         ? EndpointRules.localList(endpoints.values(), here.place())
                         : EndpointRules.clusterList(endpoints.values(), here.place());
@@ -260,7 +260,7 @@ public final class Tracer {
             case NODE -> from + ", this node itself";
             case OUTSIDE ->
                 from
-                        + (here.tellsPods(from.v6())
+                        + (here.tellsPods(from.family())
                                 ? ", outside the cluster"
                                 : ", pod or not: there is no range of pods to tell by");
         };
@@ -287,12 +287,12 @@ public final class Tracer {
                 : name + " Local, which does not bind pods and the node itself: endpoints on any node";
     }
 
-    private String why(Source source, ServiceObject service, Kind kind, Origin origin, boolean v6) {
+    private String why(Source source, ServiceObject service, Kind kind, Origin origin, Family family) {
         if (kind == Kind.CLUSTER_IP) {
             if (here.masqueradeAll()) {
                 return "--masquerade-all";
             }
-            if (!here.tellsPods(v6)) {
+            if (!here.tellsPods(family)) {
                 return "kept, since there is no range of pods to tell clients outside by";
             }
             return source == Source.CLIENT
@@ -344,17 +344,17 @@ public final class Tracer {
         if (owner != null
                 && (here.addresses().contains(packet.to()) || packet.to().isLoopback())) {
             return packet.port() + " is a node port of " + owner.service() + ", "
-                    + whereNodePorts(owner, packet.to().v6());
+                    + whereNodePorts(owner, packet.to().family());
         }
         return "no Service has " + packet.destination() + ", so it is left to the kernel";
     }
 
-    private String whereNodePorts(ServiceObject owner, boolean v6) {
-        if (!owner.hasFamily(v6)) {
-            return "which has no cluster IP of " + (v6 ? "IPv6" : "IPv4");
+    private String whereNodePorts(ServiceObject owner, Family family) {
+        if (!owner.hasFamily(family)) {
+            return "which has no cluster IP of " + family;
         }
         String where = here.nodePortAddresses().stream()
-                .filter(address -> address.v6() == v6)
+                .filter(address -> address.family() == family)
                 .map(IpAddress::toString)
                 .collect(Collectors.joining(", "));
         return where.isEmpty()

@@ -1,6 +1,7 @@
 package io.sluice.node;
 
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -91,7 +92,7 @@ final class Elements {
 
     /** What the names of sets end in. */
     static String family(IpAddress address) {
-        return address.v6() ? "6" : "4";
+        return address.family() == Family.IPV6 ? "6" : "4";
     }
 
     /** Without those that lie in another one: the kernel takes no ranges that overlap. */

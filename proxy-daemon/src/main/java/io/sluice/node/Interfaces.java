@@ -44,7 +44,11 @@ public final class Interfaces {
                     IpAddress ip = IpAddress.of(address.getAddress());
                     own.add(ip);
                     if (bridge) {
-                        bridges.add(new Cidr(ip, Math.min(address.getNetworkPrefixLength(), ip.bits())));
+                        bridges.add(new Cidr(
+                                ip,
+                                Math.min(
+                                        address.getNetworkPrefixLength(),
+                                        ip.family().bits())));
                     }
                 }
             }

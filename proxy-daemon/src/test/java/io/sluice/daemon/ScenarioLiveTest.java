@@ -17,6 +17,7 @@ import io.sluice.kube.Tracer.Packet;
 import io.sluice.kube.Tracer.Verdict;
 import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -220,7 +221,7 @@ final class ScenarioLiveTest {
             String expected = Dump.of(reading.snapshot());
             until(() -> Dump.of(daemon.syncLoop().snapshot()).equals(expected));
             until(() -> daemon.forwarder().frontends().stream()
-                    .filter(status -> !status.address().address().v6())
+                    .filter(status -> status.address().address().family() == Family.IPV4)
                     // Whoever loses an address to another Service has failed for good.
                     .filter(status -> status.failure() != FrontendStatus.Failure.OWNED_BY_ANOTHER)
                     .map(FrontendStatus::state)
@@ -244,7 +245,7 @@ final class ScenarioLiveTest {
             List<Dial> planned = new ArrayList<>();
             snapshot.forEach(servicePort -> {
                 for (Frontend frontend : servicePort.frontends()) {
-                    if (!frontend.address().address().v6()) {
+                    if (frontend.address().address().family() == Family.IPV4) {
                         for (IpAddress client : clientsOf(frontend, snapshot)) {
                             planned.add(Dial.of(reading.tracer(), client, servicePort, frontend));
                         }
@@ -257,7 +258,7 @@ final class ScenarioLiveTest {
         private Set<IpAddress> clientsOf(Frontend frontend, ServiceSnapshot snapshot) {
             Set<IpAddress> froms = new LinkedHashSet<>(List.of(NODE));
             Stream.concat(snapshot.surroundings().origins().pods().stream(), frontend.allowedSources().stream())
-                    .filter(range -> !range.network().v6())
+                    .filter(range -> range.network().family() == Family.IPV4)
                     .forEach(range -> froms.add(inside(range)));
             return froms;
         }
@@ -266,7 +267,7 @@ final class ScenarioLiveTest {
         private IpAddress inside(Cidr range) {
             return range.prefix() == 32
                     ? range.network()
-                    : new IpAddress(range.network().high(), range.network().low() + 99, false);
+                    : new IpAddress(range.network().high(), range.network().low() + 99, Family.IPV4);
         }
 
         private void dial(Dial dial) throws IOException {

@@ -10,6 +10,7 @@ import io.sluice.kube.NodePortAddresses.Word;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.kube.ServiceObject.External;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origins;
@@ -280,7 +281,7 @@ class EventOrderTest {
     private static ServiceObject service(ObjectKey key, Random random) {
         List<IpAddress> clusterIps = new ArrayList<>();
         for (IpAddress address : addresses(random, 3)) {
-            if (clusterIps.stream().noneMatch(other -> other.v6() == address.v6())) {
+            if (clusterIps.stream().noneMatch(other -> other.family() == address.family())) {
                 clusterIps.add(address);
             }
         }
@@ -350,6 +351,6 @@ class EventOrderTest {
 
     /** Of each eight two are IPv6. One pool for all: clusters, load balancers, nodes and pods get into each other's way. */
     private static IpAddress address(int i) {
-        return i >= 6 ? new IpAddress(0xfd00L << 48, i, true) : IpAddress.v4(0x0a000000 + i);
+        return i >= 6 ? new IpAddress(0xfd00L << 48, i, Family.IPV6) : IpAddress.v4(0x0a000000 + i);
     }
 }

@@ -8,6 +8,7 @@ import io.sluice.daemon.Flags;
 import io.sluice.kube.KubernetesReflector.EndpointsApi;
 import io.sluice.kube.ListWatch.Pace;
 import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.Family;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
@@ -425,7 +426,8 @@ class KubernetesReflectorTest {
                         "metadata: {",
                         "metadata: {annotations: {endpoints.kubernetes.io/last-change-trigger-time: '2999-01-31T12:00:00.5Z'}, "));
         awaitEqual();
-        assertThat(triggers).containsExactly(new SyncLoop.Trigger(Instant.parse("2999-01-31T12:00:00.5Z"), false));
+        assertThat(triggers)
+                .containsExactly(new SyncLoop.Trigger(Instant.parse("2999-01-31T12:00:00.5Z"), Family.IPV4));
         cluster.apply(Manifests.slice("web", "10.1.0.8")
                 .replace(
                         "metadata: {",

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
+import io.sluice.model.Family;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
 import io.sluice.thread.Supervisor;
@@ -125,7 +126,7 @@ final class HealthCheckPortsTest {
         int port = address("ns/svc").getPort();
         expect("ns/svc", 200, 1);
         try (ServerSocket v6 = new ServerSocket()) {
-            v6.bind(new IpAddress(0, 1, true).toSocketAddress(0));
+            v6.bind(new IpAddress(0, 1, Family.IPV6).toSocketAddress(0));
         } catch (IOException e) {
             assumeTrue(false, "this machine has no IPv6: " + e.getMessage());
         }
