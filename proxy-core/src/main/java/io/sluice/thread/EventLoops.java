@@ -34,10 +34,13 @@ public final class EventLoops {
         }
     }
 
-    /** @param name of the threads, which are numbered */
+    /**
+     * Starts loops.
+     *
+     * @param name of the threads, which are numbered
+     */
     public static EventLoops start(Supervisor supervisor, String name, int loops, IoHandlerFactory ioHandlers) {
-        return new EventLoops(
-                supervisor, name, threads -> new MultiThreadIoEventLoopGroup(loops, threads, ioHandlers));
+        return new EventLoops(supervisor, name, threads -> new MultiThreadIoEventLoopGroup(loops, threads, ioHandlers));
     }
 
     /**
