@@ -8,6 +8,7 @@ import io.sluice.model.Family;
 import io.sluice.model.Protocol;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
 import java.nio.channels.NotYetConnectedException;
 import org.jspecify.annotations.Nullable;
 

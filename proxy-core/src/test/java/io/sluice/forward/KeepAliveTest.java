@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.netty.channel.unix.Socket;
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import java.io.IOException;
@@ -29,7 +30,7 @@ class KeepAliveTest {
     @Test
     void acceptedConnectionsInheritItFromTheListeningSocket() throws Exception {
         KeepAlive keepAlive = new KeepAlive(61, 16, 7);
-        InetSocket listening = InetSocket.stream(Lab.ip("127.0.0.1"));
+        InetSocket listening = InetSocket.stream(Family.IPV4);
         keepAlive.enable(listening);
         listening.bind(Lab.ip("127.0.0.1").toSocketAddress(0));
         listening.listen(1);

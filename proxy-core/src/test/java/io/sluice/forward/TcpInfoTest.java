@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.netty.channel.unix.Buffer;
+import io.sluice.model.Family;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -30,7 +31,7 @@ class TcpInfoTest {
     @BeforeEach
     void connect() throws IOException {
         try (ServerSocket server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            socket = InetSocket.stream(Lab.ip("127.0.0.1"));
+            socket = InetSocket.stream(Family.IPV4);
             socket.connect(Lab.ip("127.0.0.1").toSocketAddress(server.getLocalPort()));
             peer = server.accept();
         }

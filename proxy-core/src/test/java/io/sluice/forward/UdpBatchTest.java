@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.netty.channel.unix.Buffer;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.stats.Counter;
@@ -130,7 +131,7 @@ class UdpBatchTest {
     void theKernelMayRefuseToCut(boolean refuses) throws Exception {
         int bytes = 100;
         ByteBuffer memory = ByteBuffer.allocateDirect(3 * bytes);
-        InetSocket sender = InetSocket.datagram(Lab.ip("127.0.0.1").family());
+        InetSocket sender = InetSocket.datagram(Family.IPV4);
         try (DatagramSocket receiver =
                 new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0))) {
             receiver.setSoTimeout(5_000);

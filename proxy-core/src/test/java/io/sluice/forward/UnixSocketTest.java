@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assumptions.assumeThat;
 
-import io.sluice.model.IpAddress;
+import io.sluice.model.Family;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -143,7 +143,7 @@ final class UnixSocketTest {
     }
 
     private static InetSocket listener() throws IOException {
-        InetSocket listener = InetSocket.stream(IpAddress.v4(0x7f000001).family());
+        InetSocket listener = InetSocket.stream(Family.IPV4);
         listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         listener.listen(5);
         return listener;
