@@ -96,7 +96,12 @@ final class BoundFrontend {
 
     /** Why its port is closed; empty if it is to be open. */
     String closedBecause() {
-        return wantsOpen() ? "" : "nothing to forward to, refused";
+        if (wantsOpen()) {
+            return "";
+        }
+        return routing.frontend().passesAny()
+                ? "left to the process of this node that is its endpoint"
+                : "nothing to forward to, refused";
     }
 
     /** Opens a socket on each of {@code loops}, or none; {@link #startFailure} tells whether they have events. */

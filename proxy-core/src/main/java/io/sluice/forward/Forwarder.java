@@ -239,7 +239,9 @@ public final class Forwarder implements AutoCloseable {
             ServicePort servicePort,
             Map<FrontendAddress, BoundFrontend> leaving,
             List<BoundFrontend> staying) {
-        for (Routing routing : service.update(servicePort, this::originOf)) {
+        // Without rules, what is sent to a frontend's own address would arrive at its listener again.
+        ServicePort served = config.transparency() == null ? servicePort.withoutForwardingToItself() : servicePort;
+        for (Routing routing : service.update(served, this::originOf)) {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = leaving.remove(address);
             if (bound == null) {

@@ -132,6 +132,9 @@ final class TcpSession extends Timed implements Runnable {
         if (source != null) {
             Transparency.assume(socket, source);
         }
+        if (loop.transparency != null) {
+            loop.transparency.prioritize(socket, next.endpoint);
+        }
         socket.acknowledgeWithData();
         socket.connect(next.socketAddress());
         leg.register(loop, true);

@@ -1,11 +1,13 @@
 package io.sluice.forward;
 
 import io.sluice.model.Family;
+import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
 import java.util.function.BiPredicate;
 import java.util.function.Predicate;
+import java.util.function.ToIntFunction;
 
 /**
  * How sockets are opened on a node whose kernel delivers the packets for every Service here: they may have addresses that
@@ -17,9 +19,16 @@ import java.util.function.Predicate;
  *     lead connections to it all the same; 0 where it listens on the frontend's own
  * @param keepsClient whether an endpoint (second) can answer a client (first) whose address it sees; asked once per
  *     connection or flow, on a loop, where the route says that it should
+ * @param priority the SO_PRIORITY of a socket that connects to an endpoint, 0 for the kernel's default: by it the rules
+ *     recognize what they must not redirect. Asked like {@code keepsClient}
  */
 public record Transparency(
-        Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient, int flippedPortBits) {
+        Predicate<IpAddress> isOwn,
+        BiPredicate<IpAddress, IpAddress> keepsClient,
+        ToIntFunction<Endpoint> priority,
+        int flippedPortBits) {
+    private static final int SOL_SOCKET = 1;
+    private static final int SO_PRIORITY = 12;
     private static final int SOL_IP = 0;
     private static final int IP_MTU_DISCOVER = 10;
     private static final int IP_PMTUDISC_DONT = 0;
@@ -35,6 +44,14 @@ public record Transparency(
     int listeningPort(FrontendAddress frontend) {
         int port = frontend.port() ^ flippedPortBits;
         return port == 0 ? frontend.port() : port;
+    }
+
+    /** Gives a socket that is about to connect the priority of this endpoint. */
+    void prioritize(InetSocket socket, Endpoint endpoint) throws IOException {
+        int value = priority.applyAsInt(endpoint);
+        if (value != 0) {
+            socket.setIntOpt(SOL_SOCKET, SO_PRIORITY, value);
+        }
     }
 
     /** Lets a socket have an address that is not the machine's. */

@@ -91,6 +91,9 @@ final class UdpFlow extends Timed implements EpollIoHandle {
             if (source != null) {
                 Transparency.assume(socket, source);
             }
+            if (loop.transparency != null) {
+                loop.transparency.prioritize(socket, target.endpoint);
+            }
             socket.connect(target.socketAddress());
             return new UdpFlow(loop, listener, routing, client, target, socket, nowNanos);
         } catch (IOException | RuntimeException | Error e) {

@@ -51,6 +51,52 @@ public record Frontend(
         };
     }
 
+    /** Whether the address is left to a process of this node, for the origins that are served at all. */
+    public boolean passesAny() {
+        return pod.verdict() == Route.Verdict.PASS
+                || node.verdict() == Route.Verdict.PASS
+                || outside.verdict() == Route.Verdict.PASS;
+    }
+
+    /** The same, but left to a process of this node for every origin that was forwarded. */
+    public Frontend passing() {
+        return new Frontend(kind, address, passing(pod), passing(node), passing(outside), allowedSources);
+    }
+
+    private static Route passing(Route route) {
+        return route.verdict() == Route.Verdict.FORWARD ? Route.PASS : route;
+    }
+
+    /**
+     * Whether an address of this kind may be that of a machine on which one of the endpoints has the same port. A cluster
+     * IP is no machine's, and on a node port no endpoint is expected.
+     */
+    public static boolean mayBeAnEndpoint(Kind kind) {
+        return kind == Kind.EXTERNAL_IP || kind == Kind.LOAD_BALANCER;
+    }
+
+    /** Whether it is one of its own endpoints. */
+    public boolean forwardsToItself() {
+        return mayBeAnEndpoint(kind) && forwardsTo(this);
+    }
+
+    Endpoint asEndpoint() {
+        return new Endpoint(address.address(), address.port());
+    }
+
+    /** Whether an endpoint has its address and port. */
+    public boolean isAt(Endpoint endpoint) {
+        return asEndpoint().equals(endpoint);
+    }
+
+    /** Whether, for any origin, one of the endpoints is another frontend's address, or its own. */
+    boolean forwardsTo(Frontend other) {
+        Endpoint endpoint = other.asEndpoint();
+        return pod.endpoints().contains(endpoint)
+                || node.endpoints().contains(endpoint)
+                || outside.endpoints().contains(endpoint);
+    }
+
     /** Whether the verdict is {@code FORWARD} for at least one origin: only then is there anything to listen for. */
     public boolean forwardsAny() {
         return pod.verdict() == Route.Verdict.FORWARD

@@ -12,6 +12,7 @@ import java.util.List;
 public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public static final Route REFUSE = new Route(Verdict.REFUSE, List.of(), Source.NODE);
     public static final Route DROP = new Route(Verdict.DROP, List.of(), Source.NODE);
+    public static final Route PASS = new Route(Verdict.PASS, List.of(), Source.CLIENT);
 
     public Route {
         endpoints = List.copyOf(endpoints);
@@ -24,13 +25,15 @@ public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
         return new Route(Verdict.FORWARD, endpoints, source);
     }
 
-    /** The three things that can happen to a new connection or flow. */
+    /** What can happen to a new connection or flow. */
     public enum Verdict {
         FORWARD,
         /** The client is told at once: TCP reset, ICMP port unreachable. */
         REFUSE,
         /** The client is told nothing. */
-        DROP
+        DROP,
+        /** Not proxied: left to the process of this node that is the endpoint and listens on the frontend itself. */
+        PASS
     }
 
     /** Whose address the endpoint sees as its peer. */

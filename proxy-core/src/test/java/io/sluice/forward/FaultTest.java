@@ -69,7 +69,7 @@ class FaultTest {
                 .isEqualTo(0);
         return new Lab(ForwarderConfig.defaults()
                 .withLoops(loops)
-                .withTransparency(new Transparency(isOwn, keepsClient, flippedPortBits)));
+                .withTransparency(new Transparency(isOwn, keepsClient, endpoint -> 0, flippedPortBits)));
     }
 
     /** Its endpoints are to see the client's address, so it is asked for each whether they can. */

@@ -122,7 +122,8 @@ class HandOverTest {
 
     private static Lab transparent(int flippedPortBits) {
         return new Lab(ForwarderConfig.defaults()
-                .withTransparency(new Transparency(ip -> false, (client, endpoint) -> false, flippedPortBits)));
+                .withTransparency(
+                        new Transparency(ip -> false, (client, endpoint) -> false, endpoint -> 0, flippedPortBits)));
     }
 
     @Test

@@ -201,4 +201,20 @@ class OriginRoutingTest {
         client.receive(answer);
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
     }
+
+    /** Connections to it would otherwise be accepted by its own listener, one after another. */
+    @Test
+    void anAddressThatIsItsOwnEndpointIsLeftToItsProcess() throws IOException {
+        Route itself = to(new Endpoint(tcp.address(), tcp.port()));
+        Frontend frontend = new Frontend(Kind.EXTERNAL_IP, tcp, itself, itself, itself, List.of());
+        try (Lab lab = new Lab()) {
+            apply(lab, "127.77.0.0/16", frontend);
+            assertThat(lab.forwarder.frontends()).singleElement().satisfies(status -> {
+                assertThat(status.state()).isEqualTo(FrontendStatus.State.ACTIVE);
+                assertThat(status.reason()).contains("left to the process");
+            });
+            assertThatThrownBy(() -> new Socket(tcp.address().toString(), tcp.port()).close())
+                    .hasMessageContaining("refused");
+        }
+    }
 }

@@ -102,7 +102,10 @@ final class Daemon implements AutoCloseable {
         } else {
             rules = NodeRules.open(settings.rules(), this::rejected);
             config = config.withTransparency(new Transparency(
-                    rules.addresses()::isOwn, rules.addresses()::answersReturn, rules.flippedPortBits()));
+                    rules.addresses()::isOwn,
+                    rules.addresses()::answersReturn,
+                    rules::priority,
+                    rules.flippedPortBits()));
         }
         forwarder = new Forwarder(config, this::changed, supervisor);
         handOverPort =

@@ -80,8 +80,17 @@ final class ServiceTable {
 
     private static String text(Route route) {
         List<Endpoint> endpoints = route.endpoints();
-        if (endpoints.isEmpty()) {
-            return route.verdict() == Route.Verdict.DROP ? "no local endpoint: dropped" : "none: refused";
+        switch (route.verdict()) {
+            case DROP -> {
+                return "no local endpoint: dropped";
+            }
+            case REFUSE -> {
+                return "none: refused";
+            }
+            case PASS -> {
+                return "not proxied: this node's own process";
+            }
+            case FORWARD -> {}
         }
         List<String> lines = new ArrayList<>();
         for (int from = 0; from < endpoints.size(); from += ENDPOINTS_IN_A_LINE) {

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.ObjIntConsumer;
 
 /** Kubernetes' rules of which endpoints serve, as pure functions. */
 final class EndpointRules {
@@ -31,24 +32,26 @@ final class EndpointRules {
      */
     static Map<Endpoint, Backend> endpointsOf(NamedPort servicePort, Collection<EndpointsObject> objects) {
         Map<Endpoint, Backend> endpoints = new TreeMap<>(BY_ADDRESS);
+        forEach(
+                servicePort,
+                objects,
+                (backend, port) -> endpoints.merge(
+                        new Endpoint(backend.address(), port),
+                        backend,
+                        (first, later) -> later.terminating() ? first : later));
+        return endpoints;
+    }
+
+    /** All endpoints of one service port as they are listed, with their ports: one in two slices comes twice. */
+    static void forEach(NamedPort servicePort, Collection<EndpointsObject> objects, ObjIntConsumer<Backend> action) {
         for (EndpointsObject object : objects) {
             for (Group group : object.groups()) {
                 for (NamedPort port : group.ports()) {
                     if (port.joins(servicePort)) {
-                        addAll(group.backends(), port.port(), endpoints);
+                        group.backends().forEach(backend -> action.accept(backend, port.port()));
                     }
                 }
             }
-        }
-        return endpoints;
-    }
-
-    private static void addAll(List<Backend> backends, int port, Map<Endpoint, Backend> endpoints) {
-        for (Backend backend : backends) {
-            endpoints.merge(
-                    new Endpoint(backend.address(), port),
-                    backend,
-                    (first, later) -> later.terminating() ? first : later);
         }
     }
 

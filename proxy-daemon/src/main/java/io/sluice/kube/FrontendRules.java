@@ -4,6 +4,7 @@ import io.sluice.kube.EndpointRules.Choice;
 import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
 import io.sluice.model.Family;
+import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
@@ -15,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** Kubernetes' rules of where a Service is reached, by whom, and whom its endpoints then see; as pure functions. */
 final class FrontendRules {
@@ -47,24 +49,45 @@ final class FrontendRules {
         void add(Kind kind, List<IpAddress> addresses, int port);
     }
 
-    /** @param choice the endpoints of the address's family */
-    static Frontend frontend(ServiceObject service, Kind kind, FrontendAddress address, Choice choice, Here here) {
-        Route node = route(service, kind, address, Origin.NODE, choice, here);
-        Route outside = route(service, kind, address, Origin.OUTSIDE, choice, here);
-        Route pod = route(service, kind, address, Origin.POD, choice, here);
-        return new Frontend(
+    /**
+     * What happens at an address. An endpoint with that very address, an ingress controller in the host network, cannot
+     * be proxied on the node that has the address: its process is left alone there.
+     *
+     * @param choice the endpoints of the address's family
+     * @param frontendsToo those that are frontends themselves
+     */
+    static Frontend frontend(
+            ServiceObject service,
+            Kind kind,
+            FrontendAddress address,
+            Choice choice,
+            Set<Endpoint> frontendsToo,
+            Here here) {
+        Route node = route(service, kind, address, Origin.NODE, choice, frontendsToo, here);
+        Route outside = route(service, kind, address, Origin.OUTSIDE, choice, frontendsToo, here);
+        Route pod = route(service, kind, address, Origin.POD, choice, frontendsToo, here);
+        Frontend frontend = new Frontend(
                 kind,
                 address,
                 pod.equals(outside) ? outside : pod,
                 node.equals(outside) ? outside : node,
                 outside,
                 allowedSources(service, kind, address.address().family(), here));
+        return frontend.forwardsToItself() && here.addresses().contains(address.address())
+                ? frontend.passing()
+                : frontend;
     }
 
     private static Route route(
-            ServiceObject service, Kind kind, FrontendAddress address, Origin client, Choice choice, Here here) {
+            ServiceObject service,
+            Kind kind,
+            FrontendAddress address,
+            Origin client,
+            Choice choice,
+            Set<Endpoint> frontendsToo,
+            Here here) {
         Origin origin = countsAs(client, kind, address.address(), here);
-        return choice.route(
+        Route route = choice.route(
                 onlyLocal(service, kind, origin),
                 source(
                         service,
@@ -72,6 +95,12 @@ final class FrontendRules {
                         origin,
                         here.masqueradeAll(),
                         here.tellsPods(address.address().family())));
+        return forwardedAgain(route, frontendsToo) ? Route.forward(route.endpoints(), Source.NODE) : route;
+    }
+
+    /** Whether another Service's frontend may be next, whose answer must come back here and not go to the client. */
+    static boolean forwardedAgain(Route route, Set<Endpoint> frontendsToo) {
+        return !frontendsToo.isEmpty() && route.endpoints().stream().anyMatch(frontendsToo::contains);
     }
 
     /** What a client is taken for: a pod that cannot be told from others is one of them. */

@@ -1,5 +1,8 @@
 package io.sluice.kube;
 
+import static java.util.Objects.requireNonNull;
+
+import io.sluice.kube.EndpointChains.Link;
 import io.sluice.kube.EndpointRules.Choice;
 import io.sluice.kube.EndpointRules.Policies;
 import io.sluice.kube.EndpointsObject.Backend;
@@ -45,6 +48,7 @@ final class SnapshotBuilder {
     private final ProblemBoard problems;
     private final Claims claims = new Claims();
     private final Dialled dialled = new Dialled();
+    private final EndpointChains chains = new EndpointChains();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
     private boolean healthChecksChanged;
     /** Few services have any. */
@@ -81,6 +85,8 @@ final class SnapshotBuilder {
         for (ServiceKey key : dirty) {
             remove.addAll(claim(key, affected));
         }
+        affected.forEach(this::link);
+        affected.addAll(chains.judge());
         List<ServicePort> put = new ArrayList<>();
         for (ServiceKey key : affected) {
             settle(key, put, remove);
@@ -185,20 +191,44 @@ final class SnapshotBuilder {
         return new ServicePortName(key.namespace(), key.name(), port.name(), port.protocol());
     }
 
+    /** Notes to which addresses the service forwards, and which of them are frontends. */
+    private void link(ServiceKey key) {
+        Set<FrontendAddress> dials = new HashSet<>();
+        Set<Link> links = new HashSet<>();
+        ServiceObject service = store.service(key);
+        for (Port port : service == null ? List.<Port>of() : service.ports()) {
+            ServicePortName name = nameOf(key, port.named());
+            Map<FrontendAddress, Kind> addresses = addresses(requireNonNull(service), port);
+            if (addresses.keySet().stream().noneMatch(address -> name.equals(claims.ownerOf(address)))) {
+                continue;
+            }
+            EndpointRules.forEach(port.named(), store.endpoints(key), (backend, number) -> {
+                FrontendAddress endpoint = new FrontendAddress(name.protocol(), backend.address(), number);
+                dials.add(endpoint);
+                ServicePortName owner = claims.ownerOf(endpoint);
+                // An endpoint of the Service that it is an address of may be real, where a machine has that address.
+                if (owner != null
+                        && !(owner.equals(name) && Frontend.mayBeAnEndpoint(requireNonNull(addresses.get(endpoint))))) {
+                    links.add(new Link(name, endpoint, owner));
+                }
+            });
+        }
+        dialled.replace(key, dials);
+        chains.replace(key, links);
+    }
+
     /** Puts into the snapshot what the service wants and owns, and reports what it wants in vain. */
     private void settle(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
         Set<Problem> found = new LinkedHashSet<>();
-        Set<FrontendAddress> dials = new HashSet<>();
         List<Conflict> lost = new ArrayList<>();
         ServiceObject service = store.service(key);
-        List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, dials, found, lost);
+        List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, found, lost);
         List<Conflict> lostBefore = lost.isEmpty() ? conflicts.remove(key) : conflicts.put(key, lost);
         conflictsChanged |= !lost.equals(lostBefore == null ? List.of() : lostBefore);
         Set<IpAddress> without = service == null ? Set.of() : unservedClusterIps(service, ports);
         Set<IpAddress> withoutBefore = without.isEmpty() ? unserved.remove(key) : unserved.put(key, without);
         unservedChanged |= !without.equals(withoutBefore == null ? Set.of() : withoutBefore);
         put.addAll(ports);
-        dialled.replace(key, dials);
         check(key, service, found);
         problems.put(key, List.copyOf(found));
         if (service != null) {
@@ -258,8 +288,7 @@ final class SnapshotBuilder {
         return conflicts.values().stream().flatMap(List::stream).toList();
     }
 
-    private List<ServicePort> ownedPorts(
-            ServiceObject service, Set<FrontendAddress> dials, Set<Problem> found, List<Conflict> lost) {
+    private List<ServicePort> ownedPorts(ServiceObject service, Set<Problem> found, List<Conflict> lost) {
         ServiceKey key = service.service();
         List<ServicePort> ports = new ArrayList<>();
         for (Port port : service.ports()) {
@@ -274,30 +303,18 @@ final class SnapshotBuilder {
                 return !name.equals(owner);
             });
             if (!owned.isEmpty()) {
-                ports.add(servicePort(service, port, owned, dials, found));
+                ports.add(servicePort(service, port, owned, found));
             }
         }
         return ports;
     }
 
     private ServicePort servicePort(
-            ServiceObject service,
-            Port port,
-            Map<FrontendAddress, Kind> owned,
-            Set<FrontendAddress> dials,
-            Set<Problem> found) {
+            ServiceObject service, Port port, Map<FrontendAddress, Kind> owned, Set<Problem> found) {
         ServiceKey key = service.service();
-        Protocol protocol = port.named().protocol();
+        ServicePortName name = nameOf(key, port.named());
         Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port.named(), store.endpoints(key));
-        endpoints.keySet().removeIf(endpoint -> {
-            FrontendAddress address = new FrontendAddress(protocol, endpoint.address(), endpoint.port());
-            dials.add(address);
-            ServicePortName owner = claims.ownerOf(address);
-            if (owner != null) {
-                found.add(circle(key, address, owner));
-            }
-            return owner != null;
-        });
+        Set<Endpoint> frontendsToo = leaveOut(name, endpoints.keySet(), found);
         Map<Family, Choice> choices = new EnumMap<>(Family.class);
         List<Frontend> frontends = new ArrayList<>(owned.size());
         owned.forEach((address, kind) -> {
@@ -307,13 +324,38 @@ final class SnapshotBuilder {
                             EndpointRules.ofFamily(family, endpoints),
                             Policies.of(service, port, family),
                             here.place()));
-            frontends.add(FrontendRules.frontend(service, kind, address, choice, here));
+            Frontend frontend = FrontendRules.frontend(service, kind, address, choice, frontendsToo, here);
+            if (frontend.passesAny()) {
+                found.add(left(key, frontend));
+            }
+            frontends.add(frontend);
         });
         return new ServicePort(
-                nameOf(key, port.named()),
+                name,
                 service.affinity(),
-                protocol == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
+                name.protocol() == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
                 frontends);
+    }
+
+    /** Removes the endpoints to which nothing may be forwarded. Returns those left that are frontends. */
+    private Set<Endpoint> leaveOut(ServicePortName name, Set<Endpoint> endpoints, Set<Problem> found) {
+        ServiceKey key = new ServiceKey(name.namespace(), name.service());
+        Set<Endpoint> frontendsToo = new HashSet<>();
+        for (Link link : chains.of(key)) {
+            if (!link.from().equals(name)) {
+                continue;
+            }
+            Endpoint endpoint =
+                    new Endpoint(link.endpoint().address(), link.endpoint().port());
+            String why = chains.whyLeftOut(link);
+            if (why == null) {
+                frontendsToo.add(endpoint);
+            } else {
+                endpoints.remove(endpoint);
+                found.add(leftOut(key, link, why));
+            }
+        }
+        return frontendsToo;
     }
 
     private static boolean isOwn(ServiceKey key, ServicePortName name) {
@@ -338,14 +380,28 @@ final class SnapshotBuilder {
         return new Problem(Severity.ERROR, store.sourceOf(key), "Service " + key, field, message);
     }
 
-    private Problem circle(ServiceKey key, FrontendAddress address, ServicePortName owner) {
-        String whose = isOwn(key, owner) ? "this Service itself" : "Service " + owner.serviceName();
+    private Problem leftOut(ServiceKey key, Link link, String why) {
+        String whose = isOwn(key, link.owner())
+                ? "this Service itself"
+                : "Service " + link.owner().serviceName();
         return new Problem(
                 Severity.ERROR,
                 store.sourceOf(key),
                 "Service " + key,
                 "",
-                "endpoint " + address + " is left out: it is an address of " + whose
-                        + " and served here, so traffic would go round in a circle");
+                "endpoint " + link.endpoint() + " is left out: it is an address of " + whose + ", and " + why);
+    }
+
+    private Problem left(ServiceKey key, Frontend frontend) {
+        return new Problem(
+                Severity.NOTE,
+                store.sourceOf(key),
+                "Service " + key,
+                "",
+                frontend.address() + " is not proxied on this node: it is an endpoint of this Service, and left to the"
+                        + " process that listens there"
+                        + (frontend.allowedSources().isEmpty()
+                                ? ""
+                                : "; loadBalancerSourceRanges are enforced there only with --mode node"));
     }
 }

@@ -107,6 +107,7 @@ public final class Tracer {
                 case FORWARD -> FORWARD;
                 case REFUSE -> REJECT;
                 case DROP -> DROP;
+                case PASS -> PASS;
             };
         }
     }
@@ -161,7 +162,7 @@ public final class Tracer {
             reason = packet.from() + " is not in loadBalancerSourceRanges " + texts(frontend.allowedSources());
         } else {
             details.put("policy", List.of(policy(service, frontend.kind(), origin)));
-            details.put("endpoints", lines(standings, route));
+            details.put("endpoints", lines(standings, route, frontend));
             if (servicePort.affinity().byClientAddress()) {
                 details.put(
                         "affinity",
@@ -177,7 +178,9 @@ public final class Tracer {
                     source = hairpin ? Source.NODE : route.source();
                     String why = hairpin
                             ? "the client is an endpoint itself, and would not take an answer from its own address"
-                            : why(route.source(), service, frontend.kind(), origin, to.family());
+                            : endpoints.stream().anyMatch(endpoint -> forwards(frontend, endpoint) != null)
+                                    ? "an endpoint is an address of a Service, so its answer must come back here"
+                                    : why(route.source(), service, frontend.kind(), origin, to.family());
                     List<String> lines = new ArrayList<>(List.of(source + ": " + why));
                     if (source == Source.CLIENT) {
                         lines.addAll(unanswerable(endpoints));
@@ -185,6 +188,11 @@ public final class Tracer {
                     details.put("source", lines);
                     reason = frontend.kind().text() + " of " + name + ", " + endpoints.size() + " of "
                             + standings.size() + " endpoints; " + source + " address: " + why;
+                }
+                case PASS -> {
+                    verdict = Verdict.PASS;
+                    reason = frontend.address() + " is this node's own and an endpoint of " + name
+                            + ", so it is left to the process that listens there";
                 }
                 case REFUSE -> {
                     verdict = Verdict.REJECT;
@@ -227,18 +235,40 @@ public final class Tracer {
         return standings;
     }
 
-    private static List<String> lines(Map<Endpoint, Standing> standings, Route route) {
+    private List<String> lines(Map<Endpoint, Standing> standings, Route route, Frontend frontend) {
         List<String> lines = new ArrayList<>();
         standings.forEach((endpoint, standing) -> {
             boolean used = route.endpoints().contains(endpoint);
-            lines.add(endpoint + (used ? "  used: " : "  not used: ") + words(standing, used));
+            if (frontend.passesAny() && standing.used()) {
+                lines.add(endpoint
+                        + (frontend.isAt(endpoint)
+                                ? "  used: " + standing.text() + ", and the process at this address"
+                                : "  not used: the process at this address is an endpoint itself"));
+                return;
+            }
+            ServicePortName next = used ? forwards(frontend, endpoint) : null;
+            lines.add(endpoint
+                    + (used ? "  used: " : "  not used: ")
+                    + words(standing, used)
+                    + (next == null ? "" : ", an address of " + next + ", which forwards it"));
         });
         return lines.isEmpty() ? List.of("none") : lines;
     }
 
-    /** One that the list has and the route has not was left out, so that nothing goes round in a circle. */
+    /** Which Service has an endpoint's address as a frontend and forwards what is sent there; null if none does. */
+    private @Nullable ServicePortName forwards(Frontend frontend, Endpoint endpoint) {
+        Served next =
+                served.get(new FrontendAddress(frontend.address().protocol(), endpoint.address(), endpoint.port()));
+        return next == null || next.frontend().passesAny() || next.frontend().forwardsToItself()
+                ? null
+                : next.servicePort().name();
+    }
+
+    /** One that the list has and the route has not was left out. The problems of the Service name the others. */
     private static String words(Standing standing, boolean used) {
-        return standing.used() && !used ? "an address that is served here" : standing.text();
+        return standing.used() && !used
+                ? "an address of a Service, from which traffic would loop or pass through too many Services"
+                : standing.text();
     }
 
     /** Of a list none of which is used. */

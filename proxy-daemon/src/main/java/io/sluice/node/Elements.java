@@ -107,6 +107,8 @@ final class Elements {
         return switch (route.verdict()) {
             case FORWARD -> "goto admit";
             case REFUSE -> flows ? "goto refuse" : "goto turn-away";
+            // To the process of the node that listens there.
+            case PASS -> "accept";
             case DROP -> flows ? "goto discard" : "drop";
         };
     }

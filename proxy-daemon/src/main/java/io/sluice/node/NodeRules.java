@@ -2,6 +2,7 @@ package io.sluice.node;
 
 import io.sluice.model.Cidr;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
@@ -13,6 +14,7 @@ import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -64,6 +66,9 @@ public final class NodeRules implements AutoCloseable {
     /** Whether the chain is there that has to come before the hook of bridges. */
     private boolean bridged;
 
+    /** Replaced as a whole; nearly always empty. */
+    private volatile Set<Endpoint> endpointsThatAreFrontends = Set.of();
+
     private boolean looking;
     private boolean probed;
     private boolean probing;
@@ -106,6 +111,21 @@ public final class NodeRules implements AutoCloseable {
     /** The machine's addresses; looked at again every few seconds, and soon after a change. */
     public Interfaces addresses() {
         return addresses;
+    }
+
+    /**
+     * The SO_PRIORITY of a socket that connects to an endpoint, 0 for the kernel's default. An endpoint that is also a
+     * frontend of its own Service must be reached itself, so those connections are not redirected. Any thread, a loop too.
+     */
+    public int priority(Endpoint endpoint) {
+        return endpointsThatAreFrontends.contains(endpoint) ? Script.NOT_REDIRECTED_PRIORITY : 0;
+    }
+
+    private void changeEndpointsThatAreFrontends(Collection<ServicePort> before, Collection<ServicePort> after) {
+        Set<Endpoint> next = new HashSet<>(endpointsThatAreFrontends);
+        before.forEach(port -> next.removeAll(port.endpointsThatAreFrontends()));
+        after.forEach(port -> next.addAll(port.endpointsThatAreFrontends()));
+        endpointsThatAreFrontends = Set.copyOf(next);
     }
 
     /** Starts to look after the rules. */
@@ -197,6 +217,8 @@ public final class NodeRules implements AutoCloseable {
         routing.add();
         List<ServicePort> ports = new ArrayList<>();
         snapshot.forEach(ports::add);
+        endpointsThatAreFrontends = Set.of();
+        changeEndpointsThatAreFrontends(List.of(), ports);
         clusterIps.clear();
         Set<Element> others = new LinkedHashSet<>(clusterIps
                 .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
@@ -270,6 +292,7 @@ public final class NodeRules implements AutoCloseable {
             before.add(change.before());
             after.add(change.after());
         });
+        changeEndpointsThatAreFrontends(before, after);
         // The kernel has nothing of what it refused.
         Set<Element> gone = elements(
                 before.stream().filter(port -> !rejections.contains(port)).toList());

@@ -24,6 +24,14 @@ final class Script {
     private static final String ANSWER4 = "ip daddr . udp dport . ip saddr . udp sport";
     private static final String ANSWER6 = "ip6 daddr . udp dport . ip6 saddr . udp sport";
 
+    /**
+     * Set by the daemon on its own sockets. Unlike the packet mark it takes no bit that others' routing rules may use, and
+     * like it, it survives the loopback interface. More than 6 needs CAP_NET_ADMIN; the low bits are best effort's.
+     */
+    static final int NOT_REDIRECTED_PRIORITY = 0x5c1c_0000;
+
+    private static final String NOT_REDIRECTED = "meta priority %x:0".formatted(NOT_REDIRECTED_PRIORITY >>> 16);
+
     private static final String FIRST = "tcp flags & (fin | syn | rst | ack) == syn";
 
     static final String WHOLE = "meta l4proto udp tproxy to :1";
@@ -130,6 +138,7 @@ final class Script {
                   # By origin: pods before the node itself, as the forwarder tells them. A key is in all three maps or in
                   # none, so whoever passes the first lookup in vain passes the others too.
                   chain judge {
+                    NOT_REDIRECTED accept
                     KEY4 @limited4 KEY4 . ip saddr != @admitted4 goto discard
                     KEY6 @limited6 KEY6 . ip6 saddr != @admitted6 goto discard
                     ip saddr @pods4 KEY4 vmap @pod4
@@ -228,6 +237,9 @@ final class Script {
                     goto strange
                   }
                   chain out-front {
+                    # What the daemon sends to an endpoint whose address is a frontend's, too. Over lo it comes by again.
+                    oif lo NOT_REDIRECTED notrack accept
+                    NOT_REDIRECTED accept
                     notrack
                     meta l4proto tcp LATER goto deliver
                     goto judge
@@ -260,6 +272,7 @@ final class Script {
                         .replace("LISTENER6", kernel.tproxy() ? LISTENER6 : "")
                         .replace("UNMASQUERADED", kernel.findsMasqueraded() ? "" : UNMASQUERADED)
                         .replace("BEFORE", kernel.tracks() ? BEFORE : "")
+                        .replace("NOT_REDIRECTED", NOT_REDIRECTED)
                         .replace("NOT_MARK", options.notMark())
                         .replace("MARK", options.mark());
     }

@@ -75,6 +75,11 @@ final class NodeModeIT {
             Map.entry("open", List.of("10.96.0.23", "fd00:96::23")),
             Map.entry("open-lb", List.of("203.0.113.23", "2001:db8:113::23")),
             Map.entry("shared", List.of("10.96.0.24", "fd00:96::24")),
+            Map.entry("ingress", List.of("10.96.0.25", "fd00:96::25")),
+            Map.entry("ingress-lb", List.of("192.0.2.1", "2001:db8:2::1")),
+            Map.entry("away", List.of("10.96.0.26", "fd00:96::26")),
+            Map.entry("away-ext", List.of("10.244.9.20", "fd00:10:9::20")),
+            Map.entry("chain", List.of("10.96.0.27", "fd00:96::27")),
             Map.entry("loopback", List.of("127.0.0.1", "::1")),
             Map.entry("kube", List.of("10.97.0.10", "fd00:97::10")),
             Map.entry("nobody", List.of("10.96.0.99", "fd00:96::99")));
@@ -142,7 +147,21 @@ final class NodeModeIT {
             "one  cache:80       node=one",
             // where an answer to the client's own address would not come back this way
             "one  bridged:80     two=node",
-            "one  hosted:80      node=node");
+            "one  hosted:80      node=node",
+            // an ingress controller in the host network, whose Service has the node's address: left alone there
+            "one  ingress:8085   node=node",
+            "out  node:30085     node=node",
+            "out  ingress-lb:8085 node=out",
+            "stranger ingress-lb:8085 DROP",
+            "one  ingress-lb:8085 DROP",
+            // and on another node, which proxies it
+            "one  away:8086      pod=one far=one",
+            "one  away-ext:8086  pod=node far=node",
+            "node away-ext:8086  pod=node far=node",
+            "out  away-ext:8086  pod=node far=node",
+            // an endpoint that is another Service's cluster IP
+            "one  chain:80       pod=node far=node",
+            "node chain:80       pod=node far=node");
 
     @BeforeAll
     static void build() throws IOException {
@@ -150,6 +169,8 @@ final class NodeModeIT {
         cases = new NodeCases(lab, SERVICES);
         cases.serve(8080, "pod", "two", "far");
         cases.serve(8081, "node");
+        cases.serve(8085, "node");
+        cases.serve(8086, "pod", "far");
         cases.echo(8082, "pod");
         for (String address : cases.addresses("cache")) {
             NodeLab.in("node", "ip addr add " + address + " dev lo");
@@ -196,6 +217,17 @@ final class NodeModeIT {
                 + cases.service("remote").spec("externalTrafficPolicy: Local").endpoints("far")
                 + cases.service("bridged").endpoints("two")
                 + cases.service("hosted").slice(80, 8081, "node")
+                + cases.service("ingress")
+                        .type("LoadBalancer")
+                        .port("TCP", 8085, 30085)
+                        .port("UDP", 8085, 30085)
+                        .spec("loadBalancerSourceRanges: [198.51.100.0/25, '2001:db8:51::/121']")
+                        .slice(8085, 8085, "node")
+                + cases.service("away")
+                        .port("TCP", 8086, 0)
+                        .port("UDP", 8086, 0)
+                        .slice(8086, 8086, "pod", "far")
+                + cases.service("chain").slice(80, 80, "plain")
                 + cases.service("cache").endpoints("far")
                 + cases.service("large").slice(80, 8082, "pod")
                 + cases.service("open")

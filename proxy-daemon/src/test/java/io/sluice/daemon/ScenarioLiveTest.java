@@ -65,11 +65,24 @@ final class ScenarioLiveTest {
 
     private static final String OWN_MOVE = "moves frontends to loopback itself, from addresses that would be the same";
     private static final String NOT_ON_LOOPBACK = "node ports treat loopback differently from other addresses";
+    private static final String FORWARDED_ON = "another Service's endpoints answer, not the one that trace names";
+    private static final String NEEDS_RULES =
+            "all of loopback is this machine's, and source ranges are the rules' to enforce";
     private static final String ONLY_THE_NODE = "a node port on loopback has no clients but the node";
 
     /** Scenarios that would mean something else on loopback, and why. */
     private static final Map<String, String> LEFT_OUT = Map.ofEntries(
-            Map.entry("circle-of-moved-frontends.txt", OWN_MOVE),
+            Map.entry("chain-of-moved-frontends.txt", OWN_MOVE),
+            Map.entry("chain-comes-and-goes.txt", FORWARDED_ON),
+            Map.entry("chain-of-two.txt", FORWARDED_ON),
+            Map.entry("chain-protocols-differ.txt", FORWARDED_ON),
+            Map.entry("chain-too-long.txt", FORWARDED_ON),
+            Map.entry("chain-within-a-service.txt", FORWARDED_ON),
+            Map.entry("circle-of-three.txt", FORWARDED_ON),
+            Map.entry("host-network-ingress.txt", NEEDS_RULES),
+            Map.entry("host-network-ingress-behind-another.txt", NEEDS_RULES),
+            Map.entry("host-network-ingress-elsewhere.txt", NEEDS_RULES),
+            Map.entry("host-network-ingress-local.txt", NEEDS_RULES),
             Map.entry("frontends-moved.txt", OWN_MOVE),
             Map.entry("node-port-on-all.txt", NOT_ON_LOOPBACK),
             Map.entry("node-port-conflict.txt", NOT_ON_LOOPBACK),

@@ -56,6 +56,20 @@ final class ServiceTableTest {
     }
 
     @Test
+    void anAddressLeftToAProcessOfTheNodeIsNotCalledRefused() {
+        ServicePort web = port("web", Protocol.TCP, 0, 1, 1);
+        ServicePort left = new ServicePort(
+                web.name(),
+                web.affinity(),
+                Set.of(),
+                List.of(web.frontends().get(0).passing()));
+        assertThat(ServiceTable.lines(ServiceSnapshot.of(left)))
+                .last()
+                .asString()
+                .endsWith("not proxied: this node's own process");
+    }
+
+    @Test
     void addressesWithOtherEndpointsAreRowsOfTheirOwn() {
         ServicePort web = port("web", Protocol.TCP, 0, 1, 1, 2);
         Frontend six = Frontend.of(
