@@ -33,7 +33,8 @@ final class BigCluster {
                 NodePortAddresses.DEFAULT,
                 false,
                 List.of(),
-                "");
+                "",
+                false);
     }
 
     static String source(int service) {

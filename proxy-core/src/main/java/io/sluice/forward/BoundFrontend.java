@@ -104,8 +104,12 @@ final class BoundFrontend {
                 : "nothing to forward to, refused";
     }
 
-    /** Opens a socket on each of {@code loops}, or none; {@link #startFailure} tells whether they have events. */
-    void open(List<Loop> loops) throws IOException {
+    /**
+     * Opens a socket on each of {@code loops}, or none; {@link #startFailure} tells whether they have events.
+     *
+     * @param sharesPort whether another frontend here has the port, too, so that whether the port is free says nothing
+     */
+    void open(List<Loop> loops, boolean sharesPort) throws IOException {
         HandOver.Sockets ready = inherited;
         if (ready != null) {
             inherited = null;
@@ -119,10 +123,9 @@ final class BoundFrontend {
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
             Transparency transparency = loops.get(0).transparency;
-            if (tcp) {
-                TcpListener.probe(address, transparency);
-            } else {
-                UdpListener.probe(address, transparency != null);
+            // Without it, another process's socket still keeps ours out, unless it has SO_REUSEPORT and our user.
+            if (!sharesPort) {
+                probe(transparency);
             }
             for (Loop loop : loops) {
                 opened.add(tcp ? TcpListener.bind(loop, this) : UdpListener.bind(loop, this));
@@ -159,6 +162,14 @@ final class BoundFrontend {
 
     boolean has(Listener listener) {
         return listeners.contains(listener);
+    }
+
+    private void probe(@Nullable Transparency transparency) throws IOException {
+        if (address.protocol() == Protocol.TCP) {
+            TcpListener.probe(address, transparency);
+        } else {
+            UdpListener.probe(address, transparency != null);
+        }
     }
 
     /** Each of them is kept, since clients may wait on any: however many loops there are. */

@@ -266,7 +266,7 @@ public final class Forwarder implements AutoCloseable {
         for (BoundFrontend frontend : unsettled) {
             if (accepting && !frontend.isOpen() && frontend.wantsOpen()) {
                 try {
-                    frontend.open(loopsForOne());
+                    frontend.open(loopsForOne(), sharesPort(frontend.address));
                     opened.add(frontend);
                 } catch (IOException | RuntimeException | Error e) {
                     fail(frontend, e);
@@ -299,6 +299,17 @@ public final class Forwarder implements AutoCloseable {
                 states.reconsider(frontend);
             }
         }
+    }
+
+    /** Whether a frontend at all addresses and one at a single address have the same port. */
+    private boolean sharesPort(FrontendAddress address) {
+        FrontendAddress all = address.atAllAddresses();
+        return address.equals(all)
+                ? frontends.keySet().stream()
+                        .anyMatch(other -> !other.equals(all)
+                                && other.port() == all.port()
+                                && other.atAllAddresses().equals(all))
+                : frontends.containsKey(all);
     }
 
     /** One socket per loop while there are descriptors for that, else one in all, on each loop in turn. */

@@ -5,6 +5,7 @@ import io.netty.channel.unix.Errors;
 import io.netty.channel.unix.FileDescriptor;
 import io.netty.channel.unix.Socket;
 import io.sluice.model.Family;
+import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -27,6 +28,9 @@ final class InetSocket extends Socket {
 
     private static final int SOL_UDP = 17;
     private static final int UDP_SEGMENT = 103;
+
+    private static final int IPPROTO_IPV6 = 41;
+    private static final int IPV6_V6ONLY = 26;
 
     private static final int IPPROTO_TCP = 6;
     private static final int TCP_CORK = 3;
@@ -68,6 +72,15 @@ final class InetSocket extends Socket {
 
     static InetSocket datagram(Family family) throws IOException {
         return open(Protocol.UDP, family);
+    }
+
+    /** Binds to an address, or to all of its family if it is the unspecified one. */
+    void bind(IpAddress address, int port) throws IOException {
+        if (address.family() == Family.IPV6 && address.isUnspecified()) {
+            // Otherwise it would also have the port of all IPv4 addresses.
+            setIntOpt(IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        }
+        bind(address.toSocketAddress(port));
     }
 
     /** Asks for buffers that take a burst of large datagrams; without them it goes on with those it has. */

@@ -131,7 +131,7 @@ final class TcpListener implements EpollIoHandle, Listener {
             if (transparent) {
                 Transparency.allow(socket, address.family());
             }
-            socket.bind(address.toSocketAddress(port));
+            socket.bind(address, port);
             return socket;
         } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();

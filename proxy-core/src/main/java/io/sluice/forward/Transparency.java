@@ -1,7 +1,7 @@
 package io.sluice.forward;
 
-import io.sluice.model.Family;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
@@ -39,9 +39,12 @@ public record Transparency(
 
     /**
      * Where the TCP socket of a frontend listens. On the frontend's own port it and whoever listens on that port of all
-     * addresses would keep each other out.
+     * addresses would keep each other out. A frontend at all addresses has its own port, which is the kernel's to deliver.
      */
     int listeningPort(FrontendAddress frontend) {
+        if (frontend.address().isUnspecified()) {
+            return frontend.port();
+        }
         int port = frontend.port() ^ flippedPortBits;
         return port == 0 ? frontend.port() : port;
     }

@@ -82,7 +82,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
                 Transparency.allow(socket, address.family());
                 Transparency.cutToPath(socket, address.family());
             }
-            socket.bind(address.toSocketAddress(frontend.address.port()));
+            socket.bind(address, frontend.address.port());
             return new UdpListener(loop, frontend, socket);
         } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
@@ -112,7 +112,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             if (transparent) {
                 Transparency.allow(socket, address.family());
             }
-            socket.bind(address.toSocketAddress(frontend.port()));
+            socket.bind(address, frontend.port());
         } finally {
             socket.closeQuietly();
         }

@@ -43,6 +43,27 @@ public record Cidr(IpAddress network, int prefix) {
         return address.family() == network.family() && masked(address, prefix).equals(network);
     }
 
+    /** Whether all of another range is inside this one. */
+    public boolean covers(Cidr other) {
+        return prefix <= other.prefix && contains(other.network);
+    }
+
+    /**
+     * The lower or the upper half.
+     *
+     * @throws IllegalArgumentException if the range is a single address
+     */
+    public Cidr half(boolean upper) {
+        if (!upper || prefix == network.family().bits()) {
+            return new Cidr(network, prefix + 1);
+        }
+        int bit = network.family().bits() - 1 - prefix;
+        IpAddress middle = bit >= 64
+                ? new IpAddress(network.high() | 1L << (bit - 64), network.low(), network.family())
+                : new IpAddress(network.high(), network.low() | 1L << bit, network.family());
+        return new Cidr(middle, prefix + 1);
+    }
+
     /** Whether one of the ranges contains the address; without allocating, since it is asked for every connection. */
     static boolean anyContains(List<Cidr> ranges, IpAddress address) {
         for (int i = 0; i < ranges.size(); i++) {

@@ -1,11 +1,21 @@
 package io.sluice.model;
 
-/** What a client dials. Prints as {@code 10.96.0.1:443/tcp}. */
+/**
+ * What a client dials. Prints as {@code 10.96.0.1:443/tcp}.
+ *
+ * @param address unspecified for a node port that is served on all local addresses in certain ranges, see
+ *     {@link Surroundings#nodePortRanges}
+ */
 public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
     public FrontendAddress {
         if (port < 1 || port > 65_535) {
             throw new IllegalArgumentException("port " + port + " is not in 1..65535");
         }
+    }
+
+    /** The same port at all addresses of the family. */
+    public FrontendAddress atAllAddresses() {
+        return new FrontendAddress(protocol, IpAddress.unspecified(address.family()), port);
     }
 
     @Override

@@ -158,6 +158,11 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return family == Family.IPV6 ? high == 0 && low == 1 : low >>> 24 == 127;
     }
 
+    /** 0.0.0.0 or ::, which stands for all addresses of its family. */
+    public static IpAddress unspecified(Family family) {
+        return new IpAddress(0, 0, family);
+    }
+
     /** 0.0.0.0 or ::. */
     public boolean isUnspecified() {
         return high == 0 && low == 0;

@@ -57,7 +57,7 @@ class FrontendCountsTest {
             conflicts.add(new Conflict(own.get(i), name("loser", own.get(i)), name("owner", own.get(i))));
         }
         return ServiceSnapshot.of(services.toArray(ServicePort[]::new))
-                .with(new Surroundings(Origins.UNKNOWN, Map.of(), List.of(), conflicts, Set.of()));
+                .with(new Surroundings(Origins.UNKNOWN, Map.of(), List.of(), conflicts, List.of(), Set.of()));
     }
 
     private static ServicePortName name(String service, FrontendAddress address) {

@@ -76,7 +76,12 @@ class OriginRoutingTest {
                 List.of(frontend));
         lab.forwarder.apply(ServiceSnapshot.of(port)
                 .with(new Surroundings(
-                        new Origins(List.of(range(pods)), Set.of()), Map.of(), List.of(), List.of(), Set.of())));
+                        new Origins(List.of(range(pods)), Set.of()),
+                        Map.of(),
+                        List.of(),
+                        List.of(),
+                        List.of(),
+                        Set.of())));
     }
 
     @Test

@@ -12,6 +12,31 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class CidrTest {
+    @ParameterizedTest
+    @CsvSource({
+        "0.0.0.0/0, 0.0.0.0/1, 128.0.0.0/1",
+        "198.18.0.0/15, 198.18.0.0/16, 198.19.0.0/16",
+        "198.18.0.0/31, 198.18.0.0/32, 198.18.0.1/32",
+        "::/0, ::/1, 8000::/1",
+        "2001:db8::/63, 2001:db8::/64, 2001:db8:0:1::/64",
+        "2001:db8::/64, 2001:db8::/65, 2001:db8:0:0:8000::/65",
+        "::/127, ::/128, ::1/128",
+    })
+    void hasTwoHalvesThatItCovers(String whole, String lower, String upper) {
+        Cidr range = requireNonNull(Cidr.parse(whole));
+        assertThat(range.half(false)).isEqualTo(Cidr.parse(lower));
+        assertThat(range.half(true)).isEqualTo(Cidr.parse(upper));
+        assertThat(range.covers(range.half(true))).isTrue();
+        assertThat(range.half(true).covers(range)).isFalse();
+        assertThat(range.half(true).covers(range.half(false))).isFalse();
+    }
+
+    @Test
+    void aSingleAddressHasNoHalves() {
+        Cidr one = requireNonNull(Cidr.parse("::1/128"));
+        assertThatIllegalArgumentException().isThrownBy(() -> one.half(true));
+    }
+
     private static IpAddress ip(String text) {
         return requireNonNull(IpAddress.parse(text), text);
     }

@@ -118,6 +118,13 @@ final class CheckCommand implements Callable<Integer> {
         if (reading.snapshot().size() > 0) {
             ServiceTable.lines(reading.snapshot()).forEach(out::println);
             out.println();
+            if (hasNodePorts(reading)) {
+                out.println("node ports are served on:");
+                reading.tracer()
+                        .nodePortAddresses()
+                        .forEach((address, source) -> out.println("  " + address + ", " + source));
+                out.println();
+            }
         }
         for (Severity severity : Severity.values()) {
             reading.problems().stream()
@@ -128,6 +135,12 @@ final class CheckCommand implements Callable<Integer> {
             out.println();
         }
         out.println(summary(reading));
+    }
+
+    private static boolean hasNodePorts(Reading reading) {
+        return reading.snapshot().sorted().stream()
+                .flatMap(port -> port.frontends().stream())
+                .anyMatch(frontend -> frontend.kind() == Frontend.Kind.NODE_PORT);
     }
 
     private static String summary(Reading reading) {
@@ -180,6 +193,11 @@ final class CheckCommand implements Callable<Integer> {
         }
         Map<String, Object> all = new LinkedHashMap<>();
         all.put("services", services);
+        Map<String, String> nodePortAddresses = new LinkedHashMap<>();
+        reading.tracer()
+                .nodePortAddresses()
+                .forEach((address, source) -> nodePortAddresses.put(address.toString(), source));
+        all.put("nodePortAddresses", nodePortAddresses);
         all.put("problems", problems);
         return all;
     }

@@ -16,6 +16,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.node.InterfaceAddresses;
 import io.sluice.node.NodeRules;
 import io.sluice.ops.HealthCheckPorts;
 import io.sluice.ops.HttpPort;
@@ -55,6 +56,7 @@ final class Daemon implements AutoCloseable {
     private final @Nullable NodeRules rules;
     private final Forwarder forwarder;
     private final SyncLoop syncLoop;
+    private final @Nullable InterfaceAddresses interfaceAddresses;
     private final Reflector reflector;
     private final @Nullable EventRecorder events;
     private final KubeProxyMetrics kubeProxyMetrics;
@@ -90,6 +92,15 @@ final class Daemon implements AutoCloseable {
      * @throws IllegalStateException where this machine cannot forward, saying why
      */
     Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
+        this(settings, configuration, api, InterfaceAddresses.THIS_MACHINE);
+    }
+
+    /** @param interfaces which addresses this machine's interfaces have */
+    Daemon(
+            Settings settings,
+            Map<String, Object> configuration,
+            @Nullable ApiAccess api,
+            InterfaceAddresses.Source interfaces) {
         this.settings = settings;
         Path handOver = settings.handOverSocket();
         if (handOver != null) {
@@ -117,6 +128,11 @@ final class Daemon implements AutoCloseable {
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
+        // In node mode the rules themselves know what is local, but health check ports and chains of Services do not.
+        interfaceAddresses =
+                rules == null || settings.buildOptions().nodePortAddresses().includesInterfaces()
+                        ? new InterfaceAddresses(interfaces, syncLoop::offerInterfaceAddresses)
+                        : null;
         if (api == null) {
             reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
             events = null;
@@ -164,6 +180,10 @@ final class Daemon implements AutoCloseable {
         }
         if (rules != null) {
             rules.start(supervisor);
+        }
+        if (interfaceAddresses != null) {
+            // Before the first snapshot, so that it has them.
+            interfaceAddresses.start(supervisor);
         }
         syncLoop.start(supervisor);
         reflector.start(supervisor);
@@ -397,6 +417,9 @@ final class Daemon implements AutoCloseable {
     private void stopFeeding() {
         if (feeding.compareAndSet(true, false)) {
             reflector.close();
+            if (interfaceAddresses != null) {
+                interfaceAddresses.close();
+            }
             syncLoop.close();
         }
     }

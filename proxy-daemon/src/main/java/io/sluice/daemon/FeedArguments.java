@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import io.sluice.kube.BuildOptions;
 import io.sluice.kube.FileReflector;
 import io.sluice.kube.FileReflector.Reading;
+import io.sluice.node.InterfaceAddresses;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -26,7 +27,7 @@ final class FeedArguments {
         Reading read() {
             // The command tells its problems; the log would say them twice.
             Logging.configure("text", "error", System.err);
-            return FileReflector.read(feed, options);
+            return FileReflector.read(feed, options, InterfaceAddresses.ofThisMachine());
         }
     }
 

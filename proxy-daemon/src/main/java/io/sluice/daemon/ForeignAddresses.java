@@ -20,14 +20,16 @@ import org.jspecify.annotations.Nullable;
 final class ForeignAddresses {
     private ForeignAddresses() {}
 
-    /** Whether an address is one of this machine now: on an interface, or anywhere in 127.0.0.0/8. */
+    /** Whether an address is one of this machine now: on an interface, anywhere in 127.0.0.0/8, or all of them. */
     static Predicate<IpAddress> ofThisMachine() throws SocketException {
         // All at once: asking for each of ten thousand would look through the interfaces as often.
         Set<IpAddress> own = NetworkInterface.networkInterfaces()
                 .flatMap(NetworkInterface::inetAddresses)
                 .map(IpAddress::of)
                 .collect(Collectors.toSet());
-        return address -> own.contains(address) || (address.isLoopback() && address.family() == Family.IPV4);
+        return address -> own.contains(address)
+                || (address.isLoopback() && address.family() == Family.IPV4)
+                || address.isUnspecified();
     }
 
     /**

@@ -73,6 +73,7 @@ public final class Main implements Runnable {
         addSettings(line, "run", List.of(Setting.values()));
         List<Setting> rules = List.of(
                 Setting.FEED,
+                Setting.MODE,
                 Setting.NODE_NAME,
                 Setting.NODE_IP,
                 Setting.CLUSTER_CIDR,

@@ -146,7 +146,8 @@ enum Setting {
             List.of("--nodeport-addresses"),
             "WHERE",
             "primary",
-            "Where node ports answer: ranges of the node's addresses, primary, localhost, all, in any mix.",
+            "Where node ports answer: ranges of this machine's addresses, primary (the Node's first), localhost, all (but"
+                    + " loopback), in any mix.",
             "a range such as 192.168.0.0/16, primary, localhost or all",
             Setting::nodePortAddress),
     MASQUERADE_ALL(

@@ -123,7 +123,8 @@ record Settings(
                         values.all(Setting.NODEPORT_ADDRESSES, Cidr.class)),
                 values.required(Setting.MASQUERADE_ALL, Boolean.class),
                 values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class),
-                proxyName == null ? "" : proxyName);
+                proxyName == null ? "" : proxyName,
+                values.required(Setting.MODE, String.class).equals("node"));
     }
 
     /** The parsed values of each setting. */

@@ -17,6 +17,8 @@ import java.util.List;
  * @param frontendMap ranges whose frontends are listened on elsewhere, first match counts
  * @param serviceProxyName the name of the proxy whose Services are served, and no others; empty for those of no proxy
  *     in particular
+ * @param wildcardNodePorts whether a node port on addresses of interfaces is one frontend for all of them, to which the
+ *     kernel delivers (node mode), instead of one for each address
  */
 public record BuildOptions(
         String nodeName,
@@ -27,7 +29,8 @@ public record BuildOptions(
         NodePortAddresses nodePortAddresses,
         boolean masqueradeAll,
         List<AddressMap> frontendMap,
-        String serviceProxyName) {
+        String serviceProxyName,
+        boolean wildcardNodePorts) {
     public BuildOptions {
         nodeAddresses = List.copyOf(nodeAddresses);
         clusterCidrs = List.copyOf(clusterCidrs);
@@ -38,7 +41,16 @@ public record BuildOptions(
     /** Only a name, and all else as it is by default. */
     public static BuildOptions on(String nodeName) {
         return new BuildOptions(
-                nodeName, List.of(), List.of(), false, List.of(), NodePortAddresses.DEFAULT, false, List.of(), "");
+                nodeName,
+                List.of(),
+                List.of(),
+                false,
+                List.of(),
+                NodePortAddresses.DEFAULT,
+                false,
+                List.of(),
+                "",
+                false);
     }
 
     /** Moves frontend addresses in {@code from} to the same place in {@code to}; both of one family and size. */

@@ -2,6 +2,7 @@ package io.sluice.kube;
 
 import static java.util.Objects.requireNonNull;
 
+import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServicePortName;
 import java.util.ArrayDeque;
@@ -41,9 +42,9 @@ final class EndpointChains {
     private boolean changed;
 
     /** A service port in one family; traffic never changes its family. */
-    private record Node(ServicePortName port, boolean v6) implements Comparable<Node> {
+    private record Node(ServicePortName port, Family family) implements Comparable<Node> {
         private static final Comparator<Node> ORDER = Comparator.comparing(Node::toString)
-                .thenComparing(Node::v6)
+                .thenComparing(Node::family)
                 .thenComparing(node -> node.port().protocol());
 
         @Override
@@ -60,11 +61,11 @@ final class EndpointChains {
     /** A service port whose endpoint is an address of another one, or of itself. */
     record Link(ServicePortName from, FrontendAddress endpoint, ServicePortName owner) {
         private Node source() {
-            return new Node(from, endpoint.address().v6());
+            return new Node(from, endpoint.address().family());
         }
 
         private Node target() {
-            return new Node(owner, endpoint.address().v6());
+            return new Node(owner, endpoint.address().family());
         }
     }
 

@@ -1,6 +1,7 @@
 package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
@@ -103,8 +104,12 @@ public final class FileReflector implements Reflector {
         }
     }
 
-    /** Reads the feed once, without following it: what would be programmed, and every problem found. */
-    public static Reading read(Path feed, BuildOptions options) {
+    /**
+     * Reads the feed once, without following it: what would be programmed, and every problem found.
+     *
+     * @param interfaceAddresses those of this machine; used if the feed's node is this machine, as far as can be told
+     */
+    public static Reading read(Path feed, BuildOptions options, List<IpAddress> interfaceAddresses) {
         ProblemBoard board = new ProblemBoard();
         ObjectStore store = new ObjectStore(board);
         Feed files = new Feed(feed, options.serviceProxyName());
@@ -117,6 +122,11 @@ public final class FileReflector implements Reflector {
             }
         }
         SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
+        builder.build();
+        List<IpAddress> node = builder.here().addresses();
+        if (node.isEmpty() || node.stream().anyMatch(interfaceAddresses::contains)) {
+            builder.interfaceAddresses(interfaceAddresses);
+        }
         ServiceSnapshot snapshot = builder.build();
         board.put(LooseEnds.class, LooseEnds.of(store, builder.here()));
         return new Reading(

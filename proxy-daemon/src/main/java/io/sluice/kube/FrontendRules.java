@@ -3,8 +3,8 @@ package io.sluice.kube;
 import io.sluice.kube.EndpointRules.Choice;
 import io.sluice.kube.ServiceObject.Port;
 import io.sluice.model.Cidr;
-import io.sluice.model.Family;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
@@ -39,7 +39,7 @@ final class FrontendRules {
         listed.add(Kind.LOAD_BALANCER, service.external().loadBalancerIps(), named.port());
         listed.add(Kind.EXTERNAL_IP, service.external().externalIps(), named.port());
         if (port.nodePort() != 0) {
-            listed.add(Kind.NODE_PORT, here.nodePortAddresses(), port.nodePort());
+            listed.add(Kind.NODE_PORT, here.nodePortFrontends(), port.nodePort());
         }
         return addresses;
     }

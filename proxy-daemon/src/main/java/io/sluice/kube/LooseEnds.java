@@ -68,7 +68,7 @@ final class LooseEnds {
     }
 
     private void nodePorts(String source, ServiceObject service) {
-        if (here.nodePortAddresses().isEmpty() && service.ports().stream().anyMatch(port -> port.nodePort() != 0)) {
+        if (here.nodePortFrontends().isEmpty() && service.ports().stream().anyMatch(port -> port.nodePort() != 0)) {
             report(
                     Severity.NOTE,
                     source,

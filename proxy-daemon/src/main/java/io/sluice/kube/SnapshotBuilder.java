@@ -60,6 +60,7 @@ final class SnapshotBuilder {
 
     private boolean unservedChanged;
 
+    private List<IpAddress> interfaceAddresses = List.of();
     private Here here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
 
@@ -67,13 +68,18 @@ final class SnapshotBuilder {
         this.options = options;
         this.store = store;
         this.problems = problems;
-        here = Here.of(options, null);
+        here = Here.of(options, null, interfaceAddresses);
+    }
+
+    /** From the next build on, the machine's interfaces have these addresses. */
+    void interfaceAddresses(List<IpAddress> addresses) {
+        interfaceAddresses = List.copyOf(addresses);
     }
 
     /** Takes in what the store says was touched. An unchanged service port keeps its instance. */
     ServiceSnapshot build() {
         Set<ServiceKey> dirty = store.takeDirty();
-        Here now = Here.of(options, store.node(options.nodeName()));
+        Here now = Here.of(options, store.node(options.nodeName()), interfaceAddresses);
         if (!now.equals(here)) {
             // Seldom enough for all services; those for which nothing changes keep their instance.
             here = now;
@@ -99,6 +105,7 @@ final class SnapshotBuilder {
                         healthChecksChanged ? healthChecks : before.healthChecks(),
                         serviceCidrs(),
                         conflictsChanged ? allConflicts() : before.conflicts(),
+                        here.nodePortRanges(),
                         unservedChanged ? allUnserved() : before.unservedClusterIps()));
         healthChecksChanged = false;
         conflictsChanged = false;
@@ -159,6 +166,15 @@ final class SnapshotBuilder {
                                 + " addresses of the node"));
             }
         }
+        if (here.unservedNodePortAddresses() > 0 && here.nodePortRanges().isEmpty()) {
+            found.add(new Problem(
+                    Severity.WARNING,
+                    "settings",
+                    "",
+                    "nodePortAddresses",
+                    "matches " + here.unservedNodePortAddresses() + " more addresses than the "
+                            + Here.MAX_NODE_PORT_ADDRESSES + " on which node ports are served; give a narrower range"));
+        }
         return found;
     }
 
@@ -206,9 +222,14 @@ final class SnapshotBuilder {
                 FrontendAddress endpoint = new FrontendAddress(name.protocol(), backend.address(), number);
                 dials.add(endpoint);
                 ServicePortName owner = claims.ownerOf(endpoint);
+                FrontendAddress wildcard = here.wildcardNodePort(endpoint);
+                if (wildcard != null) {
+                    dials.add(wildcard);
+                    owner = owner == null ? claims.ownerOf(wildcard) : owner;
+                }
+                Kind kind = addresses.getOrDefault(endpoint, Kind.NODE_PORT);
                 // An endpoint of the Service that it is an address of may be real, where a machine has that address.
-                if (owner != null
-                        && !(owner.equals(name) && Frontend.mayBeAnEndpoint(requireNonNull(addresses.get(endpoint))))) {
+                if (owner != null && !(owner.equals(name) && Frontend.mayBeAnEndpoint(kind))) {
                     links.add(new Link(name, endpoint, owner));
                 }
             });

@@ -2,6 +2,7 @@ package io.sluice.kube;
 
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.model.Family;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.thread.Heartbeat;
 import io.sluice.thread.Supervisor;
@@ -71,6 +72,7 @@ public final class SyncLoop implements AutoCloseable {
     // Guarded by the lock.
     private final Map<String, SourceState> offered = new LinkedHashMap<>();
     private List<Trigger> offeredTriggers = new ArrayList<>();
+    private List<IpAddress> interfaceAddresses = List.of();
     private boolean listed;
     private boolean work;
     private boolean closed;
@@ -134,6 +136,18 @@ public final class SyncLoop implements AutoCloseable {
             if (offeredSince == null && listed) {
                 offeredSince = lastOffered;
             }
+            changed.signal();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The machine's interfaces have these addresses now. Any thread. */
+    public void offerInterfaceAddresses(List<IpAddress> addresses) {
+        lock.lock();
+        try {
+            interfaceAddresses = List.copyOf(addresses);
+            work = true;
             changed.signal();
         } finally {
             lock.unlock();
@@ -210,6 +224,7 @@ public final class SyncLoop implements AutoCloseable {
             offeredTriggers = new ArrayList<>();
             work = false;
             complete = listed;
+            builder.interfaceAddresses(interfaceAddresses);
             if (takenSince == null) {
                 takenSince = offeredSince;
             }

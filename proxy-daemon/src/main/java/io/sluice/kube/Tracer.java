@@ -33,6 +33,7 @@ import org.jspecify.annotations.Nullable;
  * path works from; only the words are made here.
  */
 public final class Tracer {
+    private final BuildOptions options;
     private final ObjectStore store;
     private final Here here;
     private final ServiceSnapshot snapshot;
@@ -45,6 +46,7 @@ public final class Tracer {
     private record NodePort(Protocol protocol, int port) {}
 
     Tracer(BuildOptions options, ObjectStore store, Here here, ServiceSnapshot snapshot) {
+        this.options = options;
         this.store = store;
         this.here = here;
         this.snapshot = snapshot;
@@ -52,13 +54,13 @@ public final class Tracer {
                 port.frontends().forEach(frontend -> served.put(frontend.address(), new Served(port, frontend))));
         store.forEach((source, object) -> {
             if (object instanceof ServiceObject service) {
-                index(service, options);
+                index(service);
             }
         });
     }
 
     /** Of several Services with one address or node port the one that has it is told. */
-    private void index(ServiceObject service, BuildOptions options) {
+    private void index(ServiceObject service) {
         for (IpAddress address : service.clusterIps()) {
             clusterIps.merge(
                     options.listenedOn(address),
@@ -133,8 +135,14 @@ public final class Tracer {
     /** What happens to a packet; the same feed and settings always give the same answer. */
     public Answer trace(Packet packet) {
         Protocol protocol = packet.protocol();
-        Served found = protocol == null ? null : served.get(new FrontendAddress(protocol, packet.to(), packet.port()));
+        Served found = protocol == null ? null : find(new FrontendAddress(protocol, packet.to(), packet.port()));
         return found == null ? unserved(packet) : served(packet, found.servicePort(), found.frontend());
+    }
+
+    private @Nullable Served find(FrontendAddress address) {
+        Served exact = served.get(address);
+        FrontendAddress wildcard = exact == null ? here.wildcardNodePort(address) : null;
+        return wildcard == null ? exact : served.get(wildcard);
     }
 
     private Answer served(Packet packet, ServicePort servicePort, Frontend frontend) {
@@ -152,7 +160,9 @@ public final class Tracer {
         Map<String, List<String>> details = new LinkedHashMap<>();
         details.put("client", List.of(client(packet.from(), client)));
         details.put(
-                "frontend", List.of(frontend.address() + ", " + frontend.kind().text() + " of " + name));
+                "frontend",
+                List.of(packet.destination() + ", " + frontend.kind().text() + " of " + name
+                        + (frontend.kind() == Kind.NODE_PORT ? "; " + to + " is " + here.sourceOf(to) : "")));
         Verdict verdict;
         List<Endpoint> endpoints = List.of();
         Source source = Source.CLIENT;
@@ -205,13 +215,13 @@ public final class Tracer {
                 }
             }
         }
-        return new Answer(verdict, frontend.address().toString(), name.toString(), endpoints, source, reason, details);
+        return new Answer(verdict, packet.destination(), name.toString(), endpoints, source, reason, details);
     }
 
     /** Who could not answer a client whose address it sees; of clients on a bridge with it, the feed knows nothing. */
     private List<String> unanswerable(List<Endpoint> endpoints) {
         return endpoints.stream()
-                .filter(endpoint -> here.addresses().contains(endpoint.address()))
+                .filter(endpoint -> here.isOwn(endpoint.address()))
                 .map(endpoint ->
                         "but " + endpoint + " is at this node's own address, from where an answer to the client"
                                 + " would not come back here, and sees the node's (--mode node)")
@@ -257,8 +267,7 @@ public final class Tracer {
 
     /** Which Service has an endpoint's address as a frontend and forwards what is sent there; null if none does. */
     private @Nullable ServicePortName forwards(Frontend frontend, Endpoint endpoint) {
-        Served next =
-                served.get(new FrontendAddress(frontend.address().protocol(), endpoint.address(), endpoint.port()));
+        Served next = find(new FrontendAddress(frontend.address().protocol(), endpoint.address(), endpoint.port()));
         return next == null || next.frontend().passesAny() || next.frontend().forwardsToItself()
                 ? null
                 : next.servicePort().name();
@@ -284,10 +293,17 @@ public final class Tracer {
                 .collect(Collectors.joining(", ", ": ", ""));
     }
 
+    /** The addresses on which node ports are served, each with how it is known to be this node's. */
+    public Map<IpAddress, String> nodePortAddresses() {
+        Map<IpAddress, String> sources = new LinkedHashMap<>();
+        here.nodePortAddresses().forEach(address -> sources.put(address, here.sourceOf(address)));
+        return sources;
+    }
+
     private String client(IpAddress from, Origin origin) {
         return switch (origin) {
             case POD -> from + ", a pod (in " + texts(here.pods()) + ")";
-            case NODE -> from + ", this node itself";
+            case NODE -> from + ", this node itself: " + here.sourceOf(from);
             case OUTSIDE ->
                 from
                         + (here.tellsPods(from.family())
@@ -356,7 +372,15 @@ public final class Tracer {
                         to + " is in the Service range " + range + " and is no Service's cluster IP");
             }
         }
-        return unserved(Verdict.PASS, packet, "", pass(packet));
+        return unserved(isWildcardPort(packet) ? Verdict.REJECT : Verdict.PASS, packet, "", pass(packet));
+    }
+
+    /** A node port whose socket is bound to all addresses: on local ones that are not in its ranges, the rules reject. */
+    private boolean isWildcardPort(Packet packet) {
+        Protocol protocol = packet.protocol();
+        return protocol != null
+                && here.isOwn(packet.to())
+                && served.containsKey(new FrontendAddress(protocol, packet.to(), packet.port()).atAllAddresses());
     }
 
     private String pass(Packet packet) {
@@ -364,17 +388,20 @@ public final class Tracer {
                 snapshot.surroundings().healthChecks().entrySet()) {
             if (packet.port() == check.getValue().port()
                     && packet.protocol() == Protocol.TCP
-                    && here.addresses().contains(packet.to())) {
+                    && here.isOwn(packet.to())) {
                 return packet.port() + " is the health check port of " + check.getKey()
                         + ", which this daemon answers itself";
             }
         }
         ServiceObject owner =
                 packet.protocol() == null ? null : nodePorts.get(new NodePort(packet.protocol(), packet.port()));
-        if (owner != null
-                && (here.addresses().contains(packet.to()) || packet.to().isLoopback())) {
+        if (owner != null && here.isOwn(packet.to())) {
             return packet.port() + " is a node port of " + owner.service() + ", "
                     + whereNodePorts(owner, packet.to().family());
+        }
+        if (owner != null && options.nodePortAddresses().includesInterfaceAddress(packet.to())) {
+            return packet.port() + " is a node port of " + owner.service() + ", and served on " + packet.to()
+                    + " only while an interface of this node has that address";
         }
         return "no Service has " + packet.destination() + ", so it is left to the kernel";
     }
@@ -389,7 +416,10 @@ public final class Tracer {
                 .collect(Collectors.joining(", "));
         return where.isEmpty()
                 ? "but --nodeport-addresses names none of this node's addresses"
-                : "but node ports answer only on " + where;
+                : "but node ports answer only on "
+                        + (here.nodePortRanges().isEmpty()
+                                ? where
+                                : "local addresses in " + options.nodePortAddresses());
     }
 
     private Answer unserved(Verdict verdict, Packet packet, String service, String reason) {

@@ -41,6 +41,10 @@ final class Elements {
         for (Frontend frontend : port.frontends()) {
             FrontendAddress address = frontend.address();
             String family = family(address.address());
+            if (address.address().isUnspecified()) {
+                elements.addAll(nodePort(frontend, !port.flowEndpoints().isEmpty()));
+                continue;
+            }
             String key = key(address.address(), address.protocol().text(), address.port());
             elements.add(new Element("front" + family, key, ""));
             if (flippedPortBits != 0 && address.protocol() == Protocol.TCP) {
@@ -62,32 +66,51 @@ final class Elements {
         return elements;
     }
 
+    /** A node port on all local addresses in certain ranges. */
+    private static List<Element> nodePort(Frontend frontend, boolean flows) {
+        FrontendAddress address = frontend.address();
+        String key =
+                "ipv" + family(address.address()) + " . " + address.protocol().text() + " . " + address.port();
+        return List.of(
+                new Element("node-port", key, ""),
+                new Element("pod-node-port", key, verdict(frontend.pod(), flows)),
+                new Element("node-node-port", key, verdict(frontend.node(), flows)),
+                new Element("outside-node-port", key, verdict(frontend.outside(), flows)));
+    }
+
     static String key(IpAddress address, String protocol, int port) {
         return address + " . " + protocol + " . " + port;
     }
 
     /**
-     * The keys of a listed set whose keys have several parts. There may be more than 100,000, so no tree is made of them.
+     * The elements of a listed set or map whose keys have several parts. There may be more than 100,000, so no tree is made
+     * of them.
      *
-     * @param listed what {@code nft -j list set} wrote
+     * @param listed what {@code nft -j list set} or {@code list map} wrote
      * @throws IOException if it is not JSON
      */
-    static List<String> concatenations(String listed) throws IOException {
-        List<String> keys = new ArrayList<>();
+    static List<Element> concatenations(String set, String listed) throws IOException {
+        List<Element> elements = new ArrayList<>();
         try (JsonParser json = JsonMapper.shared().createParser(listed)) {
             for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
                 if (token == JsonToken.START_ARRAY && "concat".equals(json.currentName())) {
                     StringJoiner key = new StringJoiner(" . ");
                     while (json.nextToken() != JsonToken.END_ARRAY) {
-                        key.add(json.getString());
+                        String part = json.getString();
+                        // 64 bits without a sign, printed with one.
+                        key.add(part.startsWith("-") ? Long.toUnsignedString(Long.parseLong(part)) : part);
                     }
-                    keys.add(key.toString());
+                    elements.add(new Element(set, key.toString(), ""));
+                } else if (token == JsonToken.VALUE_STRING && json.currentName() == null && !elements.isEmpty()) {
+                    // The value in a map, an array of both.
+                    Element last = elements.remove(elements.size() - 1);
+                    elements.add(new Element(set, last.key(), json.getString()));
                 }
             }
         } catch (JacksonException e) {
             throw new IOException("nft -j list set: no JSON: " + e.getOriginalMessage(), e);
         }
-        return keys;
+        return elements;
     }
 
     /** What the names of sets end in. */

@@ -1,9 +1,8 @@
 package io.sluice.node;
 
 import io.sluice.model.Cidr;
-import io.sluice.model.FrontendAddress;
 import io.sluice.model.Endpoint;
-import io.sluice.model.IpAddress;
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
@@ -14,7 +13,6 @@ import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -53,6 +51,7 @@ public final class NodeRules implements AutoCloseable {
     private int rounds;
     // Guarded by this.
     private final ClusterIps clusterIps = new ClusterIps();
+    private final Exemptions exemptions = new Exemptions();
     private ServiceSnapshot current = ServiceSnapshot.empty();
     /** What is to be in force; null before there is anything. */
     private @Nullable ServiceSnapshot wanted;
@@ -65,9 +64,6 @@ public final class NodeRules implements AutoCloseable {
     private boolean inForce;
     /** Whether the chain is there that has to come before the hook of bridges. */
     private boolean bridged;
-
-    /** Replaced as a whole; nearly always empty. */
-    private volatile Set<Endpoint> endpointsThatAreFrontends = Set.of();
 
     private boolean looking;
     private boolean probed;
@@ -114,18 +110,11 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * The SO_PRIORITY of a socket that connects to an endpoint, 0 for the kernel's default. An endpoint that is also a
-     * frontend of its own Service must be reached itself, so those connections are not redirected. Any thread, a loop too.
+     * The SO_PRIORITY of a socket that connects to an endpoint, 0 for the kernel's default: connections with it are not
+     * redirected. Any thread, a loop too.
      */
     public int priority(Endpoint endpoint) {
-        return endpointsThatAreFrontends.contains(endpoint) ? Script.NOT_REDIRECTED_PRIORITY : 0;
-    }
-
-    private void changeEndpointsThatAreFrontends(Collection<ServicePort> before, Collection<ServicePort> after) {
-        Set<Endpoint> next = new HashSet<>(endpointsThatAreFrontends);
-        before.forEach(port -> next.removeAll(port.endpointsThatAreFrontends()));
-        after.forEach(port -> next.addAll(port.endpointsThatAreFrontends()));
-        endpointsThatAreFrontends = Set.copyOf(next);
+        return exemptions.includes(endpoint) ? Script.NOT_REDIRECTED_PRIORITY : 0;
     }
 
     /** Starts to look after the rules. */
@@ -217,8 +206,8 @@ public final class NodeRules implements AutoCloseable {
         routing.add();
         List<ServicePort> ports = new ArrayList<>();
         snapshot.forEach(ports::add);
-        endpointsThatAreFrontends = Set.of();
-        changeEndpointsThatAreFrontends(List.of(), ports);
+        exemptions.clear();
+        exemptions.change(List.of(), ports, snapshot.surroundings().origins().node());
         clusterIps.clear();
         Set<Element> others = new LinkedHashSet<>(clusterIps
                 .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
@@ -248,10 +237,11 @@ public final class NodeRules implements AutoCloseable {
     /** As the table that is there, perhaps a predecessor's, has them. */
     private List<Element> answeredFlows() {
         List<Element> flows = new ArrayList<>();
-        for (String set : List.of("flow4", "flow6")) {
+        for (String set : List.of("flow4", "flow6", "asked4", "asked6")) {
+            String kind = set.startsWith("asked") ? "map" : "set";
             try {
-                String listed = shell.run("", "nft", "-j", "list", "set", "inet", "sluice", set);
-                Elements.concatenations(listed).forEach(key -> flows.add(new Element(set, key, "")));
+                String listed = shell.run("", "nft", "-j", "list", kind, "inet", "sluice", set);
+                flows.addAll(Elements.concatenations(set, listed));
             } catch (IOException e) {
                 log.debug("no flows known from before: {}", e.getMessage());
             }
@@ -292,7 +282,7 @@ public final class NodeRules implements AutoCloseable {
             before.add(change.before());
             after.add(change.after());
         });
-        changeEndpointsThatAreFrontends(before, after);
+        exemptions.change(before, after, snapshot.surroundings().origins().node());
         // The kernel has nothing of what it refused.
         Set<Element> gone = elements(
                 before.stream().filter(port -> !rejections.contains(port)).toList());
@@ -347,12 +337,15 @@ public final class NodeRules implements AutoCloseable {
         if (snapshot.surroundings().origins().equals(current.surroundings().origins())
                 && snapshot.surroundings()
                         .serviceCidrs()
-                        .equals(current.surroundings().serviceCidrs())) {
+                        .equals(current.surroundings().serviceCidrs())
+                && snapshot.surroundings()
+                        .nodePortRanges()
+                        .equals(current.surroundings().nodePortRanges())) {
             return "";
         }
         StringBuilder script = new StringBuilder();
-        for (String set : List.of("pods4", "pods6", "own4", "own6", "range4", "range6")) {
-            script.append(Script.flush(set));
+        for (String set : Script.RANGES) {
+            script.append(Script.flush(set + "4")).append(Script.flush(set + "6"));
         }
         return script.append(Script.add(surroundings(snapshot))).toString();
     }
@@ -363,15 +356,11 @@ public final class NodeRules implements AutoCloseable {
         for (Cidr range : origins.pods()) {
             elements.add(new Element("pods" + Elements.family(range.network()), range.toString(), ""));
         }
-        elements.add(new Element("own4", "127.0.0.0/8", ""));
-        elements.add(new Element("own6", "::1", ""));
-        for (IpAddress address : origins.node()) {
-            if (!address.isLoopback()) {
-                elements.add(new Element("own" + Elements.family(address), address.toString(), ""));
-            }
-        }
         for (Cidr range : snapshot.surroundings().serviceCidrs()) {
             elements.add(new Element("range" + Elements.family(range.network()), range.toString(), ""));
+        }
+        for (Cidr range : snapshot.surroundings().nodePortRanges()) {
+            elements.add(new Element("node-port-address" + Elements.family(range.network()), range.toString(), ""));
         }
         return elements;
     }

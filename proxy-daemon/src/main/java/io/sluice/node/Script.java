@@ -21,8 +21,19 @@ final class Script {
     private static final String FLOW4 = "ip saddr . udp sport . ip daddr . udp dport";
     private static final String FLOW6 = "ip6 saddr . udp sport . ip6 daddr . udp dport";
 
+    /**
+     * The lower halves of the addresses, in which clients differ: nft up to 1.0.6 adds no elements to a map whose key is
+     * longer than 16 bytes.
+     */
+    private static final String SADDR6_LOW = "@nh,128,64";
+
+    private static final String DADDR6_LOW = "@nh,256,64";
+
     private static final String ANSWER4 = "ip daddr . udp dport . ip saddr . udp sport";
     private static final String ANSWER6 = "ip6 daddr . udp dport . ip6 saddr . udp sport";
+
+    /** Sets of address ranges, by the beginning of their names. */
+    static final List<String> RANGES = List.of("pods", "range", "node-port-address");
 
     /**
      * Set by the daemon on its own sockets. Unlike the packet mark it takes no bit that others' routing rules may use, and
@@ -81,6 +92,10 @@ final class Script {
         return "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n" + sets("4", "ipv4_addr")
                 + sets("6", "ipv6_addr")
                 + """
+                  set node-port { type nf_proto . inet_proto . inet_service; }
+                  map pod-node-port { type nf_proto . inet_proto . inet_service : verdict; }
+                  map node-node-port { type nf_proto . inet_proto . inet_service : verdict; }
+                  map outside-node-port { type nf_proto . inet_proto . inet_service : verdict; }
                   chain deliver {
                     meta mark set meta mark or MARK accept
                   }
@@ -107,8 +122,7 @@ final class Script {
                     LISTENER4
                     LISTENER6
                     socket transparent 1 accept
-                    fib daddr type local accept
-                    goto turn-away
+                    goto find
                   }
                   chain claim {
                     KEY4 @front4 goto listener
@@ -120,8 +134,8 @@ final class Script {
                   }
                   # Only what begins something is refused or dropped: a flow that was answered lately goes on.
                   chain established {
-                    KEY4 @front4 FLOW4 @flow4 update @flow4 { FLOW4 timeout 120s } goto arrive
-                    KEY6 @front6 FLOW6 @flow6 update @flow6 { FLOW6 timeout 120s } goto arrive
+                    FLOW4 @flow4 update @flow4 { FLOW4 timeout 120s } goto arrive
+                    FLOW6 @flow6 update @flow6 { FLOW6 timeout 120s } goto arrive
                   }
                   chain refuse {
                     meta l4proto udp jump established
@@ -143,12 +157,25 @@ final class Script {
                     KEY6 @limited6 KEY6 . ip6 saddr != @admitted6 goto discard
                     ip saddr @pods4 KEY4 vmap @pod4
                     ip6 saddr @pods6 KEY6 vmap @pod6
-                    ip saddr @own4 KEY4 vmap @node4
-                    ip6 saddr @own6 KEY6 vmap @node6
                     fib saddr type local KEY4 vmap @node4
                     fib saddr type local KEY6 vmap @node6
                     KEY4 vmap @outside4
                     KEY6 vmap @outside6
+                  }
+                  # Node ports on all local addresses in certain ranges. Our sockets have these ports of every address, so
+                  # elsewhere the rules answer as the kernel would for a closed port.
+                  chain node-port {
+                    PORT @node-port fib daddr type local goto node-port-here
+                  }
+                  chain node-port-here {
+                    ip daddr != @node-port-address4 goto turn-away
+                    ip6 daddr != @node-port-address6 goto turn-away
+                    update @asked4 { ip saddr . udp sport . udp dport timeout 30s : ip daddr }
+                    update @asked6 { SADDR6_LOW . udp sport . udp dport timeout 30s : ip6 daddr }
+                    ip saddr @pods4 PORT vmap @pod-node-port
+                    ip6 saddr @pods6 PORT vmap @pod-node-port
+                    fib saddr type local PORT vmap @node-node-port
+                    PORT vmap @outside-node-port
                   }
                   # Whatever else a Service's address is asked for, it is not to be had elsewhere.
                   chain strange {
@@ -165,38 +192,32 @@ final class Script {
                     # What is most comes first, and goes nowhere else.
                     meta l4proto tcp LATER OURS meta mark set meta mark or MARK accept
                     meta l4proto tcp goto pre-tcp
-                    meta l4proto udp goto pre-udp
-                    # Errors that come of what our sockets sent: too large, port unreachable.
-                    meta l4proto { icmp, icmpv6 } OURS goto deliver
+                    KEY4 @front4 goto judge
+                    KEY6 @front6 goto judge
+                    jump node-port
+                    # Also errors that come of what our sockets sent: too large, port unreachable.
+                    OURS goto deliver
                     goto strange
                   }
                   chain pre-tcp {
                     FIRST goto begin
-                    socket transparent 1 goto unfinished
+                    # What begins or ends and has no whole socket cannot be asked for its address.
+                    socket transparent 1 socket wildcard 1 goto nobodys
+                    socket transparent 1 goto deliver
                     goto nobodys
                   }
                   chain begin {
                     jump judge
+                    jump node-port
                     # The port that our listener has instead, of which nobody is to know.
                     KEY4 @listener4 OURS goto turn-away
                     KEY6 @listener6 OURS goto turn-away
                     goto strange
                   }
-                  # What begins or ends and has no whole socket cannot be asked for its address.
-                  chain unfinished {
-                    socket wildcard 1 goto nobodys
-                    goto deliver
-                  }
                   # What remains of a connection that we do not have any more is reset, not sent on to somebody else.
                   chain nobodys {
                     KEY4 @front4 meta mark set meta mark or MARK goto listener
                     KEY6 @front6 meta mark set meta mark or MARK goto listener
-                    goto strange
-                  }
-                  chain pre-udp {
-                    KEY4 @front4 goto judge
-                    KEY6 @front6 goto judge
-                    OURS goto deliver
                     goto strange
                   }
                   # Nobody comes here: that a rule could need them makes the kernel put fragments together before all of
@@ -210,15 +231,19 @@ final class Script {
                   # new nor, since answers alone are invalid, these.
                   chain out {
                     type route hook output priority raw; policy accept;
+                    # Where accepted sockets have the mark of what they were asked by (tcp_fwmark_accept).
+                    meta l4proto tcp meta mark and MARK == MARK socket transparent 1 meta mark set meta mark and NOT_MARK accept
+                    meta l4proto udp FROM4 @front4 goto answer
+                    meta l4proto udp FROM6 @front6 goto answer
+                    meta l4proto udp FROM_PORT @node-port goto node-port-answer
+                    KEY4 @front4 goto out-front
+                    KEY6 @front6 goto out-front
+                    # To an endpoint at an address that was not known to be local when it was chosen: it must not loop.
+                    NOT_REDIRECTED PORT @node-port fib daddr type local goto turn-away
                     meta l4proto tcp goto out-tcp
-                    meta l4proto udp goto out-udp
                     goto strange
                   }
                   chain out-tcp {
-                    # Where accepted sockets have the mark of what they were asked by (tcp_fwmark_accept).
-                    meta mark and MARK == MARK socket transparent 1 meta mark set meta mark and NOT_MARK accept
-                    KEY4 @front4 goto out-front
-                    KEY6 @front6 goto out-front
                     oif != lo LATER socket transparent 1 accept
                     oif lo FROM4 @front4 notrack accept
                     oif lo FROM6 @front6 notrack accept
@@ -229,13 +254,6 @@ final class Script {
                     LATER CONN6 @late6 update @late6 { CONN6 timeout 1d } goto deliver
                     goto strange
                   }
-                  chain out-udp {
-                    FROM4 @front4 goto answer
-                    FROM6 @front6 goto answer
-                    KEY4 @front4 goto out-front
-                    KEY6 @front6 goto out-front
-                    goto strange
-                  }
                   chain out-front {
                     # What the daemon sends to an endpoint whose address is a frontend's, too. Over lo it comes by again.
                     oif lo NOT_REDIRECTED notrack accept
@@ -243,6 +261,15 @@ final class Script {
                     notrack
                     meta l4proto tcp LATER goto deliver
                     goto judge
+                  }
+                  # The socket of a node port has no address of its own, so the kernel has chosen one. The client expects that
+                  # which it sent to.
+                  chain node-port-answer {
+                    ip saddr set ip daddr . udp dport . udp sport map @asked4
+                    ip6 saddr set DADDR6_LOW . udp dport . udp sport map @asked6
+                    update @asked4 { ip daddr . udp dport . udp sport : ip saddr }
+                    update @asked6 { DADDR6_LOW . udp dport . udp sport : ip6 saddr }
+                    goto answer
                   }
                   # The times are those of the forwarder's flows: longer from the second answer on.
                   chain answer {
@@ -256,6 +283,8 @@ final class Script {
                 """.replace("CLAIM", CLAIM)
                         .replace("KEY4", KEY4)
                         .replace("KEY6", KEY6)
+                        .replace("FROM_PORT", "meta nfproto . meta l4proto . th sport")
+                        .replace("PORT", "meta nfproto . meta l4proto . th dport")
                         .replace("FIRST", FIRST)
                         .replace("LATER", "tcp flags & (fin | syn | rst | ack) != syn")
                         .replace("OURS", "socket transparent 1 socket wildcard 0")
@@ -265,6 +294,8 @@ final class Script {
                         .replace("FROM6", FROM6)
                         .replace("FLOW4", FLOW4)
                         .replace("FLOW6", FLOW6)
+                        .replace("SADDR6_LOW", SADDR6_LOW)
+                        .replace("DADDR6_LOW", DADDR6_LOW)
                         .replace("ANSWER4", ANSWER4)
                         .replace("ANSWER6", ANSWER6)
                         .replace("WHOLE", kernel.tproxy() ? WHOLE : "ct state new")
@@ -296,8 +327,13 @@ final class Script {
         for (String origin : List.of("pod", "node", "outside")) {
             sets += "  map " + origin + family + " { type " + key + " : verdict; }\n";
         }
+        String asked = family.equals("4")
+                ? "ip saddr . udp sport . udp dport : ip daddr"
+                : SADDR6_LOW + " . udp sport . udp dport : ip6 daddr";
+        sets += "  map asked" + family + " { typeof " + asked
+                + "; flags dynamic,timeout; size 131072; timeout 120s; }\n";
         sets += "  set cluster" + family + " { type " + address + "; }\n";
-        for (String ranges : List.of("pods", "own", "range")) {
+        for (String ranges : RANGES) {
             sets += "  set " + ranges + family + " { type " + address + "; flags interval; auto-merge; }\n";
         }
         return sets;

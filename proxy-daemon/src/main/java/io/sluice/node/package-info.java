@@ -1,6 +1,7 @@
 /**
  * What the kernel of this node must know so that every packet for a Service reaches the forwarder, or is refused or
- * dropped before: one nftables table, and one rule and route of policy routing.
+ * dropped before: one nftables table, and one rule and route of policy routing. And what it says about this machine: the
+ * addresses of its interfaces.
  *
  * <p>Addresses whose rules the kernel rejects go to a callback. Knows {@link io.sluice.model} and
  * {@link io.sluice.thread}, and runs {@code nft} and {@code ip}, whose JSON it reads; nothing of sockets or of Kubernetes.

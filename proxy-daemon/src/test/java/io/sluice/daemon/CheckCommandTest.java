@@ -113,6 +113,33 @@ final class CheckCommandTest {
     }
 
     @Test
+    void itSaysWhereNodePortsAreServedAndHowThatIsKnown() throws Exception {
+        Files.writeString(folder.resolve("node.yaml"), """
+                apiVersion: v1
+                kind: Node
+                metadata: {name: n1}
+                status: {addresses: [{type: InternalIP, address: 198.18.0.1}]}
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: np}
+                spec: {type: NodePort, clusterIP: 127.96.0.11, ports: [{port: 80, nodePort: 30080}]}
+                """);
+        String[] node = {"--node-name=n1", "--nodeport-addresses=all"};
+        assertThat(check(node)).isZero();
+        // Of another node than this machine, whose interfaces do not matter then.
+        assertThat(out.toString())
+                .contains("node ports are served on:\n  198.18.0.1, an address of Node n1\n\n", "198.18.0.1:30080/tcp");
+        out.getBuffer().setLength(0);
+        assertThat(check(node[0], node[1], "--mode=node", "-o=json")).isZero();
+        assertThat(out.toString())
+                .contains("\"198.18.0.1\" : \"an address of Node n1\"", "\"address\" : \"0.0.0.0:30080/tcp\"");
+        out.getBuffer().setLength(0);
+        assertThat(check("--node-ip=198.18.0.2")).isZero();
+        assertThat(out.toString()).contains("  198.18.0.2, given by --node-ip\n");
+    }
+
+    @Test
     void mappedAddressesAreShownWhereTheyAreListenedOn() {
         assertThat(check("--map-frontends=127.96.0.0/12=127.112.0.0/12")).isZero();
         assertThat(out.toString()).contains("127.112.0.10:80/tcp");

@@ -54,7 +54,8 @@ final class KubeProxyMetricsTest {
                     NodePortAddresses.DEFAULT,
                     false,
                     List.of(),
-                    ""),
+                    "",
+                    false),
             kubeProxy::applied,
             (problem, appeared) -> {},
             kubeProxy::round);

@@ -68,6 +68,8 @@ final class ScenarioLiveTest {
     private static final String FORWARDED_ON = "another Service's endpoints answer, not the one that trace names";
     private static final String NEEDS_RULES =
             "all of loopback is this machine's, and source ranges are the rules' to enforce";
+    private static final String OTHER_INTERFACES =
+            "says which addresses interfaces have, which this machine's have not";
     private static final String ONLY_THE_NODE = "a node port on loopback has no clients but the node";
 
     /** Scenarios that would mean something else on loopback, and why. */
@@ -83,6 +85,11 @@ final class ScenarioLiveTest {
             Map.entry("host-network-ingress-behind-another.txt", NEEDS_RULES),
             Map.entry("host-network-ingress-elsewhere.txt", NEEDS_RULES),
             Map.entry("host-network-ingress-local.txt", NEEDS_RULES),
+            Map.entry("chain-over-a-node-port.txt", OTHER_INTERFACES),
+            Map.entry("node-port-on-interfaces.txt", OTHER_INTERFACES),
+            Map.entry("node-port-on-too-many-addresses.txt", OTHER_INTERFACES),
+            Map.entry("node-port-primary-is-the-nodes.txt", OTHER_INTERFACES),
+            Map.entry("node-port-wildcard.txt", OTHER_INTERFACES),
             Map.entry("frontends-moved.txt", OWN_MOVE),
             Map.entry("node-port-on-all.txt", NOT_ON_LOOPBACK),
             Map.entry("node-port-conflict.txt", NOT_ON_LOOPBACK),
@@ -156,7 +163,7 @@ final class ScenarioLiveTest {
         flags.addAll(List.of(
                 "--feed=" + folder, "--healthz-bind-address=off", "--metrics-bind-address=off", "--drain-timeout=0s"));
         Configuration configuration = Flags.configuration("run", flags);
-        Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null);
+        Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null, List::of);
         try {
             play(scenario, loopback, options, daemon);
             deleteAll();
@@ -182,7 +189,7 @@ final class ScenarioLiveTest {
                         daemon.start();
                         started = true;
                     }
-                    Step step = new Step(daemon, FileReflector.read(folder, options));
+                    Step step = new Step(daemon, FileReflector.read(folder, options, List.of()));
                     if (section.kind().equals("expect")) {
                         assertThat(Dump.of(step.reading.snapshot()))
                                 .as(scenario.name() + ":" + section.line())

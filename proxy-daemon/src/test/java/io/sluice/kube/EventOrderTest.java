@@ -70,7 +70,8 @@ class EventOrderTest {
                     new NodePortAddresses(Set.of(Word.ALL), List.of()),
                     false,
                     List.of(),
-                    ""),
+                    "",
+                    false),
             new BuildOptions(
                     "n1",
                     List.of(address(4), IpAddress.v4(0x0a000009)),
@@ -80,7 +81,8 @@ class EventOrderTest {
                     new NodePortAddresses(Set.of(Word.LOCALHOST), List.of(new Cidr(IpAddress.v4(0x0a000000), 8))),
                     true,
                     List.of(new AddressMap(new Cidr(address(0), 31), new Cidr(address(2), 31))),
-                    ""));
+                    "",
+                    false));
 
     /** Where an object may be. */
     private record Place(String file, ObjectKey key) {}

@@ -195,7 +195,7 @@ class FileReflectorTest {
     void readsOnceForACheck() throws IOException {
         write("a.yaml", WEB + "---\n{apiVersion: v1, kind: Pod}\n");
         write("b.yaml", WEB);
-        FileReflector.Reading reading = FileReflector.read(folder, OPTIONS);
+        FileReflector.Reading reading = FileReflector.read(folder, OPTIONS, List.of());
         assertThat(Dump.of(reading.snapshot())).isEqualTo(WEB_LINE + "REFUSE");
         assertThat(reading.problems())
                 .extracting(Problem::toString)
@@ -204,7 +204,7 @@ class FileReflectorTest {
                         "a.yaml: Service default/web: no EndpointSlice belongs to it, so connections are refused",
                         "b.yaml: Service default/web: also in a.yaml, which comes first and counts");
 
-        FileReflector.Reading missing = FileReflector.read(root.resolve("none"), OPTIONS);
+        FileReflector.Reading missing = FileReflector.read(root.resolve("none"), OPTIONS, List.of());
         assertThat(missing.problems()).singleElement().satisfies(problem -> {
             assertThat(problem.severity()).isEqualTo(Problem.Severity.ERROR);
             assertThat(problem.message()).startsWith("does not exist");
@@ -229,7 +229,7 @@ class FileReflectorTest {
             }
             out.write("kind: List\n");
         }
-        FileReflector.Reading reading = FileReflector.read(file, OPTIONS);
+        FileReflector.Reading reading = FileReflector.read(file, OPTIONS, List.of());
         assertThat(reading.problems())
                 .hasSize(services)
                 .allSatisfy(problem -> assertThat(problem.message()).startsWith("no EndpointSlice belongs to it"));

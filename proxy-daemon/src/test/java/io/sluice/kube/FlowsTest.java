@@ -73,7 +73,8 @@ class FlowsTest {
                                     .toList()),
                     config.path("masqueradeAll").booleanValue(false),
                     List.of(),
-                    "");
+                    "",
+                    false);
         }
 
         private static Cidr cidr(String text) {

@@ -16,6 +16,7 @@ import java.util.stream.Stream;
  *   <li>{@code === map FROM TO}: the same as {@code --map-frontends FROM=TO};
  *   <li>{@code === node NAME}: the same as {@code --node-name NAME}; without it this node has no name;
  *   <li>{@code === objects [FILE]}: the named file, {@code objects.yaml} if none, now holds this;
+ *   <li>{@code === interfaces}: this machine's interfaces have these addresses now, one in a line;
  *   <li>{@code === gone FILE}: the file is removed;
  *   <li>{@code === expect}: the frontends there are now, the health checks, then all problems, each marked with its
  *       severity;
@@ -26,7 +27,7 @@ import java.util.stream.Stream;
  *
  * The objects since the last of these three are taken in as one change.
  *
- * @param flags all that the first three kinds of sections say
+ * @param flags all that settings, map and node sections say
  */
 public record Scenario(String name, List<Section> sections, List<String> flags) {
     private static final Path FOLDER = Path.of("src/test/resources/scenarios");

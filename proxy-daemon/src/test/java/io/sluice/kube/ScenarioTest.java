@@ -64,6 +64,15 @@ class ScenarioTest {
                     assertThat(expectations).as("settings stand first").isZero();
                     continue;
                 }
+                case "interfaces" -> {
+                    builder.interfaceAddresses(section.body()
+                            .strip()
+                            .lines()
+                            .map(IpAddress::parse)
+                            .map(address -> requireNonNull(address))
+                            .toList());
+                    continue;
+                }
                 case "expect" -> actual = table(builder.build());
                 case "trace" -> actual = traced(section.body(), options, builder);
                 case "check" -> {
@@ -93,7 +102,8 @@ class ScenarioTest {
                         given.nodePortAddresses(),
                         given.masqueradeAll(),
                         given.frontendMap(),
-                        given.serviceProxyName());
+                        given.serviceProxyName(),
+                        given.wildcardNodePorts());
     }
 
     private void take(String name, BuildOptions options, String text) throws IOException {

@@ -3,6 +3,7 @@ package io.sluice.node;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.sluice.node.Elements.Element;
 import java.io.IOException;
 import org.junit.jupiter.api.Test;
 
@@ -19,14 +20,29 @@ final class ElementsTest {
                 , "elem": [{"elem": {"val": {"concat": ["198.18.0.1", 53, "198.18.0.2", 77]}, "expires": 119}}, \
                 {"elem": {"val": {"concat": ["2001:db8::1", 53, "2001:db8::2", 77]}, "timeout": 30, "expires": 9}}]\
                 """;
-        assertThat(Elements.concatenations(SET.replace("ELEMENTS", elements)))
-                .containsExactly("198.18.0.1 . 53 . 198.18.0.2 . 77", "2001:db8::1 . 53 . 2001:db8::2 . 77");
-        assertThat(Elements.concatenations(SET.replace("ELEMENTS", ""))).isEmpty();
+        assertThat(Elements.concatenations("flow4", SET.replace("ELEMENTS", elements)))
+                .containsExactly(
+                        new Element("flow4", "198.18.0.1 . 53 . 198.18.0.2 . 77", ""),
+                        new Element("flow4", "2001:db8::1 . 53 . 2001:db8::2 . 77", ""));
+        assertThat(Elements.concatenations("flow4", SET.replace("ELEMENTS", "")))
+                .isEmpty();
+    }
+
+    @Test
+    void theElementsOfAListedMapHaveTheirValues() throws IOException {
+        String elements = """
+                , "elem": [[{"elem": {"val": {"concat": ["198.18.0.1", 5000, 30080]}, "timeout": 120, "expires": 9}}, \
+                "198.18.0.9"], [{"concat": ["198.18.0.2", 5000, 30080]}, "198.18.0.8"]]\
+                """;
+        assertThat(Elements.concatenations("asked4", SET.replace("ELEMENTS", elements)))
+                .containsExactly(
+                        new Element("asked4", "198.18.0.1 . 5000 . 30080", "198.18.0.9"),
+                        new Element("asked4", "198.18.0.2 . 5000 . 30080", "198.18.0.8"));
     }
 
     @Test
     void whatIsNoJsonIsAnError() {
-        assertThatThrownBy(() -> Elements.concatenations("Error: syntax error"))
+        assertThatThrownBy(() -> Elements.concatenations("flow4", "Error: syntax error"))
                 .isInstanceOf(IOException.class)
                 .hasMessageStartingWith("nft -j list set: no JSON: ");
     }

@@ -1,0 +1,277 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestMethodOrder;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Node ports on addresses that the Node object does not have, in node mode, with real packets. */
+@Tag("netns")
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+@Timeout(300)
+final class NodePortAddressesIT {
+    @TempDir
+    private static Path directory;
+
+    @SuppressWarnings("NullAway.Init") // made before all tests
+    private static NodeLab lab;
+
+    @SuppressWarnings("NullAway.Init") // likewise
+    private static NodeCases cases;
+
+    @SuppressWarnings("NullAway.Init") // likewise
+    private static Sluice sluice;
+
+    private static final Map<String, List<String>> ADDRESSES = Map.of(
+            "plain", List.of("198.19.0.11", "fd00:96::11"),
+            "local", List.of("198.19.0.12", "fd00:96::12"),
+            "empty", List.of("198.19.0.13", "fd00:96::13"),
+            "same", List.of("198.19.0.14", "fd00:96::14"),
+            "loop", List.of("198.19.0.15", "fd00:96::15"),
+            "vip", List.of("198.18.5.9", "2001:db8:5::9"),
+            "late-vip", List.of("198.18.5.77", "2001:db8:5::77"),
+            "other-vip", List.of("198.18.6.9", "2001:db8:6::9"),
+            "loopback", List.of("127.0.0.1", "::1"));
+
+    @BeforeAll
+    static void build() throws IOException {
+        lab = NodeLab.oneNode();
+        cases = new NodeCases(lab, ADDRESSES);
+        cases.serve(8080, "pod", "far");
+        Files.writeString(directory.resolve("feed.yaml"), feed());
+        sluice = start("all");
+        // After the start: nothing has to notice them.
+        NodeLab.in("node", "ip link add vip0 type veth peer name vip1");
+        NodeLab.in("node", "ip link set vip0 up");
+        NodeLab.in("node", "ip link set vip1 up");
+        for (String vip : List.of("vip", "other-vip")) {
+            NodeLab.in("node", "ip addr add " + cases.addresses(vip).get(0) + "/32 dev vip0");
+            NodeLab.in("node", "ip addr add " + cases.addresses(vip).get(1) + "/128 dev vip0 nodad");
+        }
+    }
+
+    @AfterAll
+    static void remove() throws IOException {
+        if (lab != null) {
+            sluice.close();
+            lab.close();
+        }
+    }
+
+    private static Sluice start(String nodePortAddresses, String... more) throws IOException {
+        return NodeLab.sluice(
+                directory,
+                "node",
+                Stream.concat(
+                                Stream.of(
+                                        "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
+                                        "--handover-socket=" + directory.resolve("hand-over.sock"),
+                                        "--nodeport-addresses=" + nodePortAddresses),
+                                Stream.of(more))
+                        .toArray(String[]::new));
+    }
+
+    private static String feed() {
+        return NodeLab.NODES
+                + cases.service("plain").nodePort(30081).endpoints("pod", "far")
+                + cases.service("local")
+                        .nodePort(30080)
+                        .spec("externalTrafficPolicy: Local")
+                        .endpoints("pod", "far")
+                + cases.service("empty").nodePort(30083)
+                // A cluster IP has the port, too.
+                + cases.service("same")
+                        .port("TCP", 30084, 30084)
+                        .port("UDP", 30084, 30084)
+                        .slice(30084, 8080, "pod")
+                // Its endpoint is its own node port.
+                + cases.service("loop").nodePort(30085).slice(80, 30085, "vip");
+    }
+
+    private static void check(String... lines) throws IOException {
+        for (String line : NodeCases.eachWay(List.of(lines))) {
+            cases.check(line);
+        }
+    }
+
+    private static void write(String feed) throws IOException {
+        Path next = directory.resolve("next");
+        Files.writeString(next, feed);
+        Files.move(next, directory.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    @Test
+    @Order(1)
+    void anAddressThatAppearsIsServed() throws IOException {
+        check(
+                "out  vip:30081      pod=node far=node",
+                "one  vip:30081      pod=node far=node",
+                "node vip:30081      pod=node far=node",
+                "out  node:30081     pod=node far=node",
+                "node node:30081     pod=node far=node",
+                "out  vip:30080      pod=out",
+                "one  vip:30080      pod=one far=one",
+                "node vip:30080      pod=node far=node",
+                "out  vip:30083      REFUSED",
+                "node vip:30083      REFUSED",
+                "out  vip:30084      pod=node",
+                "one  same:30084     pod=one",
+                // by name only
+                "node loopback:30081 REFUSED",
+                "out  vip:30085      REFUSED");
+    }
+
+    /** The client's socket takes answers only from the address that it sent to. */
+    @Test
+    @Order(1)
+    void aFlowGoesOnAfterAHandOver() throws Exception {
+        String again = "again 4 out vip:30081";
+        String again6 = "again 6 out vip:30081";
+        String first = cases.heard(again);
+        String first6 = cases.heard(again6);
+        assertThat(List.of("pod=node", "far=node")).contains(first, first6);
+        Sluice before = sluice;
+        sluice = start("all");
+        assertThat(before.exitCode()).as(before.err()).isZero();
+        assertThat(cases.heard(again)).isEqualTo(first);
+        assertThat(cases.heard(again6)).isEqualTo(first6);
+        cases.check("tcp 4 out vip:30081 pod=node far=node");
+    }
+
+    @Test
+    @Order(2)
+    void linkLocalAddressesAreNot() throws IOException {
+        String address = NodeLab.in("node", "ip -6 -o addr show dev v-out scope link")
+                .replaceAll("(?s).*inet6 (fe80:[^/]*)/.*", "$1");
+        for (String protocol : List.of("tcp", "udp")) {
+            assertThat(lab.tell("out", "ask " + protocol + " - " + address + "%eth0 30081 10"))
+                    .as(protocol + " " + address)
+                    // The kernel finds no route back for a rejection.
+                    .isIn("REFUSED", "DROP");
+        }
+    }
+
+    @Test
+    @Order(2)
+    void oneSocketHasThePortOfAllAddressesOfAFamily() throws IOException {
+        for (String protocol : List.of("-lt", "-lu")) {
+            assertThat(NodeLab.in("node", "ss -Hn " + protocol + " 'sport = :30081'")
+                            .lines()
+                            .map(line -> line.replaceAll(".* (\\S+):30081 .*", "$1")))
+                    .as(protocol)
+                    .containsExactlyInAnyOrder("0.0.0.0", "[::]");
+        }
+    }
+
+    /** Packets pass as many rules at any number of Services. */
+    @Test
+    @Order(2)
+    void theNumberOfRulesDoesNotDependOnTheServices() throws IOException {
+        long few = rules();
+        assertThat(few).isBetween(50L, 99L);
+        StringBuilder many = new StringBuilder(feed());
+        for (int i = 0; i < 500; i++) {
+            many.append("""
+                    ---
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: many-%d}
+                    spec: {type: NodePort, clusterIP: 198.19.%d.%d, ports: [{port: 80, nodePort: %d}]}
+                    """.formatted(i, 1 + i / 250, 1 + i % 250, 31_000 + i));
+        }
+        write(many.toString());
+        await().atMost(RunIT.PATIENCE)
+                .until(() ->
+                        NodeLab.in("node", "nft list set inet sluice node-port").contains("31499"));
+        assertThat(rules()).isEqualTo(few);
+        write(feed());
+        await().atMost(RunIT.PATIENCE)
+                .until(() -> !NodeLab.in("node", "nft list set inet sluice node-port")
+                        .contains("31499"));
+    }
+
+    private static long rules() throws IOException {
+        return Pattern.compile("\\{\"rule\":")
+                .matcher(NodeLab.in("node", "nft -j list table inet sluice"))
+                .results()
+                .count();
+    }
+
+    @Test
+    @Order(3)
+    void onlyAddressesInARangeAreServed() throws Exception {
+        Sluice before = sluice;
+        sluice = start("198.18.5.0/24,2001:db8:5::/64");
+        assertThat(before.exitCode()).as(before.err()).isZero();
+        check(
+                "out  vip:30081       pod=node far=node",
+                "node vip:30081       pod=node far=node",
+                "out  other-vip:30081 REFUSED",
+                "node other-vip:30081 REFUSED",
+                "out  node:30081      REFUSED",
+                "node node:30081      REFUSED",
+                "node loopback:30081  REFUSED");
+    }
+
+    @Test
+    @Order(4)
+    void thePrimaryAddressAndLoopbackAreServedByName() throws Exception {
+        Sluice before = sluice;
+        sluice = start("primary,localhost,198.18.5.0/24");
+        assertThat(before.exitCode()).as(before.err()).isZero();
+        check(
+                "out  node:30081      pod=node far=node",
+                "node loopback:30081  pod=node far=node",
+                "out  other-vip:30081 REFUSED");
+        cases.check("tcp 4 out vip:30081 pod=node far=node");
+        cases.check("udp 4 out vip:30081 pod=node far=node");
+    }
+
+    /** Without rules in the kernel, each address has sockets of its own, which come and go with it. */
+    @Test
+    @Order(5)
+    void inBindModeInterfacesAreFollowed() throws Exception {
+        sluice.signal("TERM");
+        assertThat(sluice.exitCode()).isZero();
+        List<String> command = new ArrayList<>(NodeLab.exec("node"));
+        command.addAll(List.of(
+                Sluice.HOME.resolve("bin/sluice").toString(),
+                "run",
+                "--feed=" + directory.resolve("feed.yaml"),
+                "--node-name=n1",
+                "--nodeport-addresses=198.18.5.0/24",
+                "--healthz-bind-address=off",
+                "--metrics-bind-address=off"));
+        sluice = Sluice.start(
+                directory,
+                Path.of(command.get(0)),
+                Map.of(),
+                command.subList(1, command.size()).toArray(String[]::new));
+        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+        cases.check("tcp 4 out vip:30081 pod=node far=node");
+        cases.check("tcp 4 out node:30081 REFUSED");
+        NodeLab.in("node", "ip addr add 198.18.5.77/32 dev vip0");
+        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 out late-vip:30081 pod=node far=node"));
+        NodeLab.in("node", "ip addr del 198.18.5.77/32 dev vip0");
+        await().atMost(RunIT.PATIENCE)
+                .until(() -> !NodeLab.in("node", "ss -Hltn 'sport = :30081'").contains("198.18.5.77"));
+        cases.check("tcp 4 out vip:30081 pod=node far=node");
+    }
+}
