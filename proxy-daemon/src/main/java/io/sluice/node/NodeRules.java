@@ -43,7 +43,7 @@ public final class NodeRules implements AutoCloseable {
     private final RuleOptions options;
     private final Shell shell;
     private final Routing routing;
-    private final Kernel kernel;
+    private final KernelFeatures features;
     private final Interfaces addresses;
     private final Connections connections;
     private @Nullable Worker guard;
@@ -76,8 +76,8 @@ public final class NodeRules implements AutoCloseable {
         this.rejections = new Rejections(onRejections);
         this.shell = shell;
         routing = new Routing(options, shell);
-        kernel = Kernel.of(shell);
-        if (!kernel.tproxy()) {
+        features = KernelFeatures.of(shell);
+        if (!features.tproxy()) {
             log.warn(
                     "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
                             + " port cannot be served where a process of the node has it on all addresses");
@@ -198,7 +198,7 @@ public final class NodeRules implements AutoCloseable {
 
     /** What is other in the port that a TCP listener has than in that of its frontend. */
     public int flippedPortBits() {
-        return kernel.tproxy() ? Script.FLIPPED_PORT_BITS : 0;
+        return features.tproxy() ? Script.FLIPPED_PORT_BITS : 0;
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {
@@ -217,7 +217,7 @@ public final class NodeRules implements AutoCloseable {
         others.addAll(connections.late(each -> true));
         others.addAll(answeredFlows());
         bridged = addresses.bridgesAreHooked();
-        String table = Script.table(options, kernel)
+        String table = Script.table(options, features)
                 + (bridged ? Script.bridged(options) : "")
                 + Script.add(others)
                 + (refusing ? Script.REFUSE : "");

@@ -87,7 +87,7 @@ final class Script {
                   }""";
 
     /** An empty table in the place of whatever stood there, in one transaction with what follows. */
-    static String table(RuleOptions options, Kernel kernel) {
+    static String table(RuleOptions options, KernelFeatures features) {
         // Declared first, so that it can be deleted whether or not it was there.
         return "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n" + sets("4", "ipv4_addr")
                 + sets("6", "ipv6_addr")
@@ -298,11 +298,11 @@ final class Script {
                         .replace("DADDR6_LOW", DADDR6_LOW)
                         .replace("ANSWER4", ANSWER4)
                         .replace("ANSWER6", ANSWER6)
-                        .replace("WHOLE", kernel.tproxy() ? WHOLE : "ct state new")
-                        .replace("LISTENER4", kernel.tproxy() ? LISTENER4 : "")
-                        .replace("LISTENER6", kernel.tproxy() ? LISTENER6 : "")
-                        .replace("UNMASQUERADED", kernel.findsMasqueraded() ? "" : UNMASQUERADED)
-                        .replace("BEFORE", kernel.tracks() ? BEFORE : "")
+                        .replace("WHOLE", features.tproxy() ? WHOLE : "ct state new")
+                        .replace("LISTENER4", features.tproxy() ? LISTENER4 : "")
+                        .replace("LISTENER6", features.tproxy() ? LISTENER6 : "")
+                        .replace("UNMASQUERADED", features.findsMasqueraded() ? "" : UNMASQUERADED)
+                        .replace("BEFORE", features.tracks() ? BEFORE : "")
                         .replace("NOT_REDIRECTED", NOT_REDIRECTED)
                         .replace("NOT_MARK", options.notMark())
                         .replace("MARK", options.mark());

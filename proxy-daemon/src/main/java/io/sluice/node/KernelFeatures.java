@@ -11,9 +11,9 @@ import java.io.IOException;
  *     since 6.15
  * @param tracks whether somebody else has it track connections here
  */
-record Kernel(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
-    static Kernel of(Shell shell) {
-        return new Kernel(
+record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
+    static KernelFeatures of(Shell shell) {
+        return new KernelFeatures(
                 takes(
                         shell,
                         "table inet sluice-probe { chain c { " + Script.WHOLE + " ; " + Script.LISTENER4 + " ; "
