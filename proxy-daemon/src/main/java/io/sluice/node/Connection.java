@@ -13,12 +13,10 @@ import org.jspecify.annotations.Nullable;
  * @param local what its socket has
  */
 record Connection(String state, IpAddress local, int localPort, IpAddress peer, int peerPort) {
-    /** The program that lists them: state, two queues, the local end, the peer's. */
-    static final String[] LIST = {"ss", "-Htn"};
-
     /** Closed by whoever had it; the kernel still has something to send, if perhaps only that. */
     private static final Set<String> CLOSED = Set.of("FIN-WAIT-1", "LAST-ACK", "CLOSING");
 
+    /** @param listed by {@code ss -Htn}: state, two queues, the local address, the peer's */
     static List<Connection> of(String listed) {
         return listed.lines()
                 .map(line -> line.strip().split("\\s+"))

@@ -17,16 +17,16 @@ final class Connections {
     private static final Logger log = LoggerFactory.getLogger(Connections.class);
     private static final int LOOK_MILLIS = 50;
 
-    private final Shell shell;
+    private final NodeKernel kernel;
     private final Interfaces addresses;
 
-    Connections(Shell shell, Interfaces addresses) {
-        this.shell = shell;
+    Connections(NodeKernel kernel, Interfaces addresses) {
+        this.kernel = kernel;
         this.addresses = addresses;
     }
 
     private List<Connection> list() throws IOException {
-        return Connection.of(shell.run("", Connection.LIST)).stream()
+        return kernel.connections().stream()
                 .filter(connection -> !addresses.isOwn(connection.local())
                         && !connection.local().isLoopback())
                 .toList();

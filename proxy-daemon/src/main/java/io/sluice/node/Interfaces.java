@@ -13,7 +13,6 @@ import java.util.List;
 import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import tools.jackson.databind.JsonNode;
 
 /** The machine's addresses and bridges, as of the last look at its interfaces. */
 public final class Interfaces {
@@ -22,20 +21,20 @@ public final class Interfaces {
     /** Unlike /sys, it shows the network namespace of the thread that reads it. */
     private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge");
 
-    private final Shell shell;
+    private final NodeKernel kernel;
     private volatile View view = new View(Set.of(), List.of());
     private volatile boolean failing;
 
     private record View(Set<IpAddress> own, List<Cidr> bridges) {}
 
-    Interfaces(Shell shell) {
-        this.shell = shell;
+    Interfaces(NodeKernel kernel) {
+        this.kernel = kernel;
     }
 
     /** Looks at the machine's interfaces. Any thread; not for a loop. */
     void refresh() {
         try {
-            Set<String> bridgeNames = bridgeNames();
+            Set<String> bridgeNames = kernel.bridges();
             Set<IpAddress> own = new HashSet<>();
             List<Cidr> bridges = new ArrayList<>();
             for (NetworkInterface each : (Iterable<NetworkInterface>) NetworkInterface.networkInterfaces()::iterator) {
@@ -63,18 +62,6 @@ public final class Interfaces {
                 log.warn("the network interfaces cannot be listed; using the last known ones: {}", e.getMessage());
             }
         }
-    }
-
-    /** Over netlink: /sys shows the network namespace in which it was mounted. */
-    private Set<String> bridgeNames() throws IOException {
-        Set<String> names = new HashSet<>();
-        // Links of other types are listed as empty objects.
-        for (JsonNode link : shell.json("ip", "-j", "-d", "link", "show", "type", "bridge")) {
-            if (link.path("linkinfo").path("info_kind").asString("").equals("bridge")) {
-                names.add(link.path("ifname").asString(""));
-            }
-        }
-        return names;
     }
 
     /** Whether what comes over a bridge may pass the rules while it is there (the module br_netfilter). */

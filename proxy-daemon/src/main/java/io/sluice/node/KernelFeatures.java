@@ -12,10 +12,10 @@ import java.io.IOException;
  * @param tracks whether somebody else has it track connections here
  */
 record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
-    static KernelFeatures of(Shell shell) {
+    static KernelFeatures of(NodeKernel kernel) {
         return new KernelFeatures(
                 takes(
-                        shell,
+                        kernel,
                         "table inet sluice-probe { chain c { " + Script.WHOLE + " ; " + Script.LISTENER4 + " ; "
                                 + Script.LISTENER6 + " ; } ; }\n"),
                 Requirements.olderThan(System.getProperty("os.version", ""), 6, 15, 0)
@@ -32,9 +32,9 @@ record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) 
         }
     }
 
-    private static boolean takes(Shell shell, String script) {
+    private static boolean takes(NodeKernel kernel, String script) {
         try {
-            shell.run(script, "nft", "-c", "-f", "-");
+            kernel.check(script);
             return true;
         } catch (IOException e) {
             return false;

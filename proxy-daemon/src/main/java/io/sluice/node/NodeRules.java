@@ -41,7 +41,7 @@ public final class NodeRules implements AutoCloseable {
     private static final String REMOVED = "somebody removed the rules that lead packets here; putting them back ({})";
 
     private final RuleOptions options;
-    private final Shell shell;
+    private final NodeKernel kernel;
     private final Routing routing;
     private final KernelFeatures features;
     private final Interfaces addresses;
@@ -71,19 +71,19 @@ public final class NodeRules implements AutoCloseable {
     private boolean refusing;
     private boolean closed;
 
-    private NodeRules(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections, Shell shell) {
+    private NodeRules(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections, NodeKernel kernel) {
         this.options = options;
         this.rejections = new Rejections(onRejections);
-        this.shell = shell;
-        routing = new Routing(options, shell);
-        features = KernelFeatures.of(shell);
+        this.kernel = kernel;
+        routing = new Routing(options, kernel);
+        features = KernelFeatures.of(kernel);
         if (!features.tproxy()) {
             log.warn(
                     "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
                             + " port cannot be served where a process of the node has it on all addresses");
         }
-        addresses = new Interfaces(shell);
-        connections = new Connections(shell, addresses);
+        addresses = new Interfaces(kernel);
+        connections = new Connections(kernel, addresses);
         addresses.refresh();
     }
 
@@ -96,12 +96,12 @@ public final class NodeRules implements AutoCloseable {
      *     line
      */
     public static NodeRules open(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections) {
-        Shell shell = new Shell();
-        Optional<String> unmet = Requirements.unmet(options, shell);
+        LinuxKernel kernel = new LinuxKernel();
+        Optional<String> unmet = Requirements.unmet(options, kernel);
         if (unmet.isPresent()) {
             throw new IllegalStateException(unmet.get());
         }
-        return new NodeRules(options, onRejections, shell);
+        return new NodeRules(options, onRejections, kernel);
     }
 
     /** The machine's addresses; looked at again every few seconds, and soon after a change. */
@@ -137,7 +137,7 @@ public final class NodeRules implements AutoCloseable {
             refresh();
         }
         if (probe) {
-            new SelfProbe(options, shell).run();
+            new SelfProbe(options, kernel).run();
         }
     }
 
@@ -189,7 +189,7 @@ public final class NodeRules implements AutoCloseable {
             }
             bridged = true;
             try {
-                nft(Script.bridged(options));
+                kernel.load(Script.bridged(options));
             } catch (IOException e) {
                 log.error("connections from pods on a bridge may not arrive: {}", e.getMessage());
             }
@@ -222,11 +222,11 @@ public final class NodeRules implements AutoCloseable {
                 + Script.add(others)
                 + (refusing ? Script.REFUSE : "");
         try {
-            nft(table + Script.add(elements(ports)));
+            kernel.load(table + Script.add(elements(ports)));
             rejections.clear(System.nanoTime());
         } catch (IOException e) {
             log.debug("not all of the rules were taken: {}", e.getMessage());
-            nft(table);
+            kernel.load(table);
             rejections.clear(System.nanoTime());
             addWhatIsTaken(ports);
         }
@@ -240,8 +240,7 @@ public final class NodeRules implements AutoCloseable {
         for (String set : List.of("flow4", "flow6", "asked4", "asked6")) {
             String kind = set.startsWith("asked") ? "map" : "set";
             try {
-                String listed = shell.run("", "nft", "-j", "list", kind, "inet", "sluice", set);
-                flows.addAll(Elements.concatenations(set, listed));
+                flows.addAll(kernel.elements(kind, set));
             } catch (IOException e) {
                 log.debug("no flows known from before: {}", e.getMessage());
             }
@@ -261,7 +260,7 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            nft(Script.add(elements(ports)));
+            kernel.load(Script.add(elements(ports)));
         } catch (IOException e) {
             if (ports.size() == 1) {
                 rejections.add(ports.get(0), e);
@@ -303,7 +302,7 @@ public final class NodeRules implements AutoCloseable {
         String script = Script.delete(gone) + Script.add(late) + Script.add(come) + surroundingsIfChanged(snapshot);
         if (!script.isEmpty()) {
             try {
-                nft(script);
+                kernel.load(script);
             } catch (IOException e) {
                 Optional<String> missing = missing();
                 if (missing.isPresent()) {
@@ -365,10 +364,6 @@ public final class NodeRules implements AutoCloseable {
         return elements;
     }
 
-    private void nft(String script) throws IOException {
-        shell.run(script, "nft", "-f", "-");
-    }
-
     private synchronized void check() {
         refresh();
         ServiceSnapshot snapshot = wanted;
@@ -411,7 +406,7 @@ public final class NodeRules implements AutoCloseable {
 
     private Optional<String> missing() throws IOException {
         try {
-            shell.run(Script.PROBE, "nft", "-c", "-f", "-");
+            kernel.check(Script.PROBE);
         } catch (IOException e) {
             return Optional.of(String.valueOf(e.getMessage()));
         }
@@ -433,7 +428,7 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            nft(Script.REFUSE);
+            kernel.load(Script.REFUSE);
         } catch (IOException e) {
             log.warn("the rules could not be told to refuse; the closed ports do: {}", e.getMessage());
         }
@@ -453,7 +448,7 @@ public final class NodeRules implements AutoCloseable {
             if (otherRouting) {
                 routing.remove();
             }
-            shell.close();
+            kernel.close();
         } catch (IOException e) {
             log.warn("the routing rules could not be taken away: {}", e.getMessage());
         }
@@ -475,9 +470,9 @@ public final class NodeRules implements AutoCloseable {
                 log.info("the rules stay and refuse what was served");
                 return;
             }
-            nft("table inet sluice\ndelete table inet sluice\n" + SelfProbe.REMOVE);
+            kernel.load("table inet sluice\ndelete table inet sluice\n" + SelfProbe.REMOVE);
             routing.remove();
-            shell.close();
+            kernel.close();
         } catch (IOException e) {
             log.warn("the rules could not be taken away: {}", e.getMessage());
         }

@@ -1,5 +1,6 @@
 package io.sluice.node;
 
+import io.sluice.model.Family;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,10 +21,10 @@ final class Requirements {
     private Requirements() {}
 
     /** The first thing that stands in the way and what to do about it, on one line; empty if nothing does. */
-    static Optional<String> unmet(RuleOptions options, Shell shell) {
-        return missing(shell).or(() -> reversedByMark("all")).or(() -> {
+    static Optional<String> unmet(RuleOptions options, LinuxKernel kernel) {
+        return missing(kernel).or(() -> reversedByMark("all")).or(() -> {
             try {
-                return taken(options, shell);
+                return taken(options, kernel);
             } catch (IOException e) {
                 return Optional.of("the routing rules cannot be listed: " + e.getMessage());
             }
@@ -54,9 +55,9 @@ final class Requirements {
         }
     }
 
-    private static Optional<String> taken(RuleOptions options, Shell shell) throws IOException {
-        for (String family : Routing.families()) {
-            List<RoutingRule> rules = RoutingRule.list(shell, family);
+    private static Optional<String> taken(RuleOptions options, NodeKernel kernel) throws IOException {
+        for (Family family : Routing.families()) {
+            List<RoutingRule> rules = kernel.rules(family);
             Optional<RoutingRule> rule = rules.stream()
                     .filter(each -> each.priority() == options.rulePriority() && !Routing.isOurs(each, options))
                     .findFirst();
@@ -64,7 +65,7 @@ final class Requirements {
                 return Optional.of("the routing rule priority " + options.rulePriority() + " is taken ("
                         + rule.get().text() + "); choose another with --rule-priority");
             }
-            Optional<JsonNode> route = Routing.routes(shell, family, options).stream()
+            Optional<JsonNode> route = Routing.routes(kernel, family, options).stream()
                     .filter(each -> !Routing.isOurs(each))
                     .findFirst();
             if (route.isPresent()) {
@@ -85,39 +86,17 @@ final class Requirements {
         return Optional.empty();
     }
 
-    private static Optional<String> missing(Shell shell) {
-        Optional<String> kernel = olderThan(System.getProperty("os.version", ""), 5, 14, 0)
-                .map(version -> "node mode needs Linux 5.14 or newer, and this is " + version);
-        if (kernel.isPresent()) {
-            return kernel;
+    private static Optional<String> missing(LinuxKernel kernel) {
+        Optional<String> version = olderThan(System.getProperty("os.version", ""), 5, 14, 0)
+                .map(older -> "node mode needs Linux 5.14 or newer, and this is " + older);
+        if (version.isPresent()) {
+            return version;
         }
         if (!hasNetAdmin()) {
             return Optional.of("node mode needs the capability NET_ADMIN: run as root, or give the container"
                     + " securityContext.capabilities.add: [NET_ADMIN]");
         }
-        for (String program : List.of("ip", "ss")) {
-            try {
-                shell.run("", program, "-V");
-            } catch (IOException e) {
-                return Optional.of(
-                        "node mode needs the program '" + program + "': install iproute2 (" + e.getMessage() + ")");
-            }
-        }
-        try {
-            Optional<String> nft = olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
-                    .map(version -> "node mode needs nft 1.0.1 or newer, and this is " + version);
-            if (nft.isPresent()) {
-                return nft;
-            }
-        } catch (IOException e) {
-            return Optional.of("node mode needs the program 'nft': install nftables (" + e.getMessage() + ")");
-        }
-        try {
-            shell.json("nft", "-j", "list", "tables");
-            return Optional.empty();
-        } catch (IOException e) {
-            return Optional.of("node mode needs nft with JSON output (" + e.getMessage() + ")");
-        }
+        return kernel.missingProgram();
     }
 
     static Optional<String> olderThan(String text, int... least) {

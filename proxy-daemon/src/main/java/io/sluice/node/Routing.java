@@ -1,5 +1,6 @@
 package io.sluice.node;
 
+import io.sluice.model.Family;
 import java.io.IOException;
 import java.util.List;
 import tools.jackson.databind.JsonNode;
@@ -7,31 +8,33 @@ import tools.jackson.databind.JsonNode;
 /** The routing rule and table that deliver marked packets here, of each family that the machine has. */
 final class Routing {
     private final RuleOptions options;
-    private final Shell shell;
+    private final NodeKernel kernel;
     private final String mark;
     private final String table;
     private final String priority;
 
-    Routing(RuleOptions options, Shell shell) {
+    Routing(RuleOptions options, NodeKernel kernel) {
         this.options = options;
-        this.shell = shell;
+        this.kernel = kernel;
         mark = options.mark() + "/" + options.mark();
         table = String.valueOf(options.routingTable());
         priority = String.valueOf(options.rulePriority());
     }
 
-    /** The flags of {@code ip} for those. */
-    static List<String> families() {
+    /** Those that the machine has. */
+    static List<Family> families() {
         try {
-            return Sysctl.read("net/ipv6/conf/lo/disable_ipv6").equals("0") ? List.of("-4", "-6") : List.of("-4");
+            return Sysctl.read("net/ipv6/conf/lo/disable_ipv6").equals("0")
+                    ? List.of(Family.IPV4, Family.IPV6)
+                    : List.of(Family.IPV4);
         } catch (IOException e) {
             // A kernel without IPv6.
-            return List.of("-4");
+            return List.of(Family.IPV4);
         }
     }
 
     boolean isThere() throws IOException {
-        for (String family : families()) {
+        for (Family family : families()) {
             if (!hasRule(family) || !hasRoute(family)) {
                 return false;
             }
@@ -45,29 +48,27 @@ final class Routing {
                 || (rule.looksAtMark() && rule.table().equals(String.valueOf(options.routingTable())));
     }
 
-    private boolean hasRule(String family) throws IOException {
+    private boolean hasRule(Family family) throws IOException {
         return rules(family).stream()
                 .anyMatch(rule -> rule.matchesOnly(1L << options.markBit())
                         && rule.table().equals(table));
     }
 
-    private List<RoutingRule> rules(String family) throws IOException {
-        return RoutingRule.list(shell, family).stream()
+    private List<RoutingRule> rules(Family family) throws IOException {
+        return kernel.rules(family).stream()
                 .filter(rule -> rule.priority() == options.rulePriority())
                 .toList();
     }
 
-    private boolean hasRoute(String family) {
-        return routes(shell, family, options).stream().anyMatch(Routing::isOurs);
+    private boolean hasRoute(Family family) {
+        return routes(kernel, family, options).stream().anyMatch(Routing::isOurs);
     }
 
     /** The routes of our table. */
-    static List<JsonNode> routes(Shell shell, String family, RuleOptions options) {
+    static List<JsonNode> routes(NodeKernel kernel, Family family, RuleOptions options) {
         try {
             String table = String.valueOf(options.routingTable());
-            return shell.json("ip", "-j", family, "route", "show", "table", table)
-                    .valueStream()
-                    .toList();
+            return kernel.routes(family, "table", table);
         } catch (IOException e) {
             // A table without routes does not exist.
             return List.of();
@@ -82,8 +83,8 @@ final class Routing {
 
     /** What is there already, of us or of a predecessor, is left. */
     void add() throws IOException {
-        for (String family : families()) {
-            shell.run("", "ip", family, "route", "replace", "local", "default", "dev", "lo", "table", table);
+        for (Family family : families()) {
+            kernel.changeRouting(family, "route", "replace", "local", "default", "dev", "lo", "table", table);
             if (!hasRule(family)) {
                 removeOld(family);
                 rule(family, "add");
@@ -92,26 +93,26 @@ final class Routing {
     }
 
     /** Rules of ours with another mark or table. */
-    private void removeOld(String family) throws IOException {
+    private void removeOld(Family family) throws IOException {
         for (RoutingRule rule : rules(family)) {
             if (isOurs(rule, options)) {
-                shell.run("", "ip", family, "rule", "del", "priority", priority, "lookup", rule.table());
+                kernel.changeRouting(family, "rule", "del", "priority", priority, "lookup", rule.table());
             }
         }
     }
 
     void remove() throws IOException {
-        for (String family : families()) {
+        for (Family family : families()) {
             if (hasRule(family)) {
                 rule(family, "del");
             }
             if (hasRoute(family)) {
-                shell.run("", "ip", family, "route", "flush", "table", table);
+                kernel.changeRouting(family, "route", "flush", "table", table);
             }
         }
     }
 
-    private void rule(String family, String verb) throws IOException {
-        shell.run("", "ip", family, "rule", verb, "fwmark", mark, "lookup", table, "priority", priority);
+    private void rule(Family family, String verb) throws IOException {
+        kernel.changeRouting(family, "rule", verb, "fwmark", mark, "lookup", table, "priority", priority);
     }
 }

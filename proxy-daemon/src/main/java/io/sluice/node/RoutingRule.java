@@ -1,6 +1,5 @@
 package io.sluice.node;
 
-import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -15,12 +14,7 @@ import tools.jackson.databind.JsonNode;
  * @param text all attributes, for messages
  */
 record RoutingRule(int priority, long mark, long mask, String table, String text) {
-    /** @param family the flag of {@code ip} for it */
-    static List<RoutingRule> list(Shell shell, String family) throws IOException {
-        // Numeric: /etc/iproute2/rt_tables may name any table, ours too.
-        return of(shell.json("ip", "-j", "-N", family, "rule", "show"));
-    }
-
+    /** @param listed by {@code ip -j -N rule show} */
     static List<RoutingRule> of(JsonNode listed) {
         List<RoutingRule> rules = new ArrayList<>();
         for (JsonNode rule : listed) {

@@ -1,5 +1,6 @@
 package io.sluice.node;
 
+import io.sluice.model.Family;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
@@ -29,22 +30,22 @@ final class SelfProbe {
     static final String REMOVE = "table inet sluice-probe\ndelete table inet sluice-probe\n";
 
     private final RuleOptions options;
-    private final Shell shell;
+    private final NodeKernel kernel;
 
-    SelfProbe(RuleOptions options, Shell shell) {
+    SelfProbe(RuleOptions options, NodeKernel kernel) {
         this.options = options;
-        this.shell = shell;
+        this.kernel = kernel;
     }
 
     /** Tries each family whose own processes have a way to Services at all; warns. To be run when the rules are in force. */
     void run() {
-        for (String family : Routing.families()) {
+        for (Family family : Routing.families()) {
             try {
                 Optional<String> address = nobody(family);
                 if (address.isPresent()) {
                     run(family, address.get());
                 } else {
-                    log.debug("not tried with ip {}: no default route, or each address is somebody's", family);
+                    log.debug("not tried over {}: no default route, or each address is in use", family);
                 }
             } catch (IOException | RuntimeException e) {
                 log.warn("whether packets for Services arrive here could not be tried: {}", e.getMessage());
@@ -53,11 +54,9 @@ final class SelfProbe {
     }
 
     /** The first address that goes where everything unknown goes. */
-    private Optional<String> nobody(String family) throws IOException {
-        for (String address : family.equals("-4") ? NOBODY4 : NOBODY6) {
-            List<JsonNode> routes = shell.json("ip", "-j", family, "route", "show", "match", address)
-                    .valueStream()
-                    .toList();
+    private Optional<String> nobody(Family family) throws IOException {
+        for (String address : family == Family.IPV4 ? NOBODY4 : NOBODY6) {
+            List<JsonNode> routes = kernel.routes(family, "match", address);
             if (!routes.isEmpty()
                     && routes.stream()
                             .allMatch(route -> route.path("dst").asString("").equals("default"))) {
@@ -67,18 +66,18 @@ final class SelfProbe {
         return Optional.empty();
     }
 
-    private void run(String family, String address) throws IOException {
+    private void run(Family family, String address) throws IOException {
         try {
-            shell.run(script(family, address), "nft", "-f", "-");
+            kernel.load(script(family, address));
             boolean refused = isRefused(address);
-            JsonNode counters = shell.json("nft", "-j", "list", "counters", "table", "inet", "sluice-probe");
+            JsonNode counters = kernel.list("counters", "table", "inet", "sluice-probe");
             Optional<String> wrong = wrong(family, address, counters, refused);
             wrong.ifPresent(what -> log.warn(
                     "packets for Services may not arrive here, as a connection of this node's to {} shows: {}",
                     address,
                     what));
         } finally {
-            shell.run(REMOVE, "nft", "-f", "-");
+            kernel.load(REMOVE);
         }
     }
 
@@ -94,7 +93,7 @@ final class SelfProbe {
     }
 
     /** Where it was lost first. */
-    private Optional<String> wrong(String family, String address, JsonNode counters, boolean refused)
+    private Optional<String> wrong(Family family, String address, JsonNode counters, boolean refused)
             throws IOException {
         String orMark = " dropped it, or took bit " + options.markBit() + " from its mark";
         if (none(counters, "sent")) {
@@ -104,12 +103,9 @@ final class SelfProbe {
             return Optional.of("an output chain" + suspects("output") + orMark);
         }
         if (none(counters, "arrived")) {
-            String way = shell.run("", "ip", family, "route", "get", address, "mark", options.mark())
-                    .lines()
-                    .findFirst()
-                    .orElse("nowhere");
             return Optional.of("the routing rule of priority " + options.rulePriority() + " is not followed ("
-                    + way.strip() + "): another comes before it; see 'ip " + family + " rule', and --rule-priority");
+                    + kernel.route(family, address, options.mark()) + "): another comes before it; see 'ip "
+                    + LinuxKernel.flag(family) + " rule', and --rule-priority");
         }
         if (none(counters, "marked")) {
             return Optional.of("a prerouting chain" + suspects("prerouting") + orMark);
@@ -135,7 +131,7 @@ final class SelfProbe {
     /** Chains of others at a hook, which may have done it. */
     private String suspects(String hook) throws IOException {
         StringBuilder names = new StringBuilder();
-        for (JsonNode each : shell.json("nft", "-j", "list", "chains").path("nftables")) {
+        for (JsonNode each : kernel.list("chains").path("nftables")) {
             JsonNode chain = each.path("chain");
             String table = chain.path("family").asString("") + " "
                     + chain.path("table").asString("");
@@ -154,8 +150,8 @@ final class SelfProbe {
      * First and last at each hook. What comes from this node itself is routed once, on its way out; on its way in it is
      * marked again, as what comes from pods is, only to see whether it keeps that.
      */
-    private String script(String family, String address) {
-        String ours = (family.equals("-4") ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;
+    private String script(Family family, String address) {
+        String ours = (family == Family.IPV4 ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;
         return REMOVE
                 + """
                 table inet sluice-probe {

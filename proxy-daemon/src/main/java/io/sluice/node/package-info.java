@@ -4,7 +4,8 @@
  * addresses of its interfaces.
  *
  * <p>Addresses whose rules the kernel rejects go to a callback. Knows {@link io.sluice.model} and
- * {@link io.sluice.thread}, and runs {@code nft} and {@code ip}, whose JSON it reads; nothing of sockets or of Kubernetes.
+ * {@link io.sluice.thread}, and reaches the kernel through {@code nft}, {@code ip} and {@code ss}; nothing of sockets or
+ * of Kubernetes.
  */
 @NullMarked
 package io.sluice.node;

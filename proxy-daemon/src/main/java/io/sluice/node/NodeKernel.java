@@ -1,0 +1,59 @@
+package io.sluice.node;
+
+import io.sluice.model.Family;
+import io.sluice.node.Elements.Element;
+import java.io.Closeable;
+import java.io.IOException;
+import java.util.List;
+import java.util.Set;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * What node mode reads from the kernel and changes in it: nftables, policy routing, bridges and TCP sockets. Any thread, but
+ * not a loop: a call may block for as long as the kernel takes. The message of an {@link IOException} says which operation
+ * failed and why, on one line.
+ */
+interface NodeKernel extends Closeable {
+    /** Applies an nftables script in one transaction: if the kernel rejects any part of it, nothing changes. */
+    void load(String script) throws IOException;
+
+    /**
+     * Checks that {@link #load} would accept a script, and changes nothing.
+     *
+     * @throws IOException if the kernel would reject it
+     */
+    void check(String script) throws IOException;
+
+    /** Lists nftables objects, such as {@code chains}, as the JSON of {@code nft}. */
+    JsonNode list(String... what) throws IOException;
+
+    /**
+     * The elements of a set or map in our table.
+     *
+     * @param kind {@code set} or {@code map}
+     * @param name of one whose keys are concatenations
+     */
+    List<Element> elements(String kind, String name) throws IOException;
+
+    /** All routing rules. */
+    List<RoutingRule> rules(Family family) throws IOException;
+
+    /**
+     * Routes as the JSON of {@code ip}.
+     *
+     * @param which as {@code ip route show} selects them, such as {@code table} and its number
+     */
+    List<JsonNode> routes(Family family, String... which) throws IOException;
+
+    /** The route that a packet with a mark takes to an address, in words of {@code ip}. */
+    String route(Family family, String address, String mark) throws IOException;
+
+    /** Changes a routing rule or route, in words of {@code ip}: {@code rule add ...}, {@code route flush ...}. */
+    void changeRouting(Family family, String... change) throws IOException;
+
+    /** The names of the network interfaces that are bridges. */
+    Set<String> bridges() throws IOException;
+
+    /** All TCP connections. */
+    List<Connection> connections() throws IOException;
+}
