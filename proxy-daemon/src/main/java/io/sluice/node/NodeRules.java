@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,6 +45,7 @@ public final class NodeRules implements AutoCloseable {
     private final NodeKernel kernel;
     private final Routing routing;
     private final KernelFeatures features;
+    private final LongSupplier nanoTime;
     private final Interfaces addresses;
     private final Connections connections;
     private @Nullable Worker guard;
@@ -71,12 +73,18 @@ public final class NodeRules implements AutoCloseable {
     private boolean refusing;
     private boolean closed;
 
-    private NodeRules(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections, NodeKernel kernel) {
+    NodeRules(
+            RuleOptions options,
+            Consumer<Map<FrontendAddress, String>> onRejections,
+            NodeKernel kernel,
+            KernelFeatures features,
+            LongSupplier nanoTime) {
         this.options = options;
         this.rejections = new Rejections(onRejections);
         this.kernel = kernel;
+        this.features = features;
+        this.nanoTime = nanoTime;
         routing = new Routing(options, kernel);
-        features = KernelFeatures.of(kernel);
         if (!features.tproxy()) {
             log.warn(
                     "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
@@ -101,7 +109,7 @@ public final class NodeRules implements AutoCloseable {
         if (unmet.isPresent()) {
             throw new IllegalStateException(unmet.get());
         }
-        return new NodeRules(options, onRejections, kernel);
+        return new NodeRules(options, onRejections, kernel, KernelFeatures.of(kernel), System::nanoTime);
     }
 
     /** The machine's addresses; looked at again every few seconds, and soon after a change. */
@@ -223,11 +231,11 @@ public final class NodeRules implements AutoCloseable {
                 + (refusing ? Script.REFUSE : "");
         try {
             kernel.load(table + Script.add(elements(ports)));
-            rejections.clear(System.nanoTime());
+            rejections.clear(nanoTime.getAsLong());
         } catch (IOException e) {
             log.debug("not all of the rules were taken: {}", e.getMessage());
             kernel.load(table);
-            rejections.clear(System.nanoTime());
+            rejections.clear(nanoTime.getAsLong());
             addWhatIsTaken(ports);
         }
         current = snapshot;
@@ -364,7 +372,8 @@ public final class NodeRules implements AutoCloseable {
         return elements;
     }
 
-    private synchronized void check() {
+    /** Restores rules that another process removed, and retries those that the kernel rejected. */
+    synchronized void check() {
         refresh();
         ServiceSnapshot snapshot = wanted;
         if (closed || snapshot == null) {
@@ -379,7 +388,7 @@ public final class NodeRules implements AutoCloseable {
             if (inForce) {
                 Optional<String> missing = missing();
                 if (missing.isEmpty()) {
-                    addWhatIsTaken(rejections.takeDue(System.nanoTime()));
+                    addWhatIsTaken(rejections.takeDue(nanoTime.getAsLong()));
                     rejections.publish();
                     return;
                 }
