@@ -207,7 +207,7 @@ public final class SyncLoop implements AutoCloseable {
             failing = true;
             retryLater(MAX_BACK_OFF_NANOS);
         } catch (Error e) {
-            // For whoever runs this thread again: the work is still to be done.
+            // The work is still to be done when this thread runs again.
             retryLater(MAX_BACK_OFF_NANOS);
             throw e;
         }
