@@ -74,7 +74,8 @@ final class LinuxKernel implements NodeKernel {
 
     @Override
     public List<JsonNode> routes(Family family, String... which) throws IOException {
-        return shell.json(words(List.of("ip", "-j", "-N", flag(family), "route", "show"), which))
+        // Not numeric: the type of a route would be a number, too.
+        return shell.json(words(List.of("ip", "-j", flag(family), "route", "show"), which))
                 .valueStream()
                 .toList();
     }
