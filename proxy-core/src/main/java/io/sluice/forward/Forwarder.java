@@ -86,6 +86,9 @@ public final class Forwarder implements AutoCloseable {
     private volatile Origins origins = Origins.UNKNOWN;
 
     private boolean accepting = true;
+    /** Whether it is open which process serves, so that no socket may be opened or closed. */
+    private boolean released;
+
     private boolean closed;
     private boolean sharingSaid;
     private int nextLoop;
@@ -328,14 +331,19 @@ public final class Forwarder implements AutoCloseable {
         return List.of(loops.get(nextLoop++ % loops.size()));
     }
 
-    private void keepHouse() {
+    /** Called by the housekeeper, and by tests. */
+    void keepHouse() {
         shortage.check();
-        closeBroken();
-        retryFailed();
-        closeUnused();
+        synchronized (this) {
+            if (!released) {
+                closeBroken();
+                retryFailed();
+                closeUnused();
+            }
+        }
     }
 
-    private synchronized void closeBroken() {
+    private void closeBroken() {
         for (BrokenListener next = broken.poll(); next != null; next = broken.poll()) {
             BoundFrontend frontend = frontends.get(next.address());
             if (frontend != null && frontend.has(next.listener())) {
@@ -344,12 +352,12 @@ public final class Forwarder implements AutoCloseable {
         }
     }
 
-    private synchronized void retryFailed() {
+    private void retryFailed() {
         settle(states.retryDue(config.nanoClock().getAsLong()));
     }
 
     /** A frontend that stayed open for its flows closes after the last of them. */
-    private synchronized void closeUnused() {
+    private void closeUnused() {
         for (BoundFrontend frontend : List.copyOf(lingering)) {
             if (!frontend.lingers()) {
                 lingering.remove(frontend);
@@ -455,6 +463,7 @@ public final class Forwarder implements AutoCloseable {
         List<HandOver.Balance> balance = new ArrayList<>(services.size());
         services.forEach((name, service) ->
                 balance.add(new HandOver.Balance(name, service.turns(), pins.getOrDefault(service, List.of()))));
+        released = true;
         return new HandOver(sockets, balance);
     }
 
@@ -472,8 +481,9 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** Goes on as before the {@link #release}, since nobody came to take over. */
-    public synchronized void takeBack(HandOver released) {
-        for (HandOver.Sockets sockets : released.frontends()) {
+    public synchronized void takeBack(HandOver handOver) {
+        released = false;
+        for (HandOver.Sockets sockets : handOver.frontends()) {
             Objects.requireNonNull(frontends.get(sockets.address())).inherit(sockets);
         }
         settle(frontends.values().stream()
@@ -483,10 +493,11 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** Closes what was released, which the successor has open, too. Nothing new is served from now on. */
-    public synchronized void letGo(HandOver released) {
+    public synchronized void letGo(HandOver handOver) {
+        released = false;
         accepting = false;
         states.stopRetrying();
-        released.frontends().forEach(HandOver::close);
+        handOver.frontends().forEach(HandOver::close);
     }
 
     /** Has the first snapshot use the sockets of a predecessor, and goes on where its balancing stood. */

@@ -150,6 +150,26 @@ class FaultTest {
         }
     }
 
+    /** A socket opened then would not be closed where the successor serves, and would keep its port from it. */
+    @Test
+    void nothingIsOpenedWhileItIsOpenWhichProcessServes() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
+            HandOver released;
+            try (DatagramSocket taken =
+                    new DatagramSocket(udp.port(), udp.address().toInetAddress())) {
+                lab.apply(Lab.service("echo", udp, new Endpoint(Lab.ip("127.0.0.1"), taken.getLocalPort())));
+                assertThat(lab.status(udp).state()).isEqualTo(FrontendStatus.State.FAILED);
+                released = lab.forwarder.release();
+            }
+            lab.advance(Duration.ofMinutes(1));
+            lab.forwarder.keepHouse();
+            assertThat(lab.forwarder.handOverSize()).isEqualTo(new HandOver.Size(0, 0));
+            lab.forwarder.takeBack(released);
+            assertThat(lab.forwarder.handOverSize()).isEqualTo(new HandOver.Size(1, 1));
+        }
+    }
+
     @Test
     void adoptedSocketsAreClosedWhereOneThrows() throws Exception {
         try (Lab before = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, 0);
