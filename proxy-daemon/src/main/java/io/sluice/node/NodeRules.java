@@ -67,6 +67,9 @@ public final class NodeRules implements AutoCloseable {
     /** Whether the chain is there that has to come before the hook of bridges. */
     private boolean bridged;
 
+    /** Whether the kernel has the rules of {@link #current} still, and not those that are wanted. */
+    private boolean behind;
+
     private boolean looking;
     private boolean probed;
     private boolean probing;
@@ -165,6 +168,7 @@ public final class NodeRules implements AutoCloseable {
                 replace(snapshot);
             }
             trouble = "";
+            behind = false;
             rejections.publish();
             if (!probed) {
                 probed = true;
@@ -172,6 +176,7 @@ public final class NodeRules implements AutoCloseable {
                 probing = true;
             }
         } catch (IOException e) {
+            behind = true;
             rejectAll(snapshot, e);
             throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
         }
@@ -289,13 +294,13 @@ public final class NodeRules implements AutoCloseable {
             before.add(change.before());
             after.add(change.after());
         });
-        exemptions.change(before, after, snapshot.surroundings().origins().node());
         // The kernel has nothing of what it refused.
         Set<Element> gone = elements(
                 before.stream().filter(port -> !rejections.contains(port)).toList());
         Set<Element> come = elements(after);
         // Before anything here is other than in the kernel: it may fail.
         List<Element> late = late(gone, come);
+        exemptions.change(before, after, snapshot.surroundings().origins().node());
         ClusterIps.Change clusters = clusterIps.change(
                 before,
                 current.surroundings().unservedClusterIps(),
@@ -387,6 +392,10 @@ public final class NodeRules implements AutoCloseable {
         try {
             if (inForce) {
                 Optional<String> missing = missing();
+                if (missing.isEmpty() && behind) {
+                    // The rules are those of an older snapshot, and the reconciler tries the wanted one again.
+                    return;
+                }
                 if (missing.isEmpty()) {
                     addWhatIsTaken(rejections.takeDue(nanoTime.getAsLong()));
                     rejections.publish();
@@ -396,6 +405,7 @@ public final class NodeRules implements AutoCloseable {
                 current = ServiceSnapshot.empty();
             }
             replace(snapshot);
+            behind = false;
             rejections.publish();
             if (!trouble.isEmpty()) {
                 trouble = "";

@@ -50,6 +50,7 @@ final class FakeKernel implements NodeKernel {
     /** Elements with which a script is rejected. */
     Predicate<Element> rejects = element -> false;
 
+    boolean failsToListConnections;
     boolean closed;
 
     private Map<String, Table> tables = new TreeMap<>();
@@ -280,7 +281,10 @@ final class FakeKernel implements NodeKernel {
     }
 
     @Override
-    public List<Connection> connections() {
+    public List<Connection> connections() throws IOException {
+        if (failsToListConnections) {
+            throw new IOException("ss: killed");
+        }
         return List.of();
     }
 

@@ -1,6 +1,7 @@
 package io.sluice.node;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
@@ -277,5 +278,21 @@ final class NodeRulesTest {
         kept.apply(services(1, 3));
         kept.close();
         assertThat(kernel.dump()).isEqualTo(fresh(services(1, 3)));
+    }
+
+    @Test
+    void aCheckDoesNotTakeAFailedChangeForAppliedAndARetryCountsNothingTwice() throws IOException {
+        rules.apply(services(1, 2));
+        kernel.failsToListConnections = true;
+        for (int attempt = 0; attempt < 2; attempt++) {
+            assertThatThrownBy(() -> rules.apply(services(2, 3))).hasMessageContaining("ss: killed");
+            rules.check();
+        }
+        assertThat(rejections).as("told once, and not taken back").hasSize(1);
+        assertThat(rejections.get(0)).containsOnlyKeys(address(3));
+        kernel.failsToListConnections = false;
+        rules.apply(services(2, 3));
+        assertThat(rejections).hasSize(2).last().isEqualTo(Map.of());
+        assertThat(kernel.dump()).isEqualTo(fresh(services(2, 3)));
     }
 }
