@@ -147,6 +147,14 @@ final class HttpServerTest {
                 .endsWith("\r\n\r\n");
     }
 
+    /** RFC 9112, section 3.2.2: a server must accept it. */
+    @Test
+    void targetInAbsoluteForm() throws Exception {
+        assertThat(get("http://x/a?1")).endsWith("a 1");
+        assertThat(get("HTTP://[::1]:80/a?1")).endsWith("a 1");
+        assertThat(get("http://x?1")).startsWith("HTTP/1.1 404 ");
+    }
+
     @Test
     void connectionIsKeptAndPipelinedRequestsAreAnsweredInOrder() throws Exception {
         Socket socket = send(String.join(
