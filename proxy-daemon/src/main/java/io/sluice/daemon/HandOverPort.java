@@ -21,8 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Deque;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Lock;
 import java.util.function.Consumer;
@@ -203,16 +202,17 @@ final class HandOverPort implements AutoCloseable {
         connected.close();
     }
 
+    /** Deals with one hello at most: that may take many seconds, in which the loop does nothing else and counts as stuck. */
     private void pollHellos() {
-        List<NewProcess> silent = new ArrayList<>();
+        Deque<NewProcess> silent = new ArrayDeque<>();
         for (NewProcess next = waiting.poll(); next != null; next = waiting.poll()) {
-            if (isSilent(next)) {
-                silent.add(next);
-            } else {
+            if (!isSilent(next)) {
                 next.close();
+                break;
             }
+            silent.push(next);
         }
-        waiting.addAll(silent);
+        silent.forEach(waiting::addFirst);
     }
 
     /** Deals with a connection unless it still has time to say something. */
