@@ -229,9 +229,7 @@ final class ApiClient implements AutoCloseable {
             HttpClient renewed =
                     e.certificates && (json == null || !e.arrived) ? client(target.server(), true) : client;
             if (renewed == client) {
-                if (!e.certificates) {
-                    forget(target.server(), client);
-                }
+                forget(target.server(), client);
                 throw e;
             }
             answer = send(renewed, target, pathAndQuery, json, authorization, within);
