@@ -37,6 +37,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -266,10 +267,11 @@ public final class Forwarder implements AutoCloseable {
     /** Opens frontends that should be open, and records the state of each. */
     private void settle(Collection<BoundFrontend> unsettled) {
         List<BoundFrontend> opened = new ArrayList<>();
+        Set<FrontendAddress> portsOfSingles = portsOfSingles(unsettled);
         for (BoundFrontend frontend : unsettled) {
             if (accepting && !frontend.isOpen() && frontend.wantsOpen()) {
                 try {
-                    frontend.open(loopsForOne(), sharesPort(frontend.address));
+                    frontend.open(loopsForOne(), sharesPort(frontend.address, portsOfSingles));
                     opened.add(frontend);
                 } catch (IOException | RuntimeException | Error e) {
                     fail(frontend, e);
@@ -305,14 +307,21 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** Whether a frontend at all addresses and one at a single address have the same port. */
-    private boolean sharesPort(FrontendAddress address) {
-        FrontendAddress all = address.atAllAddresses();
-        return address.equals(all)
-                ? frontends.keySet().stream()
-                        .anyMatch(other -> !other.equals(all)
-                                && other.port() == all.port()
-                                && other.atAllAddresses().equals(all))
-                : frontends.containsKey(all);
+    private boolean sharesPort(FrontendAddress address, Set<FrontendAddress> portsOfSingles) {
+        return address.address().isUnspecified()
+                ? portsOfSingles.contains(address)
+                : frontends.containsKey(address.atAllAddresses());
+    }
+
+    /** The ports of frontends at single addresses, as of frontends at all; looked for only if one of those is to be opened. */
+    private Set<FrontendAddress> portsOfSingles(Collection<BoundFrontend> opening) {
+        if (opening.stream().noneMatch(frontend -> frontend.address.address().isUnspecified())) {
+            return Set.of();
+        }
+        return frontends.keySet().stream()
+                .filter(address -> !address.address().isUnspecified())
+                .map(FrontendAddress::atAllAddresses)
+                .collect(Collectors.toSet());
     }
 
     /** One socket per loop while there are descriptors for that, else one in all, on each loop in turn. */
