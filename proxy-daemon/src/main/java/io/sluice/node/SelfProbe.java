@@ -22,10 +22,10 @@ final class SelfProbe {
     private static final Logger log = LoggerFactory.getLogger(SelfProbe.class);
     private static final int PATIENCE_MILLIS = 300;
     private static final int PORT = 9;
-    /** Where there is nobody by agreement: documentation, and the benchmarks of routers. */
-    private static final List<String> NOBODY4 = List.of("192.0.2.254", "198.18.0.254", "203.0.113.254");
+    /** Of ranges reserved for documentation and for benchmarks of routers. */
+    private static final List<String> UNUSED4 = List.of("192.0.2.254", "198.18.0.254", "203.0.113.254");
 
-    private static final List<String> NOBODY6 = List.of("2001:db8:ffff::fffe", "2001:2::fffe");
+    private static final List<String> UNUSED6 = List.of("2001:db8:ffff::fffe", "2001:2::fffe");
 
     static final String REMOVE = "table inet sluice-probe\ndelete table inet sluice-probe\n";
 
@@ -41,7 +41,7 @@ final class SelfProbe {
     void run() {
         for (Family family : Routing.families()) {
             try {
-                Optional<String> address = nobody(family);
+                Optional<String> address = unusedAddress(family);
                 if (address.isPresent()) {
                     run(family, address.get());
                 } else {
@@ -54,8 +54,8 @@ final class SelfProbe {
     }
 
     /** The first address that goes where everything unknown goes. */
-    private Optional<String> nobody(Family family) throws IOException {
-        for (String address : family == Family.IPV4 ? NOBODY4 : NOBODY6) {
+    private Optional<String> unusedAddress(Family family) throws IOException {
+        for (String address : family == Family.IPV4 ? UNUSED4 : UNUSED6) {
             List<JsonNode> routes = kernel.routes(family, "match", address);
             if (!routes.isEmpty()
                     && routes.stream()
