@@ -177,8 +177,17 @@ final class Health {
         int failed = now.count(State.FAILED);
         return Response.text(
                 200,
-                failed == 0
-                        ? "ready: " + Table.count(now.count(State.ACTIVE), "frontend") + "\n"
-                        : "degraded: " + Table.count(failed, "frontend") + " failed (see /debug/frontends)\n");
+                (failed == 0
+                                ? "ready: " + Table.count(now.count(State.ACTIVE), "frontend") + "\n"
+                                : "degraded: " + Table.count(failed, "frontend") + " failed (see /debug/frontends)\n")
+                        + notFollowed(progress));
+    }
+
+    /** What was last known goes on being served, but an expired token should not be found out weeks later. */
+    private static String notFollowed(SyncState progress) {
+        return progress.watches().stream()
+                .filter(watch -> !watch.trouble().isEmpty())
+                .map(watch -> "not updated: " + watch.resource() + ": " + watch.trouble() + "\n")
+                .collect(Collectors.joining());
     }
 }

@@ -1,6 +1,7 @@
 package io.sluice.kube;
 
 import java.io.Closeable;
+import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -9,6 +10,7 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongSupplier;
 
 /**
  * What an API server answered, its body still to be read. Closing it, by any thread, ends a read that waits; the
@@ -19,15 +21,26 @@ final class Answer implements Closeable {
     private final String server;
     private final Optional<Duration> retryAfter;
     private final InputStream body;
+    private final LongSupplier nanoTime;
     private final Runnable closed;
     private final AtomicBoolean open = new AtomicBoolean(true);
+    private volatile long heardNanos;
 
-    Answer(int status, String server, Optional<Duration> retryAfter, InputStream body, Runnable closed) {
+    /** @param closed run once, by whatever ends it first */
+    Answer(
+            int status,
+            String server,
+            Optional<Duration> retryAfter,
+            InputStream body,
+            LongSupplier nanoTime,
+            Runnable closed) {
         this.status = status;
         this.server = server;
         this.retryAfter = retryAfter;
-        this.body = body;
+        this.body = new Heard(body);
+        this.nanoTime = nanoTime;
         this.closed = closed;
+        heardNanos = nanoTime.getAsLong();
     }
 
     int status() {
@@ -46,6 +59,11 @@ final class Answer implements Closeable {
 
     InputStream body() {
         return body;
+    }
+
+    /** When its headers or its last bytes arrived. */
+    long heardNanos() {
+        return heardNanos;
     }
 
     /** The beginning of the body, if it comes in time; for what is short. Fails if it does not. */
@@ -73,6 +91,27 @@ final class Answer implements Closeable {
         if (open.compareAndSet(true, false)) {
             closed.run();
             body.close();
+        }
+    }
+
+    /** Notes when something arrives. */
+    private final class Heard extends FilterInputStream {
+        Heard(InputStream in) {
+            super(in);
+        }
+
+        @Override
+        public int read() throws IOException {
+            int b = super.read();
+            heardNanos = nanoTime.getAsLong();
+            return b;
+        }
+
+        @Override
+        public int read(byte[] bytes, int offset, int length) throws IOException {
+            int read = super.read(bytes, offset, length);
+            heardNanos = nanoTime.getAsLong();
+            return read;
         }
     }
 }

@@ -24,10 +24,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -38,6 +36,8 @@ import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLParameters;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Asks API servers over HTTP: says who we are, moves to the next server when one does not answer, and takes over files
@@ -47,6 +47,7 @@ import org.jspecify.annotations.Nullable;
  * the server still sees its name: in TLS (SNI) through the parameters, in HTTP through the Host header.
  */
 final class ApiClient implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(ApiClient.class);
     private static final int UNAUTHORIZED = 401;
     private static final int SERVER_ERROR = 500;
 
@@ -88,9 +89,14 @@ final class ApiClient implements AutoCloseable {
     private final Environment environment;
     private final Failover failover;
     private final Map<Server, HttpClient> clients = new HashMap<>();
-    private final Set<Answer> open = ConcurrentHashMap.newKeySet();
-    private final Set<Runnable> cancels = ConcurrentHashMap.newKeySet();
+    private final Exchanges exchanges = new Exchanges();
     private @Nullable SSLContext context;
+    /** Whether there was more than one server to choose from when one was last asked. */
+    private volatile boolean several;
+
+    /** What a server last answered 401 to. */
+    private volatile @Nullable String refused;
+
     private volatile boolean closed;
 
     ApiClient(ApiAccess access) {
@@ -111,15 +117,19 @@ final class ApiClient implements AutoCloseable {
      *
      * @param pathAndQuery beginning with a slash
      * @return the answer, whatever its status; of several servers, one of theirs that is no server's error if there is
-     * @throws IOException if none answered, naming each and why
+     * @throws NoServerException if none answered, naming each and why
+     * @throws IOException if this is closed, or who we are cannot be found out
      */
     Answer get(String pathAndQuery) throws IOException {
         return ask(pathAndQuery, null, environment.headersTimeout());
     }
 
-    /** The same, for what a server puts together before it says anything: it may take three times as long. */
+    /**
+     * The same, for what a busy server needs time to put together: it may take six times as long, as long as the server
+     * answers {@link #leaveSilent smaller questions} meanwhile.
+     */
     Answer getLarge(String pathAndQuery) throws IOException {
-        return ask(pathAndQuery, null, environment.headersTimeout().multipliedBy(3));
+        return ask(pathAndQuery, null, environment.headersTimeout().multipliedBy(6));
     }
 
     /** The same; but once the request may have arrived, no other server gets it. */
@@ -135,14 +145,48 @@ final class ApiClient implements AutoCloseable {
         }
     }
 
+    /**
+     * Asks the servers that have said nothing at all for a while for their version, each once, and leaves those that do
+     * not answer: whatever they owe ends. A watch may well be silent that long; where there is no other server to turn to,
+     * only an answer that does not begin makes a server suspect.
+     *
+     * @param within how long an answer may take
+     */
+    void leaveSilent(Duration silence, Duration within) {
+        long now = environment.nanoTime().getAsLong();
+        List<String> silent = exchanges.silent(now, silence.toNanos(), several);
+        if (silent.isEmpty()) {
+            return;
+        }
+        for (Target target : targets(new ArrayList<>())) {
+            if (!silent.contains(target.name())) {
+                continue;
+            }
+            try (Answer answer = ask(target, "/version", null, within)) {
+                // To the end, so that its connection can be used again.
+                answer.bytes(65_536, within);
+            } catch (IOException e) {
+                long then = environment.nanoTime().getAsLong();
+                if (closed
+                        || !exchanges.silent(then, silence.toNanos(), several).contains(target.name())) {
+                    continue;
+                }
+                log.warn(
+                        "API server {} is left: it has sent nothing for {} and does not answer now ({})",
+                        target.name(),
+                        seconds(silence),
+                        Problem.oneLine(String.valueOf(e.getMessage())));
+                distrust(target.name());
+                exchanges.end(target.name());
+            }
+        }
+    }
+
     /** Ends all that is going on. */
     @Override
-    public void close() throws IOException {
+    public void close() {
         closed = true;
-        cancels.forEach(Runnable::run);
-        for (Answer answer : open) {
-            answer.close();
-        }
+        exchanges.endAll();
         synchronized (this) {
             clients.clear();
         }
@@ -173,7 +217,7 @@ final class ApiClient implements AutoCloseable {
         if (failing != null) {
             return failing;
         }
-        throw new IOException(Problem.oneLine("no API server answers: " + String.join("; ", failures)));
+        throw new NoServerException(Problem.oneLine("no API server answers: " + String.join("; ", failures)));
     }
 
     private static void close(@Nullable Answer answer) throws IOException {
@@ -203,6 +247,7 @@ final class ApiClient implements AutoCloseable {
                 failures.add(url + ": the name " + server.host() + " cannot be resolved");
             }
         }
+        several = targets.size() > 1;
         return targets;
     }
 
@@ -211,6 +256,11 @@ final class ApiClient implements AutoCloseable {
         String host = text.indexOf(':') < 0 ? text : "[" + text.replaceFirst("%.*", "") + "]";
         String port = url.getPort() < 0 ? "" : ":" + url.getPort();
         return URI.create(url.getScheme() + "://" + host + port + url.getRawPath());
+    }
+
+    /** Whether the token that a server refused last has been replaced since. */
+    boolean hasOtherCredentials() {
+        return credentials.isReplaced(refused, environment.nanoTime().getAsLong());
     }
 
     /** What the servers are shown, for people. */
@@ -234,13 +284,20 @@ final class ApiClient implements AutoCloseable {
             }
             answer = send(renewed, target, pathAndQuery, json, authorization, within);
         }
-        if (answer.status() != UNAUTHORIZED
-                || !credentials.refused(authorization, environment.nanoTime().getAsLong())) {
+        if (answer.status() != UNAUTHORIZED) {
+            return answer;
+        }
+        refused = authorization;
+        if (!credentials.refused(authorization, environment.nanoTime().getAsLong())) {
             return answer;
         }
         answer.close();
         authorization = credentials.authorization(environment.nanoTime().getAsLong());
-        return send(client(target.server(), false), target, pathAndQuery, json, authorization, within);
+        answer = send(client(target.server(), false), target, pathAndQuery, json, authorization, within);
+        if (answer.status() == UNAUTHORIZED) {
+            refused = authorization;
+        }
+        return answer;
     }
 
     private HttpClient client(Server server, boolean atOnce) throws IOException {
@@ -302,7 +359,7 @@ final class ApiClient implements AutoCloseable {
         if (json != null) {
             request.header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofByteArray(json));
         }
-        return answer(client, target, await(sent(client, request.build()), within));
+        return answer(client, target, await(target, sent(client, request.build()), within));
     }
 
     private static CompletableFuture<HttpResponse<InputStream>> sent(HttpClient client, HttpRequest request)
@@ -316,10 +373,11 @@ final class ApiClient implements AutoCloseable {
     }
 
     /** Not the request's own timeout: from Java 26 on that would end a watch, too. */
-    private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration within)
-            throws IOException {
-        Runnable cancel = () -> future.cancel(true);
-        cancels.add(cancel);
+    private HttpResponse<InputStream> await(
+            Target target, CompletableFuture<HttpResponse<InputStream>> future, Duration within) throws IOException {
+        long sinceNanos = environment.nanoTime().getAsLong();
+        Exchanges.Request request = new Exchanges.Request(target.name(), sinceNanos, () -> future.cancel(true));
+        exchanges.add(request);
         try {
             if (closed) {
                 throw new IOException("closed");
@@ -328,7 +386,10 @@ final class ApiClient implements AutoCloseable {
         } catch (TimeoutException e) {
             throw new NoAnswerException("no answer within " + seconds(within), e, true, false);
         } catch (CancellationException e) {
-            throw new IOException("closed", e);
+            if (closed) {
+                throw new IOException("closed", e);
+            }
+            throw new NoAnswerException("no answer, nor to the question whether it is alive", e, true, false);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw (IOException) new InterruptedIOException("interrupted").initCause(e);
@@ -338,7 +399,7 @@ final class ApiClient implements AutoCloseable {
             }
             throw explained(e.getCause() == null ? e : e.getCause());
         } finally {
-            cancels.remove(cancel);
+            exchanges.remove(request);
             // Of no effect if it is done.
             future.cancel(true);
         }
@@ -352,12 +413,13 @@ final class ApiClient implements AutoCloseable {
         Answer[] self = new Answer[1];
         // The client must live as long as the answer, even if a newer one has taken its place.
         HttpClient[] holds = {client};
-        Answer answer = new Answer(response.statusCode(), target.name(), retryAfter, response.body(), () -> {
+        LongSupplier nanoTime = environment.nanoTime();
+        Answer answer = new Answer(response.statusCode(), target.name(), retryAfter, response.body(), nanoTime, () -> {
             holds[0] = null;
-            open.remove(self[0]);
+            exchanges.remove(self[0]);
         });
         self[0] = answer;
-        open.add(answer);
+        exchanges.add(answer);
         if (closed) {
             answer.close();
             throw new IOException("closed");

@@ -69,6 +69,11 @@ final class Credentials {
             plugin.refused(authorization == null ? null : authorization.substring("Bearer ".length()));
             return true;
         }
+        return isReplaced(authorization, nowNanos);
+    }
+
+    /** Whether the token's file holds another one than was shown. */
+    boolean isReplaced(@Nullable String authorization, long nowNanos) {
         if (token == null) {
             return false;
         }

@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -33,6 +34,7 @@ public final class KubernetesReflector implements Reflector {
     private final ApiClient client;
     private final SyncLoop loop;
     private final ListWatch.Pace pace;
+    private final Retry retry;
     private final EventRecorder events;
     private final List<Resource> resources = new ArrayList<>();
     private final EndpointsApi endpointsApi;
@@ -70,6 +72,8 @@ public final class KubernetesReflector implements Reflector {
         this.client = client;
         this.loop = loop;
         this.pace = pace;
+        this.retry =
+                new Retry(pace.firstBackOff(), pace.longestBackOff(), pace.spread(), System::nanoTime, new Random());
         this.endpointsApi = endpointsApi;
         this.events = new EventRecorder(client, nodeName, Clock.systemUTC(), System::nanoTime);
         resources.add(Resource.services(proxyName));
@@ -90,8 +94,7 @@ public final class KubernetesReflector implements Reflector {
     public void start(Supervisor supervisor) {
         events.start(supervisor);
         Worker starter = supervisor.once("sluice-api", () -> begin(supervisor));
-        Worker watchdog =
-                supervisor.scheduled("sluice-api-watchdog", pace.idle().dividedBy(20), this::checkIdle);
+        Worker watchdog = supervisor.scheduled("sluice-api-watchdog", pace.look(), this::checkSilence);
         synchronized (lock) {
             workers.add(starter);
             workers.add(watchdog);
@@ -103,7 +106,7 @@ public final class KubernetesReflector implements Reflector {
         if (watches.isEmpty()) {
             boolean watchList = hasWatchList();
             watches = resources.stream()
-                    .map(resource -> new ListWatch(client, resource, proxyName, watchList, pace, new Told()))
+                    .map(resource -> new ListWatch(client, resource, proxyName, watchList, pace, retry, new Told()))
                     .toList();
         }
         synchronized (lock) {
@@ -115,14 +118,15 @@ public final class KubernetesReflector implements Reflector {
         }
     }
 
-    private void checkIdle() {
+    private void checkSilence() {
         watches.forEach(ListWatch::checkIdle);
+        client.leaveSilent(pace.silence(), pace.alive());
     }
 
     /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
     private boolean hasWatchList() {
         try (Answer answer = client.get("/version")) {
-            JsonNode version = JsonMapper.shared().readTree(answer.bytes(65_536, pace.idle()));
+            JsonNode version = JsonMapper.shared().readTree(answer.bytes(65_536, pace.alive()));
             String minor = version.path("minor").stringValue("").replaceAll("[^0-9].*", "");
             log.info(
                     "API server {}, Kubernetes {}",
@@ -142,7 +146,7 @@ public final class KubernetesReflector implements Reflector {
     private boolean hasEndpointSlices() {
         try (Answer answer = client.get("/apis")) {
             JsonNode groups = JsonMapper.shared()
-                    .readTree(answer.bytes(1 << 20, pace.idle()))
+                    .readTree(answer.bytes(1 << 20, pace.alive()))
                     .path("groups");
             if (answer.status() != 200 || !groups.isArray()) {
                 return true;
@@ -235,11 +239,8 @@ public final class KubernetesReflector implements Reflector {
             workers.forEach(Worker::stop);
         }
         events.close();
+        retry.close();
         watches.forEach(ListWatch::close);
-        try {
-            client.close();
-        } catch (IOException e) {
-            log.debug("the API client did not close cleanly", e);
-        }
+        client.close();
     }
 }

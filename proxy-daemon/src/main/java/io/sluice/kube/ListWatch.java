@@ -3,7 +3,6 @@ package io.sluice.kube;
 import io.sluice.kube.ObjectStore.SourceState;
 import io.sluice.kube.SyncLoop.Trigger;
 import io.sluice.kube.ToldObjects.Listing;
-import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
@@ -50,6 +49,7 @@ final class ListWatch {
     private final ApiClient client;
     private final Listener listener;
     private final Pace pace;
+    private final Retry retry;
     private final CountDownLatch closed = new CountDownLatch(1);
     private final Random random = new Random();
 
@@ -64,7 +64,10 @@ final class ListWatch {
     private String notOlderThan = "0";
 
     private boolean watchListOffered;
+    /** Attempts in a row that did not end well, whatever the reason. */
     private int failures;
+    /** Of these, the last ones to which a server answered. */
+    private int refusals;
 
     private volatile boolean synced;
     private volatile @Nullable Answer open;
@@ -72,7 +75,6 @@ final class ListWatch {
     /** The answer that we ended because nothing more came. */
     private volatile @Nullable Answer silent;
 
-    private volatile long lastByteNanos;
     private volatile @Nullable Instant lastEvent;
     private final AtomicLong watches = new AtomicLong();
     private final AtomicLong lists = new AtomicLong();
@@ -101,25 +103,57 @@ final class ListWatch {
     /**
      * How long to wait for what.
      *
-     * @param idle how long a watch may be silent before it is taken up again: what is silent may be dead
-     * @param longestBackOff between two attempts
+     * @param idle how long a watch may be silent before it is taken up again: what is silent may be dead, but a server
+     *     sends a bookmark about once a minute only
+     * @param silence how long a server may send nothing on any of its watches, or no beginning of an answer, before it is
+     *     asked whether it is alive
+     * @param alive how long the answer to that, or to any other small question, may take
+     * @param firstBackOff before the second attempt
+     * @param longestBackOff between two attempts to reach servers that do not answer, are overloaded or broken
+     * @param longestRefusal between two attempts that a server answers with anything else, and the most that it may ask for
+     * @param spread within which collections resume once a server answers again
      */
-    record Pace(Duration idle, Duration firstBackOff, Duration longestBackOff) {
-        static final Pace DEFAULT = new Pace(Duration.ofSeconds(40), Duration.ofMillis(200), Duration.ofSeconds(30));
+    record Pace(
+            Duration idle,
+            Duration silence,
+            Duration alive,
+            Duration firstBackOff,
+            Duration longestBackOff,
+            Duration longestRefusal,
+            Duration spread) {
+        static final Pace DEFAULT = new Pace(
+                Duration.ofSeconds(90),
+                Duration.ofSeconds(8),
+                Duration.ofSeconds(5),
+                Duration.ofMillis(200),
+                Duration.ofSeconds(5),
+                Duration.ofSeconds(30),
+                Duration.ofSeconds(1));
+
+        /** How often to look whether anything has been silent for too long. */
+        Duration look() {
+            Duration shorter = idle.compareTo(silence) < 0 ? idle : silence;
+            return shorter.dividedBy(8);
+        }
     }
 
-    /** @param watchListOffered whether the server can send a list as a watch */
+    /**
+     * @param watchListOffered whether the server can send a list as a watch
+     * @param retry where the collections of the same servers wait
+     */
     ListWatch(
             ApiClient client,
             Resource resource,
             String proxyName,
             boolean watchListOffered,
             Pace pace,
+            Retry retry,
             Listener listener) {
         this.client = client;
         this.resource = resource;
         this.watchListOffered = watchListOffered;
         this.pace = pace;
+        this.retry = retry;
         this.listener = listener;
         this.objects = new ToldObjects(proxyName, listener);
     }
@@ -139,6 +173,13 @@ final class ListWatch {
             watch();
         } catch (ApiStatusException e) {
             refused(e);
+        } catch (NoServerException e) {
+            if (closed.getCount() > 0) {
+                complain(String.valueOf(e.getMessage()));
+                failures++;
+                refusals = 0;
+                retry.await(Duration.ZERO);
+            }
         } catch (IOException | JacksonException e) {
             if (closed.getCount() > 0) {
                 failed(e);
@@ -152,14 +193,7 @@ final class ListWatch {
 
     private void refused(ApiStatusException e) throws InterruptedException {
         if (e.needsNewList()) {
-            log.debug("{}: {}", resource.name(), e.getMessage());
-            resourceVersion = "";
-            notOlderThan = "";
-            // A server that forgets is everyday; one that does not even know the list it has just sent is not.
-            if (failures > 1) {
-                say(String.valueOf(e.getMessage()));
-            }
-            pause(Duration.ZERO);
+            expired(e);
             return;
         }
         if (e.status() == 400 && !resource.fields().isEmpty() && resource.kind() == Kind.SERVICE) {
@@ -185,9 +219,37 @@ final class ListWatch {
             listener.waived(resource);
         }
         say(e.getMessage() + remedy(e.status()));
-        Duration asked = e.retryAfter().orElse(forbidden ? pace.longestBackOff() : Duration.ZERO);
-        // By then there may be another server.
-        pause(asked.compareTo(pace.longestBackOff()) > 0 ? pace.longestBackOff() : asked);
+        failures++;
+        Duration asked = e.retryAfter().orElse(Duration.ZERO);
+        asked = asked.compareTo(pace.longestRefusal()) > 0 ? pace.longestRefusal() : asked;
+        if (isUnwell(e.status())) {
+            refusals = 0;
+            retry.await(asked);
+        } else {
+            pause(asked, e.status() == 401);
+        }
+    }
+
+    /** Whether a status says only that the server cannot answer now. */
+    private static boolean isUnwell(int status) {
+        return status == 429 || status >= 500;
+    }
+
+    private void expired(ApiStatusException e) throws InterruptedException {
+        log.debug("{}: {}", resource.name(), e.getMessage());
+        boolean watched = !resourceVersion.isEmpty();
+        resourceVersion = "";
+        notOlderThan = "";
+        // A server that forgets is everyday: the list is wanted at once. One that does not even know the list it has
+        // just
+        // sent is not.
+        if (watched && refusals == 0) {
+            refusals++;
+            return;
+        }
+        complain(String.valueOf(e.getMessage()));
+        failures++;
+        pause(Duration.ZERO, false);
     }
 
     private String remedy(int status) {
@@ -202,22 +264,32 @@ final class ListWatch {
         String why =
                 e instanceof JacksonException json ? "unreadable answer: " + StrictYaml.explain(json) : e.getMessage();
         log.debug("{}: {}", resource.name(), why, e);
-        // One lost watch is everyday; that it cannot be had again is news.
-        if (failures > 0) {
-            say(String.valueOf(why));
-        }
-        pause(Duration.ZERO);
+        complain(String.valueOf(why));
+        failures++;
+        pause(Duration.ZERO, false);
     }
 
-    /** Waits the longer the more attempts failed in a row, but for the first time hardly at all. */
-    private void pause(Duration atLeast) throws InterruptedException {
-        long millis =
-                Math.min(pace.longestBackOff().toMillis(), pace.firstBackOff().toMillis() << Math.min(failures, 16));
-        failures++;
-        // Thousands of nodes lose the same server in the same moment.
-        long jittered = millis / 2 + random.nextLong(millis + 1);
-        if (closed.await(Math.max(atLeast.toMillis(), jittered), TimeUnit.MILLISECONDS)) {
-            log.debug("{}: closed", resource.name());
+    /** Waits the longer the more of the servers' answers were of no use, but for the first time hardly at all. */
+    private void pause(Duration atLeast, boolean forCredentials) throws InterruptedException {
+        Duration backOff = Retry.backOff(pace.firstBackOff(), pace.longestRefusal(), refusals, random);
+        refusals++;
+        long left = Math.max(atLeast.toNanos(), backOff.toNanos());
+        if (!forCredentials) {
+            if (closed.await(left, TimeUnit.NANOSECONDS)) {
+                log.debug("{}: closed", resource.name());
+            }
+            return;
+        }
+        long step = Math.min(left, TimeUnit.SECONDS.toNanos(1));
+        while (left > 0 && !closed.await(step, TimeUnit.NANOSECONDS) && !client.hasOtherCredentials()) {
+            left -= step;
+        }
+    }
+
+    /** One lost watch is everyday; that it cannot be had again is news. */
+    private void complain(String text) {
+        if (failures > 0) {
+            say(text);
         }
     }
 
@@ -234,7 +306,7 @@ final class ListWatch {
         while (!next.isEmpty()) {
             try (Answer answer = get(next, "list")) {
                 try {
-                    listing.page(JSON.createParser(new Noticed(answer.body())));
+                    listing.page(JSON.createParser(answer.body()));
                 } catch (JacksonException e) {
                     throw cutOff(answer, e);
                 }
@@ -288,13 +360,13 @@ final class ListWatch {
             }
             begunNanos = System.nanoTime();
             try {
-                JsonParser parser = JSON.createParser(new Noticed(answer.body()));
+                JsonParser parser = JSON.createParser(answer.body());
                 while (parser.nextToken() != null) {
                     initial = event(parser.readValueAsTree(), initial);
                 }
             } catch (IOException | JacksonException e) {
                 if (!isTooShort(begunNanos)) {
-                    failures = 0;
+                    wentWell();
                 }
                 if (initial != null && !(e instanceof ApiStatusException)) {
                     throw cutOff(answer, e);
@@ -310,7 +382,12 @@ final class ListWatch {
         if (closed.getCount() > 0 && isTooShort(begunNanos)) {
             throw new IOException(server + " ended the watch of " + resource.name() + " as soon as it began");
         }
+        wentWell();
+    }
+
+    private void wentWell() {
         failures = 0;
+        refusals = 0;
     }
 
     private boolean isTooShort(long begunNanos) {
@@ -387,10 +464,12 @@ final class ListWatch {
         Answer answer =
                 verb.equals("list") ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
         server = answer.server();
-        lastByteNanos = System.nanoTime();
         open = answer;
         if (closed.getCount() == 0) {
             answer.close();
+        }
+        if (!isUnwell(answer.status())) {
+            retry.answered();
         }
         if (answer.status() == 200) {
             return answer;
@@ -399,7 +478,7 @@ final class ListWatch {
             throw new ApiStatusException(
                     answer.status(),
                     server + ": " + verb + " " + resource.name() + ": " + answer.status() + " "
-                            + message(new Noticed(answer.body())),
+                            + message(answer.body()),
                     answer.retryAfter());
         } finally {
             open = null;
@@ -418,31 +497,11 @@ final class ListWatch {
         return Problem.oneLine(text);
     }
 
-    /** Notes when something was last heard. */
-    private final class Noticed extends FilterInputStream {
-        Noticed(InputStream in) {
-            super(in);
-        }
-
-        @Override
-        public int read() throws IOException {
-            int b = super.read();
-            lastByteNanos = System.nanoTime();
-            return b;
-        }
-
-        @Override
-        public int read(byte[] bytes, int offset, int length) throws IOException {
-            int read = super.read(bytes, offset, length);
-            lastByteNanos = System.nanoTime();
-            return read;
-        }
-    }
-
     /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */
     void checkIdle() {
         Answer answer = open;
-        if (answer != null && System.nanoTime() - lastByteNanos > pace.idle().toNanos()) {
+        if (answer != null
+                && System.nanoTime() - answer.heardNanos() > pace.idle().toNanos()) {
             log.debug("{}: nothing heard for {} s", resource.name(), pace.idle().toSeconds());
             silent = answer;
             end(answer);

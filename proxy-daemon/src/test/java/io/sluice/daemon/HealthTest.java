@@ -201,6 +201,22 @@ final class HealthTest {
         assertThat(body.at("/watches/1/trouble").stringValue()).isEqualTo("403 no");
     }
 
+    @Test
+    void readyThoughACollectionIsNoLongerFollowedSaysSo() throws Exception {
+        String why = "https://a: watch services: 401 Unauthorized; it was shown the token of /var/token";
+        SyncState expired = new SyncState(
+                false,
+                Optional.empty(),
+                Optional.of(EARLIER),
+                Optional.of(EARLIER),
+                Optional.empty(),
+                List.of(
+                        new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", why),
+                        new WatchStatus("nodes", true, Optional.of(EARLIER), 2, 1, "https://a", "")));
+        assertThat(statusAndText(ask("/readyz", new DaemonState(expired, NO_FRONTENDS, List.of(), 0))))
+                .isEqualTo("200 ready: 0 frontends\nnot updated: services: " + why + "\n");
+    }
+
     /** kube-proxy's TestHealthzServer and TestLivezServer; families that differ do not occur, one sync serves both. */
     @Test
     void idleIsHealthyAndOnlyAnOverdueChangeIsNot() throws Exception {

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.kube.Pem.Identity;
+import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -560,5 +561,78 @@ final class ApiClientTest {
             String url = "https://127.0.0.1:" + silent.getLocalPort();
             assertThat(failure(masters(url))).isEqualTo("no API server answers: " + url + ": no answer within 200 ms");
         }
+    }
+
+    /** Answers questions for its version once it may, and all others once it may. */
+    private FakeApiServer busy(CountDownLatch version, CountDownLatch others) {
+        return server(exchange -> {
+            awaitQuietly(exchange.getRequestURI().getPath().endsWith("/version") ? version : others);
+            FakeApiServer.answer(exchange, 200, OK);
+        });
+    }
+
+    private void awaitAsked(FakeApiServer server, String path) {
+        await().until(() ->
+                server.requests().stream().anyMatch(request -> request.path().equals(path)));
+    }
+
+    @Test
+    void aBusyServerIsWaitedForAsLongAsItAnswersSmallQuestions() throws Exception {
+        CountDownLatch list = new CountDownLatch(1);
+        FakeApiServer server = busy(new CountDownLatch(0), list).start();
+        ApiClient client = masters(server.url());
+        CompletableFuture<Answer> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
+        awaitAsked(server, "/api/v1/services");
+        client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
+        assertThat(server.requests()).as("not silent for long enough").hasSize(1);
+        nanos.addAndGet(Duration.ofSeconds(8).toNanos());
+        client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
+        client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
+        assertThat(server.requests()).as("asked once").hasSize(2);
+        list.countDown();
+        assertThat(listing.get().status()).isEqualTo(200);
+    }
+
+    @Test
+    void aServerThatAnswersNothingIsNotWaitedFor() throws Exception {
+        CountDownLatch never = new CountDownLatch(1);
+        FakeApiServer server = busy(never, never).start();
+        ApiClient client = masters(server.url());
+        CompletableFuture<Answer> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
+        awaitAsked(server, "/api/v1/services");
+        nanos.addAndGet(Duration.ofSeconds(8).toNanos());
+        client.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
+        assertThatThrownBy(listing::get)
+                .hasCauseInstanceOf(NoServerException.class)
+                .hasMessageContaining("no answer, nor to the question whether it is alive");
+        never.countDown();
+    }
+
+    @Test
+    void aSilentWatchIsLeftOnlyWhereThereIsAnotherServer() throws Exception {
+        CountDownLatch never = new CountDownLatch(1);
+        FakeApiServer.Handler watch = exchange -> {
+            if (!exchange.getRequestURI().getPath().endsWith("/version")) {
+                exchange.sendResponseHeaders(200, 0);
+                exchange.getResponseBody().flush();
+            }
+            awaitQuietly(never);
+        };
+        FakeApiServer one = server(watch).start();
+        FakeApiServer other = server(FakeApiServer.saying(200, OK)).start();
+        ApiClient alone = masters(one.url());
+        Answer kept = alone.get("/watch");
+        ApiClient client = masters(one.url(), other.url());
+        Answer left = client.get("/watch");
+        CompletableFuture<Integer> reading =
+                Supervisor.call("watch", () -> left.body().read());
+        nanos.addAndGet(Duration.ofSeconds(8).toNanos());
+        alone.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
+        assertThat(one.requests()).as("no other server: not asked").hasSize(2);
+        client.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
+        assertThatThrownBy(reading::get).hasCauseInstanceOf(IOException.class);
+        assertThat(client.get("/watch").server()).isEqualTo(other.url());
+        never.countDown();
+        kept.close();
     }
 }

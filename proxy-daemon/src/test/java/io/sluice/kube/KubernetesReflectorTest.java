@@ -13,23 +13,28 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.StringReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 
 /** Whatever an API server does, the table becomes that of its objects and is never that of anything else. */
 class KubernetesReflectorTest {
-    private static final Pace FAST = new Pace(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
+    private static final Pace FAST = pace(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
 
     private static final String NODE = """
             ---
@@ -38,6 +43,13 @@ class KubernetesReflectorTest {
             metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}
             status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}
             """;
+
+    /** A server's silence is of no interest unless a test says so. */
+    private static Pace pace(Duration idle, Duration firstBackOff, Duration longest) {
+        Duration never = Duration.ofMinutes(1);
+        Duration alive = Duration.ofSeconds(1);
+        return new Pace(idle, never, alive, firstBackOff, longest, longest, Duration.ofMillis(5));
+    }
 
     private final FakeCluster cluster = new FakeCluster();
     private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
@@ -447,12 +459,65 @@ class KubernetesReflectorTest {
     }
 
     @Test
+    void afterAnOutageWatchesResumeWhereTheyWere() throws IOException {
+        follow();
+        awaitEqual();
+        int port = cluster.port();
+        cluster.close();
+        cluster.apply(Manifests.service("new", "10.96.0.8") + Manifests.slice("web", "10.1.0.9"));
+        await().until(() -> following().allMatch(watch -> watch.trouble().contains("no API server answers")));
+        cluster.fail("/", 3, 503, "Retry-After: 0", "{\"message\":\"starting\"}");
+        cluster.start(port);
+        awaitEqual();
+        await().until(() -> following().allMatch(watch -> watch.trouble().isEmpty()));
+        assertThat(following()).allSatisfy(watch -> {
+            assertThat(watch.relists()).isZero();
+            assertThat(watch.reconnects()).isPositive();
+        });
+    }
+
+    private Stream<WatchStatus> following() {
+        return requireNonNull(reflector).watches().stream();
+    }
+
+    /** An outage has made the collections patient; that must not delay the list, too. */
+    @Test
+    void whatWasForgottenDuringAnOutageIsListedAtOnce() throws IOException {
+        Pace impatient = new Pace(
+                Duration.ofHours(1),
+                Duration.ofHours(1),
+                Duration.ofHours(1),
+                Duration.ofMillis(5),
+                Duration.ofMillis(50),
+                Duration.ofHours(1),
+                Duration.ZERO);
+        KubernetesReflector following =
+                new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, impatient, loop);
+        reflector = following;
+        following.start(new Supervisor());
+        awaitEqual();
+        int port = cluster.port();
+        cluster.close();
+        cluster.apply(Manifests.service("new", "10.96.0.8"));
+        cluster.compact();
+        await().atMost(Duration.ofSeconds(30))
+                .until(() -> following().allMatch(watch -> watch.trouble().contains("no API server answers")));
+        // So many failures that waiting for twice as long each time would take hours by now.
+        cluster.fail("/", 80, 503, "Retry-After: 0", "");
+        cluster.start(port);
+        awaitEqual();
+        assertThat(status("services").relists()).isEqualTo(1);
+    }
+
+    @Test
     void anotherServerTakesOverFromOneThatIsSilent() throws IOException {
         try (FakeCluster second = new FakeCluster().start()) {
             second.apply(NODE);
             second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
+            Duration soon = Duration.ofMillis(300);
+            Pace watchful = new Pace(Duration.ofHours(1), soon, soon, Duration.ofMillis(5), soon, soon, Duration.ZERO);
             KubernetesReflector following = new KubernetesReflector(
-                    FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, FAST, loop);
+                    FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, watchful, loop);
             reflector = following;
             following.start(new Supervisor());
             awaitEqual();
@@ -495,9 +560,28 @@ class KubernetesReflectorTest {
     }
 
     @Test
+    void aReplacedTokenIsUsedWithoutWaiting(@TempDir Path folder) throws Exception {
+        Path token = Files.writeString(folder.resolve("token"), "old");
+        try (FakeApiServer server =
+                new FakeApiServer(cluster::handle).demandBearer("new").start()) {
+            ApiAccess access = ApiAccess.find(
+                    new ApiOptions(List.of(), "", List.of(server.url()), token, null, false), Map.of(), folder, folder);
+            Pace patient = pace(Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
+            KubernetesReflector following = new KubernetesReflector(
+                    new ApiClient(access), BuildOptions.on("n1"), EndpointsApi.AUTO, patient, loop);
+            reflector = following;
+            following.start(new Supervisor());
+            await().until(() -> following.watches().size() == 4
+                    && following().allMatch(watch -> watch.trouble().contains("401")));
+            Files.writeString(token, "new");
+            awaitEqual();
+        }
+    }
+
+    @Test
     void aQuietClusterIsNoTrouble() {
         // If silence were a failure, ten of them in a row would take minutes.
-        Pace doubling = new Pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
+        Pace doubling = pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, doubling, loop);
         reflector = following;

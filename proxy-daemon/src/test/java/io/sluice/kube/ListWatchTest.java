@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -27,6 +28,8 @@ final class ListWatchTest implements ListWatch.Listener {
     private final Map<String, SourceState> told = new ConcurrentHashMap<>();
     private final AtomicBoolean fail = new AtomicBoolean();
     private final Supervisor supervisor = new Supervisor();
+    private final Retry retry =
+            new Retry(Duration.ofMillis(1), Duration.ofMillis(10), Duration.ZERO, System::nanoTime, new Random(1));
 
     @SuppressWarnings("NullAway.Init") // made once the server has an address
     private ListWatch watch;
@@ -38,8 +41,10 @@ final class ListWatchTest implements ListWatch.Listener {
     void follow() throws IOException {
         cluster.start();
         cluster.apply(Manifests.service("web", "10.96.0.1"));
-        ListWatch.Pace pace = new ListWatch.Pace(Duration.ofSeconds(30), Duration.ofMillis(1), Duration.ofMillis(10));
-        watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, this);
+        Duration soon = Duration.ofMillis(1);
+        Duration late = Duration.ofMinutes(1);
+        ListWatch.Pace pace = new ListWatch.Pace(late, late, late, soon, soon, soon, soon);
+        watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, retry, this);
         worker = supervisor.loop("sluice-watch-services", watch::run);
         await().until(() -> told.containsKey(WEB));
     }
