@@ -50,6 +50,9 @@ import org.slf4j.LoggerFactory;
 final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
+    /** A node's own components may start before its kubelet has registered it. */
+    private static final Duration NODE_WAIT = Duration.ofMinutes(5);
+
     private final Settings settings;
     private final Supervisor supervisor = new Supervisor();
     private final StateLog stateLog;
@@ -137,8 +140,10 @@ final class Daemon implements AutoCloseable {
             reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
             events = null;
         } else {
+            // In bind mode the Node adds node ports when it appears; rules without it would not masquerade.
+            Duration nodeWait = rules == null ? Duration.ZERO : NODE_WAIT;
             KubernetesReflector kubernetes =
-                    KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), syncLoop);
+                    KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), nodeWait, syncLoop);
             reflector = kubernetes;
             events = kubernetes.events();
         }

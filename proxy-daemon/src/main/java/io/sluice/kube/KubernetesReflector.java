@@ -6,6 +6,7 @@ import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -39,6 +40,7 @@ public final class KubernetesReflector implements Reflector {
     private final List<Resource> resources = new ArrayList<>();
     private final EndpointsApi endpointsApi;
     private final String proxyName;
+    private final String nodeName;
     private final Object lock = new Object();
     // Guarded by the lock.
     private final Set<Kind> waitingFor = new HashSet<>();
@@ -51,6 +53,12 @@ public final class KubernetesReflector implements Reflector {
 
     private volatile List<ListWatch> watches = List.of();
 
+    /** Whether this node's Node is no longer waited for. */
+    private volatile boolean nodeSettled;
+
+    /** Since when there is none while nothing is complete without it; null if it is not waited for. */
+    private volatile @Nullable Long nodeMissingSinceNanos;
+
     /** Where endpoints are read from. */
     public enum EndpointsApi {
         /** EndpointSlices, or Endpoints where the server has no such thing. */
@@ -59,15 +67,20 @@ public final class KubernetesReflector implements Reflector {
         ENDPOINTS
     }
 
-    /** Follows the servers of {@code api} on behalf of a node; one without a name follows no Node. */
+    /**
+     * Follows the servers of {@code api} on behalf of a node; one without a name follows no Node.
+     *
+     * @param nodeWait how long, at a start, nothing is complete without this node's Node object
+     */
     public static KubernetesReflector of(
-            ApiAccess api, BuildOptions options, EndpointsApi endpointsApi, SyncLoop loop) {
-        return new KubernetesReflector(new ApiClient(api), options, endpointsApi, ListWatch.Pace.DEFAULT, loop);
+            ApiAccess api, BuildOptions options, EndpointsApi endpointsApi, Duration nodeWait, SyncLoop loop) {
+        ListWatch.Pace pace = ListWatch.Pace.DEFAULT.withNodeWait(nodeWait);
+        return new KubernetesReflector(new ApiClient(api), options, endpointsApi, pace, loop);
     }
 
     KubernetesReflector(
             ApiClient client, BuildOptions options, EndpointsApi endpointsApi, ListWatch.Pace pace, SyncLoop loop) {
-        String nodeName = options.nodeName();
+        nodeName = options.nodeName();
         proxyName = options.serviceProxyName();
         this.client = client;
         this.loop = loop;
@@ -94,7 +107,7 @@ public final class KubernetesReflector implements Reflector {
     public void start(Supervisor supervisor) {
         events.start(supervisor);
         Worker starter = supervisor.once("sluice-api", () -> begin(supervisor));
-        Worker watchdog = supervisor.scheduled("sluice-api-watchdog", pace.look(), this::checkSilence);
+        Worker watchdog = supervisor.scheduled("sluice-api-watchdog", pace.look(), this::look);
         synchronized (lock) {
             workers.add(starter);
             workers.add(watchdog);
@@ -106,7 +119,8 @@ public final class KubernetesReflector implements Reflector {
         if (watches.isEmpty()) {
             boolean watchList = hasWatchList();
             watches = resources.stream()
-                    .map(resource -> new ListWatch(client, resource, proxyName, watchList, pace, retry, new Told()))
+                    .map(resource -> new ListWatch(
+                            client, resource, proxyName, watchList, pace, retry, new Told(resource.kind())))
                     .toList();
         }
         synchronized (lock) {
@@ -118,9 +132,31 @@ public final class KubernetesReflector implements Reflector {
         }
     }
 
-    private void checkSilence() {
+    private void look() {
         watches.forEach(ListWatch::checkIdle);
         client.leaveSilent(pace.silence(), pace.alive());
+        Long since = nodeMissingSinceNanos;
+        if (since != null && System.nanoTime() - since >= pace.nodeWait().toNanos()) {
+            log.warn("there is still no Node {}; serving without it", nodeName);
+            settleNode();
+        }
+    }
+
+    /** The Node is no longer waited for. */
+    private void settleNode() {
+        nodeSettled = true;
+        nodeMissingSinceNanos = null;
+        complete(Kind.NODE);
+    }
+
+    private void complete(Kind kind) {
+        boolean complete;
+        synchronized (lock) {
+            complete = waitingFor.remove(kind) && waitingFor.isEmpty();
+        }
+        if (complete) {
+            loop.offer(Map.of(), true);
+        }
     }
 
     /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
@@ -167,28 +203,55 @@ public final class KubernetesReflector implements Reflector {
     }
 
     private final class Told implements ListWatch.Listener {
+        private final Kind kind;
+
+        Told(Kind kind) {
+            this.kind = kind;
+        }
+
         @Override
         public void changed(Map<String, SourceState> objects, List<Trigger> triggers) {
-            loop.offer(objects, false, triggers);
+            Map<String, SourceState> changes = kind == Kind.NODE ? node(objects) : objects;
+            loop.offer(changes, false, triggers);
+        }
+
+        /** A Node that was deleted has not taken the machine's addresses with it: the last one stays. */
+        private Map<String, SourceState> node(Map<String, SourceState> objects) {
+            Map<String, SourceState> there = new HashMap<>(objects);
+            if (there.values().removeIf(SourceState.GONE::equals)) {
+                loop.nodeExists(false);
+            }
+            if (!there.isEmpty()) {
+                loop.nodeExists(true);
+                if (nodeMissingSinceNanos != null) {
+                    log.info("there is a Node {} now", nodeName);
+                    settleNode();
+                }
+            }
+            return there;
         }
 
         @Override
         public void listed(Resource resource) {
-            if (resource.kind() == Kind.NODE) {
-                loop.nodesAreTold();
+            if (resource.kind() == Kind.NODE && !loop.nodeExists()) {
+                loop.nodeExists(false);
+                if (!nodeSettled && !pace.nodeWait().isZero()) {
+                    if (nodeMissingSinceNanos == null) {
+                        log.warn(
+                                "there is no Node {} yet; waiting for it, at most {} s",
+                                nodeName,
+                                pace.nodeWait().toSeconds());
+                        nodeMissingSinceNanos = System.nanoTime();
+                    }
+                    return;
+                }
             }
-            waived(resource);
+            complete(resource.kind());
         }
 
         @Override
         public void waived(Resource resource) {
-            boolean complete;
-            synchronized (lock) {
-                complete = waitingFor.remove(resource.kind()) && waitingFor.isEmpty();
-            }
-            if (complete) {
-                loop.offer(Map.of(), true);
-            }
+            complete(resource.kind());
         }
 
         @Override
@@ -229,7 +292,13 @@ public final class KubernetesReflector implements Reflector {
 
     @Override
     public List<WatchStatus> watches() {
-        return watches.stream().map(ListWatch::status).toList();
+        boolean waits = nodeMissingSinceNanos != null;
+        return watches.stream()
+                .map(ListWatch::status)
+                .map(status -> waits && status.resource().equals("nodes")
+                        ? status.lacking("there is no Node " + nodeName + " yet")
+                        : status)
+                .toList();
     }
 
     @Override

@@ -112,6 +112,7 @@ final class ListWatch {
      * @param longestBackOff between two attempts to reach servers that do not answer, are overloaded or broken
      * @param longestRefusal between two attempts that a server answers with anything else, and the most that it may ask for
      * @param spread within which collections resume once a server answers again
+     * @param nodeWait how long nothing is complete without this node's Node
      */
     record Pace(
             Duration idle,
@@ -120,7 +121,8 @@ final class ListWatch {
             Duration firstBackOff,
             Duration longestBackOff,
             Duration longestRefusal,
-            Duration spread) {
+            Duration spread,
+            Duration nodeWait) {
         static final Pace DEFAULT = new Pace(
                 Duration.ofSeconds(90),
                 Duration.ofSeconds(8),
@@ -128,7 +130,12 @@ final class ListWatch {
                 Duration.ofMillis(200),
                 Duration.ofSeconds(5),
                 Duration.ofSeconds(30),
-                Duration.ofSeconds(1));
+                Duration.ofSeconds(1),
+                Duration.ZERO);
+
+        Pace withNodeWait(Duration other) {
+            return new Pace(idle, silence, alive, firstBackOff, longestBackOff, longestRefusal, spread, other);
+        }
 
         /** How often to look whether anything has been silent for too long. */
         Duration look() {

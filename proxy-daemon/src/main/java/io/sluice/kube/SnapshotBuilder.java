@@ -139,12 +139,12 @@ final class SnapshotBuilder {
     /**
      * Why no new traffic should be sent to this node; empty if it should.
      *
-     * @param nodesTold whether a Node that is not in the store does not exist
+     * @param exists whether there is a Node of this name; null if only the store tells
      */
-    Optional<String> nodeUnfit(boolean nodesTold) {
+    Optional<String> nodeUnfit(@Nullable Boolean exists) {
         NodeObject node = store.node(options.nodeName());
-        if (node == null) {
-            return nodesTold || store.knowsNodes()
+        if (node == null || Boolean.FALSE.equals(exists)) {
+            return exists != null || store.knowsNodes()
                     ? Optional.of("there is no Node " + options.nodeName())
                     : Optional.empty();
         }

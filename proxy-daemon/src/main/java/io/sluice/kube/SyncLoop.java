@@ -80,7 +80,9 @@ public final class SyncLoop implements AutoCloseable {
     private @Nullable Instant takenSince;
     private @Nullable Instant lastOffered;
 
-    private volatile boolean nodesTold;
+    /** Null if only the objects tell. */
+    private volatile @Nullable Boolean nodeExists;
+
     private volatile View view = new View(List.of(), Optional.empty(), ServiceSnapshot.empty(), null);
 
     /** What other threads see; {@code lastApplied} is null before the first snapshot was handed on. */
@@ -186,7 +188,7 @@ public final class SyncLoop implements AutoCloseable {
             boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
             // Before the lists are complete the Node may just not have arrived.
-            Optional<String> nodeUnfit = complete ? builder.nodeUnfit(nodesTold) : Optional.empty();
+            Optional<String> nodeUnfit = complete ? builder.nodeUnfit(nodeExists) : Optional.empty();
             tellOfNode(nodeUnfit);
             view = new View(board.publish(onProblem), nodeUnfit, view.snapshot, view.lastApplied);
             if (complete) {
@@ -274,9 +276,17 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** That there is no Node of this name means from now on that this node is gone. Any thread. */
-    void nodesAreTold() {
-        nodesTold = true;
+    /**
+     * Whether there is a Node of this name now, from a source that knows; the one in the store may be the last that there
+     * was. In force with the next offer. Any thread.
+     */
+    void nodeExists(boolean exists) {
+        nodeExists = exists;
+    }
+
+    /** Whether it was said last that there is one. */
+    boolean nodeExists() {
+        return Boolean.TRUE.equals(nodeExists);
     }
 
     /** Whether the first complete list has been handed to the target. */

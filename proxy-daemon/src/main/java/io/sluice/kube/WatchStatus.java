@@ -21,4 +21,10 @@ public record WatchStatus(
         long reconnects,
         long relists,
         String server,
-        String trouble) {}
+        String trouble) {
+
+    /** The same, for a collection that was listed but lacks something that has to be there. */
+    WatchStatus lacking(String what) {
+        return new WatchStatus(resource, false, lastEvent, reconnects, relists, server, what);
+    }
+}

@@ -169,7 +169,7 @@ class EventOrderTest {
                 assertThat(SnapshotDiff.between(fresh.snapshot, state.snapshot).isEmpty())
                         .isTrue();
                 if (fresh.store.node("n1") != null) {
-                    assertThat(state.builder.nodeUnfit(false)).isEqualTo(fresh.builder.nodeUnfit(false));
+                    assertThat(state.builder.nodeUnfit(null)).isEqualTo(fresh.builder.nodeUnfit(null));
                 }
             }
         }

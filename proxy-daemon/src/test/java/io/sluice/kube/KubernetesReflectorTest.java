@@ -48,7 +48,7 @@ class KubernetesReflectorTest {
     private static Pace pace(Duration idle, Duration firstBackOff, Duration longest) {
         Duration never = Duration.ofMinutes(1);
         Duration alive = Duration.ofSeconds(1);
-        return new Pace(idle, never, alive, firstBackOff, longest, longest, Duration.ofMillis(5));
+        return new Pace(idle, never, alive, firstBackOff, longest, longest, Duration.ofMillis(5), Duration.ZERO);
     }
 
     private final FakeCluster cluster = new FakeCluster();
@@ -449,13 +449,73 @@ class KubernetesReflectorTest {
         assertThat(triggers).as("from before we began").hasSize(1);
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {28, 34})
+    void aStartWaitsForTheNode(int minor) {
+        cluster.minor(minor);
+        cluster.delete("/api/v1/nodes/n1");
+        KubernetesReflector following = new KubernetesReflector(
+                cluster.client(),
+                BuildOptions.on("n1"),
+                EndpointsApi.AUTO,
+                FAST.withNodeWait(Duration.ofHours(1)),
+                loop);
+        reflector = following;
+        following.start(new Supervisor());
+        await().until(() ->
+                following.watches().size() == 4 && !status("nodes").trouble().isEmpty());
+        await().until(() ->
+                following().filter(watch -> !watch.resource().equals("nodes")).allMatch(WatchStatus::synced));
+        assertThat(status("nodes").synced()).isFalse();
+        assertThat(status("nodes").trouble()).isEqualTo("there is no Node n1 yet");
+        assertThat(loop.synced()).isFalse();
+        cluster.apply(NODE);
+        awaitEqual();
+        assertThat(status("nodes").trouble()).isEmpty();
+        assertThat(loop.nodeUnfit()).isEmpty();
+    }
+
     @Test
-    void aNodeThatIsGoneIsUnfit() {
+    void aStartDoesNotWaitForTheNodeForEver() {
+        cluster.delete("/api/v1/nodes/n1");
+        KubernetesReflector following = new KubernetesReflector(
+                cluster.client(),
+                BuildOptions.on("n1"),
+                EndpointsApi.AUTO,
+                FAST.withNodeWait(Duration.ofNanos(1)),
+                loop);
+        reflector = following;
+        following.start(new Supervisor());
+        awaitEqual();
+        assertThat(loop.nodeUnfit()).hasValue("there is no Node n1");
+    }
+
+    @Test
+    void aNodeThatIsGoneIsUnfitAndItsAddressesStay() {
+        cluster.apply("""
+                apiVersion: v1
+                kind: Service
+                metadata: {name: web}
+                spec: {type: NodePort, clusterIP: 10.96.0.1, ports: [{port: 80, nodePort: 30080}]}
+                """);
         follow();
         awaitEqual();
         assertThat(loop.nodeUnfit()).isEmpty();
+        String before = Dump.of(loop.snapshot());
+        assertThat(before).contains("192.0.2.1:30080");
         cluster.delete("/api/v1/nodes/n1");
         await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
+        assertThat(Dump.of(loop.snapshot())).isEqualTo(before);
+        cluster.changeUnseen(() -> cluster.apply(Manifests.slice("other", "10.1.0.2")));
+        cluster.compact();
+        cluster.endWatches();
+        await().until(() -> status("nodes").relists() > 0);
+        assertThat(loop.nodeUnfit()).hasValue("there is no Node n1");
+        assertThat(Dump.of(loop.snapshot())).isEqualTo(before);
+        cluster.apply(NODE.replace("192.0.2.1", "192.0.2.9"));
+        awaitEqual();
+        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).isEmpty());
+        assertThat(Dump.of(loop.snapshot())).contains("192.0.2.9:30080").doesNotContain("192.0.2.1:30080");
     }
 
     @Test
@@ -490,6 +550,7 @@ class KubernetesReflectorTest {
                 Duration.ofMillis(5),
                 Duration.ofMillis(50),
                 Duration.ofHours(1),
+                Duration.ZERO,
                 Duration.ZERO);
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, impatient, loop);
@@ -515,7 +576,8 @@ class KubernetesReflectorTest {
             second.apply(NODE);
             second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
             Duration soon = Duration.ofMillis(300);
-            Pace watchful = new Pace(Duration.ofHours(1), soon, soon, Duration.ofMillis(5), soon, soon, Duration.ZERO);
+            Pace watchful = new Pace(
+                    Duration.ofHours(1), soon, soon, Duration.ofMillis(5), soon, soon, Duration.ZERO, Duration.ZERO);
             KubernetesReflector following = new KubernetesReflector(
                     FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, watchful, loop);
             reflector = following;

@@ -43,7 +43,7 @@ final class ListWatchTest implements ListWatch.Listener {
         cluster.apply(Manifests.service("web", "10.96.0.1"));
         Duration soon = Duration.ofMillis(1);
         Duration late = Duration.ofMinutes(1);
-        ListWatch.Pace pace = new ListWatch.Pace(late, late, late, soon, soon, soon, soon);
+        ListWatch.Pace pace = new ListWatch.Pace(late, late, late, soon, soon, soon, soon, Duration.ZERO);
         watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, retry, this);
         worker = supervisor.loop("sluice-watch-services", watch::run);
         await().until(() -> told.containsKey(WEB));
