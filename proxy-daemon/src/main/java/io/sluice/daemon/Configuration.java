@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
@@ -157,6 +158,22 @@ final class Configuration {
     /** A line for each thing that is probably not as it was meant. */
     List<String> warnings() {
         return warnings.stream().map(Problem::oneLine).toList();
+    }
+
+    /** A warning where the node name is not set, and the host name cannot be one. */
+    Optional<String> unusableHostName() {
+        Value nodeName = value(Setting.NODE_NAME);
+        String hostName = HostName.read();
+        if (!nodeName.origin().equals("default") || nodeName.texts().equals(List.of(hostName))) {
+            return Optional.empty();
+        }
+        return Optional.of("%s: the host name '%s' is not allowed, using '%s'; set %s to %s"
+                .formatted(
+                        nodeName.place(),
+                        Problem.oneLine(hostName),
+                        nodeName.texts().get(0),
+                        Setting.NODE_NAME.flags().get(0),
+                        Setting.NODE_NAME.allowed()));
     }
 
     Value value(Setting setting) {

@@ -127,11 +127,10 @@ public final class Main implements Runnable {
     }
 
     private static String defaultOf(Setting setting) {
-        String text = setting.defaultText();
         return switch (setting) {
             case NODE_NAME -> " Default: the host name.";
             case LOOPS -> " Default: one for each processor, at most 8.";
-            default -> text.isEmpty() ? "" : " Default: " + text + ".";
+            default -> setting.defaultText().isEmpty() ? "" : " Default: " + setting.defaultText() + ".";
         };
     }
 

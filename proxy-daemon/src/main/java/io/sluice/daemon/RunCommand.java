@@ -70,7 +70,11 @@ final class RunCommand implements Callable<Integer> {
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         if (printConfig) {
             // Not in what is printed: that is a configuration again.
-            Stream.concat(configuration.warnings().stream(), configuration.hidden().stream())
+            Stream.of(
+                            configuration.warnings(),
+                            configuration.unusableHostName().stream().toList(),
+                            configuration.hidden())
+                    .flatMap(List::stream)
                     .forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
             spec.commandLine().getOut().print(configuration.print());
             spec.commandLine().getOut().flush();
@@ -121,6 +125,7 @@ final class RunCommand implements Callable<Integer> {
                 api == null ? "feed " + settings.feed() : "API server " + api);
         sayIfUnused(System.getProperty("sluice.cache"));
         configuration.warnings().forEach(log::warn);
+        configuration.unusableHostName().ifPresent(log::warn);
         configuration.hidden().forEach(log::info);
         Daemon daemon;
         try {

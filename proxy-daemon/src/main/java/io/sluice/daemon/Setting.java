@@ -8,9 +8,7 @@ import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.node.RuleOptions;
 import java.io.File;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.net.UnknownHostException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -559,14 +557,10 @@ enum Setting {
         return LABELS.matcher(text).matches() ? Optional.of(text) : Optional.empty();
     }
 
+    /** The default node name. {@link Configuration#unusableHostName} reports a host name that cannot be one. */
     private static String hostName() {
-        try {
-            String name = InetAddress.getLocalHost().getHostName().toLowerCase(Locale.ROOT);
-            return NODE_NAMES.matcher(name).matches() ? name : "localhost";
-        } catch (UnknownHostException e) {
-            // A machine whose own name does not resolve still has a sensible default.
-            return "localhost";
-        }
+        String name = HostName.read();
+        return nodeName(name).isPresent() ? name : "localhost";
     }
 
     private static Optional<?> address(String text) {

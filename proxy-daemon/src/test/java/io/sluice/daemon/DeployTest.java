@@ -83,9 +83,14 @@ final class DeployTest {
         assertThat(settings.rules()).as("node mode").isNotNull();
         assertThat(settings.buildOptions().nodeName()).isEqualTo("node-a");
 
-        assertThat(container.at("/livenessProbe/httpGet/path").stringValue()).isEqualTo("/livez");
-        assertThat(container.at("/livenessProbe/httpGet/port").intValue())
-                .isEqualTo(Objects.requireNonNull(settings.healthzBindAddress()).getPort());
+        for (String probe : List.of("startupProbe", "livenessProbe")) {
+            JsonNode request = container.path(probe).path("httpGet");
+            assertThat(request.path("path").stringValue("")).as(probe).isEqualTo("/livez");
+            assertThat(request.path("port").intValue(0))
+                    .as(probe)
+                    .isEqualTo(Objects.requireNonNull(settings.healthzBindAddress())
+                            .getPort());
+        }
         Path ready = Objects.requireNonNull(settings.readyFile());
         assertThat(texts(container.at("/readinessProbe/exec/command"))).containsExactly("test", "-f", ready.toString());
         String volume = container

@@ -224,7 +224,8 @@ final class KubeProxyConfigurationTest {
         CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         Path file = file(HEADER + "mode: iptables\nmodes: x\n");
-        assertThat(line.execute("run", "--print-config", "--config=" + file)).isZero();
+        assertThat(line.execute("run", "--print-config", "--node-name=a", "--config=" + file))
+                .isZero();
         assertThat(err.toString().lines().map(this::withoutPlace))
                 .containsExactly(
                         "sluice: modes: is not a key of kube-proxy's, and ignored; did you mean 'mode'?",

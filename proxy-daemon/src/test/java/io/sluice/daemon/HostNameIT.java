@@ -1,0 +1,134 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * A machine whose name only DNS could resolve: what Sluice needs of it comes from the kernel, so a resolver that does not
+ * answer delays nothing.
+ */
+@Tag("netns")
+final class HostNameIT {
+    /**
+     * A shell in new network, mount and UTS namespaces, where DNS is all that knows names other than localhost. Datagrams
+     * sent there are look-ups, which the kernel counts.
+     */
+    private static final String PREPARE = """
+            ip link set lo up
+            echo "$HOST_NAME" > /proc/sys/kernel/hostname
+            mount --bind hosts /etc/hosts
+            mount --bind resolv.conf /etc/resolv.conf
+            [ ! -e /etc/nsswitch.conf ] || mount --bind nsswitch.conf /etc/nsswitch.conf
+            """;
+
+    @TempDir
+    private Path folder;
+
+    @BeforeAll
+    static void needsRoot() throws IOException {
+        assumeTrue(
+                Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0),
+                "needs root, for a host name of its own");
+    }
+
+    /** @param then what the shell does, with the launcher and {@code args} as its arguments */
+    private Sluice start(String hostName, String then, String... args) throws IOException {
+        Files.writeString(folder.resolve("hosts"), "127.0.0.1 localhost\n");
+        // No server listens there, which takes less time than one that does not answer.
+        Files.writeString(folder.resolve("resolv.conf"), "nameserver 127.0.0.1\n");
+        Files.writeString(folder.resolve("nsswitch.conf"), "hosts: files dns\n");
+        Files.writeString(folder.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
+        List<String> command = new ArrayList<>(List.of(
+                "--net",
+                "--mount",
+                "--uts",
+                "sh",
+                "-ec",
+                PREPARE + then,
+                "sh",
+                Sluice.HOME.resolve("bin/sluice").toString()));
+        command.addAll(List.of(args));
+        return Sluice.start(folder, Path.of("unshare"), Map.of("HOST_NAME", hostName), command.toArray(String[]::new));
+    }
+
+    /** Datagrams sent in the network namespace of a process, from the lines of its {@code /proc/PID/net/snmp}. */
+    private static List<Long> datagramsSent(String snmp) {
+        List<Long> sent = new ArrayList<>();
+        List<String> names = List.of();
+        for (String line : snmp.lines().filter(each -> each.startsWith("Udp:")).toList()) {
+            List<String> words = List.of(line.split(" "));
+            if (words.contains("OutDatagrams")) {
+                names = words;
+            } else {
+                sent.add(Long.parseLong(words.get(names.indexOf("OutDatagrams"))));
+            }
+        }
+        return sent;
+    }
+
+    @Test
+    void theVersionIsPrintedWithoutALookUp() throws Exception {
+        try (Sluice sluice = start(
+                "nowhere",
+                "\"$@\"; cat /proc/net/snmp; getent hosts nowhere || true; cat /proc/net/snmp",
+                "--version")) {
+            assertThat(sluice.exitCode()).as(sluice.err()).isZero();
+            assertThat(sluice.out()).startsWith("sluice ");
+            List<Long> sent = datagramsSent(sluice.out());
+            assertThat(sent.get(0)).isZero();
+            assertThat(sent.get(1)).as("a look-up is counted").isPositive();
+        }
+    }
+
+    @Test
+    void theDaemonStartsWithoutALookUp() throws Exception {
+        try (Sluice sluice = start(
+                "nowhere",
+                "exec \"$@\"",
+                "run",
+                "--feed=feed.yaml",
+                "--healthz-bind-address=127.0.0.1:10256",
+                "--metrics-bind-address=127.0.0.1:10249")) {
+            await().atMost(RunIT.PATIENCE)
+                    .untilAsserted(() -> assertThat(sluice.err()).contains("synced: ", "health on ", "metrics on "));
+            assertThat(datagramsSent(Files.readString(Path.of("/proc", String.valueOf(sluice.pid()), "net/snmp"))))
+                    .containsExactly(0L);
+        }
+    }
+
+    @Test
+    void theNodeHasTheKernelsName() throws Exception {
+        try (Sluice sluice = start("Node-1.Example", "exec \"$@\"", "run", "--print-config")) {
+            assertThat(sluice.exitCode()).as(sluice.err()).isZero();
+            assertThat(sluice.out()).containsPattern("\nnodeName: node-1\\.example +# default\n");
+            assertThat(sluice.err()).isEmpty();
+        }
+    }
+
+    @Test
+    void aHostNameThatIsNoNodeNameIsReported() throws Exception {
+        try (Sluice sluice = start("node_1", "exec \"$@\"", "run", "--print-config")) {
+            assertThat(sluice.exitCode()).as(sluice.err()).isZero();
+            assertThat(sluice.out()).containsPattern("\nnodeName: localhost +# default\n");
+            assertThat(sluice.err())
+                    .isEqualTo("sluice: nodeName: the host name 'node_1' is not allowed, using 'localhost'; set"
+                            + " --node-name to a node name: letters, digits, '-' and '.', at most 253\n");
+        }
+        try (Sluice sluice = start("node_1", "exec \"$@\"", "run", "--print-config", "--node-name=node-1")) {
+            assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.err()).isEmpty();
+        }
+    }
+}
