@@ -98,7 +98,7 @@ final class ConfigurationFile {
         // Not readValues: it would take a list for the documents in it.
         try (JsonParser parser = StrictYaml.parser(new StringReader(text))) {
             while (parser.nextToken() != null) {
-                JsonNode document = parser.readValueAsTree();
+                JsonNode document = StrictYaml.tree(parser);
                 if (!document.isNull()) {
                     documents.add(document);
                 }

@@ -25,7 +25,6 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import tools.jackson.core.JacksonException;
 
 /**
  * A feed on disk: which files it has, which of them are due to be read, and what they last said. Knows no thread and no
@@ -343,8 +342,6 @@ final class Feed {
                         "",
                         "holds no document, so it counts as incomplete; for no objects, write kind: List, items: []");
             }
-        } catch (JacksonException e) {
-            problem = unreadable(name, StrictYaml.explain(e));
         } catch (IOException e) {
             problem = unreadable(name, "cannot be read: " + StrictYaml.explain(e));
         } catch (RuntimeException | StackOverflowError e) {
@@ -357,17 +354,23 @@ final class Feed {
         }
         entry.due = false;
         entry.tried = true;
-        List<KubeObject> objects = null;
-        List<Problem> problems = new ArrayList<>();
-        if (manifest != null && !manifest.empty()) {
-            entry.good = true;
-            objects = manifest.objects();
-            problems.addAll(manifest.problems());
-        } else if (problem != null) {
-            problems.add(entry.good ? kept(problem) : problem);
-        }
-        changes.merge(name, new SourceState(objects, problems), SourceState::then);
+        changes.merge(name, state(manifest, problem, entry.good), SourceState::then);
+        entry.good |= manifest != null
+                && (!manifest.objects().isEmpty()
+                        || (!manifest.empty() && manifest.broken().isEmpty()));
         return true;
+    }
+
+    /** What a broken document was to say is not known, so nothing that the file held before is taken for gone. */
+    private static SourceState state(@Nullable Manifest manifest, @Nullable Problem problem, boolean hadObjects) {
+        if (manifest == null || manifest.empty()) {
+            Problem why = requireNonNull(problem);
+            return new SourceState(List.of(), List.of(hadObjects ? kept(why) : why), true);
+        }
+        List<Problem> problems = manifest.problems().stream()
+                .map(each -> hadObjects && manifest.broken().contains(each) ? kept(each) : each)
+                .toList();
+        return new SourceState(manifest.objects(), problems, !manifest.broken().isEmpty());
     }
 
     private static boolean changedMeanwhile(Path file, Entry entry, long nowNanos) {

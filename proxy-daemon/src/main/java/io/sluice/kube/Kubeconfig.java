@@ -79,7 +79,7 @@ final class Kubeconfig {
                 // As kubectl leaves one behind that was emptied.
                 return JsonNodeFactory.instance.objectNode();
             }
-            JsonNode document = parser.readValueAsTree();
+            JsonNode document = StrictYaml.tree(parser);
             if (!document.isObject() && !document.isNull()) {
                 throw new ApiAccessException(file + ": is not a kubeconfig, but " + shown(document));
             }

@@ -4,9 +4,11 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.Reader;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
@@ -39,6 +41,12 @@ final class ManifestReader {
     private final Map<String, Integer> ignored = new TreeMap<>();
     private int documents;
 
+    /** What the document that is being read has added. */
+    private final List<ObjectKey> added = new ArrayList<>();
+
+    /** Why documents cannot be parsed, by their numbers. */
+    private final Map<Integer, String> broken = new TreeMap<>();
+
     private ManifestReader(String source, String proxyName) {
         this.source = source;
         this.proxyName = proxyName;
@@ -47,46 +55,86 @@ final class ManifestReader {
     /**
      * What a file says.
      *
-     * @param empty it has not one document: somebody is about to write it, or it was cut off
+     * @param empty it has not one document: it is about to be written, or was cut off
+     * @param broken those of the problems that are documents which are neither YAML nor JSON: what they were to say is not
+     *     known
      */
-    record Manifest(List<KubeObject> objects, List<Problem> problems, boolean empty) {}
+    record Manifest(List<KubeObject> objects, List<Problem> problems, boolean empty, Set<Problem> broken) {}
 
     /**
      * Reads to the end of the text; closes it.
      *
      * @param proxyName as in {@link BuildOptions}
-     * @throws JacksonException if the text is neither YAML nor JSON
      * @throws IOException if it cannot be read
      */
     static Manifest read(String source, String proxyName, Reader text) throws IOException {
-        BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
         ManifestReader manifest = new ManifestReader(source, proxyName);
-        try (JsonParser parser = isJson(reader) ? JSON.createParser(reader) : StrictYaml.parser(reader)) {
-            for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
-                manifest.document(parser, token);
+        try (text) {
+            for (Documents documents = new Documents(text); documents.next(); ) {
+                manifest.part(documents);
             }
         }
+        Set<Problem> broken = new HashSet<>();
+        manifest.broken.forEach((document, why) -> broken.add(new Problem(
+                Problem.Severity.ERROR, source, manifest.documents == 1 ? "" : "document " + document, "", why)));
+        manifest.problems.addAll(broken);
         manifest.ignored.forEach((kind, count) -> manifest.report(
                 Problem.Severity.NOTE,
                 "",
                 count + (count == 1 ? " object" : " objects") + " of kind " + kind + " ignored"));
         // A field that two rules look at reports its fault to both.
         List<Problem> problems = manifest.problems.stream().distinct().toList();
-        return new Manifest(List.copyOf(manifest.objects.values()), problems, manifest.documents == 0);
+        return new Manifest(
+                List.copyOf(manifest.objects.values()), problems, manifest.documents == 0, Set.copyOf(broken));
     }
 
-    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind a byte order mark. */
+    /** Usually one document; JSON needs nothing between two. */
+    private void part(Documents text) throws IOException {
+        BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
+        boolean json = isJson(reader);
+        int good = documents;
+        int problemsOfGood = problems.size();
+        try (JsonParser parser = json ? JSON.createParser(reader) : StrictYaml.parser(reader)) {
+            for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
+                document(parser, token);
+                added.clear();
+                good = documents;
+                problemsOfGood = problems.size();
+            }
+        } catch (JacksonException e) {
+            if (e.getCause() instanceof IOException unreadable) {
+                throw unreadable;
+            }
+            // Half of a list is no list.
+            added.forEach(objects::remove);
+            added.clear();
+            problems.subList(problemsOfGood, problems.size()).clear();
+            documents = good + 1;
+            broken.put(documents, StrictYaml.explain(e, text.linesBefore(), text.charactersBefore()));
+        }
+    }
+
+    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind what JSON does not know. */
     private static boolean isJson(BufferedReader reader) throws IOException {
         reader.mark(1);
         if (reader.read() != '\uFEFF') {
             reader.reset();
         }
         reader.mark(LOOK_AHEAD);
+        char[] marker = new char[Documents.MARKER.length()];
+        boolean marked = reader.read(marker) == marker.length && Documents.MARKER.equals(new String(marker));
+        if (!marked) {
+            reader.reset();
+        }
         int first = firstVisible(reader);
         int second = first == '{' ? firstVisible(reader) : -1;
         reader.reset();
         // What YAML allows between braces without quotes is left to YAML; nothing at all may hold tabs in JSON only.
-        return first < 0 || second == '"' || second == '}';
+        boolean json = first < 0 || second == '"' || second == '}';
+        if (json && marked) {
+            reader.skip(marker.length);
+        }
+        return json;
     }
 
     private static int firstVisible(Reader reader) throws IOException {
@@ -120,6 +168,7 @@ final class ManifestReader {
                 head.set(name, parser.<JsonNode>readValueAsTree());
             }
         }
+        Merging.resolved(head);
         if (isList(head)) {
             items.finish(head);
         } else {
@@ -142,7 +191,7 @@ final class ManifestReader {
 
         void read(JsonParser parser, JsonNode head) {
             while (parser.nextToken() != JsonToken.END_ARRAY) {
-                JsonNode item = parser.readValueAsTree();
+                JsonNode item = StrictYaml.tree(parser);
                 if (item.has("kind") && item.has("apiVersion")) {
                     object(item, "", "", label(count));
                     count++;
@@ -161,10 +210,9 @@ final class ManifestReader {
         }
 
         private void inherit(JsonNode item, JsonNode head) {
-            String kind = head.path("kind").stringValue("");
             object(
                     item,
-                    kind.substring(0, kind.length() - "List".length()),
+                    itemKind(head.path("kind").stringValue("")),
                     head.path("apiVersion").stringValue(""),
                     label(count));
             count++;
@@ -190,16 +238,33 @@ final class ManifestReader {
             }
             return;
         }
-        Kind known = Kind.of(kind, version);
-        if (known != null) {
-            KubeObject object = ObjectParser.parse(known, node, source, proxyName, problems);
-            if (object != null && objects.putIfAbsent(object.key(), object) != null) {
-                report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
+        if (kind.equals("List") || (kind.endsWith("List") && node.path("items").isArray())) {
+            int index = 0;
+            for (JsonNode item : node.path("items")) {
+                object(item, itemKind(kind), version, label + ".items[" + index + "]");
+                index++;
             }
-        } else {
+            return;
+        }
+        Kind known = Kind.of(kind, version);
+        if (known == null) {
             boolean sameName = kind.equals("Service") || kind.equals("Endpoints") || kind.equals("EndpointSlice");
             ignored.merge(sameName ? kind + " (" + version + ")" : kind, 1, Integer::sum);
+            return;
         }
+        KubeObject object = ObjectParser.parse(known, node, source, proxyName, problems);
+        if (object == null) {
+            return;
+        }
+        if (objects.putIfAbsent(object.key(), object) == null) {
+            added.add(object.key());
+        } else {
+            report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
+        }
+    }
+
+    private static String itemKind(String listKind) {
+        return listKind.substring(0, listKind.length() - "List".length());
     }
 
     private void report(Problem.Severity severity, String object, String message) {

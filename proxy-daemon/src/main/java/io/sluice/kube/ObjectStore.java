@@ -42,30 +42,37 @@ final class ObjectStore {
     /**
      * What one source holds now, and what is wrong with it.
      *
-     * @param objects null if they are those it held before
+     * @param partly whether it may hold more: what it held before and is not among these stays
      */
-    record SourceState(@Nullable List<KubeObject> objects, List<Problem> problems) {
+    record SourceState(List<KubeObject> objects, List<Problem> problems, boolean partly) {
         static final SourceState GONE = new SourceState(List.of(), List.of());
 
         SourceState {
-            objects = objects == null ? null : List.copyOf(objects);
+            objects = List.copyOf(objects);
             problems = List.copyOf(problems);
+        }
+
+        SourceState(List<KubeObject> objects, List<Problem> problems) {
+            this(objects, problems, false);
         }
 
         /** This state and then a later one, as one. */
         SourceState then(SourceState later) {
-            return later.objects == null ? new SourceState(objects, later.problems) : later;
+            if (!later.partly) {
+                return later;
+            }
+            Map<ObjectKey, KubeObject> all = new LinkedHashMap<>();
+            objects.forEach(object -> all.put(object.key(), object));
+            later.objects.forEach(object -> all.put(object.key(), object));
+            return new SourceState(List.copyOf(all.values()), later.problems, partly);
         }
     }
 
     void replace(String source, SourceState state) {
         problems.put(source, state.problems());
-        if (state.objects() == null) {
-            return;
-        }
         Map<ObjectKey, KubeObject> before = new HashMap<>();
         bySource.getOrDefault(source, List.of()).forEach(object -> before.put(object.key(), object));
-        Map<ObjectKey, KubeObject> now = new LinkedHashMap<>();
+        Map<ObjectKey, KubeObject> now = new LinkedHashMap<>(state.partly() ? before : Map.of());
         for (KubeObject object : state.objects()) {
             KubeObject old = before.get(object.key());
             // An equal object keeps its instance, and the new one is garbage at once.

@@ -55,6 +55,8 @@ final class ServiceParser {
         List<Cidr> sourceRanges = rangeList.cidrs();
         if (rangeList.present() && !rangeList.isListOf(sourceRanges.size())) {
             loadBalancerIps = onlyLimited(loadBalancerIps, sourceRanges, rangeList);
+        } else if (!sourceRanges.isEmpty()) {
+            warnOfUnlimited(loadBalancerIps, sourceRanges, rangeList);
         }
         boolean saysLocal = isLocal(spec.get("externalTrafficPolicy"));
         // The validity rule of ExternallyAccessible in kubernetes/pkg/api/v1/service/util.go.
@@ -83,6 +85,17 @@ final class ServiceParser {
                     + ", so its load-balancer addresses are not served");
         }
         return limited;
+    }
+
+    /** A family without a range admits all, as with kube-proxy; that is seldom what was meant. */
+    private static void warnOfUnlimited(List<IpAddress> addresses, List<Cidr> ranges, Field rangeList) {
+        for (Family family : Family.values()) {
+            if (addresses.stream().anyMatch(address -> address.family() == family)
+                    && ranges.stream().noneMatch(range -> range.network().family() == family)) {
+                rangeList.warning("names no range of " + family + ", so its " + family
+                        + " load-balancer addresses admit every client");
+            }
+        }
     }
 
     private static String familyWithout(List<IpAddress> addresses, List<IpAddress> limited) {

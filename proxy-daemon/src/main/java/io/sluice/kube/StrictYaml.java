@@ -5,56 +5,66 @@ import java.io.Reader;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
-import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.exceptions.Mark;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
 import org.snakeyaml.engine.v2.exceptions.ReaderException;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
-import tools.jackson.core.JsonToken;
 import tools.jackson.core.StreamReadConstraints;
 import tools.jackson.core.StreamReadFeature;
-import tools.jackson.core.exc.StreamReadException;
-import tools.jackson.core.util.JsonParserDelegate;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.dataformat.yaml.YAMLFactory;
 import tools.jackson.dataformat.yaml.YAMLMapper;
-import tools.jackson.dataformat.yaml.YAMLParser;
 import tools.jackson.dataformat.yaml.YAMLSchema;
 
 /**
- * How manifests and the configuration read YAML: a key given twice and an alias are faults, not surprises. Also says
- * on one line, for people, what kept a file from being read.
+ * How manifests and the configuration read YAML: a key given twice is a fault, not a surprise; aliases and merge keys
+ * are resolved. Also says on one line, for people, what kept a file from being read.
  */
 public final class StrictYaml {
     /** The limits guard servers against strangers; a feed is the operator's own, and a cluster's dump is large. */
     static final StreamReadConstraints LIMITS =
             StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build();
 
-    static final YAMLMapper MAPPER = YAMLMapper.builder(YAMLFactory.builder()
+    static final YAMLMapper MAPPER = YAMLMapper.builder(new AnchorParser.Factory(YAMLFactory.builder()
                     .streamReadConstraints(LIMITS)
                     .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
                     .yamlSchema(YAMLSchema.CORE)
                     .loadSettings(LoadSettings.builder()
                             .setCodePointLimit(Integer.MAX_VALUE)
-                            .build())
-                    .build())
+                            .build())))
             .build();
 
     private StrictYaml() {}
 
     /** A parser of all documents; closing it closes the text. */
     public static JsonParser parser(Reader text) {
-        return new AliasRefusal(MAPPER.createParser(text));
+        return new Aliases(MAPPER.createParser(text));
+    }
+
+    /** The value that a parser of this class is at, with its merge keys resolved. */
+    public static JsonNode tree(JsonParser parser) {
+        return Merging.resolved(parser.readValueAsTree());
     }
 
     /** Where a parser stopped and why, on one line. */
     public static String explain(JacksonException e) {
+        return explain(e, 0, 0);
+    }
+
+    /**
+     * The same, for a parser of a part of a text.
+     *
+     * @param linesBefore how many lines of the text come before that part; likewise {@code charactersBefore}
+     */
+    static String explain(JacksonException e, int linesBefore, long charactersBefore) {
         if (e.getCause() instanceof IOException io) {
             return "cannot be read: " + explain(io);
         }
         if (e.getCause() instanceof ReaderException odd) {
-            return "character %d: U+%04X is not allowed in YAML".formatted(odd.getPosition() + 1, odd.getCodePoint());
+            return "character %d: U+%04X is not allowed in YAML"
+                    .formatted(charactersBefore + odd.getPosition() + 1, odd.getCodePoint());
         }
         StringBuilder message = new StringBuilder();
         for (String line : String.valueOf(e.getOriginalMessage()).lines().toList()) {
@@ -69,19 +79,21 @@ public final class StrictYaml {
             message.setLength(hint);
             message.append(')');
         }
-        return place(e)
+        return place(e, linesBefore)
                 + message.toString().replaceFirst("^Duplicate Object property (.*)$", "the key $1 is here twice");
     }
 
-    private static String place(JacksonException e) {
+    private static String place(JacksonException e, int linesBefore) {
         // Jackson says where the last good token began, the parser below where the fault is.
         if (e.getCause() instanceof MarkedYamlEngineException marked
                 && marked.getProblemMark().isPresent()) {
             Mark mark = marked.getProblemMark().get();
-            return "line " + (mark.getLine() + 1) + ", column " + (mark.getColumn() + 1) + ": ";
+            return "line " + (linesBefore + mark.getLine() + 1) + ", column " + (mark.getColumn() + 1) + ": ";
         }
         var at = e.getLocation();
-        return at == null || at.getLineNr() < 1 ? "" : "line " + at.getLineNr() + ", column " + at.getColumnNr() + ": ";
+        return at == null || at.getLineNr() < 1
+                ? ""
+                : "line " + (linesBefore + at.getLineNr()) + ", column " + at.getColumnNr() + ": ";
     }
 
     /** Why a file cannot be read. */
@@ -96,27 +108,5 @@ public final class StrictYaml {
             return failure.getReason();
         }
         return String.valueOf(e.getMessage());
-    }
-
-    /** Jackson reads an alias as the text of its name, which would be wrong without a word. */
-    private static final class AliasRefusal extends JsonParserDelegate {
-        private final YAMLParser yaml;
-
-        AliasRefusal(JsonParser yaml) {
-            super(yaml);
-            this.yaml = (YAMLParser) yaml;
-        }
-
-        @Override
-        public @Nullable JsonToken nextToken() {
-            JsonToken token = yaml.nextToken();
-            if (token == JsonToken.VALUE_STRING && yaml.isCurrentAlias()) {
-                throw new StreamReadException(
-                        this,
-                        "YAML aliases are not supported; write again what *" + yaml.getString() + " stands for",
-                        yaml.currentTokenLocation());
-            }
-            return token;
-        }
     }
 }

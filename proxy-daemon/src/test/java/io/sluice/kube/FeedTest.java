@@ -52,12 +52,8 @@ class FeedTest {
 
     private static String print(String source, SourceState state) {
         StringBuilder line = new StringBuilder(source).append(":");
-        List<KubeObject> objects = state.objects();
-        if (objects == null) {
-            line.append(" as before");
-        } else {
-            objects.forEach(object -> line.append(' ').append(object.key().name()));
-        }
+        state.objects().forEach(object -> line.append(' ').append(object.key().name()));
+        line.append(state.partly() ? " as before" : "");
         state.problems().forEach(problem -> line.append(" ! ").append(problem.message()));
         return line.toString();
     }
@@ -374,13 +370,27 @@ class FeedTest {
     }
 
     @Test
-    void refusesAliasesAndDuplicateKeys() throws IOException {
-        rename("a.yaml", "x: &here 1\ny: *here\n");
+    void refusesDuplicateKeysAndAliasesOfNothing() throws IOException {
+        rename("a.yaml", "x: 1\ny: *here\n");
         rename("b.yaml", "x: {a: 1, a: 2}\n");
         assertThat(scan())
                 .containsExactly(
-                        "a.yaml: as before ! line 2, column 4: YAML aliases are not supported; write again what *here"
-                                + " stands for",
+                        "a.yaml: as before ! line 2, column 4: nothing is marked &here",
                         "b.yaml: as before ! line 1, column 12: the key \"a\" is here twice");
+    }
+
+    @Test
+    void aBrokenDocumentLeavesTheOthersOfItsFileAlone() throws IOException {
+        rename("a.yaml", WEB + "---\n" + API);
+        assertThat(scan()).containsExactly("a.yaml: web api");
+        rename("a.yaml", WEB + "---\nkind: Service\n  name: [\n---\n" + Manifests.service("new", "10.96.0.9"));
+        assertThat(scan())
+                .as("api may be what is broken")
+                .singleElement()
+                .asString()
+                .matches("a\\.yaml: web new as before ! line \\d+, column 7: mapping values are not allowed here;"
+                        + " the objects it held before are kept");
+        rename("a.yaml", WEB);
+        assertThat(scan()).containsExactly("a.yaml: web");
     }
 }

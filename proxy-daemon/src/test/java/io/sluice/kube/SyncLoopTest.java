@@ -163,11 +163,11 @@ class SyncLoopTest {
     void aBrokenFileKeepsWhatItHeldAlsoIfThatIsStillWaiting() {
         Problem broken = new Problem(Problem.Severity.ERROR, "a", "", "", "line 1, column 1: broken");
         offer("a", Manifests.service("web", "10.96.0.1"), false);
-        loop.offer(Map.of("a", new SourceState(null, List.of(broken))), true);
+        loop.offer(Map.of("a", new SourceState(List.of(), List.of(broken), true)), true);
         loop.start(new Supervisor());
         awaitApplied("default/web 10.96.0.1:80/tcp -> REFUSE");
         assertThat(loop.problems()).containsExactly(broken);
-        loop.offer(Map.of("a", new SourceState(null, List.of())), true);
+        loop.offer(Map.of("a", new SourceState(List.of(), List.of(), true)), true);
         await().until(() -> loop.problems().isEmpty());
         assertThat(Dump.of(loop.snapshot())).isEqualTo("default/web 10.96.0.1:80/tcp -> REFUSE");
     }
