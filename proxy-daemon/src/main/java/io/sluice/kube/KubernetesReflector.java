@@ -258,8 +258,12 @@ public final class KubernetesReflector implements Reflector {
         public void trouble(Resource resource, String server, String trouble) {
             synchronized (lock) {
                 if (trouble.isEmpty()) {
-                    troubles.remove(resource.kind());
-                    log.info("{}: watched on {}", resource.name(), server);
+                    Set<String> was = troubles.remove(resource.kind());
+                    if (troubles.isEmpty()) {
+                        log.info("everything is watched again, on {}", server);
+                    } else if (!troubles.containsValue(was)) {
+                        log.info("{}: watched again, on {}", resource.name(), server);
+                    }
                     return;
                 }
                 // Four collections on one dead server are one piece of news, in whatever order the servers were tried.

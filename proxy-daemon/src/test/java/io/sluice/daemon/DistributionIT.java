@@ -11,6 +11,7 @@ import java.util.Objects;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -61,6 +62,39 @@ final class DistributionIT {
                 shipped().stream().filter(jar -> !jar.equals("proxy-daemon")).toList();
         assertThat(components).containsExactlyInAnyOrderElementsOf(expected);
         assertThat(bom.at("/metadata/component/name").stringValue()).isEqualTo("proxy-daemon");
+    }
+
+    /** Written by a shell, since a JVM under the locale C cannot even name the folder. */
+    @Test
+    void runsFromAndReadsPathsOfAnyCharactersUnderAnyLocale(@TempDir Path folder) throws Exception {
+        String script = """
+                set -e
+                unusual=$(printf 'a:b \\303\\274')
+                mkdir -p "$unusual/feed"
+                cp -r "$SLUICE_HOME" "$unusual/sluice"
+                cat > "$unusual/feed/web.yaml" << END
+                apiVersion: v1
+                kind: Service
+                metadata: {name: web}
+                spec: {clusterIP: 127.96.0.1, ports: [{port: 80}]}
+                END
+                for locale in C POSIX de_DE.ISO-8859-1 C.UTF-8; do
+                  LANG=$locale LC_ALL=$locale "$unusual/sluice/bin/sluice" check --feed "$unusual/feed"
+                done
+                """;
+        Process process = start(folder, script);
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(process.waitFor()).as(output).isZero();
+        assertThat(output.lines().filter(line -> line.startsWith("1 service, 1 address;")))
+                .as(output)
+                .hasSize(4);
+    }
+
+    private static Process start(Path folder, String script) throws Exception {
+        ProcessBuilder builder = new ProcessBuilder("sh", "-c", script).directory(folder.toFile());
+        builder.environment().put("SLUICE_HOME", Sluice.HOME.toString());
+        builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+        return builder.redirectErrorStream(true).start();
     }
 
     private static String jarOf(JsonNode component) {
