@@ -359,6 +359,13 @@ final class Daemon implements AutoCloseable {
         return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.heldBytes());
     }
 
+    /** Looks at the feed again now; of no effect where an API server tells every change. Any thread. */
+    void rescan() {
+        if (feeding.get()) {
+            reflector.rescan();
+        }
+    }
+
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
     void drain() throws InterruptedException {
         stopping = true;

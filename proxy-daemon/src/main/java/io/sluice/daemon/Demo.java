@@ -68,10 +68,12 @@ final class Demo {
 
     private void perform() throws IOException {
         Thread story = Thread.currentThread();
-        Signals.onTermination(signal -> {
-            stopped.countDown();
-            story.interrupt();
-        });
+        Signals.handle(
+                signal -> {
+                    stopped.countDown();
+                    story.interrupt();
+                },
+                () -> {});
         int webPort = DemoServers.freePort(8080, DemoFeed.WEB, DemoFeed.CART);
         int dnsPort = DemoServers.freePort(5300, DemoFeed.DNS);
         try (DemoFeed feed = new DemoFeed();

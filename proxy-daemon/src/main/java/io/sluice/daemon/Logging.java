@@ -10,6 +10,7 @@ import ch.qos.logback.core.encoder.Encoder;
 import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.util.Locale;
 import org.slf4j.LoggerFactory;
 
 /** Sets logback up in code: reading an XML file at each start would take longer than the rest of the start. */
@@ -44,12 +45,18 @@ final class Logging {
         appender.start();
         Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
         root.addAppender(appender);
+        level(level);
+    }
+
+    /** Sets the level. Returns the one before. */
+    static String level(String level) {
+        LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
+        Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
+        Level before = root.getLevel();
         root.setLevel(Level.toLevel(level));
         // Netty explains at DEBUG how it found each system property; that is for trace only.
         context.getLogger("io.netty").setLevel(level.equals("trace") ? Level.DEBUG : Level.WARN);
-        // It warns where there is no hardware address, as in many containers: random bytes then make the channels' ids
-        // unique, which nothing here reads.
-        context.getLogger("io.netty.channel.DefaultChannelId").setLevel(Level.ERROR);
+        return before.toString().toLowerCase(Locale.ROOT);
     }
 
     private static Encoder<ILoggingEvent> encoder(String format, LoggerContext context) {

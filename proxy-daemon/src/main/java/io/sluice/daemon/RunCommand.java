@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -94,7 +95,16 @@ final class RunCommand implements Callable<Integer> {
                             + " are both given; serve a feed, or what an API server says"));
         }
         Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
-        return serve(configuration, settings.feed() == null ? access(settings) : null);
+        return serve(
+                configuration,
+                () -> Main.configuration(spec.commandLine().getParseResult(), file),
+                settings.feed() == null ? access(settings) : null);
+    }
+
+    /** Reads the configuration again. */
+    @FunctionalInterface
+    private interface Rereading {
+        Configuration configuration() throws ConfigurationException;
     }
 
     private ApiAccess access(Settings settings) throws ConfigurationException {
@@ -108,15 +118,19 @@ final class RunCommand implements Callable<Integer> {
     }
 
     /** @param api to be watched; null for the feed of the settings */
-    private static int serve(Configuration configuration, @Nullable ApiAccess api) throws InterruptedException {
+    private static int serve(Configuration configuration, Rereading rereading, @Nullable ApiAccess api)
+            throws InterruptedException {
         // First of all: one that comes while the rest starts is answered once it has started.
         CountDownLatch signalled = new CountDownLatch(1);
         CountDownLatch asked = new CountDownLatch(1);
-        Signals.onTermination(signal -> {
-            log.info("{}: stopping; a second signal ends it at once", signal);
-            signalled.countDown();
-            asked.countDown();
-        });
+        AtomicReference<@Nullable Daemon> running = new AtomicReference<>();
+        Signals.handle(
+                signal -> {
+                    log.info("{}: stopping; a second signal ends it at once", signal);
+                    signalled.countDown();
+                    asked.countDown();
+                },
+                () -> reload(rereading, running.get(), api == null));
         Settings settings = configuration.settings();
         log.info(
                 "sluice {} on Java {}, {}",
@@ -134,6 +148,7 @@ final class RunCommand implements Callable<Integer> {
             log.error("cannot run here: {}", e.getMessage());
             return Main.PROBLEMS;
         }
+        running.set(daemon);
         try (daemon) {
             daemon.whenSucceeded(asked::countDown);
             asked.await();
@@ -148,6 +163,26 @@ final class RunCommand implements Callable<Integer> {
         }
         log.info("stopped");
         return 0;
+    }
+
+    /** What can change while it runs; everything else needs a restart. */
+    private static void reload(Rereading rereading, @Nullable Daemon daemon, boolean feed) {
+        String rescanned = "";
+        if (daemon != null && feed) {
+            daemon.rescan();
+            rescanned = ", the feed is looked at again";
+        }
+        try {
+            String level = rereading.configuration().settings().logLevel();
+            String before = Logging.level(level);
+            log.info(
+                    "SIGHUP: the log level is {}{}{}; other settings need a restart",
+                    level,
+                    before.equals(level) ? " as before" : " (was " + before + ")",
+                    rescanned);
+        } catch (ConfigurationException e) {
+            log.warn("SIGHUP: the configuration is not reloaded{}: {}", rescanned, String.join("; ", e.problems()));
+        }
     }
 
     /** The launcher gives the JVM the cache there is; the JVM takes it if it fits, which nothing but its memory tells. */

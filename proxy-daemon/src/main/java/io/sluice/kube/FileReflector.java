@@ -47,7 +47,9 @@ public final class FileReflector implements Reflector {
     private final Path path;
     private final Feed feed;
     private final Offers offers;
+    // Guarded by this.
     private @Nullable Worker worker;
+    private @Nullable Supervisor supervisor;
     /** Read, and not yet offered to the loop. */
     private final Map<String, SourceState> unoffered = new HashMap<>();
 
@@ -82,7 +84,8 @@ public final class FileReflector implements Reflector {
 
     /** Starts the watching thread. A feed that does not exist yet is waited for, and reported once. */
     @Override
-    public void start(Supervisor supervisor) {
+    public synchronized void start(Supervisor supervisor) {
+        this.supervisor = supervisor;
         worker = supervisor.loop("sluice-feed", this::run);
     }
 
@@ -91,11 +94,24 @@ public final class FileReflector implements Reflector {
         return List.of();
     }
 
+    /** A thread that begins looks at every file first. */
     @Override
-    public void close() {
-        if (worker == null) {
-            return;
+    public synchronized void rescan() {
+        if (worker != null && supervisor != null) {
+            stop(worker);
+            worker = supervisor.loop("sluice-feed", this::run);
         }
+    }
+
+    @Override
+    public synchronized void close() {
+        if (worker != null) {
+            stop(worker);
+            worker = null;
+        }
+    }
+
+    private static void stop(Worker worker) {
         worker.close();
         try {
             worker.join();

@@ -294,6 +294,10 @@ public final class KubernetesReflector implements Reflector {
         }
     }
 
+    /** The server tells every change. */
+    @Override
+    public void rescan() {}
+
     @Override
     public List<WatchStatus> watches() {
         boolean waits = nodeMissingSinceNanos != null;

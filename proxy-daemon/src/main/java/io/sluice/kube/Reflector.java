@@ -11,6 +11,9 @@ public interface Reflector extends AutoCloseable {
     /** How well each collection is followed; empty for files. Any thread. */
     List<WatchStatus> watches();
 
+    /** Looks at all of it again now, if it is not told of changes by the source. Any thread, once started. */
+    void rescan();
+
     @Override
     void close();
 }

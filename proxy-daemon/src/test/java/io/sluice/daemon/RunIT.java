@@ -19,13 +19,12 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /** {@code sluice run} as a process with a real feed, a real server and real signals. */
 @Tag("end-to-end")
@@ -224,18 +223,56 @@ final class RunIT {
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(strings = {"INT", "HUP"})
-    void interruptAndHangupAreTerminationsToo(String signal) throws Exception {
+    @Test
+    void interruptIsATerminationToo() throws Exception {
         try (Sluice sluice = start("--log-format=json")) {
             awaitReady(sluice);
-            sluice.signal(signal);
+            sluice.signal("INT");
             assertThat(sluice.exitCode()).isZero();
             assertThat(sluice.err().lines())
                     .isNotEmpty()
                     .allSatisfy(
                             line -> assertThat(line).startsWith("{\"time\":").endsWith("}"));
         }
+    }
+
+    @Test
+    void hangupReloadsWhereThereIsNoTerminal() throws Exception {
+        String head = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
+        Path config = Files.writeString(folder.resolve("sluice.yaml"), head + "logLevel: info\n");
+        Path launcher = Files.writeString(
+                folder.resolve("detached"), "#!/bin/sh\nexec setsid '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
+        assertThat(launcher.toFile().setExecutable(true)).isTrue();
+        String[] args = {
+            "run", "--config=" + config, "--feed=" + folder.resolve("feed"), "--healthz-bind-address=127.0.0.1:0"
+        };
+        writeFeed();
+        try (Sluice sluice = Sluice.start(folder, launcher, Map.of(), args)) {
+            awaitReady(sluice);
+            sluice.signal("USR1");
+            Files.writeString(config, head + "logLevel: debug\n");
+            sluice.signal("HUP");
+            awaitError(
+                    sluice,
+                    "SIGHUP: the log level is debug (was info), the feed is looked at again; other settings need a"
+                            + " restart");
+            Files.writeString(config, head + "logLevel: loud\n");
+            sluice.signal("HUP");
+            awaitError(
+                    sluice,
+                    "SIGHUP: the configuration is not reloaded, the feed is looked at again: " + config
+                            + ": logLevel: 'loud' is not allowed");
+            try (Socket client = connect();
+                    Socket server = endpoint.accept()) {
+                exchange(client, server, "served");
+            }
+            sluice.signal("TERM");
+            assertThat(sluice.exitCode()).isZero();
+        }
+    }
+
+    private static void awaitError(Sluice sluice, String text) {
+        await().atMost(PATIENCE).untilAsserted(() -> assertThat(sluice.err()).contains(text));
     }
 
     @Test

@@ -15,6 +15,9 @@ final class Sluice implements AutoCloseable {
     static final Path HOME =
             Path.of(System.getProperty("sluice.home", "target/sluice")).toAbsolutePath();
 
+    /** A process started under nohup or in the background of a script ignores these signals, and no JVM can undo that. */
+    private static final List<String> DEFAULT_SIGNALS = defaultSignals();
+
     private final Process process;
     private final Path out;
     private final Path err;
@@ -23,6 +26,26 @@ final class Sluice implements AutoCloseable {
         this.process = process;
         this.out = out;
         this.err = err;
+    }
+
+    /** Begins a command; nothing where there is no such option of {@code env}. */
+    private static List<String> defaultSignals() {
+        List<String> prefix = List.of("env", "--default-signal=HUP,INT");
+        List<String> trial = new ArrayList<>(prefix);
+        trial.add("true");
+        try {
+            int code = new ProcessBuilder(trial)
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                    .start()
+                    .waitFor();
+            return code == 0 ? prefix : List.of();
+        } catch (IOException e) {
+            return List.of();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return List.of();
+        }
     }
 
     static Sluice start(Path folder, String... args) throws IOException {
@@ -35,7 +58,8 @@ final class Sluice implements AutoCloseable {
      */
     static Sluice start(Path folder, Path launcher, Map<String, String> environment, String... args)
             throws IOException {
-        List<String> command = new ArrayList<>(List.of(launcher.toString()));
+        List<String> command = new ArrayList<>(DEFAULT_SIGNALS);
+        command.add(launcher.toString());
         command.addAll(List.of(args));
         Path out = Files.createTempFile(folder, "out", ".txt");
         Path err = Files.createTempFile(folder, "err", ".txt");
