@@ -134,8 +134,17 @@ final class ApiClient implements AutoCloseable {
 
     /** The same; but once the request may have arrived, no other server gets it. */
     Answer post(String path, byte[] json) throws IOException {
-        return ask(path, json, environment.headersTimeout());
+        return ask(path, new Body("POST", "application/json", json), environment.headersTimeout());
     }
+
+    /** The same; changes the fields of an object that are given (RFC 7386). */
+    Answer patch(String path, byte[] json) throws IOException {
+        return ask(path, new Body("PATCH", "application/merge-patch+json", json), environment.headersTimeout());
+    }
+
+    /** What is sent, and how; null where nothing is. */
+    @SuppressWarnings("ArrayRecordComponent") // never compared
+    private record Body(String method, String contentType, byte[] bytes) {}
 
     /** Told that a server fell silent: the others come first for a while, and it gets new connections. */
     void distrust(String server) {
@@ -192,12 +201,12 @@ final class ApiClient implements AutoCloseable {
         }
     }
 
-    private Answer ask(String pathAndQuery, byte @Nullable [] json, Duration within) throws IOException {
+    private Answer ask(String pathAndQuery, @Nullable Body body, Duration within) throws IOException {
         List<String> failures = new ArrayList<>();
         Answer failing = null;
         for (Target target : failover.inOrder(targets(failures), Target::name)) {
             try {
-                Answer answer = ask(target, pathAndQuery, json, within);
+                Answer answer = ask(target, pathAndQuery, body, within);
                 if (answer.status() < SERVER_ERROR) {
                     failover.works(target.name());
                     close(failing);
@@ -209,7 +218,7 @@ final class ApiClient implements AutoCloseable {
             } catch (NoAnswerException e) {
                 failover.failed(target.name());
                 failures.add(target.name() + ": " + e.getMessage());
-                if (e.arrived && json != null) {
+                if (e.arrived && body != null) {
                     break;
                 }
             }
@@ -269,20 +278,20 @@ final class ApiClient implements AutoCloseable {
     }
 
     /** Asks one server, once more if the credentials or the trust that failed can be had anew. */
-    private Answer ask(Target target, String pathAndQuery, byte @Nullable [] json, Duration within) throws IOException {
+    private Answer ask(Target target, String pathAndQuery, @Nullable Body body, Duration within) throws IOException {
         String authorization = credentials.authorization(environment.nanoTime().getAsLong());
         HttpClient client = client(target.server(), false);
         Answer answer;
         try {
-            answer = send(client, target, pathAndQuery, json, authorization, within);
+            answer = send(client, target, pathAndQuery, body, authorization, within);
         } catch (NoAnswerException e) {
             HttpClient renewed =
-                    e.certificates && (json == null || !e.arrived) ? client(target.server(), true) : client;
+                    e.certificates && (body == null || !e.arrived) ? client(target.server(), true) : client;
             if (renewed == client) {
                 forget(target.server(), client);
                 throw e;
             }
-            answer = send(renewed, target, pathAndQuery, json, authorization, within);
+            answer = send(renewed, target, pathAndQuery, body, authorization, within);
         }
         if (answer.status() != UNAUTHORIZED) {
             return answer;
@@ -293,7 +302,7 @@ final class ApiClient implements AutoCloseable {
         }
         answer.close();
         authorization = credentials.authorization(environment.nanoTime().getAsLong());
-        answer = send(client(target.server(), false), target, pathAndQuery, json, authorization, within);
+        answer = send(client(target.server(), false), target, pathAndQuery, body, authorization, within);
         if (answer.status() == UNAUTHORIZED) {
             refused = authorization;
         }
@@ -343,7 +352,7 @@ final class ApiClient implements AutoCloseable {
             HttpClient client,
             Target target,
             String pathAndQuery,
-            byte @Nullable [] json,
+            @Nullable Body body,
             @Nullable String authorization,
             Duration within)
             throws IOException {
@@ -356,8 +365,9 @@ final class ApiClient implements AutoCloseable {
         if (!target.dialled().equals(target.server().url())) {
             request.header("Host", target.server().url().getRawAuthority());
         }
-        if (json != null) {
-            request.header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofByteArray(json));
+        if (body != null) {
+            request.header("Content-Type", body.contentType())
+                    .method(body.method(), HttpRequest.BodyPublishers.ofByteArray(body.bytes()));
         }
         return answer(client, target, await(target, sent(client, request.build()), within));
     }

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,7 +30,7 @@ import tools.jackson.databind.node.ObjectNode;
 /**
  * Tells a cluster's operator, as Events on the Service or slice concerned, what only the node's log would say otherwise.
  *
- * <p>A courtesy: rate-limited, never repeated within an hour, dropped rather than waited for, and left for a while in a
+ * <p>There is one Event for each object and reason, with a count and the newest message. A courtesy: rate-limited, never repeated within an hour, dropped rather than waited for, and left for a while in a
  * namespace where the server does not allow it.
  */
 public final class EventRecorder implements AutoCloseable {
@@ -62,12 +63,26 @@ public final class EventRecorder implements AutoCloseable {
     // Used on the thread only.
     private final Map<Event, Long> told = lastOnes();
     private final Map<String, Long> refused = lastOnes();
+    /** By object and reason. */
+    private final Map<List<String>, Recorded> recorded = lastOnes();
+
     private boolean refusalSaid;
     private double tokens = BURST;
     private long refilledNanos;
 
     /** @param path of the object concerned, on the API server */
-    private record Event(String path, String reason, String message) {}
+    private record Event(String path, String reason, String message) {
+        List<String> series() {
+            return List.of(path, reason);
+        }
+    }
+
+    /**
+     * An Event that is on the server.
+     *
+     * @param uid of the object concerned: one made again under its name has Events of its own
+     */
+    private record Recorded(String path, String uid, int count) {}
 
     /**
      * @param clock what an Event says
@@ -81,12 +96,12 @@ public final class EventRecorder implements AutoCloseable {
         this.refilledNanos = nanoTime.getAsLong();
     }
 
-    private static <T> Map<T, Long> lastOnes() {
+    private static <K, V> Map<K, V> lastOnes() {
         return new LinkedHashMap<>(64, 0.75f, false) {
             private static final long serialVersionUID = 1;
 
             @Override
-            protected boolean removeEldestEntry(Map.Entry<T, Long> eldest) {
+            protected boolean removeEldestEntry(Map.Entry<K, V> eldest) {
                 return size() > REMEMBERED;
             }
         };
@@ -150,27 +165,78 @@ public final class EventRecorder implements AutoCloseable {
         if (refusedAt != null && now - refusedAt < REFUSED_NANOS) {
             return;
         }
-        byte[] body = JSON.writeValueAsBytes(json(event, object, namespace, clock.instant()));
-        try (Answer answer = client.post("/api/v1/namespaces/" + namespace + "/events", body)) {
-            if (answer.status() == 401 || answer.status() == 403) {
+        if (isMerged(event, object)) {
+            return;
+        }
+        ObjectNode json = json(event, object, namespace, clock.instant());
+        String path = "/api/v1/namespaces/" + namespace + "/events";
+        try (Answer answer = client.post(path, JSON.writeValueAsBytes(json))) {
+            if (answer.status() == 403) {
                 refused.remove(namespace);
                 refused.put(namespace, now);
-                if (!refusalSaid) {
-                    refusalSaid = true;
-                    log.info(
-                            "Events in namespace {} are not recorded for now: {} answers {} {}; its role needs"
-                                    + " {apiGroups: [\"\"], resources: [events], verbs: [create]}",
-                            namespace,
-                            answer.server(),
-                            answer.status(),
-                            beginning(answer));
-                }
+            }
+            if (answer.status() == 401 || answer.status() == 403) {
+                sayRefused(namespace, answer);
             } else if (answer.status() >= 300) {
                 log.debug("event {} not recorded: {} {}", event, answer.status(), beginning(answer));
             } else {
                 refusalSaid = false;
+                String name = json.path("metadata").path("name").stringValue("");
+                recorded.remove(event.series());
+                recorded.put(event.series(), new Recorded(path + "/" + name, uid(object), 1));
             }
         }
+    }
+
+    private void sayRefused(String namespace, Answer answer) throws IOException {
+        if (refusalSaid) {
+            return;
+        }
+        refusalSaid = true;
+        log.info(
+                "Events in namespace {} are not recorded for now: {} answers {} {}; its role needs {apiGroups: [\"\"],"
+                        + " resources: [events], verbs: [create, patch]}",
+                namespace,
+                answer.server(),
+                answer.status(),
+                beginning(answer));
+    }
+
+    /**
+     * Adds it to the Event that the object has for this reason already, as client-go's recorder does: one line with a
+     * count for an operator, one object for the server. Returns false if there is none, or it cannot be changed.
+     */
+    private boolean isMerged(Event event, JsonNode object) throws IOException {
+        Recorded before = recorded.get(event.series());
+        if (before == null || !before.uid().equals(uid(object))) {
+            return false;
+        }
+        ObjectNode change = JSON.createObjectNode()
+                .put("message", shortened(event.message()))
+                .put("lastTimestamp", seconds(clock.instant()))
+                .put("count", before.count() + 1);
+        try (Answer answer = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
+            if (answer.status() >= 300) {
+                // Events expire after an hour, and a role may not have the verb.
+                log.debug("event {} not merged: {} {}", event, answer.status(), beginning(answer));
+                return false;
+            }
+        }
+        recorded.remove(event.series());
+        recorded.put(event.series(), new Recorded(before.path(), before.uid(), before.count() + 1));
+        return true;
+    }
+
+    private static String uid(JsonNode object) {
+        return object.path("metadata").path("uid").stringValue("");
+    }
+
+    private static String shortened(String message) {
+        return message.substring(0, Math.min(message.length(), LONGEST_MESSAGE));
+    }
+
+    private static String seconds(Instant time) {
+        return time.truncatedTo(ChronoUnit.SECONDS).toString();
     }
 
     private static String beginning(Answer answer) throws IOException {
@@ -213,13 +279,12 @@ public final class EventRecorder implements AutoCloseable {
                 .put("kind", object.path("kind").stringValue(""))
                 .put("namespace", namespace)
                 .put("name", name)
-                .put("uid", metadata.path("uid").stringValue(""));
+                .put("uid", uid(object));
         json.putObject("source").put("component", "sluice").put("host", nodeName);
-        String time = now.truncatedTo(java.time.temporal.ChronoUnit.SECONDS).toString();
-        String message = event.message();
+        String time = seconds(now);
         return json.put("type", "Warning")
                 .put("reason", event.reason())
-                .put("message", message.substring(0, Math.min(message.length(), LONGEST_MESSAGE)))
+                .put("message", shortened(event.message()))
                 .put("firstTimestamp", time)
                 .put("lastTimestamp", time)
                 .put("count", 1)

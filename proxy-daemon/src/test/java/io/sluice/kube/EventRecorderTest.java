@@ -89,10 +89,40 @@ class EventRecorderTest {
         recorder.problem(problem(path, Problem.Severity.ERROR, "c"));
         recorder.problem(problem(path.replace("web", "gone"), Problem.Severity.ERROR, "d"));
         recorder.problem(problem(path, Problem.Severity.ERROR, "e"));
-        await().until(() -> cluster.posted.size() == 2);
+        await().until(() -> cluster.patched.size() == 1);
         assertThat(cluster.posted)
                 .extracting(event -> event.at("/message").stringValue())
-                .containsExactly("spec.ports[0].port: c", "spec.ports[0].port: e");
+                .containsExactly("spec.ports[0].port: c");
+        assertThat(cluster.patched.get(0))
+                .hasToString("{\"message\":\"spec.ports[0].port: e\","
+                        + "\"lastTimestamp\":\"2026-01-31T12:00:00Z\",\"count\":2}");
+    }
+
+    @Test
+    void anEventThatIsGoneOrMayNotBeChangedIsMadeAgain() {
+        recorder.failed(WEB, "first");
+        await().until(() -> cluster.posted.size() == 1);
+        cluster.fail("/events/web.", 1, 404, "", "{}");
+        recorder.failed(WEB, "second");
+        await().until(() -> cluster.posted.size() == 2);
+        cluster.fail("/events/web.", 1, 403, "", "{}");
+        recorder.failed(WEB, "third");
+        await().until(() -> cluster.posted.size() == 3);
+        recorder.failed(WEB, "fourth");
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/message").stringValue())
+                .containsExactly("first", "second", "third");
+        assertThat(cluster.patched.get(0).at("/count").intValue()).isEqualTo(2);
+    }
+
+    @Test
+    void anExpiredTokenDoesNotEndTheEventsOfANamespace() {
+        cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
+        recorder.failed(WEB, "lost");
+        recorder.failed(WEB, "recorded");
+        await().until(() -> cluster.posted.size() == 1);
+        assertThat(cluster.posted.get(0).at("/message").stringValue()).isEqualTo("recorded");
     }
 
     @Test
@@ -100,11 +130,12 @@ class EventRecorderTest {
         for (int i = 0; i < 60; i++) {
             recorder.failed(WEB, "number " + i);
         }
-        await().until(() -> cluster.posted.size() == 25);
+        await().until(() -> cluster.posted.size() + cluster.patched.size() == 25);
         // Whatever is answered later was asked for later: the recorder has looked at all of them by then.
         long asked = cluster.requests.size();
         await().during(java.time.Duration.ofMillis(100)).until(() -> cluster.requests.size() == asked);
-        assertThat(cluster.posted).hasSize(25);
+        assertThat(cluster.posted).hasSize(1);
+        assertThat(cluster.patched).hasSize(24);
     }
 
     @Test

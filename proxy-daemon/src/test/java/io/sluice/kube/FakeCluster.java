@@ -41,6 +41,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     private final List<Watcher> watchers = new CopyOnWriteArrayList<>();
     final List<String> requests = new CopyOnWriteArrayList<>();
     final List<JsonNode> posted = new CopyOnWriteArrayList<>();
+    final List<JsonNode> patched = new CopyOnWriteArrayList<>();
     private final Map<String, Failure> failures = new HashMap<>();
     private final Set<String> absent = new HashSet<>();
     private long version = 100;
@@ -327,6 +328,9 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
                     "{\"major\":\"1\",\"minor\":\"" + minor + "+\",\"gitVersion\":\"v1." + minor + ".0\"}");
         } else if (absent.contains(plural)) {
             answer(exchange, 404, "{\"kind\":\"Status\",\"message\":\"the server could not find it\",\"code\":404}");
+        } else if (exchange.getRequestMethod().equals("PATCH")) {
+            patched.add(JSON.readTree(exchange.getRequestBody()));
+            answer(exchange, 200, "{}");
         } else if (exchange.getRequestMethod().equals("POST")) {
             posted.add(JSON.readTree(exchange.getRequestBody()));
             answer(exchange, 201, "{}");
