@@ -68,12 +68,4 @@ final class LoggingTest {
         log.error("this");
         assertThat(lines()).hasSize(1);
     }
-
-    @Test
-    void machineWithoutAHardwareAddressIsNoNews() {
-        Logging.configure("text", "info", stream);
-        LoggerFactory.getLogger("io.netty.channel.DefaultChannelId").warn("Failed to find a usable hardware address");
-        LoggerFactory.getLogger("io.netty.channel.epoll.Native").warn("something real");
-        assertThat(lines()).singleElement().asString().contains("something real");
-    }
 }
