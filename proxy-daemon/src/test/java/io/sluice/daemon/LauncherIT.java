@@ -46,6 +46,29 @@ final class LauncherIT {
         }
     }
 
+    /** The launcher runs {@code readlink} early on; this one signals the process group, which holds only the two. */
+    @Test
+    void sigusr1IsHarmlessFromTheStartOfTheLauncher() throws Exception {
+        Path bin = Files.createDirectories(folder.resolve("bin"));
+        Path readlink = Files.writeString(bin.resolve("readlink"), """
+                #!/bin/sh
+                trap '' USR1
+                kill -USR1 0
+                PATH=${PATH#*:} exec readlink "$@"
+                """);
+        Path detached = Files.writeString(
+                folder.resolve("detached"), "#!/bin/sh\nexec setsid --wait '" + launcher + "' \"$@\"\n");
+        for (Path script : new Path[] {readlink, detached}) {
+            Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwxr-xr-x"));
+        }
+        Map<String, String> environment =
+                Map.of("JAVA_HOME", fakeJava("17.0.1").toString(), "PATH", bin + ":" + System.getenv("PATH"));
+        try (Sluice sluice = run(detached, environment, "run")) {
+            assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.out()).endsWith("io.sluice.daemon.Main\nrun\n");
+        }
+    }
+
     @Test
     void oldJavaIsRefusedInOneLine() throws Exception {
         for (String version : new String[] {"11.0.2", "1.8.0_372", "16"}) {

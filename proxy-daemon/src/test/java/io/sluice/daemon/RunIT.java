@@ -237,6 +237,29 @@ final class RunIT {
     }
 
     @Test
+    void hangupOfATerminalIsATermination() throws Exception {
+        Path pid = folder.resolve("pid");
+        String run = "echo $$ > '" + pid + "'; exec '" + Sluice.HOME + "/bin/sluice' run --feed='"
+                + folder.resolve("feed") + "' --healthz-bind-address=127.0.0.1:0";
+        Path launcher = Files.writeString(folder.resolve("attached"), "#!/bin/sh\nexec script -qec \"$1\" /dev/null\n");
+        assertThat(launcher.toFile().setExecutable(true)).isTrue();
+        writeFeed();
+        try (Sluice script = Sluice.start(folder, launcher, Map.of(), run)) {
+            // What the terminal shows, which gets both of the process's outputs.
+            await().atMost(PATIENCE)
+                    .untilAsserted(() -> assertThat(script.out()).contains("synced: "));
+            int killed = new ProcessBuilder(
+                            "kill", "-HUP", Files.readString(pid).strip())
+                    .inheritIO()
+                    .start()
+                    .waitFor();
+            assertThat(killed).isZero();
+            assertThat(script.exitCode()).isZero();
+            assertThat(script.out()).contains("SIGHUP: stopping");
+        }
+    }
+
+    @Test
     void hangupReloadsWhereThereIsNoTerminal() throws Exception {
         String head = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
         Path config = Files.writeString(folder.resolve("sluice.yaml"), head + "logLevel: info\n");
