@@ -30,8 +30,9 @@ import tools.jackson.databind.node.ObjectNode;
 /**
  * Tells a cluster's operator, as Events on the Service or slice concerned, what only the node's log would say otherwise.
  *
- * <p>There is one Event for each object and reason, with a count and the newest message. A courtesy: rate-limited, never repeated within an hour, dropped rather than waited for, and left for a while in a
- * namespace where the server does not allow it.
+ * <p>There is one Event for each object and reason, with a count and the newest message. A courtesy: rate-limited, never
+ * repeated within an hour, dropped rather than waited for, and left for a while in a namespace where the server does not
+ * allow it.
  */
 public final class EventRecorder implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EventRecorder.class);
@@ -146,28 +147,58 @@ public final class EventRecorder implements AutoCloseable {
             return;
         }
         tokens--;
-        told.remove(event);
-        told.put(event, now);
         try {
-            post(event, now);
+            if (send(event, now)) {
+                told.remove(event);
+                told.put(event, now);
+            }
         } catch (IOException | JacksonException e) {
             log.debug("event {} not recorded", event, e);
         }
     }
 
-    private void post(Event event, long now) throws IOException {
+    /** Merges the event into the one its object has, or creates one. Returns whether the server took it. */
+    private boolean send(Event event, long now) throws IOException {
         JsonNode object = object(event.path());
         if (object.isMissingNode()) {
-            return;
+            return false;
         }
         String namespace = object.path("metadata").path("namespace").stringValue("default");
         Long refusedAt = refused.get(namespace);
         if (refusedAt != null && now - refusedAt < REFUSED_NANOS) {
-            return;
+            return false;
         }
-        if (isMerged(event, object)) {
-            return;
+        Recorded before = recorded.get(event.series());
+        if (before != null && before.uid().equals(uid(object))) {
+            int status = patch(event, before, namespace);
+            // Events expire after an hour, and a role may lack the verb patch: then a new one is created.
+            if (status != 404 && status != 403) {
+                return status < 300;
+            }
         }
+        return create(event, object, namespace, now);
+    }
+
+    /** As client-go's recorder does: one line with a count for an operator, one object for the server. */
+    private int patch(Event event, Recorded before, String namespace) throws IOException {
+        ObjectNode change = JSON.createObjectNode()
+                .put("message", shortened(event.message()))
+                .put("lastTimestamp", seconds(clock.instant()))
+                .put("count", before.count() + 1);
+        try (Answer answer = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
+            if (answer.status() == 401) {
+                sayRefused(namespace, answer);
+            } else if (answer.status() >= 300) {
+                log.debug("event {} not merged: {} {}", event, answer.status(), beginning(answer));
+            } else {
+                refusalSaid = false;
+                remember(event, new Recorded(before.path(), before.uid(), before.count() + 1));
+            }
+            return answer.status();
+        }
+    }
+
+    private boolean create(Event event, JsonNode object, String namespace, long now) throws IOException {
         ObjectNode json = json(event, object, namespace, clock.instant());
         String path = "/api/v1/namespaces/" + namespace + "/events";
         try (Answer answer = client.post(path, JSON.writeValueAsBytes(json))) {
@@ -182,10 +213,15 @@ public final class EventRecorder implements AutoCloseable {
             } else {
                 refusalSaid = false;
                 String name = json.path("metadata").path("name").stringValue("");
-                recorded.remove(event.series());
-                recorded.put(event.series(), new Recorded(path + "/" + name, uid(object), 1));
+                remember(event, new Recorded(path + "/" + name, uid(object), 1));
             }
+            return answer.status() < 300;
         }
+    }
+
+    private void remember(Event event, Recorded now) {
+        recorded.remove(event.series());
+        recorded.put(event.series(), now);
     }
 
     private void sayRefused(String namespace, Answer answer) throws IOException {
@@ -200,31 +236,6 @@ public final class EventRecorder implements AutoCloseable {
                 answer.server(),
                 answer.status(),
                 beginning(answer));
-    }
-
-    /**
-     * Adds it to the Event that the object has for this reason already, as client-go's recorder does: one line with a
-     * count for an operator, one object for the server. Returns false if there is none, or it cannot be changed.
-     */
-    private boolean isMerged(Event event, JsonNode object) throws IOException {
-        Recorded before = recorded.get(event.series());
-        if (before == null || !before.uid().equals(uid(object))) {
-            return false;
-        }
-        ObjectNode change = JSON.createObjectNode()
-                .put("message", shortened(event.message()))
-                .put("lastTimestamp", seconds(clock.instant()))
-                .put("count", before.count() + 1);
-        try (Answer answer = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
-            if (answer.status() >= 300) {
-                // Events expire after an hour, and a role may not have the verb.
-                log.debug("event {} not merged: {} {}", event, answer.status(), beginning(answer));
-                return false;
-            }
-        }
-        recorded.remove(event.series());
-        recorded.put(event.series(), new Recorded(before.path(), before.uid(), before.count() + 1));
-        return true;
     }
 
     private static String uid(JsonNode object) {

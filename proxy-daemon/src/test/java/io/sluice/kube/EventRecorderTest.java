@@ -117,6 +117,35 @@ class EventRecorderTest {
     }
 
     @Test
+    void aServerErrorOnAMergeMakesNoSecondEvent() {
+        recorder.failed(WEB, "first");
+        await().until(() -> cluster.posted.size() == 1);
+        cluster.fail("/events/web.", 1, 429, "", "{}");
+        recorder.failed(WEB, "lost");
+        recorder.failed(WEB, "merged");
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted).hasSize(1);
+        assertThat(cluster.patched.get(0).at("/message").stringValue()).isEqualTo("merged");
+    }
+
+    @Test
+    void portsOfOneServiceShareAnEvent() {
+        recorder.failed(WEB, "10.96.0.1:80/tcp: taken");
+        recorder.failed(new ServicePortName("default", "web", "dns", Protocol.UDP), "10.96.0.1:53/udp: taken");
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted).hasSize(1);
+        assertThat(cluster.patched.get(0).at("/message").stringValue()).isEqualTo("10.96.0.1:53/udp: taken");
+    }
+
+    @Test
+    void aMessageThatWasNotRecordedMayComeAgainAtOnce() {
+        cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
+        recorder.failed(WEB, "taken");
+        recorder.failed(WEB, "taken");
+        await().until(() -> cluster.posted.size() == 1);
+    }
+
+    @Test
     void anExpiredTokenDoesNotEndTheEventsOfANamespace() {
         cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
         recorder.failed(WEB, "lost");
