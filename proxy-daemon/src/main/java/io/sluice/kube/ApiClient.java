@@ -348,6 +348,7 @@ final class ApiClient implements AutoCloseable {
         clients.remove(server, client);
     }
 
+    @SuppressWarnings("FutureReturnValueIgnored") // of thenRun: to cancel throws nothing
     private Answer send(
             HttpClient client,
             Target target,
@@ -369,7 +370,24 @@ final class ApiClient implements AutoCloseable {
             request.header("Content-Type", body.contentType())
                     .method(body.method(), HttpRequest.BodyPublishers.ofByteArray(body.bytes()));
         }
-        return answer(client, target, await(target, sent(client, request.build()), within));
+        CompletableFuture<Void> givenUp = new CompletableFuture<>();
+        // Before it goes out: the server may have it, and leaveSilent be asked, before the next line here runs.
+        Exchanges.Request owed =
+                new Exchanges.Request(target.name(), environment.nanoTime().getAsLong(), () -> givenUp.complete(null));
+        exchanges.add(owed);
+        try {
+            CompletableFuture<HttpResponse<InputStream>> future = sent(client, request.build());
+            givenUp.thenRun(() -> future.cancel(true));
+            return answer(client, target, await(future, within));
+        } catch (NoAnswerException e) {
+            // The client reports its own end of a request as any failure, which would be a reason to ask once more.
+            if (givenUp.isDone()) {
+                throw new NoAnswerException("no answer, nor to the question whether it is alive", e, true, false);
+            }
+            throw e;
+        } finally {
+            exchanges.remove(owed);
+        }
     }
 
     private static CompletableFuture<HttpResponse<InputStream>> sent(HttpClient client, HttpRequest request)
@@ -383,11 +401,8 @@ final class ApiClient implements AutoCloseable {
     }
 
     /** Not the request's own timeout: from Java 26 on that would end a watch, too. */
-    private HttpResponse<InputStream> await(
-            Target target, CompletableFuture<HttpResponse<InputStream>> future, Duration within) throws IOException {
-        long sinceNanos = environment.nanoTime().getAsLong();
-        Exchanges.Request request = new Exchanges.Request(target.name(), sinceNanos, () -> future.cancel(true));
-        exchanges.add(request);
+    private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration within)
+            throws IOException {
         try {
             if (closed) {
                 throw new IOException("closed");
@@ -399,7 +414,7 @@ final class ApiClient implements AutoCloseable {
             if (closed) {
                 throw new IOException("closed", e);
             }
-            throw new NoAnswerException("no answer, nor to the question whether it is alive", e, true, false);
+            throw explained(e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw (IOException) new InterruptedIOException("interrupted").initCause(e);
@@ -409,7 +424,6 @@ final class ApiClient implements AutoCloseable {
             }
             throw explained(e.getCause() == null ? e : e.getCause());
         } finally {
-            exchanges.remove(request);
             // Of no effect if it is done.
             future.cancel(true);
         }
