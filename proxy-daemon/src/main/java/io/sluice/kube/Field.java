@@ -249,7 +249,7 @@ final class Field {
             case "TCP", "" -> Protocol.TCP;
             case "UDP" -> Protocol.UDP;
             case "SCTP" -> {
-                warning("SCTP is not forwarded; TCP and UDP are");
+                error("SCTP is not forwarded; TCP and UDP are");
                 yield null;
             }
             default -> {
