@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Tag("netns")
 @Timeout(120)
+@NeedsRoot
 final class ClusterIT {
     @TempDir
     private static Path folder;

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Tag("netns")
 @Timeout(120)
+@NeedsRoot
 final class ClusterPolicyIT {
     @TempDir
     private static Path folder;

@@ -24,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Tag("netns")
 @Timeout(300)
+@NeedsRoot
 final class CniIT {
     @TempDir
     private static Path folder;

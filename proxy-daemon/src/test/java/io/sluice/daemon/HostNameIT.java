@@ -2,7 +2,6 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -10,7 +9,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -20,6 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
  * answer delays nothing.
  */
 @Tag("netns")
+@NeedsRoot
 final class HostNameIT {
     /**
      * A shell in new network, mount and UTS namespaces, where DNS is all that knows names other than localhost. Datagrams
@@ -35,13 +34,6 @@ final class HostNameIT {
 
     @TempDir
     private Path folder;
-
-    @BeforeAll
-    static void needsRoot() throws IOException {
-        assumeTrue(
-                Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0),
-                "needs root, for a host name of its own");
-    }
 
     /** @param then what the shell does, with the launcher and {@code args} as its arguments */
     private Sluice start(String hostName, String then, String... args) throws IOException {

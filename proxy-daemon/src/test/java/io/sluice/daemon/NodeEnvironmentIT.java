@@ -22,6 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** Node mode where the file systems that it sees are not what they are by default. */
 @Tag("netns")
 @Timeout(300)
+@NeedsRoot
 final class NodeEnvironmentIT {
     private static final Map<String, List<String>> SERVICES = Map.of(
             "plain", List.of("10.96.0.11", "fd00:96::11"),

@@ -39,6 +39,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Tag("netns")
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 @Timeout(300)
+@NeedsRoot
 final class NodeModeIT {
     @TempDir
     private static Path folder;
@@ -683,7 +684,7 @@ final class NodeModeIT {
         CompletableFuture<Void> asking = CompletableFuture.runAsync(() -> {
             // A Service of its own: the turns of the others are counted below.
             String question = "ask tcp " + cases.addresses("out").get(0) + " "
-                    + cases.addresses("local-ext").get(0) + " 80 10";
+                    + cases.addresses("local-ext").get(0) + " 80 10 10000";
             while (!done.get()) {
                 try {
                     answers.add(cases.symbols(lab.tell("out", question)));
@@ -702,10 +703,9 @@ final class NodeModeIT {
             cases.check("tcp 4 one empty:80 REFUSED");
         }
         done.set(true);
-        asking.get(10, TimeUnit.SECONDS);
-        // On a busy machine a hand-over may take longer than the half second that a client waits here.
-        assertThat(answers).contains("pod=out").doesNotContain("REFUSED");
-        assertThat(answers.stream().filter("DROP"::equals)).hasSizeLessThanOrEqualTo(3);
+        asking.get(20, TimeUnit.SECONDS);
+        // A hand-over may make a connection wait for a retransmission, no more.
+        assertThat(answers).isNotEmpty().containsOnly("pod=out");
         assertThat(sluice.err()).contains("taking over").doesNotContain("somebody removed");
     }
 

@@ -26,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 @Timeout(300)
+@NeedsRoot
 final class NodePortAddressesIT {
     @TempDir
     private static Path directory;

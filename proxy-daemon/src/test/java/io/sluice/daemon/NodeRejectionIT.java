@@ -2,7 +2,6 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -22,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** A Service whose rules the kernel rejects is failed wherever one looks, until the kernel takes them. */
 @Tag("netns")
 @Timeout(120)
+@NeedsRoot
 final class NodeRejectionIT {
     private static final String NAMESPACE =
             "sluice-rejection-" + ProcessHandle.current().pid();
@@ -56,8 +56,6 @@ final class NodeRejectionIT {
 
     @BeforeEach
     void makeNamespace() throws IOException {
-        assumeTrue(
-                Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0), "needs root, for a network namespace");
         run("ip", "netns", "add", NAMESPACE);
         in("ip", "link", "set", "lo", "up");
         in("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1");
