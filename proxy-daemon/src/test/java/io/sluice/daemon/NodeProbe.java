@@ -28,7 +28,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
- * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES} asks such a
+ * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES [PATIENCE-MILLIS]} asks such a
  * server, {@code ask again} from the same UDP socket each time, and {@code ask health} for the code of a health check.
  *
  * <p>{@code listen ADDRESS PORT} serves TCP only. {@code echo ADDRESS PORT} gives back what clients send, and {@code keep ADDRESS PORT} has one connection to such a
@@ -332,12 +332,14 @@ final class NodeProbe {
     private static String ask(String[] words) throws IOException {
         InetSocketAddress to = new InetSocketAddress(InetAddress.getByName(words[3]), Integer.parseInt(words[4]));
         InetAddress from = words[2].equals("-") ? null : InetAddress.getByName(words[2]);
+        int bytes = Integer.parseInt(words[5]);
+        int patienceMillis = words.length > 6 ? Integer.parseInt(words[6]) : PATIENCE_MILLIS;
         try {
             return switch (words[1]) {
-                case "tcp" -> tcp(from, to);
-                case "health" -> health(from, to);
-                case "again" -> again(from, to, Integer.parseInt(words[5]));
-                default -> udp(from, to, Integer.parseInt(words[5]));
+                case "tcp" -> tcp(from, to, patienceMillis);
+                case "health" -> health(from, to, patienceMillis);
+                case "again" -> again(from, to, bytes, patienceMillis);
+                default -> udp(from, to, bytes, patienceMillis);
             };
         } catch (SocketTimeoutException e) {
             return "DROP";
@@ -348,38 +350,43 @@ final class NodeProbe {
         }
     }
 
-    private static String tcp(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
+    private static String tcp(@Nullable InetAddress from, InetSocketAddress to, int patienceMillis) throws IOException {
         try (Socket socket = new Socket()) {
             socket.bind(new InetSocketAddress(from, 0));
-            socket.setSoTimeout(PATIENCE_MILLIS);
-            socket.connect(to, PATIENCE_MILLIS);
+            socket.setSoTimeout(patienceMillis);
+            socket.connect(to, patienceMillis);
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
     }
 
-    private static String health(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
+    private static String health(@Nullable InetAddress from, InetSocketAddress to, int patienceMillis)
+            throws IOException {
         try (Socket socket = new Socket()) {
             socket.bind(new InetSocketAddress(from, 0));
-            socket.setSoTimeout(PATIENCE_MILLIS);
-            socket.connect(to, PATIENCE_MILLIS);
+            socket.setSoTimeout(patienceMillis);
+            socket.connect(to, patienceMillis);
             socket.getOutputStream().write("GET /healthz HTTP/1.0\r\n\r\n".getBytes(StandardCharsets.UTF_8));
             String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             return answer.replaceFirst("(?s)^HTTP/1.. (\\d+).*", "$1");
         }
     }
 
-    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes) throws IOException {
+    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes, int patienceMillis)
+            throws IOException {
         try (DatagramSocket socket = socket(from, to)) {
+            socket.setSoTimeout(patienceMillis);
             return exchange(socket, bytes);
         }
     }
 
-    private static String again(@Nullable InetAddress from, InetSocketAddress to, int bytes) throws IOException {
+    private static String again(@Nullable InetAddress from, InetSocketAddress to, int bytes, int patienceMillis)
+            throws IOException {
         DatagramSocket socket = SOCKETS.get(to);
         if (socket == null) {
             socket = socket(from, to);
             SOCKETS.put(to, socket);
         }
+        socket.setSoTimeout(patienceMillis);
         return exchange(socket, bytes);
     }
 

@@ -29,7 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** {@code sluice run} as a process with a real feed, a real server and real signals. */
 @Tag("end-to-end")
 final class RunIT {
-    static final Duration PATIENCE = Duration.ofSeconds(10);
+    static final Duration PATIENCE = Duration.ofSeconds(60);
 
     @TempDir
     private Path folder;

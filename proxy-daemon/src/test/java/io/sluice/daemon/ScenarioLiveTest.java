@@ -61,7 +61,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 @Tag("end-to-end")
 final class ScenarioLiveTest {
-    private static final Duration PATIENCE = Duration.ofSeconds(10);
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
 
     private static final String OWN_MOVE = "moves frontends to loopback itself, from addresses that would be the same";
     private static final String NOT_ON_LOOPBACK = "node ports treat loopback differently from other addresses";
