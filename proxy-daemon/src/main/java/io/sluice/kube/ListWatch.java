@@ -69,6 +69,9 @@ final class ListWatch {
     /** Of these, the last ones to which a server answered. */
     private int refusals;
 
+    /** Whether a server has forgotten what was watched, and no watch has gone well since. */
+    private boolean expired;
+
     private volatile boolean synced;
     private volatile @Nullable Answer open;
 
@@ -247,11 +250,10 @@ final class ListWatch {
         boolean watched = !resourceVersion.isEmpty();
         resourceVersion = "";
         notOlderThan = "";
-        // A server that forgets is everyday: the list is wanted at once. One that does not even know the list it has
-        // just
-        // sent is not.
-        if (watched && refusals == 0) {
-            refusals++;
+        // A server that forgets is everyday: the list is wanted at once, whatever was waited for before. One that does
+        // not even know the list it has just sent is not.
+        if (watched && !expired) {
+            expired = true;
             return;
         }
         complain(String.valueOf(e.getMessage()));
@@ -393,6 +395,7 @@ final class ListWatch {
     }
 
     private void wentWell() {
+        expired = false;
         failures = 0;
         refusals = 0;
     }

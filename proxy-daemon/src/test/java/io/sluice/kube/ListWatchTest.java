@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -26,6 +27,7 @@ final class ListWatchTest implements ListWatch.Listener {
 
     private final FakeCluster cluster = new FakeCluster();
     private final Map<String, SourceState> told = new ConcurrentHashMap<>();
+    private final List<String> troubles = new CopyOnWriteArrayList<>();
     private final AtomicBoolean fail = new AtomicBoolean();
     private final Supervisor supervisor = new Supervisor();
     private final Retry retry =
@@ -71,7 +73,9 @@ final class ListWatchTest implements ListWatch.Listener {
     public void waived(Resource resource) {}
 
     @Override
-    public void trouble(Resource resource, String server, String trouble) {}
+    public void trouble(Resource resource, String server, String trouble) {
+        troubles.add(trouble);
+    }
 
     @Override
     public @Nullable Resource absent(Resource resource) {
@@ -93,5 +97,16 @@ final class ListWatchTest implements ListWatch.Listener {
         cluster.delete(WEB);
         await().until(() -> SourceState.GONE.equals(told.get(WEB)));
         assertThat(fail).isFalse();
+    }
+
+    /** As where a role was taken away for a while: what was waited for then says nothing about the list. */
+    @Test
+    void aListAfterRefusalsIsAskedForAtOnce() {
+        cluster.changeUnseen(() -> cluster.apply(Manifests.service("dns", "10.96.0.2")));
+        cluster.compact();
+        cluster.fail("watch=true", 3, 403, "", "{\"message\":\"forbidden\",\"code\":403}");
+        cluster.breakWatches();
+        await().until(() -> told.containsKey(DNS));
+        assertThat(troubles).anyMatch(each -> each.contains("forbidden")).noneMatch(each -> each.contains("too old"));
     }
 }
