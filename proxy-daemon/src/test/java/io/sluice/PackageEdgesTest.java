@@ -14,23 +14,112 @@ import com.tngtech.archunit.lang.ArchCondition;
 import com.tngtech.archunit.lang.ConditionEvents;
 import com.tngtech.archunit.lang.SimpleConditionEvent;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 
-/** Who may know whom. Nothing points back: reflector to snapshot to sockets, and never the other way. */
+/** Which package may use which. Data flows from reflector to snapshot to sockets, and no dependency points back. */
 final class PackageEdgesTest {
+    private static final String ROOT = "io.sluice.";
     private static final JavaClasses CLASSES = new ClassFileImporter()
             .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
             .importPackages("io.sluice");
 
-    private static void mayUse(String of, String... others) {
-        List<String> allowed = new ArrayList<>(List.of(of, "java..", "org.jspecify.annotations.."));
-        allowed.addAll(Arrays.asList(others));
+    private static final String JACKSON = "tools.jackson..";
+    private static final String LOG = "org.slf4j..";
+
+    /** Packages of ours are given by their last name, libraries by their packages. */
+    static Stream<Arguments> edges() {
+        return Stream.of(
+                edge("model"),
+                edge("stats", "model", "org.HdrHistogram.."),
+                edge("thread", "io.netty..", LOG),
+                edge("socket", "model", "io.netty..", "com.sun.management..", LOG),
+                edge("balance", "model", "stats", "com.github.benmanes.caffeine.."),
+                edge("forward", "model", "stats", "thread", "socket", "balance", "io.netty..", LOG),
+                edge("text"),
+                // The parser behind Jackson's YAML: its size limit is set through it.
+                edge("document", "model", JACKSON, "org.snakeyaml.engine.."),
+                edge("objects", "document", "model", JACKSON),
+                edge("rules", "objects", "document", "model"),
+                edge("feed", "rules", "objects", "document", "model", "thread", JACKSON, LOG),
+                // javax.net.ssl is for the API server only, through the JDK's HTTP client.
+                edge(
+                        "apiserver",
+                        "feed",
+                        "rules",
+                        "objects",
+                        "document",
+                        "model",
+                        "thread",
+                        "javax.net.ssl..",
+                        JACKSON,
+                        "com.fasterxml.jackson.annotation..",
+                        LOG),
+                // nft and ip print JSON.
+                edge("node", "model", "thread", JACKSON, LOG),
+                // Settings end as the options of the parts that they are for.
+                edge(
+                        "config",
+                        "document",
+                        "text",
+                        "model",
+                        "socket",
+                        "forward",
+                        "rules",
+                        "apiserver",
+                        "node",
+                        JACKSON,
+                        LOG),
+                edge("http", "model", "thread", "io.netty..", LOG),
+                edge(
+                        "ops",
+                        "http",
+                        "feed",
+                        "rules",
+                        "document",
+                        "text",
+                        "forward",
+                        "stats",
+                        "model",
+                        "thread",
+                        "io.netty.channel..",
+                        "io.prometheus..",
+                        "org.HdrHistogram..",
+                        JACKSON,
+                        LOG),
+                edge(
+                        "handover",
+                        "forward",
+                        "balance",
+                        "socket",
+                        "model",
+                        "text",
+                        "thread",
+                        "io.netty..",
+                        JACKSON,
+                        LOG));
+    }
+
+    private static Arguments edge(String of, String... others) {
+        return Arguments.of(of, List.of(others));
+    }
+
+    /** Put the other packages together, and so may use all of them. */
+    private static final List<String> COMPOSING = List.of("daemon", "demo", "cli");
+
+    @ParameterizedTest
+    @MethodSource("edges")
+    void aPackageUsesOnly(String of, List<String> others) {
+        List<String> allowed = new ArrayList<>(List.of(ROOT + of, "java..", "org.jspecify.annotations.."));
+        others.forEach(each -> allowed.add(each.contains(".") ? each : ROOT + each));
         classes()
                 .that()
-                .resideInAPackage(of)
+                .resideInAPackage(ROOT + of)
                 .should()
                 .onlyDependOnClassesThat()
                 .resideInAnyPackage(allowed.toArray(String[]::new))
@@ -38,72 +127,12 @@ final class PackageEdgesTest {
     }
 
     @Test
-    void everyPackageIsLookedAt() {
-        assertThat(CLASSES.stream().map(c -> c.getPackageName()).distinct())
-                .containsExactlyInAnyOrder(
-                        "io.sluice.model",
-                        "io.sluice.stats",
-                        "io.sluice.thread",
-                        "io.sluice.forward",
-                        "io.sluice.kube",
-                        "io.sluice.node",
-                        "io.sluice.ops",
-                        "io.sluice.daemon");
-    }
-
-    @Test
-    void modelUsesTheJdkOnly() {
-        mayUse("io.sluice.model");
-    }
-
-    @Test
-    void statsKnowTheModelAndHdrHistogram() {
-        mayUse("io.sluice.stats", "io.sluice.model", "org.HdrHistogram..");
-    }
-
-    @Test
-    void threadsUseNettyAndTheJdkOnly() {
-        mayUse("io.sluice.thread", "io.netty..", "org.slf4j..");
-    }
-
-    @Test
-    void forwarderKnowsNoKubernetesAndNoFiles() {
-        mayUse(
-                "io.sluice.forward",
-                "io.sluice.model",
-                "io.sluice.stats",
-                "io.sluice.thread",
-                "io.netty..",
-                "com.github.benmanes.caffeine..",
-                "com.sun.management..",
-                "org.HdrHistogram..",
-                "org.slf4j..");
-    }
-
-    @Test
-    void nodeKnowsTheModelOnly() {
-        mayUse(
-                "io.sluice.node",
-                "io.sluice.model",
-                "io.sluice.thread",
-                // For what nft and ip print: their display text depends on configuration files of iproute2.
-                "tools.jackson..",
-                "org.slf4j..");
-    }
-
-    @Test
-    void kubeKnowsNoSocketsAndNoCounters() {
-        mayUse(
-                "io.sluice.kube",
-                "io.sluice.model",
-                "io.sluice.thread",
-                // For the API server only, through the JDK's HTTP client.
-                "javax.net.ssl..",
-                "tools.jackson..",
-                "com.fasterxml.jackson.annotation..",
-                // The parser behind Jackson's YAML: its size limit is set through it.
-                "org.snakeyaml.engine..",
-                "org.slf4j..");
+    void everyPackageHasItsEdges() {
+        List<String> packages = new ArrayList<>(COMPOSING);
+        edges().forEach(each -> packages.add((String) each.get()[0]));
+        assertThat(CLASSES.stream().map(each -> each.getPackageName()).distinct())
+                .containsExactlyInAnyOrderElementsOf(
+                        packages.stream().map(each -> ROOT + each).toList());
     }
 
     /** One that is started elsewhere could die without anything being restarted or reported. */
@@ -151,12 +180,7 @@ final class PackageEdgesTest {
     }
 
     @Test
-    void opsKnowsTheModelAndNetty() {
-        mayUse("io.sluice.ops", "io.sluice.model", "io.sluice.thread", "io.netty..", "tools.jackson..", "org.slf4j..");
-    }
-
-    @Test
-    void noCycles() {
+    void noCyclesBetweenPackages() {
         slices().matching("io.sluice.(*)..").should().beFreeOfCycles().check(CLASSES);
     }
 }

@@ -1,5 +1,9 @@
 package io.sluice.forward;
 
+import io.sluice.balance.Rotation;
+import io.sluice.balance.Routing;
+import io.sluice.balance.ServiceState;
+import io.sluice.balance.Target;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import java.util.ArrayList;

@@ -2,10 +2,13 @@ package io.sluice.forward;
 
 import io.netty.channel.unix.Errors;
 import io.netty.util.concurrent.Future;
+import io.sluice.balance.Routing;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.Errno;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.ArrayList;

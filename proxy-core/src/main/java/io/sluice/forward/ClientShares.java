@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import io.sluice.model.AddressHash;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.Descriptors;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /**

@@ -7,6 +7,10 @@ import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.util.concurrent.EventExecutor;
 import io.netty.util.concurrent.Future;
 import io.netty.util.internal.PlatformDependent;
+import io.sluice.balance.AffinityTable;
+import io.sluice.balance.Balance;
+import io.sluice.balance.Routing;
+import io.sluice.balance.ServiceState;
 import io.sluice.forward.BoundFrontend.BrokenListener;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
@@ -17,6 +21,8 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.Sysctl;
 import io.sluice.stats.Stats;
 import io.sluice.thread.EventLoops;
 import io.sluice.thread.Supervisor;
@@ -79,7 +85,7 @@ public final class Forwarder implements AutoCloseable {
     /** Of a predecessor, until the first snapshot. */
     private final Map<FrontendAddress, HandOver.Sockets> inherited = new HashMap<>();
 
-    private final Map<ServicePortName, HandOver.Balance> balances = new HashMap<>();
+    private final Map<ServicePortName, Balance> balances = new HashMap<>();
 
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
@@ -168,7 +174,7 @@ public final class Forwarder implements AutoCloseable {
             ServiceState service = new ServiceState(stats.open(added.name()), affinityTable);
             services.put(added.name(), service);
             route(service, added, leaving, staying);
-            HandOver.Balance before = balances.remove(added.name());
+            Balance before = balances.remove(added.name());
             if (before != null) {
                 service.goOn(before, config.nanoClock().getAsLong());
             }
@@ -467,11 +473,11 @@ public final class Forwarder implements AutoCloseable {
                 sockets.add(new HandOver.Sockets(address, detached));
             }
         });
-        Map<ServiceState, List<HandOver.Pin>> pins =
+        Map<ServiceState, List<Balance.Pin>> pins =
                 affinityTable.pins(config.nanoClock().getAsLong());
-        List<HandOver.Balance> balance = new ArrayList<>(services.size());
+        List<Balance> balance = new ArrayList<>(services.size());
         services.forEach((name, service) ->
-                balance.add(new HandOver.Balance(name, service.turns(), pins.getOrDefault(service, List.of()))));
+                balance.add(new Balance(name, service.turns(), pins.getOrDefault(service, List.of()))));
         released = true;
         return new HandOver(sockets, balance);
     }
@@ -514,7 +520,7 @@ public final class Forwarder implements AutoCloseable {
         for (HandOver.Sockets sockets : handOver.frontends()) {
             inherited.put(sockets.address(), sockets);
         }
-        for (HandOver.Balance balance : handOver.services()) {
+        for (Balance balance : handOver.services()) {
             balances.put(balance.name(), balance);
         }
     }

@@ -1,5 +1,6 @@
 package io.sluice.forward;
 
+import io.sluice.socket.KeepAlive;
 import java.time.Duration;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;

@@ -4,6 +4,7 @@ import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.Conflict;
 import io.sluice.model.FrontendAddress;
+import io.sluice.socket.Errno;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Collection;

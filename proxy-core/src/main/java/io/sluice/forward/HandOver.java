@@ -1,9 +1,10 @@
 package io.sluice.forward;
 
+import io.sluice.balance.Balance;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
-import io.sluice.model.ServicePortName;
+import io.sluice.socket.InetSocket;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -34,16 +35,6 @@ public record HandOver(List<Sockets> frontends, List<Balance> services) {
             long asked,
             long answered,
             long ageNanos) {}
-
-    /**
-     * Where the balancing of a service port stands.
-     *
-     * @param turns whose turn it is in each of its rotations
-     */
-    public record Balance(ServicePortName name, List<Endpoint> turns, List<Pin> pins) {}
-
-    /** A client that is held to an endpoint. */
-    public record Pin(IpAddress client, Endpoint endpoint, long idleNanos) {}
 
     /** How much there is to hand over. */
     public record Size(int frontends, int descriptors) {}

@@ -9,8 +9,14 @@ import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
 import io.netty.util.concurrent.SingleThreadEventExecutor;
 import io.netty.util.internal.CleanableDirectBuffer;
+import io.sluice.balance.Routing;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.Batch;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.InetSocket;
+import io.sluice.socket.KeepAlive;
+import io.sluice.socket.TcpInfo;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
@@ -28,7 +34,7 @@ import org.slf4j.LoggerFactory;
  * One event loop and what its sessions and flows share: the read buffer, the timeouts, the sockets that wait to be
  * closed. Every method belongs to the loop's thread unless it says otherwise.
  */
-final class Loop {
+public final class Loop {
     private static final Logger log = LoggerFactory.getLogger(Loop.class);
 
     /** One read takes at most this much; also the most that one direction of a session holds. */
@@ -304,7 +310,7 @@ final class Loop {
     OneBuffer datagramBuffer() {
         OneBuffer made = datagramBuffer;
         if (made == null) {
-            made = new OneBuffer(UdpListener.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ);
+            made = new OneBuffer(InetSocket.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ);
             datagramBuffer = made;
         }
         return made;

@@ -1,6 +1,7 @@
 package io.sluice.forward;
 
 import io.sluice.model.IpAddress;
+import io.sluice.socket.Errno;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Objects;

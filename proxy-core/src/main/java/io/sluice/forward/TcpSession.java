@@ -1,7 +1,12 @@
 package io.sluice.forward;
 
 import io.netty.buffer.ByteBuf;
+import io.sluice.balance.Routing;
+import io.sluice.balance.ServiceState;
+import io.sluice.balance.Target;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.Errno;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Timing;

@@ -4,6 +4,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.InetSocket;
 import java.io.IOException;
 import java.util.function.BiPredicate;
 import java.util.function.Predicate;

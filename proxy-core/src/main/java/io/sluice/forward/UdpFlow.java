@@ -4,7 +4,13 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
+import io.sluice.balance.Routing;
+import io.sluice.balance.Target;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.Batch;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.Errno;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
@@ -184,11 +190,11 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         batch.clear();
         try {
             for (int i = 0; i < ANSWERS_PER_EVENT; i++) {
-                if (!batch.hasRoom()) {
+                if (!batch.hasRoom(Loop.BUFFER_BYTES)) {
                     answer(batch, nowNanos);
                     batch.clear();
                 }
-                int length = socket.read(loop.bufferAddress + batch.end, UdpListener.DATAGRAM_BYTES);
+                int length = socket.read(loop.bufferAddress + batch.end, InetSocket.DATAGRAM_BYTES);
                 if (length == 0) {
                     break;
                 }

@@ -11,8 +11,15 @@ import io.netty.channel.epoll.EpollDatagramChannelConfig;
 import io.netty.channel.socket.DatagramPacket;
 import io.netty.util.concurrent.Future;
 import io.netty.util.concurrent.Promise;
+import io.sluice.balance.Rotation;
+import io.sluice.balance.Routing;
+import io.sluice.balance.Target;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.Batch;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.Errno;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
 import java.io.IOException;
@@ -30,11 +37,8 @@ import org.slf4j.LoggerFactory;
  * <p>Datagrams are read many at a time through Netty's channel. They are sent on the bare socket: the channel's batched
  * write loses count when one of the datagrams is empty.
  */
-final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
+public final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
     private static final Logger log = LoggerFactory.getLogger(UdpListener.class);
-
-    /** The largest datagram of IPv4 and IPv6 fits, so none is ever cut. */
-    static final int DATAGRAM_BYTES = 64 << 10;
 
     static final int DATAGRAMS_PER_READ = 16;
 
@@ -66,8 +70,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         EpollDatagramChannelConfig config = channel.config();
         this.readBuffer = loop.datagramBuffer();
         config.setAllocator(readBuffer);
-        config.setMaxDatagramPayloadSize(DATAGRAM_BYTES);
-        config.setRecvByteBufAllocator(new FixedRecvByteBufAllocator(DATAGRAM_BYTES * DATAGRAMS_PER_READ));
+        config.setMaxDatagramPayloadSize(InetSocket.DATAGRAM_BYTES);
+        config.setRecvByteBufAllocator(new FixedRecvByteBufAllocator(InetSocket.DATAGRAM_BYTES * DATAGRAMS_PER_READ));
         channel.pipeline().addLast(this);
     }
 

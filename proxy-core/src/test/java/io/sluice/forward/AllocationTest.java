@@ -10,6 +10,9 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.FixedRecvByteBufAllocator;
 import io.netty.channel.epoll.EpollDatagramChannel;
 import io.netty.util.ResourceLeakDetector;
+import io.sluice.balance.AffinityTable;
+import io.sluice.balance.Rotation;
+import io.sluice.balance.ServiceState;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -17,6 +20,7 @@ import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.SessionAffinity;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.ServiceStats;
 import io.sluice.stats.Stats;
 import io.sluice.stats.Timing;
@@ -274,9 +278,9 @@ class AllocationTest {
     /** Bytes a datagram on a channel set up like ours, with a handler that only sends it back. */
     private static double ofNettyAlone(Loop loop, InetSocketAddress any, int datagramBytes) throws Exception {
         EpollDatagramChannel channel = new EpollDatagramChannel();
-        int batchBytes = UdpListener.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ;
+        int batchBytes = InetSocket.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ;
         channel.config().setAllocator(loop.datagramBuffer());
-        channel.config().setMaxDatagramPayloadSize(UdpListener.DATAGRAM_BYTES);
+        channel.config().setMaxDatagramPayloadSize(InetSocket.DATAGRAM_BYTES);
         channel.config().setRecvByteBufAllocator(new FixedRecvByteBufAllocator(batchBytes));
         channel.pipeline().addLast(new SendBack((io.netty.channel.unix.Socket) channel.fd()));
         EventLoopGroup group = loop.executor;

@@ -10,6 +10,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.socket.Descriptors;
 import java.net.Socket;
 import java.util.ArrayList;
 import java.util.List;

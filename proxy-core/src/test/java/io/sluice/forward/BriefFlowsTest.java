@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.socket.Descriptors;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.DatagramPacket;

@@ -17,6 +17,8 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.DatagramPacket;

@@ -7,6 +7,8 @@ import io.netty.channel.unix.Socket;
 import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.socket.InetSocket;
+import io.sluice.socket.KeepAlive;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.atomic.AtomicInteger;

@@ -12,6 +12,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.socket.KeepAlive;
 import io.sluice.stats.Counter;
 import java.io.Closeable;
 import java.io.IOException;
@@ -35,7 +36,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** A forwarder on loopback, backends to send to, and a clock that can be moved. */
-final class Lab implements AutoCloseable {
+public final class Lab implements AutoCloseable {
     private final AtomicLong clockOffsetNanos = new AtomicLong();
     private final List<Closeable> open = new ArrayList<>();
     final List<FrontendStatus> changes = new ArrayList<>();
@@ -125,7 +126,7 @@ final class Lab implements AutoCloseable {
         return new FrontendAddress(protocol, ip(address), random.nextInt(10_000, 30_000));
     }
 
-    static IpAddress ip(String text) {
+    public static IpAddress ip(String text) {
         return Objects.requireNonNull(IpAddress.parse(text), text);
     }
 

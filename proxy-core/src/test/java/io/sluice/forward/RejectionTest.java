@@ -10,6 +10,8 @@ import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
+import io.sluice.socket.Descriptors;
+import io.sluice.socket.InetSocket;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;

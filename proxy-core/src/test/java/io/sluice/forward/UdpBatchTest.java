@@ -7,6 +7,8 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.socket.Batch;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.DatagramPacket;

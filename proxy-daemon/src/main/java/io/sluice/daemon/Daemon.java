@@ -1,28 +1,43 @@
 package io.sluice.daemon;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.apiserver.ApiAccess;
+import io.sluice.apiserver.EventRecorder;
+import io.sluice.apiserver.KubernetesReflector;
+import io.sluice.config.Settings;
+import io.sluice.document.Problem;
+import io.sluice.feed.FileReflector;
+import io.sluice.feed.Reflector;
+import io.sluice.feed.SyncLoop;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.forward.Transparency;
-import io.sluice.kube.ApiAccess;
-import io.sluice.kube.EventRecorder;
-import io.sluice.kube.FileReflector;
-import io.sluice.kube.KubernetesReflector;
-import io.sluice.kube.Problem;
-import io.sluice.kube.Reflector;
-import io.sluice.kube.SyncLoop;
+import io.sluice.handover.HandOverChannel;
+import io.sluice.handover.HandOverFormat;
+import io.sluice.handover.HandOverPort;
+import io.sluice.handover.OldProcess;
+import io.sluice.handover.Succession;
+import io.sluice.http.HttpPort;
+import io.sluice.http.HttpServer;
+import io.sluice.http.Page;
+import io.sluice.http.Routes;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.InterfaceAddresses;
 import io.sluice.node.NodeRules;
+import io.sluice.ops.DaemonState;
+import io.sluice.ops.Health;
 import io.sluice.ops.HealthCheckPorts;
-import io.sluice.ops.HttpPort;
-import io.sluice.ops.HttpServer;
-import io.sluice.ops.Page;
-import io.sluice.ops.Routes;
+import io.sluice.ops.KubeProxyMetrics;
+import io.sluice.ops.Metrics;
+import io.sluice.ops.MetricsPages;
+import io.sluice.ops.ReadyFile;
+import io.sluice.ops.StateLog;
+import io.sluice.ops.SyncState;
+import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
@@ -47,7 +62,7 @@ import org.slf4j.LoggerFactory;
  * Puts the parts together, and starts and stops them in order: the health port first, so that somebody who asks early
  * hears "not yet"; what feeds the forwarder after the forwarder.
  */
-final class Daemon implements AutoCloseable {
+public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
     /** A node's own components may start before its kubelet has registered it. */
@@ -94,12 +109,12 @@ final class Daemon implements AutoCloseable {
      * @param api where the objects come from; null for the feed
      * @throws IllegalStateException where this machine cannot forward, saying why
      */
-    Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
+    public Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this(settings, configuration, api, InterfaceAddresses.THIS_MACHINE);
     }
 
     /** @param interfaces which addresses this machine's interfaces have */
-    Daemon(
+    public Daemon(
             Settings settings,
             Map<String, Object> configuration,
             @Nullable ApiAccess api,
@@ -172,7 +187,7 @@ final class Daemon implements AutoCloseable {
      *
      * @throws IllegalStateException if the health or metrics port is taken and that is to end the start
      */
-    void start() {
+    public void start() {
         stateLog.start(supervisor);
         if (!succeeding) {
             openPorts(settings.bindAddressHardFail());
@@ -315,13 +330,13 @@ final class Daemon implements AutoCloseable {
     }
 
     /** Whether another process serves and this one has to go. */
-    boolean isBeaten() {
+    public boolean isBeaten() {
         return beaten;
     }
 
     /** Runs this when a successor has taken over, and this process has only its open connections. */
     @SuppressWarnings("FutureReturnValueIgnored") // what is run does not fail
-    void whenSucceeded(Runnable action) {
+    public void whenSucceeded(Runnable action) {
         succeeded.thenRun(action);
     }
 
@@ -360,14 +375,14 @@ final class Daemon implements AutoCloseable {
     }
 
     /** Looks at the feed again now; of no effect where an API server tells every change. Any thread. */
-    void rescan() {
+    public void rescan() {
         if (feeding.get()) {
             reflector.rescan();
         }
     }
 
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
-    void drain() throws InterruptedException {
+    public void drain() throws InterruptedException {
         stopping = true;
         if (readyFile != null) {
             readyFile.close();
@@ -436,7 +451,7 @@ final class Daemon implements AutoCloseable {
         }
     }
 
-    Forwarder forwarder() {
+    public Forwarder forwarder() {
         return forwarder;
     }
 
@@ -444,7 +459,7 @@ final class Daemon implements AutoCloseable {
         return supervisor;
     }
 
-    SyncLoop syncLoop() {
+    public SyncLoop syncLoop() {
         return syncLoop;
     }
 
@@ -454,12 +469,12 @@ final class Daemon implements AutoCloseable {
     }
 
     /** Where health is served; empty if it is not. */
-    Optional<InetSocketAddress> healthzAddress() {
+    public Optional<InetSocketAddress> healthzAddress() {
         return healthz == null ? Optional.empty() : healthz.address();
     }
 
     /** Where metrics are served; empty if they are not. */
-    Optional<InetSocketAddress> metricsAddress() {
+    public Optional<InetSocketAddress> metricsAddress() {
         return metrics == null ? Optional.empty() : metrics.address();
     }
 }

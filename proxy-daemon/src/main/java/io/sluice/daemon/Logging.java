@@ -14,17 +14,19 @@ import java.util.Locale;
 import org.slf4j.LoggerFactory;
 
 /** Sets logback up in code: reading an XML file at each start would take longer than the rest of the start. */
-final class Logging {
+public final class Logging {
     /** No logger's name: each event names its object itself. JSON has it, for machines. */
     private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %msg%n";
 
     private Logging() {}
 
     /**
+     * Sends log events to a stream.
+     *
      * @param format {@code text} or {@code json}
      * @param level any level's name
      */
-    static void configure(String format, String level, OutputStream stream) {
+    public static void configure(String format, String level, OutputStream stream) {
         LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
         context.reset();
         OutputStreamAppender<ILoggingEvent> appender = new OutputStreamAppender<>();
@@ -49,7 +51,7 @@ final class Logging {
     }
 
     /** Sets the level. Returns the one before. */
-    static String level(String level) {
+    public static String level(String level) {
         LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
         Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
         Level before = root.getLevel();

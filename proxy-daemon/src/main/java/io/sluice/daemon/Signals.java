@@ -19,7 +19,7 @@ import org.slf4j.LoggerFactory;
  * signals. {@code sun.misc.Signal} has been the way since Java 1.2; it is called reflectively only because javac warns
  * about its name in a way that cannot be suppressed.
  */
-final class Signals {
+public final class Signals {
     private static final Logger log = LoggerFactory.getLogger(Signals.class);
 
     private Signals() {}
@@ -30,7 +30,7 @@ final class Signals {
      * @param first is told the name of the first signal that ends the process, on a thread of its own
      * @param reload run for each request to reload, on a thread of its own
      */
-    static void handle(Consumer<String> first, Runnable reload) {
+    public static void handle(Consumer<String> first, Runnable reload) {
         AtomicBoolean stopping = new AtomicBoolean();
         Consumer<Object> end = signal -> received(signal, first, stopping);
         handle("TERM", end);

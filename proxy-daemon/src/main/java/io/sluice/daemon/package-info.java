@@ -1,7 +1,7 @@
 /**
- * The process: command line, configuration, life cycle, health and metrics.
+ * Puts the parts of the running process together, starts and stops them in order, and handles signals and logging.
  *
- * <p>Puts the parts together and owns nothing of what they know. May use every other package.
+ * <p>May use every package but {@link io.sluice.cli} and {@link io.sluice.demo}.
  */
 @NullMarked
 package io.sluice.daemon;

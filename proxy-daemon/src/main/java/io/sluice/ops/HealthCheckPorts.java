@@ -1,5 +1,8 @@
 package io.sluice.ops;
 
+import io.sluice.http.HttpPort;
+import io.sluice.http.HttpServer;
+import io.sluice.http.Page;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
 import java.net.InetSocketAddress;

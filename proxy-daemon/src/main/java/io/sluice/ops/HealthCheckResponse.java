@@ -1,5 +1,6 @@
 package io.sluice.ops;
 
+import io.sluice.http.Response;
 import io.sluice.model.HealthCheck;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;

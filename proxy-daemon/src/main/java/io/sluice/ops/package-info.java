@@ -1,10 +1,10 @@
 /**
- * HTTP for probes, load balancers and Prometheus: one server on an event loop of its own, with every port of the
- * process on it.
+ * What operators, probes and load balancers see: health, readiness, metrics, health check node ports and the log of
+ * state changes.
  *
- * <p>What a client can hold is bounded in time, size and number, whatever it sends or does not read; accepting never
- * pauses. Knows {@link io.sluice.model}, {@link io.sluice.thread} and Netty, and nothing of what the pages say: {@link io.sluice.ops.Page}s are
- * handed in.
+ * <p>Reads the state of the other parts and changes none of it. May use {@link io.sluice.http},
+ * {@link io.sluice.forward}'s status, {@link io.sluice.stats}, {@link io.sluice.feed}, {@link io.sluice.rules} and
+ * {@link io.sluice.model}.
  */
 @NullMarked
 package io.sluice.ops;

@@ -3,7 +3,9 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import io.sluice.kube.FakeCluster;
+import io.sluice.apiserver.FakeCluster;
+import io.sluice.config.Configuration;
+import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;

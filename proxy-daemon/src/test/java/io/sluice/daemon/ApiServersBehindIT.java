@@ -3,8 +3,9 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import io.sluice.kube.FakeApiServer;
-import io.sluice.kube.TestAuthority;
+import io.sluice.apiserver.FakeApiServer;
+import io.sluice.apiserver.TestAuthority;
+import io.sluice.demo.DemoServers;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;

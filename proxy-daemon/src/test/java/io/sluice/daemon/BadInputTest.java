@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.cli.Main;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;

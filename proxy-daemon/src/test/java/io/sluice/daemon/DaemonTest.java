@@ -3,6 +3,9 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.config.Configuration;
+import io.sluice.config.ConfigurationException;
+import io.sluice.demo.DemoServers;
 import io.sluice.forward.FrontendStatus;
 import java.io.IOException;
 import java.net.InetAddress;

@@ -3,7 +3,12 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assumptions.assumeThat;
 
-import io.sluice.kube.StrictYaml;
+import io.sluice.cli.Main;
+import io.sluice.config.Configuration;
+import io.sluice.config.ConfigurationException;
+import io.sluice.config.Setting;
+import io.sluice.config.Settings;
+import io.sluice.document.StrictYaml;
 import java.io.File;
 import java.io.InputStream;
 import java.io.PrintWriter;

@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetAddress;

@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

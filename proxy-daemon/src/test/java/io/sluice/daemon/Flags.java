@@ -1,6 +1,9 @@
 package io.sluice.daemon;
 
-import io.sluice.kube.BuildOptions;
+import io.sluice.cli.Main;
+import io.sluice.config.Configuration;
+import io.sluice.config.ConfigurationException;
+import io.sluice.rules.BuildOptions;
 import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.List;

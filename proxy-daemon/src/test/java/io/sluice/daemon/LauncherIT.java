@@ -65,7 +65,7 @@ final class LauncherIT {
                 Map.of("JAVA_HOME", fakeJava("17.0.1").toString(), "PATH", bin + ":" + System.getenv("PATH"));
         try (Sluice sluice = run(detached, environment, "run")) {
             assertThat(sluice.exitCode()).isZero();
-            assertThat(sluice.out()).endsWith("io.sluice.daemon.Main\nrun\n");
+            assertThat(sluice.out()).endsWith("io.sluice.cli.Main\nrun\n");
         }
     }
 
@@ -97,7 +97,7 @@ final class LauncherIT {
         String path = fakeJava("17.0.1").resolve("bin") + ":" + System.getenv("PATH");
         try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "", "PATH", path), "--help")) {
             assertThat(sluice.exitCode()).isZero();
-            assertThat(sluice.out()).endsWith("io.sluice.daemon.Main\n--help\n");
+            assertThat(sluice.out()).endsWith("io.sluice.cli.Main\n--help\n");
         }
     }
 

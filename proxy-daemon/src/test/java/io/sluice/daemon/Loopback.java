@@ -2,7 +2,7 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.sluice.kube.Problem.Severity;
+import io.sluice.document.Problem.Severity;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;

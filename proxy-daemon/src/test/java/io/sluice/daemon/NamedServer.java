@@ -10,18 +10,18 @@ import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 
 /** A server that tells every client its name and hangs up; tells at the end whether anything went wrong. */
-final class NamedServer implements AutoCloseable {
+public final class NamedServer implements AutoCloseable {
     private final ServerSocket socket;
     private final String name;
     private final Thread thread = new Thread(this::serve, "named-server");
 
-    NamedServer(String address, int port, String name) throws IOException {
+    public NamedServer(String address, int port, String name) throws IOException {
         socket = new ServerSocket(port, 500, InetAddress.getByName(address));
         this.name = name;
         thread.start();
     }
 
-    int port() {
+    public int port() {
         return socket.getLocalPort();
     }
 
@@ -45,7 +45,7 @@ final class NamedServer implements AutoCloseable {
     }
 
     /** The name of whoever answers there. */
-    static String ask(String address, int port) throws IOException {
+    public static String ask(String address, int port) throws IOException {
         try (Socket client = new Socket(address, port)) {
             client.setSoTimeout((int) RunIT.PATIENCE.toMillis());
             return new String(client.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -3,6 +3,7 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
@@ -28,8 +29,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** {@code sluice run} as a process with a real feed, a real server and real signals. */
 @Tag("end-to-end")
-final class RunIT {
-    static final Duration PATIENCE = Duration.ofSeconds(60);
+public final class RunIT {
+    public static final Duration PATIENCE = Duration.ofSeconds(60);
 
     @TempDir
     private Path folder;

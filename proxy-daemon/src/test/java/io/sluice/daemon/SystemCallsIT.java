@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
+import io.sluice.http.HttpPort;
+import io.sluice.http.HttpServer;
 import io.sluice.model.Family;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;

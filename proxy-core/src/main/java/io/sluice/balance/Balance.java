@@ -1,0 +1,16 @@
+package io.sluice.balance;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import io.sluice.model.ServicePortName;
+import java.util.List;
+
+/**
+ * Where the balancing of a service port stands, as a successor in another process needs it to go on.
+ *
+ * @param turns whose turn it is in each of its rotations
+ */
+public record Balance(ServicePortName name, List<Endpoint> turns, List<Pin> pins) {
+    /** A client that is held to an endpoint. */
+    public record Pin(IpAddress client, Endpoint endpoint, long idleNanos) {}
+}

@@ -1,0 +1,327 @@
+package io.sluice.socket;
+
+import io.netty.channel.ChannelException;
+import io.netty.channel.epoll.Epoll;
+import io.netty.channel.unix.DomainSocketAddress;
+import io.netty.channel.unix.FileDescriptor;
+import io.netty.channel.unix.Socket;
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InterruptedIOException;
+import java.io.OutputStream;
+import java.net.SocketTimeoutException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One end of a Unix stream connection to another process of this machine, for text lines, byte streams and open
+ * descriptors.
+ *
+ * <p>A line has a maximum length, and every method that waits for the peer fails with a {@link SocketTimeoutException}
+ * once the deadline set by {@link #limit} has passed. For use by one thread at a time.
+ */
+public final class UnixSocket implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(UnixSocket.class);
+
+    private static final int SOL_SOCKET = 1;
+    private static final int SO_PEERCRED = 17;
+    /** {@code struct ucred}: pid, uid and gid. */
+    private static final int UCRED_BYTES = 12;
+
+    private static final int UCRED_UID = 4;
+    private static final int ROOT = 0;
+
+    private static final int LONGEST_LINE_BYTES = 4096;
+    private static final int BUFFER_BYTES = 64 << 10;
+    private static final int DELETE = 0x7f;
+    private static final long POLL_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
+
+    private final Socket socket;
+    private final ByteBuffer one = ByteBuffer.allocateDirect(1);
+    private final ByteArrayOutputStream line = new ByteArrayOutputStream();
+    private long deadlineNanos;
+
+    UnixSocket(Socket socket, Duration limit) {
+        this.socket = socket;
+        limit(limit);
+    }
+
+    static Socket open() throws IOException {
+        // Loads the native code.
+        Epoll.ensureAvailability();
+        try {
+            return Socket.newSocketDomain();
+        } catch (ChannelException e) {
+            throw e.getCause() instanceof IOException cause ? cause : new IOException(e);
+        }
+    }
+
+    /**
+     * Connects to a listening socket.
+     *
+     * @param limit for connecting, and the first deadline of the connection
+     * @throws IOException if nothing listens at {@code path}, or its queue stays full
+     */
+    public static UnixSocket connect(Path path, Duration limit) throws IOException {
+        UnixSocket connecting = new UnixSocket(open(), limit);
+        try {
+            while (!connecting.isConnected(path)) {
+                connecting.pause();
+            }
+            return connecting;
+        } catch (IOException | RuntimeException e) {
+            connecting.close();
+            throw e;
+        }
+    }
+
+    private boolean isConnected(Path path) throws IOException {
+        try {
+            return socket.connect(new DomainSocketAddress(path.toString()));
+        } catch (IOException e) {
+            // The queue of the listening socket is full.
+            if (Errno.of(e) == Errno.EAGAIN) {
+                return false;
+            }
+            throw e;
+        }
+    }
+
+    /** Sets a new deadline for everything that follows. */
+    public void limit(Duration limit) {
+        deadlineNanos = System.nanoTime() + limit.toNanos();
+    }
+
+    /** Whether the deadline has passed. */
+    public boolean isLate() {
+        return System.nanoTime() - deadlineNanos > 0;
+    }
+
+    /**
+     * The numeric user id of the peer when it connected or, on the side that connected, when it began to listen. Process
+     * ids are not compared anywhere: the peer may be in another PID namespace.
+     */
+    public int peerUid() throws IOException {
+        ByteBuffer credentials = ByteBuffer.allocate(UCRED_BYTES).order(ByteOrder.nativeOrder());
+        socket.getRawOpt(SOL_SOCKET, SO_PEERCRED, credentials);
+        return credentials.getInt(UCRED_UID);
+    }
+
+    /** Whether a user may hand sockets to this process and receive them from it: root, or the user of this process. */
+    public static boolean isTrusted(int uid) throws IOException {
+        return uid == ROOT || uid == ownUid();
+    }
+
+    /** The effective user id of this process. */
+    static int ownUid() throws IOException {
+        for (String status : Files.readAllLines(Path.of("/proc/self/status"))) {
+            if (status.startsWith("Uid:")) {
+                return Integer.parseUnsignedInt(status.split("\\s+")[2]);
+            }
+        }
+        throw new IOException("/proc/self/status has no line 'Uid:'");
+    }
+
+    /**
+     * The next line, if all of it has arrived; otherwise null, and what has arrived is kept. Never reads beyond the line:
+     * descriptors may follow it.
+     *
+     * @throws EOFException if the peer has closed the connection
+     * @throws IOException if the line is too long or has control characters
+     */
+    public @Nullable String pollLine() throws IOException {
+        while (true) {
+            int read = socket.read(one, 0, 1);
+            if (read == 0) {
+                return null;
+            }
+            if (read < 0) {
+                throw new EOFException("the peer closed the connection");
+            }
+            byte next = one.get(0);
+            if (next == '\n') {
+                String complete = line.toString(StandardCharsets.UTF_8);
+                line.reset();
+                return complete;
+            }
+            if ((next >= 0 && next < ' ') || next == DELETE) {
+                throw new IOException("the peer sent a control character");
+            }
+            if (line.size() == LONGEST_LINE_BYTES) {
+                throw new IOException("the peer sent a line longer than " + LONGEST_LINE_BYTES + " bytes");
+            }
+            line.write(next);
+        }
+    }
+
+    /** The next line; errors as for {@link #pollLine}. What has arrived is read even after the deadline. */
+    public String readLine() throws IOException {
+        while (true) {
+            boolean late = isLate();
+            String next = pollLine();
+            if (next != null) {
+                return next;
+            }
+            if (late) {
+                throw timeout();
+            }
+            pause();
+        }
+    }
+
+    /** Sends a line. */
+    public void writeLine(String text) throws IOException {
+        output().write((text + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** What the peer sends. Closing the stream leaves the connection open. */
+    public InputStream input() {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
+        return new InputStream() {
+            @Override
+            public int read() throws IOException {
+                byte[] single = new byte[1];
+                return read(single, 0, 1) < 0 ? -1 : single[0] & 0xff;
+            }
+
+            @Override
+            public int read(byte[] into, int offset, int length) throws IOException {
+                if (length == 0) {
+                    return 0;
+                }
+                int read = socket.read(buffer, 0, Math.min(length, BUFFER_BYTES));
+                while (read == 0) {
+                    pause();
+                    read = socket.read(buffer, 0, Math.min(length, BUFFER_BYTES));
+                }
+                if (read > 0) {
+                    buffer.get(0, into, offset, read);
+                }
+                return read;
+            }
+        };
+    }
+
+    /** What the peer receives, unbuffered. Closing the stream leaves the connection open. */
+    public OutputStream output() {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
+        return new OutputStream() {
+            @Override
+            public void write(int value) throws IOException {
+                write(new byte[] {(byte) value}, 0, 1);
+            }
+
+            @Override
+            public void write(byte[] from, int offset, int length) throws IOException {
+                for (int done = 0; done < length; ) {
+                    int chunk = Math.min(length - done, BUFFER_BYTES);
+                    buffer.put(0, from, offset + done, chunk);
+                    for (int sent = 0; sent < chunk; ) {
+                        int written = socket.write(buffer, sent, chunk);
+                        if (written == 0) {
+                            pause();
+                        }
+                        sent += written;
+                    }
+                    done += chunk;
+                }
+            }
+        };
+    }
+
+    /** Sends copies of descriptors; the originals stay open. */
+    public void send(List<Integer> descriptors) throws IOException {
+        for (int descriptor : descriptors) {
+            while (!isSent(descriptor)) {
+                pause();
+            }
+        }
+    }
+
+    private boolean isSent(int descriptor) throws IOException {
+        try {
+            return socket.sendFd(descriptor) >= 0;
+        } catch (IOException e) {
+            // Too many are on their way; the peer takes them one by one.
+            if (Errno.of(e) == Errno.ETOOMANYREFS) {
+                return false;
+            }
+            throw e;
+        }
+    }
+
+    /** Receives exactly this many descriptors; on any error those that have arrived are closed. */
+    public List<Integer> receive(int count) throws IOException {
+        List<Integer> received = new ArrayList<>();
+        try {
+            while (received.size() < count) {
+                int descriptor = socket.recvFd();
+                if (descriptor > 0) {
+                    received.add(descriptor);
+                } else if (descriptor < 0) {
+                    throw new EOFException("the peer closed the connection after " + received.size() + " of " + count
+                            + " descriptors");
+                } else {
+                    pause();
+                }
+            }
+            return received;
+        } catch (IOException | RuntimeException | Error e) {
+            closeAll(received);
+            throw e;
+        }
+    }
+
+    /** Closes descriptors that were received, whatever they are. */
+    public static void closeAll(List<Integer> descriptors) {
+        for (int descriptor : descriptors) {
+            try {
+                new FileDescriptor(descriptor).close();
+            } catch (IOException e) {
+                log.debug("descriptor {} was closed with an error", descriptor, e);
+            }
+        }
+    }
+
+    /** How many more descriptors forwarding may have in this process, by RLIMIT_NOFILE. */
+    public static int descriptorRoom() {
+        return Descriptors.room();
+    }
+
+    private void pause() throws IOException {
+        if (isLate()) {
+            throw timeout();
+        }
+        if (Thread.interrupted()) {
+            throw new InterruptedIOException("interrupted");
+        }
+        LockSupport.parkNanos(POLL_NANOS);
+    }
+
+    private static SocketTimeoutException timeout() {
+        return new SocketTimeoutException("the peer took too long");
+    }
+
+    /** Closes the connection; closing again does nothing. */
+    @Override
+    public void close() {
+        try {
+            socket.close();
+        } catch (IOException e) {
+            assert !socket.isOpen() : e;
+        }
+    }
+}

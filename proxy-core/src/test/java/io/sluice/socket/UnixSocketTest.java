@@ -1,0 +1,199 @@
+package io.sluice.socket;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
+
+import io.sluice.model.Family;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What a peer may send over a Unix socket, and what becomes of it. */
+final class UnixSocketTest {
+    private static final Duration LIMIT = Duration.ofSeconds(10);
+
+    @TempDir
+    private Path folder;
+
+    private final List<AutoCloseable> open = new ArrayList<>();
+    private UnixListener listening;
+    private UnixSocket peer;
+    private UnixSocket socket;
+
+    @BeforeEach
+    void connect() throws IOException {
+        listening = closing(UnixListener.bind(folder.resolve("socket")));
+        peer = closing(UnixSocket.connect(folder.resolve("socket"), LIMIT));
+        socket = closing(Objects.requireNonNull(listening.accept(LIMIT)));
+    }
+
+    private <T extends AutoCloseable> T closing(T resource) {
+        open.add(resource);
+        return resource;
+    }
+
+    @AfterEach
+    void closeAll() throws Exception {
+        for (AutoCloseable each : open) {
+            each.close();
+        }
+    }
+
+    @Test
+    void aLineIsReadWhenAllOfItHasArrivedAndNothingBeyondIt() throws IOException {
+        assertThat(socket.pollLine()).isNull();
+        peer.output().write(new byte[] {'h', 'e'});
+        assertThat(socket.pollLine()).isNull();
+        peer.output().write("llo\nnext\n".getBytes(UTF_8));
+        assertThat(socket.pollLine()).isEqualTo("hello");
+        assertThat(socket.input().readNBytes(5)).isEqualTo("next\n".getBytes(UTF_8));
+        peer.writeLine("/run/größe/日本");
+        assertThat(socket.readLine()).isEqualTo("/run/größe/日本");
+    }
+
+    @Test
+    void aLineWithoutEndIsRefused() throws IOException {
+        byte[] endless = new byte[5000];
+        Arrays.fill(endless, (byte) 'x');
+        peer.output().write(endless);
+        assertThatThrownBy(socket::readLine)
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("longer than 4096 bytes");
+    }
+
+    @Test
+    void controlCharactersAreRefused() throws IOException {
+        peer.output().write(new byte[] {'a', 27, '[', '2', 'J', '\n'});
+        assertThatThrownBy(socket::readLine).isInstanceOf(IOException.class).hasMessageContaining("control character");
+    }
+
+    @Test
+    void aSilentPeerIsWaitedForUntilTheDeadline() throws IOException {
+        socket.limit(Duration.ofMillis(1));
+        assertThatThrownBy(socket::readLine).isInstanceOf(SocketTimeoutException.class);
+        InputStream input = socket.input();
+        assertThatThrownBy(input::read).isInstanceOf(SocketTimeoutException.class);
+        assertThatThrownBy(() -> socket.receive(1)).isInstanceOf(SocketTimeoutException.class);
+        byte[] more = new byte[1 << 20];
+        assertThatThrownBy(() -> socket.output().write(more)).isInstanceOf(SocketTimeoutException.class);
+        assertThat(socket.isLate()).isTrue();
+    }
+
+    /** A process that stood still must not take an answer that has come for one that has not. */
+    @Test
+    void aLineThatHasArrivedIsReadAfterTheDeadline() throws IOException {
+        peer.writeLine("serving");
+        socket.limit(Duration.ofNanos(-1));
+        assertThat(socket.readLine()).isEqualTo("serving");
+    }
+
+    @Test
+    void aPeerThatHasClosedIsNotWaitedFor() throws IOException {
+        peer.close();
+        assertThatThrownBy(socket::readLine).isInstanceOf(EOFException.class);
+        assertThatThrownBy(() -> socket.receive(1)).isInstanceOf(EOFException.class);
+        assertThat(socket.input().read()).isEqualTo(-1);
+        assertThatThrownBy(() -> socket.writeLine("x")).isInstanceOf(IOException.class);
+    }
+
+    @Test
+    void fewerDescriptorsThanAnnouncedAreClosed() throws IOException {
+        InetSocket listener = listener();
+        InetSocketAddress address = listener.localAddress();
+        peer.send(List.of(listener.intValue()));
+        listener.closeQuietly();
+        closing(new Socket(address.getAddress(), address.getPort()));
+        peer.close();
+        assertThatThrownBy(() -> socket.receive(2))
+                .isInstanceOf(EOFException.class)
+                .hasMessageContaining("after 1 of 2 descriptors");
+        assertThatThrownBy(() -> new Socket(address.getAddress(), address.getPort()).close())
+                .as("the one that had come")
+                .isInstanceOf(ConnectException.class);
+    }
+
+    @Test
+    void aDescriptorThatIsNotAskedForIsClosed() throws IOException {
+        InetSocket listener = listener();
+        InetSocketAddress address = listener.localAddress();
+        peer.send(List.of(listener.intValue()));
+        peer.writeLine("end");
+        listener.closeQuietly();
+        assertThatThrownBy(() -> assertThat(socket.readLine()).isEqualTo("end"))
+                .isInstanceOfAny(IOException.class, AssertionError.class);
+        assertThatThrownBy(() -> new Socket(address.getAddress(), address.getPort()).close())
+                .isInstanceOf(ConnectException.class);
+    }
+
+    private static InetSocket listener() throws IOException {
+        InetSocket listener = InetSocket.stream(Family.IPV4);
+        listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+        listener.listen(5);
+        return listener;
+    }
+
+    @Test
+    void connectingWaitsWhileTheQueueIsFull() throws Exception {
+        Path path = folder.resolve("full");
+        UnixListener full = closing(UnixListener.bind(path));
+        assertThatThrownBy(() -> {
+                    while (true) {
+                        closing(UnixSocket.connect(path, Duration.ZERO));
+                    }
+                })
+                .isInstanceOf(SocketTimeoutException.class);
+        Thread accepting = new Thread(() -> {
+            try {
+                closing(Objects.requireNonNull(full.accept(LIMIT)));
+            } catch (IOException e) {
+                throw new AssertionError(e);
+            }
+        });
+        accepting.start();
+        closing(UnixSocket.connect(path, LIMIT));
+        accepting.join();
+    }
+
+    @Test
+    void bothSidesKnowTheUserOfTheOther() throws IOException {
+        assertThat(socket.peerUid()).isEqualTo(UnixSocket.ownUid());
+        assertThat(peer.peerUid()).isEqualTo(UnixSocket.ownUid());
+        assertThat(UnixSocket.isTrusted(UnixSocket.ownUid())).isTrue();
+        assertThat(UnixSocket.isTrusted(0)).isTrue();
+        assertThat(UnixSocket.isTrusted(UnixSocket.ownUid() + 1)).isFalse();
+    }
+
+    @Test
+    void theUserOfAStrangerIsItsOwnOnBothSides() throws Exception {
+        assumeThat(UnixSocket.ownUid())
+                .as("needs root, to start a process of another user")
+                .isZero();
+        try (Stranger stranger = new Stranger(folder)) {
+            UnixSocket toStranger = closing(UnixSocket.connect(stranger.listen(), LIMIT));
+            assertThat(toStranger.peerUid()).isEqualTo(Stranger.UID);
+            assertThat(UnixSocket.isTrusted(toStranger.peerUid())).isFalse();
+            Path opened = folder.resolve("socket");
+            Stranger.openToEverybody(opened);
+            stranger.connect(opened);
+            UnixSocket fromStranger = closing(Objects.requireNonNull(listening.accept(LIMIT)));
+            assertThat(fromStranger.peerUid()).isEqualTo(Stranger.UID);
+        }
+    }
+}

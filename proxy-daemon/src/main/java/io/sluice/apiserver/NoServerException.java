@@ -1,0 +1,12 @@
+package io.sluice.apiserver;
+
+import java.io.IOException;
+
+/** No API server answered a request. */
+final class NoServerException extends IOException {
+    private static final long serialVersionUID = 1;
+
+    NoServerException(String message) {
+        super(message);
+    }
+}

@@ -1,0 +1,218 @@
+package io.sluice.cli;
+
+import io.sluice.cli.FeedArguments.Given;
+import io.sluice.config.Setting;
+import io.sluice.document.Problem;
+import io.sluice.document.Problem.Severity;
+import io.sluice.feed.FileReflector.Reading;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.rules.Tracer;
+import io.sluice.rules.Tracer.Answer;
+import io.sluice.rules.Tracer.Packet;
+import io.sluice.text.Table;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+import tools.jackson.databind.json.JsonMapper;
+
+/** {@code sluice trace}: what happens to one packet, and why. */
+@Command(
+        name = "trace",
+        description = "Says what happens to the first packet of a connection or flow, and why: which frontend, which"
+                + " policy, which endpoints, whose address they see. Opens no port and sends nothing.",
+        abbreviateSynopsis = true,
+        optionListHeading = "%nOptions:%n",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp",
+            "  sluice trace --feed cluster.yaml --node-name node-a --cluster-cidr 10.244.0.0/16 --from 203.0.113.9"
+                    + " --to 192.168.0.2:30080/tcp -o json",
+            "  echo '10.244.1.5 [fd00::a]:443/tcp' | sluice trace --feed cluster.yaml --batch",
+            "",
+            "FORWARD to one of the endpoints, REJECT at once, DROP without an answer, or PASS: not a Service's address,"
+                    + " left to the kernel.",
+            "Exit codes: 0 answered, 2 the command line is wrong or there is no feed."
+        })
+final class TraceCommand implements Callable<Integer> {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final Pattern DESTINATION =
+            Pattern.compile("(?:\\[([0-9A-Fa-f:.]+)]|([0-9.]+)):([0-9]{1,5})/([A-Za-z]+)");
+    private static final String DESTINATION_ALLOWED =
+            "IP:PORT/PROTOCOL, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp; tcp, udp and sctp are protocols";
+
+    /** How the answer is written. */
+    enum Output {
+        text,
+        json
+    }
+
+    @Option(
+            names = {"-o", "--output"},
+            paramLabel = "FORMAT",
+            defaultValue = "text",
+            description = "text or json. Default: text.")
+    private Output output = Output.text;
+
+    @Option(names = "--from", paramLabel = "IP", description = "The client's address.")
+    private @Nullable String from;
+
+    @Option(
+            names = "--to",
+            paramLabel = "IP:PORT/PROTOCOL",
+            description = "What it dials: 10.96.0.10:53/udp, or [fd00::a]:443/tcp.")
+    private @Nullable String to;
+
+    @Option(
+            names = "--batch",
+            description = "Read lines 'FROM TO' from standard input, and answer each with a line of JSON.")
+    private boolean batch;
+
+    @Mixin
+    private FeedArguments arguments = new FeedArguments();
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() throws Exception {
+        Given given = arguments.given(spec, "trace in");
+        if (batch != (from == null) || batch != (to == null)) {
+            return usage(
+                    batch
+                            ? "--batch reads its packets from standard input; --from and --to are for one"
+                            : "give --from IP and --to IP:PORT/PROTOCOL, or --batch");
+        }
+        Packet packet = null;
+        if (from != null && to != null) {
+            try {
+                packet = packet(from, to);
+            } catch (IllegalArgumentException e) {
+                return usage(e.getMessage());
+            }
+        }
+        Reading reading = given.read();
+        sayProblems(reading.problems());
+        PrintWriter out = spec.commandLine().getOut();
+        if (packet == null) {
+            answerAll(reading.tracer(), out);
+        } else if (output == Output.json) {
+            out.println(JSON.writeValueAsString(json(reading.tracer().trace(packet))));
+        } else {
+            print(packet, reading.tracer().trace(packet), out);
+        }
+        out.flush();
+        return 0;
+    }
+
+    private int usage(@Nullable String message) {
+        spec.commandLine().getErr().println("sluice: " + message);
+        return Main.USAGE;
+    }
+
+    /** Whoever asks why a packet goes astray wants to know that part of the feed was not understood. */
+    private void sayProblems(List<Problem> problems) {
+        long errors = problems.stream()
+                .filter(problem -> problem.severity() == Severity.ERROR)
+                .count();
+        if (errors > 0) {
+            spec.commandLine()
+                    .getErr()
+                    .println("sluice: the feed has " + Table.count(errors, "error") + "; 'sluice check' lists them");
+        }
+    }
+
+    private void answerAll(Tracer tracer, PrintWriter out) throws IOException {
+        BufferedReader lines =
+                new BufferedReader(new InputStreamReader(Main.standardInput(spec), StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            Map<String, Object> answer;
+            try {
+                String[] words = line.strip().split("\\s+");
+                if (words.length != 2) {
+                    throw new IllegalArgumentException(Setting.quoted(line) + " is not FROM and TO");
+                }
+                answer = json(tracer.trace(packet(words[0], words[1])));
+            } catch (IllegalArgumentException e) {
+                answer = Map.of("error", String.valueOf(e.getMessage()));
+            }
+            out.println(JSON.writeValueAsString(answer));
+        }
+    }
+
+    /** @throws IllegalArgumentException saying what is allowed */
+    private static Packet packet(String from, String to) {
+        IpAddress client = IpAddress.parse(from);
+        if (client == null) {
+            throw new IllegalArgumentException(
+                    "from: " + Setting.quoted(from) + " is not allowed; give an IPv4 or IPv6 address");
+        }
+        Matcher matcher = DESTINATION.matcher(to);
+        IpAddress address = null;
+        int port = 0;
+        String protocol = "";
+        if (matcher.matches()) {
+            address = IpAddress.parse(matcher.group(1) == null ? matcher.group(2) : matcher.group(1));
+            port = Integer.parseInt(matcher.group(3));
+            protocol = matcher.group(4).toLowerCase(Locale.ROOT);
+        }
+        if (address == null
+                || port < 1
+                || port > 65_535
+                || !List.of("tcp", "udp", "sctp").contains(protocol)) {
+            throw new IllegalArgumentException(
+                    "to: " + Setting.quoted(to) + " is not allowed; give " + DESTINATION_ALLOWED);
+        }
+        return new Packet(
+                client,
+                address,
+                port,
+                protocol.equals("sctp") ? null : Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)));
+    }
+
+    private static Map<String, Object> json(Answer answer) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("verdict", answer.verdict().toString());
+        json.put("frontend", answer.frontend());
+        json.put("service", answer.service());
+        json.put("endpoints", answer.endpoints().stream().map(Object::toString).toList());
+        json.put("sourceAddress", answer.source().toString());
+        json.put("reason", answer.reason());
+        return json;
+    }
+
+    private static void print(Packet packet, Answer answer, PrintWriter out) {
+        out.println(packet.from() + " -> " + packet.destination());
+        answer.details().forEach((heading, lines) -> {
+            String head = heading;
+            for (String line : lines) {
+                out.printf("  %-10s %s%n", head, line);
+                head = "";
+            }
+        });
+        int endpoints = answer.endpoints().size();
+        out.printf(
+                "  %-10s %s: %s%n",
+                "verdict",
+                answer.verdict(),
+                endpoints == 0
+                        ? answer.reason()
+                        : "to " + Table.count(endpoints, "endpoint") + (endpoints == 1 ? "" : ", in turn"));
+    }
+}

@@ -1,0 +1,7 @@
+/**
+ * The command line: commands, flags and exit codes. May use every other package.
+ */
+@NullMarked
+package io.sluice.cli;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,154 @@
+package io.sluice.document;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.core.ObjectReadContext;
+import tools.jackson.core.SerializableString;
+import tools.jackson.core.TreeNode;
+import tools.jackson.core.exc.StreamReadException;
+import tools.jackson.core.sym.PropertyNameMatcher;
+import tools.jackson.core.util.JsonParserDelegate;
+import tools.jackson.databind.util.TokenBuffer;
+
+/**
+ * A YAML parser in which every alias is replaced by what it stands for. Jackson's own passes an alias on as the text of
+ * its name.
+ */
+final class Aliases extends JsonParserDelegate {
+    /** Of all values that aliases stand for: a few lines of YAML can stand for more than any memory holds. */
+    static final int MOST_REPEATED = 100_000;
+
+    private final AnchorParser yaml;
+    private final Map<String, TokenBuffer> anchored = new HashMap<>();
+    private final List<Anchored> open = new ArrayList<>();
+    private int depth;
+    private int repeated;
+
+    /** What has begun, and is recorded until it ends. */
+    private record Anchored(String name, int depth, TokenBuffer tokens) {}
+
+    Aliases(JsonParser yaml) {
+        super(yaml);
+        this.yaml = (AnchorParser) yaml;
+    }
+
+    @Override
+    public @Nullable JsonToken nextToken() {
+        JsonToken token;
+        if (delegate == yaml) {
+            token = yaml.nextToken();
+            if (token == JsonToken.VALUE_STRING && yaml.isCurrentAlias()) {
+                token = repeat(yaml.getString());
+            } else if (token != null) {
+                anchor(token);
+            }
+        } else {
+            token = delegate.nextToken();
+            if (token == null) {
+                delegate = yaml;
+                return nextToken();
+            }
+        }
+        if (token == null) {
+            return null;
+        }
+        if (delegate != yaml && ++repeated > MOST_REPEATED) {
+            throw fault("aliases stand for more than " + MOST_REPEATED + " values");
+        }
+        record(token);
+        return token;
+    }
+
+    private JsonToken repeat(String name) {
+        TokenBuffer tokens = anchored.get(name);
+        if (tokens == null) {
+            boolean inside = open.stream().anyMatch(each -> each.name().equals(name));
+            throw fault(inside ? "*" + name + " stands inside of what it stands for" : "nothing is marked &" + name);
+        }
+        delegate = tokens.asParser(objectReadContext());
+        return delegate.nextToken();
+    }
+
+    private StreamReadException fault(String message) {
+        return new StreamReadException(this, message, yaml.currentTokenLocation());
+    }
+
+    private void anchor(JsonToken token) {
+        String name = token.isStructEnd() ? null : yaml.anchor();
+        if (name != null) {
+            anchored.remove(name);
+            open.add(new Anchored(name, depth, TokenBuffer.forBuffering(this, objectReadContext())));
+        }
+    }
+
+    private void record(JsonToken token) {
+        for (Anchored each : open) {
+            each.tokens().copyCurrentEvent(this);
+        }
+        depth += token.isStructStart() ? 1 : token.isStructEnd() ? -1 : 0;
+        while (!open.isEmpty() && token != JsonToken.PROPERTY_NAME) {
+            Anchored last = open.get(open.size() - 1);
+            if (last.depth() != depth) {
+                return;
+            }
+            open.remove(open.size() - 1);
+            anchored.put(last.name(), last.tokens());
+        }
+    }
+
+    @Override
+    public ObjectReadContext objectReadContext() {
+        return yaml.objectReadContext();
+    }
+
+    @Override
+    @SuppressWarnings({"unchecked", "TypeParameterUnusedInFormals"}) // as Jackson declares it
+    public <T extends TreeNode> T readValueAsTree() {
+        return (T) objectReadContext().readTree(this);
+    }
+
+    @Override
+    public @Nullable String nextName() {
+        return nextToken() == JsonToken.PROPERTY_NAME ? currentName() : null;
+    }
+
+    @Override
+    public boolean nextName(SerializableString name) {
+        return name.getValue().equals(nextName());
+    }
+
+    @Override
+    public int nextNameMatch(PropertyNameMatcher matcher) {
+        String name = nextName();
+        if (name != null) {
+            return matcher.matchName(name);
+        }
+        return hasToken(JsonToken.END_OBJECT)
+                ? PropertyNameMatcher.MATCH_END_OBJECT
+                : PropertyNameMatcher.MATCH_ODD_TOKEN;
+    }
+
+    @Override
+    public @Nullable JsonToken nextValue() {
+        JsonToken token = nextToken();
+        return token == JsonToken.PROPERTY_NAME ? nextToken() : token;
+    }
+
+    @Override
+    public JsonParser skipChildren() {
+        JsonToken first = currentToken();
+        if (first != null && first.isStructStart()) {
+            for (int outside = depth - 1; depth > outside; ) {
+                if (nextToken() == null) {
+                    break;
+                }
+            }
+        }
+        return this;
+    }
+}

@@ -1,0 +1,283 @@
+package io.sluice.feed;
+
+import io.sluice.document.Documents;
+import io.sluice.document.Field;
+import io.sluice.document.Merging;
+import io.sluice.document.Problem;
+import io.sluice.document.StrictYaml;
+import io.sluice.objects.Kind;
+import io.sluice.objects.KubeObject;
+import io.sluice.objects.ObjectKey;
+import io.sluice.objects.ObjectParser;
+import io.sluice.rules.BuildOptions;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.Reader;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.core.StreamReadFeature;
+import tools.jackson.core.json.JsonFactory;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.ObjectMapper;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * Reads one manifest: YAML or JSON, several documents, lists. Only one list item is a tree in memory at a time, so that
+ * a dump of a whole cluster does not need many times its size.
+ */
+public final class ManifestReader {
+    private static final ObjectMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StrictYaml.LIMITS)
+                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                    .build())
+            .build();
+
+    /** How far the first character may lie behind white space for a file to be taken for JSON. */
+    private static final int LOOK_AHEAD = 4096;
+
+    private final String source;
+    private final String proxyName;
+    private final List<Problem> problems = new ArrayList<>();
+    private final Map<ObjectKey, KubeObject> objects = new LinkedHashMap<>();
+    private final Map<String, Integer> ignored = new TreeMap<>();
+    private int documents;
+
+    /** What the document that is being read has added. */
+    private final List<ObjectKey> added = new ArrayList<>();
+
+    /** Why documents cannot be parsed, by their numbers. */
+    private final Map<Integer, String> broken = new TreeMap<>();
+
+    private ManifestReader(String source, String proxyName) {
+        this.source = source;
+        this.proxyName = proxyName;
+    }
+
+    /**
+     * What a file says.
+     *
+     * @param empty it has not one document: it is about to be written, or was cut off
+     * @param broken those of the problems that are documents which are neither YAML nor JSON: what they were to say is not
+     *     known
+     */
+    public record Manifest(List<KubeObject> objects, List<Problem> problems, boolean empty, Set<Problem> broken) {}
+
+    /**
+     * Reads to the end of the text; closes it.
+     *
+     * @param proxyName as in {@link BuildOptions}
+     * @throws IOException if it cannot be read
+     */
+    public static Manifest read(String source, String proxyName, Reader text) throws IOException {
+        ManifestReader manifest = new ManifestReader(source, proxyName);
+        try (text) {
+            for (Documents documents = new Documents(text); documents.next(); ) {
+                manifest.part(documents);
+            }
+        }
+        Set<Problem> broken = new HashSet<>();
+        manifest.broken.forEach((document, why) -> broken.add(new Problem(
+                Problem.Severity.ERROR, source, manifest.documents == 1 ? "" : "document " + document, "", why)));
+        manifest.problems.addAll(broken);
+        manifest.ignored.forEach((kind, count) -> manifest.report(
+                Problem.Severity.NOTE,
+                "",
+                count + (count == 1 ? " object" : " objects") + " of kind " + kind + " ignored"));
+        // A field that two rules look at reports its fault to both.
+        List<Problem> problems = manifest.problems.stream().distinct().toList();
+        return new Manifest(
+                List.copyOf(manifest.objects.values()), problems, manifest.documents == 0, Set.copyOf(broken));
+    }
+
+    /** Usually one document; JSON needs nothing between two. */
+    private void part(Documents text) throws IOException {
+        BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
+        boolean json = isJson(reader);
+        int good = documents;
+        int problemsOfGood = problems.size();
+        try (JsonParser parser = json ? JSON.createParser(reader) : StrictYaml.parser(reader)) {
+            for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
+                document(parser, token);
+                added.clear();
+                good = documents;
+                problemsOfGood = problems.size();
+            }
+        } catch (JacksonException e) {
+            if (e.getCause() instanceof IOException unreadable) {
+                throw unreadable;
+            }
+            // Half of a list is no list.
+            added.forEach(objects::remove);
+            added.clear();
+            problems.subList(problemsOfGood, problems.size()).clear();
+            documents = good + 1;
+            broken.put(documents, StrictYaml.explain(e, text.linesBefore(), text.charactersBefore()));
+        }
+    }
+
+    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind what JSON does not know. */
+    private static boolean isJson(BufferedReader reader) throws IOException {
+        reader.mark(1);
+        if (reader.read() != '\uFEFF') {
+            reader.reset();
+        }
+        reader.mark(LOOK_AHEAD);
+        char[] marker = new char[Documents.MARKER.length()];
+        boolean marked = reader.read(marker) == marker.length && Documents.MARKER.equals(new String(marker));
+        if (!marked) {
+            reader.reset();
+        }
+        int first = firstVisible(reader);
+        int second = first == '{' ? firstVisible(reader) : -1;
+        reader.reset();
+        // What YAML allows between braces without quotes is left to YAML; nothing at all may hold tabs in JSON only.
+        boolean json = first < 0 || second == '"' || second == '}';
+        if (json && marked) {
+            reader.skip(marker.length);
+        }
+        return json;
+    }
+
+    private static int firstVisible(Reader reader) throws IOException {
+        int c = ' ';
+        for (int i = 0; i < LOOK_AHEAD / 2 && (c == ' ' || c == '\t' || c == '\n' || c == '\r'); i++) {
+            c = reader.read();
+        }
+        return c;
+    }
+
+    private void document(JsonParser parser, JsonToken token) {
+        if (token == JsonToken.VALUE_NULL) {
+            return;
+        }
+        documents++;
+        if (token != JsonToken.START_OBJECT) {
+            parser.skipChildren();
+            report(
+                    Problem.Severity.ERROR,
+                    "",
+                    "document " + documents + " is not an object; allowed are Kubernetes objects and lists of them");
+            return;
+        }
+        ObjectNode head = JSON.createObjectNode();
+        ItemList items = new ItemList();
+        for (String name = parser.nextName(); name != null; name = parser.nextName()) {
+            JsonToken value = parser.nextToken();
+            if (name.equals("items") && value == JsonToken.START_ARRAY && !isOtherKind(head)) {
+                items.read(parser, head);
+            } else {
+                head.set(name, parser.<JsonNode>readValueAsTree());
+            }
+        }
+        Merging.resolved(head);
+        if (isList(head)) {
+            items.finish(head);
+        } else {
+            object(head, "", "", "document " + documents);
+        }
+    }
+
+    private static boolean isList(JsonNode head) {
+        return head.path("kind").stringValue("").endsWith("List");
+    }
+
+    private static boolean isOtherKind(JsonNode head) {
+        return head.has("kind") && !isList(head);
+    }
+
+    /** The items of a list that may say only after them what it is a list of: kubectl writes keys in order. */
+    private final class ItemList {
+        private final List<JsonNode> waiting = new ArrayList<>();
+        private int count;
+
+        void read(JsonParser parser, JsonNode head) {
+            while (parser.nextToken() != JsonToken.END_ARRAY) {
+                JsonNode item = StrictYaml.tree(parser);
+                if (item.has("kind") && item.has("apiVersion")) {
+                    object(item, "", "", label(count));
+                    count++;
+                } else if (isList(head) && head.has("apiVersion")) {
+                    inherit(item, head);
+                } else {
+                    waiting.add(item);
+                }
+            }
+        }
+
+        void finish(JsonNode head) {
+            for (JsonNode item : waiting) {
+                inherit(item, head);
+            }
+        }
+
+        private void inherit(JsonNode item, JsonNode head) {
+            object(
+                    item,
+                    itemKind(head.path("kind").stringValue("")),
+                    head.path("apiVersion").stringValue(""),
+                    label(count));
+            count++;
+        }
+
+        private String label(int index) {
+            return "document " + documents + ", items[" + index + "]";
+        }
+    }
+
+    private void object(JsonNode node, String inheritedKind, String inheritedVersion, String label) {
+        if (!node.isObject()) {
+            report(Problem.Severity.ERROR, label, "not an object");
+            return;
+        }
+        Field root = Field.root(node, new Field.Report(source, label, problems));
+        String kind = root.get("kind").text(inheritedKind);
+        String version = root.get("apiVersion").text(inheritedVersion);
+        if (kind.isEmpty() || version.isEmpty()) {
+            Field missing = root.get(kind.isEmpty() ? "kind" : "apiVersion");
+            if (!missing.present() || missing.text() != null) {
+                missing.error("missing; write for example apiVersion: v1, kind: Service");
+            }
+            return;
+        }
+        if (kind.equals("List") || (kind.endsWith("List") && node.path("items").isArray())) {
+            int index = 0;
+            for (JsonNode item : node.path("items")) {
+                object(item, itemKind(kind), version, label + ".items[" + index + "]");
+                index++;
+            }
+            return;
+        }
+        Kind known = Kind.of(kind, version);
+        if (known == null) {
+            boolean sameName = kind.equals("Service") || kind.equals("Endpoints") || kind.equals("EndpointSlice");
+            ignored.merge(sameName ? kind + " (" + version + ")" : kind, 1, Integer::sum);
+            return;
+        }
+        KubeObject object = ObjectParser.parse(known, node, source, proxyName, problems);
+        if (object == null) {
+            return;
+        }
+        if (objects.putIfAbsent(object.key(), object) == null) {
+            added.add(object.key());
+        } else {
+            report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
+        }
+    }
+
+    private static String itemKind(String listKind) {
+        return listKind.substring(0, listKind.length() - "List".length());
+    }
+
+    private void report(Problem.Severity severity, String object, String message) {
+        problems.add(new Problem(severity, source, object, "", message));
+    }
+}

@@ -1,0 +1,9 @@
+/**
+ * Moves listeners, UDP flows and balancing state from the old process to the new one over a Unix socket.
+ *
+ * <p>May use {@link io.sluice.forward}, {@link io.sluice.balance}, {@link io.sluice.socket} and {@link io.sluice.thread}.
+ */
+@NullMarked
+package io.sluice.handover;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,199 @@
+package io.sluice.http;
+
+import io.netty.buffer.UnpooledByteBufAllocator;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelException;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoop;
+import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.ServerChannelRecvByteBufAllocator;
+import io.netty.channel.WriteBufferWaterMark;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.epoll.EpollServerSocketChannel;
+import io.netty.channel.epoll.EpollSocketChannel;
+import io.sluice.thread.EventLoops;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The event loop of all HTTP ports, never one that forwards, and the thread that renders slow pages. */
+public final class HttpServer implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(HttpServer.class);
+
+    private static final int BACKLOG = 1024;
+    /** Connections a port accepts before open ones are read. Far below the limit, so that they do not close each other. */
+    private static final int ACCEPTS_PER_ROUND = 64;
+    /** Time for tasks, most of which are pipelined requests, before ports and connections are polled again. */
+    private static final Duration TASK_TIME_PER_ROUND = Duration.ofMillis(1);
+    /** Room for a few requests: the codec decodes at once whatever was read. */
+    private static final int READ_BYTES = 512;
+    /** The kernel would take megabytes from a client that does not read, and copy them on the loop. */
+    private static final int SEND_BUFFER_BYTES = 64 * 1024;
+
+    private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(16 * 1024, 32 * 1024);
+    private static final long OVERDUE_CHECK_MILLIS = 500;
+    private static final Duration QUIET = Duration.ofMillis(1);
+    private static final Duration SHUTDOWN = Duration.ofSeconds(2);
+    /** Of large pages, which many clients may ask for and not read. */
+    private static final long UNSENT_BYTES =
+            Math.max(16L << 20, Runtime.getRuntime().maxMemory() / 16);
+
+    private final EventLoops loops;
+    private final EventLoop loop;
+    private final BlockingQueue<Runnable> renderings = new LinkedBlockingQueue<>();
+    private final Worker renderer;
+    private final SlowPages slowPages;
+    private final Connections connections;
+    /** The ports. On the loop only. */
+    private final Set<Channel> listening = new HashSet<>();
+
+    /** @param maxConnections over all ports; beyond it, an older connection is closed for each new one */
+    public HttpServer(Supervisor supervisor, int maxConnections) {
+        this(supervisor, maxConnections, UNSENT_BYTES, System::nanoTime);
+    }
+
+    /** @param unsentBytesLimit the most bytes of response bodies that clients have not read */
+    @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
+    HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
+        connections = new Connections(maxConnections, unsentBytesLimit, nanoClock);
+        loops = EventLoops.startOne(supervisor, "sluice-http", EpollIoHandler.newFactory(), TASK_TIME_PER_ROUND);
+        loop = loops.group().next();
+        slowPages = new SlowPages(renderings::add, loop);
+        renderer = supervisor.loop("sluice-pages", this::renderAll);
+        loop.scheduleWithFixedDelay(
+                this::closeOverdue, OVERDUE_CHECK_MILLIS, OVERDUE_CHECK_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private void renderAll() throws InterruptedException {
+        while (true) {
+            renderings.take().run();
+        }
+    }
+
+    /** On the loop. */
+    void closeOverdue() {
+        try {
+            connections.closeOverdue();
+        } catch (RuntimeException | Error e) {
+            log.error("internal error; connections of HTTP clients that take too long may stay open", e);
+        }
+    }
+
+    public EventLoop loop() {
+        return loop;
+    }
+
+    /** Runs a task on the loop and returns when it is done; does nothing once the server is closed. */
+    public void run(Runnable task) {
+        if (loop.inEventLoop()) {
+            task.run();
+        } else if (!loop.isShuttingDown()) {
+            loop.submit(task).syncUninterruptibly();
+        }
+    }
+
+    /**
+     * Listens for clients of a site. On the loop.
+     *
+     * @throws IOException if the address is taken or not local, or no socket is to be had
+     */
+    Channel listen(InetSocketAddress address, Function<Request, Page> site) throws IOException {
+        EpollServerSocketChannel channel;
+        try {
+            channel = new EpollServerSocketChannel();
+        } catch (ChannelException e) {
+            throw failed(e);
+        }
+        // Netty's default accepts one connection per poll: with epoll it takes the descriptor for a number of bytes.
+        ServerChannelRecvByteBufAllocator accepts = new ServerChannelRecvByteBufAllocator();
+        accepts.respectMaybeMoreData(false).maxMessagesPerRead(ACCEPTS_PER_ROUND);
+        channel.config().setReuseAddress(true).setBacklog(BACKLOG).setRecvByteBufAllocator(accepts);
+        channel.pipeline().addLast(new Acceptor(site));
+        // On the loop's own thread, both are done when they return.
+        ChannelFuture registered = loop.register(channel);
+        ChannelFuture bound = channel.bind(address);
+        Throwable cause = registered.cause() == null ? bound.cause() : registered.cause();
+        if (cause != null) {
+            channel.unsafe().closeForcibly();
+            throw failed(cause);
+        }
+        listening.add(channel);
+        return channel;
+    }
+
+    /** Stops listening and ends the connections, those with a request after their response. On the loop. */
+    @SuppressWarnings("FutureReturnValueIgnored") // on the loop's own thread, it is closed when this returns
+    void close(Channel port) {
+        listening.remove(port);
+        port.close();
+        connections.closeIdle(port);
+    }
+
+    /** Netty's error without the name of the system call and the error number. */
+    private static IOException failed(Throwable cause) {
+        String message = String.valueOf(cause.getMessage());
+        int number = message.indexOf("): ");
+        return new IOException(number < 0 ? message : message.substring(number + "): ".length()), cause);
+    }
+
+    private final class Acceptor extends ChannelInboundHandlerAdapter {
+        private final Function<Request, Page> site;
+
+        Acceptor(Function<Request, Page> site) {
+            this.site = site;
+        }
+
+        @Override
+        public void channelRead(ChannelHandlerContext context, Object accepted) {
+            EpollSocketChannel channel = (EpollSocketChannel) accepted;
+            channel.config()
+                    .setAutoRead(false)
+                    .setAllowHalfClosure(true)
+                    .setTcpNoDelay(true)
+                    .setSendBufferSize(SEND_BUFFER_BYTES)
+                    .setAllocator(UnpooledByteBufAllocator.DEFAULT)
+                    .setRecvByteBufAllocator(new FixedRecvByteBufAllocator(READ_BYTES))
+                    .setWriteBufferWaterMark(UNSENT);
+            HttpConnection connection = new HttpConnection(context.channel(), channel, connections, slowPages, site);
+            connections.add(connection);
+            loop.register(channel).addListener(registered -> {
+                if (!registered.isSuccess()) {
+                    log.debug("connection of {} failed", channel.remoteAddress(), registered.cause());
+                    connection.close();
+                }
+            });
+        }
+
+        /** Out of descriptors, mostly: the oldest client gives its own to the next. */
+        @Override
+        public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+            log.debug("a connection to {} cannot be accepted", context.channel().localAddress(), cause);
+            connections.closeOldest();
+        }
+    }
+
+    /** Closes every port and connection. Closing again does nothing. */
+    @Override
+    public void close() {
+        renderer.close();
+        run(() -> {
+            List.copyOf(listening).forEach(this::close);
+            connections.closeAll();
+        });
+        loops.close(QUIET, SHUTDOWN).awaitUninterruptibly();
+    }
+}

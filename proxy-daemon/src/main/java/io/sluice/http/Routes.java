@@ -1,0 +1,34 @@
+package io.sluice.http;
+
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.function.Function;
+
+/** Pages by exact path, for GET and HEAD; anything else is status 404 or 405. */
+public final class Routes implements Function<Request, Page> {
+    private static final Page METHOD_NOT_ALLOWED = Page.quick(() -> new Response(
+            405,
+            "text/plain; charset=utf-8",
+            Map.of("Allow", "GET, HEAD"),
+            Response.text(405, "method not allowed; allowed: GET, HEAD\n").body()));
+
+    private final Map<String, Function<String, Page>> pages;
+    private final Page notFound;
+
+    /** @param pages by path; each chooses its page by the query */
+    public Routes(Map<String, Function<String, Page>> pages) {
+        this.pages = Map.copyOf(pages);
+        Response response =
+                Response.text(404, "not found; available: " + String.join(", ", new TreeSet<>(pages.keySet())) + "\n");
+        notFound = Page.quick(() -> response);
+    }
+
+    @Override
+    public Page apply(Request request) {
+        if (!request.method().equals("GET") && !request.method().equals("HEAD")) {
+            return METHOD_NOT_ALLOWED;
+        }
+        Function<String, Page> page = pages.get(request.path());
+        return page == null ? notFound : page.apply(request.query());
+    }
+}

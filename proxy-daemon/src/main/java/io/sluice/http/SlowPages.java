@@ -1,0 +1,52 @@
+package io.sluice.http;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executor;
+import java.util.function.Consumer;
+
+/**
+ * Renders slow pages one after the other. Requests for one page that wait together share its response, so there are
+ * never more renderings outstanding than there are pages.
+ */
+final class SlowPages {
+    private final Executor renderer;
+    private final Executor clients;
+    /** Clients of each page whose rendering has not begun. Guarded by itself. */
+    private final Map<Page, List<Consumer<Response>>> waiting = new HashMap<>();
+
+    /**
+     * @param renderer runs one rendering at a time
+     * @param clients where clients receive their responses
+     */
+    SlowPages(Executor renderer, Executor clients) {
+        this.renderer = renderer;
+        this.clients = clients;
+    }
+
+    /** Passes the page to the client once it is rendered. Rendering begins after this call, so it is never stale. */
+    void request(Page page, Consumer<Response> client) {
+        synchronized (waiting) {
+            List<Consumer<Response>> others = waiting.get(page);
+            if (others != null) {
+                others.add(client);
+                return;
+            }
+            waiting.put(page, new ArrayList<>(List.of(client)));
+        }
+        renderer.execute(() -> render(page));
+    }
+
+    private void render(Page page) {
+        List<Consumer<Response>> receivers;
+        synchronized (waiting) {
+            receivers = waiting.remove(page);
+        }
+        Response response = page.render();
+        if (receivers != null) {
+            clients.execute(() -> receivers.forEach(client -> client.accept(response)));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+package io.sluice.objects;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The kinds of objects a snapshot is built from. */
+@SuppressWarnings("ImmutableEnumChecker") // the list is List.of
+public enum Kind {
+    SERVICE("Service", "v1"),
+    ENDPOINT_SLICE("EndpointSlice", "discovery.k8s.io/v1"),
+    ENDPOINTS("Endpoints", "v1"),
+    NODE("Node", "v1"),
+    SERVICE_CIDR("ServiceCIDR", "networking.k8s.io/v1", "networking.k8s.io/v1beta1");
+
+    private final String text;
+    private final List<String> apiVersions;
+
+    Kind(String text, String... apiVersions) {
+        this.text = text;
+        this.apiVersions = List.of(apiVersions);
+    }
+
+    /** Objects of this kind belong to the cluster as a whole, and their keys have an empty namespace. */
+    public boolean ofCluster() {
+        return this == NODE || this == SERVICE_CIDR;
+    }
+
+    String text() {
+        return text;
+    }
+
+    /** The API version matters: a {@code Service} of {@code serving.knative.dev/v1} is another thing altogether. */
+    public static @Nullable Kind of(String kind, String apiVersion) {
+        for (Kind candidate : values()) {
+            if (candidate.text.equals(kind) && candidate.apiVersions.contains(apiVersion)) {
+                return candidate;
+            }
+        }
+        return null;
+    }
+}

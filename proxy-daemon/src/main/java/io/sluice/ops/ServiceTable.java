@@ -1,0 +1,109 @@
+package io.sluice.ops;
+
+import io.sluice.model.Cidr;
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.SessionAffinity;
+import io.sluice.text.Table;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/** A snapshot as people read it: one service port a row, or several where its addresses have different endpoints. Used by {@code check} and {@code demo}. */
+public final class ServiceTable {
+    private static final int ENDPOINTS_IN_A_LINE = 2;
+    private static final int ENDPOINT_LINES = 3;
+
+    private ServiceTable() {}
+
+    public static List<String> lines(ServiceSnapshot snapshot) {
+        Table table = new Table("SERVICE", "ADDRESS", "AFFINITY", "ENDPOINTS");
+        snapshot.sorted().forEach(port -> rows(port, table));
+        return table.lines();
+    }
+
+    /** Addresses that treat every client alike share a row. */
+    private static void rows(ServicePort port, Table table) {
+        Map<String, List<String>> addresses = new LinkedHashMap<>();
+        for (Frontend frontend : port.frontends()) {
+            String kind = frontend.kind() == Frontend.Kind.CLUSTER_IP
+                    ? ""
+                    : " " + frontend.kind().text();
+            addresses.computeIfAbsent(text(frontend), text -> new ArrayList<>()).add(frontend.address() + kind);
+        }
+        String name = port.name().toString();
+        String affinity = affinity(port.affinity());
+        for (Map.Entry<String, List<String>> entry : addresses.entrySet()) {
+            table.row(name, String.join("\n", entry.getValue()), affinity, entry.getKey());
+            name = "";
+            affinity = "";
+        }
+    }
+
+    private static String text(Frontend frontend) {
+        List<String> lines = new ArrayList<>();
+        if (!frontend.allowedSources().isEmpty()) {
+            lines.add("only for "
+                    + frontend.allowedSources().stream().map(Cidr::toString).collect(Collectors.joining(", ")));
+        }
+        Map<String, List<String>> clients = new LinkedHashMap<>();
+        clients.computeIfAbsent(text(frontend.pod()), text -> new ArrayList<>()).add("pods");
+        clients.computeIfAbsent(text(frontend.node()), text -> new ArrayList<>())
+                .add("the node");
+        clients.computeIfAbsent(text(frontend.outside()), text -> new ArrayList<>())
+                .add("others");
+        if (clients.size() == 1) {
+            lines.addAll(clients.keySet());
+        } else {
+            clients.forEach((text, who) -> {
+                lines.add(String.join(" and ", who) + ":");
+                lines.add("  " + text.replace("\n", "\n  "));
+            });
+        }
+        return String.join("\n", lines);
+    }
+
+    static String affinity(SessionAffinity affinity) {
+        return affinity.byClientAddress() ? "ClientIP " + time(affinity.timeoutSeconds()) : "-";
+    }
+
+    private static String time(int seconds) {
+        if (seconds % 3600 == 0) {
+            return seconds / 3600 + "h";
+        }
+        return seconds % 60 == 0 ? seconds / 60 + "m" : seconds + "s";
+    }
+
+    private static String text(Route route) {
+        List<Endpoint> endpoints = route.endpoints();
+        switch (route.verdict()) {
+            case DROP -> {
+                return "no local endpoint: dropped";
+            }
+            case REFUSE -> {
+                return "none: refused";
+            }
+            case PASS -> {
+                return "not proxied: this node's own process";
+            }
+            case FORWARD -> {}
+        }
+        List<String> lines = new ArrayList<>();
+        for (int from = 0; from < endpoints.size(); from += ENDPOINTS_IN_A_LINE) {
+            if (lines.size() == ENDPOINT_LINES) {
+                lines.add("and " + (endpoints.size() - from) + " more");
+                break;
+            }
+            lines.add(endpoints.subList(from, Math.min(from + ENDPOINTS_IN_A_LINE, endpoints.size())).stream()
+                    .map(Endpoint::toString)
+                    .collect(Collectors.joining(", ")));
+        }
+        String count = endpoints.size() + ": ";
+        return count + String.join("\n" + " ".repeat(count.length()), lines);
+    }
+}

@@ -1,0 +1,56 @@
+package io.sluice.text;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** Aligned columns. A cell may have several lines; the other columns of its row stay empty below. */
+public final class Table {
+    private final List<List<String>> rows = new ArrayList<>();
+    private final int columns;
+
+    public Table(String... headings) {
+        columns = headings.length;
+        rows.add(List.of(headings));
+    }
+
+    public void row(String... cells) {
+        List<String[]> lines = new ArrayList<>();
+        int height = 1;
+        for (String cell : cells) {
+            String[] split = cell.split("\n");
+            lines.add(split);
+            height = Math.max(height, split.length);
+        }
+        for (int line = 0; line < height; line++) {
+            List<String> row = new ArrayList<>();
+            for (String[] cell : lines) {
+                row.add(line < cell.length ? cell[line] : "");
+            }
+            rows.add(row);
+        }
+    }
+
+    /** The lines, the headings first, without blanks at their ends. */
+    public List<String> lines() {
+        int[] widths = new int[columns];
+        for (List<String> row : rows) {
+            for (int i = 0; i < columns; i++) {
+                widths[i] = Math.max(widths[i], row.get(i).length());
+            }
+        }
+        List<String> lines = new ArrayList<>();
+        for (List<String> row : rows) {
+            StringBuilder line = new StringBuilder();
+            for (int i = 0; i < columns; i++) {
+                line.append(row.get(i)).append(" ".repeat(widths[i] - row.get(i).length() + 2));
+            }
+            lines.add(line.toString().stripTrailing());
+        }
+        return lines;
+    }
+
+    /** A number and what is counted, in the plural where it must be: {@code 2 addresses}. */
+    public static String count(long count, String one) {
+        return count + " " + one + (count == 1 ? "" : one.endsWith("s") ? "es" : "s");
+    }
+}

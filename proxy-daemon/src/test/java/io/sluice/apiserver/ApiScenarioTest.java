@@ -1,0 +1,116 @@
+package io.sluice.apiserver;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.apiserver.KubernetesReflector.EndpointsApi;
+import io.sluice.apiserver.ListWatch.Pace;
+import io.sluice.daemon.Flags;
+import io.sluice.document.StrictYaml;
+import io.sluice.feed.ManifestReader;
+import io.sluice.feed.SyncLoop;
+import io.sluice.rules.BuildOptions;
+import io.sluice.rules.Dump;
+import io.sluice.rules.ObjectStore;
+import io.sluice.rules.ObjectStore.SourceState;
+import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.Scenario;
+import io.sluice.rules.Scenario.Section;
+import io.sluice.rules.SnapshotBuilder;
+import io.sluice.thread.Supervisor;
+import java.io.IOException;
+import java.io.StringReader;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * Every scenario that an API server could have: its objects, in the end, give the same table from the server as from
+ * files.
+ */
+class ApiScenarioTest {
+    private static final Set<String> KINDS = Set.of("Service", "EndpointSlice", "Node", "ServiceCIDR");
+    private static int compared;
+
+    static List<Scenario> scenarios() throws IOException {
+        return Scenario.all();
+    }
+
+    @AfterAll
+    static void mostWereCompared() {
+        assertThat(compared).isGreaterThan(90);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("scenarios")
+    void isTheSameFromAServer(Scenario scenario) throws IOException {
+        Map<String, String> files = new TreeMap<>();
+        for (Section section : scenario.sections()) {
+            if (section.kind().equals("objects")) {
+                files.put(section.file(), section.body());
+            } else if (section.kind().equals("gone")) {
+                files.remove(section.file());
+            }
+        }
+        Map<String, ObjectNode> objects = objects(files);
+        if (objects.isEmpty()) {
+            return;
+        }
+        compared++;
+        BuildOptions options = Flags.rules(scenario.flags());
+        try (FakeCluster cluster = new FakeCluster().start()) {
+            objects.values().forEach(cluster::put);
+            SyncLoop loop = new SyncLoop(options, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
+            loop.start(new Supervisor());
+            try (KubernetesReflector reflector =
+                    new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, Pace.DEFAULT, loop)) {
+                reflector.start(new Supervisor());
+                await().until(loop::synced);
+                assertThat(Dump.of(loop.snapshot())).isEqualTo(fromFiles(options, files));
+            } finally {
+                loop.close();
+            }
+        }
+    }
+
+    private static String fromFiles(BuildOptions options, Map<String, String> files) throws IOException {
+        ProblemBoard board = new ProblemBoard();
+        ObjectStore store = new ObjectStore(board);
+        for (Map.Entry<String, String> file : files.entrySet()) {
+            ManifestReader.Manifest manifest =
+                    ManifestReader.read(file.getKey(), options.serviceProxyName(), new StringReader(file.getValue()));
+            store.replace(file.getKey(), new SourceState(manifest.objects(), manifest.problems()));
+        }
+        return Dump.of(new SnapshotBuilder(options, store, board).build());
+    }
+
+    /** Empty if a server could not hold them, or would not send them: other kinds, lists, no names, one name twice. */
+    private static Map<String, ObjectNode> objects(Map<String, String> files) {
+        Map<String, ObjectNode> objects = new LinkedHashMap<>();
+        for (String text : files.values()) {
+            try (var parser = StrictYaml.parser(new StringReader(text))) {
+                while (parser.nextToken() != null) {
+                    JsonNode node = parser.readValueAsTree();
+                    JsonNode metadata = node.path("metadata");
+                    String key = node.path("kind").stringValue("") + " "
+                            + metadata.path("namespace").stringValue("") + "/"
+                            + metadata.path("name").stringValue("");
+                    if (!(node instanceof ObjectNode object)
+                            || !KINDS.contains(node.path("kind").stringValue(""))
+                            || !metadata.path("name").isString()
+                            || objects.putIfAbsent(key, object) != null) {
+                        return Map.of();
+                    }
+                }
+            }
+        }
+        return objects;
+    }
+}

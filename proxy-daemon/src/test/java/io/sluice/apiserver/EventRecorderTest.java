@@ -1,0 +1,187 @@
+package io.sluice.apiserver;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.document.Problem;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.rules.Manifests;
+import io.sluice.thread.Supervisor;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import tools.jackson.databind.JsonNode;
+
+/** What an operator is told in the cluster, and how little of it. */
+class EventRecorderTest {
+    private static final ServicePortName WEB = new ServicePortName("default", "web", "", Protocol.TCP);
+
+    private final FakeCluster cluster = new FakeCluster();
+    private final AtomicLong nanoTime = new AtomicLong(Long.MAX_VALUE - 5);
+
+    @SuppressWarnings("NullAway.Init") // made once the server has an address
+    private EventRecorder recorder;
+
+    @BeforeEach
+    void start() throws IOException {
+        cluster.start();
+        cluster.apply(Manifests.service("web", "10.96.0.1"));
+        Clock still = Clock.fixed(Instant.parse("2026-01-31T12:00:00.5Z"), ZoneOffset.UTC);
+        recorder = new EventRecorder(cluster.client(), "n1", still, nanoTime::get);
+        recorder.start(new Supervisor());
+    }
+
+    @AfterEach
+    void close() {
+        recorder.close();
+        cluster.close();
+    }
+
+    private static Problem problem(String path, Problem.Severity severity, String message) {
+        return new Problem(severity, path, "Service default/web", "spec.ports[0].port", message);
+    }
+
+    @Test
+    void oneThatFailsDoesNotEndTheThread() {
+        recorder.close();
+        AtomicInteger asked = new AtomicInteger();
+        recorder = new EventRecorder(cluster.client(), "n1", Clock.systemUTC(), () -> {
+            // The first is asked when it is made.
+            if (asked.incrementAndGet() == 2) {
+                throw new StackOverflowError("as the test wants");
+            }
+            return nanoTime.get();
+        });
+        recorder.start(new Supervisor());
+        recorder.failed(WEB, "this one is lost");
+        recorder.failed(WEB, "this one is not");
+        await().until(() -> cluster.posted.size() == 1);
+        assertThat(cluster.posted.get(0).at("/message").stringValue()).isEqualTo("this one is not");
+    }
+
+    @Test
+    void aFailedFrontendIsAnEventOnItsService() {
+        recorder.failed(WEB, "10.96.0.1:80/tcp: another socket has this address and port");
+        await().until(() -> cluster.posted.size() == 1);
+        JsonNode event = cluster.posted.get(0);
+        assertThat(event.at("/involvedObject")).hasToString("""
+                {"apiVersion":"v1","kind":"Service","namespace":"default","name":"web","uid":""}\
+                """.strip());
+        assertThat(event.at("/reason").stringValue()).isEqualTo("FrontendFailed");
+        assertThat(event.at("/type").stringValue()).isEqualTo("Warning");
+        assertThat(event.at("/message").stringValue()).contains("another socket");
+        assertThat(event.at("/source/host").stringValue()).isEqualTo("n1");
+        assertThat(event.at("/firstTimestamp").stringValue()).isEqualTo("2026-01-31T12:00:00Z");
+    }
+
+    @Test
+    void onlyErrorsOfObjectsAndEachOnlyOnce() {
+        String path = "/api/v1/namespaces/default/services/web";
+        recorder.problem(problem(path, Problem.Severity.WARNING, "a"));
+        recorder.problem(problem("settings", Problem.Severity.ERROR, "b"));
+        recorder.problem(problem(path, Problem.Severity.ERROR, "c"));
+        recorder.problem(problem(path, Problem.Severity.ERROR, "c"));
+        recorder.problem(problem(path.replace("web", "gone"), Problem.Severity.ERROR, "d"));
+        recorder.problem(problem(path, Problem.Severity.ERROR, "e"));
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/message").stringValue())
+                .containsExactly("spec.ports[0].port: c");
+        assertThat(cluster.patched.get(0))
+                .hasToString("{\"message\":\"spec.ports[0].port: e\","
+                        + "\"lastTimestamp\":\"2026-01-31T12:00:00Z\",\"count\":2}");
+    }
+
+    @Test
+    void anEventThatIsGoneOrMayNotBeChangedIsMadeAgain() {
+        recorder.failed(WEB, "first");
+        await().until(() -> cluster.posted.size() == 1);
+        cluster.fail("/events/web.", 1, 404, "", "{}");
+        recorder.failed(WEB, "second");
+        await().until(() -> cluster.posted.size() == 2);
+        cluster.fail("/events/web.", 1, 403, "", "{}");
+        recorder.failed(WEB, "third");
+        await().until(() -> cluster.posted.size() == 3);
+        recorder.failed(WEB, "fourth");
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/message").stringValue())
+                .containsExactly("first", "second", "third");
+        assertThat(cluster.patched.get(0).at("/count").intValue()).isEqualTo(2);
+    }
+
+    @Test
+    void aServerErrorOnAMergeMakesNoSecondEvent() {
+        recorder.failed(WEB, "first");
+        await().until(() -> cluster.posted.size() == 1);
+        cluster.fail("/events/web.", 1, 429, "", "{}");
+        recorder.failed(WEB, "lost");
+        recorder.failed(WEB, "merged");
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted).hasSize(1);
+        assertThat(cluster.patched.get(0).at("/message").stringValue()).isEqualTo("merged");
+    }
+
+    @Test
+    void portsOfOneServiceShareAnEvent() {
+        recorder.failed(WEB, "10.96.0.1:80/tcp: taken");
+        recorder.failed(new ServicePortName("default", "web", "dns", Protocol.UDP), "10.96.0.1:53/udp: taken");
+        await().until(() -> cluster.patched.size() == 1);
+        assertThat(cluster.posted).hasSize(1);
+        assertThat(cluster.patched.get(0).at("/message").stringValue()).isEqualTo("10.96.0.1:53/udp: taken");
+    }
+
+    @Test
+    void aMessageThatWasNotRecordedMayComeAgainAtOnce() {
+        cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
+        recorder.failed(WEB, "taken");
+        recorder.failed(WEB, "taken");
+        await().until(() -> cluster.posted.size() == 1);
+    }
+
+    @Test
+    void anExpiredTokenDoesNotEndTheEventsOfANamespace() {
+        cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
+        recorder.failed(WEB, "lost");
+        recorder.failed(WEB, "recorded");
+        await().until(() -> cluster.posted.size() == 1);
+        assertThat(cluster.posted.get(0).at("/message").stringValue()).isEqualTo("recorded");
+    }
+
+    @Test
+    void aFloodIsCutShort() {
+        for (int i = 0; i < 60; i++) {
+            recorder.failed(WEB, "number " + i);
+        }
+        await().until(() -> cluster.posted.size() + cluster.patched.size() == 25);
+        // Whatever is answered later was asked for later: the recorder has looked at all of them by then.
+        long asked = cluster.requests.size();
+        await().during(java.time.Duration.ofMillis(100)).until(() -> cluster.requests.size() == asked);
+        assertThat(cluster.posted).hasSize(1);
+        assertThat(cluster.patched).hasSize(24);
+    }
+
+    @Test
+    void whereItIsForbiddenItIsLeftForAWhile() {
+        cluster.apply(Manifests.service("web", "10.96.0.2").replace("name: web", "namespace: other, name: web"));
+        cluster.fail("/events", 1, 403, "", "{\"message\":\"the namespace is being terminated\"}");
+        recorder.failed(WEB, "refused");
+        recorder.failed(WEB, "not even tried");
+        recorder.failed(new ServicePortName("other", "web", "", Protocol.TCP), "elsewhere");
+        await().until(() -> cluster.posted.size() == 1);
+        nanoTime.addAndGet(TimeUnit.MINUTES.toNanos(10));
+        recorder.failed(WEB, "later");
+        await().until(() -> cluster.posted.size() == 2);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/message").stringValue())
+                .containsExactly("elsewhere", "later");
+    }
+}

@@ -1,0 +1,206 @@
+package io.sluice.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.config.Configuration;
+import io.sluice.config.Setting;
+import io.sluice.config.Settings;
+import java.io.InputStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+/** What a user gets for what they type: words and exit codes. */
+final class CommandLineTest {
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    private int sluice(String... args) {
+        return sluice(Map.of(), args);
+    }
+
+    private int sluice(Map<String, String> environment, String... args) {
+        CommandLine line = Main.commandLine(environment, InputStream.nullInputStream());
+        line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        return line.execute(args);
+    }
+
+    @Test
+    void helpTeaches() {
+        assertThat(sluice("--help")).isZero();
+        assertThat(out.toString())
+                .contains("kube-proxy", "run", "check", "trace", "demo", "Examples:", "Exit codes: 0")
+                .contains("kubectl get services,endpointslices");
+        assertThat(err.toString()).isEmpty();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"run", "check", "trace", "demo"})
+    void helpOfACommandFitsTheScreenAndNamesItsExitCodes(String command) {
+        assertThat(sluice(command, "--help")).isZero();
+        assertThat(out.toString()).contains("Usage: sluice " + command, "Examples:", "Exit codes: 0");
+        assertThat(out.toString().lines())
+                .allSatisfy(line -> assertThat(line.length()).isLessThanOrEqualTo(100));
+    }
+
+    @Test
+    void helpOfRunNamesEveryFlagWithItsDefaultInOrder() {
+        assertThat(sluice("run", "--help")).isZero();
+        assertThat(Setting.values())
+                .allSatisfy(setting -> assertThat(out.toString())
+                        .contains(setting.flags())
+                        .contains(
+                                setting.isList() || setting == Setting.NODE_NAME || setting == Setting.LOOPS
+                                        ? ""
+                                        : setting.defaultText()));
+        List<String> flags = out.toString()
+                .lines()
+                .map(String::strip)
+                .filter(line -> line.startsWith("--") && !line.startsWith("--map-frontends 10"))
+                .map(line -> line.split("[ =,]")[0])
+                .toList();
+        assertThat(flags).isSorted().hasSizeGreaterThan(15);
+    }
+
+    @Test
+    void versionSaysWhatRuns() {
+        assertThat(sluice("--version")).isZero();
+        assertThat(out.toString())
+                .startsWith("sluice ")
+                .contains("Java " + Runtime.version().feature(), "Netty 4.")
+                .hasLineCount(1);
+    }
+
+    @Test
+    void unknownFlagIsOneLineWithASuggestion() {
+        assertThat(sluice("run", "--metric-bind-address=127.0.0.1:1")).isEqualTo(2);
+        assertThat(err.toString()).isEqualTo("""
+                        sluice: unknown flag '--metric-bind-address'; did you mean '--metrics-bind-address'?
+                        Try 'sluice run --help'.
+                        """);
+        assertThat(out.toString()).isEmpty();
+    }
+
+    @Test
+    void unknownCommandAndNoCommand() {
+        assertThat(sluice("chek")).isEqualTo(2);
+        assertThat(err.toString()).contains("unknown command 'chek'; did you mean 'check'?");
+        assertThat(sluice()).isEqualTo(2);
+        assertThat(err.toString()).contains("a command is needed: run, check, trace or demo");
+    }
+
+    @Test
+    void strayArgumentAndMissingValue() {
+        assertThat(sluice("run", "manifests/")).isEqualTo(2);
+        assertThat(err.toString()).contains("unexpected argument 'manifests/'");
+        assertThat(sluice("run", "--feed")).isEqualTo(2);
+        assertThat(err.toString()).contains("missing required parameter for option '--feed' (PATH)");
+    }
+
+    @Test
+    void runWithoutFeedAndServerSaysWhereItLooked(@TempDir Path home) {
+        assertThat(sluice(Map.of("HOME", home.toString()), "run")).isEqualTo(2);
+        assertThat(err.toString())
+                .isEqualTo(
+                        "sluice: no API server found: neither --master nor --kubeconfig is given, KUBECONFIG is not set,"
+                                + " and there is no /var/run/secrets/kubernetes.io/serviceaccount/token and no " + home
+                                + "/.kube/config; to serve manifests instead, give --feed PATH, a file or a folder\n");
+    }
+
+    @Test
+    void whatIsWrongWithTheKubeconfigIsOneLine(@TempDir Path home) throws Exception {
+        Path file = Files.writeString(home.resolve("config"), "current-context: x\n");
+        assertThat(sluice(Map.of("KUBECONFIG", file.toString()), "run")).isEqualTo(2);
+        assertThat(sluice("run", "--kubeconfig=" + file + ":" + file, "--context=y"))
+                .isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly(
+                        "sluice: " + file + ": there is no context 'x' (there is none)",
+                        "sluice: " + file + ", " + file + ": there is no context 'y' (there is none)");
+    }
+
+    @Test
+    void feedAndServerAreNotBothServed() {
+        assertThat(sluice(Map.of("SLUICE_TOKEN_FILE", "t"), "run", "--feed=x", "--master=http://127.0.0.1:8001"))
+                .isEqualTo(2);
+        assertThat(sluice("run", "--feed=x", "--master=127.0.0.1:8001")).isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly(
+                        "sluice: --feed and --master, SLUICE_TOKEN_FILE are both given; serve a feed, or what an API"
+                                + " server says",
+                        "sluice: --master: '127.0.0.1:8001' is not allowed; give a URL such as https://10.0.0.1:6443 or"
+                                + " http://127.0.0.1:8001");
+    }
+
+    @Test
+    void everyBadValueIsTold() {
+        assertThat(sluice("run", "--feed=x", "--mode=iptables", "--loops=0", "--drain-timeout=30"))
+                .isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly(
+                        "sluice: --mode: 'iptables' is not allowed; give bind or node",
+                        "sluice: --loops: '0' is not allowed; give a whole number, 1 to 64",
+                        "sluice: --drain-timeout: '30' is not allowed; give a time such as 500ms, 30s, 5m or 1h, 0s to"
+                                + " 24h");
+    }
+
+    @Test
+    void checkOfAFeedThatIsNotThere(@TempDir Path folder) {
+        assertThat(sluice("check", "--feed", folder.resolve("none").toString())).isEqualTo(2);
+        assertThat(err.toString()).contains("none does not exist");
+    }
+
+    @Test
+    void printConfigSaysWhereEachValueComesFrom(@TempDir Path folder) throws Exception {
+        Path file = Files.writeString(folder.resolve("sluice.yaml"), """
+                apiVersion: sluice.io/v1alpha1
+                kind: SluiceConfiguration
+                loops: 3
+                connectTimeout: 250ms
+                """);
+        int code = sluice(
+                Map.of("SLUICE_CONNECT_TIMEOUT", "2s", "SLUICE_MAP_FRONTENDS", "10.0.0.0/8=127.0.0.0/8"),
+                "run",
+                "--config=" + file,
+                "--print-config",
+                "--hostname-override=Node-1");
+        assertThat(code).isZero();
+        assertThat(Arrays.stream(out.toString().split("\n")).map(line -> line.replaceAll(" +", " ")))
+                .contains(
+                        "loops: 3 # file " + file,
+                        "connectTimeout: 2s # SLUICE_CONNECT_TIMEOUT",
+                        "nodeName: Node-1 # --node-name",
+                        "mapFrontends: # SLUICE_MAP_FRONTENDS",
+                        " - \"10.0.0.0/8=127.0.0.0/8\"",
+                        "connectAttempts: 3 # default");
+    }
+
+    @Test
+    void whatPrintConfigPrintsIsAConfiguration(@TempDir Path folder) throws Exception {
+        assertThat(sluice("run", "--print-config", "--feed=a b", "--map-frontends=fd00::/112=fd01::/112", "--loops=5"))
+                .isZero();
+        Path file = Files.writeString(folder.resolve("printed.yaml"), out.toString());
+        Settings settings = Configuration.load(file, Map.of(), Map.of()).settings();
+        assertThat(settings.feed()).isEqualTo(Path.of("a b"));
+        assertThat(settings.forwarder().loops()).isEqualTo(5);
+        assertThat(settings.buildOptions().frontendMap()).hasSize(1);
+    }
+
+    @Test
+    void configFileIsNamedByFlagOrVariable(@TempDir Path folder) {
+        Path none = folder.resolve("none.yaml");
+        assertThat(sluice("run", "--config=" + none)).isEqualTo(2);
+        assertThat(sluice(Map.of("SLUICE_CONFIG", none.toString()), "run")).isEqualTo(2);
+        assertThat(err.toString().lines())
+                .containsExactly("sluice: " + none + ": does not exist", "sluice: " + none + ": does not exist");
+    }
+}

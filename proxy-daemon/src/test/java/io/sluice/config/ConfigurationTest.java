@@ -1,0 +1,282 @@
+package io.sluice.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.sluice.apiserver.ApiOptions;
+import io.sluice.model.Cidr;
+import io.sluice.rules.BuildOptions.AddressMap;
+import io.sluice.socket.KeepAlive;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** File, environment and flags: who counts, and what is refused. */
+final class ConfigurationTest {
+    private static final String HEADER = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
+
+    @TempDir
+    private Path folder;
+
+    private Path file(String text) throws Exception {
+        return Files.writeString(folder.resolve("sluice.yaml"), text);
+    }
+
+    private List<String> problemsOf(String text) throws Exception {
+        Path file = file(text);
+        ConfigurationException e =
+                catchThrowableOfType(ConfigurationException.class, () -> Configuration.load(file, Map.of(), Map.of()));
+        assertThat(e).as("the file is refused").isNotNull();
+        return e.problems().stream()
+                .map(problem -> problem.replace(file + ": ", ""))
+                .toList();
+    }
+
+    private static Settings flag(Setting setting, String... texts) throws ConfigurationException {
+        return Configuration.load(null, Map.of(), Map.of(setting, List.of(texts)))
+                .settings();
+    }
+
+    @Test
+    void defaultsAreThoseOfKubeProxyAndTheForwarder() throws Exception {
+        Settings settings = Configuration.load(null, Map.of(), Map.of()).settings();
+        assertThat(settings.feed()).isNull();
+        assertThat(settings.healthzBindAddress()).isEqualTo(new InetSocketAddress("0.0.0.0", 10256));
+        assertThat(settings.metricsBindAddress()).hasToString("/127.0.0.1:10249");
+        assertThat(settings.drainTimeout()).isEqualTo(Duration.ofSeconds(30));
+        io.sluice.forward.ForwarderConfig defaults = io.sluice.forward.ForwarderConfig.defaults();
+        assertThat(settings.forwarder())
+                .usingRecursiveComparison()
+                .ignoringFieldsOfTypes(java.util.function.LongSupplier.class, java.util.function.Function.class)
+                .isEqualTo(defaults);
+    }
+
+    @Test
+    void fileThenEnvironmentThenFlags() throws Exception {
+        Path file = file(HEADER + "feed: from-file\nloops: 1\nlogLevel: debug\n");
+        Configuration configuration = Configuration.load(
+                file,
+                Map.of("SLUICE_FEED", "from-variable", "SLUICE_LOOPS", "2", "SLUICE_LOG_LEVEL", ""),
+                Map.of(Setting.FEED, List.of("from-flag")));
+        assertThat(configuration.settings().feed()).isEqualTo(Path.of("from-flag"));
+        assertThat(configuration.settings().forwarder().loops()).isEqualTo(2);
+        assertThat(configuration.settings().logLevel()).isEqualTo("debug");
+        assertThat(configuration.hidden())
+                .containsExactly(
+                        "SLUICE_FEED (from-variable) hides feed: from-file of file " + file,
+                        "SLUICE_LOOPS (2) hides loops: 1 of file " + file,
+                        "--feed (from-flag) hides feed: from-variable of SLUICE_FEED");
+    }
+
+    @Test
+    void sameValueTwiceHidesNothing() throws Exception {
+        Path file = file(HEADER + "loops: 2\n");
+        assertThat(Configuration.load(file, Map.of("SLUICE_LOOPS", "2"), Map.of())
+                        .hidden())
+                .isEmpty();
+    }
+
+    @Test
+    void everySettingCanBeWrittenInTheFile() throws Exception {
+        Settings settings =
+                Configuration.load(file(HEADER + """
+                                feed: /manifests
+                                nodeName: node-1
+                                mode: bind
+                                mapFrontends: ["10.96.0.0/12=127.96.0.0/12"]
+                                loops: 4
+                                connectTimeout: 500ms
+                                connectDeadline: 3s
+                                connectAttempts: 2
+                                halfClosedTimeout: 5m
+                                tcpKeepaliveTime: 2m
+                                tcpKeepaliveInterval: 5s
+                                tcpKeepaliveProbes: 4
+                                stalledTimeout: 150s
+                                udpUnrepliedTimeout: 10s
+                                udpRepliedTimeout: 1h
+                                maxFlows: 1000
+                                maxClientShare: 40
+                                drainTimeout: 0s
+                                healthzBindAddress: off
+                                metricsBindAddress: "[::1]:0"
+                                logFormat: json
+                                logLevel: warn
+                                kubeconfig: /a:/b
+                                context: prod
+                                masters: ["https://a:6443", "https://b:6443"]
+                                tokenFile: /token
+                                certificateAuthority: /ca.crt
+                                insecureSkipTLSVerify: true
+                                """), Map.of(), Map.of()).settings();
+        assertThat(settings.forwarder().connectTimeout()).isEqualTo(Duration.ofMillis(500));
+        assertThat(settings.forwarder().connectDeadline()).isEqualTo(Duration.ofSeconds(3));
+        assertThat(settings.forwarder().halfClosedTimeout()).isEqualTo(Duration.ofMinutes(5));
+        assertThat(settings.forwarder().keepAlive()).isEqualTo(new KeepAlive(120, 5, 4));
+        assertThat(settings.forwarder().stalledTimeout()).isEqualTo(Duration.ofSeconds(150));
+        assertThat(settings.forwarder().maxFlows()).isEqualTo(1000);
+        assertThat(settings.forwarder().maxClientSharePercent()).isEqualTo(40);
+        assertThat(settings.healthzBindAddress()).isNull();
+        assertThat(settings.api())
+                .isEqualTo(new ApiOptions(
+                        List.of(Path.of("/a"), Path.of("/b")),
+                        "prod",
+                        List.of("https://a:6443", "https://b:6443"),
+                        Path.of("/token"),
+                        Path.of("/ca.crt"),
+                        true));
+        assertThat(Objects.requireNonNull(settings.metricsBindAddress()).getPort())
+                .isZero();
+        assertThat(settings.buildOptions().nodeName()).isEqualTo("node-1");
+        assertThat(settings.buildOptions().frontendMap())
+                .containsExactly(new AddressMap(cidr("10.96.0.0/12"), cidr("127.96.0.0/12")));
+    }
+
+    private static Cidr cidr(String text) {
+        return Objects.requireNonNull(Cidr.parse(text));
+    }
+
+    @Test
+    void unknownKeyIsRefusedWithTheChoices() throws Exception {
+        assertThat(problemsOf(HEADER + "mapFrontend: []\n"))
+                .singleElement()
+                .asString()
+                .startsWith(
+                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, busyPoll, certificateAuthority, ");
+    }
+
+    @Test
+    void wrongTypesAreRefusedWithTheirPlace() throws Exception {
+        assertThat(problemsOf(HEADER
+                        + "loops: two\nconnectTimeout: 30\nfeed: [a]\nlogLevel: {a: b}\nmode: true\nmapFrontends: x\n"))
+                .containsExactly(
+                        "loops: the text 'two' is not allowed; give a whole number, 1 to 64",
+                        "connectTimeout: 30 has no unit; give a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
+                        "feed: a list is not allowed; give the path of a file or a folder",
+                        "logLevel: a mapping is not allowed; give error, warn, info, debug or trace",
+                        "mode: the truth value true is not allowed; give bind or node",
+                        "mapFrontends: the text 'x' is not allowed; give a list, each FROM=TO, two ranges of one family"
+                                + " and size, such as 10.96.0.0/12=127.96.0.0/12");
+    }
+
+    @Test
+    void itemsOfAListAreNamedByPlace() throws Exception {
+        assertThat(problemsOf(HEADER + "mapFrontends: [7]\n"))
+                .singleElement()
+                .asString()
+                .startsWith("mapFrontends[0]: the number 7 is not allowed");
+    }
+
+    @Test
+    void anotherKindIsRefused() throws Exception {
+        assertThat(problemsOf("apiVersion: v1\nkind: ConfigMap\n"))
+                .containsExactly(
+                        "apiVersion: must be sluice.io/v1alpha1, not \"v1\"",
+                        "kind: must be SluiceConfiguration or KubeProxyConfiguration, not \"ConfigMap\"");
+        assertThat(problemsOf("loops: 1\n"))
+                .containsExactly(
+                        "apiVersion: is missing; must be sluice.io/v1alpha1",
+                        "kind: is missing; must be SluiceConfiguration");
+    }
+
+    @Test
+    void whatIsNoConfigurationIsRefused() throws Exception {
+        assertThat(problemsOf("")).singleElement().asString().startsWith("is empty; it must begin with 'apiVersion:");
+        assertThat(problemsOf("- a\n")).containsExactly("must be a mapping of settings, not a list");
+        assertThat(problemsOf(HEADER + "---\n" + HEADER))
+                .containsExactly("has more than one SluiceConfiguration; one is allowed");
+        assertThat(problemsOf(HEADER + "loops: [1\n"))
+                .singleElement()
+                .asString()
+                .startsWith("line ");
+        assertThat(problemsOf(HEADER + "loops: 1\nloops: 2\n"))
+                .singleElement()
+                .asString()
+                .contains("loops");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "LOOPS,65",
+        "LOOPS,-1",
+        "LOOPS,1.5",
+        "LOOPS,''",
+        "MAX_CLIENT_SHARE,0",
+        "MAX_CLIENT_SHARE,101",
+        "MAX_CLIENT_SHARE,25%",
+        "CONNECT_TIMEOUT,0ms",
+        "CONNECT_TIMEOUT,2h",
+        "CONNECT_TIMEOUT,1 s",
+        "DRAIN_TIMEOUT,25h",
+        "DRAIN_TIMEOUT,9999999999s",
+        "HEALTHZ_BIND_ADDRESS,10256",
+        "HEALTHZ_BIND_ADDRESS,localhost:1",
+        "HEALTHZ_BIND_ADDRESS,::1:80",
+        "HEALTHZ_BIND_ADDRESS,127.0.0.1:65536",
+        "METRICS_BIND_ADDRESS,[127.0.0.1]:80",
+        "LOG_LEVEL,loud",
+        "LOG_FORMAT,xml",
+        "NODE_NAME,a_b",
+        "NODE_NAME,''",
+        "MAP_FRONTENDS,10.0.0.0/8",
+        "MAP_FRONTENDS,10.0.0.0/8=127.0.0.0/9",
+        "MAP_FRONTENDS,10.0.0.0/8=fd00::/8",
+        "MODE,iptables",
+        "FEED,''"
+    })
+    void refused(Setting setting, String text) {
+        assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(setting, text)))
+                .isNotNull()
+                .hasMessage(setting.flags().get(0) + ": '" + text + "' is not allowed; give " + setting.allowed());
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "10.96.0.0/12=127.100.0.0/12, 127.100.0.0/12, 127.96.0.0/12",
+        "10.96.0.10/12=127.96.0.0/12, 10.96.0.10/12, 10.96.0.0/12",
+        "fd00::1/112=fd00:1::/112, fd00::1/112, fd00::/112"
+    })
+    void rangeWithBitsBehindItsPrefixIsRefusedWithTheAlignedOne(String text, String range, String aligned) {
+        assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(Setting.MAP_FRONTENDS, text)))
+                .isNotNull()
+                .hasMessage("--map-frontends: " + range + " has bits set behind its prefix; did you mean " + aligned);
+    }
+
+    @Test
+    void bindAddressesCanBeOffOrIpv6() throws Exception {
+        assertThat(flag(Setting.METRICS_BIND_ADDRESS, "off").metricsBindAddress())
+                .isNull();
+        assertThat(flag(Setting.METRICS_BIND_ADDRESS, "").metricsBindAddress()).isNull();
+        InetSocketAddress six = Objects.requireNonNull(
+                flag(Setting.METRICS_BIND_ADDRESS, "[::1]:10249").metricsBindAddress());
+        assertThat(six.getAddress().isLoopbackAddress()).isTrue();
+        assertThat(six.getPort()).isEqualTo(10249);
+    }
+
+    @Test
+    void nodeNameIsLowerCase() throws Exception {
+        assertThat(flag(Setting.NODE_NAME, " Node-A.Example ").buildOptions().nodeName())
+                .isEqualTo("node-a.example");
+    }
+
+    @Test
+    void oneRangeOfPodsForEachFamily() throws Exception {
+        assertThat(flag(Setting.CLUSTER_CIDR, "10.0.0.0/8", "fd00::/8")
+                        .buildOptions()
+                        .clusterCidrs())
+                .hasSize(2);
+        assertThat(catchThrowableOfType(
+                                ConfigurationException.class,
+                                () -> flag(Setting.CLUSTER_CIDR, "10.0.0.0/8", "11.0.0.0/8"))
+                        .problems())
+                .containsExactly("--cluster-cidr: at most one range of each family is allowed");
+    }
+}

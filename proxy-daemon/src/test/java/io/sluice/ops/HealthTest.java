@@ -1,0 +1,295 @@
+package io.sluice.ops;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.feed.WatchStatus;
+import io.sluice.forward.FrontendCounts;
+import io.sluice.forward.FrontendStatus.Failure;
+import io.sluice.forward.FrontendStatus.State;
+import io.sluice.http.Page;
+import io.sluice.http.Response;
+import io.sluice.stats.Stats;
+import io.sluice.thread.Supervisor;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.ZoneOffset;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** What probes are told in each state. */
+final class HealthTest {
+    private static final Instant NOW = Instant.parse("2026-01-02T03:04:05Z");
+    private static final Instant EARLIER = Instant.parse("2026-01-02T03:00:00Z");
+
+    private static final FrontendCounts NO_FRONTENDS = FrontendCounts.of(List.of());
+
+    private static Response ask(String path, DaemonState state) throws Exception {
+        Health health = new Health(
+                state::sync, state::frontends, List::of, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
+        return render(health.pages(), path);
+    }
+
+    private static Response render(Map<String, Function<String, Page>> pages, String path) {
+        return Objects.requireNonNull(pages.get(path)).apply("").render();
+    }
+
+    private static String statusAndText(Response response) {
+        return response.status() + " " + response.text();
+    }
+
+    private static DaemonState state(
+            boolean stopping, boolean synced, @Nullable Instant pendingSince, State... states) {
+        Map<State, Integer> counts = new EnumMap<>(State.class);
+        for (State state : states) {
+            counts.merge(state, 1, Integer::sum);
+        }
+        int failed = counts.getOrDefault(State.FAILED, 0);
+        FrontendCounts frontends =
+                new FrontendCounts(counts, failed == 0 ? Map.of() : Map.of(Failure.ADDRESS_IN_USE, failed));
+        SyncState sync = new SyncState(
+                stopping,
+                Optional.ofNullable(pendingSince),
+                synced ? Optional.of(EARLIER) : Optional.empty(),
+                Optional.empty(),
+                Optional.empty(),
+                List.of());
+        return new DaemonState(sync, frontends, List.of(), 0);
+    }
+
+    @Test
+    void readyOnlyWhenSyncedAndOpenedAndNotStopping() throws Exception {
+        assertThat(statusAndText(ask("/readyz", state(false, false, null))))
+                .isEqualTo("503 not ready: the feed has not been read completely yet\n");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE, State.PENDING))))
+                .isEqualTo("503 not ready: 1 of 2 frontends are not opened yet\n");
+        assertThat(statusAndText(ask("/readyz", state(true, true, null, State.ACTIVE))))
+                .isEqualTo("503 not ready: shutting down\n");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE))))
+                .isEqualTo("200 ready: 1 frontend\n");
+    }
+
+    @Test
+    void oneFailedFrontendDoesNotTakeTheOthersAway() throws Exception {
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE, State.FAILED))))
+                .isEqualTo("200 degraded: 1 frontend failed (see /debug/frontends)\n");
+        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.FAILED, State.FAILED))))
+                .isEqualTo("200 degraded: 2 frontends failed (see /debug/frontends)\n");
+    }
+
+    @Test
+    void notReadyIfMoreThanATenthLackResources() throws Exception {
+        assertThat(statusAndText(ask("/readyz", lacking(90, 10))))
+                .isEqualTo("200 degraded: 10 frontends failed (see /debug/frontends)\n");
+        assertThat(statusAndText(ask("/readyz", lacking(89, 11))))
+                .isEqualTo("503 not ready: 11 of 100 frontends lack descriptors or memory (see /debug/frontends)\n");
+    }
+
+    private static DaemonState lacking(int active, int lacking) {
+        return new DaemonState(
+                state(false, true, null).sync(),
+                new FrontendCounts(
+                        Map.of(State.ACTIVE, active, State.FAILED, lacking),
+                        Map.of(Failure.OUT_OF_DESCRIPTORS, lacking - 1, Failure.OUT_OF_MEMORY, 1)),
+                List.of(),
+                0);
+    }
+
+    @Test
+    void healthyWhileStarting() throws Exception {
+        assertThat(ask("/healthz", state(false, false, null)).status()).isEqualTo(200);
+        assertThat(ask("/livez", state(false, false, null)).status()).isEqualTo(200);
+    }
+
+    @Test
+    void changeThatIsPendingForAMinuteIsUnhealthy() throws Exception {
+        assertThat(ask("/livez", state(false, true, NOW.minusSeconds(59))).status())
+                .isEqualTo(200);
+        Response late = ask("/livez", state(false, true, NOW.minusSeconds(60)));
+        assertThat(late.status()).isEqualTo(503);
+        JsonNode body = JsonMapper.shared().readTree(late.text());
+        assertThat(body.at("/healthy").booleanValue()).isFalse();
+        assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
+    }
+
+    @Test
+    void aThreadThatDoesNotDoItsWorkIsUnhealthyAndNamed() throws Exception {
+        DaemonState state = state(false, true, null);
+        List<Supervisor.Failure> failures = List.of(new Supervisor.Failure("sluice-sync", "stuck for 61 s"));
+        Health health = new Health(
+                state::sync,
+                state::frontends,
+                () -> failures,
+                Clock.fixed(NOW, ZoneOffset.UTC),
+                new PrometheusRegistry());
+        for (String path : List.of("/livez", "/healthz")) {
+            Response answer = render(health.pages(), path);
+            assertThat(answer.status()).isEqualTo(503);
+            assertThat(answer.text())
+                    .contains("\"healthy\":false")
+                    .contains("\"failedThreads\":[{\"thread\":\"sluice-sync\",\"error\":\"stuck for 61 s\"}]");
+        }
+    }
+
+    @Test
+    void bodyIsKubeProxys() throws Exception {
+        Response answer = ask("/healthz", state(false, true, null));
+        assertThat(answer.contentType()).isEqualTo("application/json");
+        assertThat(answer.text())
+                .isEqualTo("{\"lastUpdated\":\"2026-01-02T03:04:05Z\",\"currentTime\":\"2026-01-02T03:04:05Z\","
+                        + "\"nodeEligible\":true,\"healthy\":true,\"status\":"
+                        + "{\"IPv4\":{\"lastUpdated\":\"2026-01-02T03:00:00Z\",\"healthy\":true},"
+                        + "\"IPv6\":{\"lastUpdated\":\"2026-01-02T03:00:00Z\",\"healthy\":true}}}");
+        assertThat(ask("/livez", state(false, true, null)).text()).doesNotContain("nodeEligible");
+    }
+
+    @Test
+    void drainingIsAliveButNotForLoadBalancers() throws Exception {
+        assertThat(ask("/livez", state(true, true, null)).status()).isEqualTo(200);
+        Response answer = ask("/healthz", state(true, true, null));
+        assertThat(answer.status()).isEqualTo(503);
+        assertThat(answer.text()).contains("\"nodeEligible\":false");
+    }
+
+    @Test
+    void anUnfitNodeIsAliveButNotForLoadBalancers() throws Exception {
+        SyncState unfit = new SyncState(
+                false,
+                Optional.empty(),
+                Optional.of(EARLIER),
+                Optional.of(EARLIER),
+                Optional.of("it is being deleted"),
+                List.of());
+        DaemonState state = new DaemonState(unfit, NO_FRONTENDS, List.of(), 0);
+        Response healthz = ask("/healthz", state);
+        assertThat(healthz.status()).isEqualTo(503);
+        JsonNode body = JsonMapper.shared().readTree(healthz.text());
+        assertThat(body.at("/healthy").booleanValue()).isTrue();
+        assertThat(body.at("/nodeEligible").booleanValue()).isFalse();
+        assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
+        assertThat(ask("/livez", state).status()).isEqualTo(200);
+    }
+
+    @Test
+    void whatAnApiServerOwesIsNamed() throws Exception {
+        SyncState waiting = new SyncState(
+                false,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.of(EARLIER),
+                Optional.empty(),
+                List.of(
+                        new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", ""),
+                        new WatchStatus("nodes", false, Optional.empty(), 0, 0, "https://a", "403 no")));
+        DaemonState state = new DaemonState(waiting, NO_FRONTENDS, List.of(), 0);
+        assertThat(ask("/readyz", state).text()).isEqualTo("not ready: not listed completely yet: nodes (403 no)\n");
+        JsonNode body = JsonMapper.shared().readTree(ask("/healthz", state).text());
+        assertThat(body.at("/watches/0/reconnects").intValue()).isEqualTo(2);
+        assertThat(body.at("/watches/0/lastEventAgeSeconds").isNumber()).isTrue();
+        assertThat(body.at("/watches/0").has("trouble")).isFalse();
+        assertThat(body.at("/watches/1/trouble").stringValue()).isEqualTo("403 no");
+    }
+
+    @Test
+    void readyThoughACollectionIsNoLongerFollowedSaysSo() throws Exception {
+        String why = "https://a: watch services: 401 Unauthorized; it was shown the token of /var/token";
+        SyncState expired = new SyncState(
+                false,
+                Optional.empty(),
+                Optional.of(EARLIER),
+                Optional.of(EARLIER),
+                Optional.empty(),
+                List.of(
+                        new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", why),
+                        new WatchStatus("nodes", true, Optional.of(EARLIER), 2, 1, "https://a", "")));
+        assertThat(statusAndText(ask("/readyz", new DaemonState(expired, NO_FRONTENDS, List.of(), 0))))
+                .isEqualTo("200 ready: 0 frontends\nnot updated: services: " + why + "\n");
+    }
+
+    /** kube-proxy's TestHealthzServer and TestLivezServer; families that differ do not occur, one sync serves both. */
+    @Test
+    void idleIsHealthyAndOnlyAnOverdueChangeIsNot() throws Exception {
+        Instant[] now = {EARLIER};
+        @Nullable Instant[] pending = {null};
+        @Nullable Instant[] applied = {null};
+        Supplier<SyncState> sync = () -> new SyncState(
+                false,
+                Optional.ofNullable(pending[0]),
+                Optional.ofNullable(applied[0]),
+                Optional.empty(),
+                Optional.empty(),
+                List.of());
+        Clock clock = new Clock() {
+            @Override
+            public Instant instant() {
+                return now[0];
+            }
+
+            @Override
+            public ZoneId getZone() {
+                return ZoneOffset.UTC;
+            }
+
+            @Override
+            public Clock withZone(ZoneId zone) {
+                throw new UnsupportedOperationException();
+            }
+        };
+        PrometheusRegistry registry = new PrometheusRegistry();
+        Map<String, Function<String, Page>> pages =
+                new Health(sync, () -> NO_FRONTENDS, List::of, clock, registry).pages();
+        List<Integer> codes = new ArrayList<>();
+        Runnable ask = () -> {
+            for (String path : List.of("/healthz", "/livez")) {
+                codes.add(render(pages, path).status());
+            }
+        };
+        ask.run(); // before any update
+        applied[0] = now[0];
+        ask.run();
+        now[0] = now[0].plusSeconds(150); // nothing queued
+        ask.run();
+        pending[0] = now[0];
+        now[0] = now[0].plusSeconds(150);
+        ask.run();
+        pending[0] = null;
+        applied[0] = now[0];
+        now[0] = now[0].plusSeconds(30);
+        ask.run();
+        pending[0] = now[0];
+        now[0] = now[0].plusSeconds(59);
+        ask.run();
+        now[0] = now[0].plusSeconds(1);
+        ask.run();
+        assertThat(codes).containsExactly(200, 200, 200, 200, 200, 200, 503, 503, 200, 200, 200, 200, 503, 503);
+        assertThat(new Metrics(() -> new Stats(1), () -> state(false, true, null), registry).scrape(false))
+                .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 5.0\n")
+                .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 2.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"200\"} 5.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"503\"} 2.0\n");
+    }
+
+    @Test
+    void answersAreCountedFromZero() throws Exception {
+        PrometheusRegistry registry = new PrometheusRegistry();
+        DaemonState state = state(false, true, null);
+        Health health = new Health(state::sync, state::frontends, List::of, Clock.systemUTC(), registry);
+        assertThat(health.pages()).hasSize(3);
+        assertThat(new Metrics(() -> new Stats(1), () -> state, registry).scrape(false))
+                .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 0.0\n")
+                .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 0.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"200\"} 0.0\n")
+                .contains("kubeproxy_proxy_livez_total{code=\"503\"} 0.0\n");
+    }
+}

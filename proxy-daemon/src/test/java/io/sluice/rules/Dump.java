@@ -1,0 +1,83 @@
+package io.sluice.rules;
+
+import io.sluice.model.Frontend;
+import io.sluice.model.HealthCheck;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServiceSnapshot;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+
+/** A snapshot as text: one line per frontend, in the order of names, then one per health check. */
+public final class Dump {
+    private Dump() {}
+
+    public static String of(ServiceSnapshot snapshot) {
+        return String.join("\n", lines(snapshot));
+    }
+
+    static List<String> lines(ServiceSnapshot snapshot) {
+        List<String> lines = new ArrayList<>();
+        for (ServicePort port : snapshot.sorted()) {
+            for (Frontend frontend : port.frontends()) {
+                lines.add(port.name() + " " + frontend.address() + kind(frontend) + affinity(port) + " -> "
+                        + routes(frontend));
+            }
+            List<String> flows = new TreeSet<>(
+                            port.flowEndpoints().stream().map(String::valueOf).toList())
+                    .stream().toList();
+            List<String> served = port.frontends().stream()
+                    .flatMap(frontend -> frontend.outside().endpoints().stream())
+                    .map(String::valueOf)
+                    .distinct()
+                    .sorted()
+                    .toList();
+            if (!flows.isEmpty() && !flows.equals(served)) {
+                lines.add(port.name() + " flows stay on " + String.join(" ", flows));
+            }
+        }
+        new TreeMap<>(snapshot.surroundings().healthChecks())
+                .forEach((service, check) -> lines.add("health check " + service + " port " + check.port() + ": "
+                        + check.localEndpoints() + " local" + where(check)));
+        return lines;
+    }
+
+    private static String where(HealthCheck check) {
+        return check.addresses().isEmpty()
+                ? ""
+                : check.addresses().stream().map(String::valueOf).collect(Collectors.joining(" ", ", on ", ""));
+    }
+
+    private static String affinity(ServicePort port) {
+        return port.affinity().byClientAddress()
+                ? " ClientIP/" + port.affinity().timeoutSeconds()
+                : "";
+    }
+
+    private static String kind(Frontend frontend) {
+        String kind = frontend.kind() == Frontend.Kind.CLUSTER_IP
+                ? ""
+                : " " + frontend.kind().text();
+        return frontend.allowedSources().isEmpty() ? kind : kind + " for " + frontend.allowedSources();
+    }
+
+    /** One route where all origins have the same; else what pods, the node and others get, in this order. */
+    private static String routes(Frontend frontend) {
+        boolean alike =
+                frontend.pod().equals(frontend.node()) && frontend.node().equals(frontend.outside());
+        return alike
+                ? route(frontend.outside())
+                : "pod: " + route(frontend.pod()) + ", node: " + route(frontend.node()) + ", outside: "
+                        + route(frontend.outside());
+    }
+
+    private static String route(Route route) {
+        return route.verdict() == Route.Verdict.FORWARD
+                ? route.endpoints().stream().map(String::valueOf).collect(Collectors.joining(" "))
+                        + (route.source() == Route.Source.NODE ? " as node" : "")
+                : route.verdict().toString();
+    }
+}

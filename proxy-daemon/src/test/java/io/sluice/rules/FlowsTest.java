@@ -1,0 +1,196 @@
+package io.sluice.rules;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.feed.ManifestReader;
+import io.sluice.feed.ManifestReader.Manifest;
+import io.sluice.model.Cidr;
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.Route.Source;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.rules.ObjectStore.SourceState;
+import io.sluice.rules.Tracer.Answer;
+import io.sluice.rules.Tracer.Packet;
+import io.sluice.rules.Tracer.Verdict;
+import java.io.IOException;
+import java.io.StringReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * What becomes of packets according to kube-proxy's own tests: each case is a small cluster, and for each packet the
+ * verdict, the endpoints it may reach and whether they see the client.
+ */
+class FlowsTest {
+    private static final Path FILE = Path.of("src/test/resources/rules/flows.json");
+
+    private record Scenario(JsonNode json) {
+        private static final JsonMapper JSON = JsonMapper.builder().build();
+
+        static List<Scenario> all() throws IOException {
+            List<Scenario> all = new ArrayList<>();
+            JSON.readTree(Files.readString(FILE)).forEach(json -> all.add(new Scenario(json)));
+            assertThat(all).hasSize(34);
+            return all;
+        }
+
+        List<Flow> flows() {
+            List<Flow> flows = new ArrayList<>();
+            json.get("flows").forEach(flow -> flows.add(new Flow(this, flow)));
+            return flows;
+        }
+
+        BuildOptions options() {
+            JsonNode config = json.get("config");
+            boolean detector = !config.has("localTrafficDetector")
+                    || !config.get("localTrafficDetector").isNull();
+            return new BuildOptions(
+                    json.get("nodeName").stringValue(),
+                    texts(config.get("localNodeIPs")).stream()
+                            .map(FlowsTest::address)
+                            .toList(),
+                    detector ? List.of(cidr(config.get("podCIDR").stringValue())) : List.of(),
+                    false,
+                    List.of(cidr(config.get("serviceCIDRs").stringValue())),
+                    new NodePortAddresses(
+                            Set.of(),
+                            texts(config.get("nodePortAddresses")).stream()
+                                    .map(Scenario::cidr)
+                                    .toList()),
+                    config.path("masqueradeAll").booleanValue(false),
+                    List.of(),
+                    "",
+                    false);
+        }
+
+        private static Cidr cidr(String text) {
+            return requireNonNull(Cidr.parse(text), text);
+        }
+
+        SourceState state() throws IOException {
+            List<JsonNode> items = new ArrayList<>();
+            json.get("services").forEach(items::add);
+            json.get("endpointSlices").forEach(items::add);
+            String list = JSON.writeValueAsString(Map.of("apiVersion", "v1", "kind", "List", "items", items));
+            Manifest manifest = ManifestReader.read("flows.json", "", new StringReader(list));
+            assertThat(manifest.objects()).hasSize(items.size());
+            return new SourceState(manifest.objects(), manifest.problems());
+        }
+    }
+
+    private record Flow(Scenario scenario, JsonNode json) {
+        String text(String field) {
+            return json.get(field).stringValue();
+        }
+
+        Packet packet() {
+            String protocol = text("protocol");
+            return new Packet(
+                    address(text("sourceIP")),
+                    address(text("destIP")),
+                    json.get("destPort").intValue(),
+                    protocol.equals("SCTP") ? null : Protocol.valueOf(protocol));
+        }
+
+        Verdict verdict() {
+            JsonNode expected = json.get("expect");
+            if (expected.isObject()) {
+                return Verdict.FORWARD;
+            }
+            String text = expected.stringValue();
+            // A packet let through to a listener of the node, and one nobody has a rule for, are alike to a proxy.
+            return text.equals("ACCEPT") || text.equals("NOT_HANDLED") ? Verdict.PASS : Verdict.valueOf(text);
+        }
+
+        @Override
+        public String toString() {
+            return scenario.json().get("name").stringValue() + ": " + text("name") + ": " + text("sourceIP") + " to "
+                    + packet().destination();
+        }
+    }
+
+    static Stream<Flow> flows() throws IOException {
+        List<Flow> flows = new ArrayList<>();
+        Scenario.all().forEach(scenario -> flows.addAll(scenario.flows()));
+        assertThat(flows).hasSize(104);
+        return flows.stream();
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("flows")
+    void kubeProxyCase(Flow flow) throws IOException {
+        Running running = new Running(flow.scenario().options());
+        check(flow, running.trace(flow.scenario(), flow.packet()));
+    }
+
+    private static void check(Flow flow, Answer answer) {
+        assertThat(answer.verdict()).as(answer.reason()).isEqualTo(flow.verdict());
+        JsonNode backends = flow.json().get("expect").path("backends");
+        assertThat(answer.endpoints().stream().map(Endpoint::toString))
+                .as(answer.reason())
+                .containsExactlyInAnyOrderElementsOf(texts(backends));
+        assertThat(answer.source())
+                .as(answer.reason())
+                .isEqualTo(flow.json().get("masquerade").booleanValue() ? Source.NODE : Source.CLIENT);
+    }
+
+    /** The cases that are successive states of one proxy: what came before must leave no trace. */
+    @Test
+    void kubeProxyCasesInSequence() throws IOException {
+        List<Scenario> steps = Scenario.all().stream()
+                .filter(scenario -> scenario.json().has("sequence"))
+                .sorted(Comparator.comparingInt(
+                        scenario -> scenario.json().get("step").intValue()))
+                .toList();
+        assertThat(steps).hasSize(9);
+        Running running = new Running(steps.get(0).options());
+        for (Scenario step : steps) {
+            for (Flow flow : step.flows()) {
+                check(flow, running.trace(step, flow.packet()));
+            }
+        }
+    }
+
+    private static final class Running {
+        private final BuildOptions options;
+        private final ProblemBoard board = new ProblemBoard();
+        private final ObjectStore store = new ObjectStore(board);
+        private final SnapshotBuilder builder;
+
+        Running(BuildOptions options) {
+            this.options = options;
+            builder = new SnapshotBuilder(options, store, board);
+        }
+
+        Answer trace(Scenario scenario, Packet packet) throws IOException {
+            store.replace("flows.json", scenario.state());
+            ServiceSnapshot snapshot = builder.build();
+            return new Tracer(options, store, builder.here(), snapshot).trace(packet);
+        }
+    }
+
+    private static IpAddress address(String text) {
+        return requireNonNull(IpAddress.parse(text), text);
+    }
+
+    private static Set<String> texts(JsonNode list) {
+        Set<String> texts = new LinkedHashSet<>();
+        list.forEach(text -> texts.add(text.stringValue()));
+        return texts;
+    }
+}
