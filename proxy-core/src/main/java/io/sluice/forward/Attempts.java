@@ -18,7 +18,7 @@ final class Attempts {
     /** Endpoints that refuse cost nothing, but a list of a thousand that all do must not be walked for every client. */
     private static final int MOST = 16;
 
-    private final BoundFrontend frontend;
+    private final FrontendRoutes frontend;
     private final ServiceState service;
     private final IpAddress client;
     private final int mostSilent;
@@ -29,7 +29,7 @@ final class Attempts {
     /** The routes that had no other endpoint to try instead of a silent one. */
     private @Nullable Routing exhausted;
 
-    Attempts(BoundFrontend frontend, ServiceState service, IpAddress client, int mostSilent) {
+    Attempts(FrontendRoutes frontend, ServiceState service, IpAddress client, int mostSilent) {
         this.frontend = frontend;
         this.service = service;
         this.client = client;

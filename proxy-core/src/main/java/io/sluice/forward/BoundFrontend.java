@@ -13,40 +13,37 @@ import java.io.IOException;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One frontend address and its sockets. The loops read {@link #routing}; all else belongs to the control side, under
- * the forwarder's lock.
+ * One frontend address and its sockets. The loops read {@link #routes}; all else belongs to the control side, under the
+ * forwarder's lock.
  */
 final class BoundFrontend {
     private static final long FIRST_RETRY_NANOS = 500_000_000L;
     private static final long LONGEST_RETRY_NANOS = 30_000_000_000L;
 
     final FrontendAddress address;
-    volatile Routing routing;
+    final FrontendRoutes routes;
 
     volatile FrontendStatus status;
     private List<Listener> listeners = List.of();
     /** Registrations of the listeners. */
     private List<Future<?>> starting = List.of();
 
-    private final Consumer<BrokenListener> onBroken;
     private HandOver.@Nullable Sockets inherited;
     private long retryDelayNanos;
     private long retryAtNanos;
 
-    /** A listener that has stopped by itself. */
-    record BrokenListener(FrontendAddress address, Listener listener, Throwable cause) {}
-
-    /** @param onBroken called by the loop of such a listener */
-    BoundFrontend(FrontendAddress address, Routing routing, Consumer<BrokenListener> onBroken) {
-        this.address = address;
-        this.routing = routing;
-        this.onBroken = onBroken;
+    BoundFrontend(FrontendRoutes routes) {
+        this.address = routes.address;
+        this.routes = routes;
         this.status = new FrontendStatus(
-                address, routing.servicePort().name(), State.PENDING, Failure.NONE, "", Instant.now());
+                address, routing().servicePort().name(), State.PENDING, Failure.NONE, "", Instant.now());
+    }
+
+    private Routing routing() {
+        return routes.routing;
     }
 
     boolean isOpen() {
@@ -58,13 +55,13 @@ final class BoundFrontend {
      * serves go on, whatever becomes of new ones, and it is their socket.
      */
     boolean wantsOpen() {
-        return routing.frontend().forwardsAny() || lingers();
+        return routing().frontend().forwardsAny() || lingers();
     }
 
     /** Whether it is open only for the flows that it has. */
     boolean lingers() {
-        if (routing.frontend().forwardsAny()
-                || routing.servicePort().flowEndpoints().isEmpty()) {
+        if (routing().frontend().forwardsAny()
+                || routing().servicePort().flowEndpoints().isEmpty()) {
             return false;
         }
         for (Listener listener : listeners) {
@@ -102,7 +99,7 @@ final class BoundFrontend {
         if (wantsOpen()) {
             return "";
         }
-        return routing.frontend().passesAny()
+        return routing().frontend().passesAny()
                 ? "left to the process of this node that is its endpoint"
                 : "nothing to forward to, refused";
     }
@@ -131,7 +128,7 @@ final class BoundFrontend {
                 probe(transparency);
             }
             for (Loop loop : loops) {
-                opened.add(tcp ? TcpListener.bind(loop, this) : UdpListener.bind(loop, this));
+                opened.add(tcp ? TcpListener.bind(loop, routes) : UdpListener.bind(loop, routes));
             }
         } catch (IOException | RuntimeException | Error e) {
             opened.forEach(listener -> listener.stop().awaitUninterruptibly());
@@ -158,11 +155,6 @@ final class BoundFrontend {
         return failure;
     }
 
-    /** Called by the listener's loop. */
-    void broke(Listener listener, Throwable cause) {
-        onBroken.accept(new BrokenListener(address, listener, cause));
-    }
-
     boolean has(Listener listener) {
         return listeners.contains(listener);
     }
@@ -183,8 +175,8 @@ final class BoundFrontend {
                 Loop loop = loops.get(opened.size() % loops.size());
                 opened.add(
                         address.protocol() == Protocol.TCP
-                                ? TcpListener.adopt(loop, this, socket)
-                                : UdpListener.adopt(loop, this, socket));
+                                ? TcpListener.adopt(loop, routes, socket)
+                                : UdpListener.adopt(loop, routes, socket));
             }
         } catch (IOException | RuntimeException | Error e) {
             // The socket of the one that failed is closed.
@@ -226,9 +218,9 @@ final class BoundFrontend {
         boolean same = before.state() == state
                 && before.failure() == failure
                 && before.reason().equals(reason)
-                && before.service().equals(routing.servicePort().name());
+                && before.service().equals(routing().servicePort().name());
         if (!same) {
-            status = new FrontendStatus(address, routing.servicePort().name(), state, failure, reason, Instant.now());
+            status = new FrontendStatus(address, routing().servicePort().name(), state, failure, reason, Instant.now());
         }
         if (state != State.FAILED) {
             retryDelayNanos = 0;

@@ -11,7 +11,7 @@ import io.sluice.balance.AffinityTable;
 import io.sluice.balance.Balance;
 import io.sluice.balance.Routing;
 import io.sluice.balance.ServiceState;
-import io.sluice.forward.BoundFrontend.BrokenListener;
+import io.sluice.forward.FrontendRoutes.BrokenListener;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -255,12 +255,12 @@ public final class Forwarder implements AutoCloseable {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = leaving.remove(address);
             if (bound == null) {
-                bound = new BoundFrontend(address, routing, broken::add);
+                bound = new BoundFrontend(new FrontendRoutes(address, routing, broken::add));
                 bound.inherit(inherited.remove(address));
                 frontends.put(address, bound);
                 states.add(bound);
             }
-            bound.routing = accepting ? routing : routing.refusing();
+            bound.routes.routing = accepting ? routing : routing.refusing();
             staying.add(bound);
         }
     }
@@ -437,7 +437,7 @@ public final class Forwarder implements AutoCloseable {
         accepting = false;
         List<Future<?>> closing = new ArrayList<>();
         for (BoundFrontend frontend : frontends.values()) {
-            frontend.routing = frontend.routing.refusing();
+            frontend.routes.routing = frontend.routes.routing.refusing();
             closing.addAll(frontend.stopAccepting());
         }
         states.stopRetrying();

@@ -3,6 +3,7 @@ package io.sluice.forward;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.util.internal.OutOfDirectMemoryError;
+import java.nio.ByteBuffer;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
@@ -26,18 +27,18 @@ final class HeldBytes {
         this.budget = budget;
     }
 
-    /** Keeps a copy of the loop's buffer from {@code start} to {@code end}; null if there is no memory for it. */
+    /** Keeps a copy of a buffer from {@code start} to {@code end}; null if there is no memory for it. */
     @Nullable
-    ByteBuf hold(Loop loop, int start, int end) {
+    ByteBuf hold(ByteBuffer buffer, int start, int end) {
         ByteBuf kept;
         try {
             kept = PooledByteBufAllocator.DEFAULT.directBuffer(end - start);
         } catch (OutOfDirectMemoryError e) {
             return null;
         }
-        loop.buffer.limit(end).position(start);
-        kept.writeBytes(loop.buffer);
-        loop.buffer.clear();
+        buffer.limit(end).position(start);
+        kept.writeBytes(buffer);
+        buffer.clear();
         held.addAndGet(kept.capacity());
         return kept;
     }

@@ -1,6 +1,5 @@
 package io.sluice.forward;
 
-import io.netty.buffer.ByteBuf;
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoEvent;
@@ -15,8 +14,8 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One of the two sockets of a {@link TcpSession}, and how far each of its directions has got. Belongs to the session's
- * loop.
+ * One of the two sockets of a {@link TcpSession}: its registration, its options, and what its events said. Belongs to the
+ * session's loop.
  *
  * <p>Edge-triggered: an event says that something changed, the flags here say what may still be there.
  */
@@ -37,8 +36,6 @@ final class Leg implements EpollIoHandle {
     /** A session that sends more than so many events is worth the system call that drops EPOLLOUT. */
     private static final int EVENTS_BEFORE_LEAN = 4;
 
-    private static final int FASTEST = Loop.BUFFER_BYTES / HeldBytes.READ_BYTES;
-
     final TcpSession session;
     final InetSocket socket;
 
@@ -46,18 +43,6 @@ final class Leg implements EpollIoHandle {
     boolean readable;
     /** The peer has closed, failed or sent urgent data: a short read does not mean that nothing follows. */
     boolean hungUp;
-    /** Its end of stream was read, and what came before it was passed on. */
-    boolean ended;
-    /** Writing to it failed. What it sent before is still passed on, then the session ends with a reset. */
-    boolean broken;
-    /** The error number of the first failed call, which the kernel does not repeat; 0 if there was none. */
-    int error;
-    /** What the other leg sent and this socket has not taken yet; while it is there, the other leg is not read. */
-    @Nullable
-    ByteBuf held;
-
-    /** How many times the usual amount to read for this socket at once. */
-    int pace = 1;
 
     private @Nullable IoRegistration registration;
     /** Whether its socket has TCP_NODELAY; accepted ones inherit it. */
@@ -68,6 +53,10 @@ final class Leg implements EpollIoHandle {
     private boolean stuck;
 
     private long stuckSinceNanos;
+
+    private boolean failed;
+    /** The error number of the first failed call, which the kernel does not repeat; 0 if it is not known. */
+    private int error;
 
     private boolean written;
     private boolean corked;
@@ -139,15 +128,6 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** The faster it takes, the more there is to read at once: fewer calls, and fewer updates of the sender's window. */
-    void pace(int sent, int length) {
-        if (sent < length) {
-            pace = 1;
-        } else if (length == HeldBytes.READ_BYTES * pace && pace < FASTEST) {
-            pace *= 2;
-        }
-    }
-
     /** A connection of one short exchange does without it: a system call fewer. */
     private void disableDelay() {
         if (noDelay) {
@@ -175,9 +155,27 @@ final class Leg implements EpollIoHandle {
 
     /** Notes a failed system call on its socket. */
     void failed(IOException e) {
-        if (error == 0) {
-            error = Errno.of(e);
+        failed(Errno.of(e));
+    }
+
+    /** The same, by its error number; 0 if that is not known. */
+    void failed(int errno) {
+        failed = true;
+        error = error == 0 ? errno : error;
+    }
+
+    /** The kernel's error of its socket, 0 for none; reading it clears it. */
+    int takeError() {
+        try {
+            return socket.getSoError();
+        } catch (IOException e) {
+            return Errno.of(e);
         }
+    }
+
+    /** Whether a call on its socket has failed: what its peer sent before may still be read, nothing can be written. */
+    boolean hasFailed() {
+        return failed;
     }
 
     /** Whether the peer no longer answered; the error is that of an ICMP message if the kernel received one meanwhile. */
@@ -194,14 +192,15 @@ final class Leg implements EpollIoHandle {
      * Checks whether the peer has acknowledged all that was written; one system call, none if nothing was written since it
      * had.
      *
+     * @param more whether there is more to write
      * @return true if it had not at any check within the timeout, and the kernel received nothing from it for as long
      */
-    boolean isStalled(TcpInfo info, long timeoutNanos, long nowNanos) {
+    boolean isStalled(TcpInfo info, boolean more, long timeoutNanos, long nowNanos) {
         if (!unacknowledged) {
             return false;
         }
         if (!info.read(socket) || !info.hasOutput()) {
-            unacknowledged = held != null;
+            unacknowledged = more;
             stuck = false;
             return false;
         }
@@ -236,12 +235,8 @@ final class Leg implements EpollIoHandle {
         session.cut();
     }
 
-    /** Drops what is held and lets go of the socket. */
+    /** Lets go of the socket. */
     void release(Loop loop, boolean reset) {
-        if (held != null) {
-            loop.held.release(held);
-            held = null;
-        }
         if (reset) {
             socket.resetOnClose();
         }

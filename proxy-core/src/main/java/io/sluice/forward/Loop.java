@@ -13,7 +13,6 @@ import io.sluice.balance.Routing;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Batch;
-import io.sluice.socket.Descriptors;
 import io.sluice.socket.InetSocket;
 import io.sluice.socket.KeepAlive;
 import io.sluice.socket.TcpInfo;
@@ -24,7 +23,6 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -34,23 +32,11 @@ import org.slf4j.LoggerFactory;
  * One event loop and what its sessions and flows share: the read buffer, the timeouts, the sockets that wait to be
  * closed. Every method belongs to the loop's thread unless it says otherwise.
  */
-public final class Loop {
+final class Loop {
     private static final Logger log = LoggerFactory.getLogger(Loop.class);
 
     /** One read takes at most this much; also the most that one direction of a session holds. */
     static final int BUFFER_BYTES = 512 << 10;
-
-    /** How precise timeouts are. */
-    private static final long TICK_MILLIS = 50;
-
-    /** How long a flow that seems to be over may wait for more while many are open. */
-    private static final long BRIEF_NANOS = TimeUnit.SECONDS.toNanos(2);
-
-    /** How often a session that waits for its endpoint looks at the clock; most are connected before the first time. */
-    private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
-
-    /** How often a session with unacknowledged output is checked within the stalled timeout. */
-    private static final int CHECKS_PER_STALL = 6;
 
     final int index;
     final IoEventLoop executor;
@@ -72,28 +58,13 @@ public final class Loop {
     /** Filled by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
 
-    /** Of sessions whose endpoint has not answered yet; each compares its own times with the two limits. */
-    final TimeoutQueue connecting = new TimeoutQueue(CONNECT_CHECK_NANOS);
-    /** Of sessions that may be over before it is worth a system call to prepare them for a long life. */
-    final TimeoutQueue young = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
-
-    /** Of sessions with output that their peers may not have acknowledged; an idle session is in no queue. */
-    final TimeoutQueue watched;
-
-    final TimeoutQueue halfClosed;
-    final TimeoutQueue unrepliedFlows;
-    final TimeoutQueue repliedFlows;
-    /** Of flows that seem to be over; they wait for more like those without an answer, if few are open. */
-    final TimeoutQueue briefFlows;
-
-    private final TimeoutQueue[] queues;
+    final Timeouts timeouts;
 
     private final CleanableDirectBuffer memory;
     private final ArrayDeque<Runnable> doomed = new ArrayDeque<>();
     /** Made for the first datagram socket; written on the control side, under the forwarder's lock. */
     private @Nullable OneBuffer datagramBuffer;
 
-    private boolean ticking;
     private boolean closeScheduled;
     /** Written here, read by whoever waits for the drain. */
     private volatile int sessions;
@@ -119,12 +90,7 @@ public final class Loop {
         connectDeadlineNanos = config.connectDeadline().toNanos();
         keepAlive = config.keepAlive();
         stalledTimeoutNanos = config.stalledTimeout().toNanos();
-        watched = new TimeoutQueue(stalledTimeoutNanos / CHECKS_PER_STALL);
-        halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
-        unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
-        briefFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        queues = new TimeoutQueue[] {connecting, young, watched, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+        timeouts = new Timeouts(executor, config, flows);
         // Last: nothing that fails leaves it behind.
         memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
         buffer = memory.buffer();
@@ -149,71 +115,6 @@ public final class Loop {
 
     long now() {
         return nanoClock.getAsLong();
-    }
-
-    /** The wait of {@code timed} in one of this loop's queues starts, or starts again. */
-    void await(TimeoutQueue queue, Timed timed, long nowNanos) {
-        queue.touch(timed, nowNanos);
-        startTicking();
-    }
-
-    private void startTicking() {
-        if (!ticking) {
-            ticking = true;
-            later(this::tick, TICK_MILLIS);
-        }
-    }
-
-    /** Runs a task on this loop after a while; an exception it throws is logged. */
-    void later(Runnable task, long delayMillis) {
-        Future<?> scheduled = executor.schedule(task, delayMillis, TimeUnit.MILLISECONDS);
-        scheduled.addListener(done -> {
-            if (done.cause() != null && !done.isCancelled()) {
-                log.error("a task of loop {} failed", index, done.cause());
-            }
-        });
-    }
-
-    private void tick() {
-        ticking = false;
-        long now = now();
-        for (TimeoutQueue queue : queues) {
-            if (!queue.isEmpty()) {
-                // Before anything expires, so that a failure there does not stop the clock.
-                startTicking();
-                queue.expire(now);
-            }
-        }
-        endBriefFlows(now);
-    }
-
-    /** Ends flows that seem to be finished. The fuller it gets, the sooner, so that no others have to go. */
-    void endBriefFlows(long nowNanos) {
-        while (flows.moreThanHalf() || Descriptors.areScarce()) {
-            boolean atOnce = flows.areScarce() || Descriptors.areScarce();
-            Timed oldest = briefFlows.oldest();
-            if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !atOnce)) {
-                return;
-            }
-            briefFlows.expire(oldest, nowNanos);
-        }
-    }
-
-    /** Ends the flow that has been idle longest, finished ones first; false if there is none. */
-    boolean evictIdlestFlow() {
-        Timed idlest = briefFlows.oldest();
-        if (idlest == null) {
-            Timed unreplied = unrepliedFlows.oldest();
-            Timed replied = repliedFlows.oldest();
-            boolean repliedFirst =
-                    unreplied == null || (replied != null && replied.sinceNanos - unreplied.sinceNanos < 0);
-            idlest = repliedFirst ? replied : unreplied;
-        }
-        if (idlest instanceof UdpFlow flow) {
-            flow.cells.increment(Counter.FLOWS_EVICTED);
-            flow.end();
-        }
-        return idlest != null;
     }
 
     /** Registers a socket of this loop for events; a failure leaves no registration behind. */
@@ -307,10 +208,10 @@ public final class Loop {
     }
 
     /** Where this loop's datagram channels read into. Control side. */
-    OneBuffer datagramBuffer() {
+    OneBuffer datagramBuffer(int bytes) {
         OneBuffer made = datagramBuffer;
         if (made == null) {
-            made = new OneBuffer(InetSocket.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ);
+            made = new OneBuffer(bytes);
             datagramBuffer = made;
         }
         return made;

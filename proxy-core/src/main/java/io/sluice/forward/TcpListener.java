@@ -44,19 +44,19 @@ final class TcpListener implements EpollIoHandle, Listener {
     private static final int SO_OOBINLINE = 10;
 
     private final Loop loop;
-    private final BoundFrontend frontend;
+    private final FrontendRoutes frontend;
     private final InetSocket socket;
     private @Nullable IoRegistration registration;
     private boolean closed;
 
-    private TcpListener(Loop loop, BoundFrontend frontend, InetSocket socket) {
+    private TcpListener(Loop loop, FrontendRoutes frontend, InetSocket socket) {
         this.loop = loop;
         this.frontend = frontend;
         this.socket = socket;
     }
 
     /** Binds and listens; connections wait in the kernel until {@link #start}. Control side. */
-    static TcpListener bind(Loop loop, BoundFrontend frontend) throws IOException {
+    static TcpListener bind(Loop loop, FrontendRoutes frontend) throws IOException {
         FrontendAddress address = frontend.address;
         int port = loop.transparency == null ? address.port() : loop.transparency.listeningPort(address);
         InetSocket socket = bound(address.address(), port, loop.transparency != null, true);
@@ -78,7 +78,7 @@ final class TcpListener implements EpollIoHandle, Listener {
      * A socket that listens already, of a predecessor; one like it where that listens on another port than we would. It
      * is closed where this fails.
      */
-    static TcpListener adopt(Loop loop, BoundFrontend frontend, HandOver.OpenSocket inherited) throws IOException {
+    static TcpListener adopt(Loop loop, FrontendRoutes frontend, HandOver.OpenSocket inherited) throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
         try {
             // The process that opened it may have had other settings.
@@ -212,7 +212,7 @@ final class TcpListener implements EpollIoHandle, Listener {
     private void pause() {
         if (registration != null) {
             registration.submit(PAUSED);
-            loop.later(this::resume, Shortage.PAUSE_MILLIS);
+            loop.timeouts.later(this::resume, Shortage.PAUSE_MILLIS);
         }
     }
 

@@ -48,8 +48,12 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     Routing routing;
 
     private final Loop loop;
-    private final UdpListener listener;
+    private final ClientFlows siblings;
+    /** Its client is answered through this one. */
+    private final InetSocket front;
+    /** Connected to the endpoint. */
     private final InetSocket socket;
+
     private final IoRegistration registration;
     private final long openedNanos;
     private long asked;
@@ -59,7 +63,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
 
     private UdpFlow(
             Loop loop,
-            UdpListener listener,
+            ClientFlows siblings,
+            InetSocket front,
             Routing routing,
             InetSocketAddress client,
             Target target,
@@ -67,7 +72,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
             long openedNanos)
             throws IOException {
         this.loop = loop;
-        this.listener = listener;
+        this.siblings = siblings;
+        this.front = front;
         this.routing = routing;
         this.client = client;
         this.clientAddress = IpAddress.of(client.getAddress());
@@ -85,7 +91,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     /** @param source the client's address if the endpoint is to see it; null for this node's */
     static UdpFlow open(
             Loop loop,
-            UdpListener listener,
+            ClientFlows siblings,
+            InetSocket front,
             Routing routing,
             InetSocketAddress client,
             Target target,
@@ -101,7 +108,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
                 loop.transparency.prioritize(socket, target.endpoint);
             }
             socket.connect(target.socketAddress());
-            return new UdpFlow(loop, listener, routing, client, target, socket, nowNanos);
+            return new UdpFlow(loop, siblings, front, routing, client, target, socket, nowNanos);
         } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
             throw e;
@@ -111,7 +118,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     /** A flow of a predecessor, whose socket is connected; on an error the socket is still open. */
     static UdpFlow adopt(
             Loop loop,
-            UdpListener listener,
+            ClientFlows siblings,
+            InetSocket front,
             Routing routing,
             InetSocketAddress client,
             Target target,
@@ -119,7 +127,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
             HandOver.OpenFlow before,
             long nowNanos)
             throws IOException {
-        UdpFlow flow = new UdpFlow(loop, listener, routing, client, target, socket, nowNanos - before.ageNanos());
+        UdpFlow flow =
+                new UdpFlow(loop, siblings, front, routing, client, target, socket, nowNanos - before.ageNanos());
         try {
             flow.asked = before.asked();
             flow.answered = before.answered();
@@ -222,7 +231,17 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         if (batch.datagrams > 0) {
             touch(nowNanos);
             widen(answered, batch);
-            count(Counter.DATAGRAMS_TO_CLIENT, Counter.BYTES_TO_CLIENT, batch, listener.answer(client, batch));
+            count(Counter.DATAGRAMS_TO_CLIENT, Counter.BYTES_TO_CLIENT, batch, toClient(batch));
+        }
+    }
+
+    /** How many the client's side took. */
+    private int toClient(Batch batch) {
+        try {
+            return front.sendAll(loop.bufferAddress, batch, client);
+        } catch (IOException e) {
+            log.trace("{}: {}", this, e.getMessage());
+            return 0;
         }
     }
 
@@ -237,13 +256,13 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         if (over) {
             return;
         }
-        TimeoutQueue queue = loop.unrepliedFlows;
+        TimeoutQueue queue = loop.timeouts.unrepliedFlows;
         if (answered > 0 && nowNanos - openedNanos >= YOUNG_NANOS) {
-            queue = loop.repliedFlows;
+            queue = loop.timeouts.repliedFlows;
         } else if (isBrief()) {
-            queue = loop.briefFlows;
+            queue = loop.timeouts.briefFlows;
         }
-        loop.await(queue, this, nowNanos);
+        loop.timeouts.await(queue, this, nowNanos);
     }
 
     /** Likely over: a resolver's one question, or its two, have been answered. */
@@ -294,7 +313,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     private void finish() {
         over = true;
         leaveQueue();
-        listener.ended(this);
+        siblings.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
         loop.clients.flowClosed(clientAddress);

@@ -279,7 +279,7 @@ class AllocationTest {
     private static double ofNettyAlone(Loop loop, InetSocketAddress any, int datagramBytes) throws Exception {
         EpollDatagramChannel channel = new EpollDatagramChannel();
         int batchBytes = InetSocket.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ;
-        channel.config().setAllocator(loop.datagramBuffer());
+        channel.config().setAllocator(loop.datagramBuffer(batchBytes));
         channel.config().setMaxDatagramPayloadSize(InetSocket.DATAGRAM_BYTES);
         channel.config().setRecvByteBufAllocator(new FixedRecvByteBufAllocator(batchBytes));
         channel.pipeline().addLast(new SendBack((io.netty.channel.unix.Socket) channel.fd()));

@@ -309,7 +309,7 @@ class TcpForwardingTest {
         Loop loop = lab.forwarder.loops().get(0);
         return loop.executor
                 .submit(() -> {
-                    Timed session = loop.watched.oldest();
+                    Timed session = loop.timeouts.watched.oldest();
                     return session == null ? Long.MIN_VALUE : session.sinceNanos;
                 })
                 .get();

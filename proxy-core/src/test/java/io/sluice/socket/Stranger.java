@@ -31,7 +31,7 @@ final class Stranger implements AutoCloseable {
         this.folder = Files.createDirectory(folder.resolve("stranger"));
         Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx--x--x"));
         Files.setPosixFilePermissions(this.folder, PosixFilePermissions.fromString("rwxrwxrwx"));
-        Path classes = this.folder.resolve("io/sluice/forward");
+        Path classes = this.folder.resolve("io/sluice/socket");
         Files.createDirectories(classes);
         // Where the classes are built, another user may not be able to read them.
         try (InputStream main = Stranger.class.getResourceAsStream("Stranger$Main.class")) {

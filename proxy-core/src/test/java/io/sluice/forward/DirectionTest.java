@@ -1,0 +1,49 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.forward.Direction.State;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+
+/** The table of states in {@link Direction}'s Javadoc. Every transition in the other tests asserts that it is kept. */
+final class DirectionTest {
+    private static final Pattern ROW = Pattern.compile("<tr><td>([A-Z]+), ([A-Z]+)</td>");
+
+    private static Set<Set<State>> table() throws IOException {
+        String source = Files.readString(Path.of("src/main/java/io/sluice/forward/Direction.java"));
+        return ROW.matcher(source)
+                .results()
+                .map(row -> Set.copyOf(List.of(State.valueOf(row.group(1)), State.valueOf(row.group(2))).stream()
+                        .distinct()
+                        .toList()))
+                .collect(Collectors.toSet());
+    }
+
+    @Test
+    void onlyTheCombinationsOfTheTableAreLegal() throws IOException {
+        Set<Set<State>> table = table();
+        assertThat(table).hasSize(6);
+        Set<State> seen = new TreeSet<>();
+        for (State one : State.values()) {
+            for (State other : State.values()) {
+                Set<State> pair = new HashSet<>(List.of(one, other));
+                assertThat(one.mayStandBeside(other))
+                        .as("%s beside %s", one, other)
+                        .isEqualTo(table.contains(pair));
+                if (table.contains(pair)) {
+                    seen.add(one);
+                }
+            }
+        }
+        assertThat(seen).containsExactly(State.values());
+    }
+}
