@@ -77,7 +77,15 @@ final class ClientFlows {
             Target known = rotation == null ? null : rotation.find(flow.endpoint());
             Target target = known == null ? new Target(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
-            add(UdpFlow.adopt(loop, this, socket, routing, client, target, back, flow, nowNanos));
+            long openedNanos = nowNanos - flow.ageNanos();
+            UdpFlow adopted = new UdpFlow(loop, this, socket, routing, client, target, back, openedNanos);
+            try {
+                adopted.goOn(flow, nowNanos);
+            } catch (RuntimeException | Error e) {
+                adopted.end();
+                throw e;
+            }
+            add(adopted);
         } catch (IOException | RuntimeException | Error e) {
             back.closeQuietly();
             throw e;
@@ -172,7 +180,7 @@ final class ClientFlows {
         }
         try {
             IpAddress source = loop.sourceOf(clientAddress, target.endpoint, routing, cells);
-            UdpFlow flow = add(UdpFlow.open(loop, this, socket, routing, client, target, source, nowNanos));
+            UdpFlow flow = add(connect(client, routing, target, source, nowNanos));
             cells.increment(Counter.FLOWS_OPENED);
             return flow;
         } catch (IOException e) {
@@ -182,6 +190,26 @@ final class ClientFlows {
             }
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
+        }
+    }
+
+    /** @param source the client's address if the endpoint is to see it; null for this node's */
+    private UdpFlow connect(
+            InetSocketAddress client, Routing routing, Target target, @Nullable IpAddress source, long nowNanos)
+            throws IOException {
+        InetSocket back = InetSocket.datagram(target.endpoint.address().family());
+        try {
+            if (source != null) {
+                Transparency.assume(back, source);
+            }
+            if (loop.transparency != null) {
+                loop.transparency.prioritize(back, target.endpoint);
+            }
+            back.connect(target.socketAddress());
+            return new UdpFlow(loop, this, socket, routing, client, target, back, nowNanos);
+        } catch (IOException | RuntimeException | Error e) {
+            back.closeQuietly();
+            throw e;
         }
     }
 

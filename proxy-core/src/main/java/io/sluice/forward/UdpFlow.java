@@ -16,7 +16,6 @@ import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -61,7 +60,8 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     private boolean widened;
     private boolean over;
 
-    private UdpFlow(
+    /** Owns the connected socket once it returns. */
+    UdpFlow(
             Loop loop,
             ClientFlows siblings,
             InetSocket front,
@@ -88,56 +88,11 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         loop.clients.flowOpened(clientAddress);
     }
 
-    /** @param source the client's address if the endpoint is to see it; null for this node's */
-    static UdpFlow open(
-            Loop loop,
-            ClientFlows siblings,
-            InetSocket front,
-            Routing routing,
-            InetSocketAddress client,
-            Target target,
-            @Nullable IpAddress source,
-            long nowNanos)
-            throws IOException {
-        InetSocket socket = InetSocket.datagram(target.endpoint.address().family());
-        try {
-            if (source != null) {
-                Transparency.assume(socket, source);
-            }
-            if (loop.transparency != null) {
-                loop.transparency.prioritize(socket, target.endpoint);
-            }
-            socket.connect(target.socketAddress());
-            return new UdpFlow(loop, siblings, front, routing, client, target, socket, nowNanos);
-        } catch (IOException | RuntimeException | Error e) {
-            socket.closeQuietly();
-            throw e;
-        }
-    }
-
-    /** A flow of a predecessor, whose socket is connected; on an error the socket is still open. */
-    static UdpFlow adopt(
-            Loop loop,
-            ClientFlows siblings,
-            InetSocket front,
-            Routing routing,
-            InetSocketAddress client,
-            Target target,
-            InetSocket socket,
-            HandOver.OpenFlow before,
-            long nowNanos)
-            throws IOException {
-        UdpFlow flow =
-                new UdpFlow(loop, siblings, front, routing, client, target, socket, nowNanos - before.ageNanos());
-        try {
-            flow.asked = before.asked();
-            flow.answered = before.answered();
-            flow.touch(nowNanos);
-            return flow;
-        } catch (RuntimeException | Error e) {
-            flow.end();
-            throw e;
-        }
+    /** Goes on where the flow of a predecessor stood, which had the same socket. */
+    void goOn(HandOver.OpenFlow before, long nowNanos) {
+        asked = before.asked();
+        answered = before.answered();
+        touch(nowNanos);
     }
 
     /** Stops, but leaves its socket open for somebody else. */

@@ -39,7 +39,7 @@ class PortExhaustionTest {
                 lab.apply(Lab.service("echo", address, echo.endpoint()));
                 Files.writeString(
                         Path.of("/proc/sys/net/ipv4/ip_local_port_range"), "20000 " + (20_000 + PORTS - 1) + "\n");
-                assertThat(Forwarder.mostFlows()).isEqualTo(PORTS * 7 / 10);
+                assertThat(HostLimits.mostFlows()).isEqualTo(PORTS * 7 / 10);
                 List<Socket> sessions = new ArrayList<>();
                 int refused = 0;
                 for (int i = 0; i < PORTS + 10; i++) {
