@@ -13,8 +13,19 @@ import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.lang.ArchCondition;
 import com.tngtech.archunit.lang.ConditionEvents;
 import com.tngtech.archunit.lang.SimpleConditionEvent;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Deque;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -183,4 +194,85 @@ final class PackageEdgesTest {
     void noCyclesBetweenPackages() {
         slices().matching("io.sluice.(*)..").should().beFreeOfCycles().check(CLASSES);
     }
+
+    /** Classes that need each other are read together: so many of them a reader can hold in mind. */
+    @Test
+    void noLongCyclesOfClasses() {
+        Map<String, Set<String>> uses = new TreeMap<>();
+        for (JavaClass from : CLASSES) {
+            Set<String> used = uses.computeIfAbsent(topLevel(from), name -> new TreeSet<>());
+            from.getDirectDependenciesFromSelf().stream()
+                    .map(dependency -> topLevel(dependency.getTargetClass()))
+                    .filter(name -> name.startsWith(ROOT))
+                    .forEach(used::add);
+        }
+        for (Set<String> cycle : cycles(uses)) {
+            String first = cycle.iterator().next().substring(ROOT.length());
+            int most = LONGEST_CYCLES.getOrDefault(first.substring(0, first.indexOf('.')), 3);
+            assertThat(cycle).hasSizeLessThanOrEqualTo(most);
+        }
+    }
+
+    /**
+     * In forward a session and its parts; in thread what a supervisor makes and lists; in objects the sealed kinds of
+     * object; in cli the commands, which name their parent.
+     */
+    private static final Map<String, Integer> LONGEST_CYCLES =
+            Map.of("forward", 6, "thread", 5, "objects", 5, "cli", 5);
+
+    private static String topLevel(JavaClass of) {
+        return of.getName().replaceFirst("\\$.*", "");
+    }
+
+    /** Sets of classes each of which reaches all others. */
+    private static Collection<Set<String>> cycles(Map<String, Set<String>> uses) {
+        Map<String, Set<String>> reach = new TreeMap<>();
+        for (String from : uses.keySet()) {
+            Set<String> reached = new TreeSet<>();
+            Deque<String> next = new ArrayDeque<>(List.of(from));
+            while (!next.isEmpty()) {
+                for (String used : uses.getOrDefault(next.remove(), Set.of())) {
+                    if (reached.add(used)) {
+                        next.add(used);
+                    }
+                }
+            }
+            reach.put(from, reached);
+        }
+        Set<Set<String>> cycles = new HashSet<>();
+        for (Map.Entry<String, Set<String>> each : reach.entrySet()) {
+            Set<String> cycle = new TreeSet<>(Set.of(each.getKey()));
+            each.getValue().stream()
+                    .filter(other -> reach.getOrDefault(other, Set.of()).contains(each.getKey()))
+                    .forEach(cycle::add);
+            cycles.add(cycle);
+        }
+        return cycles;
+    }
+
+    /** A file that is longer holds more than one idea. */
+    @Test
+    void noLongFiles() throws IOException {
+        Map<String, Long> tooLong = new TreeMap<>();
+        for (String module : List.of("proxy-core", "proxy-daemon")) {
+            try (Stream<Path> files = Files.walk(Path.of("..", module, "src", "main", "java"))) {
+                for (Path file : files.filter(Files::isRegularFile).toList()) {
+                    try (Stream<String> lines = Files.lines(file)) {
+                        long length = lines.count();
+                        boolean onDataPath = module.equals("proxy-core")
+                                && CONTROL_SIDE.stream().noneMatch(file::endsWith);
+                        if (length > (onDataPath ? 300 : 400)) {
+                            tooLong.put(String.valueOf(file.getFileName()), length);
+                        }
+                    }
+                }
+            }
+        }
+        // To be taken apart; none may join them.
+        assertThat(tooLong.keySet()).isSubsetOf(LONG_FILES);
+    }
+
+    private static final Set<String> CONTROL_SIDE = Set.of("forward/FrontendTable.java", "socket/UnixSocket.java");
+    private static final Set<String> LONG_FILES =
+            Set.of("Daemon.java", "Feed.java", "Setting.java", "SnapshotBuilder.java", "Tracer.java");
 }

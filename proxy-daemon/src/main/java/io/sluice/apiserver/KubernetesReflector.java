@@ -40,7 +40,7 @@ public final class KubernetesReflector implements Reflector {
 
     private final ApiClient client;
     private final SyncLoop loop;
-    private final ListWatch.Pace pace;
+    private final Pace pace;
     private final Retry retry;
     private final EventRecorder events;
     private final List<Resource> resources = new ArrayList<>();
@@ -80,12 +80,11 @@ public final class KubernetesReflector implements Reflector {
      */
     public static KubernetesReflector of(
             ApiAccess api, BuildOptions options, EndpointsApi endpointsApi, Duration nodeWait, SyncLoop loop) {
-        ListWatch.Pace pace = ListWatch.Pace.DEFAULT.withNodeWait(nodeWait);
+        Pace pace = Pace.DEFAULT.withNodeWait(nodeWait);
         return new KubernetesReflector(new ApiClient(api), options, endpointsApi, pace, loop);
     }
 
-    KubernetesReflector(
-            ApiClient client, BuildOptions options, EndpointsApi endpointsApi, ListWatch.Pace pace, SyncLoop loop) {
+    KubernetesReflector(ApiClient client, BuildOptions options, EndpointsApi endpointsApi, Pace pace, SyncLoop loop) {
         nodeName = options.nodeName();
         proxyName = options.serviceProxyName();
         this.client = client;
@@ -208,7 +207,7 @@ public final class KubernetesReflector implements Reflector {
         }
     }
 
-    private final class Told implements ListWatch.Listener {
+    private final class Told implements WatchListener {
         private final Kind kind;
 
         Told(Kind kind) {

@@ -3,20 +3,13 @@ package io.sluice.apiserver;
 import io.sluice.apiserver.ToldObjects.Listing;
 import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
-import io.sluice.feed.SyncLoop.Trigger;
 import io.sluice.feed.WatchStatus;
 import io.sluice.objects.Kind;
-import io.sluice.rules.ObjectStore.SourceState;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -24,9 +17,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
-import tools.jackson.core.json.JsonFactory;
 import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
 
 /**
  * Keeps up with one collection on an API server: lists it, then watches it from there, for ever and whatever happens. One
@@ -38,11 +29,6 @@ import tools.jackson.databind.json.JsonMapper;
 final class ListWatch {
     private static final Logger log = LoggerFactory.getLogger(ListWatch.class);
 
-    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
-                    .streamReadConstraints(StrictYaml.LIMITS)
-                    .build())
-            .build();
-
     private static final int PAGE = 500;
 
     /** A server ends a watch by itself after this time, so that watches spread over servers; as client-go does. */
@@ -51,10 +37,10 @@ final class ListWatch {
     private static final String INITIAL_EVENTS_END = "k8s.io/initial-events-end";
 
     private final ApiClient client;
-    private final Listener listener;
+    private final WatchListener listener;
     private final Pace pace;
     private final Retry retry;
-    private final CountDownLatch closed = new CountDownLatch(1);
+    private final ServerStream stream;
     private final Random random = new Random();
 
     private final ToldObjects objects;
@@ -77,80 +63,10 @@ final class ListWatch {
     private boolean expired;
 
     private volatile boolean synced;
-    private volatile @Nullable Answer open;
-
-    /** The answer that we ended because nothing more came. */
-    private volatile @Nullable Answer silent;
-
     private volatile @Nullable Instant lastEvent;
     private final AtomicLong watches = new AtomicLong();
     private final AtomicLong lists = new AtomicLong();
-    private volatile String server = "";
     private volatile String trouble = "";
-
-    /** Told on the thread of the watch. */
-    interface Listener {
-        /** What objects are now, by their paths, and what led to that. */
-        void changed(Map<String, SourceState> objects, List<Trigger> triggers);
-
-        /** The collection is known completely. */
-        void listed(Resource resource);
-
-        /** It cannot be known now, and is not required. */
-        void waived(Resource resource);
-
-        /** Why it cannot be watched now; empty when it can again. Told only when it changes. */
-        void trouble(Resource resource, String server, String trouble);
-
-        /** The server does not have this collection at all. Returns the one to watch instead; null to go on trying. */
-        @Nullable
-        Resource absent(Resource resource);
-    }
-
-    /**
-     * How long to wait for what.
-     *
-     * @param idle how long a watch may be silent before it is taken up again: what is silent may be dead, but a server
-     *     sends a bookmark about once a minute only
-     * @param silence how long a server may send nothing on any of its watches, or no beginning of an answer, before it is
-     *     asked whether it is alive
-     * @param alive how long the answer to that, or to any other small question, may take
-     * @param firstBackOff before the second attempt
-     * @param longestBackOff between two attempts to reach servers that do not answer, are overloaded or broken
-     * @param longestRefusal between two attempts that a server answers with anything else, and the most that it may ask for
-     * @param spread within which collections resume once a server answers again
-     * @param nodeWait how long nothing is complete without this node's Node
-     */
-    record Pace(
-            Duration idle,
-            Duration silence,
-            Duration alive,
-            Duration firstBackOff,
-            Duration longestBackOff,
-            Duration longestRefusal,
-            Duration spread,
-            Duration nodeWait) {
-        static final Pace DEFAULT = new Pace(
-                Duration.ofSeconds(90),
-                Duration.ofSeconds(8),
-                Duration.ofSeconds(5),
-                Duration.ofMillis(200),
-                Duration.ofSeconds(5),
-                Duration.ofSeconds(30),
-                Duration.ofSeconds(1),
-                Duration.ZERO);
-
-        Pace withNodeWait(Duration other) {
-            return new Pace(idle, silence, alive, firstBackOff, longestBackOff, longestRefusal, spread, other);
-        }
-
-        /** How often to look whether anything has been silent for too long. */
-        Duration look() {
-            Duration shorter = idle.compareTo(silence) < 0 ? idle : silence;
-            return shorter.dividedBy(8);
-        }
-    }
-
     /**
      * @param watchListOffered whether the server can send a list as a watch
      * @param retry where the collections of the same servers wait
@@ -162,19 +78,20 @@ final class ListWatch {
             boolean watchListOffered,
             Pace pace,
             Retry retry,
-            Listener listener) {
+            WatchListener listener) {
         this.client = client;
         this.resource = resource;
         this.watchListOffered = watchListOffered;
         this.pace = pace;
         this.retry = retry;
         this.listener = listener;
+        this.stream = new ServerStream(client, retry, pace);
         this.objects = new ToldObjects(proxyName, listener);
     }
 
     /** Follows the collection until this is closed. After an error it may be run again, and then begins with a list. */
     void run() throws InterruptedException {
-        while (closed.getCount() > 0) {
+        while (!stream.isClosed()) {
             once();
         }
     }
@@ -188,14 +105,14 @@ final class ListWatch {
         } catch (ApiStatusException e) {
             refused(e);
         } catch (NoServerException e) {
-            if (closed.getCount() > 0) {
+            if (!stream.isClosed()) {
                 complain(String.valueOf(e.getMessage()));
                 failures++;
                 refusals = 0;
                 retry.await(Duration.ZERO);
             }
         } catch (IOException | JacksonException e) {
-            if (closed.getCount() > 0) {
+            if (!stream.isClosed()) {
                 failed(e);
             }
         } catch (RuntimeException | Error e) {
@@ -236,7 +153,7 @@ final class ListWatch {
         failures++;
         Duration asked = e.retryAfter().orElse(Duration.ZERO);
         asked = asked.compareTo(pace.longestRefusal()) > 0 ? pace.longestRefusal() : asked;
-        if (isUnwell(e.status())) {
+        if (ServerStream.isUnwell(e.status())) {
             refusals = 0;
             retry.await(asked);
         } else {
@@ -244,18 +161,12 @@ final class ListWatch {
         }
     }
 
-    /** Whether a status says only that the server cannot answer now. */
-    private static boolean isUnwell(int status) {
-        return status == 429 || status >= 500;
-    }
-
     private void expired(ApiStatusException e) throws InterruptedException {
         log.debug("{}: {}", resource.name(), e.getMessage());
         boolean watched = !resourceVersion.isEmpty();
         resourceVersion = "";
         notOlderThan = "";
-        // A server that forgets is everyday: the list is wanted at once, whatever was waited for before. One that does
-        // not even know the list it has just sent is not.
+        // A server that forgets is everyday: the list is wanted at once. One that does not know its own list is not.
         if (watched && !expired) {
             expired = true;
             return;
@@ -288,13 +199,13 @@ final class ListWatch {
         refusals++;
         long left = Math.max(atLeast.toNanos(), backOff.toNanos());
         if (!forCredentials) {
-            if (closed.await(left, TimeUnit.NANOSECONDS)) {
+            if (stream.closed.await(left, TimeUnit.NANOSECONDS)) {
                 log.debug("{}: closed", resource.name());
             }
             return;
         }
         long step = Math.min(left, TimeUnit.SECONDS.toNanos(1));
-        while (left > 0 && !closed.await(step, TimeUnit.NANOSECONDS) && !client.hasOtherCredentials()) {
+        while (left > 0 && !stream.closed.await(step, TimeUnit.NANOSECONDS) && !client.hasOtherCredentials()) {
             left -= step;
         }
     }
@@ -309,7 +220,7 @@ final class ListWatch {
     private void say(String text) {
         if (!text.equals(trouble)) {
             trouble = text;
-            listener.trouble(resource, server, text);
+            listener.trouble(resource, stream.server(), text);
         }
     }
 
@@ -317,14 +228,14 @@ final class ListWatch {
         Listing listing = objects.list(resource);
         String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
         while (!next.isEmpty()) {
-            try (Answer answer = get(next, "list")) {
+            try (Answer answer = stream.get(resource, next, "list")) {
                 try {
-                    listing.page(JSON.createParser(answer.body()));
+                    listing.page(ServerStream.JSON.createParser(answer.body()));
                 } catch (JacksonException e) {
                     throw cutOff(answer, e);
                 }
             } finally {
-                open = null;
+                stream.done();
             }
             next = listing.more().isEmpty() ? "" : "limit=" + PAGE + "&continue=" + Resource.encoded(listing.more());
         }
@@ -334,7 +245,7 @@ final class ListWatch {
     /** A server that cannot finish a list may still answer whatever else it is asked; another one comes first now. */
     private IOException cutOff(Answer answer, Exception e) {
         client.distrust(answer.server());
-        String what = answer == silent
+        String what = stream.wasSilent(answer)
                 ? "nothing more for " + pace.idle().toSeconds() + " s"
                 : e instanceof JacksonException json
                         ? "unreadable: " + StrictYaml.explain(json)
@@ -345,7 +256,7 @@ final class ListWatch {
     /** The list is complete: from here on, watches tell what changes. */
     private void finish(Listing listing, String version) throws IOException {
         if (version.isEmpty()) {
-            throw new IOException(server + ": the list of " + resource.name() + " has no resourceVersion");
+            throw new IOException(stream.server() + ": the list of " + resource.name() + " has no resourceVersion");
         }
         listing.finish();
         resourceVersion = version;
@@ -365,7 +276,7 @@ final class ListWatch {
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         long begunNanos;
         // Should it break off half-way, an ordinary list is next.
-        try (Answer answer = get(query, "watch")) {
+        try (Answer answer = stream.get(resource, query, "watch")) {
             watches.incrementAndGet();
             watchListOffered &= initial == null;
             if (initial == null) {
@@ -373,7 +284,7 @@ final class ListWatch {
             }
             begunNanos = System.nanoTime();
             try {
-                JsonParser parser = JSON.createParser(answer.body());
+                JsonParser parser = ServerStream.JSON.createParser(answer.body());
                 while (parser.nextToken() != null) {
                     initial = event(parser.readValueAsTree(), initial);
                 }
@@ -385,15 +296,15 @@ final class ListWatch {
                     throw cutOff(answer, e);
                 }
                 // That nothing happened is no failure.
-                if (answer != silent) {
+                if (!stream.wasSilent(answer)) {
                     throw e;
                 }
             }
         } finally {
-            open = null;
+            stream.done();
         }
-        if (closed.getCount() > 0 && isTooShort(begunNanos)) {
-            throw new IOException(server + " ended the watch of " + resource.name() + " as soon as it began");
+        if (!stream.isClosed() && isTooShort(begunNanos)) {
+            throw new IOException(stream.server() + " ended the watch of " + resource.name() + " as soon as it began");
         }
         wentWell();
     }
@@ -443,7 +354,7 @@ final class ListWatch {
             case "ERROR" ->
                 throw new ApiStatusException(
                         object.path("code").intValue(500),
-                        server + ": the watch of " + resource.name() + " ended: "
+                        stream.server() + ": the watch of " + resource.name() + " ended: "
                                 + Problem.oneLine(object.path("message").stringValue("no reason given")),
                         Optional.empty());
             default -> log.debug("{}: an event of type '{}'", resource.name(), Problem.oneLine(type));
@@ -456,78 +367,19 @@ final class ListWatch {
 
     /** A server that was put back to an older state counts from there; what we missed meanwhile only a list tells. */
     private void advance(String version) throws ApiStatusException {
-        if (isNumber(version) && isNumber(resourceVersion) && isBelow(version, resourceVersion)) {
+        if (Resource.isOlder(version, resourceVersion)) {
             throw new ApiStatusException(
                     410,
-                    server + ": resource version " + version + " of " + resource.name() + " after " + resourceVersion,
+                    stream.server() + ": resource version " + version + " of " + resource.name() + " after "
+                            + resourceVersion,
                     Optional.empty());
         }
         resourceVersion = version;
         notOlderThan = version;
     }
 
-    private static boolean isNumber(String text) {
-        return !text.isEmpty() && text.chars().allMatch(c -> c >= '0' && c <= '9');
-    }
-
-    private static boolean isBelow(String one, String other) {
-        return one.length() != other.length() ? one.length() < other.length() : one.compareTo(other) < 0;
-    }
-
-    private Answer get(String query, String verb) throws IOException {
-        Answer answer =
-                verb.equals("list") ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
-        server = answer.server();
-        open = answer;
-        if (closed.getCount() == 0) {
-            answer.close();
-        }
-        if (!isUnwell(answer.status())) {
-            retry.answered();
-        }
-        if (answer.status() == 200) {
-            return answer;
-        }
-        try (answer) {
-            throw new ApiStatusException(
-                    answer.status(),
-                    server + ": " + verb + " " + resource.name() + ": " + answer.status() + " "
-                            + message(answer.body()),
-                    answer.retryAfter());
-        } finally {
-            open = null;
-        }
-    }
-
-    /** What the server says of its own refusal: the message of a Status, or the beginning of whatever it sent. */
-    private static String message(InputStream body) throws IOException {
-        byte[] bytes = body.readNBytes(4096);
-        String text = new String(bytes, StandardCharsets.UTF_8).strip();
-        try {
-            text = JSON.readTree(text).path("message").stringValue(text);
-        } catch (JacksonException e) {
-            text = text.lines().findFirst().orElse("(no message)");
-        }
-        return Problem.oneLine(text);
-    }
-
-    /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */
     void checkIdle() {
-        Answer answer = open;
-        if (answer != null
-                && System.nanoTime() - answer.heardNanos() > pace.idle().toNanos()) {
-            log.debug("{}: nothing heard for {} s", resource.name(), pace.idle().toSeconds());
-            silent = answer;
-            end(answer);
-        }
-    }
-
-    private void end(Answer answer) {
-        try {
-            answer.close();
-        } catch (IOException e) {
-            log.debug("{}: not closed cleanly", resource.name(), e);
-        }
+        stream.checkIdle();
     }
 
     /** How it fares; any thread. */
@@ -538,15 +390,11 @@ final class ListWatch {
                 Optional.ofNullable(lastEvent),
                 Math.max(0, watches.get() - 1),
                 Math.max(0, lists.get() - 1),
-                server,
+                stream.server(),
                 trouble);
     }
 
     void close() {
-        closed.countDown();
-        Answer answer = open;
-        if (answer != null) {
-            end(answer);
-        }
+        stream.close();
     }
 }

@@ -99,4 +99,16 @@ record Resource(
     String rule() {
         return "{apiGroups: [\"" + group + "\"], resources: [" + plural + "], verbs: [list, watch]}";
     }
+
+    /** Whether a resource version comes before another one, as far as both are numbers. */
+    static boolean isOlder(String version, String than) {
+        if (!isNumber(version) || !isNumber(than)) {
+            return false;
+        }
+        return version.length() != than.length() ? version.length() < than.length() : version.compareTo(than) < 0;
+    }
+
+    private static boolean isNumber(String text) {
+        return !text.isEmpty() && text.chars().allMatch(c -> c >= '0' && c <= '9');
+    }
 }

@@ -35,12 +35,12 @@ final class ToldObjects {
     private static final int CHUNK = 200;
 
     private final String proxyName;
-    private final ListWatch.Listener listener;
+    private final WatchListener listener;
     private final Instant started = Instant.now();
     private final Set<String> known = new HashSet<>();
 
     /** @param proxyName as in {@link BuildOptions} */
-    ToldObjects(String proxyName, ListWatch.Listener listener) {
+    ToldObjects(String proxyName, WatchListener listener) {
         this.proxyName = proxyName;
         this.listener = listener;
     }

@@ -3,6 +3,7 @@ package io.sluice.node;
 import io.sluice.node.Elements.Element;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
@@ -66,5 +67,19 @@ final class Connections {
 
     private long undelivered() throws IOException {
         return list().stream().filter(Connection::isClosed).count();
+    }
+
+    /** Flows that had an answer, as the table that is there, perhaps a predecessor's, has them. */
+    List<Element> answeredFlows() {
+        List<Element> flows = new ArrayList<>();
+        for (String set : List.of("flow4", "flow6", "asked4", "asked6")) {
+            String kind = set.startsWith("asked") ? "map" : "set";
+            try {
+                flows.addAll(kernel.elements(kind, set));
+            } catch (IOException e) {
+                log.debug("no flows known from before: {}", e.getMessage());
+            }
+        }
+        return flows;
     }
 }

@@ -1,20 +1,15 @@
 package io.sluice.node;
 
-import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
-import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.model.SnapshotDiff;
 import io.sluice.node.Elements.Element;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -52,14 +47,12 @@ public final class NodeRules implements AutoCloseable {
     /** Of the guard's thread. */
     private int rounds;
     // Guarded by this.
-    private final ClusterIps clusterIps = new ClusterIps();
-    private final Exemptions exemptions = new Exemptions();
-    private ServiceSnapshot current = ServiceSnapshot.empty();
+    private final RuleTable table;
     /** What is to be in force; null before there is anything. */
     private @Nullable ServiceSnapshot wanted;
     /** Why that could not be put back; empty if nothing is wrong. */
     private String trouble = "";
-    /** Of service ports that {@link #current} has. */
+    /** Of service ports that the snapshot has whose rules the kernel has. */
     private final Rejections rejections;
 
     private Optional<String> hindrance = Optional.empty();
@@ -67,7 +60,7 @@ public final class NodeRules implements AutoCloseable {
     /** Whether the chain is there that has to come before the hook of bridges. */
     private boolean bridged;
 
-    /** Whether the kernel has the rules of {@link #current} still, and not those that are wanted. */
+    /** Whether the kernel has the rules of an earlier snapshot, and not those that are wanted. */
     private boolean behind;
 
     private boolean looking;
@@ -87,6 +80,7 @@ public final class NodeRules implements AutoCloseable {
         this.kernel = kernel;
         this.features = features;
         this.nanoTime = nanoTime;
+        this.table = new RuleTable(flippedPortBits());
         routing = new Routing(options, kernel);
         if (!features.tproxy()) {
             log.warn(
@@ -125,7 +119,7 @@ public final class NodeRules implements AutoCloseable {
      * redirected. Any thread, a loop too.
      */
     public int priority(Endpoint endpoint) {
-        return exemptions.includes(endpoint) ? Script.NOT_REDIRECTED_PRIORITY : 0;
+        return table.isExempt(endpoint) ? Script.NOT_REDIRECTED_PRIORITY : 0;
     }
 
     /** Starts to look after the rules. */
@@ -184,14 +178,7 @@ public final class NodeRules implements AutoCloseable {
 
     /** The kernel keeps the rules that it has, so this concerns service ports whose rules were to change. */
     private void rejectAll(ServiceSnapshot snapshot, IOException cause) {
-        SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
-        List<ServicePort> changed = new ArrayList<>(diff.added());
-        for (SnapshotDiff.Change change : diff.changed()) {
-            if (!elements(List.of(change.before())).equals(elements(List.of(change.after())))) {
-                changed.add(change.after());
-            }
-        }
-        rejections.publishWith(changed, cause);
+        rejections.publishWith(table.changed(snapshot), cause);
     }
 
     private void refresh() {
@@ -219,52 +206,26 @@ public final class NodeRules implements AutoCloseable {
         routing.add();
         List<ServicePort> ports = new ArrayList<>();
         snapshot.forEach(ports::add);
-        exemptions.clear();
-        exemptions.change(List.of(), ports, snapshot.surroundings().origins().node());
-        clusterIps.clear();
-        Set<Element> others = new LinkedHashSet<>(clusterIps
-                .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
-                .come());
-        others.addAll(surroundings(snapshot));
+        Set<Element> others = table.beginWith(snapshot, ports);
         // Also those whose frontend has gone: the table that knew them goes, too.
         others.addAll(connections.late(each -> true));
-        others.addAll(answeredFlows());
+        others.addAll(connections.answeredFlows());
         bridged = addresses.bridgesAreHooked();
-        String table = Script.table(options, features)
+        String empty = Script.table(options, features)
                 + (bridged ? Script.bridged(options) : "")
                 + Script.add(others)
                 + (refusing ? Script.REFUSE : "");
         try {
-            kernel.load(table + Script.add(elements(ports)));
+            kernel.load(empty + Script.add(table.elements(ports)));
             rejections.clear(nanoTime.getAsLong());
         } catch (IOException e) {
             log.debug("not all of the rules were taken: {}", e.getMessage());
-            kernel.load(table);
+            kernel.load(empty);
             rejections.clear(nanoTime.getAsLong());
             addWhatIsTaken(ports);
         }
-        current = snapshot;
+        table.isNow(snapshot);
         inForce = true;
-    }
-
-    /** As the table that is there, perhaps a predecessor's, has them. */
-    private List<Element> answeredFlows() {
-        List<Element> flows = new ArrayList<>();
-        for (String set : List.of("flow4", "flow6", "asked4", "asked6")) {
-            String kind = set.startsWith("asked") ? "map" : "set";
-            try {
-                flows.addAll(kernel.elements(kind, set));
-            } catch (IOException e) {
-                log.debug("no flows known from before: {}", e.getMessage());
-            }
-        }
-        return flows;
-    }
-
-    private Set<Element> elements(List<ServicePort> ports) {
-        Set<Element> elements = new LinkedHashSet<>();
-        ports.forEach(port -> elements.addAll(Elements.of(port, flippedPortBits())));
-        return elements;
     }
 
     /** Halves what is refused until it is one, so that one costs nobody else anything. */
@@ -273,7 +234,7 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            kernel.load(Script.add(elements(ports)));
+            kernel.load(Script.add(table.elements(ports)));
         } catch (IOException e) {
             if (ports.size() == 1) {
                 rejections.add(ports.get(0), e);
@@ -287,39 +248,21 @@ public final class NodeRules implements AutoCloseable {
 
     /** Returns false if the rules are not those that were made. */
     private boolean change(ServiceSnapshot snapshot) throws IOException {
-        SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
-        List<ServicePort> before = new ArrayList<>(diff.removed());
-        List<ServicePort> after = new ArrayList<>(diff.added());
-        diff.changed().forEach(change -> {
-            before.add(change.before());
-            after.add(change.after());
-        });
-        // The kernel has nothing of what it refused.
-        Set<Element> gone = elements(
-                before.stream().filter(port -> !rejections.contains(port)).toList());
-        Set<Element> come = elements(after);
+        RuleTable.Difference difference = table.difference(snapshot, rejections::contains);
         // Before anything here is other than in the kernel: it may fail.
-        List<Element> late = late(gone, come);
-        exemptions.change(before, after, snapshot.surroundings().origins().node());
-        ClusterIps.Change clusters = clusterIps.change(
-                before,
-                current.surroundings().unservedClusterIps(),
-                after,
-                snapshot.surroundings().unservedClusterIps());
-        gone.addAll(clusters.gone());
-        come.addAll(clusters.come());
-        Set<Element> unchanged = new LinkedHashSet<>(gone);
-        unchanged.retainAll(come);
-        gone.removeAll(unchanged);
-        come.removeAll(unchanged);
-        String script = Script.delete(gone) + Script.add(late) + Script.add(come) + surroundingsIfChanged(snapshot);
+        Set<String> leaving = difference.goneFrontends();
+        // A frontend that goes has no listener any more, so nothing is added to its connections later.
+        List<Element> late =
+                leaving.isEmpty() ? List.of() : connections.late(each -> leaving.contains(each.frontend()));
+        RuleTable.Change change = table.change(difference);
+        String script = Script.delete(change.gone()) + Script.add(late) + Script.add(change.come()) + change.ranges();
         if (!script.isEmpty()) {
             try {
                 kernel.load(script);
             } catch (IOException e) {
                 Optional<String> missing = missing();
                 if (missing.isPresent()) {
-                    current = ServiceSnapshot.empty();
+                    table.isNow(ServiceSnapshot.empty());
                 }
                 if (rejections.isEmpty()) {
                     log.warn(
@@ -329,52 +272,9 @@ public final class NodeRules implements AutoCloseable {
                 return false;
             }
         }
-        rejections.removeAll(before);
-        current = snapshot;
+        rejections.removeAll(difference.before());
+        table.isNow(snapshot);
         return true;
-    }
-
-    /** A frontend that goes has no listener any more, so nothing is added to its connections. */
-    private List<Element> late(Set<Element> gone, Set<Element> come) throws IOException {
-        Set<String> frontends = new HashSet<>();
-        for (Element element : gone) {
-            if (element.set().startsWith("front") && !come.contains(element)) {
-                frontends.add(element.key());
-            }
-        }
-        return frontends.isEmpty() ? List.of() : connections.late(each -> frontends.contains(each.frontend()));
-    }
-
-    private String surroundingsIfChanged(ServiceSnapshot snapshot) {
-        if (snapshot.surroundings().origins().equals(current.surroundings().origins())
-                && snapshot.surroundings()
-                        .serviceCidrs()
-                        .equals(current.surroundings().serviceCidrs())
-                && snapshot.surroundings()
-                        .nodePortRanges()
-                        .equals(current.surroundings().nodePortRanges())) {
-            return "";
-        }
-        StringBuilder script = new StringBuilder();
-        for (String set : Script.RANGES) {
-            script.append(Script.flush(set + "4")).append(Script.flush(set + "6"));
-        }
-        return script.append(Script.add(surroundings(snapshot))).toString();
-    }
-
-    private static Set<Element> surroundings(ServiceSnapshot snapshot) {
-        Set<Element> elements = new LinkedHashSet<>();
-        Origins origins = snapshot.surroundings().origins();
-        for (Cidr range : origins.pods()) {
-            elements.add(new Element("pods" + Elements.family(range.network()), range.toString(), ""));
-        }
-        for (Cidr range : snapshot.surroundings().serviceCidrs()) {
-            elements.add(new Element("range" + Elements.family(range.network()), range.toString(), ""));
-        }
-        for (Cidr range : snapshot.surroundings().nodePortRanges()) {
-            elements.add(new Element("node-port-address" + Elements.family(range.network()), range.toString(), ""));
-        }
-        return elements;
     }
 
     /** Restores rules that another process removed, and retries those that the kernel rejected. */
@@ -402,7 +302,7 @@ public final class NodeRules implements AutoCloseable {
                     return;
                 }
                 log.warn(REMOVED, missing.get());
-                current = ServiceSnapshot.empty();
+                table.isNow(ServiceSnapshot.empty());
             }
             replace(snapshot);
             behind = false;

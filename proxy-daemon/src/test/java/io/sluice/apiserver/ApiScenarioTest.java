@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.apiserver.KubernetesReflector.EndpointsApi;
-import io.sluice.apiserver.ListWatch.Pace;
 import io.sluice.daemon.Flags;
 import io.sluice.document.StrictYaml;
 import io.sluice.feed.ManifestReader;

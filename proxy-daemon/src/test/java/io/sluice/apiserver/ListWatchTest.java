@@ -22,7 +22,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** A watch whose thread dies from what it tells. */
-final class ListWatchTest implements ListWatch.Listener {
+final class ListWatchTest implements WatchListener {
     private static final String WEB = "/api/v1/namespaces/default/services/web";
     private static final String DNS = "/api/v1/namespaces/default/services/dns";
 
@@ -46,7 +46,7 @@ final class ListWatchTest implements ListWatch.Listener {
         cluster.apply(Manifests.service("web", "10.96.0.1"));
         Duration soon = Duration.ofMillis(1);
         Duration late = Duration.ofMinutes(1);
-        ListWatch.Pace pace = new ListWatch.Pace(late, late, late, soon, soon, soon, soon, Duration.ZERO);
+        Pace pace = new Pace(late, late, late, soon, soon, soon, soon, Duration.ZERO);
         watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, retry, this);
         worker = supervisor.loop("sluice-watch-services", watch::run);
         await().until(() -> told.containsKey(WEB));

@@ -1,0 +1,138 @@
+package io.sluice.apiserver;
+
+import io.sluice.document.Problem;
+import io.sluice.document.StrictYaml;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.json.JsonFactory;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * The answer that a collection is reading, one at a time: asks for it, turns a refusal into an exception, and ends it
+ * when nothing more comes. Used on the collection's thread, but for {@link #checkIdle} and {@link #close}.
+ */
+final class ServerStream {
+    private static final Logger log = LoggerFactory.getLogger(ServerStream.class);
+
+    static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StrictYaml.LIMITS)
+                    .build())
+            .build();
+
+    private final ApiClient client;
+    private final Retry retry;
+    private final Pace pace;
+    final CountDownLatch closed = new CountDownLatch(1);
+    private volatile @Nullable Answer open;
+
+    /** The answer that we ended because nothing more came. */
+    private volatile @Nullable Answer silent;
+
+    private volatile String server = "";
+
+    ServerStream(ApiClient client, Retry retry, Pace pace) {
+        this.client = client;
+        this.retry = retry;
+        this.pace = pace;
+    }
+
+    /** The last server that answered; empty if none has. Any thread. */
+    String server() {
+        return server;
+    }
+
+    boolean isClosed() {
+        return closed.getCount() == 0;
+    }
+
+    /** Whether this answer was ended because nothing more came. */
+    @SuppressWarnings("ReferenceEquality") // that very answer
+    boolean wasSilent(Answer answer) {
+        return answer == silent;
+    }
+
+    /**
+     * Asks for a part of a collection; call {@link #done} when it has been read.
+     *
+     * @param verb {@code list}, which may take long to begin, or {@code watch}
+     * @throws ApiStatusException if the server answers with anything but 200
+     */
+    Answer get(Resource resource, String query, String verb) throws IOException {
+        Answer answer =
+                verb.equals("list") ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
+        server = answer.server();
+        open = answer;
+        if (isClosed()) {
+            answer.close();
+        }
+        if (!isUnwell(answer.status())) {
+            retry.answered();
+        }
+        if (answer.status() == 200) {
+            return answer;
+        }
+        try (answer) {
+            throw new ApiStatusException(
+                    answer.status(),
+                    server + ": " + verb + " " + resource.name() + ": " + answer.status() + " "
+                            + message(answer.body()),
+                    answer.retryAfter());
+        } finally {
+            open = null;
+        }
+    }
+
+    void done() {
+        open = null;
+    }
+
+    /** Whether a status says only that the server cannot answer now. */
+    static boolean isUnwell(int status) {
+        return status == 429 || status >= 500;
+    }
+
+    /** What the server says of its own refusal: the message of a Status, or the beginning of whatever it sent. */
+    private static String message(InputStream body) throws IOException {
+        byte[] bytes = body.readNBytes(4096);
+        String text = new String(bytes, StandardCharsets.UTF_8).strip();
+        try {
+            text = JSON.readTree(text).path("message").stringValue(text);
+        } catch (JacksonException e) {
+            text = text.lines().findFirst().orElse("(no message)");
+        }
+        return Problem.oneLine(text);
+    }
+
+    /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */
+    void checkIdle() {
+        Answer answer = open;
+        if (answer != null
+                && System.nanoTime() - answer.heardNanos() > pace.idle().toNanos()) {
+            log.debug("{}: nothing heard for {} s", answer.server(), pace.idle().toSeconds());
+            silent = answer;
+            end(answer);
+        }
+    }
+
+    private static void end(Answer answer) {
+        try {
+            answer.close();
+        } catch (IOException e) {
+            log.debug("{}: not closed cleanly", answer.server(), e);
+        }
+    }
+
+    void close() {
+        closed.countDown();
+        Answer answer = open;
+        if (answer != null) {
+            end(answer);
+        }
+    }
+}
