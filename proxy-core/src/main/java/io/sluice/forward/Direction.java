@@ -165,6 +165,9 @@ final class Direction {
         }
         held = rest;
         to.awaitWritable();
+        if (from.leaving) {
+            relay.awaitReader();
+        }
     }
 
     /** How much the reader took; -1 if it takes nothing any more, and then the session may be over. */

@@ -41,6 +41,8 @@ final class Leg implements EpollIoHandle {
 
     /** The kernel may have bytes, an end or an error for us. */
     boolean readable;
+    /** The peer has closed or failed; what it sent before may still be there to read. */
+    boolean leaving;
     /** The peer has closed, failed or sent urgent data: a short read does not mean that nothing follows. */
     boolean hungUp;
 

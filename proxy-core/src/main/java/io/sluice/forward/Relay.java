@@ -63,6 +63,12 @@ final class Relay implements Runnable {
             fail(reading);
             return;
         }
+        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR)) != 0) {
+            leg.leaving = true;
+            if (reading.holds()) {
+                awaitReader();
+            }
+        }
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR | Leg.EPOLLPRI)) != 0) {
             leg.hungUp = true;
             leg.readable = true;
@@ -153,6 +159,13 @@ final class Relay implements Runnable {
     /** Ends the session after the half-closed timeout, unless bytes pass. */
     void awaitEnd() {
         loop.timeouts.await(loop.timeouts.halfClosed, session, loop.now());
+    }
+
+    /** The sender is leaving, and its last bytes have to wait for the reader: not for ever. */
+    void awaitReader() {
+        if (session.queue != loop.timeouts.halfClosed) {
+            awaitEnd();
+        }
     }
 
     /** Both directions have ended. */

@@ -27,7 +27,8 @@ import org.slf4j.LoggerFactory;
  * <tr><td>FIN</td><td>everything sent before, then FIN; the other direction goes on</td></tr>
  * <tr><td>FIN, then nothing from the other end for the half-closed timeout</td><td>RST on both</td></tr>
  * <tr><td>RST, or no answer to keep-alive probes, or none to data for the stalled timeout</td>
- * <td>everything that had arrived here before, then RST</td></tr>
+ * <td>everything that had arrived here before, then RST; RST at once if it takes nothing of that for the half-closed
+ * timeout</td></tr>
  * <tr><td>every endpoint refuses, or none answers before the deadline</td><td>RST at the client</td></tr>
  * </table>
  */

@@ -11,10 +11,14 @@ import io.sluice.model.SessionAffinity;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Timing;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.net.ConnectException;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
+import java.net.StandardSocketOptions;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -313,6 +317,37 @@ class TcpForwardingTest {
                     return session == null ? Long.MIN_VALUE : session.sinceNanos;
                 })
                 .get();
+    }
+
+    /** What the endpoint does not read must not keep a session whose client is gone. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aResetBehindBytesThatAreNotTakenEndsTheSessionInTime(boolean readsLate) throws Exception {
+        try (Lab lab = new Lab(1)) {
+            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
+            lab.apply(Lab.service("sink", address, backend.endpoint()));
+            SocketChannel client = SocketChannel.open(address.address().toSocketAddress(address.port()));
+            Socket server = lab.closing(backend.next());
+            client.configureBlocking(false);
+            ByteBuffer piece = ByteBuffer.allocate(1 << 16);
+            await().pollInterval(Duration.ofMillis(50)).until(() -> client.write(piece.clear()) == 0);
+            client.setOption(StandardSocketOptions.SO_LINGER, 0);
+            client.close();
+            Loop loop = lab.forwarder.loops().get(0);
+            await().until(() -> loop.executor
+                    .submit(() -> !loop.timeouts.halfClosed.isEmpty())
+                    .get());
+            if (readsLate) {
+                assertThatThrownBy(() -> server.getInputStream().transferTo(OutputStream.nullOutputStream()))
+                        .isInstanceOf(SocketException.class);
+            } else {
+                lab.advance(ForwarderConfig.defaults().halfClosedTimeout());
+            }
+            await().until(() -> lab.forwarder.sessions() == 0);
+            assertThat(lab.forwarder.heldBytes()).isZero();
+            assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(readsLate ? 1 : 0);
+            assertThat(lab.count(Counter.SESSIONS_TIMED_OUT)).isEqualTo(readsLate ? 0 : 1);
+        }
     }
 
     @Test
