@@ -151,8 +151,9 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
         thread.interrupt();
     }
 
-    /** Waits until the thread has ended. */
-    public void join() throws InterruptedException {
-        thread.join();
+    /** Waits until the thread has ended; false if it has not within this time. */
+    public boolean join(Duration atMost) throws InterruptedException {
+        thread.join(Math.max(1, atMost.toMillis()));
+        return !thread.isAlive();
     }
 }

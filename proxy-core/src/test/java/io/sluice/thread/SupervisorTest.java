@@ -104,7 +104,7 @@ final class SupervisorTest {
                         "ERROR thread sluice-test died and is restarted");
         assertThat(supervisor.failures()).isEmpty();
         worker.close();
-        worker.join();
+        assertThat(worker.join(Duration.ofSeconds(60))).isTrue();
         assertThat(runs).hasValue(4);
         assertThat(logged).as("the end that was wanted").hasSize(3);
     }
@@ -130,7 +130,7 @@ final class SupervisorTest {
         await().until(() -> !supervisor.failures().isEmpty());
         worker.stop();
         // Without waiting until it would have been restarted.
-        worker.join();
+        assertThat(worker.join(Duration.ofSeconds(60))).isTrue();
         assertThat(supervisor.failures()).isEmpty();
         assertThat(runs.get()).isLessThan(100);
     }
@@ -149,7 +149,7 @@ final class SupervisorTest {
                 throw new NoClassDefFoundError("one");
             }
         });
-        worker.join();
+        assertThat(worker.join(Duration.ofSeconds(60))).isTrue();
         assertThat(runs).hasValue(2);
         assertThat(supervisor.failures()).isEmpty();
     }

@@ -11,6 +11,7 @@ import io.sluice.rules.ObjectStore.SourceState;
 import io.sluice.rules.ProblemBoard;
 import io.sluice.rules.SnapshotBuilder;
 import io.sluice.rules.Tracer;
+import io.sluice.thread.Heartbeat;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
@@ -21,6 +22,7 @@ import java.nio.file.StandardWatchEventKinds;
 import java.nio.file.WatchEvent;
 import java.nio.file.WatchKey;
 import java.nio.file.WatchService;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -52,12 +54,19 @@ public final class FileReflector implements Reflector {
 
     private static final long MAX_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
+    /** A file of a network that does not answer may hold up a read for ever. */
+    private static final Duration STUCK = Duration.ofSeconds(60);
+
+    private static final Duration END = Duration.ofSeconds(2);
+
     private final Path path;
     private final Feed feed;
     private final Offers offers;
     // Guarded by this.
     private @Nullable Worker worker;
-    private @Nullable Supervisor supervisor;
+    private volatile @Nullable Heartbeat heartbeat;
+
+    private volatile boolean rescan;
     /** Read, and not yet offered to the loop. */
     private final Map<String, SourceState> unoffered = new HashMap<>();
 
@@ -93,7 +102,7 @@ public final class FileReflector implements Reflector {
     /** Starts the watching thread. A feed that does not exist yet is waited for, and reported once. */
     @Override
     public synchronized void start(Supervisor supervisor) {
-        this.supervisor = supervisor;
+        heartbeat = supervisor.heartbeat("sluice-feed", STUCK);
         worker = supervisor.loop("sluice-feed", this::run);
     }
 
@@ -102,29 +111,34 @@ public final class FileReflector implements Reflector {
         return List.of();
     }
 
-    /** A thread that begins looks at every file first. */
+    /** The next look, within two seconds, is at every file. */
     @Override
-    public synchronized void rescan() {
-        if (worker != null && supervisor != null) {
-            stop(worker);
-            worker = supervisor.loop("sluice-feed", this::run);
-        }
+    public void rescan() {
+        rescan = true;
     }
 
     @Override
     public synchronized void close() {
         if (worker != null) {
-            stop(worker);
+            if (!stop(worker)) {
+                log.warn("reading a file of feed {} does not end", path);
+            }
             worker = null;
+        }
+        Heartbeat beating = heartbeat;
+        if (beating != null) {
+            beating.close();
         }
     }
 
-    private static void stop(Worker worker) {
+    /** False if its thread does not end. */
+    private static boolean stop(Worker worker) {
         worker.close();
         try {
-            worker.join();
+            return worker.join(END);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+            return false;
         }
     }
 
@@ -168,6 +182,11 @@ public final class FileReflector implements Reflector {
         sawAllWrites = false;
         try (WatchService watcher = openWatcher()) {
             while (!Thread.currentThread().isInterrupted()) {
+                beat();
+                if (rescan) {
+                    rescan = false;
+                    sawAllWrites = false;
+                }
                 if (watcher != null) {
                     watch(watcher);
                 }
@@ -193,6 +212,13 @@ public final class FileReflector implements Reflector {
             }
         } catch (IOException e) {
             log.warn("the file watch could not be closed: {}", e.toString());
+        }
+    }
+
+    private void beat() {
+        Heartbeat beating = heartbeat;
+        if (beating != null) {
+            beating.beat();
         }
     }
 

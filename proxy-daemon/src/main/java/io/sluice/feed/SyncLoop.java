@@ -199,8 +199,9 @@ public final class SyncLoop implements AutoCloseable {
         try {
             boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
-            // Before the lists are complete the Node may just not have arrived.
-            Optional<String> nodeUnfit = complete ? builder.nodeUnfit(nodeExists) : Optional.empty();
+            // Before the lists are complete the Node may just not have arrived, unless it is known that there is none.
+            Optional<String> nodeUnfit =
+                    complete || Boolean.FALSE.equals(nodeExists) ? builder.nodeUnfit(nodeExists) : Optional.empty();
             tellOfNode(nodeUnfit);
             view = new View(board.publish(onProblem), nodeUnfit, view.snapshot, view.lastApplied);
             if (complete) {
@@ -365,7 +366,9 @@ public final class SyncLoop implements AutoCloseable {
             lock.unlock();
         }
         try {
-            worker.join();
+            if (!worker.join(STUCK)) {
+                log.warn("the last change does not end");
+            }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }

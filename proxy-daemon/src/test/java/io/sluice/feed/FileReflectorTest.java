@@ -18,7 +18,9 @@ import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -57,6 +59,44 @@ class FileReflectorTest {
     private void follow(Path feed) {
         reflector = new FileReflector(feed, BuildOptions.on("n1"), loop);
         reflector.start(new Supervisor());
+    }
+
+    /** As where a file of a network that does not answer is read: nothing ends it, and an end must not wait for it. */
+    @Test
+    void aReadThatDoesNotEndIsReportedAndHoldsUpNoEnd() throws Exception {
+        write("web.yaml", WEB);
+        AtomicLong nanos = new AtomicLong();
+        Supervisor supervisor = new Supervisor(nanos::get);
+        CountDownLatch reading = new CountDownLatch(1);
+        CountDownLatch never = new CountDownLatch(1);
+        reflector = new FileReflector(folder, BuildOptions.on("n1"), (changes, complete) -> {
+            reading.countDown();
+            awaitUninterrupted(never);
+        });
+        reflector.start(supervisor);
+        reading.await();
+        assertThat(supervisor.failures()).isEmpty();
+        nanos.addAndGet(Duration.ofSeconds(61).toNanos());
+        assertThat(supervisor.failures())
+                .singleElement()
+                .extracting(Supervisor.Failure::thread)
+                .isEqualTo("sluice-feed");
+        reflector.rescan();
+        reflector.close();
+        assertThat(supervisor.failures()).as("asked to end").isEmpty();
+        never.countDown();
+    }
+
+    private static void awaitUninterrupted(CountDownLatch latch) {
+        for (boolean done = false; !done; ) {
+            try {
+                latch.await();
+                done = true;
+            } catch (InterruptedException e) {
+                // As a read(2) of a file.
+                done = false;
+            }
+        }
     }
 
     private void write(String name, String text) throws IOException {
