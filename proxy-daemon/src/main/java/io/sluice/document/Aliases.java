@@ -23,11 +23,15 @@ final class Aliases extends JsonParserDelegate {
     /** Of all values that aliases stand for: a few lines of YAML can stand for more than any memory holds. */
     static final int MOST_REPEATED = 100_000;
 
+    /** Of all values in what is marked, once for each mark around them: marks can be nested as deep as lists. */
+    static final int MOST_MARKED = 1_000_000;
+
     private final AnchorParser yaml;
     private final Map<String, TokenBuffer> anchored = new HashMap<>();
     private final List<Anchored> open = new ArrayList<>();
     private int depth;
     private int repeated;
+    private int marked;
 
     /** What has begun, and is recorded until it ends. */
     private record Anchored(String name, int depth, TokenBuffer tokens) {}
@@ -87,6 +91,10 @@ final class Aliases extends JsonParserDelegate {
     }
 
     private void record(JsonToken token) {
+        marked += open.size();
+        if (marked > MOST_MARKED) {
+            throw fault("anchors mark more than " + MOST_MARKED + " values, one inside another");
+        }
         for (Anchored each : open) {
             each.tokens().copyCurrentEvent(this);
         }

@@ -180,6 +180,9 @@ public final class ManifestReader {
         }
         Merging.resolved(head);
         if (isList(head)) {
+            if (!items.read) {
+                items.merged(head);
+            }
             items.finish(head);
         } else {
             object(head, "", "", "document " + documents);
@@ -198,8 +201,10 @@ public final class ManifestReader {
     private final class ItemList {
         private final List<JsonNode> waiting = new ArrayList<>();
         private int count;
+        private boolean read;
 
         void read(JsonParser parser, JsonNode head) {
+            read = true;
             while (parser.nextToken() != JsonToken.END_ARRAY) {
                 JsonNode item = StrictYaml.tree(parser);
                 if (item.has("kind") && item.has("apiVersion")) {
@@ -209,6 +214,25 @@ public final class ManifestReader {
                     inherit(item, head);
                 } else {
                     waiting.add(item);
+                }
+            }
+        }
+
+        /** Those that a merge key adds. */
+        void merged(JsonNode head) {
+            JsonNode list = head.path("items");
+            if (!list.isArray()) {
+                if (!list.isMissingNode() && !list.isNull()) {
+                    report(Problem.Severity.ERROR, "document " + documents, "items is not a list");
+                }
+                return;
+            }
+            for (JsonNode item : list) {
+                if (item.has("kind") && item.has("apiVersion")) {
+                    object(item, "", "", label(count));
+                    count++;
+                } else {
+                    inherit(item, head);
                 }
             }
         }

@@ -272,6 +272,36 @@ class ManifestReaderTest {
                 .isEqualTo("f: line 1, column 11: *a stands inside of what it stands for");
     }
 
+    /** Each mark around a value costs a copy of it, though nothing refers to them. */
+    @Test
+    void marksInsideMarksAreBounded() throws IOException {
+        StringBuilder marks = new StringBuilder("data: ");
+        for (int i = 0; i < 200; i++) {
+            marks.append("&a%d [".formatted(i));
+        }
+        marks.append("x, ".repeat(6_000)).append("]".repeat(200)).append('\n');
+        assertThat(read(marks.toString()).broken())
+                .singleElement()
+                .asString()
+                .matches("f: line \\d+, column \\d+: anchors mark more than 1000000 values, one inside another");
+    }
+
+    @Test
+    void itemsThatAMergeKeyAddsAreRead() throws IOException {
+        String hidden = "x: &h\n  apiVersion: v1\n  kind: List\n  items:\n  - "
+                + Manifests.service("web", "10.96.0.1")
+                        .replace("---\n", "")
+                        .strip()
+                        .replace("\n", "\n    ")
+                + "\n<<: *h\n";
+        assertThat(names(read(hidden))).containsExactly("Service default/web");
+        assertThat(names(read(hidden + "items: []\n"))).isEmpty();
+        assertThat(read("apiVersion: v1\nkind: List\nitems: {a: b}\n").problems())
+                .singleElement()
+                .asString()
+                .isEqualTo("f: document 1: items is not a list");
+    }
+
     /** Whatever the damage, a file is read, or refused by the parser with a place; nothing else is thrown. */
     @Test
     void damageIsReadOrRefused() throws IOException {
