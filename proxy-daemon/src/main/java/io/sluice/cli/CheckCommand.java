@@ -75,7 +75,8 @@ final class CheckCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         Given given = arguments.given(spec, "check");
-        Reading reading = withWhatHoldsHere(given.feed(), given.read());
+        Reading read = given.read();
+        Reading reading = given.nodeMode() ? read : withWhatHoldsHere(given.feed(), read);
         PrintWriter out = spec.commandLine().getOut();
         if (output == Output.json) {
             out.println(JSON.writeValueAsString(json(reading)));

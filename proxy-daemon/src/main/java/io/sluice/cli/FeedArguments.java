@@ -25,8 +25,12 @@ final class FeedArguments {
                             + " none.")
     private @Nullable Path config;
 
-    /** A feed, and how it is to be read. */
-    record Given(Path feed, BuildOptions options) {
+    /**
+     * A feed, and how it is to be read.
+     *
+     * @param nodeMode whether it is for a node, where the kernel delivers what is sent to any address
+     */
+    record Given(Path feed, BuildOptions options, boolean nodeMode) {
         Reading read() {
             // The command tells its problems; the log would say them twice.
             Logging.configure("text", "error", System.err);
@@ -53,6 +57,9 @@ final class FeedArguments {
         if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
             throw new ConfigurationException(List.of("--feed: " + feed + " does not exist"));
         }
-        return new Given(feed, configuration.settings().buildOptions());
+        return new Given(
+                feed,
+                configuration.settings().buildOptions(),
+                configuration.settings().rules() != null);
     }
 }

@@ -200,6 +200,9 @@ final class CheckCommandTest {
         JsonNode problem = JsonMapper.shared().readTree(out.toString()).at("/problems/0");
         assertThat(problem.at("/severity").stringValue()).isEqualTo("note");
         assertThat(problem.at("/message").stringValue()).contains("198.51.100.7 is not an address of this machine");
+        out.getBuffer().setLength(0);
+        assertThat(check("--mode=node")).isZero();
+        assertThat(out.toString()).as("a node's rules deliver any address").doesNotContain("cannot listen");
     }
 
     @Test
