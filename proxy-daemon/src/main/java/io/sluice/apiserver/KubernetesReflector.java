@@ -247,10 +247,13 @@ public final class KubernetesReflector implements Reflector {
                                 nodeName,
                                 pace.nodeWait().toSeconds());
                         nodeMissingSinceNanos = System.nanoTime();
+                        // Health is told now that there is none.
+                        loop.offer(Map.of(), false);
                     }
                     return;
                 }
             }
+            nodeSettled |= resource.kind() == Kind.NODE;
             complete(resource.kind());
         }
 

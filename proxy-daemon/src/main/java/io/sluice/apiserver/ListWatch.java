@@ -228,7 +228,7 @@ final class ListWatch {
         Listing listing = objects.list(resource);
         String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
         while (!next.isEmpty()) {
-            try (Answer answer = stream.get(resource, next, "list")) {
+            try (Answer answer = stream.get(resource, next, "list", true)) {
                 try {
                     listing.page(ServerStream.JSON.createParser(answer.body()));
                 } catch (JacksonException e) {
@@ -276,7 +276,7 @@ final class ListWatch {
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         long begunNanos;
         // Should it break off half-way, an ordinary list is next.
-        try (Answer answer = stream.get(resource, query, "watch")) {
+        try (Answer answer = stream.get(resource, query, "watch", initial != null)) {
             watches.incrementAndGet();
             watchListOffered &= initial == null;
             if (initial == null) {

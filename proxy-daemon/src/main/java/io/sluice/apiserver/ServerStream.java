@@ -60,12 +60,12 @@ final class ServerStream {
     /**
      * Asks for a part of a collection; call {@link #done} when it has been read.
      *
-     * @param verb {@code list}, which may take long to begin, or {@code watch}
+     * @param verb {@code list} or {@code watch}, for people
+     * @param large whether it begins with all that there is, which a busy server may need time for
      * @throws ApiStatusException if the server answers with anything but 200
      */
-    Answer get(Resource resource, String query, String verb) throws IOException {
-        Answer answer =
-                verb.equals("list") ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
+    Answer get(Resource resource, String query, String verb, boolean large) throws IOException {
+        Answer answer = large ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
         server = answer.server();
         open = answer;
         if (isClosed()) {

@@ -49,6 +49,9 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     private long forgotten;
     private int minor = 34;
     private boolean silent;
+    /** Requests whose address contains this are not answered for now; none where it is empty. */
+    private String heldBack = "";
+
     private @Nullable HttpServer server;
 
     /** @param before the object as it was; null if it is new */
@@ -88,7 +91,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     }
 
     /** A connection that the JDK's server accepted while it stopped is never answered; a list waits three times as long. */
-    private static final ApiClient.Environment PATIENT_FOR_A_SECOND = new ApiClient.Environment(
+    static final ApiClient.Environment PATIENT_FOR_A_SECOND = new ApiClient.Environment(
             Duration.ofSeconds(5), Duration.ofSeconds(1), System::nanoTime, InetAddress::getAllByName);
 
     /** A client of these clusters that needs no credentials. */
@@ -213,6 +216,12 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
 
     int watches() {
         return watchers.size();
+    }
+
+    /** Requests whose address contains the text wait for their answer until this is called with another one. */
+    synchronized void holdBack(String text) {
+        heldBack = text;
+        notifyAll();
     }
 
     /** Whether it neither answers nor sends anything from now on. */
@@ -345,7 +354,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     }
 
     private synchronized @Nullable Failure awaitAnswer(String address) {
-        while (silent) {
+        while (silent || (!heldBack.isEmpty() && address.contains(heldBack))) {
             try {
                 wait();
             } catch (InterruptedException e) {

@@ -476,11 +476,40 @@ class KubernetesReflectorTest {
                 following().filter(watch -> !watch.resource().equals("nodes")).allMatch(WatchStatus::synced));
         assertThat(status("nodes").synced()).isFalse();
         assertThat(status("nodes").trouble()).isEqualTo("there is no Node n1 yet");
+        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
         assertThat(loop.synced()).isFalse();
         cluster.apply(NODE);
         awaitEqual();
         assertThat(status("nodes").trouble()).isEmpty();
-        assertThat(loop.nodeUnfit()).isEmpty();
+        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).isEmpty());
+        cluster.delete("/api/v1/nodes/n1");
+        cluster.changeUnseen(() -> cluster.apply(Manifests.slice("other", "10.1.0.2")));
+        cluster.compact();
+        cluster.endWatches();
+        await().until(() -> status("nodes").relists() > 0);
+        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
+        assertThat(status("nodes").trouble()).as("it is not waited for again").isEmpty();
+    }
+
+    /** A server that is busy with the lists of a whole cluster's nodes still answers small questions. */
+    @ParameterizedTest
+    @ValueSource(ints = {28, 34})
+    void aListMayTakeLongerThanAnyOtherAnswer(int minor) {
+        cluster.minor(minor);
+        cluster.holdBack("/services?");
+        follow();
+        await().until(() -> cluster.requests.stream().anyMatch(request -> request.contains("/services?")));
+        await().during(FakeCluster.PATIENT_FOR_A_SECOND
+                        .headersTimeout()
+                        .multipliedBy(3)
+                        .dividedBy(2))
+                .until(() -> status("services").trouble().isEmpty());
+        cluster.holdBack("");
+        awaitEqual();
+        assertThat(cluster.requests.stream()
+                        .filter(request -> request.contains("/services?")
+                                && (request.contains("sendInitialEvents") || request.contains("limit="))))
+                .hasSize(1);
     }
 
     @Test
