@@ -273,6 +273,5 @@ final class PackageEdgesTest {
     }
 
     private static final Set<String> CONTROL_SIDE = Set.of("forward/FrontendTable.java", "socket/UnixSocket.java");
-    private static final Set<String> LONG_FILES =
-            Set.of("Daemon.java", "Feed.java", "Setting.java", "SnapshotBuilder.java", "Tracer.java");
+    private static final Set<String> LONG_FILES = Set.of("Daemon.java", "Feed.java", "Setting.java");
 }

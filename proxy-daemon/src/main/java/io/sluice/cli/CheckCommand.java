@@ -10,7 +10,7 @@ import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.ops.ServiceTable;
-import io.sluice.rules.Tracer;
+import io.sluice.rules.Trace;
 import io.sluice.text.Table;
 import java.io.PrintWriter;
 import java.net.SocketException;
@@ -223,7 +223,7 @@ final class CheckCommand implements Callable<Integer> {
 
     private static Map<String, Object> json(Route route) {
         Map<String, Object> one = new LinkedHashMap<>();
-        one.put("verdict", Tracer.Verdict.of(route));
+        one.put("verdict", Trace.Verdict.of(route));
         one.put("endpoints", texts(route));
         if (route.verdict() == Route.Verdict.FORWARD) {
             one.put("sourceAddress", route.source());

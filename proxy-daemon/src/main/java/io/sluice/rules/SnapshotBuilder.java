@@ -3,7 +3,6 @@ package io.sluice.rules;
 import static java.util.Objects.requireNonNull;
 
 import io.sluice.document.Problem;
-import io.sluice.document.Problem.Severity;
 import io.sluice.model.Cidr;
 import io.sluice.model.Conflict;
 import io.sluice.model.Endpoint;
@@ -51,6 +50,7 @@ public final class SnapshotBuilder {
     private final BuildOptions options;
     private final ObjectStore store;
     private final ProblemBoard problems;
+    private final ServiceProblems faults;
     private final Claims claims = new Claims();
     private final Dialled dialled = new Dialled();
     private final EndpointChains chains = new EndpointChains();
@@ -73,6 +73,7 @@ public final class SnapshotBuilder {
         this.options = options;
         this.store = store;
         this.problems = problems;
+        this.faults = new ServiceProblems(store);
         here = Here.of(options, null, interfaceAddresses);
     }
 
@@ -90,7 +91,7 @@ public final class SnapshotBuilder {
             here = now;
             dirty.addAll(store.services());
         }
-        problems.put(this, aboutTheNode());
+        problems.put(this, ServiceProblems.ofNode(here, options));
         Set<ServiceKey> affected = new LinkedHashSet<>(dirty);
         Set<ServicePortName> remove = new HashSet<>();
         for (ServiceKey key : dirty) {
@@ -154,33 +155,6 @@ public final class SnapshotBuilder {
                     : Optional.empty();
         }
         return node.unfit().isEmpty() ? Optional.empty() : Optional.of(node.unfit());
-    }
-
-    private List<Problem> aboutTheNode() {
-        List<Problem> found = new ArrayList<>();
-        for (Family family : Family.values()) {
-            boolean has =
-                    here.addresses().stream().anyMatch(address -> address.family() == family && !address.isLoopback());
-            if (has && !options.nodePortAddresses().concerns(family)) {
-                found.add(new Problem(
-                        Severity.WARNING,
-                        "settings",
-                        "",
-                        "nodePortAddresses",
-                        "names nothing of " + family + ", so node ports answer on all " + family
-                                + " addresses of the node"));
-            }
-        }
-        if (here.unservedNodePortAddresses() > 0 && here.nodePortRanges().isEmpty()) {
-            found.add(new Problem(
-                    Severity.WARNING,
-                    "settings",
-                    "",
-                    "nodePortAddresses",
-                    "matches " + here.unservedNodePortAddresses() + " more addresses than the "
-                            + Here.MAX_NODE_PORT_ADDRESSES + " on which node ports are served; give a narrower range"));
-        }
-        return found;
     }
 
     /** Returns the service ports that may be without an address now. */
@@ -272,16 +246,10 @@ public final class SnapshotBuilder {
         ServicePortName owner = service == null || service.external().healthCheckPort() == 0
                 ? null
                 : claims.ownerOf(healthCheckOf(service));
-        if (service == null || owner == null || !isOwn(key, owner)) {
+        if (service == null || owner == null || !ServiceProblems.isOwn(key, owner)) {
             healthChecksChanged |= healthChecks.remove(key.toString()) != null;
             if (owner != null && service != null) {
-                found.add(new Problem(
-                        Severity.ERROR,
-                        store.sourceOf(key),
-                        "Service " + key,
-                        "spec.healthCheckNodePort",
-                        service.external().healthCheckPort() + " belongs to Service " + owner.serviceName()
-                                + ", which is older or comes first by name"));
+                found.add(faults.healthCheckPort(key, service.external().healthCheckPort(), owner));
             }
             return;
         }
@@ -323,7 +291,7 @@ public final class SnapshotBuilder {
             owned.entrySet().removeIf(entry -> {
                 ServicePortName owner = claims.ownerOf(entry.getKey());
                 if (owner != null && !name.equals(owner)) {
-                    found.add(conflict(key, entry.getKey(), entry.getValue(), owner));
+                    found.add(faults.conflict(key, entry.getKey(), entry.getValue(), owner));
                     lost.add(new Conflict(entry.getKey(), name, owner));
                 }
                 return !name.equals(owner);
@@ -352,7 +320,7 @@ public final class SnapshotBuilder {
                             here.place()));
             Frontend frontend = FrontendRules.frontend(service, kind, address, choice, frontendsToo, here);
             if (frontend.passesAny()) {
-                found.add(left(key, frontend));
+                found.add(faults.passed(key, frontend));
             }
             frontends.add(frontend);
         });
@@ -378,56 +346,9 @@ public final class SnapshotBuilder {
                 frontendsToo.add(endpoint);
             } else {
                 endpoints.remove(endpoint);
-                found.add(leftOut(key, link, why));
+                found.add(faults.leftOut(key, link, why));
             }
         }
         return frontendsToo;
-    }
-
-    private static boolean isOwn(ServiceKey key, ServicePortName name) {
-        return name.namespace().equals(key.namespace()) && name.service().equals(key.name());
-    }
-
-    private Problem conflict(ServiceKey key, FrontendAddress address, Kind kind, ServicePortName owner) {
-        boolean own = isOwn(key, owner);
-        // A node port is one thing, on however many addresses.
-        String what = kind == Kind.NODE_PORT
-                ? "node port " + address.port() + "/" + address.protocol().text()
-                : address.toString();
-        String message = own
-                ? what + " is taken by this Service's port \"" + owner.port() + "\""
-                : what + " belongs to Service " + owner.serviceName() + ", which is older or comes first by name";
-        String field = switch (kind) {
-            case CLUSTER_IP -> own ? "spec.ports" : "spec.clusterIPs";
-            case LOAD_BALANCER -> "status.loadBalancer.ingress";
-            case EXTERNAL_IP -> "spec.externalIPs";
-            case NODE_PORT -> "spec.ports";
-        };
-        return new Problem(Severity.ERROR, store.sourceOf(key), "Service " + key, field, message);
-    }
-
-    private Problem leftOut(ServiceKey key, Link link, String why) {
-        String whose = isOwn(key, link.owner())
-                ? "this Service itself"
-                : "Service " + link.owner().serviceName();
-        return new Problem(
-                Severity.ERROR,
-                store.sourceOf(key),
-                "Service " + key,
-                "",
-                "endpoint " + link.endpoint() + " is left out: it is an address of " + whose + ", and " + why);
-    }
-
-    private Problem left(ServiceKey key, Frontend frontend) {
-        return new Problem(
-                Severity.NOTE,
-                store.sourceOf(key),
-                "Service " + key,
-                "",
-                frontend.address() + " is not proxied on this node: it is an endpoint of this Service, and left to the"
-                        + " process that listens there"
-                        + (frontend.allowedSources().isEmpty()
-                                ? ""
-                                : "; loadBalancerSourceRanges are enforced there only with --mode node"));
     }
 }

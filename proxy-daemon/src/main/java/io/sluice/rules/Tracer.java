@@ -20,6 +20,9 @@ import io.sluice.objects.ServiceKey;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
 import io.sluice.rules.EndpointRules.Standing;
+import io.sluice.rules.Trace.Answer;
+import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.Verdict;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -78,61 +81,6 @@ public final class Tracer {
             }
         }
     }
-
-    /**
-     * The first packet of a connection or flow.
-     *
-     * @param protocol null for SCTP, which is never forwarded
-     */
-    public record Packet(
-            IpAddress from,
-            IpAddress to,
-            int port,
-            @Nullable Protocol protocol) {
-        /** What it is addressed to: {@code 10.96.0.1:443/tcp}. */
-        public String destination() {
-            return to.withPort(port) + "/" + (protocol == null ? "sctp" : protocol.text());
-        }
-    }
-
-    /** What happens. */
-    public enum Verdict {
-        FORWARD,
-        /** Refused at once. */
-        REJECT,
-        /** No answer at all. */
-        DROP,
-        /** Not ours: left to the kernel. */
-        PASS;
-
-        /** That of a route, as users know it. */
-        public static Verdict of(Route route) {
-            return switch (route.verdict()) {
-                case FORWARD -> FORWARD;
-                case REFUSE -> REJECT;
-                case DROP -> DROP;
-                case PASS -> PASS;
-            };
-        }
-    }
-
-    /**
-     * The answer, for programs and for people.
-     *
-     * @param frontend what was dialled, if that is ours; else empty. Likewise {@code service}
-     * @param endpoints those it may be sent to; empty unless it is forwarded
-     * @param source whose address they see
-     * @param reason one line
-     * @param details a heading and its lines each, in the order one thinks
-     */
-    public record Answer(
-            Verdict verdict,
-            String frontend,
-            String service,
-            List<Endpoint> endpoints,
-            Source source,
-            String reason,
-            Map<String, List<String>> details) {}
 
     /** What happens to a packet; the same feed and settings always give the same answer. */
     public Answer trace(Packet packet) {
