@@ -5,6 +5,7 @@ import io.sluice.apiserver.ApiAccess;
 import io.sluice.apiserver.EventRecorder;
 import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.config.Settings;
+import io.sluice.daemon.Lifecycle.Phase;
 import io.sluice.document.Problem;
 import io.sluice.feed.FileReflector;
 import io.sluice.feed.Reflector;
@@ -22,8 +23,6 @@ import io.sluice.http.HttpPort;
 import io.sluice.http.HttpServer;
 import io.sluice.http.Page;
 import io.sluice.http.Routes;
-import io.sluice.model.Endpoint;
-import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.InterfaceAddresses;
@@ -35,6 +34,7 @@ import io.sluice.ops.KubeProxyMetrics;
 import io.sluice.ops.Metrics;
 import io.sluice.ops.MetricsPages;
 import io.sluice.ops.ReadyFile;
+import io.sluice.ops.ServiceTable;
 import io.sluice.ops.StateLog;
 import io.sluice.ops.SyncState;
 import io.sluice.text.Table;
@@ -43,13 +43,10 @@ import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
@@ -83,25 +80,14 @@ public final class Daemon implements AutoCloseable {
     private final @Nullable HttpPort healthz;
     private final @Nullable HttpPort metrics;
     private final @Nullable ReadyFile readyFile;
-    private final AtomicBoolean synced = new AtomicBoolean();
     private final AtomicBoolean feeding = new AtomicBoolean(true);
     /** Held by whatever changes what is served, and while it is not decided by whom. */
     private final ReentrantLock changes = new ReentrantLock();
 
-    private final CompletableFuture<@Nullable Void> succeeded = new CompletableFuture<>();
+    private final Lifecycle lifecycle;
     private final @Nullable HandOverPort handOverPort;
     private final @Nullable Succession succession;
-    /** Whether another process serves, until it has handed over; written with the lock held. */
-    private volatile boolean succeeding;
-
-    /** Whether this process took the place of another, by whatever means. */
-    private boolean successor;
-
     private boolean waitingSaid;
-    /** Whether the other goes on, and this process does not serve. */
-    private volatile boolean beaten;
-
-    private volatile boolean stopping;
 
     /**
      * @param settings with a feed, unless there is an API server
@@ -142,7 +128,7 @@ public final class Daemon implements AutoCloseable {
         // A feed may not have been written yet; the lists of an API server are complete.
         succession =
                 handOver == null ? null : new Succession(handOver, forwarder, rulesOptions(), settings.feed() == null);
-        succeeding = handOver != null && OldProcess.isServed(handOver);
+        lifecycle = new Lifecycle(handOver != null && OldProcess.isServed(handOver));
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
@@ -166,8 +152,8 @@ public final class Daemon implements AutoCloseable {
         Health health = new Health(this::sync, forwarder::counts, supervisor::failures, clock, registry);
         http = new HttpServer(supervisor, Forwarder.descriptorsLeftForHttp());
         // A daemon that drains must get no new connections, whatever endpoints there are.
-        healthCheckPorts =
-                new HealthCheckPorts(http, () -> !stopping && sync().healthy(clock.instant()), HttpPort.RETRY);
+        healthCheckPorts = new HealthCheckPorts(
+                http, () -> !lifecycle.isStopping() && sync().healthy(clock.instant()), HttpPort.RETRY);
         Metrics figures = new Metrics(forwarder::stats, this::state, registry);
         healthz = port("health", settings.healthzBindAddress(), health.pages());
         metrics = port(
@@ -189,7 +175,7 @@ public final class Daemon implements AutoCloseable {
      */
     public void start() {
         stateLog.start(supervisor);
-        if (!succeeding) {
+        if (!lifecycle.is(Phase.WAITING)) {
             openPorts(settings.bindAddressHardFail());
         } else {
             HandOverFormat.warmUp();
@@ -250,7 +236,7 @@ public final class Daemon implements AutoCloseable {
     private void apply(ServiceSnapshot snapshot) {
         changes.lock();
         try {
-            if (!succeeded.isDone()) {
+            if (!lifecycle.isServedElsewhere()) {
                 applyAlone(snapshot);
             }
         } finally {
@@ -259,13 +245,13 @@ public final class Daemon implements AutoCloseable {
     }
 
     private void applyAlone(ServiceSnapshot snapshot) {
-        if (succeeding) {
+        if (lifecycle.is(Phase.WAITING)) {
             switch (Objects.requireNonNull(succession).takeOver(snapshot)) {
                 case SERVING -> succeed();
                 case WAITING -> waitForSomethingToServe();
                 case BEATEN -> {
-                    beaten = true;
-                    letGo(rulesOptions());
+                    lifecycle.enter(Phase.BEATEN);
+                    giveAway(rulesOptions());
                     return;
                 }
             }
@@ -278,17 +264,16 @@ public final class Daemon implements AutoCloseable {
         }
         healthCheckPorts.apply(snapshot.surroundings().healthChecks());
         kubeProxyMetrics.applied(snapshot);
-        if (synced.compareAndSet(false, true)) {
-            if (handOverPort != null && !successor) {
+        if (lifecycle.enter(Phase.SERVING)) {
+            if (handOverPort != null && !lifecycle.tookOver()) {
                 handOverPort.open(false);
             }
-            log.info("synced: {}", counts(snapshot));
+            log.info("synced: {}", ServiceTable.counts(snapshot));
         }
     }
 
     private void succeed() {
-        succeeding = false;
-        successor = true;
+        lifecycle.enter(Phase.STARTING);
         openPorts(false);
         // At once: until then, another new process finds none that it can ask.
         Objects.requireNonNull(handOverPort).open(true);
@@ -317,7 +302,11 @@ public final class Daemon implements AutoCloseable {
      * @param successorsRules what it answers to {@link #rulesOptions}
      */
     private void letGo(String successorsRules) {
-        stopping = true;
+        lifecycle.enter(Phase.HANDED_OVER);
+        giveAway(successorsRules);
+    }
+
+    private void giveAway(String successorsRules) {
         if (rules != null) {
             if (successorsRules.equals(HandOverChannel.NO_RULES)) {
                 rules.close();
@@ -326,33 +315,17 @@ public final class Daemon implements AutoCloseable {
             }
         }
         closePorts();
-        succeeded.complete(null);
+        lifecycle.givenAway();
     }
 
     /** Whether another process serves and this one has to go. */
     public boolean isBeaten() {
-        return beaten;
+        return lifecycle.wasBeaten();
     }
 
     /** Runs this when a successor has taken over, and this process has only its open connections. */
-    @SuppressWarnings("FutureReturnValueIgnored") // what is run does not fail
     public void whenSucceeded(Runnable action) {
-        succeeded.thenRun(action);
-    }
-
-    private static String counts(ServiceSnapshot snapshot) {
-        Set<String> services = new HashSet<>();
-        Set<Endpoint> endpoints = new HashSet<>();
-        int[] addresses = new int[1];
-        snapshot.forEach(servicePort -> {
-            services.add(servicePort.name().serviceName());
-            for (Frontend frontend : servicePort.frontends()) {
-                addresses[0]++;
-                endpoints.addAll(frontend.outside().endpoints());
-            }
-        });
-        return Table.count(services.size(), "service") + " with " + Table.count(snapshot.size(), "port") + ", "
-                + Table.count(addresses[0], "address") + ", " + Table.count(endpoints.size(), "endpoint");
+        lifecycle.whenServedElsewhere(action);
     }
 
     private ServiceSnapshot snapshot() {
@@ -361,9 +334,9 @@ public final class Daemon implements AutoCloseable {
 
     private SyncState sync() {
         return new SyncState(
-                stopping,
+                lifecycle.isStopping(),
                 syncLoop.pendingSince(),
-                succeeding ? Optional.empty() : syncLoop.lastApplied(),
+                lifecycle.is(Phase.WAITING) ? Optional.empty() : syncLoop.lastApplied(),
                 syncLoop.lastOffered(),
                 syncLoop.nodeUnfit(),
                 reflector.watches());
@@ -383,7 +356,7 @@ public final class Daemon implements AutoCloseable {
 
     /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
     public void drain() throws InterruptedException {
-        stopping = true;
+        lifecycle.enter(Phase.DRAINING);
         if (readyFile != null) {
             readyFile.close();
         }
@@ -391,7 +364,7 @@ public final class Daemon implements AutoCloseable {
         stopFeeding();
         changes.lock();
         try {
-            if (rules != null && !succeeded.isDone()) {
+            if (rules != null && !lifecycle.isServedElsewhere()) {
                 rules.refuse();
             }
             forwarder.stopAccepting();
@@ -410,7 +383,7 @@ public final class Daemon implements AutoCloseable {
         if (left > 0) {
             log.warn("cutting {} at the end of the drain", Table.count(left, "open connection"));
         }
-        if (rules != null && !succeeded.isDone()) {
+        if (rules != null && !lifecycle.isServedElsewhere()) {
             rules.awaitDelivery(Duration.ofNanos(deadline - System.nanoTime()));
         }
     }
@@ -418,7 +391,7 @@ public final class Daemon implements AutoCloseable {
     /** Ends everything at once. */
     @Override
     public void close() {
-        stopping = true;
+        lifecycle.enter(Phase.CLOSED);
         if (readyFile != null) {
             readyFile.close();
         }

@@ -9,12 +9,14 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import io.sluice.text.Table;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 
-/** A snapshot as people read it: one service port a row, or several where its addresses have different endpoints. Used by {@code check} and {@code demo}. */
+/** A snapshot as people read it: one service port a row, or several where its addresses have different endpoints. */
 public final class ServiceTable {
     private static final int ENDPOINTS_IN_A_LINE = 2;
     private static final int ENDPOINT_LINES = 3;
@@ -105,5 +107,21 @@ public final class ServiceTable {
         }
         String count = endpoints.size() + ": ";
         return count + String.join("\n" + " ".repeat(count.length()), lines);
+    }
+
+    /** How much there is, as on {@code 2 services with 3 ports, 4 addresses, 5 endpoints}. */
+    public static String counts(ServiceSnapshot snapshot) {
+        Set<String> services = new HashSet<>();
+        Set<Endpoint> endpoints = new HashSet<>();
+        int[] addresses = new int[1];
+        snapshot.forEach(servicePort -> {
+            services.add(servicePort.name().serviceName());
+            for (Frontend frontend : servicePort.frontends()) {
+                addresses[0]++;
+                endpoints.addAll(frontend.outside().endpoints());
+            }
+        });
+        return Table.count(services.size(), "service") + " with " + Table.count(snapshot.size(), "port") + ", "
+                + Table.count(addresses[0], "address") + ", " + Table.count(endpoints.size(), "endpoint");
     }
 }

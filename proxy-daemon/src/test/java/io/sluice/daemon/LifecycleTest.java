@@ -1,0 +1,50 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sluice.daemon.Lifecycle.Phase;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+
+final class LifecycleTest {
+    @Test
+    void aNewProcessTakesOverServesAndHandsOver() {
+        Lifecycle lifecycle = new Lifecycle(true);
+        assertThat(lifecycle.enter(Phase.SERVING)).as("the old process serves").isFalse();
+        assertThat(lifecycle.enter(Phase.STARTING)).isTrue();
+        assertThat(lifecycle.tookOver()).isTrue();
+        assertThat(lifecycle.enter(Phase.SERVING)).isTrue();
+        assertThat(lifecycle.enter(Phase.SERVING)).as("only once").isFalse();
+        assertThat(lifecycle.enter(Phase.BEATEN)).isFalse();
+        assertThat(lifecycle.isStopping()).isFalse();
+        assertThat(lifecycle.enter(Phase.HANDED_OVER)).isTrue();
+        assertThat(lifecycle.isStopping()).isTrue();
+        AtomicInteger told = new AtomicInteger();
+        lifecycle.whenServedElsewhere(told::incrementAndGet);
+        lifecycle.givenAway();
+        assertThat(told).hasValue(1);
+        assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
+        assertThat(lifecycle.isServedElsewhere()).isTrue();
+    }
+
+    @Test
+    void oneThatIsBeatenEnds() {
+        Lifecycle lifecycle = new Lifecycle(true);
+        assertThat(lifecycle.enter(Phase.BEATEN)).isTrue();
+        assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
+        assertThat(lifecycle.enter(Phase.CLOSED)).isTrue();
+        assertThat(lifecycle.enter(Phase.DRAINING)).as("it is closed").isFalse();
+        assertThat(lifecycle.wasBeaten()).isTrue();
+    }
+
+    @Test
+    void oneThatIsAloneServesUntilItDrains() {
+        Lifecycle lifecycle = new Lifecycle(false);
+        assertThat(lifecycle.enter(Phase.WAITING)).isFalse();
+        assertThat(lifecycle.enter(Phase.SERVING)).isTrue();
+        assertThat(lifecycle.tookOver()).isFalse();
+        assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
+        assertThat(lifecycle.enter(Phase.HANDED_OVER)).isFalse();
+        assertThat(lifecycle.isServedElsewhere()).isFalse();
+    }
+}
