@@ -128,11 +128,11 @@ final class Elements {
 
     private static String verdict(Route route, boolean flows) {
         return switch (route.verdict()) {
-            case FORWARD -> "goto admit";
-            case REFUSE -> flows ? "goto refuse" : "goto turn-away";
+            case FORWARD -> "goto new-traffic";
+            case REFUSE -> flows ? "goto reject-new" : "goto reject-packet";
             // To the process of the node that listens there.
             case PASS -> "accept";
-            case DROP -> flows ? "goto discard" : "drop";
+            case DROP -> flows ? "goto drop-new" : "drop";
         };
     }
 }

@@ -16,7 +16,7 @@ record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) 
         return new KernelFeatures(
                 takes(
                         kernel,
-                        "table inet sluice-probe { chain c { " + Script.WHOLE + " ; " + Script.LISTENER4 + " ; "
+                        "table inet sluice-probe { chain c { " + Script.DEFRAGMENT + " ; " + Script.LISTENER4 + " ; "
                                 + Script.LISTENER6 + " ; } ; }\n"),
                 Requirements.olderThan(System.getProperty("os.version", ""), 6, 15, 0)
                         .isEmpty(),

@@ -101,10 +101,10 @@ final class NodeRulesTest {
         assertThat(kernel.dump())
                 .contains(
                         "table sluice",
-                        "rule admit: goto arrive",
+                        "rule new-traffic: goto deliver-new",
                         "element front4: 198.18.0.1 . tcp . 80",
                         "element listener4: 198.18.0.1 . tcp . 28752",
-                        "element pod4: 198.18.0.3 . tcp . 80 : goto admit",
+                        "element pod4: 198.18.0.3 . tcp . 80 : goto new-traffic",
                         "element cluster4: 198.18.0.2")
                 .noneMatch(line -> line.contains("198.18.0.99") || line.startsWith("rule old"));
         for (Family family : Routing.families()) {
@@ -123,12 +123,12 @@ final class NodeRulesTest {
         ServiceSnapshot refusing = thousand.with(List.of(service(700, Route.REFUSE)), List.of());
         rules.apply(refusing);
         assertThat(kernel.loaded).containsExactly("""
-                        delete element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto admit }
-                        delete element inet sluice node4 { 198.18.2.200 . tcp . 80 : goto admit }
-                        delete element inet sluice outside4 { 198.18.2.200 . tcp . 80 : goto admit }
-                        add element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto turn-away }
-                        add element inet sluice node4 { 198.18.2.200 . tcp . 80 : goto turn-away }
-                        add element inet sluice outside4 { 198.18.2.200 . tcp . 80 : goto turn-away }
+                        delete element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
+                        delete element inet sluice node4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
+                        delete element inet sluice outside4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
+                        add element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
+                        add element inet sluice node4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
+                        add element inet sluice outside4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
                         """);
         assertThat(kernel.dump()).isEqualTo(fresh(refusing));
     }
