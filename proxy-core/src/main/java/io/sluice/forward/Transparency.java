@@ -38,16 +38,9 @@ public record Transparency(
     private static final int SOL_IPV6 = 41;
     private static final int IPV6_TRANSPARENT = 75;
 
-    /**
-     * Where the TCP socket of a frontend listens. On the frontend's own port it and whoever listens on that port of all
-     * addresses would keep each other out. A frontend at all addresses has its own port, which is the kernel's to deliver.
-     */
+    /** Where the TCP socket of a frontend listens. */
     int listeningPort(FrontendAddress frontend) {
-        if (frontend.address().isUnspecified()) {
-            return frontend.port();
-        }
-        int port = frontend.port() ^ flippedPortBits;
-        return port == 0 ? frontend.port() : port;
+        return frontend.listeningPort(flippedPortBits);
     }
 
     /** Gives a socket that is about to connect the priority of this endpoint. */

@@ -18,6 +18,17 @@ public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
         return new FrontendAddress(protocol, IpAddress.unspecified(address.family()), port);
     }
 
+    /**
+     * The port of the TCP socket that listens for this frontend, where that is another one than its own: a process that has
+     * the port on all addresses would otherwise keep it out. A frontend at all addresses keeps its port.
+     *
+     * @param flippedBits of the port; 0 for the same port
+     */
+    public int listeningPort(int flippedBits) {
+        int flipped = port ^ flippedBits;
+        return address.isUnspecified() || flipped == 0 ? port : flipped;
+    }
+
     @Override
     public String toString() {
         return address.withPort(port) + "/" + protocol.text();

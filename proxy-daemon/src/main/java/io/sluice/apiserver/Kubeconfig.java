@@ -1,12 +1,10 @@
 package io.sluice.apiserver;
 
 import io.sluice.document.StrictYaml;
+import io.sluice.document.Utf8File;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.StringReader;
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -75,7 +73,7 @@ final class Kubeconfig {
     }
 
     private static JsonNode document(Path file) throws ApiAccessException {
-        try (JsonParser parser = StrictYaml.parser(new StringReader(textOf(file)))) {
+        try (JsonParser parser = StrictYaml.parser(new StringReader(Utf8File.read(file, MAX_BYTES)))) {
             if (parser.nextToken() == null) {
                 // As kubectl leaves one behind that was emptied.
                 return JsonNodeFactory.instance.objectNode();
@@ -91,19 +89,6 @@ final class Kubeconfig {
             throw new ApiAccessException(file + ": cannot be read: " + StrictYaml.explain(e));
         } catch (JacksonException e) {
             throw new ApiAccessException(file + ": " + StrictYaml.explain(e));
-        }
-    }
-
-    private static String textOf(Path file) throws IOException {
-        try (InputStream in = Files.newInputStream(file)) {
-            byte[] bytes = in.readNBytes(MAX_BYTES + 1);
-            if (bytes.length > MAX_BYTES) {
-                throw new IOException("it is larger than " + MAX_BYTES + " bytes");
-            }
-            return StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(bytes))
-                    .toString();
         }
     }
 

@@ -2,9 +2,8 @@ package io.sluice.apiserver;
 
 import io.sluice.document.Stamp;
 import io.sluice.document.StrictYaml;
+import io.sluice.document.Utf8File;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -55,16 +54,11 @@ final class Material {
     }
 
     private String read() throws IOException {
-        try (var in = Files.newInputStream(Objects.requireNonNull(file))) {
-            byte[] read = in.readNBytes(MAX_BYTES + 1);
-            if (read.length > MAX_BYTES) {
-                throw new IOException("it is larger than " + MAX_BYTES + " bytes");
-            }
-            if (read.length == 0) {
-                throw new IOException("it is empty");
-            }
-            return new String(read, StandardCharsets.UTF_8);
+        String read = Utf8File.read(Objects.requireNonNull(file), MAX_BYTES);
+        if (read.isEmpty()) {
+            throw new IOException("it is empty");
         }
+        return read;
     }
 
     /** The file, or the field it was given in. */

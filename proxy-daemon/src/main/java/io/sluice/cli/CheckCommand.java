@@ -12,8 +12,8 @@ import io.sluice.model.ServicePort;
 import io.sluice.ops.ServiceTable;
 import io.sluice.rules.Trace;
 import io.sluice.text.Table;
+import java.io.IOException;
 import java.io.PrintWriter;
-import java.net.SocketException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -88,7 +88,7 @@ final class CheckCommand implements Callable<Integer> {
     }
 
     /** The feed is not to blame for what this adds, but who checks it here wants to run it here. */
-    private static Reading withWhatHoldsHere(Path feed, Reading reading) throws SocketException {
+    private static Reading withWhatHoldsHere(Path feed, Reading reading) throws IOException {
         List<Problem> problems = new ArrayList<>(reading.problems());
         ForeignAddresses.note(feed.toString(), reading.snapshot(), ForeignAddresses.ofThisMachine())
                 .ifPresent(problems::add);

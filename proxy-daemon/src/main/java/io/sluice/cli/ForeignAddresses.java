@@ -7,15 +7,14 @@ import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.node.InterfaceAddresses;
 import io.sluice.ops.StateLog;
 import io.sluice.text.Table;
-import java.net.NetworkInterface;
-import java.net.SocketException;
+import java.io.IOException;
 import java.time.Instant;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /** Tells beforehand, without opening a port, which addresses {@code run} could not listen on here. */
@@ -23,12 +22,9 @@ final class ForeignAddresses {
     private ForeignAddresses() {}
 
     /** Whether an address is one of this machine now: on an interface, anywhere in 127.0.0.0/8, or all of them. */
-    static Predicate<IpAddress> ofThisMachine() throws SocketException {
+    static Predicate<IpAddress> ofThisMachine() throws IOException {
         // All at once: asking for each of ten thousand would look through the interfaces as often.
-        Set<IpAddress> own = NetworkInterface.networkInterfaces()
-                .flatMap(NetworkInterface::inetAddresses)
-                .map(IpAddress::of)
-                .collect(Collectors.toSet());
+        Set<IpAddress> own = Set.copyOf(InterfaceAddresses.THIS_MACHINE.addresses());
         return address -> own.contains(address)
                 || (address.isLoopback() && address.family() == Family.IPV4)
                 || address.isUnspecified();

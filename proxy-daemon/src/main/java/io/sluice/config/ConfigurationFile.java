@@ -2,14 +2,10 @@ package io.sluice.config;
 
 import io.sluice.config.Configuration.Value;
 import io.sluice.document.StrictYaml;
+import io.sluice.document.Utf8File;
 import io.sluice.text.Suggestion;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.StringReader;
-import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -47,7 +43,7 @@ final class ConfigurationFile {
     static ConfigurationFile read(Path file) {
         ConfigurationFile reading = new ConfigurationFile(file);
         try {
-            reading.documents(documentsIn(text(file)));
+            reading.documents(documentsIn(Utf8File.read(file, MAX_BYTES)));
         } catch (NoSuchFileException e) {
             reading.problem("", "does not exist");
         } catch (IOException e) {
@@ -81,17 +77,6 @@ final class ConfigurationFile {
     /** What is set without an effect. */
     List<String> notes() {
         return kubeProxy == null ? List.of() : kubeProxy.notes();
-    }
-
-    private static String text(Path file) throws IOException {
-        try (InputStream in = Files.newInputStream(file)) {
-            byte[] bytes = in.readNBytes(MAX_BYTES + 1);
-            if (bytes.length > MAX_BYTES) {
-                throw new IOException("it is larger than " + MAX_BYTES + " bytes");
-            }
-            CharBuffer text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
-            return text.toString().replaceFirst("^\uFEFF", "");
-        }
     }
 
     private static List<JsonNode> documentsIn(String text) {

@@ -48,7 +48,7 @@ final class Elements {
             String key = key(address.address(), address.protocol().text(), address.port());
             elements.add(new Element("front" + family, key, ""));
             if (flippedPortBits != 0 && address.protocol() == Protocol.TCP) {
-                String listener = key(address.address(), "tcp", address.port() ^ flippedPortBits);
+                String listener = key(address.address(), "tcp", address.listeningPort(flippedPortBits));
                 elements.add(new Element("listener" + family, listener, ""));
             }
             // Flows that were let in before may go on, where there is somewhere to go on to.
