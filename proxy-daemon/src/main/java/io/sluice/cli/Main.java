@@ -10,11 +10,11 @@ import io.sluice.text.Suggestion;
 import java.io.InputStream;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -76,8 +76,8 @@ public final class Main implements Runnable {
 
     public static CommandLine commandLine(Map<String, String> environment, InputStream standardInput) {
         CommandLine line = new CommandLine(new Main(environment, standardInput));
-        addSettings(line, "run", List.of(Setting.values()));
-        List<Setting> rules = List.of(
+        addSettings(line, "run", Setting.values());
+        List<Setting<?>> rules = List.of(
                 Setting.FEED,
                 Setting.MODE,
                 Setting.NODE_NAME,
@@ -113,17 +113,17 @@ public final class Main implements Runnable {
                 .build();
     }
 
-    private static void addSettings(CommandLine line, String command, List<Setting> settings) {
+    private static void addSettings(CommandLine line, String command, List<Setting<?>> settings) {
         CommandSpec spec =
                 Objects.requireNonNull(line.getSubcommands().get(command)).getCommandSpec();
-        for (Setting setting : settings) {
+        for (Setting<?> setting : settings) {
             OptionSpec.Builder option = OptionSpec.builder(setting.flags().toArray(String[]::new))
                     .paramLabel(setting.label())
                     .description(setting.description().replace("%", "%%") + defaultOf(setting));
             // Checked by Setting, not by picocli, so that a flag and a line of the file are told the same.
             if (setting.isList()) {
                 option.arity("1").type(List.class).auxiliaryTypes(String.class).splitRegex(",");
-            } else if (setting.isTruth()) {
+            } else if (setting.isBoolean()) {
                 option.arity("0..1").fallbackValue("true").type(String.class);
             } else {
                 option.arity("1").type(String.class);
@@ -132,12 +132,14 @@ public final class Main implements Runnable {
         }
     }
 
-    private static String defaultOf(Setting setting) {
-        return switch (setting) {
-            case NODE_NAME -> " Default: the host name.";
-            case LOOPS -> " Default: one for each processor, at most 8.";
-            default -> setting.defaultText().isEmpty() ? "" : " Default: " + setting.defaultText() + ".";
-        };
+    private static String defaultOf(Setting<?> setting) {
+        if (setting.equals(Setting.NODE_NAME)) {
+            return " Default: the host name.";
+        }
+        if (setting.equals(Setting.LOOPS)) {
+            return " Default: one for each processor, at most 8.";
+        }
+        return setting.defaultText().isEmpty() ? "" : " Default: " + setting.defaultText() + ".";
     }
 
     static Map<String, String> environment(CommandSpec spec) {
@@ -156,8 +158,8 @@ public final class Main implements Runnable {
 
     /** What is in force with the flags that were given. */
     public static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
-        Map<Setting, List<String>> flags = new EnumMap<>(Setting.class);
-        for (Setting setting : Setting.values()) {
+        Map<Setting<?>, List<String>> flags = new TreeMap<>();
+        for (Setting<?> setting : Setting.values()) {
             String flag = setting.flags().get(0);
             if (!parsed.hasMatchedOption(flag)) {
                 continue;

@@ -6,12 +6,12 @@ import io.sluice.model.Family;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
@@ -34,15 +34,15 @@ public final class Configuration {
      */
     public record Value(List<String> texts, String origin, String place) {}
 
-    private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
+    private final Map<Setting<?>, Value> values = new TreeMap<>();
     private final List<String> hidden = new ArrayList<>();
     private final List<String> warnings = new ArrayList<>();
     private final List<String> problems = new ArrayList<>();
     private final Settings settings;
 
-    private Configuration(@Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
+    private Configuration(@Nullable Path file, Map<String, String> environment, Map<Setting<?>, List<String>> flags)
             throws ConfigurationException {
-        for (Setting setting : Setting.values()) {
+        for (Setting<?> setting : Setting.values()) {
             String text = setting.defaultText();
             values.put(setting, new Value(text.isEmpty() ? List.of() : List.of(text), "default", setting.key()));
         }
@@ -54,7 +54,7 @@ public final class Configuration {
             read.kubeProxyValues().forEach(this::set);
             read.values().forEach(this::set);
         }
-        for (Setting setting : Setting.values()) {
+        for (Setting<?> setting : Setting.values()) {
             String text = environment.get(setting.variable());
             // An empty variable is how manifests and shells say "not set".
             if (text != null && !text.isBlank()) {
@@ -67,13 +67,13 @@ public final class Configuration {
             set(setting, new Value(texts, flag, flag));
         });
         feedOrKubeconfig();
-        Map<Setting, List<Object>> parsed = new EnumMap<>(Setting.class);
+        Map<Setting<?>, List<Object>> parsed = new TreeMap<>();
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
         clusterCidrs(Objects.requireNonNull(parsed.get(Setting.CLUSTER_CIDR)));
         if (!problems.isEmpty()) {
             throw new ConfigurationException(problems);
         }
-        settings = Settings.of(setting -> Objects.requireNonNull(parsed.get(setting)));
+        settings = Settings.of(new Settings.Values(parsed));
     }
 
     /** As kube-proxy has it; two of a family would be a mistake, and a pod of the second taken for a stranger there. */
@@ -89,7 +89,7 @@ public final class Configuration {
 
     /** Reads and checks everything. */
     public static Configuration load(
-            @Nullable Path file, Map<String, String> environment, Map<Setting, List<String>> flags)
+            @Nullable Path file, Map<String, String> environment, Map<Setting<?>, List<String>> flags)
             throws ConfigurationException {
         return new Configuration(file, environment, flags);
     }
@@ -110,7 +110,7 @@ public final class Configuration {
     }
 
     /** Who says of each of these settings something else than the default. */
-    public List<String> saidBy(Setting... settings) {
+    public List<String> saidBy(Setting<?>... settings) {
         return Arrays.stream(settings)
                 .map(this::value)
                 .filter(value ->
@@ -119,7 +119,7 @@ public final class Configuration {
                 .toList();
     }
 
-    private void set(Setting setting, Value value) {
+    private void set(Setting<?> setting, Value value) {
         Value before = Objects.requireNonNull(values.put(setting, value));
         if (!before.origin().equals("default") && !before.texts().equals(value.texts())) {
             hidden.add("%s (%s) hides %s: %s of %s"
@@ -132,11 +132,11 @@ public final class Configuration {
         }
     }
 
-    private List<Object> parse(Setting setting, Value value) {
+    private List<Object> parse(Setting<?> setting, Value value) {
         List<Object> parsed = new ArrayList<>();
         for (String text : value.texts()) {
             try {
-                parsed.add(setting.parse(text));
+                parsed.add(setting.type().parse(text));
             } catch (IllegalArgumentException e) {
                 problems.add(value.place() + ": " + e.getMessage());
             }
@@ -177,7 +177,7 @@ public final class Configuration {
                         Setting.NODE_NAME.allowed()));
     }
 
-    public Value value(Setting setting) {
+    public Value value(Setting<?> setting) {
         return Objects.requireNonNull(values.get(setting));
     }
 
@@ -196,11 +196,11 @@ public final class Configuration {
         return map;
     }
 
-    private static Object plain(Setting setting, String text) {
+    private static Object plain(Setting<?> setting, String text) {
         if (setting.isNumber()) {
             return Integer.valueOf(text);
         }
-        return setting.isTruth() ? (Object) Boolean.valueOf(text) : text;
+        return setting.isBoolean() ? (Object) Boolean.valueOf(text) : text;
     }
 
     /** A file that sets the same, with a comment behind each line saying where the value comes from. */
@@ -215,7 +215,7 @@ public final class Configuration {
                 lines.add(new String[] {"# " + setting.key() + ":", "# not set"});
             } else {
                 String text = value.texts().get(0);
-                boolean bare = setting.isNumber() || setting.isTruth();
+                boolean bare = setting.isNumber() || setting.isBoolean();
                 lines.add(new String[] {setting.key() + ": " + (bare ? text : quoted(text)), from});
             }
         });

@@ -9,14 +9,12 @@ import java.io.StringReader;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
@@ -32,7 +30,7 @@ final class ConfigurationFile {
 
     private final Path file;
     private final List<String> problems = new ArrayList<>();
-    private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
+    private final Map<Setting<?>, Value> values = new TreeMap<>();
     private @Nullable KubeProxyDocument kubeProxy;
 
     private ConfigurationFile(Path file) {
@@ -55,12 +53,12 @@ final class ConfigurationFile {
     }
 
     /** What our document sets, still as text. */
-    Map<Setting, Value> values() {
+    Map<Setting<?>, Value> values() {
         return values;
     }
 
     /** What kube-proxy's document sets, where ours does not. */
-    Map<Setting, Value> kubeProxyValues() {
+    Map<Setting<?>, Value> kubeProxyValues() {
         return kubeProxy == null ? Map.of() : kubeProxy.values();
     }
 
@@ -139,7 +137,7 @@ final class ConfigurationFile {
             if (key.equals("apiVersion") || key.equals("kind")) {
                 continue;
             }
-            Arrays.stream(Setting.values())
+            Setting.values().stream()
                     .filter(setting -> setting.key().equals(key))
                     .findFirst()
                     .ifPresentOrElse(
@@ -159,7 +157,7 @@ final class ConfigurationFile {
         }
     }
 
-    private void value(Setting setting, JsonNode node) {
+    private void value(Setting<?> setting, JsonNode node) {
         if (!setting.isList()) {
             String text = scalar(setting, setting.key(), node);
             if (text != null) {
@@ -181,17 +179,17 @@ final class ConfigurationFile {
         values.put(setting, value(setting, List.copyOf(texts)));
     }
 
-    private Value value(Setting setting, List<String> texts) {
+    private Value value(Setting<?> setting, List<String> texts) {
         return new Value(texts, "file " + file, file + ": " + setting.key());
     }
 
-    private @Nullable String scalar(Setting setting, String path, JsonNode node) {
+    private @Nullable String scalar(Setting<?> setting, String path, JsonNode node) {
         boolean fits =
-                setting.isNumber() ? node.isIntegralNumber() : setting.isTruth() ? node.isBoolean() : node.isString();
+                setting.isNumber() ? node.isIntegralNumber() : setting.isBoolean() ? node.isBoolean() : node.isString();
         if (fits) {
             return node.asString();
         }
-        boolean bareNumber = node.isNumber() && setting.allowed().startsWith("a time");
+        boolean bareNumber = node.isNumber() && setting.type().shape() == ValueType.Shape.DURATION;
         problem(
                 path,
                 (bareNumber ? node + " has no unit" : typeOf(node) + " is not allowed") + "; give "
@@ -212,7 +210,7 @@ final class ConfigurationFile {
     }
 
     private static String suggestion(String key) {
-        List<String> keys = Stream.of(Setting.values()).map(Setting::key).toList();
+        List<String> keys = Setting.values().stream().map(Setting::key).toList();
         return Suggestion.among(keys, key)
                 + keys.stream().sorted().collect(Collectors.joining(", ", " (allowed: ", ")"));
     }

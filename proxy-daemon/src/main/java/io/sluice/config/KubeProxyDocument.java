@@ -11,11 +11,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -36,8 +36,8 @@ final class KubeProxyDocument {
     private static final int METRICS_PORT = 10249;
 
     /** What a key of kube-proxy's sets, and how: no texts for what is not set, null for what is not allowed. */
-    private record Meaning(Setting setting, String allowed, Function<JsonNode, @Nullable List<String>> texts) {
-        Meaning(Setting setting, Function<JsonNode, @Nullable List<String>> texts) {
+    private record Meaning(Setting<?> setting, String allowed, Function<JsonNode, @Nullable List<String>> texts) {
+        Meaning(Setting<?> setting, Function<JsonNode, @Nullable List<String>> texts) {
             this(setting, setting.allowed(), texts);
         }
     }
@@ -132,7 +132,7 @@ final class KubeProxyDocument {
 
     private final JsonNode document;
     private final String file;
-    private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
+    private final Map<Setting<?>, Value> values = new TreeMap<>();
     private final List<String> problems = new ArrayList<>();
     private final List<String> warnings = new ArrayList<>();
     private final List<String> withoutMeaning = new ArrayList<>();
@@ -146,7 +146,7 @@ final class KubeProxyDocument {
     }
 
     /** What it sets, still as text. */
-    Map<Setting, Value> values() {
+    Map<Setting<?>, Value> values() {
         return values;
     }
 

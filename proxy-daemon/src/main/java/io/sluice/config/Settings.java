@@ -3,8 +3,6 @@ package io.sluice.config;
 import io.sluice.apiserver.ApiOptions;
 import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.forward.ForwarderConfig;
-import io.sluice.model.Cidr;
-import io.sluice.model.IpAddress;
 import io.sluice.node.RuleOptions;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.NodePortAddresses;
@@ -16,7 +14,8 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
+import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,55 +47,55 @@ public record Settings(
 
     static Settings of(Values values) {
         return new Settings(
-                values.one(Setting.FEED, Path.class),
+                values.one(Setting.FEED),
                 apiOptions(values),
                 KubernetesReflector.EndpointsApi.valueOf(
-                        values.required(Setting.ENDPOINTS_API, String.class).toUpperCase(Locale.ROOT)),
+                        values.required(Setting.ENDPOINTS_API).toUpperCase(Locale.ROOT)),
                 buildOptions(values),
                 new ForwarderConfig(
-                        values.required(Setting.LOOPS, Integer.class),
-                        values.required(Setting.BUSY_POLL, Boolean.class),
-                        values.required(Setting.CONNECT_TIMEOUT, Duration.class),
-                        values.required(Setting.CONNECT_DEADLINE, Duration.class),
-                        values.required(Setting.CONNECT_ATTEMPTS, Integer.class),
-                        values.required(Setting.HALF_CLOSED_TIMEOUT, Duration.class),
+                        values.required(Setting.LOOPS),
+                        values.required(Setting.BUSY_POLL),
+                        values.required(Setting.CONNECT_TIMEOUT),
+                        values.required(Setting.CONNECT_DEADLINE),
+                        values.required(Setting.CONNECT_ATTEMPTS),
+                        values.required(Setting.HALF_CLOSED_TIMEOUT),
                         new KeepAlive(
-                                (int) values.required(Setting.TCP_KEEPALIVE_TIME, Duration.class)
+                                (int) values.required(Setting.TCP_KEEPALIVE_TIME)
                                         .toSeconds(),
-                                (int) values.required(Setting.TCP_KEEPALIVE_INTERVAL, Duration.class)
+                                (int) values.required(Setting.TCP_KEEPALIVE_INTERVAL)
                                         .toSeconds(),
-                                values.required(Setting.TCP_KEEPALIVE_PROBES, Integer.class)),
-                        values.required(Setting.STALLED_TIMEOUT, Duration.class),
-                        values.required(Setting.UDP_UNREPLIED_TIMEOUT, Duration.class),
-                        values.required(Setting.UDP_REPLIED_TIMEOUT, Duration.class),
-                        values.required(Setting.MAX_FLOWS, Integer.class),
-                        values.required(Setting.MAX_CLIENT_SHARE, Integer.class),
+                                values.required(Setting.TCP_KEEPALIVE_PROBES)),
+                        values.required(Setting.STALLED_TIMEOUT),
+                        values.required(Setting.UDP_UNREPLIED_TIMEOUT),
+                        values.required(Setting.UDP_REPLIED_TIMEOUT),
+                        values.required(Setting.MAX_FLOWS),
+                        values.required(Setting.MAX_CLIENT_SHARE),
                         ForwarderConfig.defaults().maxHeldBytes(),
                         null,
                         System::nanoTime),
-                values.required(Setting.MODE, String.class).equals("node") ? rules(values) : null,
-                values.one(Setting.HANDOVER_SOCKET, Path.class),
-                values.required(Setting.EXIT_AFTER_HANDOVER, Boolean.class),
-                values.required(Setting.DRAIN_TIMEOUT, Duration.class),
-                values.one(Setting.HEALTHZ_BIND_ADDRESS, InetSocketAddress.class),
-                values.one(Setting.METRICS_BIND_ADDRESS, InetSocketAddress.class),
-                values.required(Setting.BIND_ADDRESS_HARD_FAIL, Boolean.class),
-                values.one(Setting.READY_FILE, Path.class),
-                values.required(Setting.LOG_FORMAT, String.class),
-                values.required(Setting.LOG_LEVEL, String.class));
+                values.required(Setting.MODE).equals("node") ? rules(values) : null,
+                values.one(Setting.HANDOVER_SOCKET),
+                values.required(Setting.EXIT_AFTER_HANDOVER),
+                values.required(Setting.DRAIN_TIMEOUT),
+                values.required(Setting.HEALTHZ_BIND_ADDRESS).orElse(null),
+                values.required(Setting.METRICS_BIND_ADDRESS).orElse(null),
+                values.required(Setting.BIND_ADDRESS_HARD_FAIL),
+                values.one(Setting.READY_FILE),
+                values.required(Setting.LOG_FORMAT),
+                values.required(Setting.LOG_LEVEL));
     }
 
     private static RuleOptions rules(Values values) {
         return new RuleOptions(
-                values.required(Setting.MARK_BIT, Integer.class),
-                values.required(Setting.ROUTING_TABLE, Integer.class),
-                values.required(Setting.RULE_PRIORITY, Integer.class),
-                values.required(Setting.KEEP_RULES_ON_EXIT, Boolean.class));
+                values.required(Setting.MARK_BIT),
+                values.required(Setting.ROUTING_TABLE),
+                values.required(Setting.RULE_PRIORITY),
+                values.required(Setting.KEEP_RULES_ON_EXIT));
     }
 
     private static ApiOptions apiOptions(Values values) {
-        String kubeconfigs = values.one(Setting.KUBECONFIG, String.class);
-        String context = values.one(Setting.CONTEXT, String.class);
+        String kubeconfigs = values.one(Setting.KUBECONFIG);
+        String context = values.one(Setting.CONTEXT);
         return new ApiOptions(
                 kubeconfigs == null
                         ? List.of()
@@ -104,45 +103,48 @@ public record Settings(
                                 .map(Path::of)
                                 .toList(),
                 context == null ? "" : context,
-                values.all(Setting.MASTER, String.class),
-                values.one(Setting.TOKEN_FILE, Path.class),
-                values.one(Setting.CERTIFICATE_AUTHORITY, Path.class),
-                values.required(Setting.INSECURE_SKIP_TLS_VERIFY, Boolean.class));
+                values.all(Setting.MASTER),
+                values.one(Setting.TOKEN_FILE),
+                values.one(Setting.CERTIFICATE_AUTHORITY),
+                values.required(Setting.INSECURE_SKIP_TLS_VERIFY));
     }
 
     private static BuildOptions buildOptions(Values values) {
-        String proxyName = values.one(Setting.SERVICE_PROXY_NAME, String.class);
+        String proxyName = values.one(Setting.SERVICE_PROXY_NAME);
         return new BuildOptions(
-                values.required(Setting.NODE_NAME, String.class),
-                values.all(Setting.NODE_IP, IpAddress.class),
-                values.all(Setting.CLUSTER_CIDR, Cidr.class),
-                values.required(Setting.DETECT_LOCAL_MODE, String.class).equals("NodeCIDR"),
-                values.all(Setting.SERVICE_CIDR, Cidr.class),
-                new NodePortAddresses(
-                        Set.copyOf(values.all(Setting.NODEPORT_ADDRESSES, NodePortAddresses.Word.class)),
-                        values.all(Setting.NODEPORT_ADDRESSES, Cidr.class)),
-                values.required(Setting.MASQUERADE_ALL, Boolean.class),
-                values.all(Setting.MAP_FRONTENDS, BuildOptions.AddressMap.class),
+                values.required(Setting.NODE_NAME),
+                values.all(Setting.NODE_IP),
+                values.all(Setting.CLUSTER_CIDR),
+                values.required(Setting.DETECT_LOCAL_MODE).equals("NodeCIDR"),
+                values.all(Setting.SERVICE_CIDR),
+                NodePortAddresses.merged(values.all(Setting.NODEPORT_ADDRESSES)),
+                values.required(Setting.MASQUERADE_ALL),
+                values.all(Setting.MAP_FRONTENDS),
                 proxyName == null ? "" : proxyName,
-                values.required(Setting.MODE, String.class).equals("node"));
+                values.required(Setting.MODE).equals("node"));
     }
 
     /** The parsed values of each setting. */
-    @FunctionalInterface
-    interface Values {
-        List<Object> of(Setting setting);
+    static final class Values {
+        private final Map<Setting<?>, List<Object>> parsed;
 
-        default <T> List<T> all(Setting setting, Class<T> type) {
-            return of(setting).stream().filter(type::isInstance).map(type::cast).toList();
+        Values(Map<Setting<?>, List<Object>> parsed) {
+            this.parsed = parsed;
         }
 
-        default <T> @Nullable T one(Setting setting, Class<T> type) {
-            List<T> all = all(setting, type);
+        /** What its type made of each text. */
+        @SuppressWarnings("unchecked") // parsed by the setting's own type
+        <T> List<T> all(Setting<T> setting) {
+            return (List<T>) Objects.requireNonNull(parsed.get(setting), setting.key());
+        }
+
+        <T> @Nullable T one(Setting<T> setting) {
+            List<T> all = all(setting);
             return all.isEmpty() ? null : all.get(0);
         }
 
-        default <T> T required(Setting setting, Class<T> type) {
-            return all(setting, type).get(0);
+        <T> T required(Setting<T> setting) {
+            return all(setting).get(0);
         }
     }
 }

@@ -19,17 +19,13 @@ import io.sluice.handover.HandOverFormat;
 import io.sluice.handover.HandOverPort;
 import io.sluice.handover.OldProcess;
 import io.sluice.handover.Succession;
-import io.sluice.http.HttpPort;
 import io.sluice.http.HttpServer;
-import io.sluice.http.Page;
-import io.sluice.http.Routes;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.InterfaceAddresses;
 import io.sluice.node.NodeRules;
 import io.sluice.ops.DaemonState;
 import io.sluice.ops.Health;
-import io.sluice.ops.HealthCheckPorts;
 import io.sluice.ops.KubeProxyMetrics;
 import io.sluice.ops.Metrics;
 import io.sluice.ops.MetricsPages;
@@ -39,18 +35,14 @@ import io.sluice.ops.StateLog;
 import io.sluice.ops.SyncState;
 import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
-import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
-import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.Function;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -75,10 +67,7 @@ public final class Daemon implements AutoCloseable {
     private final Reflector reflector;
     private final @Nullable EventRecorder events;
     private final KubeProxyMetrics kubeProxyMetrics;
-    private final HttpServer http;
-    private final HealthCheckPorts healthCheckPorts;
-    private final @Nullable HttpPort healthz;
-    private final @Nullable HttpPort metrics;
+    private final HttpPorts ports;
     private final @Nullable ReadyFile readyFile;
     private final AtomicBoolean feeding = new AtomicBoolean(true);
     /** Held by whatever changes what is served, and while it is not decided by whom. */
@@ -130,7 +119,8 @@ public final class Daemon implements AutoCloseable {
                 handOver == null ? null : new Succession(handOver, forwarder, rulesOptions(), settings.feed() == null);
         lifecycle = new Lifecycle(handOver != null && OldProcess.isServed(handOver));
         PrometheusRegistry registry = new PrometheusRegistry();
-        kubeProxyMetrics = new KubeProxyMetrics(registry, this::sync, this::snapshot);
+        kubeProxyMetrics =
+                new KubeProxyMetrics(registry, this::sync, () -> syncLoop().snapshot());
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
         // In node mode the rules themselves know what is local, but health check ports and chains of Services do not.
         interfaceAddresses =
@@ -150,22 +140,15 @@ public final class Daemon implements AutoCloseable {
         }
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, forwarder::counts, supervisor::failures, clock, registry);
-        http = new HttpServer(supervisor, Forwarder.descriptorsLeftForHttp());
-        // A daemon that drains must get no new connections, whatever endpoints there are.
-        healthCheckPorts = new HealthCheckPorts(
-                http, () -> !lifecycle.isStopping() && sync().healthy(clock.instant()), HttpPort.RETRY);
         Metrics figures = new Metrics(forwarder::stats, this::state, registry);
-        healthz = port("health", settings.healthzBindAddress(), health.pages());
-        metrics = port(
-                "metrics",
-                settings.metricsBindAddress(),
-                new MetricsPages(figures, forwarder::frontends, configuration).pages());
+        ports = new HttpPorts(
+                new HttpServer(supervisor, Forwarder.descriptorsLeftForHttp()),
+                settings,
+                health.pages(),
+                new MetricsPages(figures, forwarder::frontends, configuration).pages(),
+                // A daemon that drains must get no new connections, whatever endpoints there are.
+                () -> !lifecycle.isStopping() && sync().healthy(clock.instant()));
         readyFile = settings.readyFile() == null ? null : new ReadyFile(settings.readyFile(), health::ready);
-    }
-
-    private @Nullable HttpPort port(
-            String name, @Nullable InetSocketAddress address, Map<String, Function<String, Page>> pages) {
-        return address == null ? null : new HttpPort(http, name, address, new Routes(pages));
     }
 
     /**
@@ -176,7 +159,7 @@ public final class Daemon implements AutoCloseable {
     public void start() {
         stateLog.start(supervisor);
         if (!lifecycle.is(Phase.WAITING)) {
-            openPorts(settings.bindAddressHardFail());
+            ports.open(settings.bindAddressHardFail());
         } else {
             HandOverFormat.warmUp();
             log.info("another process serves; it is asked to hand over once what is to be served is known");
@@ -195,20 +178,6 @@ public final class Daemon implements AutoCloseable {
         reflector.start(supervisor);
     }
 
-    private void openPorts(boolean orFail) {
-        for (HttpPort port : ports()) {
-            if (orFail) {
-                port.startOrFail();
-            } else {
-                port.start();
-            }
-        }
-    }
-
-    private List<HttpPort> ports() {
-        return Stream.of(healthz, metrics).flatMap(Stream::ofNullable).toList();
-    }
-
     /** A frontend has entered a state. Any thread, loops included. */
     private void changed(FrontendStatus status) {
         stateLog.frontend(status);
@@ -220,7 +189,6 @@ public final class Daemon implements AutoCloseable {
         }
     }
 
-    /** Passes on which addresses have no rules in the kernel. Any thread. */
     private void rejected(Map<FrontendAddress, String> reasons) {
         forwarder.rejected(reasons);
     }
@@ -262,7 +230,7 @@ public final class Daemon implements AutoCloseable {
             // After the listeners: what is led here finds one.
             rules.apply(snapshot);
         }
-        healthCheckPorts.apply(snapshot.surroundings().healthChecks());
+        ports.apply(snapshot.surroundings().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (lifecycle.enter(Phase.SERVING)) {
             if (handOverPort != null && !lifecycle.tookOver()) {
@@ -274,7 +242,7 @@ public final class Daemon implements AutoCloseable {
 
     private void succeed() {
         lifecycle.enter(Phase.STARTING);
-        openPorts(false);
+        ports.open(false);
         // At once: until then, another new process finds none that it can ask.
         Objects.requireNonNull(handOverPort).open(true);
     }
@@ -314,7 +282,7 @@ public final class Daemon implements AutoCloseable {
                 rules.leave(!successorsRules.equals(rulesOptions()));
             }
         }
-        closePorts();
+        ports.close();
         lifecycle.givenAway();
     }
 
@@ -328,10 +296,6 @@ public final class Daemon implements AutoCloseable {
         lifecycle.whenServedElsewhere(action);
     }
 
-    private ServiceSnapshot snapshot() {
-        return syncLoop.snapshot();
-    }
-
     private SyncState sync() {
         return new SyncState(
                 lifecycle.isStopping(),
@@ -342,7 +306,6 @@ public final class Daemon implements AutoCloseable {
                 reflector.watches());
     }
 
-    /** What metrics are told from. */
     private DaemonState state() {
         return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.heldBytes());
     }
@@ -401,17 +364,11 @@ public final class Daemon implements AutoCloseable {
             // Until now they kept what was open going; what was closed, the kernel refused.
             rules.close();
         }
-        closePorts();
-        http.close();
+        ports.end();
         if (handOverPort != null) {
             handOverPort.close();
         }
         stateLog.close();
-    }
-
-    private void closePorts() {
-        healthCheckPorts.close();
-        ports().forEach(HttpPort::close);
     }
 
     private void stopFeeding() {
@@ -436,18 +393,7 @@ public final class Daemon implements AutoCloseable {
         return syncLoop;
     }
 
-    /** Where a Service's own health is served, by {@code namespace/name}. */
-    List<InetSocketAddress> healthCheckAddresses(String service) {
-        return healthCheckPorts.addresses(service);
-    }
-
-    /** Where health is served; empty if it is not. */
-    public Optional<InetSocketAddress> healthzAddress() {
-        return healthz == null ? Optional.empty() : healthz.address();
-    }
-
-    /** Where metrics are served; empty if they are not. */
-    public Optional<InetSocketAddress> metricsAddress() {
-        return metrics == null ? Optional.empty() : metrics.address();
+    public HttpPorts ports() {
+        return ports;
     }
 }

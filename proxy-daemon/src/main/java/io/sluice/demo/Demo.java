@@ -242,12 +242,13 @@ public final class Demo {
         screen.claim(
                 await(() -> sum(stage, Counter.SESSIONS_ACTIVE) == 0), "every connection was closed on both sides");
         screen.claim(
-                get(stage.daemon().healthzAddress().orElse(null), "/readyz").startsWith("ready"), "/readyz says ready");
+                get(stage.daemon().ports().healthz().orElse(null), "/readyz").startsWith("ready"),
+                "/readyz says ready");
         ServicePortName web = new ServicePortName("demo", "web", "", Protocol.TCP);
         String series =
                 "sluice_sessions_opened_total{namespace=\"demo\",port=\"\",protocol=\"tcp\",service=\"web\"} 24";
         screen.claim(
-                get(stage.daemon().metricsAddress().orElse(null), "/metrics").contains(series),
+                get(stage.daemon().ports().metrics().orElse(null), "/metrics").contains(series),
                 "/metrics says the same of " + web);
     }
 
@@ -282,8 +283,8 @@ public final class Demo {
     private void live(Stage stage) throws IOException, InterruptedException {
         screen.title("Now try it yourself, from another terminal:");
         screen.text("curl http://" + text(stage.web()) + "/");
-        stage.daemon().metricsAddress().ifPresent(at -> screen.text("curl http://" + text(at) + "/metrics"));
-        stage.daemon().healthzAddress().ifPresent(at -> screen.text("curl http://" + text(at) + "/readyz"));
+        stage.daemon().ports().metrics().ifPresent(at -> screen.text("curl http://" + text(at) + "/metrics"));
+        stage.daemon().ports().healthz().ifPresent(at -> screen.text("curl http://" + text(at) + "/readyz"));
         screen.text("$EDITOR " + stage.feed().file("web"));
         screen.title("The demo itself asks each Service once a second. Ctrl-C ends it.");
         // In a terminal the line is written over; in a file each second would be a line too many.

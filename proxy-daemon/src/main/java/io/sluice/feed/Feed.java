@@ -25,7 +25,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -40,15 +39,6 @@ import org.slf4j.LoggerFactory;
  */
 final class Feed {
     private static final Logger log = LoggerFactory.getLogger(Feed.class);
-
-    /** How long a file being written in place must stand still before it is taken to be whole. */
-    static final long SETTLE_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
-
-    /** Written and renamed within one tick of the file system's clock, or just begun? A writer's next write tells. */
-    static final long DOUBT_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
-
-    /** A folder read while a file is renamed in it may show neither name; the next look does. */
-    static final long GONE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     private final Path path;
     private final String proxyName;
@@ -250,18 +240,18 @@ final class Feed {
         if (entry == null) {
             entry = new Entry(stamp);
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = first || isKnown(stamp) ? 0 : settleNanos(stamp, wasWritten, written == null);
+            entry.settleNanos = first || isKnown(stamp) ? 0 : Settling.nanos(stamp, wasWritten, written == null);
             entries.put(name, entry);
         } else if (!stamp.equals(entry.stamp)) {
             // A file system may give the inode of a removed file to the next one.
             boolean replaced = entry.absent || !stamp.sameFile(entry.stamp);
             entry.stamp = stamp;
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = replaced ? settleNanos(stamp, wasWritten, false) : SETTLE_NANOS;
+            entry.settleNanos = replaced ? Settling.nanos(stamp, wasWritten, false) : Settling.STILL_NANOS;
             entry.due = true;
         } else if (wasWritten && entry.due) {
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = SETTLE_NANOS;
+            entry.settleNanos = Settling.STILL_NANOS;
         }
         entry.absent = false;
         entry.missingSinceNanos = null;
@@ -270,17 +260,6 @@ final class Feed {
     /** Whether it was here under another name. */
     private boolean isKnown(Stamp stamp) {
         return entries.values().stream().anyMatch(other -> other.stamp.sameFile(stamp));
-    }
-
-    /** How long a file that has just come under a name has to stand still. */
-    private static long settleNanos(Stamp stamp, boolean wasWritten, boolean unwatched) {
-        if (stamp.isEmpty()) {
-            return SETTLE_NANOS;
-        }
-        if (stamp.isFinished()) {
-            return 0;
-        }
-        return wasWritten || unwatched ? SETTLE_NANOS : DOUBT_NANOS;
     }
 
     private static Problem unreadable(String name, String message) {
@@ -300,7 +279,7 @@ final class Feed {
             if (entry.missingSinceNanos == null) {
                 entry.missingSinceNanos = nowNanos;
             }
-            long left = entry.missingSinceNanos + GONE_NANOS - nowNanos;
+            long left = entry.missingSinceNanos + Settling.GONE_NANOS - nowNanos;
             boolean renamed = files.keySet().stream()
                     .map(entries::get)
                     .anyMatch(other -> other != null && other.stamp.sameFile(entry.stamp));
@@ -383,13 +362,13 @@ final class Feed {
             if (after.equals(entry.stamp)) {
                 return false;
             }
-            entry.settleNanos = after.sameFile(entry.stamp) ? SETTLE_NANOS : DOUBT_NANOS;
+            entry.settleNanos = after.sameFile(entry.stamp) ? Settling.STILL_NANOS : Settling.DOUBT_NANOS;
             entry.stamp = after;
             entry.sinceNanos = nowNanos;
             return true;
         } catch (IOException e) {
             // It is gone, or about to be: the next scan says what that means.
-            entry.settleNanos = DOUBT_NANOS;
+            entry.settleNanos = Settling.DOUBT_NANOS;
             return true;
         }
     }

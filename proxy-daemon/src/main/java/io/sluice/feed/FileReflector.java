@@ -153,7 +153,7 @@ public final class FileReflector implements Reflector {
         Feed files = new Feed(feed, options.serviceProxyName());
         // A second look is due only if a file changed while it was read.
         for (int look = 0; look < 3; look++) {
-            Feed.Scan scan = files.scan(look * Feed.SETTLE_NANOS, null);
+            Feed.Scan scan = files.scan(look * Settling.STILL_NANOS, null);
             scan.changes().forEach(store::replace);
             if (scan.waitNanos() == Long.MAX_VALUE) {
                 break;

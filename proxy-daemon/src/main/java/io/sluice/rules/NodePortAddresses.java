@@ -63,6 +63,13 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
         ranges = List.copyOf(ranges);
     }
 
+    /** All of these together. */
+    public static NodePortAddresses merged(List<NodePortAddresses> some) {
+        return new NodePortAddresses(
+                some.stream().flatMap(each -> each.words.stream()).collect(Collectors.toSet()),
+                some.stream().flatMap(each -> each.ranges.stream()).toList());
+    }
+
     /** Whether anything is said about a family; if not, all its addresses serve. */
     boolean concerns(Family family) {
         return !words.isEmpty()

@@ -40,7 +40,7 @@ final class ConfigurationTest {
                 .toList();
     }
 
-    private static Settings flag(Setting setting, String... texts) throws ConfigurationException {
+    private static Settings flag(Setting<?> setting, String... texts) throws ConfigurationException {
         return Configuration.load(null, Map.of(), Map.of(setting, List.of(texts)))
                 .settings();
     }
@@ -205,34 +205,38 @@ final class ConfigurationTest {
 
     @ParameterizedTest
     @CsvSource({
-        "LOOPS,65",
-        "LOOPS,-1",
-        "LOOPS,1.5",
-        "LOOPS,''",
-        "MAX_CLIENT_SHARE,0",
-        "MAX_CLIENT_SHARE,101",
-        "MAX_CLIENT_SHARE,25%",
-        "CONNECT_TIMEOUT,0ms",
-        "CONNECT_TIMEOUT,2h",
-        "CONNECT_TIMEOUT,1 s",
-        "DRAIN_TIMEOUT,25h",
-        "DRAIN_TIMEOUT,9999999999s",
-        "HEALTHZ_BIND_ADDRESS,10256",
-        "HEALTHZ_BIND_ADDRESS,localhost:1",
-        "HEALTHZ_BIND_ADDRESS,::1:80",
-        "HEALTHZ_BIND_ADDRESS,127.0.0.1:65536",
-        "METRICS_BIND_ADDRESS,[127.0.0.1]:80",
-        "LOG_LEVEL,loud",
-        "LOG_FORMAT,xml",
-        "NODE_NAME,a_b",
-        "NODE_NAME,''",
-        "MAP_FRONTENDS,10.0.0.0/8",
-        "MAP_FRONTENDS,10.0.0.0/8=127.0.0.0/9",
-        "MAP_FRONTENDS,10.0.0.0/8=fd00::/8",
-        "MODE,iptables",
-        "FEED,''"
+        "--loops,65",
+        "--loops,-1",
+        "--loops,1.5",
+        "--loops,''",
+        "--max-client-share,0",
+        "--max-client-share,101",
+        "--max-client-share,25%",
+        "--connect-timeout,0ms",
+        "--connect-timeout,2h",
+        "--connect-timeout,1 s",
+        "--drain-timeout,25h",
+        "--drain-timeout,9999999999s",
+        "--healthz-bind-address,10256",
+        "--healthz-bind-address,localhost:1",
+        "--healthz-bind-address,::1:80",
+        "--healthz-bind-address,127.0.0.1:65536",
+        "--metrics-bind-address,[127.0.0.1]:80",
+        "--log-level,loud",
+        "--log-format,xml",
+        "--node-name,a_b",
+        "--node-name,''",
+        "--map-frontends,10.0.0.0/8",
+        "--map-frontends,10.0.0.0/8=127.0.0.0/9",
+        "--map-frontends,10.0.0.0/8=fd00::/8",
+        "--mode,iptables",
+        "--feed,''"
     })
-    void refused(Setting setting, String text) {
+    void refused(String flag, String text) {
+        Setting<?> setting = Setting.values().stream()
+                .filter(each -> each.flags().contains(flag))
+                .findFirst()
+                .orElseThrow();
         assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(setting, text)))
                 .isNotNull()
                 .hasMessage(setting.flags().get(0) + ": '" + text + "' is not allowed; give " + setting.allowed());

@@ -10,7 +10,6 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -36,7 +35,7 @@ final class KubeProxyConfigurationTest {
         return load(text, Map.of());
     }
 
-    private Configuration load(String text, Map<Setting, List<String>> flags) throws Exception {
+    private Configuration load(String text, Map<Setting<?>, List<String>> flags) throws Exception {
         return Configuration.load(file(text), Map.of(), flags);
     }
 
@@ -50,7 +49,7 @@ final class KubeProxyConfigurationTest {
 
     /** Each setting that is not the default, as {@code key=text}. */
     private static List<String> set(Configuration configuration) {
-        return Arrays.stream(Setting.values())
+        return Setting.values().stream()
                 .filter(setting -> !configuration.value(setting).origin().equals("default"))
                 .map(setting -> setting.key() + "="
                         + String.join("+", configuration.value(setting).texts()))

@@ -53,12 +53,12 @@ final class DaemonTest {
     void withoutAFeedItIsAliveButNotReady() throws Exception {
         try (Daemon daemon = daemon()) {
             daemon.start();
-            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
             assertThat(get(health, "/readyz").statusCode()).isEqualTo(503);
             assertThat(folder.resolve("ready")).doesNotExist();
             assertThat(get(health, "/readyz").body()).contains("the feed has not been read completely yet");
-            InetSocketAddress metrics = daemon.metricsAddress().orElseThrow();
+            InetSocketAddress metrics = daemon.ports().metrics().orElseThrow();
             assertThat(get(metrics, "/metrics").body())
                     .contains("sluice_feed_synced 0.0")
                     .doesNotContain("kubeproxy_sync_proxy_rules_last_timestamp_seconds{");
@@ -71,7 +71,7 @@ final class DaemonTest {
     void aThreadThatKeepsDyingMakesItFailItsLivenessProbe() throws Exception {
         try (Daemon daemon = daemon()) {
             daemon.start();
-            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
             daemon.supervisor().loop("sluice-test", () -> {
                 throw new StackOverflowError("as the test wants");
@@ -91,7 +91,7 @@ final class DaemonTest {
                 Daemon daemon = daemon()) {
             writeFeed(port, endpoint.getLocalPort());
             daemon.start();
-            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             await().until(() -> get(health, "/readyz").statusCode() == 200);
             await().until(() -> Files.exists(folder.resolve("ready")));
             try (Socket client = new Socket("127.96.2.1", port);
@@ -131,11 +131,12 @@ final class DaemonTest {
                     endpoints: [{addresses: ['127.0.0.1'], nodeName: n1}]
                     """.formatted(port));
             daemon.start();
-            await().until(() -> !daemon.healthCheckAddresses("test/web").isEmpty());
-            InetSocketAddress check = daemon.healthCheckAddresses("test/web").get(0);
+            await().until(() -> !daemon.ports().healthCheckAddresses("test/web").isEmpty());
+            InetSocketAddress check =
+                    daemon.ports().healthCheckAddresses("test/web").get(0);
             assertThat(check.getPort()).isEqualTo(port);
             assertThat(get(check, "/healthz").statusCode()).isEqualTo(200);
-            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             assertThat(get(health, "/healthz").statusCode()).isEqualTo(200);
 
             daemon.drain();
@@ -156,11 +157,11 @@ final class DaemonTest {
         try (Daemon daemon = daemon()) {
             write("{apiVersion: v1, kind: Node, metadata: {name: n1, deletionTimestamp: '2026-01-01T00:00:00Z'}}\n");
             daemon.start();
-            InetSocketAddress health = daemon.healthzAddress().orElseThrow();
+            InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             await().until(() -> get(health, "/healthz").statusCode() == 503);
             assertThat(get(health, "/healthz").body()).contains("\"nodeEligible\":false,\"healthy\":true");
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
-            InetSocketAddress metrics = daemon.metricsAddress().orElseThrow();
+            InetSocketAddress metrics = daemon.ports().metrics().orElseThrow();
             assertThat(get(metrics, "/metrics").body())
                     .contains("kubeproxy_proxy_livez_total{code=\"200\"} 1.0\n")
                     .contains("kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv6\"} 1\n");

@@ -1,0 +1,106 @@
+package io.sluice.config;
+
+import io.sluice.model.Cidr;
+import io.sluice.model.Family;
+import io.sluice.model.IpAddress;
+import io.sluice.rules.BuildOptions.AddressMap;
+import io.sluice.rules.NodePortAddresses;
+import java.io.File;
+import java.net.InetSocketAddress;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/** Reads the texts of settings that are more than a path, a number or a time. Empty means that a text is not allowed. */
+final class SettingParsers {
+    private static final Pattern NODE_NAME_TEXT = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
+
+    private SettingParsers() {}
+
+    /** One text, since there is one place in a kube-proxy configuration, too. */
+    static Optional<String> paths(String text) {
+        boolean possible = Arrays.stream(text.split(File.pathSeparator, -1)).allMatch(ValueType::isPath);
+        return possible ? Optional.of(text) : Optional.empty();
+    }
+
+    static Optional<String> nodeName(String text) {
+        // Lower case, as kube-proxy does it: node names are.
+        String name = text.strip().toLowerCase(Locale.ROOT);
+        return NODE_NAME_TEXT.matcher(name).matches() ? Optional.of(name) : Optional.empty();
+    }
+
+    /** The default node name. {@link Configuration#unusableHostName} reports a host name that cannot be one. */
+    static String hostName() {
+        String name = HostName.read();
+        return nodeName(name).isPresent() ? name : "localhost";
+    }
+
+    static Optional<IpAddress> address(String text) {
+        return Optional.ofNullable(IpAddress.parse(text.strip())).filter(address -> !address.isUnspecified());
+    }
+
+    static Optional<NodePortAddresses> nodePortAddress(String text) {
+        NodePortAddresses.Word word = NodePortAddresses.Word.parse(text.strip());
+        return word == null
+                ? Optional.ofNullable(Cidr.parse(text.strip()))
+                        .map(range -> new NodePortAddresses(Set.of(), List.of(range)))
+                : Optional.of(new NodePortAddresses(Set.of(word), List.of()));
+    }
+
+    static Optional<String> detectLocalMode(String text) {
+        if (text.equals("BridgeInterface") || text.equals("InterfaceNamePrefix")) {
+            throw new IllegalArgumentException(
+                    text + " looks at interfaces, which a proxy cannot see behind a socket; set"
+                            + " ClusterCIDR with --cluster-cidr, or NodeCIDR");
+        }
+        return ValueType.choice("ClusterCIDR", "NodeCIDR").parser().apply(text);
+    }
+
+    static Optional<AddressMap> addressMap(String text) {
+        int equals = text.indexOf('=');
+        if (equals < 0) {
+            return Optional.empty();
+        }
+        Cidr from = range(text.substring(0, equals).strip());
+        Cidr to = range(text.substring(equals + 1).strip());
+        if (from == null
+                || to == null
+                || from.prefix() != to.prefix()
+                || from.network().family() != to.network().family()) {
+            return Optional.empty();
+        }
+        return Optional.of(new AddressMap(from, to));
+    }
+
+    /** Not as Kubernetes reads one: somebody who gives bits behind the prefix expects addresses where there are none. */
+    private static @Nullable Cidr range(String text) {
+        Cidr range = Cidr.parse(text);
+        if (range != null && !range.network().equals(IpAddress.parse(text.substring(0, text.indexOf('/'))))) {
+            throw new IllegalArgumentException(text + " has bits set behind its prefix; did you mean " + range);
+        }
+        return range;
+    }
+
+    /** An address to bind; an empty one for no server. */
+    static Optional<Optional<InetSocketAddress>> bindAddress(String text) {
+        if (text.isEmpty() || text.equals("off")) {
+            return Optional.of(Optional.empty());
+        }
+        int colon = text.lastIndexOf(':');
+        if (colon <= 0) {
+            return Optional.empty();
+        }
+        String host = text.substring(0, colon);
+        boolean brackets = host.startsWith("[") && host.endsWith("]");
+        IpAddress address = IpAddress.parse(brackets ? host.substring(1, host.length() - 1) : host);
+        Optional<Integer> port = ValueType.number(text.substring(colon + 1), 0, 65_535);
+        if (address == null || port.isEmpty() || (address.family() == Family.IPV6) != brackets) {
+            return Optional.empty();
+        }
+        return Optional.of(Optional.of(new InetSocketAddress(address.toInetAddress(), port.get())));
+    }
+}
