@@ -18,10 +18,10 @@ import org.jspecify.annotations.Nullable;
  * an IPv6 socket cannot be bound to or keep the source of an IPv4 address.
  */
 public final class InetSocket extends Socket {
-    /** Wanted for UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
-    /** Room for any datagram. */
+    /** The largest datagram of IPv4 and IPv6 fits, so none is ever cut. */
     public static final int DATAGRAM_BYTES = 64 << 10;
 
+    /** Wanted for UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
     private static final int UDP_BUFFER_BYTES = 4 << 20;
 
     /** Where the kernel grants no more than it gives anyway, two system calls are saved. */
