@@ -19,9 +19,11 @@ import io.sluice.rules.SnapshotBuilder;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.io.StringReader;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import org.junit.jupiter.api.AfterAll;
@@ -32,10 +34,22 @@ import tools.jackson.databind.node.ObjectNode;
 
 /**
  * Every scenario that an API server could have: its objects, in the end, give the same table from the server as from
- * files.
+ * files, whatever it refuses on the way. What that is is random; a failure names the seed, and {@code -Dsluice.seed}
+ * repeats it.
  */
 class ApiScenarioTest {
     private static final Set<String> KINDS = Set.of("Service", "EndpointSlice", "Node", "ServiceCIDR");
+    private static final long SEED = Long.getLong("sluice.seed", System.nanoTime());
+    private static final Pace IMPATIENT = new Pace(
+            Duration.ofMinutes(1),
+            Duration.ofMinutes(1),
+            Duration.ofMinutes(1),
+            Duration.ofMillis(5),
+            Duration.ofMillis(50),
+            Duration.ofMillis(50),
+            Duration.ofMillis(5),
+            Duration.ZERO);
+
     private static int compared;
 
     static List<Scenario> scenarios() throws IOException {
@@ -64,18 +78,36 @@ class ApiScenarioTest {
         }
         compared++;
         BuildOptions options = Flags.rules(scenario.flags());
+        Random random = new Random(SEED + compared);
         try (FakeCluster cluster = new FakeCluster().start()) {
+            cluster.minor(random.nextBoolean() ? 34 : 28);
             objects.values().forEach(cluster::put);
+            refuseSome(cluster, random);
             SyncLoop loop = new SyncLoop(options, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
             loop.start(new Supervisor());
             try (KubernetesReflector reflector =
-                    new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, Pace.DEFAULT, loop)) {
+                    new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, IMPATIENT, loop)) {
                 reflector.start(new Supervisor());
-                await().until(loop::synced);
-                assertThat(Dump.of(loop.snapshot())).isEqualTo(fromFiles(options, files));
+                String seed = "sluice.seed " + SEED;
+                await(seed)
+                        .pollDelay(Duration.ZERO)
+                        .pollInterval(Duration.ofMillis(5))
+                        .until(loop::synced);
+                assertThat(Dump.of(loop.snapshot())).as(seed).isEqualTo(fromFiles(options, files));
             } finally {
                 loop.close();
             }
+        }
+    }
+
+    private static void refuseSome(FakeCluster cluster, Random random) {
+        int times = 1 + random.nextInt(3);
+        switch (random.nextInt(5)) {
+            case 0 -> cluster.fail("/services", times, 500 + random.nextInt(4), "Retry-After: 0", "x");
+            case 1 -> cluster.fail("/endpointslices", times, 429, "Retry-After: 0", "{\"message\":\"later\"}");
+            case 2 -> cluster.fail("watch=true", times, 410, "", "");
+            case 3 -> cluster.fail("/", times, 503, "Retry-After: 0", "<html>");
+            default -> cluster.succeed();
         }
     }
 
