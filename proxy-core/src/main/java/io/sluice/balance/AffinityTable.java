@@ -107,13 +107,13 @@ public final class AffinityTable {
     }
 
     /** Who is held where now. */
-    public Map<ServiceState, List<Balance.Pin>> pins(long nowNanos) {
-        Map<ServiceState, List<Balance.Pin>> byService = new HashMap<>();
+    public Map<ServiceState, List<BalancePosition.Pin>> pins(long nowNanos) {
+        Map<ServiceState, List<BalancePosition.Pin>> byService = new HashMap<>();
         pins.forEach((key, pin) -> {
             if (key.service != null && key.client != null) {
                 byService
                         .computeIfAbsent(key.service, service -> new ArrayList<>())
-                        .add(new Balance.Pin(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos));
+                        .add(new BalancePosition.Pin(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos));
             }
         });
         return byService;

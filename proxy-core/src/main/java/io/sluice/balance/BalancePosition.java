@@ -6,11 +6,12 @@ import io.sluice.model.ServicePortName;
 import java.util.List;
 
 /**
- * Where the balancing of a service port stands, as a successor in another process needs it to go on.
+ * Where the balancing of a service port stands, as a successor in another process needs it to go on. Written to it as
+ * JSON, component by component: an older process does not know a new one.
  *
  * @param turns whose turn it is in each of its rotations
  */
-public record Balance(ServicePortName name, List<Endpoint> turns, List<Pin> pins) {
+public record BalancePosition(ServicePortName name, List<Endpoint> turns, List<Pin> pins) {
     /** A client that is held to an endpoint. */
     public record Pin(IpAddress client, Endpoint endpoint, long idleNanos) {}
 }

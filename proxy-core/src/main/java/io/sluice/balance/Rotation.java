@@ -74,7 +74,10 @@ public final class Rotation {
         return 0;
     }
 
-    /** The endpoint whose turn it is; one that was silent of late loses its turn, unless all were. */
+    /**
+     * The endpoint whose turn it is; one that was silent a moment ago loses its turn, unless all were. The next call
+     * returns the next one: a caller that needs another endpoint calls it {@link #size} times and meets each.
+     */
     public Target next(long nowNanos) {
         Target first = targets[place(cursor.getAndIncrement())];
         Target next = first;

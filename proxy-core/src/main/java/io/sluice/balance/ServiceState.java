@@ -50,11 +50,11 @@ public final class ServiceState {
     }
 
     /** Goes on where a predecessor stood; the same service port has the same rotations in the same order. */
-    public void goOn(Balance before, long nowNanos) {
+    public void goOn(BalancePosition before, long nowNanos) {
         for (int i = 0; i < Math.min(rotations.size(), before.turns().size()); i++) {
             rotations.get(i).goOnAt(before.turns().get(i));
         }
-        for (Balance.Pin pin : before.pins()) {
+        for (BalancePosition.Pin pin : before.pins()) {
             affinityTable.hold(this, pin.client(), pin.endpoint(), nowNanos - pin.idleNanos());
         }
     }

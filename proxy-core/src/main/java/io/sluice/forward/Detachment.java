@@ -1,7 +1,7 @@
 package io.sluice.forward;
 
 import io.netty.util.concurrent.Future;
-import io.sluice.balance.Balance;
+import io.sluice.balance.BalancePosition;
 import io.sluice.balance.ServiceState;
 import io.sluice.model.FrontendAddress;
 import java.util.ArrayList;
@@ -48,10 +48,10 @@ final class Detachment {
                 sockets.add(new HandOver.Sockets(address, detached));
             }
         });
-        Map<ServiceState, List<Balance.Pin>> pins = table.affinityTable.pins(nowNanos);
-        List<Balance> balance = new ArrayList<>(table.services.size());
+        Map<ServiceState, List<BalancePosition.Pin>> pins = table.affinityTable.pins(nowNanos);
+        List<BalancePosition> balance = new ArrayList<>(table.services.size());
         table.services.forEach((name, service) ->
-                balance.add(new Balance(name, service.turns(), pins.getOrDefault(service, List.of()))));
+                balance.add(new BalancePosition(name, service.turns(), pins.getOrDefault(service, List.of()))));
         return new HandOver(sockets, balance);
     }
 
@@ -84,8 +84,8 @@ final class Detachment {
         for (HandOver.Sockets sockets : handOver.frontends()) {
             table.inherited.put(sockets.address(), sockets);
         }
-        for (Balance balance : handOver.services()) {
-            table.balances.put(balance.name(), balance);
+        for (BalancePosition balance : handOver.services()) {
+            table.positions.put(balance.name(), balance);
         }
     }
 }

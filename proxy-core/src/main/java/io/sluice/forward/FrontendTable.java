@@ -2,7 +2,7 @@ package io.sluice.forward;
 
 import io.netty.util.concurrent.Future;
 import io.sluice.balance.AffinityTable;
-import io.sluice.balance.Balance;
+import io.sluice.balance.BalancePosition;
 import io.sluice.balance.Routing;
 import io.sluice.balance.ServiceState;
 import io.sluice.forward.FrontendRoutes.BrokenListener;
@@ -58,7 +58,7 @@ final class FrontendTable {
     /** Sockets of a predecessor, until the first snapshot. */
     final Map<FrontendAddress, HandOver.Sockets> inherited = new HashMap<>();
 
-    final Map<ServicePortName, Balance> balances = new HashMap<>();
+    final Map<ServicePortName, BalancePosition> positions = new HashMap<>();
 
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
@@ -88,7 +88,7 @@ final class FrontendTable {
             ServiceState service = new ServiceState(stats.open(added.name()), affinityTable);
             services.put(added.name(), service);
             route(service, added, leaving, staying);
-            Balance before = balances.remove(added.name());
+            BalancePosition before = positions.remove(added.name());
             if (before != null) {
                 service.goOn(before, config.nanoClock().getAsLong());
             }
@@ -115,7 +115,7 @@ final class FrontendTable {
         settle(staying);
         staying.stream().filter(BoundFrontend::lingers).forEach(lingering::add);
         closeInherited();
-        balances.clear();
+        positions.clear();
     }
 
     private Origin originOf(IpAddress client) {

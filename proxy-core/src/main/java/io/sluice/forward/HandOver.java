@@ -1,6 +1,6 @@
 package io.sluice.forward;
 
-import io.sluice.balance.Balance;
+import io.sluice.balance.BalancePosition;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -15,7 +15,7 @@ import java.util.List;
  *
  * <p>A value that can be written down, but the descriptors in it are open and belong to whoever holds it last.
  */
-public record HandOver(List<Sockets> frontends, List<Balance> services) {
+public record HandOver(List<Sockets> frontends, List<BalancePosition> services) {
     /** The sockets of a frontend: TCP ones listen, UDP ones have flows. */
     public record Sockets(FrontendAddress address, List<OpenSocket> sockets) {}
 

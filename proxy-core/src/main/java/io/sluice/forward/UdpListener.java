@@ -26,7 +26,7 @@ import org.slf4j.LoggerFactory;
 /**
  * The UDP socket of one frontend on one loop: reads the datagrams of clients, and gives those of one client that came
  * together to its flow. Everything a client gets leaves through this socket, so answers come from the address that was
- * asked.
+ * asked; where it listens on all addresses, the node's rules see to that.
  *
  * <p>Datagrams are read many at a time through Netty's channel. They are sent on the bare socket: the channel's batched
  * write loses count when one of the datagrams is empty.

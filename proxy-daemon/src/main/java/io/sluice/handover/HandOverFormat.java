@@ -1,6 +1,6 @@
 package io.sluice.handover;
 
-import io.sluice.balance.Balance;
+import io.sluice.balance.BalancePosition;
 import io.sluice.forward.HandOver;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
@@ -76,10 +76,10 @@ public final class HandOverFormat {
                 List.of(new HandOver.Sockets(
                         new FrontendAddress(Protocol.UDP, address, 1),
                         List.of(new HandOver.OpenSocket(0, List.of(flow))))),
-                List.of(new Balance(
+                List.of(new BalancePosition(
                         new ServicePortName("", "", "", Protocol.UDP),
                         List.of(endpoint),
-                        List.of(new Balance.Pin(address, endpoint, 0)))));
+                        List.of(new BalancePosition.Pin(address, endpoint, 0)))));
     }
 
     static void write(HandOver handOver, OutputStream to) throws IOException {
