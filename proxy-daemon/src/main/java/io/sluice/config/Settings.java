@@ -90,7 +90,14 @@ public record Settings(
                 values.required(Setting.MARK_BIT),
                 values.required(Setting.ROUTING_TABLE),
                 values.required(Setting.RULE_PRIORITY),
-                values.required(Setting.KEEP_RULES_ON_EXIT));
+                values.required(Setting.KEEP_RULES_ON_EXIT),
+                wholeSeconds(values.required(Setting.UDP_UNREPLIED_TIMEOUT)),
+                wholeSeconds(values.required(Setting.UDP_REPLIED_TIMEOUT)));
+    }
+
+    /** Rounded up: what the kernel forgets, the forwarder must have forgotten. */
+    private static long wholeSeconds(Duration time) {
+        return time.plusMillis(999).toSeconds();
     }
 
     private static ApiOptions apiOptions(Values values) {

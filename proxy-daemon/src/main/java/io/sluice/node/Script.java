@@ -122,6 +122,8 @@ final class Script {
         Map<String, String> names = new HashMap<>(NAMES);
         names.put("redirect-new-tcp", REDIRECT_NEW_TCP);
         names.put("not-redirected", "meta priority %x:0".formatted(NOT_REDIRECTED_PRIORITY >>> 16));
+        names.put("unreplied-timeout", options.udpUnrepliedSeconds() + "s");
+        names.put("replied-timeout", options.udpRepliedSeconds() + "s");
         names.put("mark", options.mark());
         names.put("not-mark", options.notMark());
         return names;

@@ -274,7 +274,7 @@ final class NodeRulesTest {
 
     @Test
     void closingLeavesTheRulesWhereTheyAreToBeKept() {
-        NodeRules kept = rules(new RuleOptions(12, 19_019, 119, true), kernel);
+        NodeRules kept = rules(new RuleOptions(12, 19_019, 119, true, 30, 120), kernel);
         kept.apply(services(1, 3));
         kept.close();
         assertThat(kernel.dump()).isEqualTo(fresh(services(1, 3)));

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -29,5 +30,18 @@ final class ScriptTest {
         assertThat(all(CHAIN, rules)).hasSizeGreaterThan(20).containsAll(all(TARGET, rules + Script.REFUSE));
         assertThat(all(SET, rules)).hasSizeGreaterThan(20).containsAll(all(REFERENCE, rules));
         assertThat(rules).contains("meta mark set meta mark or 0x1000 accept");
+    }
+
+    /** A node port's reply is sent from the address that was asked only as long as the kernel knows the flow. */
+    @Test
+    void theKernelKnowsAFlowAsLongAsTheForwarderDoes() {
+        RuleOptions options = new RuleOptions(12, 19_019, 119, false, 45, 3_600);
+        String rules = Script.table(options, new KernelFeatures(true, true, true));
+        assertThat(rules)
+                .contains("update @asked4 { ip saddr . udp sport . udp dport timeout 45s : ip daddr }")
+                .contains("map asked4 { typeof ip saddr . udp sport . udp dport : ip daddr; flags dynamic,timeout;"
+                        + " size 131072; timeout 3600s; }")
+                .doesNotContain("timeout 30s")
+                .doesNotContain("timeout 120s");
     }
 }
