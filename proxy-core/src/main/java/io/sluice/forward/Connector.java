@@ -143,7 +143,7 @@ final class Connector {
             long now = loop.now();
             Target answered = Objects.requireNonNull(target);
             attempts.succeeded(answered, now);
-            leg = null;
+            // Drops this connector as soon as the session has the leg.
             session.connected(of, answered, now);
         }
     }

@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.LongSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -34,7 +35,7 @@ final class Detachment {
     }
 
     /** See {@link Forwarder#release}. */
-    HandOver release(long nowNanos) {
+    HandOver release(LongSupplier nanoClock) {
         Map<FrontendAddress, List<Future<HandOver.OpenSocket>>> detaching = new HashMap<>();
         table.frontends.forEach((address, frontend) -> {
             if (frontend.isOpen()) {
@@ -48,7 +49,7 @@ final class Detachment {
                 sockets.add(new HandOver.Sockets(address, detached));
             }
         });
-        Map<ServiceState, List<BalancePosition.Pin>> pins = table.affinityTable.pins(nowNanos);
+        Map<ServiceState, List<BalancePosition.Pin>> pins = table.affinityTable.pins(nanoClock.getAsLong());
         List<BalancePosition> balance = new ArrayList<>(table.services.size());
         table.services.forEach((name, service) ->
                 balance.add(new BalancePosition(name, service.turns(), pins.getOrDefault(service, List.of()))));

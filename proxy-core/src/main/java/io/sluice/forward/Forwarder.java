@@ -178,7 +178,7 @@ public final class Forwarder implements AutoCloseable {
      * Clients wait. Until {@link #takeBack} or {@link #letGo}, no snapshot is to be applied.
      */
     public synchronized HandOver release() {
-        HandOver handOver = detachment.release(config.nanoClock().getAsLong());
+        HandOver handOver = detachment.release(config.nanoClock());
         released = true;
         return handOver;
     }

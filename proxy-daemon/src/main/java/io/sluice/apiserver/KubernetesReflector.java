@@ -253,7 +253,9 @@ public final class KubernetesReflector implements Reflector {
                     return;
                 }
             }
-            nodeSettled |= resource.kind() == Kind.NODE;
+            if (resource.kind() == Kind.NODE) {
+                nodeSettled = true;
+            }
             complete(resource.kind());
         }
 

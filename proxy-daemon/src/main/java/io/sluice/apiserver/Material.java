@@ -4,6 +4,7 @@ import io.sluice.document.Stamp;
 import io.sluice.document.StrictYaml;
 import io.sluice.document.Utf8File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -54,7 +55,8 @@ final class Material {
     }
 
     private String read() throws IOException {
-        String read = Utf8File.read(Objects.requireNonNull(file), MAX_BYTES);
+        // Comments of a PEM bundle may be in any encoding.
+        String read = new String(Utf8File.bytes(Objects.requireNonNull(file), MAX_BYTES), StandardCharsets.UTF_8);
         if (read.isEmpty()) {
             throw new IOException("it is empty");
         }

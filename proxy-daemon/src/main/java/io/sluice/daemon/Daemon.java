@@ -47,10 +47,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/**
- * Puts the parts together, and starts and stops them in order: the health port first, so that somebody who asks early
- * hears "not yet"; what feeds the forwarder after the forwarder.
- */
+/** Puts the parts together, and starts and stops them in order: health first, what feeds the forwarder last. */
 public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
@@ -204,19 +201,21 @@ public final class Daemon implements AutoCloseable {
     private void apply(ServiceSnapshot snapshot) {
         changes.lock();
         try {
-            if (!lifecycle.isServedElsewhere()) {
-                applyAlone(snapshot);
+            // Read once: a signal may end this process at any time, and then it takes nothing over.
+            Phase phase = lifecycle.phase();
+            if (!phase.isStopping()) {
+                applyAlone(phase, snapshot);
             }
         } finally {
             changes.unlock();
         }
     }
 
-    private void applyAlone(ServiceSnapshot snapshot) {
-        if (lifecycle.is(Phase.WAITING)) {
+    private void applyAlone(Phase phase, ServiceSnapshot snapshot) {
+        if (phase == Phase.WAITING) {
             switch (Objects.requireNonNull(succession).takeOver(snapshot)) {
                 case SERVING -> succeed();
-                case WAITING -> waitForSomethingToServe();
+                case WAITING -> throw nothingToServe();
                 case BEATEN -> {
                     lifecycle.enter(Phase.BEATEN);
                     giveAway(rulesOptions());
@@ -241,20 +240,20 @@ public final class Daemon implements AutoCloseable {
     }
 
     private void succeed() {
-        lifecycle.enter(Phase.STARTING);
+        lifecycle.takenOver();
         ports.open(false);
         // At once: until then, another new process finds none that it can ask.
         Objects.requireNonNull(handOverPort).open(true);
     }
 
-    private void waitForSomethingToServe() {
+    private SyncLoop.NotNowException nothingToServe() {
         if (!waitingSaid) {
-            log.warn(
-                    "{} has nothing to serve, but another process serves; it goes on until there is",
-                    settings.feed() == null ? "the API server" : settings.feed());
             waitingSaid = true;
+            String source =
+                    settings.feed() == null ? "the API server" : settings.feed().toString();
+            log.warn("{} has nothing to serve, but another process serves; it goes on until there is", source);
         }
-        throw new SyncLoop.NotNowException("another process serves, and there is nothing to serve here");
+        return new SyncLoop.NotNowException("another process serves, and there is nothing to serve here");
     }
 
     /** What says whether two processes lead packets here in the same way. */
@@ -286,7 +285,6 @@ public final class Daemon implements AutoCloseable {
         lifecycle.givenAway();
     }
 
-    /** Whether another process serves and this one has to go. */
     public boolean isBeaten() {
         return lifecycle.wasBeaten();
     }
@@ -360,9 +358,11 @@ public final class Daemon implements AutoCloseable {
         }
         stopFeeding();
         forwarder.close();
-        if (rules != null) {
+        if (rules != null && lifecycle.hasServed()) {
             // Until now they kept what was open going; what was closed, the kernel refused.
             rules.close();
+        } else if (rules != null) {
+            rules.leave(false);
         }
         ports.end();
         if (handOverPort != null) {

@@ -1,7 +1,5 @@
 package io.sluice.daemon;
 
-import java.util.EnumSet;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
@@ -31,6 +29,11 @@ final class Lifecycle {
         DRAINING,
         CLOSED;
 
+        /** Whether nothing new is served any more. */
+        boolean isStopping() {
+            return this == HANDED_OVER || this == BEATEN || this == DRAINING || this == CLOSED;
+        }
+
         private boolean mayFollow(Phase before) {
             return switch (this) {
                 case WAITING -> false;
@@ -44,16 +47,15 @@ final class Lifecycle {
         }
     }
 
-    private static final Set<Phase> STOPPING =
-            EnumSet.of(Phase.HANDED_OVER, Phase.BEATEN, Phase.DRAINING, Phase.CLOSED);
-
     private final CompletableFuture<@Nullable Void> servedElsewhere = new CompletableFuture<>();
+    private final boolean alone;
     private volatile Phase phase;
     private volatile boolean tookOver;
     private volatile boolean beaten;
 
     /** @param anotherServes whether an old process does */
     Lifecycle(boolean anotherServes) {
+        alone = !anotherServes;
         phase = anotherServes ? Phase.WAITING : Phase.STARTING;
     }
 
@@ -67,12 +69,23 @@ final class Lifecycle {
 
     /** Whether nothing new is served any more. */
     boolean isStopping() {
-        return STOPPING.contains(phase);
+        return phase.isStopping();
     }
 
     /** Whether this process took the place of another one. */
     boolean tookOver() {
         return tookOver;
+    }
+
+    /** What the old process had is here now, also where this one was told to end meanwhile. */
+    void takenOver() {
+        tookOver = true;
+        enter(Phase.STARTING);
+    }
+
+    /** Whether sockets and kernel rules were this process's at any time; also after the end. */
+    boolean hasServed() {
+        return alone || tookOver;
     }
 
     /** Whether the old process went on; also after the end. */
@@ -97,7 +110,6 @@ final class Lifecycle {
             if (!next.mayFollow(phase)) {
                 return false;
             }
-            tookOver |= phase == Phase.WAITING && next == Phase.STARTING;
             beaten |= next == Phase.BEATEN;
             phase = next;
         }

@@ -11,8 +11,11 @@ final class LifecycleTest {
     void aNewProcessTakesOverServesAndHandsOver() {
         Lifecycle lifecycle = new Lifecycle(true);
         assertThat(lifecycle.enter(Phase.SERVING)).as("the old process serves").isFalse();
-        assertThat(lifecycle.enter(Phase.STARTING)).isTrue();
+        assertThat(lifecycle.hasServed()).isFalse();
+        lifecycle.takenOver();
+        assertThat(lifecycle.phase()).isEqualTo(Phase.STARTING);
         assertThat(lifecycle.tookOver()).isTrue();
+        assertThat(lifecycle.hasServed()).isTrue();
         assertThat(lifecycle.enter(Phase.SERVING)).isTrue();
         assertThat(lifecycle.enter(Phase.SERVING)).as("only once").isFalse();
         assertThat(lifecycle.enter(Phase.BEATEN)).isFalse();
@@ -35,6 +38,18 @@ final class LifecycleTest {
         assertThat(lifecycle.enter(Phase.CLOSED)).isTrue();
         assertThat(lifecycle.enter(Phase.DRAINING)).as("it is closed").isFalse();
         assertThat(lifecycle.wasBeaten()).isTrue();
+    }
+
+    @Test
+    void oneThatIsToldToEndWhileItWaitsHasServedNothing() {
+        Lifecycle lifecycle = new Lifecycle(true);
+        assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
+        assertThat(lifecycle.phase().isStopping()).isTrue();
+        assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
+        assertThat(lifecycle.hasServed()).isFalse();
+        lifecycle.takenOver();
+        assertThat(lifecycle.phase()).isEqualTo(Phase.DRAINING);
+        assertThat(lifecycle.hasServed()).as("it was being taken over").isTrue();
     }
 
     @Test

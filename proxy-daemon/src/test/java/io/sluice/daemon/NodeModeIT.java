@@ -572,7 +572,9 @@ final class NodeModeIT {
     @Order(7)
     void aCleanEndServesWhatIsOpenRefusesTheRestAndLeavesNothingBehind() throws Exception {
         keepFrom("one", "node");
-        assertThat(lab.tell("out", "post " + cases.addresses("large").get(0) + " 80 60000"))
+        // More than the client's receive buffer has room for, less than the send buffer, in however many pieces it
+        // comes.
+        assertThat(lab.tell("out", "post " + cases.addresses("large").get(0) + " 80 20000"))
                 .isEqualTo("ok");
         sluice.signal("TERM");
         await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("draining"));
@@ -586,7 +588,7 @@ final class NodeModeIT {
         // All that was sent is with the kernel and the connection closed; who is to have it takes its time.
         await().atMost(RunIT.PATIENCE)
                 .untilAsserted(() -> assertThat(sluice.err()).contains("to take all that was sent: "));
-        assertThat(lab.tell("out", "collect")).isEqualTo("60000");
+        assertThat(lab.tell("out", "collect")).isEqualTo("20000");
         assertThat(sluice.exitCode()).isZero();
         assertThat(NodeLab.in("node", "nft list tables")).doesNotContain("sluice");
         assertThat(NodeLab.in("node", "ip rule show") + NodeLab.in("node", "ip -6 rule show"))
@@ -746,6 +748,22 @@ final class NodeModeIT {
                     .startsWith("1" + mark + ":");
             cases.check("tcp 4 one plain:80 pod=one far=one");
         }
+    }
+
+    /** It has taken nothing over, so nothing of what the old process has is its to take away. */
+    @Test
+    @Order(13)
+    void aNewProcessThatEndsWhileItWaitsLeavesTheRulesOfTheOld() throws Exception {
+        Path empty = Files.createDirectories(folder.resolve("nothing"));
+        Sluice waiting = NodeLab.launch(empty, "node", args("--handover-socket=" + folder.resolve("hand-over.sock")));
+        await().atMost(RunIT.PATIENCE)
+                .untilAsserted(() -> assertThat(waiting.err()).contains("another process serves"));
+        waiting.signal("TERM");
+        assertThat(waiting.exitCode()).as(waiting.err()).isZero();
+        assertThat(NodeLab.in("node", "nft list tables")).contains("table inet sluice");
+        cases.check("tcp 4 one plain:80 pod=one far=one");
+        cases.check("udp 6 node plain:80 pod=node far=node");
+        assertThat(sluice.err()).doesNotContain("somebody removed");
     }
 
     /** Whatever the kernel has against the rules of one Service, the others have theirs. */
