@@ -735,7 +735,7 @@ final class NodeModeIT {
     }
 
     @Test
-    @Order(13)
+    @Order(14)
     void aSuccessorWithAnotherMarkLeavesNoRoutingRuleOfTheOld() throws Exception {
         String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
         for (String mark : List.of("13", "12")) {
@@ -768,7 +768,7 @@ final class NodeModeIT {
 
     /** Whatever the kernel has against the rules of one Service, the others have theirs. */
     @Test
-    @Order(14)
+    @Order(15)
     void oneServiceWhoseRulesAreRefusedCostsNobodyElseAnything() throws Exception {
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
