@@ -207,9 +207,8 @@ public final class ManifestReader {
             read = true;
             while (parser.nextToken() != JsonToken.END_ARRAY) {
                 JsonNode item = StrictYaml.tree(parser);
-                if (item.has("kind") && item.has("apiVersion")) {
-                    object(item, "", "", label(count));
-                    count++;
+                if (isOwn(item)) {
+                    own(item);
                 } else if (isList(head) && head.has("apiVersion")) {
                     inherit(item, head);
                 } else {
@@ -228,13 +227,22 @@ public final class ManifestReader {
                 return;
             }
             for (JsonNode item : list) {
-                if (item.has("kind") && item.has("apiVersion")) {
-                    object(item, "", "", label(count));
-                    count++;
+                if (isOwn(item)) {
+                    own(item);
                 } else {
                     inherit(item, head);
                 }
             }
+        }
+
+        /** Whether an item says what it is, and does not depend on the list. */
+        private static boolean isOwn(JsonNode item) {
+            return item.has("kind") && item.has("apiVersion");
+        }
+
+        private void own(JsonNode item) {
+            object(item, "", "", label(count));
+            count++;
         }
 
         void finish(JsonNode head) {
