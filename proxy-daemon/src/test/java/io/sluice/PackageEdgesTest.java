@@ -71,8 +71,8 @@ final class PackageEdgesTest {
                         JACKSON,
                         "com.fasterxml.jackson.annotation..",
                         LOG),
-                // nft and ip print JSON.
-                edge("node", "model", "thread", JACKSON, LOG),
+                // nft and ip print JSON; socket reads kernel settings.
+                edge("node", "model", "socket", "thread", JACKSON, LOG),
                 // Settings end as the options of the parts that they are for.
                 edge(
                         "config",

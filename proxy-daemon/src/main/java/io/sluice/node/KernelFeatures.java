@@ -1,5 +1,6 @@
 package io.sluice.node;
 
+import io.sluice.socket.Sysctl;
 import java.io.IOException;
 
 /**

@@ -1,6 +1,7 @@
 package io.sluice.node;
 
 import io.sluice.model.Family;
+import io.sluice.socket.Sysctl;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -6,9 +6,9 @@
  * <p>The rules are the resource {@code sluice.nft}, which {@code Script} fills in; {@code Elements} are what Services add to
  * its sets and maps, {@code RuleTable} what differs between two snapshots.
  *
- * <p>Addresses whose rules the kernel rejects go to a callback. Knows {@link io.sluice.model} and
- * {@link io.sluice.thread}, and reaches the kernel through {@code nft}, {@code ip} and {@code ss}; nothing of sockets or
- * of Kubernetes.
+ * <p>Addresses whose rules the kernel rejects go to a callback. May use {@link io.sluice.model},
+ * {@link io.sluice.thread} and, for kernel settings, {@link io.sluice.socket.Sysctl}; reaches the kernel through
+ * {@code nft}, {@code ip} and {@code ss}. Knows nothing of Kubernetes.
  */
 @NullMarked
 package io.sluice.node;
