@@ -57,7 +57,7 @@ public class SnapshotBenchmark {
                 new ServicePortName("bench", "service-" + index, "http", Protocol.TCP),
                 SessionAffinity.NONE,
                 Set.of(),
-                List.of(Frontend.of(address, list.isEmpty() ? Route.REFUSE : Route.forward(list, Route.Source.NODE))));
+                List.of(Frontend.of(address, list.isEmpty() ? Route.REJECT : Route.forward(list, Route.Source.NODE))));
     }
 
     @Benchmark

@@ -25,7 +25,7 @@ final class RetainedBytes {
 
     private static long measure(int services, int endpoints) {
         long before = usedBytes();
-        ProblemBoard problems = new ProblemBoard();
+        ProblemTracker problems = new ProblemTracker();
         ObjectStore store = new ObjectStore(problems);
         SnapshotBuilder builder = new SnapshotBuilder(BigCluster.options(), store, problems);
         try {

@@ -62,7 +62,7 @@ public class SnapshotBuilderBenchmark {
     }
 
     private ServiceSnapshot build() {
-        ProblemBoard problems = new ProblemBoard();
+        ProblemTracker problems = new ProblemTracker();
         store = new ObjectStore(problems);
         builder = new SnapshotBuilder(BigCluster.options(), store, problems);
         all.forEach(store::replace);

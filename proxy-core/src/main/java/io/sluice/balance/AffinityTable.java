@@ -24,11 +24,11 @@ public final class AffinityTable {
     /** Bounds the memory, about 150 bytes each; the least useful go first. */
     private static final int MAX_CLIENTS = 500_000;
 
-    private final ConcurrentMap<Key, Pin> pins = Caffeine.newBuilder()
+    private final ConcurrentMap<Key, AffinityEntry> pins = Caffeine.newBuilder()
             .maximumSize(MAX_CLIENTS)
             // Its upkeep is short; a pool of threads for it would be the only one of this process.
             .executor(Runnable::run)
-            .<Key, Pin>build()
+            .<Key, AffinityEntry>build()
             .asMap();
 
     /** What each thread looks up with, so that a client that is held already costs no object. */
@@ -61,28 +61,28 @@ public final class AffinityTable {
         }
     }
 
-    private static final class Pin {
+    private static final class AffinityEntry {
         final Endpoint endpoint;
         private volatile long lastUsedNanos;
 
-        Pin(Endpoint endpoint, long lastUsedNanos) {
+        AffinityEntry(Endpoint endpoint, long lastUsedNanos) {
             this.endpoint = endpoint;
             this.lastUsedNanos = lastUsedNanos;
         }
 
         /** The endpoint's place in a rotation, if the pin still holds and the endpoint is there. */
         @Nullable
-        Target in(Rotation rotation, long timeoutNanos, long nowNanos) {
+        EndpointTarget in(RoundRobin rotation, long timeoutNanos, long nowNanos) {
             return nowNanos - lastUsedNanos >= timeoutNanos ? null : rotation.find(endpoint);
         }
     }
 
     /** The client's endpoint: the one it is held to if that is still good, else the next in turn, to which it is held. */
-    public Target pick(
-            ServiceState service, SessionAffinity affinity, IpAddress client, Rotation rotation, long nowNanos) {
+    public EndpointTarget pick(
+            ServiceState service, SessionAffinity affinity, IpAddress client, RoundRobin rotation, long nowNanos) {
         long timeoutNanos = affinity.timeoutSeconds() * 1_000_000_000L;
-        Pin pin = pins.get(probe.get().set(service, client));
-        Target held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
+        AffinityEntry pin = pins.get(probe.get().set(service, client));
+        EndpointTarget held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
         if (pin == null || held == null) {
             return pickAnew(Key.of(service, client), timeoutNanos, rotation, nowNanos);
         }
@@ -91,29 +91,29 @@ public final class AffinityTable {
     }
 
     /** Asks again, since another loop may have been faster. */
-    private Target pickAnew(Key key, long timeoutNanos, Rotation rotation, long nowNanos) {
-        Target[] picked = new Target[1];
+    private EndpointTarget pickAnew(Key key, long timeoutNanos, RoundRobin rotation, long nowNanos) {
+        EndpointTarget[] picked = new EndpointTarget[1];
         pins.compute(key, (same, pin) -> {
-            Target held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
+            EndpointTarget held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
             picked[0] = held == null ? rotation.next(nowNanos) : held;
-            return new Pin(picked[0].endpoint, nowNanos);
+            return new AffinityEntry(picked[0].endpoint, nowNanos);
         });
         return picked[0];
     }
 
     /** Holds a client to the endpoint that answered, after the one it was held to did not. */
     public void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
-        pins.put(Key.of(service, client), new Pin(endpoint, nowNanos));
+        pins.put(Key.of(service, client), new AffinityEntry(endpoint, nowNanos));
     }
 
     /** Who is held where now. */
-    public Map<ServiceState, List<BalancePosition.Pin>> pins(long nowNanos) {
-        Map<ServiceState, List<BalancePosition.Pin>> byService = new HashMap<>();
+    public Map<ServiceState, List<BalancePosition.AffinityEntry>> pins(long nowNanos) {
+        Map<ServiceState, List<BalancePosition.AffinityEntry>> byService = new HashMap<>();
         pins.forEach((key, pin) -> {
             if (key.service != null && key.client != null) {
                 byService
                         .computeIfAbsent(key.service, service -> new ArrayList<>())
-                        .add(new BalancePosition.Pin(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos));
+                        .add(new BalancePosition.AffinityEntry(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos));
             }
         });
         return byService;

@@ -11,7 +11,7 @@ import java.util.List;
  *
  * @param turns whose turn it is in each of its rotations
  */
-public record BalancePosition(ServicePortName name, List<Endpoint> turns, List<Pin> pins) {
+public record BalancePosition(ServicePortName name, List<Endpoint> turns, List<AffinityEntry> pins) {
     /** A client that is held to an endpoint. */
-    public record Pin(IpAddress client, Endpoint endpoint, long idleNanos) {}
+    public record AffinityEntry(IpAddress client, Endpoint endpoint, long idleNanos) {}
 }

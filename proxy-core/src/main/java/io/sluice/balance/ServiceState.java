@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 public final class ServiceState {
     public final ServiceStats stats;
     public final AffinityTable affinityTable;
-    private List<Rotation> rotations = List.of();
+    private List<RoundRobin> rotations = List.of();
 
     public ServiceState(ServiceStats stats, AffinityTable affinityTable) {
         this.stats = stats;
@@ -27,17 +27,17 @@ public final class ServiceState {
     }
 
     /** Takes over a new version of the service port; the answer has one routing per frontend, in its order. */
-    public List<Routing> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
-        List<Rotation> next = new ArrayList<>();
-        List<Routing> routings = new ArrayList<>(servicePort.frontends().size());
+    public List<FrontendRouting> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
+        List<RoundRobin> next = new ArrayList<>();
+        List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
         for (Frontend frontend : servicePort.frontends()) {
-            routings.add(new Routing(
+            routings.add(new FrontendRouting(
                     this,
                     servicePort,
                     frontend,
                     rotation(frontend.pod(), next),
                     rotation(frontend.node(), next),
-                    rotation(frontend.outside(), next),
+                    rotation(frontend.external(), next),
                     originOf));
         }
         rotations = next;
@@ -46,30 +46,30 @@ public final class ServiceState {
 
     /** Whose turn it is in each rotation. */
     public List<Endpoint> turns() {
-        return rotations.stream().map(Rotation::turn).toList();
+        return rotations.stream().map(RoundRobin::turn).toList();
     }
 
     /** Goes on where a predecessor stood; the same service port has the same rotations in the same order. */
-    public void goOn(BalancePosition before, long nowNanos) {
+    public void resume(BalancePosition before, long nowNanos) {
         for (int i = 0; i < Math.min(rotations.size(), before.turns().size()); i++) {
-            rotations.get(i).goOnAt(before.turns().get(i));
+            rotations.get(i).resumeAt(before.turns().get(i));
         }
-        for (BalancePosition.Pin pin : before.pins()) {
+        for (BalancePosition.AffinityEntry pin : before.pins()) {
             affinityTable.hold(this, pin.client(), pin.endpoint(), nowNanos - pin.idleNanos());
         }
     }
 
-    private @Nullable Rotation rotation(Route route, List<Rotation> next) {
+    private @Nullable RoundRobin rotation(Route route, List<RoundRobin> next) {
         List<Endpoint> endpoints = route.endpoints();
         if (endpoints.isEmpty()) {
             return null;
         }
-        for (Rotation sibling : next) {
+        for (RoundRobin sibling : next) {
             if (sibling.holds(endpoints)) {
                 return sibling;
             }
         }
-        Rotation rotation = Rotation.of(endpoints, rotations);
+        RoundRobin rotation = RoundRobin.of(endpoints, rotations);
         next.add(rotation);
         return rotation;
     }

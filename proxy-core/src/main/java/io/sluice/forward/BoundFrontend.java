@@ -2,7 +2,7 @@ package io.sluice.forward;
 
 import io.netty.channel.unix.Errors;
 import io.netty.util.concurrent.Future;
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.FrontendAddress;
@@ -31,7 +31,7 @@ final class BoundFrontend {
     /** Registrations of the listeners. */
     private List<Future<?>> starting = List.of();
 
-    private HandOver.@Nullable Sockets inherited;
+    private ForwarderHandover.@Nullable Sockets inherited;
     private long retryDelayNanos;
     private long retryAtNanos;
 
@@ -42,7 +42,7 @@ final class BoundFrontend {
                 address, routing().servicePort().name(), State.PENDING, Failure.NONE, "", Instant.now());
     }
 
-    private Routing routing() {
+    private FrontendRouting routing() {
         return routes.routing;
     }
 
@@ -75,7 +75,7 @@ final class BoundFrontend {
     }
 
     /** Has sockets of a predecessor, or of its own from before, to open with. */
-    void inherit(HandOver.@Nullable Sockets sockets) {
+    void inherit(ForwarderHandover.@Nullable Sockets sockets) {
         inherited = sockets;
     }
 
@@ -85,8 +85,8 @@ final class BoundFrontend {
     }
 
     /** Gives its sockets away, open; the futures are done when nothing is read from them any more. */
-    List<Future<HandOver.OpenSocket>> detach() {
-        List<Future<HandOver.OpenSocket>> detaching = new ArrayList<>(listeners.size());
+    List<Future<ForwarderHandover.OpenSocket>> detach() {
+        List<Future<ForwarderHandover.OpenSocket>> detaching = new ArrayList<>(listeners.size());
         for (Listener listener : listeners) {
             detaching.add(listener.detach());
         }
@@ -110,7 +110,7 @@ final class BoundFrontend {
      * @param sharesPort whether another frontend here has the port, too, so that whether the port is free says nothing
      */
     void open(List<Loop> loops, boolean sharesPort) throws IOException {
-        HandOver.Sockets ready = inherited;
+        ForwarderHandover.Sockets ready = inherited;
         if (ready != null) {
             inherited = null;
             adopt(ready.sockets(), loops);
@@ -122,7 +122,7 @@ final class BoundFrontend {
         List<Listener> opened = new ArrayList<>(loops.size());
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
-            Transparency transparency = loops.get(0).transparency;
+            TransparentSockets transparency = loops.get(0).transparency;
             // Without it, another process's socket still keeps ours out, unless it has SO_REUSEPORT and our user.
             if (!sharesPort) {
                 probe(transparency);
@@ -159,7 +159,7 @@ final class BoundFrontend {
         return listeners.contains(listener);
     }
 
-    private void probe(@Nullable Transparency transparency) throws IOException {
+    private void probe(@Nullable TransparentSockets transparency) throws IOException {
         if (address.protocol() == Protocol.TCP) {
             TcpListener.probe(address, transparency);
         } else {
@@ -168,10 +168,10 @@ final class BoundFrontend {
     }
 
     /** Each of them is kept, since clients may wait on any: however many loops there are. */
-    private void adopt(List<HandOver.OpenSocket> sockets, List<Loop> loops) throws IOException {
+    private void adopt(List<ForwarderHandover.OpenSocket> sockets, List<Loop> loops) throws IOException {
         List<Listener> opened = new ArrayList<>(sockets.size());
         try {
-            for (HandOver.OpenSocket socket : sockets) {
+            for (ForwarderHandover.OpenSocket socket : sockets) {
                 Loop loop = loops.get(opened.size() % loops.size());
                 opened.add(
                         address.protocol() == Protocol.TCP
@@ -180,8 +180,9 @@ final class BoundFrontend {
             }
         } catch (IOException | RuntimeException | Error e) {
             // The socket of the one that failed is closed.
-            HandOver.close(sockets.get(opened.size()).flows());
-            HandOver.close(new HandOver.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
+            ForwarderHandover.close(sockets.get(opened.size()).flows());
+            ForwarderHandover.close(
+                    new ForwarderHandover.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
             opened.forEach(listener -> listener.stop().awaitUninterruptibly());
             throw e;
         }
@@ -191,7 +192,7 @@ final class BoundFrontend {
     /** Closes the sockets; the futures are done when the address is free. */
     List<Future<?>> close() {
         if (inherited != null) {
-            HandOver.close(inherited);
+            ForwarderHandover.close(inherited);
             inherited = null;
         }
         List<Future<?>> closing = new ArrayList<>(listeners.size());

@@ -1,14 +1,14 @@
 package io.sluice.forward;
 
-import io.sluice.balance.Rotation;
-import io.sluice.balance.Routing;
-import io.sluice.balance.Target;
+import io.sluice.balance.EndpointTarget;
+import io.sluice.balance.FrontendRouting;
+import io.sluice.balance.RoundRobin;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
-import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
+import io.sluice.stats.CounterCells;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -31,7 +31,7 @@ final class ClientFlows {
     /** How many there are, for the control side. */
     private volatile int open;
     /** Those of a predecessor, until the loop has taken them over. */
-    private List<HandOver.OpenFlow> inherited = List.of();
+    private List<ForwarderHandover.OpenFlow> inherited = List.of();
 
     /** @param socket what clients are answered through */
     ClientFlows(Loop loop, FrontendRoutes frontend, InetSocket socket) {
@@ -41,7 +41,7 @@ final class ClientFlows {
     }
 
     /** Control side, before the loop has the socket. */
-    void inherit(List<HandOver.OpenFlow> flows) {
+    void inherit(List<ForwarderHandover.OpenFlow> flows) {
         inherited = flows;
         open = flows.size();
     }
@@ -54,7 +54,7 @@ final class ClientFlows {
     /** Takes over the flows of a predecessor. */
     void adoptInherited() {
         long nowNanos = loop.now();
-        for (HandOver.OpenFlow flow : inherited) {
+        for (ForwarderHandover.OpenFlow flow : inherited) {
             try {
                 adopt(flow, nowNanos);
             } catch (IOException | RuntimeException | Error e) {
@@ -65,22 +65,22 @@ final class ClientFlows {
         open = table.size();
     }
 
-    private void adopt(HandOver.OpenFlow flow, long nowNanos) throws IOException {
+    private void adopt(ForwarderHandover.OpenFlow flow, long nowNanos) throws IOException {
         InetSocket back = InetSocket.adopt(flow.descriptor());
         try {
-            Routing routing = frontend.routing;
+            FrontendRouting routing = frontend.routing;
             if (!routing.keepsFlowOn(flow.endpoint())) {
                 back.closeQuietly();
                 return;
             }
-            Rotation rotation = routing.rotationFor(flow.client());
-            Target known = rotation == null ? null : rotation.find(flow.endpoint());
-            Target target = known == null ? new Target(flow.endpoint()) : known;
+            RoundRobin rotation = routing.roundRobinFor(flow.client());
+            EndpointTarget known = rotation == null ? null : rotation.find(flow.endpoint());
+            EndpointTarget target = known == null ? new EndpointTarget(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             long openedNanos = nowNanos - flow.ageNanos();
             UdpFlow adopted = new UdpFlow(loop, this, socket, routing, client, target, back, openedNanos);
             try {
-                adopted.goOn(flow, nowNanos);
+                adopted.resume(flow, nowNanos);
             } catch (RuntimeException | Error e) {
                 adopted.end();
                 throw e;
@@ -104,8 +104,8 @@ final class ClientFlows {
     }
 
     /** Stops all flows and leaves their sockets open. */
-    List<HandOver.OpenFlow> detach() {
-        List<HandOver.OpenFlow> detached = new ArrayList<>(table.size());
+    List<ForwarderHandover.OpenFlow> detach() {
+        List<ForwarderHandover.OpenFlow> detached = new ArrayList<>(table.size());
         try {
             for (UdpFlow flow : table.flows()) {
                 if (FlowTable.scopeId(flow.client.getAddress()) == 0) {
@@ -116,7 +116,7 @@ final class ClientFlows {
                 }
             }
         } catch (RuntimeException | Error e) {
-            HandOver.close(detached);
+            ForwarderHandover.close(detached);
             throw e;
         }
         return detached;
@@ -125,14 +125,14 @@ final class ClientFlows {
     /** Ends all of them, also those of a listener that never started. */
     void end() {
         table.flows().forEach(UdpFlow::end);
-        HandOver.close(inherited);
+        ForwarderHandover.close(inherited);
         inherited = List.of();
     }
 
     /** The one there is, if it may stay, or a new one; null if the client may not be served or nothing is left for it. */
     @SuppressWarnings("ReferenceEquality") // whether the routing was swapped, not whether it differs
     @Nullable
-    UdpFlow flowOf(InetSocketAddress client, Routing routing, long nowNanos) {
+    UdpFlow flowOf(InetSocketAddress client, FrontendRouting routing, long nowNanos) {
         UdpFlow flow = table.get(client);
         if (flow != null && flow.routing != routing) {
             flow = rerouted(flow, routing);
@@ -141,7 +141,7 @@ final class ClientFlows {
     }
 
     /** The flow if it may stay where it is by the new routing; null if it was ended. */
-    private @Nullable UdpFlow rerouted(UdpFlow flow, Routing routing) {
+    private @Nullable UdpFlow rerouted(UdpFlow flow, FrontendRouting routing) {
         if (flow.routing.service() == routing.service() && routing.keepsFlowOn(flow.target.endpoint)) {
             flow.routing = routing;
             return flow;
@@ -157,10 +157,10 @@ final class ClientFlows {
      * @param avoided an endpoint that does not answer
      */
     @Nullable
-    UdpFlow open(InetSocketAddress client, Routing routing, @Nullable Target avoided, long nowNanos) {
-        Cells cells = routing.service().stats.cells(loop.index);
+    UdpFlow open(InetSocketAddress client, FrontendRouting routing, @Nullable EndpointTarget avoided, long nowNanos) {
+        CounterCells cells = routing.service().stats.cells(loop.index);
         IpAddress clientAddress = IpAddress.of(client.getAddress());
-        Rotation rotation = routing.rotationFor(clientAddress);
+        RoundRobin rotation = routing.roundRobinFor(clientAddress);
         if (rotation == null) {
             cells.increment(Counter.DATAGRAMS_REFUSED);
             return null;
@@ -170,7 +170,7 @@ final class ClientFlows {
             loop.shortage.noteShare(clientAddress, loop.clients.percent());
             return null;
         }
-        Target target = avoided == null
+        EndpointTarget target = avoided == null
                 ? routing.pick(clientAddress, rotation, nowNanos)
                 : anotherTarget(clientAddress, routing, rotation, avoided, nowNanos);
         boolean room = !loop.flows.full() && Descriptors.roomFor(1);
@@ -184,7 +184,7 @@ final class ClientFlows {
             cells.increment(Counter.FLOWS_OPENED);
             return flow;
         } catch (IOException e) {
-            Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
+            ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(Errno.of(e));
             if (lacking != null) {
                 loop.shortage.note(lacking);
             }
@@ -195,12 +195,16 @@ final class ClientFlows {
 
     /** @param source the client's address if the endpoint is to see it; null for this node's */
     private UdpFlow connect(
-            InetSocketAddress client, Routing routing, Target target, @Nullable IpAddress source, long nowNanos)
+            InetSocketAddress client,
+            FrontendRouting routing,
+            EndpointTarget target,
+            @Nullable IpAddress source,
+            long nowNanos)
             throws IOException {
         InetSocket back = InetSocket.datagram(target.endpoint.address().family());
         try {
             if (source != null) {
-                Transparency.assume(back, source);
+                TransparentSockets.assume(back, source);
             }
             if (loop.transparency != null) {
                 loop.transparency.prioritize(back, target.endpoint);
@@ -213,13 +217,13 @@ final class ClientFlows {
         }
     }
 
-    private static Target anotherTarget(
-            IpAddress client, Routing routing, Rotation rotation, Target avoided, long nowNanos) {
-        Target target = rotation.next(nowNanos);
+    private static EndpointTarget anotherTarget(
+            IpAddress client, FrontendRouting routing, RoundRobin rotation, EndpointTarget avoided, long nowNanos) {
+        EndpointTarget target = rotation.next(nowNanos);
         if (target.endpoint.equals(avoided.endpoint)) {
             target = rotation.next(nowNanos);
         }
-        if (routing.keepsClients()) {
+        if (routing.hasSessionAffinity()) {
             routing.service().affinityTable.hold(routing.service(), client, target.endpoint, nowNanos);
         }
         return target;

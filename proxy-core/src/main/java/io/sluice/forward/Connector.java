@@ -1,7 +1,7 @@
 package io.sluice.forward;
 
-import io.sluice.balance.Routing;
-import io.sluice.balance.Target;
+import io.sluice.balance.EndpointTarget;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
@@ -18,26 +18,26 @@ import org.jspecify.annotations.Nullable;
 final class Connector {
     private final TcpSession session;
     private final Loop loop;
-    private final Attempts attempts;
+    private final EndpointAttempts attempts;
 
     /** When the attempt in progress began. */
     private long attemptNanos;
 
-    private @Nullable Target target;
+    private @Nullable EndpointTarget target;
     private @Nullable Leg leg;
 
-    Connector(TcpSession session, Attempts attempts) {
+    Connector(TcpSession session, EndpointAttempts attempts) {
         this.session = session;
         this.loop = session.loop;
         this.attempts = attempts;
     }
 
-    void begin(Routing routing) {
+    void begin(FrontendRouting routing) {
         connect(attempts.first(routing, session.openedNanos));
     }
 
-    private void connect(@Nullable Target first) {
-        Target next = first;
+    private void connect(@Nullable EndpointTarget first) {
+        EndpointTarget next = first;
         while (next != null) {
             try {
                 start(next);
@@ -53,15 +53,15 @@ final class Connector {
         session.end(true);
     }
 
-    private @Nullable Target another() {
-        Target next = attempts.another(loop.now());
+    private @Nullable EndpointTarget another() {
+        EndpointTarget next = attempts.another(loop.now());
         if (next != null) {
             session.cells.increment(Counter.CONNECT_RETRIED);
         }
         return next;
     }
 
-    private void start(Target next) throws IOException {
+    private void start(EndpointTarget next) throws IOException {
         target = next;
         attemptNanos = loop.now();
         InetSocket socket = InetSocket.stream(next.endpoint.address().family());
@@ -69,7 +69,7 @@ final class Connector {
         leg = attempt;
         IpAddress source = loop.sourceOf(session.clientAddress, next.endpoint, attempts.routing(), session.cells);
         if (source != null) {
-            Transparency.assume(socket, source);
+            TransparentSockets.assume(socket, source);
         }
         if (loop.transparency != null) {
             loop.transparency.prioritize(socket, next.endpoint);
@@ -82,7 +82,7 @@ final class Connector {
 
     /** The endpoint has not answered yet. */
     void keepWaiting(long nowNanos) {
-        Target next = null;
+        EndpointTarget next = null;
         if (nowNanos - session.openedNanos < loop.connectDeadlineNanos) {
             if (nowNanos - attemptNanos >= loop.connectTimeoutNanos) {
                 next = attempts.insteadOf(Objects.requireNonNull(target), nowNanos);
@@ -106,7 +106,7 @@ final class Connector {
             attempts.failed(target, timeouts, now);
         }
         session.cells.increment(reason(errno));
-        Shortage.Of lacking = Shortage.Of.errno(errno);
+        ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(errno);
         if (lacking != null) {
             loop.shortage.note(lacking);
         }
@@ -126,7 +126,8 @@ final class Connector {
             case Errno.ECONNREFUSED -> Counter.CONNECT_REFUSED;
             case Errno.EHOSTUNREACH, Errno.ENETUNREACH -> Counter.CONNECT_UNREACHABLE;
             case Errno.ETIMEDOUT -> Counter.CONNECT_TIMEOUT;
-            default -> Shortage.Of.errno(errno) != null ? Counter.CONNECT_NO_RESOURCES : Counter.CONNECT_ERROR;
+            default ->
+                ResourceExhaustion.Kind.errno(errno) != null ? Counter.CONNECT_NO_RESOURCES : Counter.CONNECT_ERROR;
         };
     }
 
@@ -141,7 +142,7 @@ final class Connector {
             connect(another());
         } else if ((ops & Leg.EPOLLOUT) != 0) {
             long now = loop.now();
-            Target answered = Objects.requireNonNull(target);
+            EndpointTarget answered = Objects.requireNonNull(target);
             attempts.succeeded(answered, now);
             // Drops this connector as soon as the session has the leg.
             session.connected(of, answered, now);

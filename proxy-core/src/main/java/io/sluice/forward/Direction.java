@@ -55,7 +55,7 @@ final class Direction {
     private static final int END_OF_STREAM = -1;
     private static final int FAILED = -2;
 
-    private static final int FASTEST = Loop.BUFFER_BYTES / HeldBytes.READ_BYTES;
+    private static final int FASTEST = Loop.BUFFER_BYTES / BufferBudget.READ_BYTES;
 
     final Leg from;
     final Leg to;
@@ -149,7 +149,7 @@ final class Direction {
     private void pace(int sent, int length) {
         if (sent < length) {
             pace = 1;
-        } else if (length == HeldBytes.READ_BYTES * pace && pace < FASTEST) {
+        } else if (length == BufferBudget.READ_BYTES * pace && pace < FASTEST) {
             pace *= 2;
         }
     }
@@ -157,7 +157,7 @@ final class Direction {
     private void hold(int start, int end) {
         ByteBuf rest = loop.held.hold(loop.buffer, start, end);
         if (rest == null || loop.held.isExhausted()) {
-            loop.shortage.note(Shortage.Of.HELD_BYTES);
+            loop.shortage.note(ResourceExhaustion.Kind.HELD_BYTES);
         }
         if (rest == null) {
             relay.shed();

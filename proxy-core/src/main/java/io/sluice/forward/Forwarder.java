@@ -4,7 +4,7 @@ import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.util.concurrent.EventExecutor;
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.socket.Descriptors;
@@ -22,7 +22,7 @@ import java.util.function.Consumer;
 /**
  * Makes this machine's sockets match a {@link ServiceSnapshot} and forwards what arrives on them.
  *
- * <p>This is the control side: it opens and closes listeners and publishes a {@link Routing} to each. What happens to a
+ * <p>This is the control side: it opens and closes listeners and publishes a {@link FrontendRouting} to each. What happens to a
  * connection or a datagram from then on is the loops' affair.
  */
 public final class Forwarder implements AutoCloseable {
@@ -33,14 +33,14 @@ public final class Forwarder implements AutoCloseable {
 
     private final ForwarderConfig config;
     private final Stats stats;
-    private final Shortage shortage;
-    private final ClientShares clients;
-    private final HeldBytes held;
-    private final Flows flows;
+    private final ResourceExhaustion shortage;
+    private final ClientLimits clients;
+    private final BufferBudget held;
+    private final FlowLimit flows;
     private final EventLoops eventLoops;
     private final List<Loop> loops = new ArrayList<>();
     private final FrontendTable table;
-    private final Detachment detachment;
+    private final ListenerHandover detachment;
     private final Worker housekeeper;
 
     /** Whether it is open which process serves, so that no socket may be opened or closed. */
@@ -67,11 +67,11 @@ public final class Forwarder implements AutoCloseable {
         HostLimits.requireEpoll();
         this.config = config;
         this.stats = new Stats(config.loops());
-        this.shortage = new Shortage(config.nanoClock());
+        this.shortage = new ResourceExhaustion(config.nanoClock());
         this.eventLoops = EventLoops.start(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
-        flows = new Flows(config.maxFlows() > 0 ? config.maxFlows() : HostLimits.mostFlows());
-        clients = new ClientShares(config.maxClientSharePercent(), flows);
-        held = new HeldBytes(config.maxHeldBytes() > 0 ? config.maxHeldBytes() : HostLimits.heldBytes());
+        flows = new FlowLimit(config.maxFlows() > 0 ? config.maxFlows() : HostLimits.mostFlows());
+        clients = new ClientLimits(config.maxClientSharePercent(), flows);
+        held = new BufferBudget(config.maxHeldBytes() > 0 ? config.maxHeldBytes() : HostLimits.heldBytes());
         try {
             for (EventExecutor executor : eventLoops.group()) {
                 loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, clients, shortage, held));
@@ -81,7 +81,7 @@ public final class Forwarder implements AutoCloseable {
             throw e;
         }
         table = new FrontendTable(config, stats, loops, new FrontendStates(onChange));
-        detachment = new Detachment(table);
+        detachment = new ListenerHandover(table);
         housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::keepHouse);
     }
 
@@ -144,7 +144,7 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** For tests. */
-    ClientShares clients() {
+    ClientLimits clients() {
         return clients;
     }
 
@@ -168,36 +168,36 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** What {@link #release} would hand out now; UDP flows come and go in between. */
-    public synchronized HandOver.Size handOverSize() {
-        HandOver.Size size = detachment.size();
-        return new HandOver.Size(size.frontends(), size.descriptors() + flows.active());
+    public synchronized ForwarderHandover.Size handoverSize() {
+        ForwarderHandover.Size size = detachment.size();
+        return new ForwarderHandover.Size(size.frontends(), size.descriptors() + flows.active());
     }
 
     /**
      * Stops to read from all sockets but those of TCP sessions, and hands them out with what a successor needs to go on.
-     * Clients wait. Until {@link #takeBack} or {@link #letGo}, no snapshot is to be applied.
+     * Clients wait. Until {@link #takeBack} or {@link #closeReleased}, no snapshot is to be applied.
      */
-    public synchronized HandOver release() {
-        HandOver handOver = detachment.release(config.nanoClock());
+    public synchronized ForwarderHandover release() {
+        ForwarderHandover handOver = detachment.release(config.nanoClock());
         released = true;
         return handOver;
     }
 
     /** Goes on as before the {@link #release}, since nobody came to take over. */
-    public synchronized void takeBack(HandOver handOver) {
+    public synchronized void takeBack(ForwarderHandover handOver) {
         released = false;
         detachment.takeBack(handOver);
     }
 
     /** Closes what was released, which the successor has open, too. Nothing new is served from now on. */
-    public synchronized void letGo(HandOver handOver) {
+    public synchronized void closeReleased(ForwarderHandover handOver) {
         released = false;
         table.refuse();
-        handOver.frontends().forEach(HandOver::close);
+        handOver.frontends().forEach(ForwarderHandover::close);
     }
 
     /** Has the first snapshot use the sockets of a predecessor, and goes on where its balancing stood. */
-    public synchronized void inherit(HandOver handOver) {
+    public synchronized void inherit(ForwarderHandover handOver) {
         detachment.inherit(handOver);
     }
 

@@ -40,7 +40,7 @@ public record ForwarderConfig(
         int maxFlows,
         int maxClientSharePercent,
         long maxHeldBytes,
-        @Nullable Transparency transparency,
+        @Nullable TransparentSockets transparency,
         LongSupplier nanoClock) {
 
     public static ForwarderConfig defaults() {
@@ -81,7 +81,7 @@ public record ForwarderConfig(
                 nanoClock);
     }
 
-    public ForwarderConfig withTransparency(Transparency theTransparency) {
+    public ForwarderConfig withTransparency(TransparentSockets theTransparency) {
         return new ForwarderConfig(
                 loops,
                 busyPoll,

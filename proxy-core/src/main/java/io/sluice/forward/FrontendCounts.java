@@ -44,10 +44,10 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
     }
 
     /** Number of frontends that failed because the process or the kernel ran out of a resource. */
-    public int lackResources() {
+    public int resourceExhausted() {
         int lacking = 0;
         for (Map.Entry<Failure, Integer> entry : failures.entrySet()) {
-            lacking += entry.getKey().isLackOfResources() ? entry.getValue() : 0;
+            lacking += entry.getKey().isResourceExhaustion() ? entry.getValue() : 0;
         }
         return lacking;
     }

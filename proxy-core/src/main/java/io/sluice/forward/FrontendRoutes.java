@@ -1,6 +1,6 @@
 package io.sluice.forward;
 
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.FrontendAddress;
 import java.util.function.Consumer;
 
@@ -9,7 +9,7 @@ final class FrontendRoutes {
     final FrontendAddress address;
 
     /** In force now; replaced as a whole on the control side. */
-    volatile Routing routing;
+    volatile FrontendRouting routing;
 
     private final Consumer<BrokenListener> onBroken;
 
@@ -17,7 +17,7 @@ final class FrontendRoutes {
     record BrokenListener(FrontendAddress address, Listener listener, Throwable cause) {}
 
     /** @param onBroken called by the loop of such a listener */
-    FrontendRoutes(FrontendAddress address, Routing routing, Consumer<BrokenListener> onBroken) {
+    FrontendRoutes(FrontendAddress address, FrontendRouting routing, Consumer<BrokenListener> onBroken) {
         this.address = address;
         this.routing = routing;
         this.onBroken = onBroken;

@@ -2,7 +2,7 @@ package io.sluice.forward;
 
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
-import io.sluice.model.Conflict;
+import io.sluice.model.AddressConflict;
 import io.sluice.model.FrontendAddress;
 import io.sluice.socket.Errno;
 import java.io.IOException;
@@ -38,7 +38,7 @@ final class FrontendStates {
     private volatile FrontendCounts counts = new FrontendCounts(states, failures);
 
     /** Replaced as a whole. */
-    private volatile Map<Conflict, FrontendStatus> lost = Map.of();
+    private volatile Map<AddressConflict, FrontendStatus> lost = Map.of();
 
     FrontendStates(Consumer<FrontendStatus> onChange) {
         this.onChange = onChange;
@@ -183,9 +183,9 @@ final class FrontendStates {
     }
 
     /** Replaces the conflicts. Their losers count as failed, without notification: the snapshot came with a problem. */
-    void lose(List<Conflict> conflicts) {
-        Map<Conflict, FrontendStatus> now = new LinkedHashMap<>();
-        for (Conflict conflict : conflicts) {
+    void lose(List<AddressConflict> conflicts) {
+        Map<AddressConflict, FrontendStatus> now = new LinkedHashMap<>();
+        for (AddressConflict conflict : conflicts) {
             FrontendStatus known = lost.get(conflict);
             now.put(conflict, known != null ? known : status(conflict));
         }
@@ -195,7 +195,7 @@ final class FrontendStates {
         publish();
     }
 
-    private static FrontendStatus status(Conflict conflict) {
+    private static FrontendStatus status(AddressConflict conflict) {
         return new FrontendStatus(
                 conflict.address(),
                 conflict.loser(),

@@ -56,7 +56,7 @@ public record FrontendStatus(
         }
 
         /** Whether the process or the kernel ran out of a resource. */
-        public boolean isLackOfResources() {
+        public boolean isResourceExhaustion() {
             return lackOfResources;
         }
     }

@@ -3,7 +3,7 @@ package io.sluice.forward;
 import io.netty.util.concurrent.Future;
 import io.sluice.balance.AffinityTable;
 import io.sluice.balance.BalancePosition;
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceState;
 import io.sluice.forward.FrontendRoutes.BrokenListener;
 import io.sluice.model.Frontend;
@@ -56,7 +56,7 @@ final class FrontendTable {
     private final Set<BoundFrontend> lingering = new LinkedHashSet<>();
 
     /** Sockets of a predecessor, until the first snapshot. */
-    final Map<FrontendAddress, HandOver.Sockets> inherited = new HashMap<>();
+    final Map<FrontendAddress, ForwarderHandover.Sockets> inherited = new HashMap<>();
 
     final Map<ServicePortName, BalancePosition> positions = new HashMap<>();
 
@@ -80,8 +80,8 @@ final class FrontendTable {
     void apply(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         current = snapshot;
-        origins = snapshot.surroundings().origins();
-        states.lose(snapshot.surroundings().conflicts());
+        origins = snapshot.context().origins();
+        states.lose(snapshot.context().conflicts());
         Map<FrontendAddress, BoundFrontend> leaving = leaving(diff);
         List<BoundFrontend> staying = new ArrayList<>();
         for (ServicePort added : diff.added()) {
@@ -90,7 +90,7 @@ final class FrontendTable {
             route(service, added, leaving, staying);
             BalancePosition before = positions.remove(added.name());
             if (before != null) {
-                service.goOn(before, config.nanoClock().getAsLong());
+                service.resume(before, config.nanoClock().getAsLong());
             }
         }
         for (SnapshotDiff.Change change : diff.changed()) {
@@ -120,8 +120,8 @@ final class FrontendTable {
 
     private Origin originOf(IpAddress client) {
         Origin origin = origins.of(client);
-        Transparency transparency = config.transparency();
-        return origin == Origin.OUTSIDE
+        TransparentSockets transparency = config.transparency();
+        return origin == Origin.EXTERNAL
                         && transparency != null
                         && transparency.isOwn().test(client)
                 ? Origin.NODE
@@ -160,7 +160,7 @@ final class FrontendTable {
             List<BoundFrontend> staying) {
         // Without rules, what is sent to a frontend's own address would arrive at its listener again.
         ServicePort served = config.transparency() == null ? servicePort.withoutForwardingToItself() : servicePort;
-        for (Routing routing : service.update(served, this::originOf)) {
+        for (FrontendRouting routing : service.update(served, this::originOf)) {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = leaving.remove(address);
             if (bound == null) {
@@ -169,7 +169,7 @@ final class FrontendTable {
                 frontends.put(address, bound);
                 states.add(bound);
             }
-            bound.routes.routing = accepting ? routing : routing.refusing();
+            bound.routes.routing = accepting ? routing : routing.rejectingNew();
             staying.add(bound);
         }
     }
@@ -222,7 +222,7 @@ final class FrontendTable {
     private boolean sharesPort(FrontendAddress address, Set<FrontendAddress> portsOfSingles) {
         return address.address().isUnspecified()
                 ? portsOfSingles.contains(address)
-                : frontends.containsKey(address.atAllAddresses());
+                : frontends.containsKey(address.onAllAddresses());
     }
 
     /** The ports of frontends at single addresses, as of frontends at all; looked for only if one of those is to be opened. */
@@ -232,7 +232,7 @@ final class FrontendTable {
         }
         return frontends.keySet().stream()
                 .filter(address -> !address.address().isUnspecified())
-                .map(FrontendAddress::atAllAddresses)
+                .map(FrontendAddress::onAllAddresses)
                 .collect(Collectors.toSet());
     }
 
@@ -300,7 +300,7 @@ final class FrontendTable {
         refuse();
         List<Future<?>> closing = new ArrayList<>();
         for (BoundFrontend frontend : frontends.values()) {
-            frontend.routes.routing = frontend.routes.routing.refusing();
+            frontend.routes.routing = frontend.routes.routing.rejectingNew();
             closing.addAll(frontend.stopAccepting());
         }
         closing.forEach(Future::awaitUninterruptibly);
@@ -323,7 +323,7 @@ final class FrontendTable {
     }
 
     private void closeInherited() {
-        inherited.values().forEach(HandOver::close);
+        inherited.values().forEach(ForwarderHandover::close);
         inherited.clear();
     }
 }

@@ -11,7 +11,7 @@ interface Listener {
     Future<?> stop();
 
     /** Stops as well, but leaves the socket open, and its flows' sockets. Control side; done when nothing is read any more. */
-    Future<HandOver.OpenSocket> detach();
+    Future<ForwarderHandover.OpenSocket> detach();
 
     /** Whether it is the socket of something that goes on. Any thread. */
     boolean isUsed();

@@ -9,15 +9,15 @@ import io.netty.channel.unix.Buffer;
 import io.netty.util.concurrent.Future;
 import io.netty.util.concurrent.SingleThreadEventExecutor;
 import io.netty.util.internal.CleanableDirectBuffer;
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Batch;
 import io.sluice.socket.InetSocket;
 import io.sluice.socket.KeepAlive;
 import io.sluice.socket.TcpInfo;
-import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
+import io.sluice.stats.CounterCells;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -41,17 +41,17 @@ final class Loop {
     final int index;
     final IoEventLoop executor;
     final LongSupplier nanoClock;
-    final Flows flows;
-    final ClientShares clients;
-    final Shortage shortage;
-    final HeldBytes held;
+    final FlowLimit flows;
+    final ClientLimits clients;
+    final ResourceExhaustion shortage;
+    final BufferBudget held;
     final int connectAttempts;
     final long connectTimeoutNanos;
     final long connectDeadlineNanos;
     final KeepAlive keepAlive;
     final long stalledTimeoutNanos;
     final TcpInfo tcpInfo = new TcpInfo();
-    final @Nullable Transparency transparency;
+    final @Nullable TransparentSockets transparency;
     final long bufferAddress;
     final ByteBuffer buffer;
     final Batch batch = new Batch();
@@ -63,7 +63,7 @@ final class Loop {
     private final CleanableDirectBuffer memory;
     private final ArrayDeque<Runnable> doomed = new ArrayDeque<>();
     /** Made for the first datagram socket; written on the control side, under the forwarder's lock. */
-    private @Nullable OneBuffer datagramBuffer;
+    private @Nullable SharedReadBuffer datagramBuffer;
 
     private boolean closeScheduled;
     /** Written here, read by whoever waits for the drain. */
@@ -73,10 +73,10 @@ final class Loop {
             int index,
             IoEventLoop executor,
             ForwarderConfig config,
-            Flows flows,
-            ClientShares clients,
-            Shortage shortage,
-            HeldBytes held) {
+            FlowLimit flows,
+            ClientLimits clients,
+            ResourceExhaustion shortage,
+            BufferBudget held) {
         this.index = index;
         this.executor = executor;
         this.nanoClock = config.nanoClock();
@@ -102,8 +102,8 @@ final class Loop {
      * the route asks for the client's and it cannot be.
      */
     @Nullable
-    IpAddress sourceOf(IpAddress client, Endpoint endpoint, Routing routing, Cells cells) {
-        if (transparency == null || !routing.keepsAddress(client)) {
+    IpAddress sourceOf(IpAddress client, Endpoint endpoint, FrontendRouting routing, CounterCells cells) {
+        if (transparency == null || !routing.preservesClientAddress(client)) {
             return null;
         }
         if (transparency.keeps(client, endpoint.address())) {
@@ -208,10 +208,10 @@ final class Loop {
     }
 
     /** Where this loop's datagram channels read into. Control side. */
-    OneBuffer datagramBuffer(int bytes) {
-        OneBuffer made = datagramBuffer;
+    SharedReadBuffer datagramBuffer(int bytes) {
+        SharedReadBuffer made = datagramBuffer;
         if (made == null) {
-            made = new OneBuffer(bytes);
+            made = new SharedReadBuffer(bytes);
             datagramBuffer = made;
         }
         return made;

@@ -1,6 +1,6 @@
 package io.sluice.forward;
 
-import io.sluice.balance.Target;
+import io.sluice.balance.EndpointTarget;
 import io.sluice.socket.Errno;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Timing;
@@ -22,13 +22,13 @@ final class Relay implements Runnable {
     private final Loop loop;
     private final Leg client;
     private final Leg endpoint;
-    private final Target target;
+    private final EndpointTarget target;
     private final Direction toEndpoint;
     private final Direction toClient;
     private boolean firstByteSeen;
     private boolean turnScheduled;
 
-    Relay(TcpSession session, Leg client, Leg endpoint, Target target) {
+    Relay(TcpSession session, Leg client, Leg endpoint, EndpointTarget target) {
         this.session = session;
         this.loop = session.loop;
         this.client = client;

@@ -7,7 +7,7 @@ import io.netty.channel.epoll.EpollIoOps;
 import io.netty.channel.unix.FileDescriptor;
 import io.netty.util.NetUtil;
 import io.netty.util.concurrent.Future;
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -78,7 +78,8 @@ final class TcpListener implements EpollIoHandle, Listener {
      * A socket that listens already, of a predecessor; one like it where that listens on another port than we would. It
      * is closed where this fails.
      */
-    static TcpListener adopt(Loop loop, FrontendRoutes frontend, HandOver.OpenSocket inherited) throws IOException {
+    static TcpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
+            throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
         try {
             // The process that opened it may have had other settings.
@@ -101,7 +102,7 @@ final class TcpListener implements EpollIoHandle, Listener {
      * each of us would get some of the connections. Where we listen on another port, whoever has this one on all addresses
      * has its own on the others.
      */
-    static void probe(FrontendAddress frontend, @Nullable Transparency transparency) throws IOException {
+    static void probe(FrontendAddress frontend, @Nullable TransparentSockets transparency) throws IOException {
         IpAddress address = frontend.address();
         try {
             bound(address, frontend.port(), transparency != null, false).closeQuietly();
@@ -133,7 +134,7 @@ final class TcpListener implements EpollIoHandle, Listener {
             socket.setReuseAddress(true);
             socket.setReusePort(reusePort);
             if (transparent) {
-                Transparency.allow(socket, address.family());
+                TransparentSockets.allow(socket, address.family());
             }
             socket.bind(address, port);
             return socket;
@@ -157,10 +158,10 @@ final class TcpListener implements EpollIoHandle, Listener {
             pause();
             return;
         }
-        Routing routing = frontend.routing;
+        FrontendRouting routing = frontend.routing;
         for (int i = 0; i < ACCEPTS_PER_EVENT && !closed; i++) {
             if (!Descriptors.roomFor(DESCRIPTORS_PER_SESSION)) {
-                loop.shortage.note(Shortage.Of.DESCRIPTORS);
+                loop.shortage.note(ResourceExhaustion.Kind.DESCRIPTORS);
                 pause();
                 return;
             }
@@ -178,7 +179,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
     }
 
-    private void open(Routing routing, InetSocket accepted) {
+    private void open(FrontendRouting routing, InetSocket accepted) {
         try {
             byte[] address = loop.acceptedAddress;
             IpAddress client = IpAddress.of(address, 1, address[0] == 8 ? 4 : 16);
@@ -198,7 +199,7 @@ final class TcpListener implements EpollIoHandle, Listener {
             frontend.broke(this, e);
             return;
         }
-        Shortage.Of lacking = Shortage.Of.errno(errno);
+        ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(errno);
         if (lacking == null) {
             // ECONNABORTED and network errors belong to the one connection that was in the queue: accept(2).
             log.trace("{}: {}", frontend.address, e.getMessage());
@@ -212,7 +213,7 @@ final class TcpListener implements EpollIoHandle, Listener {
     private void pause() {
         if (registration != null) {
             registration.submit(PAUSED);
-            loop.timeouts.later(this::resume, Shortage.PAUSE_MILLIS);
+            loop.timeouts.later(this::resume, ResourceExhaustion.PAUSE_MILLIS);
         }
     }
 
@@ -234,14 +235,14 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     @Override
-    public Future<HandOver.OpenSocket> detach() {
+    public Future<ForwarderHandover.OpenSocket> detach() {
         return loop.executor.submit(() -> {
             closed = true;
             if (registration != null) {
                 registration.cancel();
             }
             Descriptors.closed();
-            return new HandOver.OpenSocket(socket.intValue(), List.of());
+            return new ForwarderHandover.OpenSocket(socket.intValue(), List.of());
         });
     }
 

@@ -1,13 +1,13 @@
 package io.sluice.forward;
 
-import io.sluice.balance.Routing;
+import io.sluice.balance.EndpointTarget;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceState;
-import io.sluice.balance.Target;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
-import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
+import io.sluice.stats.CounterCells;
 import io.sluice.stats.Timing;
 import java.io.IOException;
 import java.util.Objects;
@@ -32,12 +32,12 @@ import org.slf4j.LoggerFactory;
  * <tr><td>every endpoint refuses, or none answers before the deadline</td><td>RST at the client</td></tr>
  * </table>
  */
-final class TcpSession extends Timed {
+final class TcpSession extends TimeoutEntry {
     private static final Logger log = LoggerFactory.getLogger(TcpSession.class);
 
     final Loop loop;
     final ServiceState service;
-    final Cells cells;
+    final CounterCells cells;
     final IpAddress clientAddress;
     final long openedNanos;
     private final Leg client;
@@ -49,19 +49,21 @@ final class TcpSession extends Timed {
     private boolean over;
 
     private TcpSession(
-            Loop loop, FrontendRoutes frontend, Routing routing, InetSocket socket, IpAddress clientAddress) {
+            Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
         this.loop = loop;
         this.service = routing.service();
         this.cells = service.stats.cells(loop.index);
         this.clientAddress = clientAddress;
         this.client = new Leg(this, socket, true);
         this.openedNanos = loop.now();
-        this.connector = new Connector(this, new Attempts(frontend, service, clientAddress, loop.connectAttempts));
+        this.connector =
+                new Connector(this, new EndpointAttempts(frontend, service, clientAddress, loop.connectAttempts));
     }
 
     /** Owns the socket once it returns, whatever became of the session; an exception leaves it to the caller. */
-    static void open(Loop loop, FrontendRoutes frontend, Routing routing, InetSocket socket, IpAddress clientAddress) {
-        Cells cells = routing.service().stats.cells(loop.index);
+    static void open(
+            Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
+        CounterCells cells = routing.service().stats.cells(loop.index);
         cells.increment(Counter.SESSIONS_OPENED);
         if (!loop.clients.admitsSession(clientAddress)) {
             cells.increment(Counter.SESSIONS_OVER_CLIENT_SHARE);
@@ -73,7 +75,7 @@ final class TcpSession extends Timed {
         new TcpSession(loop, frontend, routing, socket, clientAddress).begin(routing);
     }
 
-    private void begin(Routing routing) {
+    private void begin(FrontendRouting routing) {
         cells.increment(Counter.SESSIONS_ACTIVE);
         loop.sessionOpened();
         loop.clients.sessionOpened(clientAddress);
@@ -85,7 +87,7 @@ final class TcpSession extends Timed {
     }
 
     /** The endpoint behind {@code leg} has answered. */
-    void connected(Leg leg, Target target, long nowNanos) {
+    void connected(Leg leg, EndpointTarget target, long nowNanos) {
         Relay made = new Relay(this, client, leg, target);
         connector = null;
         relay = made;
@@ -94,7 +96,7 @@ final class TcpSession extends Timed {
         try {
             made.begin();
         } catch (IOException e) {
-            Shortage.Of lacking = Shortage.Of.errno(Errno.of(e));
+            ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(Errno.of(e));
             if (lacking == null) {
                 broke(e);
                 return;

@@ -8,15 +8,15 @@ import org.jspecify.annotations.Nullable;
  */
 final class TimeoutQueue {
     private final long timeoutNanos;
-    private @Nullable Timed head;
-    private @Nullable Timed tail;
+    private @Nullable TimeoutEntry head;
+    private @Nullable TimeoutEntry tail;
 
     TimeoutQueue(long timeoutNanos) {
         this.timeoutNanos = timeoutNanos;
     }
 
     /** Starts, or starts again, the wait of {@code timed}, which leaves whatever queue it was in. */
-    void touch(Timed timed, long nowNanos) {
+    void touch(TimeoutEntry timed, long nowNanos) {
         timed.sinceNanos = nowNanos;
         if (timed == tail) {
             return;
@@ -32,10 +32,10 @@ final class TimeoutQueue {
         tail = timed;
     }
 
-    void remove(Timed timed) {
+    void remove(TimeoutEntry timed) {
         assert timed.queue == this;
-        Timed before = timed.previous;
-        Timed after = timed.next;
+        TimeoutEntry before = timed.previous;
+        TimeoutEntry after = timed.next;
         if (before == null) {
             head = after;
         } else {
@@ -53,13 +53,13 @@ final class TimeoutQueue {
 
     /** Expires what has waited long enough. */
     void expire(long nowNanos) {
-        for (Timed first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
+        for (TimeoutEntry first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
             expire(first, nowNanos);
         }
     }
 
     /** Expires one that is in this queue, however long it has waited; an exception ends only that one. */
-    void expire(Timed timed, long nowNanos) {
+    void expire(TimeoutEntry timed, long nowNanos) {
         remove(timed);
         try {
             timed.expire(this, nowNanos);
@@ -70,7 +70,7 @@ final class TimeoutQueue {
 
     /** The one that has waited longest. */
     @Nullable
-    Timed oldest() {
+    TimeoutEntry oldest() {
         return head;
     }
 

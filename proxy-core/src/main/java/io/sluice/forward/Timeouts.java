@@ -42,10 +42,10 @@ final class Timeouts {
     private final TimeoutQueue[] queues;
     private final IoEventLoop executor;
     private final LongSupplier nanoClock;
-    private final Flows flows;
+    private final FlowLimit flows;
     private boolean ticking;
 
-    Timeouts(IoEventLoop executor, ForwarderConfig config, Flows flows) {
+    Timeouts(IoEventLoop executor, ForwarderConfig config, FlowLimit flows) {
         this.executor = executor;
         this.nanoClock = config.nanoClock();
         this.flows = flows;
@@ -58,7 +58,7 @@ final class Timeouts {
     }
 
     /** The wait of {@code timed} in one of these queues starts, or starts again. */
-    void await(TimeoutQueue queue, Timed timed, long nowNanos) {
+    void await(TimeoutQueue queue, TimeoutEntry timed, long nowNanos) {
         queue.touch(timed, nowNanos);
         startTicking();
     }
@@ -97,7 +97,7 @@ final class Timeouts {
     void endBriefFlows(long nowNanos) {
         while (flows.moreThanHalf() || Descriptors.areScarce()) {
             boolean atOnce = flows.areScarce() || Descriptors.areScarce();
-            Timed oldest = briefFlows.oldest();
+            TimeoutEntry oldest = briefFlows.oldest();
             if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !atOnce)) {
                 return;
             }
@@ -107,13 +107,13 @@ final class Timeouts {
 
     /** The flow that has been idle longest, finished ones first. */
     @Nullable
-    Timed idlestFlow() {
-        Timed brief = briefFlows.oldest();
+    TimeoutEntry idlestFlow() {
+        TimeoutEntry brief = briefFlows.oldest();
         if (brief != null) {
             return brief;
         }
-        Timed unreplied = unrepliedFlows.oldest();
-        Timed replied = repliedFlows.oldest();
+        TimeoutEntry unreplied = unrepliedFlows.oldest();
+        TimeoutEntry replied = repliedFlows.oldest();
         boolean repliedFirst = unreplied == null || (replied != null && replied.sinceNanos - unreplied.sinceNanos < 0);
         return repliedFirst ? replied : unreplied;
     }

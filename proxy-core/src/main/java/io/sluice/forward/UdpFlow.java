@@ -4,15 +4,15 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
-import io.sluice.balance.Routing;
-import io.sluice.balance.Target;
+import io.sluice.balance.EndpointTarget;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Batch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
-import io.sluice.stats.Cells;
 import io.sluice.stats.Counter;
+import io.sluice.stats.CounterCells;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
  * <p>It ends when nothing came for a while. The timers are conntrack's: short until an answer came and the flow is two
  * seconds old, longer from then on. Where many flows are open, one that seems to be over ends sooner.
  */
-final class UdpFlow extends Timed implements EpollIoHandle {
+final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
 
     private static final long YOUNG_NANOS = TimeUnit.SECONDS.toNanos(2);
@@ -41,10 +41,10 @@ final class UdpFlow extends Timed implements EpollIoHandle {
 
     final InetSocketAddress client;
     private final IpAddress clientAddress;
-    final Target target;
-    final Cells cells;
+    final EndpointTarget target;
+    final CounterCells cells;
     /** The routing by which its endpoint was last found good. */
-    Routing routing;
+    FrontendRouting routing;
 
     private final Loop loop;
     private final ClientFlows siblings;
@@ -65,9 +65,9 @@ final class UdpFlow extends Timed implements EpollIoHandle {
             Loop loop,
             ClientFlows siblings,
             InetSocket front,
-            Routing routing,
+            FrontendRouting routing,
             InetSocketAddress client,
-            Target target,
+            EndpointTarget target,
             InetSocket socket,
             long openedNanos)
             throws IOException {
@@ -89,19 +89,19 @@ final class UdpFlow extends Timed implements EpollIoHandle {
     }
 
     /** Goes on where the flow of a predecessor stood, which had the same socket. */
-    void goOn(HandOver.OpenFlow before, long nowNanos) {
+    void resume(ForwarderHandover.OpenFlow before, long nowNanos) {
         asked = before.asked();
         answered = before.answered();
         touch(nowNanos);
     }
 
     /** Stops, but leaves its socket open for somebody else. */
-    HandOver.OpenFlow detach() {
+    ForwarderHandover.OpenFlow detach() {
         long ageNanos = loop.now() - openedNanos;
         finish();
         registration.cancel();
         Descriptors.closed();
-        return new HandOver.OpenFlow(
+        return new ForwarderHandover.OpenFlow(
                 socket.intValue(), clientAddress, client.getPort(), target.endpoint, asked, answered, ageNanos);
     }
 
@@ -230,7 +230,7 @@ final class UdpFlow extends Timed implements EpollIoHandle {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
-                if (routing.keepsClients()) {
+                if (routing.hasSessionAffinity()) {
                     // Held to a dead endpoint, the client would come back to it for hours.
                     routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);
                 }

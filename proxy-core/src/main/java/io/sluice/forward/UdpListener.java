@@ -11,7 +11,7 @@ import io.netty.channel.epoll.EpollDatagramChannelConfig;
 import io.netty.channel.socket.DatagramPacket;
 import io.netty.util.concurrent.Future;
 import io.netty.util.concurrent.Promise;
-import io.sluice.balance.Routing;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Descriptors;
@@ -43,7 +43,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private final FrontendRoutes frontend;
     private final InetSocket socket;
     private final EpollDatagramChannel channel;
-    private final OneBuffer readBuffer;
+    private final SharedReadBuffer readBuffer;
     private final ClientFlows flows;
 
     /** Whose datagrams are in the loop's batch. */
@@ -74,8 +74,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             socket.widen();
             socket.setReusePort(true);
             if (loop.transparency != null) {
-                Transparency.allow(socket, address.family());
-                Transparency.cutToPath(socket, address.family());
+                TransparentSockets.allow(socket, address.family());
+                TransparentSockets.cutToPath(socket, address.family());
             }
             socket.bind(address, frontend.address.port());
             return new UdpListener(loop, frontend, socket);
@@ -86,7 +86,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     /** A bound socket of a predecessor, and its flows. If this fails the socket is closed, the flows are not. */
-    static UdpListener adopt(Loop loop, FrontendRoutes frontend, HandOver.OpenSocket inherited) throws IOException {
+    static UdpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
+            throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
         try {
             UdpListener listener = new UdpListener(loop, frontend, socket);
@@ -104,7 +105,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         InetSocket socket = InetSocket.datagram(address.family());
         try {
             if (transparent) {
-                Transparency.allow(socket, address.family());
+                TransparentSockets.allow(socket, address.family());
             }
             socket.bind(address, frontend.port());
         } finally {
@@ -148,13 +149,13 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     @Override
-    public Future<HandOver.OpenSocket> detach() {
-        Promise<HandOver.OpenSocket> detached = loop.executor.newPromise();
+    public Future<ForwarderHandover.OpenSocket> detach() {
+        Promise<ForwarderHandover.OpenSocket> detached = loop.executor.newPromise();
         channel.deregister().addListener(done -> {
             try {
-                List<HandOver.OpenFlow> open = flows.detach();
+                List<ForwarderHandover.OpenFlow> open = flows.detach();
                 Descriptors.closed();
-                detached.setSuccess(new HandOver.OpenSocket(socket.intValue(), open));
+                detached.setSuccess(new ForwarderHandover.OpenSocket(socket.intValue(), open));
             } catch (RuntimeException | Error fault) {
                 detached.setFailure(fault);
                 end();
@@ -194,7 +195,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     @SuppressWarnings("ReferenceEquality") // per datagram: whether the routing was swapped, not whether it differs
     private void received(InetSocketAddress client, ByteBuf content) {
-        Routing routing = frontend.routing;
+        FrontendRouting routing = frontend.routing;
         int length = content.readableBytes();
         UdpFlow flow = gathered;
         if (flow == null

@@ -9,7 +9,7 @@ import java.util.List;
  *     addresses only
  */
 public record Frontend(
-        Kind kind, FrontendAddress address, Route pod, Route node, Route outside, List<Cidr> allowedSources) {
+        Kind kind, FrontendAddress address, Route pod, Route node, Route external, List<Cidr> allowedSources) {
     /** By what a client knows the address; it decides which traffic policy counts. */
     public enum Kind {
         CLUSTER_IP("cluster IP"),
@@ -47,7 +47,7 @@ public record Frontend(
         return switch (origin) {
             case POD -> pod;
             case NODE -> node;
-            case OUTSIDE -> outside;
+            case EXTERNAL -> external;
         };
     }
 
@@ -55,12 +55,12 @@ public record Frontend(
     public boolean passesAny() {
         return pod.verdict() == Route.Verdict.PASS
                 || node.verdict() == Route.Verdict.PASS
-                || outside.verdict() == Route.Verdict.PASS;
+                || external.verdict() == Route.Verdict.PASS;
     }
 
     /** The same, but left to a process of this node for every origin that was forwarded. */
     public Frontend passing() {
-        return new Frontend(kind, address, passing(pod), passing(node), passing(outside), allowedSources);
+        return new Frontend(kind, address, passing(pod), passing(node), passing(external), allowedSources);
     }
 
     private static Route passing(Route route) {
@@ -94,13 +94,13 @@ public record Frontend(
         Endpoint endpoint = other.asEndpoint();
         return pod.endpoints().contains(endpoint)
                 || node.endpoints().contains(endpoint)
-                || outside.endpoints().contains(endpoint);
+                || external.endpoints().contains(endpoint);
     }
 
     /** Whether the verdict is {@code FORWARD} for at least one origin: only then is there anything to listen for. */
     public boolean forwardsAny() {
         return pod.verdict() == Route.Verdict.FORWARD
                 || node.verdict() == Route.Verdict.FORWARD
-                || outside.verdict() == Route.Verdict.FORWARD;
+                || external.verdict() == Route.Verdict.FORWARD;
     }
 }

@@ -4,7 +4,7 @@ package io.sluice.model;
  * What a client dials. Prints as {@code 10.96.0.1:443/tcp}.
  *
  * @param address unspecified for a node port that is served on all local addresses in certain ranges, see
- *     {@link Surroundings#nodePortRanges}
+ *     {@link SnapshotContext#nodePortRanges}
  */
 public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
     public FrontendAddress {
@@ -14,7 +14,7 @@ public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
     }
 
     /** The same port at all addresses of the family. */
-    public FrontendAddress atAllAddresses() {
+    public FrontendAddress onAllAddresses() {
         return new FrontendAddress(protocol, IpAddress.unspecified(address.family()), port);
     }
 

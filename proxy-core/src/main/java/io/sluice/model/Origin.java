@@ -4,5 +4,5 @@ package io.sluice.model;
 public enum Origin {
     POD,
     NODE,
-    OUTSIDE
+    EXTERNAL
 }

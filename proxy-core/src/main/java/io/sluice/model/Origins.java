@@ -23,6 +23,6 @@ public record Origins(List<Cidr> pods, Set<IpAddress> node) {
         if (Cidr.anyContains(pods, client)) {
             return Origin.POD;
         }
-        return client.isLoopback() || node.contains(client) ? Origin.NODE : Origin.OUTSIDE;
+        return client.isLoopback() || node.contains(client) ? Origin.NODE : Origin.EXTERNAL;
     }
 }

@@ -10,7 +10,7 @@ import java.util.List;
  * @param source whose address the endpoint sees
  */
 public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
-    public static final Route REFUSE = new Route(Verdict.REFUSE, List.of(), Source.NODE);
+    public static final Route REJECT = new Route(Verdict.REJECT, List.of(), Source.NODE);
     public static final Route DROP = new Route(Verdict.DROP, List.of(), Source.NODE);
     public static final Route PASS = new Route(Verdict.PASS, List.of(), Source.CLIENT);
 
@@ -29,7 +29,7 @@ public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public enum Verdict {
         FORWARD,
         /** The client is told at once: TCP reset, ICMP port unreachable. */
-        REFUSE,
+        REJECT,
         /** The client is told nothing. */
         DROP,
         /** Not proxied: left to the process of this node that is the endpoint and listens on the frontend itself. */

@@ -24,18 +24,18 @@ public final class ServiceSnapshot {
 
     private final ServicePort[][] buckets;
     private final int size;
-    private final Surroundings surroundings;
+    private final SnapshotContext context;
 
-    private ServiceSnapshot(ServicePort[][] buckets, int size, Surroundings surroundings) {
+    private ServiceSnapshot(ServicePort[][] buckets, int size, SnapshotContext context) {
         this.buckets = buckets;
         this.size = size;
-        this.surroundings = surroundings;
+        this.context = context;
     }
 
     private static ServiceSnapshot empty0() {
         ServicePort[][] buckets = new ServicePort[BUCKETS][];
         Arrays.fill(buckets, NOTHING);
-        return new ServiceSnapshot(buckets, 0, Surroundings.NONE);
+        return new ServiceSnapshot(buckets, 0, SnapshotContext.NONE);
     }
 
     public static ServiceSnapshot empty() {
@@ -75,16 +75,16 @@ public final class ServiceSnapshot {
         }
         return Arrays.equals(next, buckets, (a, b) -> a == b ? 0 : 1)
                 ? this
-                : new ServiceSnapshot(next, nextSize, surroundings);
+                : new ServiceSnapshot(next, nextSize, context);
     }
 
     /** The same service ports with other surroundings; this snapshot itself if they are no others. */
-    public ServiceSnapshot with(Surroundings others) {
-        return others.equals(surroundings) ? this : new ServiceSnapshot(buckets, size, others);
+    public ServiceSnapshot with(SnapshotContext others) {
+        return others.equals(context) ? this : new ServiceSnapshot(buckets, size, others);
     }
 
-    public Surroundings surroundings() {
-        return surroundings;
+    public SnapshotContext context() {
+        return context;
     }
 
     public @Nullable ServicePort get(ServicePortName name) {

@@ -68,7 +68,7 @@ public final class Descriptors {
     }
 
     /** How many forwarding may have. */
-    public static long most() {
+    public static long max() {
         return MOST;
     }
 

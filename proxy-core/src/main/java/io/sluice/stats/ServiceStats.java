@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 public final class ServiceStats {
     private final ServicePortName name;
     private final Stats owner;
-    private final AtomicReferenceArray<@Nullable Cells> perLoop;
+    private final AtomicReferenceArray<@Nullable CounterCells> perLoop;
 
     ServiceStats(ServicePortName name, Stats owner, int loops) {
         this.name = name;
@@ -22,10 +22,10 @@ public final class ServiceStats {
     }
 
     /** The cells of one loop, made at its first use: an idle service costs no counters. Called by that loop. */
-    public Cells cells(int loop) {
-        Cells cells = perLoop.get(loop);
+    public CounterCells cells(int loop) {
+        CounterCells cells = perLoop.get(loop);
         if (cells == null) {
-            cells = new Cells();
+            cells = new CounterCells();
             perLoop.set(loop, cells);
         }
         return cells;
@@ -53,10 +53,10 @@ public final class ServiceStats {
         return sum(cells -> cells.sumNanos(timing));
     }
 
-    private long sum(ToLongFunction<Cells> value) {
+    private long sum(ToLongFunction<CounterCells> value) {
         long sum = 0;
         for (int i = 0; i < perLoop.length(); i++) {
-            Cells cells = perLoop.get(i);
+            CounterCells cells = perLoop.get(i);
             sum += cells == null ? 0 : value.applyAsLong(cells);
         }
         return sum;

@@ -11,7 +11,7 @@ import io.netty.channel.FixedRecvByteBufAllocator;
 import io.netty.channel.epoll.EpollDatagramChannel;
 import io.netty.util.ResourceLeakDetector;
 import io.sluice.balance.AffinityTable;
-import io.sluice.balance.Rotation;
+import io.sluice.balance.RoundRobin;
 import io.sluice.balance.ServiceState;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
@@ -107,8 +107,8 @@ class AllocationTest {
         return loop.executor.submit(() -> Thread.currentThread().getId()).get();
     }
 
-    private static Rotation rotation(int endpoints) {
-        return Rotation.of(
+    private static RoundRobin rotation(int endpoints) {
+        return RoundRobin.of(
                 IntStream.range(0, endpoints)
                         .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
                         .toList(),
@@ -118,7 +118,7 @@ class AllocationTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 10, 1_000})
     void nextInTurn(int endpoints) throws Exception {
-        Rotation rotation = rotation(endpoints);
+        RoundRobin rotation = rotation(endpoints);
         double bytes = least(Thread.currentThread().getId(), 10_000, ROUNDING, () -> rotation.next(0));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
@@ -126,7 +126,7 @@ class AllocationTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 10, 1_000})
     void clientThatIsHeldToAnEndpoint(int endpoints) throws Exception {
-        Rotation rotation = rotation(endpoints);
+        RoundRobin rotation = rotation(endpoints);
         AffinityTable table = new AffinityTable();
         ServiceState service =
                 new ServiceState(new Stats(1).open(new ServicePortName("test", "sticky", "", Protocol.TCP)), table);

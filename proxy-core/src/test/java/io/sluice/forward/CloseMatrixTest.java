@@ -308,7 +308,7 @@ class CloseMatrixTest {
 
     @Test
     void clientBytesAndFinSurviveRefusals() throws Exception {
-        lab.apply(Lab.service("s", address, Lab.refusing(), Lab.refusing(), backend.endpoint()));
+        lab.apply(Lab.service("s", address, Lab.rejectingNew(), Lab.rejectingNew(), backend.endpoint()));
         for (int i = 0; i < 3; i++) {
             Socket early = lab.dial(address);
             early.getOutputStream().write(Lab.bytes(3_000));
@@ -323,7 +323,7 @@ class CloseMatrixTest {
 
     @Test
     void allRefuseAfterTheClientSentBytesAndFin() throws Exception {
-        lab.apply(Lab.service("s", address, Lab.refusing()));
+        lab.apply(Lab.service("s", address, Lab.rejectingNew()));
         assertReset(() -> {
             Socket early = lab.dial(address);
             early.getOutputStream().write(Lab.bytes(3_000));

@@ -71,7 +71,7 @@ class FaultTest {
                 .isEqualTo(0);
         return new Lab(ForwarderConfig.defaults()
                 .withLoops(loops)
-                .withTransparency(new Transparency(isOwn, keepsClient, endpoint -> 0, flippedPortBits)));
+                .withTransparency(new TransparentSockets(isOwn, keepsClient, endpoint -> 0, flippedPortBits)));
     }
 
     /** Its endpoints are to see the client's address, so it is asked for each whether they can. */
@@ -157,7 +157,7 @@ class FaultTest {
     void nothingIsOpenedWhileItIsOpenWhichProcessServes() throws Exception {
         try (Lab lab = new Lab(1)) {
             FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
-            HandOver released;
+            ForwarderHandover released;
             try (DatagramSocket taken =
                     new DatagramSocket(udp.port(), udp.address().toInetAddress())) {
                 lab.apply(Lab.service("echo", udp, new Endpoint(Lab.ip("127.0.0.1"), taken.getLocalPort())));
@@ -166,9 +166,9 @@ class FaultTest {
             }
             lab.advance(Duration.ofMinutes(1));
             lab.forwarder.keepHouse();
-            assertThat(lab.forwarder.handOverSize()).isEqualTo(new HandOver.Size(0, 0));
+            assertThat(lab.forwarder.handoverSize()).isEqualTo(new ForwarderHandover.Size(0, 0));
             lab.forwarder.takeBack(released);
-            assertThat(lab.forwarder.handOverSize()).isEqualTo(new HandOver.Size(1, 1));
+            assertThat(lab.forwarder.handoverSize()).isEqualTo(new ForwarderHandover.Size(1, 1));
         }
     }
 
@@ -178,7 +178,7 @@ class FaultTest {
                 Lab after = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, NO_PORT)) {
             ServicePort web = Lab.service("web", tcp, before.backend("a").endpoint());
             before.apply(web);
-            HandOver released = before.forwarder.release();
+            ForwarderHandover released = before.forwarder.release();
             assertThat(released.descriptors()).hasSize(2);
             int open = Descriptors.open();
             // In one process there are no copies: what the one releases the other owns.
@@ -213,7 +213,7 @@ class FaultTest {
                 assertThat(ask(client)).isEqualTo("a?");
             }
             int open = Descriptors.open();
-            HandOver released = withStranger(before.forwarder.release());
+            ForwarderHandover released = withStranger(before.forwarder.release());
             after.forwarder.inherit(released);
             after.forwarder.apply(ServiceSnapshot.of(byOrigin(udp, echo.endpoint())));
             await().untilAsserted(
@@ -250,7 +250,7 @@ class FaultTest {
             int before = Descriptors.open();
             assertThat(ask(client)).isEqualTo("a?");
             broken.set(true);
-            HandOver released = forwarder.release();
+            ForwarderHandover released = forwarder.release();
             broken.set(false);
             assertThat(released.frontends()).isEmpty();
             await().untilAsserted(() -> assertThat(Descriptors.open()).isZero());
@@ -287,14 +287,14 @@ class FaultTest {
     }
 
     /** The client of the first flow is from outside, where it depends on the machine's addresses what it is. */
-    private static HandOver withStranger(HandOver released) {
-        HandOver.Sockets sockets = released.frontends().get(0);
-        HandOver.OpenSocket socket = sockets.sockets().get(0);
-        List<HandOver.OpenFlow> flows = new ArrayList<>(socket.flows());
-        HandOver.OpenFlow first = flows.get(0);
+    private static ForwarderHandover withStranger(ForwarderHandover released) {
+        ForwarderHandover.Sockets sockets = released.frontends().get(0);
+        ForwarderHandover.OpenSocket socket = sockets.sockets().get(0);
+        List<ForwarderHandover.OpenFlow> flows = new ArrayList<>(socket.flows());
+        ForwarderHandover.OpenFlow first = flows.get(0);
         flows.set(
                 0,
-                new HandOver.OpenFlow(
+                new ForwarderHandover.OpenFlow(
                         first.descriptor(),
                         Lab.ip("198.18.0.7"),
                         first.clientPort(),
@@ -302,9 +302,9 @@ class FaultTest {
                         first.asked(),
                         first.answered(),
                         first.ageNanos()));
-        return new HandOver(
-                List.of(new HandOver.Sockets(
-                        sockets.address(), List.of(new HandOver.OpenSocket(socket.descriptor(), flows)))),
+        return new ForwarderHandover(
+                List.of(new ForwarderHandover.Sockets(
+                        sockets.address(), List.of(new ForwarderHandover.OpenSocket(socket.descriptor(), flows)))),
                 released.services());
     }
 

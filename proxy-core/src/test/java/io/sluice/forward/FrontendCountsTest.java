@@ -5,7 +5,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
-import io.sluice.model.Conflict;
+import io.sluice.model.AddressConflict;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Origins;
@@ -13,7 +13,7 @@ import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.model.Surroundings;
+import io.sluice.model.SnapshotContext;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.time.Duration;
@@ -42,7 +42,7 @@ class FrontendCountsTest {
 
     private ServiceSnapshot snapshot(Random random, Endpoint endpoint) {
         List<ServicePort> services = new ArrayList<>();
-        List<Conflict> conflicts = new ArrayList<>();
+        List<AddressConflict> conflicts = new ArrayList<>();
         for (FrontendAddress address : own) {
             if (random.nextInt(4) > 0) {
                 services.add(service(address, random, endpoint));
@@ -54,10 +54,10 @@ class FrontendCountsTest {
             }
         }
         for (int i = random.nextInt(3); i > 0; i--) {
-            conflicts.add(new Conflict(own.get(i), name("loser", own.get(i)), name("owner", own.get(i))));
+            conflicts.add(new AddressConflict(own.get(i), name("loser", own.get(i)), name("owner", own.get(i))));
         }
         return ServiceSnapshot.of(services.toArray(ServicePort[]::new))
-                .with(new Surroundings(Origins.UNKNOWN, Map.of(), List.of(), conflicts, List.of(), Set.of()));
+                .with(new SnapshotContext(Origins.UNKNOWN, Map.of(), List.of(), conflicts, List.of(), Set.of()));
     }
 
     private static ServicePortName name(String service, FrontendAddress address) {
@@ -126,9 +126,9 @@ class FrontendCountsTest {
             check(forwarder);
             forwarder.apply(snapshot(random, endpoint));
             check(forwarder);
-            HandOver released = forwarder.release();
+            ForwarderHandover released = forwarder.release();
             check(forwarder);
-            forwarder.letGo(released);
+            forwarder.closeReleased(released);
             check(forwarder);
             forwarder.close();
             check(forwarder);
@@ -153,7 +153,7 @@ class FrontendCountsTest {
             assertThat(counts.count(State.FAILED)).isEqualTo(taken ? 2 : 1);
             assertThat(counts.failed(Failure.ADDRESS_IN_USE)).isEqualTo(taken ? 1 : 0);
             assertThat(counts.failed(Failure.ADDRESS_NOT_LOCAL)).isEqualTo(1);
-            assertThat(counts.lackResources()).isZero();
+            assertThat(counts.resourceExhausted()).isZero();
         }
     }
 }

@@ -59,7 +59,7 @@ class KeepAliveTest {
         try (Lab before = new Lab(1);
                 Lab after = new Lab(Lab.limited(0, 100, 0, new KeepAlive(62, 17, 6)))) {
             before.apply(Lab.service("web", address, before.backend("a").endpoint()));
-            HandOver released = before.forwarder.release();
+            ForwarderHandover released = before.forwarder.release();
             Socket listening = new Socket(released.descriptors().get(0));
             assertThat(of(listening)).isEqualTo(ForwarderConfig.defaults().keepAlive());
             after.forwarder.inherit(released);

@@ -135,7 +135,7 @@ public final class Lab implements AutoCloseable {
     }
 
     static ServicePort service(String name, FrontendAddress address, SessionAffinity affinity, Endpoint... endpoints) {
-        Route route = endpoints.length == 0 ? Route.REFUSE : Route.forward(List.of(endpoints), Route.Source.NODE);
+        Route route = endpoints.length == 0 ? Route.REJECT : Route.forward(List.of(endpoints), Route.Source.NODE);
         return new ServicePort(
                 new ServicePortName("test", name, "", address.protocol()),
                 affinity,
@@ -196,7 +196,7 @@ public final class Lab implements AutoCloseable {
     }
 
     /** An endpoint on which nobody listens. */
-    static Endpoint refusing() throws IOException {
+    static Endpoint rejectingNew() throws IOException {
         try (ServerSocket socket = new ServerSocket(0, 1, ip("127.0.0.1").toInetAddress())) {
             return new Endpoint(ip("127.0.0.1"), socket.getLocalPort());
         }

@@ -18,7 +18,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
-import io.sluice.model.Surroundings;
+import io.sluice.model.SnapshotContext;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.DatagramPacket;
@@ -75,7 +75,7 @@ class OriginRoutingTest {
                 flows,
                 List.of(frontend));
         lab.forwarder.apply(ServiceSnapshot.of(port)
-                .with(new Surroundings(
+                .with(new SnapshotContext(
                         new Origins(List.of(range(pods)), Set.of()),
                         Map.of(),
                         List.of(),

@@ -65,12 +65,13 @@ class RejectionTest {
         control.join();
     }
 
-    private static HandOver.OpenSocket socket(int descriptor) {
-        return new HandOver.OpenSocket(descriptor, List.of());
+    private static ForwarderHandover.OpenSocket socket(int descriptor) {
+        return new ForwarderHandover.OpenSocket(descriptor, List.of());
     }
 
-    private static void inherit(Lab lab, FrontendAddress address, HandOver.OpenSocket... sockets) {
-        lab.forwarder.inherit(new HandOver(List.of(new HandOver.Sockets(address, List.of(sockets))), List.of()));
+    private static void inherit(Lab lab, FrontendAddress address, ForwarderHandover.OpenSocket... sockets) {
+        lab.forwarder.inherit(
+                new ForwarderHandover(List.of(new ForwarderHandover.Sockets(address, List.of(sockets))), List.of()));
     }
 
     /** The states it has entered; a retry may be as fast as this test. */
@@ -138,11 +139,11 @@ class RejectionTest {
                 Lab lab = new Lab(2)) {
             ServicePort web = Lab.service("web", tcp, lab.backend("a").endpoint());
             before.apply(web);
-            HandOver.OpenSocket listening =
+            ForwarderHandover.OpenSocket listening =
                     before.forwarder.release().frontends().get(0).sockets().get(0);
             inherit(lab, tcp, listening, socket(file()));
             inherit(lab, udp, socket(file()));
-            lab.apply(web, Lab.service("dns", udp, Lab.refusing()));
+            lab.apply(web, Lab.service("dns", udp, Lab.rejectingNew()));
             awaitRetry(lab, tcp);
             awaitRetry(lab, udp);
             assertThat(lab.ask(tcp)).isEqualTo("a");

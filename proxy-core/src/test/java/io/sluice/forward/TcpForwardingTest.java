@@ -176,7 +176,12 @@ class TcpForwardingTest {
     void refusingEndpointsAreSkippedWithoutTheClientNoticing() throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service(
-                    "web", address, Lab.refusing(), lab.backend("a").endpoint(), Lab.refusing(), Lab.refusing()));
+                    "web",
+                    address,
+                    Lab.rejectingNew(),
+                    lab.backend("a").endpoint(),
+                    Lab.rejectingNew(),
+                    Lab.rejectingNew()));
             for (int i = 0; i < 12; i++) {
                 assertThat(lab.ask(address)).isEqualTo("a");
             }
@@ -255,7 +260,7 @@ class TcpForwardingTest {
     @Test
     void clientIsResetWhenNoEndpointAnswers() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(Lab.service("web", address, Lab.refusing(), Lab.refusing()));
+            lab.apply(Lab.service("web", address, Lab.rejectingNew(), Lab.rejectingNew()));
             assertThatThrownBy(() -> Lab.read(lab.dial(address)))
                     .isInstanceOf(SocketException.class)
                     .hasMessageContaining("reset");
@@ -313,7 +318,7 @@ class TcpForwardingTest {
         Loop loop = lab.forwarder.loops().get(0);
         return loop.executor
                 .submit(() -> {
-                    Timed session = loop.timeouts.watched.oldest();
+                    TimeoutEntry session = loop.timeouts.watched.oldest();
                     return session == null ? Long.MIN_VALUE : session.sinceNanos;
                 })
                 .get();

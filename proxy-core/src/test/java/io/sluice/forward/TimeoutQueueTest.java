@@ -10,7 +10,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class TimeoutQueueTest {
-    private static final class Item extends Timed {
+    private static final class Item extends TimeoutEntry {
         private final List<Item> expired;
 
         Item(List<Item> expired) {
@@ -29,7 +29,7 @@ class TimeoutQueueTest {
     }
 
     /** Its expiry throws. */
-    private static final class Faulty extends Timed {
+    private static final class Faulty extends TimeoutEntry {
         private final List<Throwable> faults = new ArrayList<>();
 
         @Override

@@ -20,7 +20,7 @@ class ServiceSnapshotTest {
     /** The i-th service port in one of several versions; equal arguments give equal values, never one instance. */
     private static ServicePort port(int i, int version) {
         Route route = version == 0
-                ? Route.REFUSE
+                ? Route.REJECT
                 : Route.forward(List.of(new Endpoint(IpAddress.v4(version), 80)), Route.Source.NODE);
         FrontendAddress address = new FrontendAddress(name(i).protocol(), IpAddress.v4(i), 80);
         return new ServicePort(name(i), SessionAffinity.NONE, Set.of(), List.of(Frontend.of(address, route)));
@@ -148,11 +148,11 @@ class ServiceSnapshotTest {
         FrontendAddress address = new FrontendAddress(Protocol.TCP, IpAddress.v4(1), 80);
         Route forward = Route.forward(List.of(new Endpoint(IpAddress.v4(2), 80)), Route.Source.CLIENT);
         Frontend frontend =
-                new Frontend(Frontend.Kind.LOAD_BALANCER, address, forward, Route.DROP, Route.REFUSE, List.of());
+                new Frontend(Frontend.Kind.LOAD_BALANCER, address, forward, Route.DROP, Route.REJECT, List.of());
         assertThat(frontend.route(Origin.POD)).isSameAs(forward);
         assertThat(frontend.route(Origin.NODE)).isSameAs(Route.DROP);
-        assertThat(frontend.route(Origin.OUTSIDE)).isSameAs(Route.REFUSE);
+        assertThat(frontend.route(Origin.EXTERNAL)).isSameAs(Route.REJECT);
         assertThat(frontend.forwardsAny()).isTrue();
-        assertThat(Frontend.of(address, Route.REFUSE).forwardsAny()).isFalse();
+        assertThat(Frontend.of(address, Route.REJECT).forwardsAny()).isFalse();
     }
 }

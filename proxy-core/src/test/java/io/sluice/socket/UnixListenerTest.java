@@ -70,7 +70,7 @@ final class UnixListenerTest {
         assumeThat(UnixSocket.ownUid())
                 .as("needs root, to start a process of another user")
                 .isZero();
-        try (Stranger stranger = new Stranger(folder)) {
+        try (UnixPeer stranger = new UnixPeer(folder)) {
             stranger.keepConnecting(path());
             Process binding = new ProcessBuilder(
                             "sh",

@@ -185,15 +185,15 @@ final class UnixSocketTest {
         assumeThat(UnixSocket.ownUid())
                 .as("needs root, to start a process of another user")
                 .isZero();
-        try (Stranger stranger = new Stranger(folder)) {
+        try (UnixPeer stranger = new UnixPeer(folder)) {
             UnixSocket toStranger = closing(UnixSocket.connect(stranger.listen(), LIMIT));
-            assertThat(toStranger.peerUid()).isEqualTo(Stranger.UID);
+            assertThat(toStranger.peerUid()).isEqualTo(UnixPeer.UID);
             assertThat(UnixSocket.isTrusted(toStranger.peerUid())).isFalse();
             Path opened = folder.resolve("socket");
-            Stranger.openToEverybody(opened);
+            UnixPeer.openToEverybody(opened);
             stranger.connect(opened);
             UnixSocket fromStranger = closing(Objects.requireNonNull(listening.accept(LIMIT)));
-            assertThat(fromStranger.peerUid()).isEqualTo(Stranger.UID);
+            assertThat(fromStranger.peerUid()).isEqualTo(UnixPeer.UID);
         }
     }
 }

@@ -4,10 +4,10 @@ import com.code_intelligence.jazzer.junit.FuzzTest;
 import io.sluice.document.Problem;
 import io.sluice.feed.ManifestReader.Manifest;
 import io.sluice.rules.BuildOptions;
-import io.sluice.rules.LooseEnds;
+import io.sluice.rules.FeedLint;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
 import io.sluice.model.ServiceSnapshot;
 import java.io.ByteArrayInputStream;
@@ -52,16 +52,16 @@ final class FeedFuzz {
         } catch (java.nio.charset.CharacterCodingException e) {
             return;
         }
-        ProblemBoard board = new ProblemBoard();
+        ProblemTracker board = new ProblemTracker();
         ObjectStore store = new ObjectStore(board);
         SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on(""), store, board);
         store.replace("f", new SourceState(manifest.objects(), manifest.problems()));
         ServiceSnapshot snapshot = builder.build();
-        board.put(LooseEnds.class, LooseEnds.of(store, builder.here()));
+        board.put(FeedLint.class, FeedLint.of(store, builder.here()));
         board.publish((problem, appeared) -> oneLine(problem));
         snapshot.forEach(port -> check(port.name().toString().matches("[a-z0-9:./-]+"), port.name()));
         store.replace("f", SourceState.GONE);
-        board.put(LooseEnds.class, List.of());
+        board.put(FeedLint.class, List.of());
         check(builder.build().size() == 0, "something is left");
         check(board.publish((problem, appeared) -> {}).isEmpty(), "a problem is left");
     }

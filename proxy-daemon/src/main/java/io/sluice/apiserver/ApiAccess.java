@@ -2,7 +2,7 @@ package io.sluice.apiserver;
 
 import io.sluice.apiserver.Kubeconfig.Context;
 import io.sluice.apiserver.Kubeconfig.Section;
-import io.sluice.document.Field;
+import io.sluice.document.FieldReader;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -53,15 +53,15 @@ public final class ApiAccess {
     }
 
     /** What one way of finding the server yields, before flags change it. */
-    private record Found(
+    private record ResolvedAccess(
             String origin,
             List<URI> servers,
             String tlsServerName,
             @Nullable InetSocketAddress proxy,
             Credentials credentials,
-            @Nullable Material authority,
-            @Nullable Material certificate,
-            @Nullable Material key,
+            @Nullable FileCredential authority,
+            @Nullable FileCredential certificate,
+            @Nullable FileCredential key,
             boolean insecure) {}
 
     private final String origin;
@@ -87,7 +87,7 @@ public final class ApiAccess {
     public static ApiAccess find(
             ApiOptions options, Map<String, String> environment, Path home, Path serviceAccountFolder)
             throws ApiAccessException {
-        Found found = look(options, environment, home, serviceAccountFolder);
+        ResolvedAccess found = look(options, environment, home, serviceAccountFolder);
         List<URI> urls = found.servers();
         if (!options.masters().isEmpty()) {
             urls = new ArrayList<>();
@@ -99,7 +99,7 @@ public final class ApiAccess {
         List<Server> servers = new ArrayList<>();
         for (URI url : urls) {
             InetSocketAddress proxy = found.proxy();
-            proxy = proxy == null ? Proxies.fromEnvironment(url, environment) : proxy;
+            proxy = proxy == null ? HttpProxies.fromEnvironment(url, environment) : proxy;
             if (named && proxy != null) {
                 throw new ApiAccessException(found.origin() + ": tls-server-name is not supported through a proxy");
             }
@@ -108,21 +108,21 @@ public final class ApiAccess {
         Credentials credentials = found.credentials();
         Path tokenFile = options.tokenFile();
         if (tokenFile != null) {
-            credentials = Credentials.bearer(Material.in(tokenFile, "--token-file"));
+            credentials = Credentials.bearer(FileCredential.in(tokenFile, "--token-file"));
         }
         return new ApiAccess(
                         found.origin(), List.copyOf(servers), found.tlsServerName(), credentials, tls(found, options))
                 .warned();
     }
 
-    private static Tls tls(Found found, ApiOptions options) throws ApiAccessException {
+    private static Tls tls(ResolvedAccess found, ApiOptions options) throws ApiAccessException {
         Path authority = options.certificateAuthority();
         if (authority != null && options.insecureSkipTlsVerify()) {
             throw new ApiAccessException(
                     "--certificate-authority and --insecure-skip-tls-verify are both given;" + " give one");
         }
         if (authority != null) {
-            Material given = Material.in(authority, "--certificate-authority");
+            FileCredential given = FileCredential.in(authority, "--certificate-authority");
             return new Tls(given, found.certificate(), found.key(), false);
         }
         boolean insecure = found.insecure() || options.insecureSkipTlsVerify();
@@ -137,14 +137,15 @@ public final class ApiAccess {
         return this;
     }
 
-    private static Found look(ApiOptions options, Map<String, String> environment, Path home, Path serviceAccount)
+    private static ResolvedAccess look(
+            ApiOptions options, Map<String, String> environment, Path home, Path serviceAccount)
             throws ApiAccessException {
         if (!options.kubeconfigs().isEmpty()) {
             return ofKubeconfig(Kubeconfig.read(options.kubeconfigs()), options);
         }
         if (!options.masters().isEmpty()) {
             noContext(options, "--master");
-            return new Found("--master", List.of(), "", null, Credentials.NONE, null, null, null, false);
+            return new ResolvedAccess("--master", List.of(), "", null, Credentials.NONE, null, null, null, false);
         }
         String variable = environment.getOrDefault("KUBECONFIG", "");
         if (!variable.isBlank()) {
@@ -181,25 +182,26 @@ public final class ApiAccess {
         }
     }
 
-    private static Found ofServiceAccount(Map<String, String> environment, Path folder) throws ApiAccessException {
+    private static ResolvedAccess ofServiceAccount(Map<String, String> environment, Path folder)
+            throws ApiAccessException {
         String host = environment.getOrDefault("KUBERNETES_SERVICE_HOST", "");
         String port = environment.getOrDefault("KUBERNETES_SERVICE_PORT", "");
         String at = host.isBlank()
                 ? "https://kubernetes.default.svc"
                 : "https://" + (host.indexOf(':') < 0 ? host : "[" + host + "]") + (port.isBlank() ? "" : ":" + port);
-        return new Found(
+        return new ResolvedAccess(
                 "service account in " + folder,
                 List.of(url("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT", at)),
                 "",
                 null,
-                Credentials.bearer(Material.in(folder.resolve("token"), "service account")),
-                Material.in(folder.resolve("ca.crt"), "service account"),
+                Credentials.bearer(FileCredential.in(folder.resolve("token"), "service account")),
+                FileCredential.in(folder.resolve("ca.crt"), "service account"),
                 null,
                 null,
                 false);
     }
 
-    private static Found ofKubeconfig(Kubeconfig kubeconfig, ApiOptions options) throws ApiAccessException {
+    private static ResolvedAccess ofKubeconfig(Kubeconfig kubeconfig, ApiOptions options) throws ApiAccessException {
         Context context = kubeconfig.context(options.context());
         Section cluster = context.cluster();
         List<URI> servers = List.of();
@@ -210,24 +212,24 @@ public final class ApiAccess {
             servers = List.of(url(cluster.place("server"), cluster.text("server")));
         }
         boolean insecure = cluster.truth("insecure-skip-tls-verify");
-        Material authority = cluster.material("certificate-authority");
+        FileCredential authority = cluster.material("certificate-authority");
         if (insecure && authority != null) {
             throw cluster.wrong("insecure-skip-tls-verify", "there is a certificate-authority too; give one of them");
         }
         String proxy = cluster.text("proxy-url");
         Section user = context.user();
-        Material certificate = user == null ? null : user.material("client-certificate");
-        Material key = user == null ? null : user.material("client-key");
+        FileCredential certificate = user == null ? null : user.material("client-certificate");
+        FileCredential key = user == null ? null : user.material("client-key");
         if (user != null && (certificate == null) != (key == null)) {
             throw user.wrong(
                     certificate == null ? "client-certificate" : "client-key",
                     "missing; " + (certificate == null ? "client-key" : "client-certificate") + " needs it");
         }
-        return new Found(
+        return new ResolvedAccess(
                 "kubeconfig " + kubeconfig.names() + ", context " + context.name(),
                 servers,
                 tlsServerName(cluster),
-                proxy.isEmpty() ? null : Proxies.of(cluster.place("proxy-url"), proxy),
+                proxy.isEmpty() ? null : HttpProxies.of(cluster.place("proxy-url"), proxy),
                 user == null ? Credentials.NONE : credentials(user, cluster),
                 authority,
                 certificate,
@@ -237,7 +239,7 @@ public final class ApiAccess {
 
     private static String tlsServerName(Section cluster) throws ApiAccessException {
         String name = cluster.text("tls-server-name").toLowerCase(Locale.ROOT);
-        if (!name.isEmpty() && (!Field.isName(name) || name.matches("[0-9.]+"))) {
+        if (!name.isEmpty() && (!FieldReader.isName(name) || name.matches("[0-9.]+"))) {
             throw cluster.wrong("tls-server-name", "must be a host name; an address is not supported");
         }
         return name;
@@ -253,8 +255,8 @@ public final class ApiAccess {
         if (user.has("auth-provider")) {
             throw user.wrong("auth-provider", "is not supported, and gone from kubectl; use exec");
         }
-        Material tokenFile = user.file("tokenFile");
-        Material token = tokenFile == null ? user.here("token") : tokenFile;
+        FileCredential tokenFile = user.file("tokenFile");
+        FileCredential token = tokenFile == null ? user.here("token") : tokenFile;
         String name = user.text("username");
         if (token != null && !name.isEmpty()) {
             throw user.wrong("username", "there is a token too; give one of them");
@@ -318,7 +320,7 @@ public final class ApiAccess {
         if (cluster.truth("insecure-skip-tls-verify")) {
             info.put("insecure-skip-tls-verify", true);
         }
-        Material authority = cluster.material("certificate-authority");
+        FileCredential authority = cluster.material("certificate-authority");
         if (authority != null) {
             info.put(
                     "certificate-authority-data",

@@ -78,7 +78,7 @@ final class ApiClient implements AutoCloseable {
      * @throws NoServerException if none answered, naming each and why
      * @throws IOException if this is closed, or who we are cannot be found out
      */
-    Answer get(String pathAndQuery) throws IOException {
+    ApiResponse get(String pathAndQuery) throws IOException {
         return ask(pathAndQuery, null, environment.headersTimeout());
     }
 
@@ -86,17 +86,17 @@ final class ApiClient implements AutoCloseable {
      * The same, for what a busy server needs time to put together: it may take six times as long, as long as the server
      * answers {@link #leaveSilent smaller questions} meanwhile.
      */
-    Answer getLarge(String pathAndQuery) throws IOException {
+    ApiResponse getLarge(String pathAndQuery) throws IOException {
         return ask(pathAndQuery, null, environment.headersTimeout().multipliedBy(6));
     }
 
     /** The same; but once the request may have arrived, no other server gets it. */
-    Answer post(String path, byte[] json) throws IOException {
+    ApiResponse post(String path, byte[] json) throws IOException {
         return ask(path, new Body("POST", "application/json", json), environment.headersTimeout());
     }
 
     /** The same; changes the fields of an object that are given (RFC 7386). */
-    Answer patch(String path, byte[] json) throws IOException {
+    ApiResponse patch(String path, byte[] json) throws IOException {
         return ask(path, new Body("PATCH", "application/merge-patch+json", json), environment.headersTimeout());
     }
 
@@ -123,7 +123,7 @@ final class ApiClient implements AutoCloseable {
             if (!silent.contains(target.name())) {
                 continue;
             }
-            try (Answer answer = ask(target, "/version", null, within)) {
+            try (ApiResponse answer = ask(target, "/version", null, within)) {
                 // To the end, so that its connection can be used again.
                 answer.bytes(65_536, within);
             } catch (IOException e) {
@@ -152,12 +152,12 @@ final class ApiClient implements AutoCloseable {
         transport.close();
     }
 
-    private Answer ask(String pathAndQuery, @Nullable Body body, Duration within) throws IOException {
+    private ApiResponse ask(String pathAndQuery, @Nullable Body body, Duration within) throws IOException {
         List<String> failures = new ArrayList<>();
-        Answer failing = null;
+        ApiResponse failing = null;
         for (Target target : failover.inOrder(targets(failures), Target::name)) {
             try {
-                Answer answer = ask(target, pathAndQuery, body, within);
+                ApiResponse answer = ask(target, pathAndQuery, body, within);
                 if (answer.status() < SERVER_ERROR) {
                     failover.works(target.name());
                     close(failing);
@@ -180,7 +180,7 @@ final class ApiClient implements AutoCloseable {
         throw new NoServerException(Problem.oneLine("no API server answers: " + String.join("; ", failures)));
     }
 
-    private static void close(@Nullable Answer answer) throws IOException {
+    private static void close(@Nullable ApiResponse answer) throws IOException {
         if (answer != null) {
             answer.close();
         }
@@ -229,10 +229,11 @@ final class ApiClient implements AutoCloseable {
     }
 
     /** Asks one server, once more if the credentials or the trust that failed can be had anew. */
-    private Answer ask(Target target, String pathAndQuery, @Nullable Body body, Duration within) throws IOException {
+    private ApiResponse ask(Target target, String pathAndQuery, @Nullable Body body, Duration within)
+            throws IOException {
         String authorization = credentials.authorization(environment.nanoTime().getAsLong());
         HttpClient client = transport.client(target.server(), false);
-        Answer answer;
+        ApiResponse answer;
         try {
             answer = transport.send(client, target, pathAndQuery, body, authorization, within);
         } catch (NoAnswerException e) {

@@ -11,10 +11,10 @@ final class Credentials {
     static final Credentials NONE = new Credentials(null, null, null);
 
     private final @Nullable String fixed;
-    private final @Nullable Material token;
+    private final @Nullable FileCredential token;
     private final @Nullable ExecPlugin plugin;
 
-    private Credentials(@Nullable String fixed, @Nullable Material token, @Nullable ExecPlugin plugin) {
+    private Credentials(@Nullable String fixed, @Nullable FileCredential token, @Nullable ExecPlugin plugin) {
         this.fixed = fixed;
         this.token = token;
         this.plugin = plugin;
@@ -26,7 +26,7 @@ final class Credentials {
     }
 
     /** @throws ApiAccessException if it cannot be one */
-    static Credentials bearer(Material token) throws ApiAccessException {
+    static Credentials bearer(FileCredential token) throws ApiAccessException {
         try {
             bearer(token.name(), token.text());
         } catch (IOException e) {

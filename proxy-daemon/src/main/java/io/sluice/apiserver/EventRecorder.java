@@ -186,7 +186,7 @@ public final class EventRecorder implements AutoCloseable {
                 .put("message", shortened(event.message()))
                 .put("lastTimestamp", seconds(clock.instant()))
                 .put("count", before.count() + 1);
-        try (Answer answer = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
+        try (ApiResponse answer = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
             if (answer.status() == 401) {
                 sayRefused(namespace, answer);
             } else if (answer.status() >= 300) {
@@ -202,7 +202,7 @@ public final class EventRecorder implements AutoCloseable {
     private boolean create(Event event, JsonNode object, String namespace, long now) throws IOException {
         ObjectNode json = json(event, object, namespace, clock.instant());
         String path = "/api/v1/namespaces/" + namespace + "/events";
-        try (Answer answer = client.post(path, JSON.writeValueAsBytes(json))) {
+        try (ApiResponse answer = client.post(path, JSON.writeValueAsBytes(json))) {
             if (answer.status() == 403) {
                 refused.remove(namespace);
                 refused.put(namespace, now);
@@ -225,7 +225,7 @@ public final class EventRecorder implements AutoCloseable {
         recorded.put(event.series(), now);
     }
 
-    private void sayRefused(String namespace, Answer answer) throws IOException {
+    private void sayRefused(String namespace, ApiResponse answer) throws IOException {
         if (refusalSaid) {
             return;
         }
@@ -251,7 +251,7 @@ public final class EventRecorder implements AutoCloseable {
         return time.truncatedTo(ChronoUnit.SECONDS).toString();
     }
 
-    private static String beginning(Answer answer) throws IOException {
+    private static String beginning(ApiResponse answer) throws IOException {
         return Problem.oneLine(new String(answer.bytes(1_000, ANSWER), StandardCharsets.UTF_8));
     }
 
@@ -260,7 +260,7 @@ public final class EventRecorder implements AutoCloseable {
         int slash = path.lastIndexOf('/');
         String query = path.substring(0, slash) + "?fieldSelector="
                 + Resource.encoded("metadata.name=" + path.substring(slash + 1));
-        try (Answer answer = client.get(query)) {
+        try (ApiResponse answer = client.get(query)) {
             if (answer.status() != 200) {
                 return JSON.missingNode();
             }

@@ -263,12 +263,12 @@ final class Kubeconfig {
 
         /** What {@code field-data} holds in base64, or the file that {@code field} names; null if neither is there. */
         @Nullable
-        Material material(String field) throws ApiAccessException {
+        FileCredential material(String field) throws ApiAccessException {
             String data = text(field + "-data");
             if (!data.isEmpty()) {
                 try {
                     byte[] bytes = Base64.getDecoder().decode(data.replaceAll("\\s", ""));
-                    return Material.of(place(field + "-data"), new String(bytes, StandardCharsets.UTF_8));
+                    return FileCredential.of(place(field + "-data"), new String(bytes, StandardCharsets.UTF_8));
                 } catch (IllegalArgumentException e) {
                     throw wrong(field + "-data", "is not base64");
                 }
@@ -278,7 +278,7 @@ final class Kubeconfig {
 
         /** The file that a field names. */
         @Nullable
-        Material file(String field) throws ApiAccessException {
+        FileCredential file(String field) throws ApiAccessException {
             String name = text(field);
             if (name.isEmpty()) {
                 return null;
@@ -286,14 +286,14 @@ final class Kubeconfig {
             if (name.indexOf('\0') >= 0) {
                 throw wrong(field, "is not a path");
             }
-            return Material.in(folder().resolve(name), place(field));
+            return FileCredential.in(folder().resolve(name), place(field));
         }
 
         /** What stands in the field itself; null if nothing does. */
         @Nullable
-        Material here(String field) throws ApiAccessException {
+        FileCredential here(String field) throws ApiAccessException {
             String text = text(field);
-            return text.isEmpty() ? null : Material.of(place(field), text);
+            return text.isEmpty() ? null : FileCredential.of(place(field), text);
         }
     }
 }

@@ -40,8 +40,8 @@ public final class KubernetesReflector implements Reflector {
 
     private final ApiClient client;
     private final SyncLoop loop;
-    private final Pace pace;
-    private final Retry retry;
+    private final WatchTimeouts pace;
+    private final SharedBackoff retry;
     private final EventRecorder events;
     private final List<Resource> resources = new ArrayList<>();
     private final EndpointsApi endpointsApi;
@@ -80,18 +80,19 @@ public final class KubernetesReflector implements Reflector {
      */
     public static KubernetesReflector of(
             ApiAccess api, BuildOptions options, EndpointsApi endpointsApi, Duration nodeWait, SyncLoop loop) {
-        Pace pace = Pace.DEFAULT.withNodeWait(nodeWait);
+        WatchTimeouts pace = WatchTimeouts.DEFAULT.withNodeWait(nodeWait);
         return new KubernetesReflector(new ApiClient(api), options, endpointsApi, pace, loop);
     }
 
-    KubernetesReflector(ApiClient client, BuildOptions options, EndpointsApi endpointsApi, Pace pace, SyncLoop loop) {
+    KubernetesReflector(
+            ApiClient client, BuildOptions options, EndpointsApi endpointsApi, WatchTimeouts pace, SyncLoop loop) {
         nodeName = options.nodeName();
         proxyName = options.serviceProxyName();
         this.client = client;
         this.loop = loop;
         this.pace = pace;
-        this.retry =
-                new Retry(pace.firstBackOff(), pace.longestBackOff(), pace.spread(), System::nanoTime, new Random());
+        this.retry = new SharedBackoff(
+                pace.firstBackOff(), pace.longestBackOff(), pace.spread(), System::nanoTime, new Random());
         this.endpointsApi = endpointsApi;
         this.events = new EventRecorder(client, nodeName, Clock.systemUTC(), System::nanoTime);
         resources.add(Resource.services(proxyName));
@@ -125,7 +126,13 @@ public final class KubernetesReflector implements Reflector {
             boolean watchList = hasWatchList();
             watches = resources.stream()
                     .map(resource -> new ListWatch(
-                            client, resource, proxyName, watchList, pace, retry, new Told(resource.kind())))
+                            client,
+                            resource,
+                            proxyName,
+                            watchList,
+                            pace,
+                            retry,
+                            new CollectionHandler(resource.kind())))
                     .toList();
         }
         synchronized (lock) {
@@ -166,7 +173,7 @@ public final class KubernetesReflector implements Reflector {
 
     /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
     private boolean hasWatchList() {
-        try (Answer answer = client.get("/version")) {
+        try (ApiResponse answer = client.get("/version")) {
             JsonNode version = JsonMapper.shared().readTree(answer.bytes(65_536, pace.alive()));
             String minor = version.path("minor").stringValue("").replaceAll("[^0-9].*", "");
             log.info(
@@ -185,7 +192,7 @@ public final class KubernetesReflector implements Reflector {
 
     /** A proxy before the server may have answered for it; that there is no such thing only the server's own list tells. */
     private boolean hasEndpointSlices() {
-        try (Answer answer = client.get("/apis")) {
+        try (ApiResponse answer = client.get("/apis")) {
             JsonNode groups = JsonMapper.shared()
                     .readTree(answer.bytes(1 << 20, pace.alive()))
                     .path("groups");
@@ -207,10 +214,10 @@ public final class KubernetesReflector implements Reflector {
         }
     }
 
-    private final class Told implements WatchListener {
+    private final class CollectionHandler implements WatchListener {
         private final Kind kind;
 
-        Told(Kind kind) {
+        CollectionHandler(Kind kind) {
             this.kind = kind;
         }
 

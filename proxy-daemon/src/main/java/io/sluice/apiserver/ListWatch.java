@@ -1,6 +1,6 @@
 package io.sluice.apiserver;
 
-import io.sluice.apiserver.ToldObjects.Listing;
+import io.sluice.apiserver.WatchedObjects.Listing;
 import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
 import io.sluice.feed.WatchStatus;
@@ -38,12 +38,12 @@ final class ListWatch {
 
     private final ApiClient client;
     private final WatchListener listener;
-    private final Pace pace;
-    private final Retry retry;
+    private final WatchTimeouts pace;
+    private final SharedBackoff retry;
     private final ServerStream stream;
     private final Random random = new Random();
 
-    private final ToldObjects objects;
+    private final WatchedObjects objects;
 
     private Resource resource;
 
@@ -76,8 +76,8 @@ final class ListWatch {
             Resource resource,
             String proxyName,
             boolean watchListOffered,
-            Pace pace,
-            Retry retry,
+            WatchTimeouts pace,
+            SharedBackoff retry,
             WatchListener listener) {
         this.client = client;
         this.resource = resource;
@@ -86,7 +86,7 @@ final class ListWatch {
         this.retry = retry;
         this.listener = listener;
         this.stream = new ServerStream(client, retry, pace);
-        this.objects = new ToldObjects(proxyName, listener);
+        this.objects = new WatchedObjects(proxyName, listener);
     }
 
     /** Follows the collection until this is closed. After an error it may be run again, and then begins with a list. */
@@ -195,7 +195,7 @@ final class ListWatch {
 
     /** Waits the longer the more of the servers' answers were of no use, but for the first time hardly at all. */
     private void pause(Duration atLeast, boolean forCredentials) throws InterruptedException {
-        Duration backOff = Retry.backOff(pace.firstBackOff(), pace.longestRefusal(), refusals, random);
+        Duration backOff = SharedBackoff.backOff(pace.firstBackOff(), pace.longestRefusal(), refusals, random);
         refusals++;
         long left = Math.max(atLeast.toNanos(), backOff.toNanos());
         if (!forCredentials) {
@@ -228,7 +228,7 @@ final class ListWatch {
         Listing listing = objects.list(resource);
         String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
         while (!next.isEmpty()) {
-            try (Answer answer = stream.get(resource, next, "list", true)) {
+            try (ApiResponse answer = stream.get(resource, next, "list", true)) {
                 try {
                     listing.page(ServerStream.JSON.createParser(answer.body()));
                 } catch (JacksonException e) {
@@ -243,7 +243,7 @@ final class ListWatch {
     }
 
     /** A server that cannot finish a list may still answer whatever else it is asked; another one comes first now. */
-    private IOException cutOff(Answer answer, Exception e) {
+    private IOException cutOff(ApiResponse answer, Exception e) {
         client.distrust(answer.server());
         String what = stream.wasSilent(answer)
                 ? "nothing more for " + pace.idle().toSeconds() + " s"
@@ -276,7 +276,7 @@ final class ListWatch {
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         long begunNanos;
         // Should it break off half-way, an ordinary list is next.
-        try (Answer answer = stream.get(resource, query, "watch", initial != null)) {
+        try (ApiResponse answer = stream.get(resource, query, "watch", initial != null)) {
             watches.incrementAndGet();
             watchListOffered &= initial == null;
             if (initial == null) {

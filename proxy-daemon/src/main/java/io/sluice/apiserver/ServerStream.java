@@ -26,17 +26,17 @@ final class ServerStream {
             .build();
 
     private final ApiClient client;
-    private final Retry retry;
-    private final Pace pace;
+    private final SharedBackoff retry;
+    private final WatchTimeouts pace;
     final CountDownLatch closed = new CountDownLatch(1);
-    private volatile @Nullable Answer open;
+    private volatile @Nullable ApiResponse open;
 
     /** The answer that we ended because nothing more came. */
-    private volatile @Nullable Answer silent;
+    private volatile @Nullable ApiResponse silent;
 
     private volatile String server = "";
 
-    ServerStream(ApiClient client, Retry retry, Pace pace) {
+    ServerStream(ApiClient client, SharedBackoff retry, WatchTimeouts pace) {
         this.client = client;
         this.retry = retry;
         this.pace = pace;
@@ -53,7 +53,7 @@ final class ServerStream {
 
     /** Whether this answer was ended because nothing more came. */
     @SuppressWarnings("ReferenceEquality") // that very answer
-    boolean wasSilent(Answer answer) {
+    boolean wasSilent(ApiResponse answer) {
         return answer == silent;
     }
 
@@ -64,8 +64,8 @@ final class ServerStream {
      * @param large whether it begins with all that there is, which a busy server may need time for
      * @throws ApiStatusException if the server answers with anything but 200
      */
-    Answer get(Resource resource, String query, String verb, boolean large) throws IOException {
-        Answer answer = large ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
+    ApiResponse get(Resource resource, String query, String verb, boolean large) throws IOException {
+        ApiResponse answer = large ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
         server = answer.server();
         open = answer;
         if (isClosed()) {
@@ -111,7 +111,7 @@ final class ServerStream {
 
     /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */
     void checkIdle() {
-        Answer answer = open;
+        ApiResponse answer = open;
         if (answer != null
                 && System.nanoTime() - answer.heardNanos() > pace.idle().toNanos()) {
             log.debug("{}: nothing heard for {} s", answer.server(), pace.idle().toSeconds());
@@ -120,7 +120,7 @@ final class ServerStream {
         }
     }
 
-    private static void end(Answer answer) {
+    private static void end(ApiResponse answer) {
         try {
             answer.close();
         } catch (IOException e) {
@@ -130,7 +130,7 @@ final class ServerStream {
 
     void close() {
         closed.countDown();
-        Answer answer = open;
+        ApiResponse answer = open;
         if (answer != null) {
             end(answer);
         }

@@ -33,9 +33,9 @@ final class Tls {
     private static final char[] NO_PASSWORD = new char[0];
     private static final int DNS_NAME = 2;
 
-    private final @Nullable Material authority;
-    private final @Nullable Material certificate;
-    private final @Nullable Material key;
+    private final @Nullable FileCredential authority;
+    private final @Nullable FileCredential certificate;
+    private final @Nullable FileCredential key;
     private final boolean insecure;
     private @Nullable Identity fromPlugin;
     private SSLContext context;
@@ -45,7 +45,11 @@ final class Tls {
      * @param authority whose certificates are trusted; null for those this Java trusts
      * @param certificate ours, with {@code key}; or both null
      */
-    Tls(@Nullable Material authority, @Nullable Material certificate, @Nullable Material key, boolean insecure)
+    Tls(
+            @Nullable FileCredential authority,
+            @Nullable FileCredential certificate,
+            @Nullable FileCredential key,
+            boolean insecure)
             throws ApiAccessException {
         this.authority = authority;
         this.certificate = certificate;
@@ -59,7 +63,7 @@ final class Tls {
     }
 
     @Nullable
-    Material authority() {
+    FileCredential authority() {
         return authority;
     }
 
@@ -95,7 +99,7 @@ final class Tls {
         return context;
     }
 
-    private static boolean refresh(@Nullable Material material, long nowNanos, boolean atOnce) {
+    private static boolean refresh(@Nullable FileCredential material, long nowNanos, boolean atOnce) {
         return material != null && material.refresh(nowNanos, atOnce);
     }
 
@@ -103,7 +107,10 @@ final class Tls {
     private SSLContext build() {
         try {
             SSLContext made = SSLContext.getInstance("TLS");
-            made.init(keyManagers(), new TrustManager[] {insecure ? new TrustsAll() : new ChecksName(trusted())}, null);
+            made.init(
+                    keyManagers(),
+                    new TrustManager[] {insecure ? new TrustAllManager() : new NameCheckingManager(trusted())},
+                    null);
             return made;
         } catch (GeneralSecurityException | IOException e) {
             throw new IllegalArgumentException("TLS cannot be set up: " + e.getMessage(), e);
@@ -194,7 +201,7 @@ final class Tls {
     }
 
     /** What was asked for. */
-    private static final class TrustsAll extends OfServers {
+    private static final class TrustAllManager extends OfServers {
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String type, SSLEngine engine) {}
 
@@ -208,10 +215,10 @@ final class Tls {
      * A server with a name that was dialled by one of its addresses has to prove the name. The JDK would be content with
      * the address, which a certificate of any node may hold.
      */
-    private static final class ChecksName extends OfServers {
+    private static final class NameCheckingManager extends OfServers {
         private final X509ExtendedTrustManager checksAllElse;
 
-        ChecksName(X509ExtendedTrustManager checksAllElse) {
+        NameCheckingManager(X509ExtendedTrustManager checksAllElse) {
             this.checksAllElse = checksAllElse;
         }
 

@@ -66,7 +66,7 @@ final class Transport {
     private final ApiClient.Environment environment;
     private final Map<Server, HttpClient> clients = new HashMap<>();
     private @Nullable SSLContext context;
-    final Exchanges exchanges = new Exchanges();
+    final OpenRequests exchanges = new OpenRequests();
     private volatile boolean closed;
 
     Transport(ApiAccess access, ApiClient.Environment environment) {
@@ -126,7 +126,7 @@ final class Transport {
     }
 
     @SuppressWarnings("FutureReturnValueIgnored") // of thenRun: to cancel throws nothing
-    Answer send(
+    ApiResponse send(
             HttpClient client,
             Target target,
             String pathAndQuery,
@@ -149,8 +149,8 @@ final class Transport {
         }
         CompletableFuture<Void> givenUp = new CompletableFuture<>();
         // Before it goes out: the server may have it, and leaveSilent be asked, before the next line here runs.
-        Exchanges.Request owed =
-                new Exchanges.Request(target.name(), environment.nanoTime().getAsLong(), () -> givenUp.complete(null));
+        OpenRequests.Request owed = new OpenRequests.Request(
+                target.name(), environment.nanoTime().getAsLong(), () -> givenUp.complete(null));
         exchanges.add(owed);
         try {
             CompletableFuture<HttpResponse<InputStream>> future = sent(client, request.build());
@@ -206,19 +206,21 @@ final class Transport {
         }
     }
 
-    private Answer answer(HttpClient client, Target target, HttpResponse<InputStream> response) throws IOException {
+    private ApiResponse answer(HttpClient client, Target target, HttpResponse<InputStream> response)
+            throws IOException {
         Optional<Duration> retryAfter = response.headers()
                 .firstValue("Retry-After")
                 .filter(text -> text.matches("\\d{1,6}"))
                 .map(text -> Duration.ofSeconds(Long.parseLong(text)));
-        Answer[] self = new Answer[1];
+        ApiResponse[] self = new ApiResponse[1];
         // The client must live as long as the answer, even if a newer one has taken its place.
         HttpClient[] holds = {client};
         LongSupplier nanoTime = environment.nanoTime();
-        Answer answer = new Answer(response.statusCode(), target.name(), retryAfter, response.body(), nanoTime, () -> {
-            holds[0] = null;
-            exchanges.remove(self[0]);
-        });
+        ApiResponse answer =
+                new ApiResponse(response.statusCode(), target.name(), retryAfter, response.body(), nanoTime, () -> {
+                    holds[0] = null;
+                    exchanges.remove(self[0]);
+                });
         self[0] = answer;
         exchanges.add(answer);
         if (closed) {
@@ -251,7 +253,7 @@ final class Transport {
             message = connecting ? "connection refused" : root.getClass().getSimpleName();
         }
         if (root instanceof CertPathBuilderException) {
-            Material authority = tls.authority();
+            FileCredential authority = tls.authority();
             message += "; trusted are the authorities in " + (authority == null ? "this Java" : authority.name());
         }
         // A server that does not take our certificate may hang up without a word.

@@ -1,6 +1,6 @@
 package io.sluice.cli;
 
-import io.sluice.cli.FeedArguments.Given;
+import io.sluice.cli.FeedArguments.FeedAndOptions;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.feed.FileReflector.Reading;
@@ -74,7 +74,7 @@ final class CheckCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Given given = arguments.given(spec, "check");
+        FeedAndOptions given = arguments.given(spec, "check");
         Reading read = given.read();
         Reading reading = given.nodeMode() ? read : withWhatHoldsHere(given.feed(), read);
         PrintWriter out = spec.commandLine().getOut();
@@ -90,7 +90,7 @@ final class CheckCommand implements Callable<Integer> {
     /** The feed is not to blame for what this adds, but who checks it here wants to run it here. */
     private static Reading withWhatHoldsHere(Path feed, Reading reading) throws IOException {
         List<Problem> problems = new ArrayList<>(reading.problems());
-        ForeignAddresses.note(feed.toString(), reading.snapshot(), ForeignAddresses.ofThisMachine())
+        AddressCheck.note(feed.toString(), reading.snapshot(), AddressCheck.ofThisMachine())
                 .ifPresent(problems::add);
         long resetting = reading.snapshot().sorted().stream()
                 .flatMap(port -> port.frontends().stream())
@@ -212,7 +212,7 @@ final class CheckCommand implements Callable<Integer> {
         one.put(
                 "allowedSources",
                 frontend.allowedSources().stream().map(Cidr::toString).toList());
-        one.put("endpoints", texts(frontend.outside()));
+        one.put("endpoints", texts(frontend.external()));
         Map<String, Object> routes = new LinkedHashMap<>();
         for (Origin origin : Origin.values()) {
             routes.put(origin.name().toLowerCase(Locale.ROOT), json(frontend.route(origin)));

@@ -30,7 +30,7 @@ final class FeedArguments {
      *
      * @param nodeMode whether it is for a node, where the kernel delivers what is sent to any address
      */
-    record Given(Path feed, BuildOptions options, boolean nodeMode) {
+    record FeedAndOptions(Path feed, BuildOptions options, boolean nodeMode) {
         Reading read() {
             // The command tells its problems; the log would say them twice.
             Logging.configure("text", "error", System.err);
@@ -44,7 +44,7 @@ final class FeedArguments {
      * @param purpose what the feed is for, as in "nothing to check"
      * @throws ConfigurationException if something is wrong with it, or there is no feed
      */
-    Given given(CommandSpec spec, String purpose) throws ConfigurationException {
+    FeedAndOptions given(CommandSpec spec, String purpose) throws ConfigurationException {
         Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         configuration.warnings().forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
@@ -57,7 +57,7 @@ final class FeedArguments {
         if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
             throw new ConfigurationException(List.of("--feed: " + feed + " does not exist"));
         }
-        return new Given(
+        return new FeedAndOptions(
                 feed,
                 configuration.settings().buildOptions(),
                 configuration.settings().rules() != null);

@@ -111,7 +111,7 @@ final class RunCommand implements Callable<Integer> {
 
     /** Reads the configuration again. */
     @FunctionalInterface
-    private interface Rereading {
+    private interface Reload {
         Configuration configuration() throws ConfigurationException;
     }
 
@@ -126,7 +126,7 @@ final class RunCommand implements Callable<Integer> {
     }
 
     /** @param api to be watched; null for the feed of the settings */
-    private static int serve(Configuration configuration, Rereading rereading, @Nullable ApiAccess api)
+    private static int serve(Configuration configuration, Reload rereading, @Nullable ApiAccess api)
             throws InterruptedException {
         // First of all: one that comes while the rest starts is answered once it has started.
         CountDownLatch signalled = new CountDownLatch(1);
@@ -174,7 +174,7 @@ final class RunCommand implements Callable<Integer> {
     }
 
     /** What can change while it runs; everything else needs a restart. */
-    private static void reload(Rereading rereading, @Nullable Daemon daemon, boolean feed) {
+    private static void reload(Reload rereading, @Nullable Daemon daemon, boolean feed) {
         String rescanned = "";
         if (daemon != null && feed) {
             daemon.rescan();

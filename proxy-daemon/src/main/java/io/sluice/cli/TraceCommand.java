@@ -1,14 +1,14 @@
 package io.sluice.cli;
 
-import io.sluice.cli.FeedArguments.Given;
+import io.sluice.cli.FeedArguments.FeedAndOptions;
 import io.sluice.config.Setting;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.feed.FileReflector.Reading;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
-import io.sluice.rules.Trace.Answer;
 import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Tracer;
 import io.sluice.text.Table;
 import java.io.BufferedReader;
@@ -92,7 +92,7 @@ final class TraceCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Given given = arguments.given(spec, "trace in");
+        FeedAndOptions given = arguments.given(spec, "trace in");
         if (batch != (from == null) || batch != (to == null)) {
             return usage(
                     batch
@@ -186,7 +186,7 @@ final class TraceCommand implements Callable<Integer> {
                 protocol.equals("sctp") ? null : Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)));
     }
 
-    private static Map<String, Object> json(Answer answer) {
+    private static Map<String, Object> json(TraceResult answer) {
         Map<String, Object> json = new LinkedHashMap<>();
         json.put("verdict", answer.verdict().toString());
         json.put("frontend", answer.frontend());
@@ -197,7 +197,7 @@ final class TraceCommand implements Callable<Integer> {
         return json;
     }
 
-    private static void print(Packet packet, Answer answer, PrintWriter out) {
+    private static void print(Packet packet, TraceResult answer, PrintWriter out) {
         out.println(packet.from() + " -> " + packet.destination());
         answer.details().forEach((heading, lines) -> {
             String head = heading;

@@ -36,36 +36,36 @@ final class KubeProxyDocument {
     private static final int METRICS_PORT = 10249;
 
     /** What a key of kube-proxy's sets, and how: no texts for what is not set, null for what is not allowed. */
-    private record Meaning(Setting<?> setting, String allowed, Function<JsonNode, @Nullable List<String>> texts) {
-        Meaning(Setting<?> setting, Function<JsonNode, @Nullable List<String>> texts) {
+    private record Mapping(Setting<?> setting, String allowed, Function<JsonNode, @Nullable List<String>> texts) {
+        Mapping(Setting<?> setting, Function<JsonNode, @Nullable List<String>> texts) {
             this(setting, setting.allowed(), texts);
         }
     }
 
-    private static final Map<String, Meaning> HONOURED = Map.ofEntries(
-            entry("hostnameOverride", new Meaning(Setting.NODE_NAME, KubeProxyDocument::text)),
+    private static final Map<String, Mapping> HONOURED = Map.ofEntries(
+            entry("hostnameOverride", new Mapping(Setting.NODE_NAME, KubeProxyDocument::text)),
             entry(
                     "healthzBindAddress",
-                    new Meaning(Setting.HEALTHZ_BIND_ADDRESS, node -> withPort(node, HEALTHZ_PORT))),
+                    new Mapping(Setting.HEALTHZ_BIND_ADDRESS, node -> withPort(node, HEALTHZ_PORT))),
             entry(
                     "metricsBindAddress",
-                    new Meaning(Setting.METRICS_BIND_ADDRESS, node -> withPort(node, METRICS_PORT))),
-            entry("bindAddressHardFail", new Meaning(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::truth)),
-            entry("clientConnection.kubeconfig", new Meaning(Setting.KUBECONFIG, KubeProxyDocument::text)),
-            entry("clusterCIDR", new Meaning(Setting.CLUSTER_CIDR, KubeProxyDocument::oneOfEachFamily)),
-            entry("detectLocalMode", new Meaning(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::text)),
+                    new Mapping(Setting.METRICS_BIND_ADDRESS, node -> withPort(node, METRICS_PORT))),
+            entry("bindAddressHardFail", new Mapping(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::truth)),
+            entry("clientConnection.kubeconfig", new Mapping(Setting.KUBECONFIG, KubeProxyDocument::text)),
+            entry("clusterCIDR", new Mapping(Setting.CLUSTER_CIDR, KubeProxyDocument::oneOfEachFamily)),
+            entry("detectLocalMode", new Mapping(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::text)),
             entry(
                     "nodePortAddresses",
-                    new Meaning(
+                    new Mapping(
                             Setting.NODEPORT_ADDRESSES,
                             "a list, each " + Setting.NODEPORT_ADDRESSES.allowed(),
                             KubeProxyDocument::list)),
-            entry("iptables.masqueradeAll", new Meaning(Setting.MASQUERADE_ALL, KubeProxyDocument::truth)),
-            entry("nftables.masqueradeAll", new Meaning(Setting.MASQUERADE_ALL, KubeProxyDocument::truth)),
-            entry("logging.format", new Meaning(Setting.LOG_FORMAT, KubeProxyDocument::text)),
+            entry("iptables.masqueradeAll", new Mapping(Setting.MASQUERADE_ALL, KubeProxyDocument::truth)),
+            entry("nftables.masqueradeAll", new Mapping(Setting.MASQUERADE_ALL, KubeProxyDocument::truth)),
+            entry("logging.format", new Mapping(Setting.LOG_FORMAT, KubeProxyDocument::text)),
             entry(
                     "logging.verbosity",
-                    new Meaning(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
+                    new Mapping(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
 
     /** kube-proxy's other keys, with its defaults: what it writes itself is not worth a word. */
     private static final Map<String, String> WITHOUT_MEANING = """
@@ -191,7 +191,7 @@ final class KubeProxyDocument {
         }
     }
 
-    private void set(String path, JsonNode node, Meaning meaning) {
+    private void set(String path, JsonNode node, Mapping meaning) {
         List<String> texts = node.isNull() ? List.of() : meaning.texts().apply(node);
         if (texts == null) {
             refuse(path, node, meaning.allowed());

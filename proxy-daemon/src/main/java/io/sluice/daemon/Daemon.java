@@ -13,12 +13,12 @@ import io.sluice.feed.SyncLoop;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.FrontendStatus;
-import io.sluice.forward.Transparency;
-import io.sluice.handover.HandOverChannel;
-import io.sluice.handover.HandOverFormat;
-import io.sluice.handover.HandOverPort;
+import io.sluice.forward.TransparentSockets;
+import io.sluice.handover.HandoverChannel;
+import io.sluice.handover.HandoverClient;
+import io.sluice.handover.HandoverFormat;
+import io.sluice.handover.HandoverServer;
 import io.sluice.handover.OldProcess;
-import io.sluice.handover.Succession;
 import io.sluice.http.HttpServer;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
@@ -31,7 +31,7 @@ import io.sluice.ops.Metrics;
 import io.sluice.ops.MetricsPages;
 import io.sluice.ops.ReadyFile;
 import io.sluice.ops.ServiceTable;
-import io.sluice.ops.StateLog;
+import io.sluice.ops.StateChangeLog;
 import io.sluice.ops.SyncState;
 import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
@@ -56,7 +56,7 @@ public final class Daemon implements AutoCloseable {
 
     private final Settings settings;
     private final Supervisor supervisor = new Supervisor();
-    private final StateLog stateLog;
+    private final StateChangeLog stateLog;
     private final @Nullable NodeRules rules;
     private final Forwarder forwarder;
     private final SyncLoop syncLoop;
@@ -71,8 +71,8 @@ public final class Daemon implements AutoCloseable {
     private final ReentrantLock changes = new ReentrantLock();
 
     private final Lifecycle lifecycle;
-    private final @Nullable HandOverPort handOverPort;
-    private final @Nullable Succession succession;
+    private final @Nullable HandoverServer handOverPort;
+    private final @Nullable HandoverClient succession;
     private boolean waitingSaid;
 
     /**
@@ -94,15 +94,15 @@ public final class Daemon implements AutoCloseable {
         this.settings = settings;
         Path handOver = settings.handOverSocket();
         if (handOver != null) {
-            HandOverChannel.requireUsable(handOver);
+            HandoverChannel.requireUsable(handOver);
         }
-        stateLog = new StateLog(Duration.ofMillis(200));
+        stateLog = new StateChangeLog(Duration.ofMillis(200));
         ForwarderConfig config = settings.forwarder();
         if (settings.rules() == null) {
             rules = null;
         } else {
             rules = NodeRules.open(settings.rules(), this::rejected);
-            config = config.withTransparency(new Transparency(
+            config = config.withTransparency(new TransparentSockets(
                     rules.addresses()::isOwn,
                     rules.addresses()::answersReturn,
                     rules::priority,
@@ -110,10 +110,11 @@ public final class Daemon implements AutoCloseable {
         }
         forwarder = new Forwarder(config, this::changed, supervisor);
         handOverPort =
-                handOver == null ? null : new HandOverPort(handOver, forwarder, supervisor, changes, this::letGo);
+                handOver == null ? null : new HandoverServer(handOver, forwarder, supervisor, changes, this::letGo);
         // A feed may not have been written yet; the lists of an API server are complete.
-        succession =
-                handOver == null ? null : new Succession(handOver, forwarder, rulesOptions(), settings.feed() == null);
+        succession = handOver == null
+                ? null
+                : new HandoverClient(handOver, forwarder, rulesOptions(), settings.feed() == null);
         lifecycle = new Lifecycle(handOver != null && OldProcess.isServed(handOver));
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics =
@@ -158,7 +159,7 @@ public final class Daemon implements AutoCloseable {
         if (!lifecycle.is(Phase.WAITING)) {
             ports.open(settings.bindAddressHardFail());
         } else {
-            HandOverFormat.warmUp();
+            HandoverFormat.warmUp();
             log.info("another process serves; it is asked to hand over once what is to be served is known");
         }
         if (readyFile != null) {
@@ -229,7 +230,7 @@ public final class Daemon implements AutoCloseable {
             // After the listeners: what is led here finds one.
             rules.apply(snapshot);
         }
-        ports.apply(snapshot.surroundings().healthChecks());
+        ports.apply(snapshot.context().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (lifecycle.enter(Phase.SERVING)) {
             if (handOverPort != null && !lifecycle.tookOver()) {
@@ -259,7 +260,7 @@ public final class Daemon implements AutoCloseable {
     /** What says whether two processes lead packets here in the same way. */
     private String rulesOptions() {
         return settings.rules() == null
-                ? HandOverChannel.NO_RULES
+                ? HandoverChannel.NO_RULES
                 : settings.rules().routing();
     }
 
@@ -275,7 +276,7 @@ public final class Daemon implements AutoCloseable {
 
     private void giveAway(String successorsRules) {
         if (rules != null) {
-            if (successorsRules.equals(HandOverChannel.NO_RULES)) {
+            if (successorsRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
             } else {
                 rules.leave(!successorsRules.equals(rulesOptions()));

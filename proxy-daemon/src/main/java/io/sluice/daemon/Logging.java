@@ -63,7 +63,7 @@ public final class Logging {
 
     private static Encoder<ILoggingEvent> encoder(String format, LoggerContext context) {
         if (format.equals("json")) {
-            JsonLines json = new JsonLines();
+            JsonLogLayout json = new JsonLogLayout();
             json.setContext(context);
             json.start();
             return json;

@@ -67,7 +67,7 @@ public final class Demo {
     public boolean run() throws IOException {
         try {
             perform();
-        } catch (DemoScreen.NobodyReads e) {
+        } catch (DemoScreen.OutputClosed e) {
             // As good as being asked to stop, and nobody to tell about it.
         }
         // What was shown until the end counts.

@@ -82,7 +82,7 @@ public final class DemoScreen {
     private void print(String text) {
         out.print(text);
         if (out.checkError()) {
-            throw new NobodyReads();
+            throw new OutputClosed();
         }
     }
 
@@ -91,7 +91,7 @@ public final class DemoScreen {
     }
 
     /** What is shown cannot be written any more: whoever read it has gone, as {@code head} does. */
-    static final class NobodyReads extends RuntimeException {
+    static final class OutputClosed extends RuntimeException {
         private static final long serialVersionUID = 1;
     }
 }

@@ -45,7 +45,7 @@ public final class StrictYaml {
 
     /** The value that a parser of this class is at, with its merge keys resolved. */
     public static JsonNode tree(JsonParser parser) {
-        return Merging.resolved(parser.readValueAsTree());
+        return MergeKeys.resolved(parser.readValueAsTree());
     }
 
     /** Where a parser stopped and why, on one line. */

@@ -2,8 +2,8 @@ package io.sluice.feed;
 
 import static java.util.Objects.requireNonNull;
 
+import io.sluice.document.FileVersion;
 import io.sluice.document.Problem;
-import io.sluice.document.Stamp;
 import io.sluice.document.StrictYaml;
 import io.sluice.feed.ManifestReader.Manifest;
 import io.sluice.rules.BuildOptions;
@@ -71,7 +71,7 @@ final class Feed {
     record Scan(Map<String, SourceState> changes, boolean complete, long waitNanos) {}
 
     private static final class Entry {
-        Stamp stamp;
+        FileVersion stamp;
         long sinceNanos;
         long settleNanos;
         /** When it was first missed in a folder that is there. */
@@ -83,7 +83,7 @@ final class Feed {
         boolean tried;
         boolean good;
 
-        Entry(Stamp stamp) {
+        Entry(FileVersion stamp) {
             this.stamp = stamp;
         }
     }
@@ -180,7 +180,7 @@ final class Feed {
                 }
                 return files;
             }
-            Stamp.of(path);
+            FileVersion.of(path);
             files.put(String.valueOf(path.getFileName()), path);
             return files;
         } catch (NoSuchFileException e) {
@@ -215,9 +215,9 @@ final class Feed {
             long nowNanos,
             @Nullable Set<String> written,
             List<Problem> problems) {
-        Stamp stamp;
+        FileVersion stamp;
         try {
-            stamp = Stamp.of(file);
+            stamp = FileVersion.of(file);
         } catch (NoSuchFileException e) {
             if (Files.isSymbolicLink(file)) {
                 problems.add(unreadable(name, "a link to a file that does not exist"));
@@ -240,25 +240,27 @@ final class Feed {
         if (entry == null) {
             entry = new Entry(stamp);
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = first || isKnown(stamp) ? 0 : Settling.nanos(stamp, wasWritten, written == null);
+            entry.settleNanos =
+                    first || isKnown(stamp) ? 0 : WriteSettleTimer.nanos(stamp, wasWritten, written == null);
             entries.put(name, entry);
         } else if (!stamp.equals(entry.stamp)) {
             // A file system may give the inode of a removed file to the next one.
             boolean replaced = entry.absent || !stamp.sameFile(entry.stamp);
             entry.stamp = stamp;
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = replaced ? Settling.nanos(stamp, wasWritten, false) : Settling.STILL_NANOS;
+            entry.settleNanos =
+                    replaced ? WriteSettleTimer.nanos(stamp, wasWritten, false) : WriteSettleTimer.STILL_NANOS;
             entry.due = true;
         } else if (wasWritten && entry.due) {
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = Settling.STILL_NANOS;
+            entry.settleNanos = WriteSettleTimer.STILL_NANOS;
         }
         entry.absent = false;
         entry.missingSinceNanos = null;
     }
 
     /** Whether it was here under another name. */
-    private boolean isKnown(Stamp stamp) {
+    private boolean isKnown(FileVersion stamp) {
         return entries.values().stream().anyMatch(other -> other.stamp.sameFile(stamp));
     }
 
@@ -279,7 +281,7 @@ final class Feed {
             if (entry.missingSinceNanos == null) {
                 entry.missingSinceNanos = nowNanos;
             }
-            long left = entry.missingSinceNanos + Settling.GONE_NANOS - nowNanos;
+            long left = entry.missingSinceNanos + WriteSettleTimer.GONE_NANOS - nowNanos;
             boolean renamed = files.keySet().stream()
                     .map(entries::get)
                     .anyMatch(other -> other != null && other.stamp.sameFile(entry.stamp));
@@ -358,17 +360,18 @@ final class Feed {
 
     private static boolean changedMeanwhile(Path file, Entry entry, long nowNanos) {
         try {
-            Stamp after = Stamp.of(file);
+            FileVersion after = FileVersion.of(file);
             if (after.equals(entry.stamp)) {
                 return false;
             }
-            entry.settleNanos = after.sameFile(entry.stamp) ? Settling.STILL_NANOS : Settling.DOUBT_NANOS;
+            entry.settleNanos =
+                    after.sameFile(entry.stamp) ? WriteSettleTimer.STILL_NANOS : WriteSettleTimer.DOUBT_NANOS;
             entry.stamp = after;
             entry.sinceNanos = nowNanos;
             return true;
         } catch (IOException e) {
             // It is gone, or about to be: the next scan says what that means.
-            entry.settleNanos = Settling.DOUBT_NANOS;
+            entry.settleNanos = WriteSettleTimer.DOUBT_NANOS;
             return true;
         }
     }

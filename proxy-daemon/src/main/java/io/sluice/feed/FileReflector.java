@@ -1,14 +1,14 @@
 package io.sluice.feed;
 
+import io.sluice.document.FileVersion;
 import io.sluice.document.Problem;
-import io.sluice.document.Stamp;
 import io.sluice.model.IpAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.rules.BuildOptions;
-import io.sluice.rules.LooseEnds;
+import io.sluice.rules.FeedLint;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
 import io.sluice.rules.Tracer;
 import io.sluice.thread.Heartbeat;
@@ -73,7 +73,7 @@ public final class FileReflector implements Reflector {
     private final Set<String> written = new HashSet<>();
     private final Set<String> touched = new HashSet<>();
     private @Nullable WatchKey watched;
-    private @Nullable Stamp watchedFolder;
+    private @Nullable FileVersion watchedFolder;
     /** Whether {@link #written} can be relied upon since the last scan. */
     private boolean sawAllWrites;
 
@@ -148,12 +148,12 @@ public final class FileReflector implements Reflector {
      * @param interfaceAddresses those of this machine; used if the feed's node is this machine, as far as can be told
      */
     public static Reading read(Path feed, BuildOptions options, List<IpAddress> interfaceAddresses) {
-        ProblemBoard board = new ProblemBoard();
+        ProblemTracker board = new ProblemTracker();
         ObjectStore store = new ObjectStore(board);
         Feed files = new Feed(feed, options.serviceProxyName());
         // A second look is due only if a file changed while it was read.
         for (int look = 0; look < 3; look++) {
-            Feed.Scan scan = files.scan(look * Settling.STILL_NANOS, null);
+            Feed.Scan scan = files.scan(look * WriteSettleTimer.STILL_NANOS, null);
             scan.changes().forEach(store::replace);
             if (scan.waitNanos() == Long.MAX_VALUE) {
                 break;
@@ -166,7 +166,7 @@ public final class FileReflector implements Reflector {
             builder.interfaceAddresses(interfaceAddresses);
         }
         ServiceSnapshot snapshot = builder.build();
-        board.put(LooseEnds.class, LooseEnds.of(store, builder.here()));
+        board.put(FeedLint.class, FeedLint.of(store, builder.here()));
         return new Reading(
                 snapshot,
                 board.publish((problem, appeared) -> {}),
@@ -237,7 +237,7 @@ public final class FileReflector implements Reflector {
         Path parent = path.getParent();
         Path folder = parent == null || Files.isDirectory(path) ? path : parent;
         try {
-            Stamp stamp = Stamp.of(folder);
+            FileVersion stamp = FileVersion.of(folder);
             if (watched != null && watched.isValid() && watchedFolder != null && stamp.sameFile(watchedFolder)) {
                 return;
             }

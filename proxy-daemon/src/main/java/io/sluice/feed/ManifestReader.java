@@ -1,10 +1,10 @@
 package io.sluice.feed;
 
-import io.sluice.document.Documents;
-import io.sluice.document.Field;
-import io.sluice.document.Merging;
+import io.sluice.document.FieldReader;
+import io.sluice.document.MergeKeys;
 import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
+import io.sluice.document.YamlDocuments;
 import io.sluice.objects.Kind;
 import io.sluice.objects.KubeObject;
 import io.sluice.objects.ObjectKey;
@@ -80,7 +80,7 @@ public final class ManifestReader {
     public static Manifest read(String source, String proxyName, Reader text) throws IOException {
         ManifestReader manifest = new ManifestReader(source, proxyName);
         try (text) {
-            for (Documents documents = new Documents(text); documents.next(); ) {
+            for (YamlDocuments documents = new YamlDocuments(text); documents.next(); ) {
                 manifest.part(documents);
             }
         }
@@ -99,7 +99,7 @@ public final class ManifestReader {
     }
 
     /** Usually one document; JSON needs nothing between two. */
-    private void part(Documents text) throws IOException {
+    private void part(YamlDocuments text) throws IOException {
         BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
         boolean json = isJson(reader);
         int good = documents;
@@ -131,8 +131,8 @@ public final class ManifestReader {
             reader.reset();
         }
         reader.mark(LOOK_AHEAD);
-        char[] marker = new char[Documents.MARKER.length()];
-        boolean marked = reader.read(marker) == marker.length && Documents.MARKER.equals(new String(marker));
+        char[] marker = new char[YamlDocuments.MARKER.length()];
+        boolean marked = reader.read(marker) == marker.length && YamlDocuments.MARKER.equals(new String(marker));
         if (!marked) {
             reader.reset();
         }
@@ -178,7 +178,7 @@ public final class ManifestReader {
                 head.set(name, parser.<JsonNode>readValueAsTree());
             }
         }
-        Merging.resolved(head);
+        MergeKeys.resolved(head);
         if (isList(head)) {
             if (!items.read) {
                 items.merged(head);
@@ -270,11 +270,11 @@ public final class ManifestReader {
             report(Problem.Severity.ERROR, label, "not an object");
             return;
         }
-        Field root = Field.root(node, new Field.Report(source, label, problems));
+        FieldReader root = FieldReader.root(node, new FieldReader.Report(source, label, problems));
         String kind = root.get("kind").text(inheritedKind);
         String version = root.get("apiVersion").text(inheritedVersion);
         if (kind.isEmpty() || version.isEmpty()) {
-            Field missing = root.get(kind.isEmpty() ? "kind" : "apiVersion");
+            FieldReader missing = root.get(kind.isEmpty() ? "kind" : "apiVersion");
             if (!missing.present() || missing.text() != null) {
                 missing.error("missing; write for example apiVersion: v1, kind: Service");
             }

@@ -7,7 +7,7 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
 import io.sluice.thread.Heartbeat;
 import io.sluice.thread.Supervisor;
@@ -54,13 +54,13 @@ public final class SyncLoop implements AutoCloseable {
     private static final long MAX_WAIT_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private final Consumer<ServiceSnapshot> target;
-    private final ProblemBoard.Listener onProblem;
+    private final ProblemTracker.Listener onProblem;
     private final RoundListener onRound;
     private @Nullable Worker worker;
     private @Nullable Heartbeat heartbeat;
 
     // Used on the control thread only.
-    private final ProblemBoard board = new ProblemBoard();
+    private final ProblemTracker board = new ProblemTracker();
     private final ObjectStore store = new ObjectStore(board);
     private final SnapshotBuilder builder;
     private final List<Trigger> triggers = new ArrayList<>();
@@ -108,7 +108,7 @@ public final class SyncLoop implements AutoCloseable {
     public SyncLoop(
             BuildOptions options,
             Consumer<ServiceSnapshot> target,
-            ProblemBoard.Listener onProblem,
+            ProblemTracker.Listener onProblem,
             RoundListener onRound) {
         this.target = target;
         this.onProblem = onProblem;

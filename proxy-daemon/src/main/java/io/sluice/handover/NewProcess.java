@@ -1,7 +1,7 @@
 package io.sluice.handover;
 
 import io.netty.channel.unix.Socket;
-import io.sluice.forward.HandOver;
+import io.sluice.forward.ForwarderHandover;
 import io.sluice.socket.UnixListener;
 import io.sluice.socket.UnixSocket;
 import java.io.EOFException;
@@ -16,7 +16,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** A connection from a new process, as the old one uses it. */
-final class NewProcess extends HandOverChannel {
+final class NewProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(NewProcess.class);
 
     /** Once for the proof, and once for the hand-over itself, during which clients wait. */
@@ -79,7 +79,7 @@ final class NewProcess extends HandOverChannel {
      * @param path of the socket that this process listens on
      * @throws IOException if it cannot, or takes too long
      */
-    void prove(Hello hello, Path path, HandOver.Size size) throws IOException {
+    void prove(Hello hello, Path path, ForwarderHandover.Size size) throws IOException {
         socket.limit(LIMIT);
         if (hello.version() == OLDER_VERSION) {
             Path at = pipePath(hello, path);
@@ -109,7 +109,7 @@ final class NewProcess extends HandOverChannel {
         Socket socketToSend = Socket.newSocketDgram();
         try {
             int descriptor = socketToSend.intValue();
-            send(HandOverFormat.SAMPLE.withDescriptors(List.of(descriptor, descriptor)));
+            send(HandoverFormat.SAMPLE.withDescriptors(List.of(descriptor, descriptor)));
         } finally {
             socketToSend.close();
         }
@@ -147,14 +147,14 @@ final class NewProcess extends HandOverChannel {
     }
 
     /** Hands over what was detached; returns once the new process serves. */
-    void give(HandOver offered) throws IOException {
+    void give(ForwarderHandover offered) throws IOException {
         socket.limit(LIMIT);
         send(offered);
         expect(SERVING);
     }
 
-    private void send(HandOver offered) throws IOException {
-        HandOverFormat.write(offered, socket.output());
+    private void send(ForwarderHandover offered) throws IOException {
+        HandoverFormat.write(offered, socket.output());
         if (pipe != null) {
             pipe.limit(LIMIT);
             pipe.send(offered.descriptors());

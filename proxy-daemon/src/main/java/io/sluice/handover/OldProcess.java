@@ -1,6 +1,6 @@
 package io.sluice.handover;
 
-import io.sluice.forward.HandOver;
+import io.sluice.forward.ForwarderHandover;
 import io.sluice.socket.UnixListener;
 import io.sluice.socket.UnixSocket;
 import java.io.EOFException;
@@ -18,7 +18,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** A connection to the old process, as the new one uses it. */
-public final class OldProcess extends HandOverChannel {
+public final class OldProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(OldProcess.class);
 
     /** For each answer: the old process may have to deal with another, or finish a change, first. */
@@ -96,13 +96,13 @@ public final class OldProcess extends HandOverChannel {
      *
      * @param frontends how many this process is going to serve
      */
-    HandOver accept(int frontends) throws IOException {
+    ForwarderHandover accept(int frontends) throws IOException {
         int room = UnixSocket.descriptorRoom();
         socket.writeLine(ACCEPT + " " + room + " " + frontends);
-        HandOver sample = receive(room);
+        ForwarderHandover sample = receive(room);
         UnixSocket.closeAll(sample.descriptors());
         List<Integer> none = sample.descriptors().stream().map(descriptor -> 0).toList();
-        if (!sample.withDescriptors(none).equals(HandOverFormat.SAMPLE)) {
+        if (!sample.withDescriptors(none).equals(HandoverFormat.SAMPLE)) {
             throw new IOException("the sample was received as " + sample);
         }
         socket.writeLine(READY);
@@ -110,12 +110,12 @@ public final class OldProcess extends HandOverChannel {
     }
 
     /** Asks a process of version 2 for everything. */
-    HandOver takeFromOlder(Path path, String rules) throws IOException {
+    ForwarderHandover takeFromOlder(Path path, String rules) throws IOException {
         Path pipePath = path.toAbsolutePath().resolveSibling(path.getFileName() + "." + ownPid());
         try (UnixListener listening = UnixListener.bind(pipePath)) {
             socket.writeLine(HELLO + OLDER_VERSION + " " + ownPid() + " " + rules + " " + pipePath);
             socket.limit(LIMIT);
-            HandOver offered = HandOverFormat.read(socket.input());
+            ForwarderHandover offered = HandoverFormat.read(socket.input());
             requireRoom(offered, UnixSocket.descriptorRoom());
             try (UnixSocket accepted = acceptTrusted(listening)) {
                 return offered.withDescriptors(
@@ -139,9 +139,9 @@ public final class OldProcess extends HandOverChannel {
         throw new SocketTimeoutException("the old process did not connect to the pipe");
     }
 
-    private HandOver receive(int room) throws IOException {
+    private ForwarderHandover receive(int room) throws IOException {
         socket.limit(LIMIT);
-        HandOver offered = HandOverFormat.read(socket.input());
+        ForwarderHandover offered = HandoverFormat.read(socket.input());
         requireRoom(offered, room);
         socket.writeLine(RECEIVED);
         List<Integer> received = socket.receive(offered.descriptors().size());
@@ -155,7 +155,7 @@ public final class OldProcess extends HandOverChannel {
         }
     }
 
-    private static void requireRoom(HandOver offered, int room) throws IOException {
+    private static void requireRoom(ForwarderHandover offered, int room) throws IOException {
         int needed = offered.descriptors().size();
         if (needed > room) {
             throw new IOException("room for only " + room + " of " + needed + " descriptors");

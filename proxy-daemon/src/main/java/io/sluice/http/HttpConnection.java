@@ -29,7 +29,7 @@ import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.netty.handler.flow.FlowControlHandler;
 import io.netty.util.ReferenceCountUtil;
-import io.sluice.http.Connections.Phase;
+import io.sluice.http.HttpConnections.Phase;
 import java.io.IOException;
 import java.util.Date;
 import java.util.function.Function;
@@ -51,7 +51,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     private static final int PIECE_BYTES = 16 * 1024;
 
-    /** Maintained by {@link Connections}. */
+    /** Maintained by {@link HttpConnections}. */
     Phase phase = Phase.REQUEST;
 
     long sinceNanos;
@@ -61,7 +61,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     final Channel listening;
 
     private final EpollSocketChannel channel;
-    private final Connections connections;
+    private final HttpConnections connections;
     private final SlowPages slowPages;
     private final Function<Request, Page> site;
 
@@ -80,7 +80,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     HttpConnection(
             Channel listening,
             EpollSocketChannel channel,
-            Connections connections,
+            HttpConnections connections,
             SlowPages slowPages,
             Function<Request, Page> site) {
         this.listening = listening;

@@ -57,7 +57,7 @@ public final class HttpServer implements AutoCloseable {
     private final BlockingQueue<Runnable> renderings = new LinkedBlockingQueue<>();
     private final Worker renderer;
     private final SlowPages slowPages;
-    private final Connections connections;
+    private final HttpConnections connections;
     /** The ports. On the loop only. */
     private final Set<Channel> listening = new HashSet<>();
 
@@ -69,7 +69,7 @@ public final class HttpServer implements AutoCloseable {
     /** @param unsentBytesLimit the most bytes of response bodies that clients have not read */
     @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
     HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
-        connections = new Connections(maxConnections, unsentBytesLimit, nanoClock);
+        connections = new HttpConnections(maxConnections, unsentBytesLimit, nanoClock);
         loops = EventLoops.startOne(supervisor, "sluice-http", EpollIoHandler.newFactory(), TASK_TIME_PER_ROUND);
         loop = loops.group().next();
         slowPages = new SlowPages(renderings::add, loop);

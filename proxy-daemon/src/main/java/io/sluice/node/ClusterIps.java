@@ -3,7 +3,7 @@ package io.sluice.node;
 import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
-import io.sluice.node.Elements.Element;
+import io.sluice.node.SetElements.Element;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -59,7 +59,7 @@ final class ClusterIps {
 
     private static List<Element> elements(Set<IpAddress> addresses) {
         return addresses.stream()
-                .map(address -> new Element("cluster" + Elements.family(address), address.toString(), ""))
+                .map(address -> new Element("cluster" + SetElements.family(address), address.toString(), ""))
                 .toList();
     }
 

@@ -17,9 +17,9 @@ record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) 
         return new KernelFeatures(
                 takes(
                         kernel,
-                        "table inet sluice-probe { chain c { " + Script.DEFRAGMENT + " ; " + Script.LISTENER4 + " ; "
-                                + Script.LISTENER6 + " ; } ; }\n"),
-                Requirements.olderThan(System.getProperty("os.version", ""), 6, 15, 0)
+                        "table inet sluice-probe { chain c { " + NftScript.DEFRAGMENT + " ; " + NftScript.LISTENER4
+                                + " ; " + NftScript.LISTENER6 + " ; } ; }\n"),
+                NodeRequirements.olderThan(System.getProperty("os.version", ""), 6, 15, 0)
                         .isEmpty(),
                 isTracking());
     }

@@ -1,7 +1,7 @@
 package io.sluice.node;
 
 import io.sluice.model.Family;
-import io.sluice.node.Elements.Element;
+import io.sluice.node.SetElements.Element;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -25,7 +25,7 @@ final class LinuxKernel implements NodeKernel {
             }
         }
         try {
-            Optional<String> nft = Requirements.olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
+            Optional<String> nft = NodeRequirements.olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
                     .map(version -> "node mode needs nft 1.0.1 or newer, and this is " + version);
             if (nft.isPresent()) {
                 return nft;
@@ -63,7 +63,7 @@ final class LinuxKernel implements NodeKernel {
 
     @Override
     public List<Element> elements(String kind, String name) throws IOException {
-        return Elements.concatenations(name, shell.run("", "nft", "-j", "list", kind, "inet", "sluice", name));
+        return SetElements.concatenations(name, shell.run("", "nft", "-j", "list", kind, "inet", "sluice", name));
     }
 
     @Override
@@ -114,8 +114,8 @@ final class LinuxKernel implements NodeKernel {
     }
 
     @Override
-    public List<Connection> connections() throws IOException {
-        return Connection.of(shell.run("", "ss", "-Htn"));
+    public List<TcpConnection> connections() throws IOException {
+        return TcpConnection.of(shell.run("", "ss", "-Htn"));
     }
 
     @Override

@@ -1,7 +1,7 @@
 package io.sluice.node;
 
 import io.sluice.model.Family;
-import io.sluice.node.Elements.Element;
+import io.sluice.node.SetElements.Element;
 import java.io.Closeable;
 import java.io.IOException;
 import java.util.List;
@@ -55,5 +55,5 @@ interface NodeKernel extends Closeable {
     Set<String> bridges() throws IOException;
 
     /** All TCP connections. */
-    List<Connection> connections() throws IOException;
+    List<TcpConnection> connections() throws IOException;
 }

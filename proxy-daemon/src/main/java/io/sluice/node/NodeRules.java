@@ -4,7 +4,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.node.Elements.Element;
+import io.sluice.node.SetElements.Element;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
@@ -38,11 +38,11 @@ public final class NodeRules implements AutoCloseable {
 
     private final RuleOptions options;
     private final NodeKernel kernel;
-    private final Routing routing;
+    private final PolicyRouting routing;
     private final KernelFeatures features;
     private final LongSupplier nanoTime;
-    private final Interfaces addresses;
-    private final Connections connections;
+    private final NetworkInterfaces addresses;
+    private final ServiceConnections connections;
     private @Nullable Worker guard;
     /** Of the guard's thread. */
     private int rounds;
@@ -53,7 +53,7 @@ public final class NodeRules implements AutoCloseable {
     /** Why that could not be put back; empty if nothing is wrong. */
     private String trouble = "";
     /** Of service ports that the snapshot has whose rules the kernel has. */
-    private final Rejections rejections;
+    private final RejectedServicePorts rejections;
 
     private Optional<String> hindrance = Optional.empty();
     private boolean inForce;
@@ -76,19 +76,19 @@ public final class NodeRules implements AutoCloseable {
             KernelFeatures features,
             LongSupplier nanoTime) {
         this.options = options;
-        this.rejections = new Rejections(onRejections);
+        this.rejections = new RejectedServicePorts(onRejections);
         this.kernel = kernel;
         this.features = features;
         this.nanoTime = nanoTime;
         this.table = new RuleTable(flippedPortBits());
-        routing = new Routing(options, kernel);
+        routing = new PolicyRouting(options, kernel);
         if (!features.tproxy()) {
             log.warn(
                     "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
                             + " port cannot be served where a process of the node has it on all addresses");
         }
-        addresses = new Interfaces(kernel);
-        connections = new Connections(kernel, addresses);
+        addresses = new NetworkInterfaces(kernel);
+        connections = new ServiceConnections(kernel, addresses);
         addresses.refresh();
     }
 
@@ -102,7 +102,7 @@ public final class NodeRules implements AutoCloseable {
      */
     public static NodeRules open(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections) {
         LinuxKernel kernel = new LinuxKernel();
-        Optional<String> unmet = Requirements.unmet(options, kernel);
+        Optional<String> unmet = NodeRequirements.unmet(options, kernel);
         if (unmet.isPresent()) {
             throw new IllegalStateException(unmet.get());
         }
@@ -110,7 +110,7 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /** The machine's addresses; looked at again every few seconds, and soon after a change. */
-    public Interfaces addresses() {
+    public NetworkInterfaces addresses() {
         return addresses;
     }
 
@@ -119,7 +119,7 @@ public final class NodeRules implements AutoCloseable {
      * redirected. Any thread, a loop too.
      */
     public int priority(Endpoint endpoint) {
-        return table.isExempt(endpoint) ? Script.NOT_REDIRECTED_PRIORITY : 0;
+        return table.isExempt(endpoint) ? NftScript.NOT_REDIRECTED_PRIORITY : 0;
     }
 
     /** Starts to look after the rules. */
@@ -189,7 +189,7 @@ public final class NodeRules implements AutoCloseable {
             }
             bridged = true;
             try {
-                kernel.load(Script.bridged(options));
+                kernel.load(NftScript.bridged(options));
             } catch (IOException e) {
                 log.error("connections from pods on a bridge may not arrive: {}", e.getMessage());
             }
@@ -198,7 +198,7 @@ public final class NodeRules implements AutoCloseable {
 
     /** What is other in the port that a TCP listener has than in that of its frontend. */
     public int flippedPortBits() {
-        return features.tproxy() ? Script.FLIPPED_PORT_BITS : 0;
+        return features.tproxy() ? NftScript.FLIPPED_PORT_BITS : 0;
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {
@@ -211,12 +211,12 @@ public final class NodeRules implements AutoCloseable {
         others.addAll(connections.late(each -> true));
         others.addAll(connections.answeredFlows());
         bridged = addresses.bridgesAreHooked();
-        String empty = Script.table(options, features)
-                + (bridged ? Script.bridged(options) : "")
-                + Script.add(others)
-                + (refusing ? Script.REFUSE : "");
+        String empty = NftScript.table(options, features)
+                + (bridged ? NftScript.bridged(options) : "")
+                + NftScript.add(others)
+                + (refusing ? NftScript.REJECT : "");
         try {
-            kernel.load(empty + Script.add(table.elements(ports)));
+            kernel.load(empty + NftScript.add(table.elements(ports)));
             rejections.clear(nanoTime.getAsLong());
         } catch (IOException e) {
             log.debug("not all of the rules were taken: {}", e.getMessage());
@@ -234,7 +234,7 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            kernel.load(Script.add(table.elements(ports)));
+            kernel.load(NftScript.add(table.elements(ports)));
         } catch (IOException e) {
             if (ports.size() == 1) {
                 rejections.add(ports.get(0), e);
@@ -248,14 +248,15 @@ public final class NodeRules implements AutoCloseable {
 
     /** Returns false if the rules are not those that were made. */
     private boolean change(ServiceSnapshot snapshot) throws IOException {
-        RuleTable.Difference difference = table.difference(snapshot, rejections::contains);
+        RuleTable.RuleChanges difference = table.difference(snapshot, rejections::contains);
         // Before anything here is other than in the kernel: it may fail.
         Set<String> leaving = difference.goneFrontends();
         // A frontend that goes has no listener any more, so nothing is added to its connections later.
         List<Element> late =
                 leaving.isEmpty() ? List.of() : connections.late(each -> leaving.contains(each.frontend()));
         RuleTable.Change change = table.change(difference);
-        String script = Script.delete(change.gone()) + Script.add(late) + Script.add(change.come()) + change.ranges();
+        String script =
+                NftScript.delete(change.gone()) + NftScript.add(late) + NftScript.add(change.come()) + change.ranges();
         if (!script.isEmpty()) {
             try {
                 kernel.load(script);
@@ -284,7 +285,7 @@ public final class NodeRules implements AutoCloseable {
         if (closed || snapshot == null) {
             return;
         }
-        Optional<String> appeared = Requirements.appeared();
+        Optional<String> appeared = NodeRequirements.appeared();
         if (!appeared.equals(hindrance)) {
             hindrance = appeared;
             appeared.ifPresentOrElse(log::error, () -> log.info("nothing stands in the way of packets any more"));
@@ -325,7 +326,7 @@ public final class NodeRules implements AutoCloseable {
 
     private Optional<String> missing() throws IOException {
         try {
-            kernel.check(Script.PROBE);
+            kernel.check(NftScript.PROBE);
         } catch (IOException e) {
             return Optional.of(String.valueOf(e.getMessage()));
         }
@@ -347,7 +348,7 @@ public final class NodeRules implements AutoCloseable {
             return;
         }
         try {
-            kernel.load(Script.REFUSE);
+            kernel.load(NftScript.REJECT);
         } catch (IOException e) {
             log.warn("the rules could not be told to refuse; the closed ports do: {}", e.getMessage());
         }

@@ -6,7 +6,7 @@ import io.sluice.model.Origins;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
-import io.sluice.node.Elements.Element;
+import io.sluice.node.SetElements.Element;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -21,11 +21,11 @@ import java.util.function.Predicate;
 final class RuleTable {
     private final int flippedPortBits;
     private final ClusterIps clusterIps = new ClusterIps();
-    private final Exemptions exemptions = new Exemptions();
+    private final RedirectExemptions exemptions = new RedirectExemptions();
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
     /** What the service ports of two snapshots have different. */
-    record Difference(
+    record RuleChanges(
             ServiceSnapshot to,
             List<ServicePort> before,
             List<ServicePort> after,
@@ -63,18 +63,18 @@ final class RuleTable {
     /** What the snapshot wants beside the {@link #elements elements} of its service ports; begins from nothing. */
     Set<Element> beginWith(ServiceSnapshot snapshot, List<ServicePort> ports) {
         exemptions.clear();
-        exemptions.change(List.of(), ports, snapshot.surroundings().origins().node());
+        exemptions.change(List.of(), ports, snapshot.context().origins().node());
         clusterIps.clear();
         Set<Element> others = new LinkedHashSet<>(clusterIps
-                .change(List.of(), Set.of(), ports, snapshot.surroundings().unservedClusterIps())
+                .change(List.of(), Set.of(), ports, snapshot.context().unservedClusterIps())
                 .come());
-        others.addAll(surroundings(snapshot));
+        others.addAll(context(snapshot));
         return others;
     }
 
     Set<Element> elements(List<ServicePort> ports) {
         Set<Element> elements = new LinkedHashSet<>();
-        ports.forEach(port -> elements.addAll(Elements.of(port, flippedPortBits)));
+        ports.forEach(port -> elements.addAll(SetElements.of(port, flippedPortBits)));
         return elements;
     }
 
@@ -91,7 +91,7 @@ final class RuleTable {
     }
 
     /** @param isRejected which service ports the kernel has nothing of */
-    Difference difference(ServiceSnapshot snapshot, Predicate<ServicePort> isRejected) {
+    RuleChanges difference(ServiceSnapshot snapshot, Predicate<ServicePort> isRejected) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         List<ServicePort> before = new ArrayList<>(diff.removed());
         List<ServicePort> after = new ArrayList<>(diff.added());
@@ -100,21 +100,21 @@ final class RuleTable {
             after.add(change.after());
         });
         Set<Element> gone = elements(before.stream().filter(isRejected.negate()).toList());
-        return new Difference(snapshot, before, after, gone, elements(after));
+        return new RuleChanges(snapshot, before, after, gone, elements(after));
     }
 
     /** Counts a difference in; what both sides have is left out. */
-    Change change(Difference difference) {
+    Change change(RuleChanges difference) {
         ServiceSnapshot snapshot = difference.to();
         exemptions.change(
                 difference.before(),
                 difference.after(),
-                snapshot.surroundings().origins().node());
+                snapshot.context().origins().node());
         ClusterIps.Change clusters = clusterIps.change(
                 difference.before(),
-                current.surroundings().unservedClusterIps(),
+                current.context().unservedClusterIps(),
                 difference.after(),
-                snapshot.surroundings().unservedClusterIps());
+                snapshot.context().unservedClusterIps());
         Set<Element> gone = new LinkedHashSet<>(difference.gone());
         Set<Element> come = new LinkedHashSet<>(difference.come());
         gone.addAll(clusters.gone());
@@ -127,33 +127,29 @@ final class RuleTable {
     }
 
     private String surroundingsIfChanged(ServiceSnapshot snapshot) {
-        if (snapshot.surroundings().origins().equals(current.surroundings().origins())
-                && snapshot.surroundings()
-                        .serviceCidrs()
-                        .equals(current.surroundings().serviceCidrs())
-                && snapshot.surroundings()
-                        .nodePortRanges()
-                        .equals(current.surroundings().nodePortRanges())) {
+        if (snapshot.context().origins().equals(current.context().origins())
+                && snapshot.context().serviceCidrs().equals(current.context().serviceCidrs())
+                && snapshot.context().nodePortRanges().equals(current.context().nodePortRanges())) {
             return "";
         }
         StringBuilder script = new StringBuilder();
-        for (String set : Script.RANGES) {
-            script.append(Script.flush(set + "4")).append(Script.flush(set + "6"));
+        for (String set : NftScript.RANGES) {
+            script.append(NftScript.flush(set + "4")).append(NftScript.flush(set + "6"));
         }
-        return script.append(Script.add(surroundings(snapshot))).toString();
+        return script.append(NftScript.add(context(snapshot))).toString();
     }
 
-    private static Set<Element> surroundings(ServiceSnapshot snapshot) {
+    private static Set<Element> context(ServiceSnapshot snapshot) {
         Set<Element> elements = new LinkedHashSet<>();
-        Origins origins = snapshot.surroundings().origins();
+        Origins origins = snapshot.context().origins();
         for (Cidr range : origins.pods()) {
-            elements.add(new Element("pods" + Elements.family(range.network()), range.toString(), ""));
+            elements.add(new Element("pods" + SetElements.family(range.network()), range.toString(), ""));
         }
-        for (Cidr range : snapshot.surroundings().serviceCidrs()) {
-            elements.add(new Element("range" + Elements.family(range.network()), range.toString(), ""));
+        for (Cidr range : snapshot.context().serviceCidrs()) {
+            elements.add(new Element("range" + SetElements.family(range.network()), range.toString(), ""));
         }
-        for (Cidr range : snapshot.surroundings().nodePortRanges()) {
-            elements.add(new Element("node-port-address" + Elements.family(range.network()), range.toString(), ""));
+        for (Cidr range : snapshot.context().nodePortRanges()) {
+            elements.add(new Element("node-port-address" + SetElements.family(range.network()), range.toString(), ""));
         }
         return elements;
     }

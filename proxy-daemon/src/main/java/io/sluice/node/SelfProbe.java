@@ -39,7 +39,7 @@ final class SelfProbe {
 
     /** Tries each family whose own processes have a way to Services at all; warns. To be run when the rules are in force. */
     void run() {
-        for (Family family : Routing.families()) {
+        for (Family family : PolicyRouting.families()) {
             try {
                 Optional<String> address = unusedAddress(family);
                 if (address.isPresent()) {

@@ -3,7 +3,7 @@
  * dropped before: one nftables table, and one rule and route of policy routing. And what it says about this machine: the
  * addresses of its interfaces.
  *
- * <p>The rules are the resource {@code sluice.nft}, which {@code Script} fills in; {@code Elements} are what Services add to
+ * <p>The rules are the resource {@code sluice.nft}, which {@code NftScript} fills in; {@code SetElements} are what Services add to
  * its sets and maps, {@code RuleTable} what differs between two snapshots.
  *
  * <p>Addresses whose rules the kernel rejects go to a callback. May use {@link io.sluice.model},

@@ -9,14 +9,14 @@ import java.util.List;
  * @param service the Service it belongs to, whether or not that exists
  * @param groups one for a slice, one per subset for Endpoints
  */
-public record EndpointsObject(ObjectKey key, ServiceKey service, List<Group> groups) implements KubeObject {
+public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGroup> groups) implements KubeObject {
     public EndpointsObject {
         groups = List.copyOf(groups);
     }
 
     /** Each address serves each of the ports. */
-    public record Group(List<NamedPort> ports, List<Backend> backends) {
-        public Group {
+    public record EndpointGroup(List<NamedPort> ports, List<Backend> backends) {
+        public EndpointGroup {
             ports = List.copyOf(ports);
             backends = List.copyOf(backends);
         }

@@ -1,10 +1,10 @@
 package io.sluice.objects;
 
-import io.sluice.document.Field;
+import io.sluice.document.FieldReader;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.objects.EndpointsObject.Backend;
-import io.sluice.objects.EndpointsObject.Group;
+import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.Hints;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -18,8 +18,8 @@ final class EndpointsParser {
 
     private EndpointsParser() {}
 
-    static @Nullable EndpointsObject slice(ObjectKey key, Field metadata, Field root) {
-        Field labels = metadata.get("labels").object();
+    static @Nullable EndpointsObject slice(ObjectKey key, FieldReader metadata, FieldReader root) {
+        FieldReader labels = metadata.get("labels").object();
         if (labels.has(ServiceParser.HEADLESS)) {
             return null;
         }
@@ -31,7 +31,7 @@ final class EndpointsParser {
             labels.get(SERVICE_NAME).warning("missing; it says which Service the slice belongs to");
             return null;
         }
-        Field addressType = root.get("addressType");
+        FieldReader addressType = root.get("addressType");
         String type = addressType.text();
         if (type == null) {
             if (!addressType.present()) {
@@ -52,13 +52,13 @@ final class EndpointsParser {
         };
     }
 
-    private static Group sliceGroup(Field root, Family family) {
+    private static EndpointGroup sliceGroup(FieldReader root, Family family) {
         List<Backend> backends = new ArrayList<>();
         // There are many endpoints and few zones: equal hints are kept once.
         Map<Hints, Hints> seen = new HashMap<>();
-        for (Field endpoint : root.get("endpoints").objects()) {
+        for (FieldReader endpoint : root.get("endpoints").objects()) {
             // Only the first address counts: the API leaves the meaning of further ones open.
-            List<Field> addresses = endpoint.get("addresses").items();
+            List<FieldReader> addresses = endpoint.get("addresses").items();
             if (addresses.isEmpty()) {
                 endpoint.get("addresses").error("missing; an endpoint needs one address");
                 continue;
@@ -73,12 +73,12 @@ final class EndpointsParser {
                 }
             }
         }
-        return new Group(endpointPorts(root.get("ports")), backends);
+        return new EndpointGroup(endpointPorts(root.get("ports")), backends);
     }
 
     /** A node name or a hint that is wrong is as good as none: the endpoint still serves. */
-    private static @Nullable Backend backend(IpAddress address, Field endpoint, Map<Hints, Hints> seen) {
-        Field conditions = endpoint.get("conditions").object();
+    private static @Nullable Backend backend(IpAddress address, FieldReader endpoint, Map<Hints, Hints> seen) {
+        FieldReader conditions = endpoint.get("conditions").object();
         Boolean ready = conditions.get("ready").bool(true);
         Boolean serving = conditions.get("serving").bool(true);
         Boolean terminating = conditions.get("terminating").bool(false);
@@ -98,21 +98,21 @@ final class EndpointsParser {
                 shared == null ? hints : shared);
     }
 
-    private static Hints hints(Field hints) {
-        List<Field> forZones = hints.get("forZones").objects();
-        List<Field> forNodes = hints.get("forNodes").objects();
+    private static Hints hints(FieldReader hints) {
+        List<FieldReader> forZones = hints.get("forZones").objects();
+        List<FieldReader> forNodes = hints.get("forNodes").objects();
         if (forZones.isEmpty() && forNodes.isEmpty()) {
             return Hints.NONE;
         }
         List<String> zones = new ArrayList<>();
-        for (Field zone : forZones) {
+        for (FieldReader zone : forZones) {
             String name = zone.get("name").requiredText();
             if (name != null) {
                 zones.add(name.intern());
             }
         }
         List<String> nodes = new ArrayList<>();
-        for (Field node : forNodes) {
+        for (FieldReader node : forNodes) {
             String name = node.get("name").requiredName();
             if (name != null) {
                 nodes.add(name.intern());
@@ -122,19 +122,19 @@ final class EndpointsParser {
     }
 
     /** As the mirroring controller would make slices of it: what is not ready has no other condition. */
-    static EndpointsObject endpoints(ObjectKey key, Field root) {
-        List<Group> groups = new ArrayList<>();
-        for (Field subset : root.get("subsets").objects()) {
+    static EndpointsObject endpoints(ObjectKey key, FieldReader root) {
+        List<EndpointGroup> groups = new ArrayList<>();
+        for (FieldReader subset : root.get("subsets").objects()) {
             List<Backend> backends = new ArrayList<>();
             addAll(subset.get("addresses"), true, backends);
             addAll(subset.get("notReadyAddresses"), false, backends);
-            groups.add(new Group(endpointPorts(subset.get("ports")), backends));
+            groups.add(new EndpointGroup(endpointPorts(subset.get("ports")), backends));
         }
         return new EndpointsObject(key, new ServiceKey(key.namespace(), key.name()), groups);
     }
 
-    private static void addAll(Field list, boolean ready, List<Backend> backends) {
-        for (Field endpoint : list.objects()) {
+    private static void addAll(FieldReader list, boolean ready, List<Backend> backends) {
+        for (FieldReader endpoint : list.objects()) {
             IpAddress address = endpoint.get("ip").address();
             String nodeName = endpoint.get("nodeName").optionalName();
             if (address != null) {
@@ -144,9 +144,9 @@ final class EndpointsParser {
         }
     }
 
-    private static List<NamedPort> endpointPorts(Field list) {
+    private static List<NamedPort> endpointPorts(FieldReader list) {
         List<NamedPort> ports = new ArrayList<>();
-        for (Field field : list.objects()) {
+        for (FieldReader field : list.objects()) {
             if (!field.get("port").present()) {
                 // The API would have it stand for all ports; kube-proxy leaves it out.
                 field.get("port").warning("not set, so there is nothing to connect to, and it is left out");

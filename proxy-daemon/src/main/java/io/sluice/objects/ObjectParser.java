@@ -1,6 +1,6 @@
 package io.sluice.objects;
 
-import io.sluice.document.Field;
+import io.sluice.document.FieldReader;
 import io.sluice.document.Problem;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
@@ -31,8 +31,8 @@ public final class ObjectParser {
             Kind kind, JsonNode node, String source, String proxyName, List<Problem> problems) {
         String in = kind.ofCluster() ? "" : labelPart(node, "namespace", "default") + "/";
         String label = kind.text() + " " + in + labelPart(node, "name", "?");
-        Field root = Field.root(node, new Field.Report(source, label, problems));
-        Field metadata = root.get("metadata").object();
+        FieldReader root = FieldReader.root(node, new FieldReader.Report(source, label, problems));
+        FieldReader metadata = root.get("metadata").object();
         String name = metadata.get("name").requiredName();
         String namespace = kind.ofCluster() ? "" : metadata.get("namespace").optionalName();
         if (name == null || namespace == null) {
@@ -52,29 +52,30 @@ public final class ObjectParser {
         };
     }
 
-    private static NodeObject node(ObjectKey key, Field metadata, Field root) {
-        Field spec = root.get("spec").object();
+    private static NodeObject node(ObjectKey key, FieldReader metadata, FieldReader root) {
+        FieldReader spec = root.get("spec").object();
         List<Cidr> podCidrs = spec.get("podCIDRs").cidrs();
         if (podCidrs.isEmpty() && !spec.get("podCIDR").text("").isEmpty()) {
             Cidr only = spec.get("podCIDR").cidr();
             podCidrs = only == null ? List.of() : List.of(only);
         }
         String unfit = metadata.get("deletionTimestamp").present() ? "its Node is being deleted" : "";
-        for (Field taint : spec.get("taints").objects()) {
+        for (FieldReader taint : spec.get("taints").objects()) {
             if (taint.get("key").text("").equals(TO_BE_DELETED)) {
                 unfit = "the cluster autoscaler is about to delete its Node";
             }
         }
         String zone = metadata.get("labels").object().get(ZONE).text("");
-        List<Field> addresses = root.get("status").object().get("addresses").objects();
+        List<FieldReader> addresses =
+                root.get("status").object().get("addresses").objects();
         return new NodeObject(key, zone, nodeAddresses(addresses), podCidrs, unfit);
     }
 
     /** In kube-proxy's order, which decides which one is primary; host names are no addresses. */
-    private static List<IpAddress> nodeAddresses(List<Field> fields) {
+    private static List<IpAddress> nodeAddresses(List<FieldReader> fields) {
         Set<IpAddress> addresses = new LinkedHashSet<>();
         for (String type : List.of("InternalIP", "ExternalIP")) {
-            for (Field field : fields) {
+            for (FieldReader field : fields) {
                 if (field.get("type").text("").equals(type)) {
                     IpAddress address = field.get("address").address();
                     if (address != null) {
@@ -89,6 +90,6 @@ public final class ObjectParser {
     private static String labelPart(JsonNode node, String field, String absent) {
         JsonNode value = node.path("metadata").path(field);
         String text = value.stringValue(absent);
-        return text.isEmpty() ? absent : Field.isName(text) ? text : "?";
+        return text.isEmpty() ? absent : FieldReader.isName(text) ? text : "?";
     }
 }

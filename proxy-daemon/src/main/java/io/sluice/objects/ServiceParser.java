@@ -1,6 +1,6 @@
 package io.sluice.objects;
 
-import io.sluice.document.Field;
+import io.sluice.document.FieldReader;
 import io.sluice.model.Cidr;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
@@ -22,12 +22,12 @@ public final class ServiceParser {
     private ServiceParser() {}
 
     /** @param proxyName as in {@link BuildOptions} */
-    static ServiceObject service(ObjectKey key, Field metadata, Field root, String proxyName) {
-        Field spec = root.get("spec").object();
+    static ServiceObject service(ObjectKey key, FieldReader metadata, FieldReader root, String proxyName) {
+        FieldReader spec = root.get("spec").object();
         long created = created(metadata.get("creationTimestamp"));
         String type = type(spec.get("type"));
         List<IpAddress> clusterIps = List.of();
-        Field labels = metadata.get("labels").object();
+        FieldReader labels = metadata.get("labels").object();
         boolean others = proxyName.isEmpty()
                 ? labels.has(PROXY_NAME)
                 : !proxyName.equals(labels.get(PROXY_NAME).text(""));
@@ -49,11 +49,11 @@ public final class ServiceParser {
                 servicePorts(spec.get("ports")));
     }
 
-    private static External external(String type, Field spec, Field status) {
+    private static External external(String type, FieldReader spec, FieldReader status) {
         List<IpAddress> externalIps = spec.get("externalIPs").addresses();
         List<IpAddress> loadBalancerIps = loadBalancerIps(
                 status.get("loadBalancer").object().get("ingress").objects());
-        Field rangeList = spec.get("loadBalancerSourceRanges");
+        FieldReader rangeList = spec.get("loadBalancerSourceRanges");
         List<Cidr> sourceRanges = rangeList.cidrs();
         if (rangeList.present() && !rangeList.isListOf(sourceRanges.size())) {
             loadBalancerIps = onlyLimited(loadBalancerIps, sourceRanges, rangeList);
@@ -65,7 +65,7 @@ public final class ServiceParser {
         boolean local = saysLocal && (!type.equals("ClusterIP") || !externalIps.isEmpty());
         int healthCheckPort = 0;
         if (local && type.equals("LoadBalancer")) {
-            Field port = spec.get("healthCheckNodePort");
+            FieldReader port = spec.get("healthCheckNodePort");
             healthCheckPort = port.optional(65_535);
             if (healthCheckPort == 0) {
                 port.warning("not set, so a load balancer cannot ask whether this node has endpoints");
@@ -76,7 +76,7 @@ public final class ServiceParser {
     }
 
     /** Who wanted to shut some out must not get everybody in: a family without a good range is not served. */
-    private static List<IpAddress> onlyLimited(List<IpAddress> addresses, List<Cidr> ranges, Field rangeList) {
+    private static List<IpAddress> onlyLimited(List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
         List<IpAddress> limited = addresses.stream()
                 .filter(address ->
                         ranges.stream().anyMatch(range -> range.network().family() == address.family()))
@@ -90,7 +90,7 @@ public final class ServiceParser {
     }
 
     /** A family without a range admits all, as with kube-proxy; that is seldom what was meant. */
-    private static void warnOfUnlimited(List<IpAddress> addresses, List<Cidr> ranges, Field rangeList) {
+    private static void warnOfUnlimited(List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
         for (Family family : Family.values()) {
             if (addresses.stream().anyMatch(address -> address.family() == family)
                     && ranges.stream().noneMatch(range -> range.network().family() == family)) {
@@ -109,10 +109,10 @@ public final class ServiceParser {
     }
 
     /** Host names are left to name servers, and those of {@code ipMode: Proxy} to the load balancer itself. */
-    private static List<IpAddress> loadBalancerIps(List<Field> ingress) {
+    private static List<IpAddress> loadBalancerIps(List<FieldReader> ingress) {
         List<IpAddress> addresses = new ArrayList<>();
-        for (Field entry : ingress) {
-            Field mode = entry.get("ipMode");
+        for (FieldReader entry : ingress) {
+            FieldReader mode = entry.get("ipMode");
             String text = mode.text("VIP");
             if (!text.equals("VIP") && !text.equals("Proxy")) {
                 mode.error(mode.quoted() + " is not VIP or Proxy");
@@ -127,7 +127,7 @@ public final class ServiceParser {
         return addresses;
     }
 
-    private static boolean isLocal(Field policy) {
+    private static boolean isLocal(FieldReader policy) {
         String text = policy.text("Cluster");
         if (!text.equals("Local") && !text.equals("Cluster") && !text.isEmpty()) {
             policy.error(policy.quoted() + " is not Cluster or Local");
@@ -135,7 +135,7 @@ public final class ServiceParser {
         return text.equals("Local");
     }
 
-    private static String type(Field type) {
+    private static String type(FieldReader type) {
         String text = type.text("ClusterIP");
         return switch (text) {
             case "ClusterIP", "NodePort", "LoadBalancer", "ExternalName" -> text;
@@ -147,17 +147,17 @@ public final class ServiceParser {
         };
     }
 
-    private static boolean isHeadless(Field spec) {
+    private static boolean isHeadless(FieldReader spec) {
         if (spec.get("clusterIP").text("").equals("None")) {
             return true;
         }
-        List<Field> all = spec.get("clusterIPs").items();
+        List<FieldReader> all = spec.get("clusterIPs").items();
         return !all.isEmpty() && all.get(0).text("").equals("None");
     }
 
-    private static List<IpAddress> clusterIps(Field spec) {
-        List<Field> fields = spec.get("clusterIPs").items();
-        Field single = spec.get("clusterIP");
+    private static List<IpAddress> clusterIps(FieldReader spec) {
+        List<FieldReader> fields = spec.get("clusterIPs").items();
+        FieldReader single = spec.get("clusterIP");
         if (fields.isEmpty() && !single.text("").isEmpty()) {
             fields = List.of(single);
         } else if (fields.isEmpty()) {
@@ -170,9 +170,9 @@ public final class ServiceParser {
         return oneOfEachFamily(families == 0 ? fields : fields.subList(0, Math.min(families, fields.size())));
     }
 
-    private static List<IpAddress> oneOfEachFamily(List<Field> fields) {
+    private static List<IpAddress> oneOfEachFamily(List<FieldReader> fields) {
         List<IpAddress> addresses = new ArrayList<>(fields.size());
-        for (Field field : fields) {
+        for (FieldReader field : fields) {
             IpAddress address = field.address();
             if (address == null || addresses.contains(address)) {
                 continue;
@@ -186,9 +186,9 @@ public final class ServiceParser {
         return addresses;
     }
 
-    private static List<Port> servicePorts(Field list) {
+    private static List<Port> servicePorts(FieldReader list) {
         List<Port> ports = new ArrayList<>();
-        for (Field field : list.objects()) {
+        for (FieldReader field : list.objects()) {
             NamedPort named = PortParser.parse(field);
             int nodePort = field.get("nodePort").optional(65_535);
             if (named == null) {
@@ -207,11 +207,11 @@ public final class ServiceParser {
         return ports;
     }
 
-    private static SessionAffinity affinity(Field spec) {
-        Field mode = spec.get("sessionAffinity");
+    private static SessionAffinity affinity(FieldReader spec) {
+        FieldReader mode = spec.get("sessionAffinity");
         String text = mode.text("None");
         if (text.equals("ClientIP")) {
-            Field timeout = spec.get("sessionAffinityConfig")
+            FieldReader timeout = spec.get("sessionAffinityConfig")
                     .object()
                     .get("clientIP")
                     .object()
@@ -225,7 +225,7 @@ public final class ServiceParser {
         return SessionAffinity.NONE;
     }
 
-    private static long created(Field field) {
+    private static long created(FieldReader field) {
         String text = field.text();
         if (text == null) {
             return ServiceObject.NOT_CREATED;

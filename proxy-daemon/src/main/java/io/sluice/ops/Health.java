@@ -168,7 +168,7 @@ public final class Health {
             return Response.text(
                     503, "not ready: " + pending + " of " + now.total() + " frontends are not opened yet\n");
         }
-        int lacking = now.lackResources();
+        int lacking = now.resourceExhausted();
         if (lacking * 100L > now.total() * MOST_LACKING_PERCENT) {
             return Response.text(
                     503,

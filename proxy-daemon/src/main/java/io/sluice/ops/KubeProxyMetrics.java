@@ -136,11 +136,12 @@ public final class KubeProxyMetrics {
 
     /** How a service port is reached, whoever serves there. */
     private static List<Object> reached(ServicePort port) {
-        record Door(Frontend.Kind kind, FrontendAddress address, Object allowedSources) {}
+        record ServiceAddress(Frontend.Kind kind, FrontendAddress address, Object allowedSources) {}
         return List.of(
                 port.affinity(),
                 port.frontends().stream()
-                        .map(frontend -> new Door(frontend.kind(), frontend.address(), frontend.allowedSources()))
+                        .map(frontend ->
+                                new ServiceAddress(frontend.kind(), frontend.address(), frontend.allowedSources()))
                         .toList());
     }
 
@@ -149,7 +150,7 @@ public final class KubeProxyMetrics {
         for (Frontend frontend : port.frontends()) {
             endpoints.addAll(frontend.pod().endpoints());
             endpoints.addAll(frontend.node().endpoints());
-            endpoints.addAll(frontend.outside().endpoints());
+            endpoints.addAll(frontend.external().endpoints());
         }
         return endpoints;
     }
@@ -178,7 +179,7 @@ public final class KubeProxyMetrics {
     /** Only a Local policy drops, and only while there are endpoints elsewhere. */
     private static boolean lacksLocal(ServicePort port, Family family, boolean external) {
         for (Frontend frontend : port.frontends()) {
-            if (frontend.outside().verdict() == Verdict.DROP
+            if (frontend.external().verdict() == Verdict.DROP
                     && frontend.address().address().family() == family
                     && (frontend.kind() != Frontend.Kind.CLUSTER_IP) == external) {
                 return true;

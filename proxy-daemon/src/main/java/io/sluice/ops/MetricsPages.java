@@ -64,7 +64,7 @@ public final class MetricsPages {
             one.put("state", status.state());
             if (!status.reason().isEmpty()) {
                 one.put("failure", status.failure());
-                one.put("reason", StateLog.reason(status));
+                one.put("reason", StateChangeLog.reason(status));
             }
             one.put("since", status.since().toString());
             all.add(one);

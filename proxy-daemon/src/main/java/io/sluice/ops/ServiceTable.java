@@ -57,7 +57,7 @@ public final class ServiceTable {
         clients.computeIfAbsent(text(frontend.pod()), text -> new ArrayList<>()).add("pods");
         clients.computeIfAbsent(text(frontend.node()), text -> new ArrayList<>())
                 .add("the node");
-        clients.computeIfAbsent(text(frontend.outside()), text -> new ArrayList<>())
+        clients.computeIfAbsent(text(frontend.external()), text -> new ArrayList<>())
                 .add("others");
         if (clients.size() == 1) {
             lines.addAll(clients.keySet());
@@ -87,7 +87,7 @@ public final class ServiceTable {
             case DROP -> {
                 return "no local endpoint: dropped";
             }
-            case REFUSE -> {
+            case REJECT -> {
                 return "none: refused";
             }
             case PASS -> {
@@ -118,7 +118,7 @@ public final class ServiceTable {
             services.add(servicePort.name().serviceName());
             for (Frontend frontend : servicePort.frontends()) {
                 addresses[0]++;
-                endpoints.addAll(frontend.outside().endpoints());
+                endpoints.addAll(frontend.external().endpoints());
             }
         });
         return Table.count(services.size(), "service") + " with " + Table.count(snapshot.size(), "port") + ", "

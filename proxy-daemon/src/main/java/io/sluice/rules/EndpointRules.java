@@ -6,7 +6,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import io.sluice.objects.EndpointsObject;
 import io.sluice.objects.EndpointsObject.Backend;
-import io.sluice.objects.EndpointsObject.Group;
+import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.ServiceObject;
 import java.util.ArrayList;
@@ -48,7 +48,7 @@ final class EndpointRules {
     /** All endpoints of one service port as they are listed, with their ports: one in two slices comes twice. */
     static void forEach(NamedPort servicePort, Collection<EndpointsObject> objects, ObjIntConsumer<Backend> action) {
         for (EndpointsObject object : objects) {
-            for (Group group : object.groups()) {
+            for (EndpointGroup group : object.groups()) {
                 for (NamedPort port : group.ports()) {
                     if (port.joins(servicePort)) {
                         group.backends().forEach(backend -> action.accept(backend, port.port()));
@@ -63,7 +63,7 @@ final class EndpointRules {
      *
      * @param node empty if unknown, and then no endpoint is local; likewise the zone
      */
-    record Place(String node, String zone) {
+    record NodeLocality(String node, String zone) {
         boolean isLocal(Backend backend) {
             return !node.isEmpty() && backend.nodeName().equals(node);
         }
@@ -106,14 +106,14 @@ final class EndpointRules {
         Route route(boolean onlyLocal, Route.Source source) {
             List<Endpoint> endpoints = onlyLocal ? local : cluster;
             if (endpoints.isEmpty()) {
-                return any ? Route.DROP : Route.REFUSE;
+                return any ? Route.DROP : Route.REJECT;
             }
             return Route.forward(endpoints, source);
         }
     }
 
     /** Whether a list has an endpoint, and if not, why not. */
-    enum Standing {
+    enum EndpointDecision {
         USED("ready"),
         LAST_RESORT("terminating but still serving, and none is ready"),
         NOT_READY("not ready"),
@@ -125,7 +125,7 @@ final class EndpointRules {
 
         private final String text;
 
-        Standing(String text) {
+        EndpointDecision(String text) {
             this.text = text;
         }
 
@@ -139,7 +139,7 @@ final class EndpointRules {
     }
 
     /** Sorts the endpoints of one family. */
-    static Choice choose(Map<Endpoint, Backend> endpoints, Policies policies, Place here) {
+    static Choice choose(Map<Endpoint, Backend> endpoints, Policies policies, NodeLocality here) {
         List<Endpoint> cluster =
                 policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), here)) : List.of();
         List<Endpoint> local = policies.useLocal() ? select(endpoints, localList(endpoints.values(), here)) : List.of();
@@ -148,13 +148,14 @@ final class EndpointRules {
     }
 
     /** The list for traffic that may go anywhere. Hints narrow its ready endpoints and nothing else. */
-    static Function<Backend, Standing> clusterList(Collection<Backend> backends, Place here) {
-        return readyOrElseGoing(backends, hinted(backends, here), backend -> Standing.USED);
+    static Function<Backend, EndpointDecision> clusterList(Collection<Backend> backends, NodeLocality here) {
+        return readyOrElseGoing(backends, hinted(backends, here), backend -> EndpointDecision.USED);
     }
 
     /** The list for traffic that must stay on this node. */
-    static Function<Backend, Standing> localList(Collection<Backend> backends, Place here) {
-        Function<Backend, Standing> local = backend -> here.isLocal(backend) ? Standing.USED : Standing.NOT_LOCAL;
+    static Function<Backend, EndpointDecision> localList(Collection<Backend> backends, NodeLocality here) {
+        Function<Backend, EndpointDecision> local =
+                backend -> here.isLocal(backend) ? EndpointDecision.USED : EndpointDecision.NOT_LOCAL;
         return readyOrElseGoing(backends, local, local);
     }
 
@@ -163,24 +164,24 @@ final class EndpointRules {
     }
 
     /** A list has the ready endpoints, or if there are none, those that still serve while they terminate. */
-    private static Function<Backend, Standing> readyOrElseGoing(
+    private static Function<Backend, EndpointDecision> readyOrElseGoing(
             Collection<Backend> backends,
-            Function<Backend, Standing> amongReady,
-            Function<Backend, Standing> amongGoing) {
-        boolean anyReady =
-                backends.stream().anyMatch(backend -> backend.ready() && amongReady.apply(backend) == Standing.USED);
+            Function<Backend, EndpointDecision> amongReady,
+            Function<Backend, EndpointDecision> amongGoing) {
+        boolean anyReady = backends.stream()
+                .anyMatch(backend -> backend.ready() && amongReady.apply(backend) == EndpointDecision.USED);
         return backend -> {
             if (backend.ready()) {
                 return amongReady.apply(backend);
             }
             if (!isGoing(backend)) {
-                return backend.terminating() ? Standing.ENDED : Standing.NOT_READY;
+                return backend.terminating() ? EndpointDecision.ENDED : EndpointDecision.NOT_READY;
             }
-            Standing place = amongGoing.apply(backend);
-            if (place != Standing.USED) {
+            EndpointDecision place = amongGoing.apply(backend);
+            if (place != EndpointDecision.USED) {
                 return place;
             }
-            return anyReady ? Standing.TERMINATING : Standing.LAST_RESORT;
+            return anyReady ? EndpointDecision.TERMINATING : EndpointDecision.LAST_RESORT;
         };
     }
 
@@ -189,7 +190,7 @@ final class EndpointRules {
      * only if every ready endpoint has a hint of it, since one without may be all that a roll-out has updated so far,
      * and if one of them is for here.
      */
-    private static Function<Backend, Standing> hinted(Collection<Backend> backends, Place here) {
+    private static Function<Backend, EndpointDecision> hinted(Collection<Backend> backends, NodeLocality here) {
         boolean allNode = true;
         boolean allZone = true;
         boolean thisNode = false;
@@ -205,15 +206,17 @@ final class EndpointRules {
             }
         }
         if (allNode && thisNode) {
-            return backend -> backend.hints().nodes().contains(here.node()) ? Standing.USED : Standing.OTHER_NODE;
+            return backend ->
+                    backend.hints().nodes().contains(here.node()) ? EndpointDecision.USED : EndpointDecision.OTHER_NODE;
         }
         if (allZone && thisZone) {
-            return backend -> backend.hints().zones().contains(here.zone()) ? Standing.USED : Standing.OTHER_ZONE;
+            return backend ->
+                    backend.hints().zones().contains(here.zone()) ? EndpointDecision.USED : EndpointDecision.OTHER_ZONE;
         }
-        return backend -> Standing.USED;
+        return backend -> EndpointDecision.USED;
     }
 
-    private static List<Endpoint> select(Map<Endpoint, Backend> endpoints, Function<Backend, Standing> list) {
+    private static List<Endpoint> select(Map<Endpoint, Backend> endpoints, Function<Backend, EndpointDecision> list) {
         List<Endpoint> chosen = new ArrayList<>();
         endpoints.forEach((endpoint, backend) -> {
             if (list.apply(backend).used()) {
@@ -235,7 +238,7 @@ final class EndpointRules {
     }
 
     /** How many addresses of this node are ready, whatever the port: what a load balancer sends traffic for. */
-    static int localReady(Collection<EndpointsObject> objects, Place here) {
+    static int localReady(Collection<EndpointsObject> objects, NodeLocality here) {
         Set<NamedPort> ports = new HashSet<>();
         for (EndpointsObject object : objects) {
             object.groups().forEach(group -> ports.addAll(group.ports()));

@@ -25,10 +25,11 @@ final class FrontendRules {
     private FrontendRules() {}
 
     /** Where a service port is to be reached. Of two kinds of one address the first counts. */
-    static Map<FrontendAddress, Kind> addresses(ServiceObject service, Port port, Here here, BuildOptions options) {
+    static Map<FrontendAddress, Kind> addresses(
+            ServiceObject service, Port port, LocalNode here, BuildOptions options) {
         Map<FrontendAddress, Kind> addresses = new LinkedHashMap<>();
         NamedPort named = port.named();
-        Listed listed = (kind, list, number) -> {
+        ExternalAddresses listed = (kind, list, number) -> {
             for (IpAddress address : list) {
                 // A Service that has no cluster IP of a family does not exist in it, whatever else it lists.
                 if (service.hasFamily(address.family())) {
@@ -47,7 +48,7 @@ final class FrontendRules {
     }
 
     @FunctionalInterface
-    private interface Listed {
+    private interface ExternalAddresses {
         void add(Kind kind, List<IpAddress> addresses, int port);
     }
 
@@ -64,16 +65,16 @@ final class FrontendRules {
             FrontendAddress address,
             Choice choice,
             Set<Endpoint> frontendsToo,
-            Here here) {
+            LocalNode here) {
         Route node = route(service, kind, address, Origin.NODE, choice, frontendsToo, here);
-        Route outside = route(service, kind, address, Origin.OUTSIDE, choice, frontendsToo, here);
+        Route external = route(service, kind, address, Origin.EXTERNAL, choice, frontendsToo, here);
         Route pod = route(service, kind, address, Origin.POD, choice, frontendsToo, here);
         Frontend frontend = new Frontend(
                 kind,
                 address,
-                pod.equals(outside) ? outside : pod,
-                node.equals(outside) ? outside : node,
-                outside,
+                pod.equals(external) ? external : pod,
+                node.equals(external) ? external : node,
+                external,
                 allowedSources(service, kind, address.address().family(), here));
         return frontend.forwardsToItself() && here.addresses().contains(address.address())
                 ? frontend.passing()
@@ -87,7 +88,7 @@ final class FrontendRules {
             Origin client,
             Choice choice,
             Set<Endpoint> frontendsToo,
-            Here here) {
+            LocalNode here) {
         Origin origin = countsAs(client, kind, address.address(), here);
         Route route = choice.route(
                 onlyLocal(service, kind, origin),
@@ -106,12 +107,12 @@ final class FrontendRules {
     }
 
     /** What a client is taken for: a pod that cannot be told from others is one of them. */
-    static Origin countsAs(Origin client, Kind kind, IpAddress address, Here here) {
+    static Origin countsAs(Origin client, Kind kind, IpAddress address, LocalNode here) {
         if (kind == Kind.NODE_PORT && address.isLoopback()) {
             // Only the node reaches its loopback.
             return Origin.NODE;
         }
-        return client == Origin.POD && !here.tellsPods(address.family()) ? Origin.OUTSIDE : client;
+        return client == Origin.POD && !here.tellsPods(address.family()) ? Origin.EXTERNAL : client;
     }
 
     /** Whether a client may only be sent to endpoints on this node. */
@@ -120,7 +121,7 @@ final class FrontendRules {
             return service.internalLocal();
         }
         // Pods and the node itself are treated as if they had gone out to a load balancer and come back in.
-        return service.external().local() && origin == Origin.OUTSIDE;
+        return service.external().local() && origin == Origin.EXTERNAL;
     }
 
     private static Source source(
@@ -132,7 +133,7 @@ final class FrontendRules {
         return node ? Source.NODE : Source.CLIENT;
     }
 
-    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, Family family, Here here) {
+    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, Family family, LocalNode here) {
         if (kind != Kind.LOAD_BALANCER) {
             return List.of();
         }

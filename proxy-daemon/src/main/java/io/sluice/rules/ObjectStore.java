@@ -29,12 +29,12 @@ import org.jspecify.annotations.Nullable;
  * takes its place.
  */
 public final class ObjectStore {
-    private final ProblemBoard problems;
+    private final ProblemTracker problems;
     private final Map<String, List<KubeObject>> bySource = new HashMap<>();
     /** The one that counts. */
-    private final Map<ObjectKey, Held> byKey = new HashMap<>();
+    private final Map<ObjectKey, SourcedObject> byKey = new HashMap<>();
     /** Every one, by source, of the few objects that several sources hold. */
-    private final Map<ObjectKey, List<Held>> repeated = new HashMap<>();
+    private final Map<ObjectKey, List<SourcedObject>> repeated = new HashMap<>();
     /** By name. One nearly always, so a list is small and copied at each change. */
     private final Map<ServiceKey, List<EndpointsObject>> slices = new HashMap<>();
 
@@ -42,9 +42,9 @@ public final class ObjectStore {
     private boolean knowsNodes;
     private Set<ServiceKey> dirty = new LinkedHashSet<>();
 
-    private record Held(String source, KubeObject object) {}
+    private record SourcedObject(String source, KubeObject object) {}
 
-    public ObjectStore(ProblemBoard problems) {
+    public ObjectStore(ProblemTracker problems) {
         this.problems = problems;
     }
 
@@ -105,15 +105,15 @@ public final class ObjectStore {
     }
 
     private void hold(ObjectKey key, String source, @Nullable KubeObject object) {
-        Held wasFirst = byKey.get(key);
-        List<Held> before = repeated.getOrDefault(key, wasFirst == null ? List.of() : List.of(wasFirst));
-        List<Held> now = new ArrayList<>(before);
+        SourcedObject wasFirst = byKey.get(key);
+        List<SourcedObject> before = repeated.getOrDefault(key, wasFirst == null ? List.of() : List.of(wasFirst));
+        List<SourcedObject> now = new ArrayList<>(before);
         now.removeIf(held -> held.source().equals(source));
         if (object != null) {
-            now.add(new Held(source, object));
-            now.sort(Comparator.comparing(Held::source));
+            now.add(new SourcedObject(source, object));
+            now.sort(Comparator.comparing(SourcedObject::source));
         }
-        Held first = now.isEmpty() ? null : now.get(0);
+        SourcedObject first = now.isEmpty() ? null : now.get(0);
         if (first == null) {
             byKey.remove(key);
         } else {
@@ -135,9 +135,9 @@ public final class ObjectStore {
         }
     }
 
-    private static List<Problem> duplicates(List<Held> held) {
+    private static List<Problem> duplicates(List<SourcedObject> held) {
         List<Problem> found = new ArrayList<>();
-        for (Held later : held.subList(Math.min(1, held.size()), held.size())) {
+        for (SourcedObject later : held.subList(Math.min(1, held.size()), held.size())) {
             found.add(new Problem(
                     Problem.Severity.ERROR,
                     later.source(),
@@ -203,13 +203,13 @@ public final class ObjectStore {
 
     @Nullable
     ServiceObject service(ServiceKey key) {
-        Held held = first(Kind.SERVICE, key);
+        SourcedObject held = first(Kind.SERVICE, key);
         return held == null ? null : (ServiceObject) held.object();
     }
 
     /** Where the Service was read; empty if there is none. */
     String sourceOf(ServiceKey key) {
-        Held held = first(Kind.SERVICE, key);
+        SourcedObject held = first(Kind.SERVICE, key);
         return held == null ? "" : held.source();
     }
 
@@ -227,7 +227,7 @@ public final class ObjectStore {
     /** The Node of this name; null if there is none. */
     @Nullable
     public NodeObject node(String name) {
-        Held held = byKey.get(new ObjectKey(Kind.NODE, "", name));
+        SourcedObject held = byKey.get(new ObjectKey(Kind.NODE, "", name));
         return held == null ? null : (NodeObject) held.object();
     }
 
@@ -249,11 +249,11 @@ public final class ObjectStore {
         if (ofService != null) {
             return ofService;
         }
-        Held legacy = first(Kind.ENDPOINTS, key);
+        SourcedObject legacy = first(Kind.ENDPOINTS, key);
         return legacy == null ? List.of() : List.of((EndpointsObject) legacy.object());
     }
 
-    private @Nullable Held first(Kind kind, ServiceKey key) {
+    private @Nullable SourcedObject first(Kind kind, ServiceKey key) {
         return byKey.get(new ObjectKey(kind, key.namespace(), key.name()));
     }
 }

@@ -22,7 +22,7 @@ final class ServiceProblems {
     }
 
     /** What is wrong with the node port addresses of this node. */
-    static List<Problem> ofNode(Here here, BuildOptions options) {
+    static List<Problem> ofNode(LocalNode here, BuildOptions options) {
         List<Problem> found = new ArrayList<>();
         for (Family family : Family.values()) {
             boolean has =
@@ -44,7 +44,8 @@ final class ServiceProblems {
                     "",
                     "nodePortAddresses",
                     "matches " + here.unservedNodePortAddresses() + " more addresses than the "
-                            + Here.MAX_NODE_PORT_ADDRESSES + " on which node ports are served; give a narrower range"));
+                            + LocalNode.MAX_NODE_PORT_ADDRESSES
+                            + " on which node ports are served; give a narrower range"));
         }
         return found;
     }

@@ -3,8 +3,8 @@ package io.sluice.rules;
 import static java.util.Objects.requireNonNull;
 
 import io.sluice.document.Problem;
+import io.sluice.model.AddressConflict;
 import io.sluice.model.Cidr;
-import io.sluice.model.Conflict;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
 import io.sluice.model.Frontend;
@@ -16,7 +16,7 @@ import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.model.Surroundings;
+import io.sluice.model.SnapshotContext;
 import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.NodeObject;
@@ -49,15 +49,15 @@ public final class SnapshotBuilder {
 
     private final BuildOptions options;
     private final ObjectStore store;
-    private final ProblemBoard problems;
+    private final ProblemTracker problems;
     private final ServiceProblems faults;
-    private final Claims claims = new Claims();
-    private final Dialled dialled = new Dialled();
+    private final AddressClaims claims = new AddressClaims();
+    private final EndpointAddressIndex dialled = new EndpointAddressIndex();
     private final EndpointChains chains = new EndpointChains();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
     private boolean healthChecksChanged;
     /** Few services have any. */
-    private final Map<ServiceKey, List<Conflict>> conflicts = new TreeMap<>();
+    private final Map<ServiceKey, List<AddressConflict>> conflicts = new TreeMap<>();
 
     private boolean conflictsChanged;
     /** Likewise: of ports that are not forwarded only, or that another has. */
@@ -66,15 +66,15 @@ public final class SnapshotBuilder {
     private boolean unservedChanged;
 
     private List<IpAddress> interfaceAddresses = List.of();
-    private Here here;
+    private LocalNode here;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
 
-    public SnapshotBuilder(BuildOptions options, ObjectStore store, ProblemBoard problems) {
+    public SnapshotBuilder(BuildOptions options, ObjectStore store, ProblemTracker problems) {
         this.options = options;
         this.store = store;
         this.problems = problems;
         this.faults = new ServiceProblems(store);
-        here = Here.of(options, null, interfaceAddresses);
+        here = LocalNode.of(options, null, interfaceAddresses);
     }
 
     /** From the next build on, the machine's interfaces have these addresses. */
@@ -85,7 +85,7 @@ public final class SnapshotBuilder {
     /** Takes in what the store says was touched. An unchanged service port keeps its instance. */
     public ServiceSnapshot build() {
         Set<ServiceKey> dirty = store.takeDirty();
-        Here now = Here.of(options, store.node(options.nodeName()), interfaceAddresses);
+        LocalNode now = LocalNode.of(options, store.node(options.nodeName()), interfaceAddresses);
         if (!now.equals(here)) {
             // Seldom enough for all services; those for which nothing changes keep their instance.
             here = now;
@@ -104,9 +104,9 @@ public final class SnapshotBuilder {
             settle(key, put, remove);
         }
         put.forEach(port -> remove.remove(port.name()));
-        Surroundings before = snapshot.surroundings();
+        SnapshotContext before = snapshot.context();
         snapshot = snapshot.with(put, remove)
-                .with(new Surroundings(
+                .with(new SnapshotContext(
                         here.origins(),
                         healthChecksChanged ? healthChecks : before.healthChecks(),
                         serviceCidrs(),
@@ -134,11 +134,11 @@ public final class SnapshotBuilder {
     }
 
     /** This node, as of the last build. */
-    public Here here() {
+    public LocalNode here() {
         return here;
     }
 
-    Claims claims() {
+    AddressClaims claims() {
         return claims;
     }
 
@@ -220,10 +220,10 @@ public final class SnapshotBuilder {
     /** Puts into the snapshot what the service wants and owns, and reports what it wants in vain. */
     private void settle(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
         Set<Problem> found = new LinkedHashSet<>();
-        List<Conflict> lost = new ArrayList<>();
+        List<AddressConflict> lost = new ArrayList<>();
         ServiceObject service = store.service(key);
         List<ServicePort> ports = service == null ? List.of() : ownedPorts(service, found, lost);
-        List<Conflict> lostBefore = lost.isEmpty() ? conflicts.remove(key) : conflicts.put(key, lost);
+        List<AddressConflict> lostBefore = lost.isEmpty() ? conflicts.remove(key) : conflicts.put(key, lost);
         conflictsChanged |= !lost.equals(lostBefore == null ? List.of() : lostBefore);
         Set<IpAddress> without = service == null ? Set.of() : unservedClusterIps(service, ports);
         Set<IpAddress> withoutBefore = without.isEmpty() ? unserved.remove(key) : unserved.put(key, without);
@@ -278,11 +278,11 @@ public final class SnapshotBuilder {
         return unserved.values().stream().flatMap(Set::stream).collect(Collectors.toSet());
     }
 
-    private List<Conflict> allConflicts() {
+    private List<AddressConflict> allConflicts() {
         return conflicts.values().stream().flatMap(List::stream).toList();
     }
 
-    private List<ServicePort> ownedPorts(ServiceObject service, Set<Problem> found, List<Conflict> lost) {
+    private List<ServicePort> ownedPorts(ServiceObject service, Set<Problem> found, List<AddressConflict> lost) {
         ServiceKey key = service.service();
         List<ServicePort> ports = new ArrayList<>();
         for (Port port : service.ports()) {
@@ -292,7 +292,7 @@ public final class SnapshotBuilder {
                 ServicePortName owner = claims.ownerOf(entry.getKey());
                 if (owner != null && !name.equals(owner)) {
                     found.add(faults.conflict(key, entry.getKey(), entry.getValue(), owner));
-                    lost.add(new Conflict(entry.getKey(), name, owner));
+                    lost.add(new AddressConflict(entry.getKey(), name, owner));
                 }
                 return !name.equals(owner);
             });

@@ -43,7 +43,7 @@ public final class Trace {
         public static Verdict of(Route route) {
             return switch (route.verdict()) {
                 case FORWARD -> FORWARD;
-                case REFUSE -> REJECT;
+                case REJECT -> REJECT;
                 case DROP -> DROP;
                 case PASS -> PASS;
             };
@@ -59,7 +59,7 @@ public final class Trace {
      * @param reason one line
      * @param details a heading and its lines each, in the order one thinks
      */
-    public record Answer(
+    public record TraceResult(
             Verdict verdict,
             String frontend,
             String service,

@@ -19,9 +19,9 @@ import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.ServiceKey;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
-import io.sluice.rules.EndpointRules.Standing;
-import io.sluice.rules.Trace.Answer;
+import io.sluice.rules.EndpointRules.EndpointDecision;
 import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -40,7 +40,7 @@ import org.jspecify.annotations.Nullable;
 public final class Tracer {
     private final BuildOptions options;
     private final ObjectStore store;
-    private final Here here;
+    private final LocalNode here;
     private final ServiceSnapshot snapshot;
     private final Map<FrontendAddress, Served> served = new HashMap<>();
     private final Map<IpAddress, ServiceKey> clusterIps = new HashMap<>();
@@ -50,7 +50,7 @@ public final class Tracer {
 
     private record NodePort(Protocol protocol, int port) {}
 
-    public Tracer(BuildOptions options, ObjectStore store, Here here, ServiceSnapshot snapshot) {
+    public Tracer(BuildOptions options, ObjectStore store, LocalNode here, ServiceSnapshot snapshot) {
         this.options = options;
         this.store = store;
         this.here = here;
@@ -77,13 +77,13 @@ public final class Tracer {
                 nodePorts.merge(
                         new NodePort(port.named().protocol(), port.nodePort()),
                         service,
-                        (one, other) -> Claims.isBefore(one, other) ? one : other);
+                        (one, other) -> AddressClaims.isBefore(one, other) ? one : other);
             }
         }
     }
 
     /** What happens to a packet; the same feed and settings always give the same answer. */
-    public Answer trace(Packet packet) {
+    public TraceResult trace(Packet packet) {
         Protocol protocol = packet.protocol();
         Served found = protocol == null ? null : find(new FrontendAddress(protocol, packet.to(), packet.port()));
         return found == null ? unserved(packet) : served(packet, found.servicePort(), found.frontend());
@@ -95,18 +95,18 @@ public final class Tracer {
         return wildcard == null ? exact : served.get(wildcard);
     }
 
-    private Answer served(Packet packet, ServicePort servicePort, Frontend frontend) {
+    private TraceResult served(Packet packet, ServicePort servicePort, Frontend frontend) {
         ServicePortName name = servicePort.name();
         ServiceObject service = store.service(new ServiceKey(name.namespace(), name.service()));
         if (service == null) {
             throw new IllegalStateException(name + " is served, but there is no such Service");
         }
         IpAddress to = packet.to();
-        Origin client = snapshot.surroundings().origins().of(packet.from());
+        Origin client = snapshot.context().origins().of(packet.from());
         Origin origin = FrontendRules.countsAs(client, frontend.kind(), to, here);
         Route route = frontend.route(client);
         boolean onlyLocal = FrontendRules.onlyLocal(service, frontend.kind(), origin);
-        Map<Endpoint, Standing> standings = standings(service, name, to.family(), onlyLocal);
+        Map<Endpoint, EndpointDecision> standings = standings(service, name, to.family(), onlyLocal);
         Map<String, List<String>> details = new LinkedHashMap<>();
         details.put("client", List.of(client(packet.from(), client)));
         details.put(
@@ -154,7 +154,7 @@ public final class Tracer {
                     reason = frontend.address() + " is this node's own and an endpoint of " + name
                             + ", so it is left to the process that listens there";
                 }
-                case REFUSE -> {
+                case REJECT -> {
                     verdict = Verdict.REJECT;
                     reason = name + " has no usable endpoint" + " of " + to.family() + summary(standings);
                 }
@@ -165,7 +165,7 @@ public final class Tracer {
                 }
             }
         }
-        return new Answer(verdict, packet.destination(), name.toString(), endpoints, source, reason, details);
+        return new TraceResult(verdict, packet.destination(), name.toString(), endpoints, source, reason, details);
     }
 
     /** Who could not answer a client whose address it sees; of clients on a bridge with it, the feed knows nothing. */
@@ -179,14 +179,14 @@ public final class Tracer {
     }
 
     /** Every endpoint of the family with the reason why it is used or not, by the rules the snapshot was made with. */
-    private Map<Endpoint, Standing> standings(
+    private Map<Endpoint, EndpointDecision> standings(
             ServiceObject service, ServicePortName name, Family family, boolean onlyLocal) {
-        Map<Endpoint, Standing> standings = new LinkedHashMap<>();
+        Map<Endpoint, EndpointDecision> standings = new LinkedHashMap<>();
         for (Port port : service.ports()) {
             if (port.named().name().equals(name.port()) && port.named().protocol() == name.protocol()) {
                 Map<Endpoint, Backend> endpoints = EndpointRules.ofFamily(
                         family, EndpointRules.endpointsOf(port.named(), store.endpoints(service.service())));
-                Function<Backend, Standing> list = onlyLocal
+                Function<Backend, EndpointDecision> list = onlyLocal
                         ? EndpointRules.localList(endpoints.values(), here.place())
                         : EndpointRules.clusterList(endpoints.values(), here.place());
                 endpoints.forEach((endpoint, backend) -> standings.put(endpoint, list.apply(backend)));
@@ -195,7 +195,7 @@ public final class Tracer {
         return standings;
     }
 
-    private List<String> lines(Map<Endpoint, Standing> standings, Route route, Frontend frontend) {
+    private List<String> lines(Map<Endpoint, EndpointDecision> standings, Route route, Frontend frontend) {
         List<String> lines = new ArrayList<>();
         standings.forEach((endpoint, standing) -> {
             boolean used = route.endpoints().contains(endpoint);
@@ -224,14 +224,14 @@ public final class Tracer {
     }
 
     /** One that the list has and the route has not was left out. The problems of the Service name the others. */
-    private static String words(Standing standing, boolean used) {
+    private static String words(EndpointDecision standing, boolean used) {
         return standing.used() && !used
                 ? "an address of a Service, from which traffic would loop or pass through too many Services"
                 : standing.text();
     }
 
     /** Of a list none of which is used. */
-    private static String summary(Map<Endpoint, Standing> standings) {
+    private static String summary(Map<Endpoint, EndpointDecision> standings) {
         if (standings.isEmpty()) {
             return ": it has none";
         }
@@ -254,7 +254,7 @@ public final class Tracer {
         return switch (origin) {
             case POD -> from + ", a pod (in " + texts(here.pods()) + ")";
             case NODE -> from + ", this node itself: " + here.sourceOf(from);
-            case OUTSIDE ->
+            case EXTERNAL ->
                 from
                         + (here.tellsPods(from.family())
                                 ? ", outside the cluster"
@@ -303,7 +303,7 @@ public final class Tracer {
                 : "externalTrafficPolicy Local keeps it";
     }
 
-    private Answer unserved(Packet packet) {
+    private TraceResult unserved(Packet packet) {
         IpAddress to = packet.to();
         ServiceKey owner = clusterIps.get(to);
         if (owner != null) {
@@ -313,7 +313,7 @@ public final class Tracer {
                             + packet.protocol().text();
             return unserved(Verdict.REJECT, packet, owner.toString(), why);
         }
-        for (Cidr range : snapshot.surroundings().serviceCidrs()) {
+        for (Cidr range : snapshot.context().serviceCidrs()) {
             if (range.contains(to)) {
                 return unserved(
                         Verdict.DROP,
@@ -330,12 +330,12 @@ public final class Tracer {
         Protocol protocol = packet.protocol();
         return protocol != null
                 && here.isOwn(packet.to())
-                && served.containsKey(new FrontendAddress(protocol, packet.to(), packet.port()).atAllAddresses());
+                && served.containsKey(new FrontendAddress(protocol, packet.to(), packet.port()).onAllAddresses());
     }
 
     private String pass(Packet packet) {
         for (Map.Entry<String, HealthCheck> check :
-                snapshot.surroundings().healthChecks().entrySet()) {
+                snapshot.context().healthChecks().entrySet()) {
             if (packet.port() == check.getValue().port()
                     && packet.protocol() == Protocol.TCP
                     && here.isOwn(packet.to())) {
@@ -372,13 +372,13 @@ public final class Tracer {
                                 : "local addresses in " + options.nodePortAddresses());
     }
 
-    private Answer unserved(Verdict verdict, Packet packet, String service, String reason) {
+    private TraceResult unserved(Verdict verdict, Packet packet, String service, String reason) {
         Map<String, List<String>> details = new LinkedHashMap<>();
         details.put(
                 "client",
-                List.of(client(packet.from(), snapshot.surroundings().origins().of(packet.from()))));
+                List.of(client(packet.from(), snapshot.context().origins().of(packet.from()))));
         String frontend = verdict == Verdict.PASS ? "" : packet.destination();
         details.put("frontend", List.of("none"));
-        return new Answer(verdict, frontend, service, List.of(), Source.CLIENT, reason, details);
+        return new TraceResult(verdict, frontend, service, List.of(), Source.CLIENT, reason, details);
     }
 }

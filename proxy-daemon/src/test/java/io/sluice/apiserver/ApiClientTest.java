@@ -142,14 +142,14 @@ final class ApiClientTest {
         nanos.addAndGet(Duration.ofSeconds(1).toNanos());
     }
 
-    private static String read(Answer answer) throws IOException {
+    private static String read(ApiResponse answer) throws IOException {
         try (answer) {
             return answer.status() + " " + new String(answer.body().readAllBytes(), StandardCharsets.UTF_8);
         }
     }
 
     private static int status(ApiClient client) throws IOException {
-        try (Answer answer = client.get("/version")) {
+        try (ApiResponse answer = client.get("/version")) {
             return answer.status();
         }
     }
@@ -216,7 +216,7 @@ final class ApiClientTest {
                     FakeApiServer.answer(exchange, 429, "slowly");
                 })
                 .start();
-        try (Answer answer = masters(server.url()).get("/x")) {
+        try (ApiResponse answer = masters(server.url()).get("/x")) {
             assertThat(answer.status()).isEqualTo(429);
             assertThat(answer.server()).isEqualTo(server.url());
             assertThat(answer.retryAfter()).isEqualTo(Optional.of(Duration.ofSeconds(7)));
@@ -312,7 +312,7 @@ final class ApiClientTest {
         });
         server.https(authority.server(NAMES), null).start();
         ApiClient client = kubeconfig(trusting(server), "");
-        Answer watch = client.get("/watch");
+        ApiResponse watch = client.get("/watch");
         assertThat(watch.body().read()).isEqualTo('a');
         // An authority that is broken is not taken over, one that is good is, and old clients may be collected.
         replace("ca.crt", "broken");
@@ -458,7 +458,7 @@ final class ApiClientTest {
         String url = "https://api.test.:" + server.port();
         Path ca = file("ca.crt", authority.certificate());
         ApiClient client = client(access(List.of(), List.of(url), null, ca, false));
-        try (Answer answer = client.get("/")) {
+        try (ApiResponse answer = client.get("/")) {
             assertThat(answer.server()).isEqualTo(url + " (127.0.0.2)");
         }
         assertThat(server.requests().get(0).header("Host")).isEqualTo("api.test.:" + server.port());
@@ -508,7 +508,7 @@ final class ApiClientTest {
                 .https(authority.server(NAMES), null)
                 .start();
         ApiClient client = kubeconfig(trusting(server), "");
-        Answer answer = client.get("/watch");
+        ApiResponse answer = client.get("/watch");
         assertThat(answer.body().read()).isEqualTo('a');
         Thread[] reader = new Thread[1];
         CompletableFuture<Integer> read = CompletableFuture.supplyAsync(
@@ -549,7 +549,7 @@ final class ApiClientTest {
                     throw new IOException("cut");
                 })
                 .start();
-        try (Answer answer = masters(server.url()).get("/")) {
+        try (ApiResponse answer = masters(server.url()).get("/")) {
             assertThatThrownBy(() -> answer.body().readAllBytes()).isInstanceOf(IOException.class);
         }
     }
@@ -581,7 +581,7 @@ final class ApiClientTest {
         CountDownLatch list = new CountDownLatch(1);
         FakeApiServer server = busy(new CountDownLatch(0), list).start();
         ApiClient client = masters(server.url());
-        CompletableFuture<Answer> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
+        CompletableFuture<ApiResponse> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
         awaitAsked(server, "/api/v1/services");
         client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
         assertThat(server.requests()).as("not silent for long enough").hasSize(1);
@@ -598,7 +598,7 @@ final class ApiClientTest {
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer server = busy(never, never).start();
         ApiClient client = masters(server.url());
-        CompletableFuture<Answer> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
+        CompletableFuture<ApiResponse> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
         awaitAsked(server, "/api/v1/services");
         nanos.addAndGet(Duration.ofSeconds(8).toNanos());
         client.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
@@ -621,9 +621,9 @@ final class ApiClientTest {
         FakeApiServer one = server(watch).start();
         FakeApiServer other = server(FakeApiServer.saying(200, OK)).start();
         ApiClient alone = masters(one.url());
-        Answer kept = alone.get("/watch");
+        ApiResponse kept = alone.get("/watch");
         ApiClient client = masters(one.url(), other.url());
-        Answer left = client.get("/watch");
+        ApiResponse left = client.get("/watch");
         CompletableFuture<Integer> reading =
                 Supervisor.call("watch", () -> left.body().read());
         nanos.addAndGet(Duration.ofSeconds(8).toNanos());

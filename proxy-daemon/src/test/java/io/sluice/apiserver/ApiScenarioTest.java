@@ -12,7 +12,7 @@ import io.sluice.rules.BuildOptions;
 import io.sluice.rules.Dump;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.Scenario;
 import io.sluice.rules.Scenario.Section;
 import io.sluice.rules.SnapshotBuilder;
@@ -40,7 +40,7 @@ import tools.jackson.databind.node.ObjectNode;
 class ApiScenarioTest {
     private static final Set<String> KINDS = Set.of("Service", "EndpointSlice", "Node", "ServiceCIDR");
     private static final long SEED = Long.getLong("sluice.seed", System.nanoTime());
-    private static final Pace IMPATIENT = new Pace(
+    private static final WatchTimeouts IMPATIENT = new WatchTimeouts(
             Duration.ofMinutes(1),
             Duration.ofMinutes(1),
             Duration.ofMinutes(1),
@@ -112,7 +112,7 @@ class ApiScenarioTest {
     }
 
     private static String fromFiles(BuildOptions options, Map<String, String> files) throws IOException {
-        ProblemBoard board = new ProblemBoard();
+        ProblemTracker board = new ProblemTracker();
         ObjectStore store = new ObjectStore(board);
         for (Map.Entry<String, String> file : files.entrySet()) {
             ManifestReader.Manifest manifest =

@@ -15,7 +15,7 @@ import io.sluice.model.SessionAffinity;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.objects.EndpointsObject;
 import io.sluice.objects.EndpointsObject.Backend;
-import io.sluice.objects.EndpointsObject.Group;
+import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.Hints;
 import io.sluice.objects.Kind;
 import io.sluice.objects.KubeObject;
@@ -32,7 +32,7 @@ import io.sluice.rules.NodePortAddresses;
 import io.sluice.rules.NodePortAddresses.Word;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -115,7 +115,7 @@ class EventOrderTest {
 
     /** Store and builder, fed as by files. */
     private static final class State {
-        private final ProblemBoard board = new ProblemBoard();
+        private final ProblemTracker board = new ProblemTracker();
         private final ObjectStore store = new ObjectStore(board);
         private final SnapshotBuilder builder;
         private final Map<String, Map<ObjectKey, KubeObject>> files = new TreeMap<>();
@@ -153,8 +153,8 @@ class EventOrderTest {
             build();
             return new Outcome(
                     snapshot.sorted(),
-                    snapshot.surroundings().origins(),
-                    snapshot.surroundings().healthChecks(),
+                    snapshot.context().origins(),
+                    snapshot.context().healthChecks(),
                     store.serviceCidrs(),
                     board.publish((problem, appeared) -> {}));
         }
@@ -335,8 +335,8 @@ class EventOrderTest {
         return List.copyOf(ports.values());
     }
 
-    private static List<Group> groups(Random random) {
-        List<Group> groups = new ArrayList<>();
+    private static List<EndpointGroup> groups(Random random) {
+        List<EndpointGroup> groups = new ArrayList<>();
         for (int i = random.nextInt(3); i > 0; i--) {
             List<Backend> backends = new ArrayList<>();
             for (IpAddress address : addresses(random, 3)) {
@@ -348,7 +348,7 @@ class EventOrderTest {
                         "n" + random.nextInt(3),
                         random.nextInt(3) == 0 ? Hints.NONE : hints(random)));
             }
-            groups.add(new Group(ports(random), backends));
+            groups.add(new EndpointGroup(ports(random), backends));
         }
         return groups;
     }

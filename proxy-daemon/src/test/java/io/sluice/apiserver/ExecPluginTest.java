@@ -231,7 +231,7 @@ final class ExecPluginTest {
                 client.get("/").close();
                 Files.writeString(folder.resolve("token"), "second");
                 fake.demandBearer("second");
-                try (Answer answer = client.get("/")) {
+                try (ApiResponse answer = client.get("/")) {
                     assertThat(answer.status()).isEqualTo(200);
                 }
             }

@@ -16,7 +16,7 @@ import io.sluice.rules.Dump;
 import io.sluice.rules.Manifests;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.ProblemBoard;
+import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
@@ -42,7 +42,7 @@ import tools.jackson.databind.JsonNode;
 
 /** Whatever an API server does, the table becomes that of its objects and is never that of anything else. */
 class KubernetesReflectorTest {
-    private static final Pace FAST = pace(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
+    private static final WatchTimeouts FAST = pace(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
 
     private static final String NODE = """
             ---
@@ -53,10 +53,11 @@ class KubernetesReflectorTest {
             """;
 
     /** A server's silence is of no interest unless a test says so. */
-    private static Pace pace(Duration idle, Duration firstBackOff, Duration longest) {
+    private static WatchTimeouts pace(Duration idle, Duration firstBackOff, Duration longest) {
         Duration never = Duration.ofMinutes(1);
         Duration alive = Duration.ofSeconds(1);
-        return new Pace(idle, never, alive, firstBackOff, longest, longest, Duration.ofMillis(5), Duration.ZERO);
+        return new WatchTimeouts(
+                idle, never, alive, firstBackOff, longest, longest, Duration.ofMillis(5), Duration.ZERO);
     }
 
     private final FakeCluster cluster = new FakeCluster();
@@ -99,7 +100,7 @@ class KubernetesReflectorTest {
             manifests.append("---\n").append(object).append('\n');
         }
         try {
-            ProblemBoard board = new ProblemBoard();
+            ProblemTracker board = new ProblemTracker();
             ObjectStore store = new ObjectStore(board);
             ManifestReader.Manifest manifest = ManifestReader.read("file", "", new StringReader(manifests.toString()));
             store.replace("file", new SourceState(manifest.objects(), manifest.problems()));
@@ -161,7 +162,7 @@ class KubernetesReflectorTest {
             following.start(new Supervisor());
             await().until(mine::synced);
             assertThat(mine.snapshot().size()).as("web has no label").isZero();
-            assertThat(mine.snapshot().surroundings().serviceCidrs()).isEmpty();
+            assertThat(mine.snapshot().context().serviceCidrs()).isEmpty();
             assertThat(cluster.requests)
                     .anyMatch(request -> request.contains("services?labelSelector="
                             + "service.kubernetes.io%2Fservice-proxy-name%3Dsluice"
@@ -580,7 +581,7 @@ class KubernetesReflectorTest {
     /** An outage has made the collections patient; that must not delay the list, too. */
     @Test
     void whatWasForgottenDuringAnOutageIsListedAtOnce() throws IOException {
-        Pace impatient = new Pace(
+        WatchTimeouts impatient = new WatchTimeouts(
                 Duration.ofHours(1),
                 Duration.ofHours(1),
                 Duration.ofHours(1),
@@ -613,7 +614,7 @@ class KubernetesReflectorTest {
             second.apply(NODE);
             second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
             Duration soon = Duration.ofMillis(300);
-            Pace watchful = new Pace(
+            WatchTimeouts watchful = new WatchTimeouts(
                     Duration.ofHours(1), soon, soon, Duration.ofMillis(5), soon, soon, Duration.ZERO, Duration.ZERO);
             KubernetesReflector following = new KubernetesReflector(
                     FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, watchful, loop);
@@ -665,7 +666,7 @@ class KubernetesReflectorTest {
                 new FakeApiServer(cluster::handle).demandBearer("new").start()) {
             ApiAccess access = ApiAccess.find(
                     new ApiOptions(List.of(), "", List.of(server.url()), token, null, false), Map.of(), folder, folder);
-            Pace patient = pace(Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
+            WatchTimeouts patient = pace(Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
             KubernetesReflector following = new KubernetesReflector(
                     new ApiClient(access), BuildOptions.on("n1"), EndpointsApi.AUTO, patient, loop);
             reflector = following;
@@ -680,7 +681,7 @@ class KubernetesReflectorTest {
     @Test
     void aQuietClusterIsNoTrouble() {
         // If silence were a failure, ten of them in a row would take minutes.
-        Pace doubling = pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
+        WatchTimeouts doubling = pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, doubling, loop);
         reflector = following;

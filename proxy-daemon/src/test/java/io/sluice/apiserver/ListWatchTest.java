@@ -31,8 +31,8 @@ final class ListWatchTest implements WatchListener {
     private final List<String> troubles = new CopyOnWriteArrayList<>();
     private final AtomicBoolean fail = new AtomicBoolean();
     private final Supervisor supervisor = new Supervisor();
-    private final Retry retry =
-            new Retry(Duration.ofMillis(1), Duration.ofMillis(10), Duration.ZERO, System::nanoTime, new Random(1));
+    private final SharedBackoff retry = new SharedBackoff(
+            Duration.ofMillis(1), Duration.ofMillis(10), Duration.ZERO, System::nanoTime, new Random(1));
 
     @SuppressWarnings("NullAway.Init") // made once the server has an address
     private ListWatch watch;
@@ -46,7 +46,7 @@ final class ListWatchTest implements WatchListener {
         cluster.apply(Manifests.service("web", "10.96.0.1"));
         Duration soon = Duration.ofMillis(1);
         Duration late = Duration.ofMinutes(1);
-        Pace pace = new Pace(late, late, late, soon, soon, soon, soon, Duration.ZERO);
+        WatchTimeouts pace = new WatchTimeouts(late, late, late, soon, soon, soon, soon, Duration.ZERO);
         watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, retry, this);
         worker = supervisor.loop("sluice-watch-services", watch::run);
         await().until(() -> told.containsKey(WEB));

@@ -29,7 +29,7 @@ final class ApiFaultsIT {
     private static final int SERVERS = 4;
     private static final int CLIENTS = 3;
 
-    private final List<NamedServer> servers = new ArrayList<>();
+    private final List<NameServer> servers = new ArrayList<>();
     private final FakeCluster cluster = new FakeCluster();
     private final AtomicBoolean stop = new AtomicBoolean();
     private final AtomicLong answers = new AtomicLong();
@@ -52,7 +52,7 @@ final class ApiFaultsIT {
     private void run(long seed, Duration time) throws Exception {
         Random random = new Random(seed);
         for (int i = 0; i < SERVERS; i++) {
-            servers.add(new NamedServer("127.33.0." + (i + 1), backendPort, "server " + i));
+            servers.add(new NameServer("127.33.0." + (i + 1), backendPort, "server " + i));
             backendPort = servers.get(0).port();
         }
         port = DemoServers.freePort(8098, "127.97.0.1");
@@ -86,7 +86,7 @@ final class ApiFaultsIT {
                             .forEach(servicePort -> assertThat(servicePort
                                             .frontends()
                                             .get(0)
-                                            .outside()
+                                            .external()
                                             .endpoints())
                                     .singleElement()
                                     .hasToString("127.33.0.1:" + backendPort)));
@@ -97,7 +97,7 @@ final class ApiFaultsIT {
         } finally {
             stop.set(true);
             cluster.close();
-            for (NamedServer server : servers) {
+            for (NameServer server : servers) {
                 server.close();
             }
         }
@@ -120,7 +120,7 @@ final class ApiFaultsIT {
         for (int i = first; !stop.get(); i++) {
             String address = "127.97.0." + (i % SERVICES + 1);
             try {
-                String answer = NamedServer.ask(address, port);
+                String answer = NameServer.ask(address, port);
                 if (!answer.startsWith("server ")) {
                     failures.add(address + " answered '" + answer + "'");
                 }

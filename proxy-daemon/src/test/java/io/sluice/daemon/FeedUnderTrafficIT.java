@@ -29,8 +29,8 @@ final class FeedUnderTrafficIT {
     @TempDir
     private Path folder;
 
-    private final NamedServer one;
-    private final NamedServer two;
+    private final NameServer one;
+    private final NameServer two;
     private final int port;
     private final AtomicInteger answers = new AtomicInteger();
     private final Set<String> names = ConcurrentHashMap.newKeySet();
@@ -40,8 +40,8 @@ final class FeedUnderTrafficIT {
 
     FeedUnderTrafficIT() throws IOException {
         port = DemoServers.freePort(8088, ADDRESS);
-        one = new NamedServer("127.10.3.1", 0, "one");
-        two = new NamedServer("127.10.3.2", 0, "two");
+        one = new NameServer("127.10.3.1", 0, "one");
+        two = new NameServer("127.10.3.2", 0, "two");
     }
 
     @BeforeEach
@@ -55,7 +55,7 @@ final class FeedUnderTrafficIT {
         two.close();
     }
 
-    private String manifest(String address, NamedServer server) {
+    private String manifest(String address, NameServer server) {
         return """
                 apiVersion: v1
                 kind: Service
@@ -96,7 +96,7 @@ final class FeedUnderTrafficIT {
     private void askOnAndOn() {
         while (!done) {
             try {
-                String name = NamedServer.ask(ADDRESS, port);
+                String name = NameServer.ask(ADDRESS, port);
                 names.add(name);
                 if (name.isEmpty()) {
                     lost.add("no answer");

@@ -324,7 +324,7 @@ final class NodeModeIT {
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-cp",
                 System.getProperty("java.class.path"),
-                TakesEverything.class.getName(),
+                SinkServer.class.getName(),
                 "15001"));
         Process other = new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.DISCARD)
@@ -370,7 +370,7 @@ final class NodeModeIT {
         }
     }
 
-    static List<String> surroundings() {
+    static List<String> context() {
         List<String> all = new ArrayList<>(List.of(
                 "net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.cni0.rp_filter=1 net.ipv4.conf.v-pod.rp_filter=1",
                 "net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.cni0.rp_filter=2",

@@ -25,14 +25,14 @@ final class Peers implements AutoCloseable {
 
     private static final int PATIENCE_MILLIS = 10_000;
 
-    private final Map<Endpoint, NamedServer> tcp = new HashMap<>();
+    private final Map<Endpoint, NameServer> tcp = new HashMap<>();
     private final Map<Endpoint, DatagramSocket> udp = new HashMap<>();
     private final List<DatagramSocket> clients = new ArrayList<>();
 
     void serve(Protocol protocol, Endpoint endpoint) throws IOException {
         if (protocol == Protocol.TCP && !tcp.containsKey(endpoint)) {
             String name = endpoint.toString();
-            tcp.put(endpoint, new NamedServer(endpoint.address().toString(), endpoint.port(), name));
+            tcp.put(endpoint, new NameServer(endpoint.address().toString(), endpoint.port(), name));
         } else if (protocol == Protocol.UDP && !udp.containsKey(endpoint)) {
             udp.put(endpoint, answering(endpoint));
         }
@@ -100,7 +100,7 @@ final class Peers implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        for (NamedServer server : tcp.values()) {
+        for (NameServer server : tcp.values()) {
             server.close();
         }
         udp.values().forEach(DatagramSocket::close);

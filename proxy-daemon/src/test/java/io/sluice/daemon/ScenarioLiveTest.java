@@ -21,8 +21,8 @@ import io.sluice.rules.BuildOptions;
 import io.sluice.rules.Dump;
 import io.sluice.rules.Scenario;
 import io.sluice.rules.Scenario.Section;
-import io.sluice.rules.Trace.Answer;
 import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
 import io.sluice.rules.Tracer;
 import io.sluice.stats.Counter;
@@ -278,7 +278,7 @@ final class ScenarioLiveTest {
 
         private Set<IpAddress> clientsOf(Frontend frontend, ServiceSnapshot snapshot) {
             Set<IpAddress> froms = new LinkedHashSet<>(List.of(NODE));
-            Stream.concat(snapshot.surroundings().origins().pods().stream(), frontend.allowedSources().stream())
+            Stream.concat(snapshot.context().origins().pods().stream(), frontend.allowedSources().stream())
                     .filter(range -> range.network().family() == Family.IPV4)
                     .forEach(range -> froms.add(inside(range)));
             return froms;
@@ -313,7 +313,7 @@ final class ScenarioLiveTest {
                                 ? Peers.overTcp(dial.client(), dial.destination())
                                 : clients.overUdp(dial.client(), dial.destination()));
             }
-            if (dial.keepsClients()) {
+            if (dial.hasSessionAffinity()) {
                 assertThat(answers).as(dial.toString()).containsOnly(answers.get(0));
                 assertThat(expected).as(dial.toString()).contains(answers.get(0));
             } else {
@@ -335,10 +335,10 @@ final class ScenarioLiveTest {
     }
 
     /** One frontend seen by one client. */
-    private record Dial(IpAddress client, Frontend frontend, Answer answer, boolean keepsClients) {
+    private record Dial(IpAddress client, Frontend frontend, TraceResult answer, boolean hasSessionAffinity) {
         static Dial of(Tracer tracer, IpAddress client, ServicePort servicePort, Frontend frontend) {
             FrontendAddress to = frontend.address();
-            Answer answer = tracer.trace(new Packet(client, to.address(), to.port(), to.protocol()));
+            TraceResult answer = tracer.trace(new Packet(client, to.address(), to.port(), to.protocol()));
             return new Dial(client, frontend, answer, servicePort.affinity().byClientAddress());
         }
 

@@ -27,13 +27,13 @@ final class StormIT {
     @TempDir
     private Path folder;
 
-    private final NamedServer old;
-    private final NamedServer next;
+    private final NameServer old;
+    private final NameServer next;
     private final int port;
 
     StormIT() throws IOException {
-        old = new NamedServer(endpoint(10, CHANGED), 0, "old");
-        next = new NamedServer(endpoint(13, CHANGED), old.port(), "new");
+        old = new NameServer(endpoint(10, CHANGED), 0, "old");
+        next = new NameServer(endpoint(13, CHANGED), old.port(), "new");
         port = DemoServers.freePort(8088, endpoint(96, CHANGED));
     }
 
@@ -108,8 +108,8 @@ final class StormIT {
 
     private void awaitAnswer(String name) throws IOException {
         String address = endpoint(96, CHANGED);
-        String answer = NamedServer.ask(address, port);
-        for (long start = System.nanoTime(); !answer.equals(name); answer = NamedServer.ask(address, port)) {
+        String answer = NameServer.ask(address, port);
+        for (long start = System.nanoTime(); !answer.equals(name); answer = NameServer.ask(address, port)) {
             assertThat(answer).isNotEmpty();
             assertThat(millisSince(start)).as("ms without a change").isLessThan(RunIT.PATIENCE.toMillis());
         }

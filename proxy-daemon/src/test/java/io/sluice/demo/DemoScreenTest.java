@@ -52,6 +52,6 @@ final class DemoScreenTest {
                 false,
                 StandardCharsets.UTF_8);
         DemoScreen screen = new DemoScreen(closed, false);
-        assertThatThrownBy(() -> screen.text("hello")).isInstanceOf(DemoScreen.NobodyReads.class);
+        assertThatThrownBy(() -> screen.text("hello")).isInstanceOf(DemoScreen.OutputClosed.class);
     }
 }

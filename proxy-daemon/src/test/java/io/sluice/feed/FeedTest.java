@@ -124,7 +124,7 @@ class FeedTest {
         scan();
         Path file = write("a.yaml", API.substring(0, 40));
         assertThat(scan("a.yaml")).isEmpty();
-        assertThat(lastScan().waitNanos()).isEqualTo(Settling.STILL_NANOS);
+        assertThat(lastScan().waitNanos()).isEqualTo(WriteSettleTimer.STILL_NANOS);
         passMillis(299);
         assertThat(scan()).isEmpty();
         Files.writeString(file, API.substring(40), APPEND);

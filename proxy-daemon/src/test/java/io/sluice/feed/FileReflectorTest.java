@@ -133,7 +133,7 @@ class FileReflectorTest {
         });
         Supervisor supervisor = new Supervisor();
         reflector.start(supervisor);
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         write("b.yaml", Manifests.service("api", "10.96.0.2"));
         await().untilAsserted(() -> assertThat(loop.snapshot().size()).isEqualTo(2));
         assertThat(supervisor.failures()).isEmpty();
@@ -143,7 +143,7 @@ class FileReflectorTest {
     void followsRenamedAndWrittenFiles() throws IOException {
         write("web.yaml", WEB);
         follow(folder);
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         rename("slice.yaml", Manifests.slice("web", "10.1.0.1"));
         awaitDump(WEB_LINE + "10.1.0.1:8080");
         write("slice.yaml", Manifests.slice("web", "10.1.0.2"));
@@ -151,7 +151,7 @@ class FileReflectorTest {
         rename("slice.yaml", Manifests.slice("web", "10.1.0.3"));
         awaitDump(WEB_LINE + "10.1.0.3:8080");
         Files.delete(folder.resolve("slice.yaml"));
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         Files.delete(folder.resolve("web.yaml"));
         awaitDump("");
     }
@@ -165,15 +165,15 @@ class FileReflectorTest {
         write("web.yaml", WEB);
         rename("other.yaml", Manifests.service("other", "10.96.0.2"));
         Files.writeString(folder.resolve("web.yaml"), Manifests.slice("web", "10.1.0.2"), APPEND);
-        awaitDump("default/other 10.96.0.2:80/tcp -> REFUSE\n" + WEB_LINE + "10.1.0.2:8080");
-        assertThat(applied).allSatisfy(snapshot -> assertThat(Dump.of(snapshot)).doesNotContain(WEB_LINE + "REFUSE"));
+        awaitDump("default/other 10.96.0.2:80/tcp -> REJECT\n" + WEB_LINE + "10.1.0.2:8080");
+        assertThat(applied).allSatisfy(snapshot -> assertThat(Dump.of(snapshot)).doesNotContain(WEB_LINE + "REJECT"));
     }
 
     @Test
     void aRenameInsideTheFolderIsNoChange() throws IOException {
         write("a.yaml", WEB);
         follow(folder);
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         Files.move(folder.resolve("a.yaml"), folder.resolve("b.yaml"));
         rename("c.yaml", Manifests.service("x", "bad"));
         awaitProblems("c.yaml: Service default/x: spec.clusterIP: \"bad\" is not an IPv4 or IPv6 address");
@@ -191,7 +191,7 @@ class FileReflectorTest {
         Files.createSymbolicLink(folder.resolve("..data"), one.getFileName());
         Files.createSymbolicLink(folder.resolve("a.yaml"), Path.of("..data/a.yaml"));
         follow(folder);
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         Path next = Files.createSymbolicLink(folder.resolve("..data_tmp"), two.getFileName());
         Files.move(next, folder.resolve("..data"), StandardCopyOption.ATOMIC_MOVE);
         awaitDump(WEB_LINE + "10.1.0.1:8080");
@@ -201,17 +201,17 @@ class FileReflectorTest {
     void aFolderThatGoesAndComesBackIsFollowedAgain() throws IOException {
         write("a.yaml", WEB);
         follow(folder);
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         Path away = Files.move(folder, root.resolve("away"));
         awaitProblems(folder + ": is gone; its last state is kept until it is back");
-        assertThat(Dump.of(loop.snapshot())).isEqualTo(WEB_LINE + "REFUSE");
+        assertThat(Dump.of(loop.snapshot())).isEqualTo(WEB_LINE + "REJECT");
         Files.createDirectory(folder);
         write("a.yaml", WEB + Manifests.slice("web", "10.1.0.1"));
         awaitDump(WEB_LINE + "10.1.0.1:8080");
         awaitProblems();
         Files.writeString(away.resolve("a.yaml"), "the folder that was followed before");
         rename("b.yaml", Manifests.service("b", "10.96.0.2"));
-        awaitDump("default/b 10.96.0.2:80/tcp -> REFUSE\n" + WEB_LINE + "10.1.0.1:8080");
+        awaitDump("default/b 10.96.0.2:80/tcp -> REJECT\n" + WEB_LINE + "10.1.0.1:8080");
     }
 
     @Test
@@ -221,7 +221,7 @@ class FileReflectorTest {
         awaitProblems(file + ": does not exist; waiting for it");
         assertThat(applied).isEmpty();
         rename("cluster.yaml", WEB);
-        awaitDump(WEB_LINE + "REFUSE");
+        awaitDump(WEB_LINE + "REJECT");
         Files.delete(file);
         awaitProblems(file + ": is gone; its last state is kept until it is back");
         rename("cluster.yaml", WEB + Manifests.slice("web", "10.1.0.1"));
@@ -240,7 +240,7 @@ class FileReflectorTest {
         write("a.yaml", WEB + "---\n{apiVersion: v1, kind: Pod}\n");
         write("b.yaml", WEB);
         FileReflector.Reading reading = FileReflector.read(folder, OPTIONS, List.of());
-        assertThat(Dump.of(reading.snapshot())).isEqualTo(WEB_LINE + "REFUSE");
+        assertThat(Dump.of(reading.snapshot())).isEqualTo(WEB_LINE + "REJECT");
         assertThat(reading.problems())
                 .extracting(Problem::toString)
                 .containsExactly(

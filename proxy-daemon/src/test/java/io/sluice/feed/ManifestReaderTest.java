@@ -2,8 +2,8 @@ package io.sluice.feed;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.sluice.document.Documents;
 import io.sluice.document.Problem;
+import io.sluice.document.YamlDocuments;
 import io.sluice.feed.ManifestReader.Manifest;
 import io.sluice.objects.ServiceObject;
 import io.sluice.rules.Manifests;
@@ -140,7 +140,7 @@ class ManifestReaderTest {
         for (int size = 1; size < text.length(); size++) {
             List<String> documents = new ArrayList<>();
             List<Integer> lines = new ArrayList<>();
-            Documents reader = new Documents(new Pieces(text, size));
+            YamlDocuments reader = new YamlDocuments(new Pieces(text, size));
             while (reader.next()) {
                 StringBuilder document = new StringBuilder();
                 char[] buffer = new char[size];

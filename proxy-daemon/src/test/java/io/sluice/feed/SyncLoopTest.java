@@ -99,7 +99,7 @@ class SyncLoopTest {
         Supervisor supervisor = new Supervisor();
         loop.start(supervisor);
         offer("a", Manifests.service("web", "10.96.0.1"), true);
-        awaitApplied("default/web 10.96.0.1:80/tcp -> REFUSE");
+        awaitApplied("default/web 10.96.0.1:80/tcp -> REJECT");
         assertThat(applied).hasSize(3);
         assertThat(loop.pendingSince()).isEmpty();
         assertThat(supervisor.failures()).isEmpty();
@@ -157,7 +157,7 @@ class SyncLoopTest {
             offer("a", Manifests.service("web", "10.96.0." + i), true);
         }
         release.countDown();
-        awaitApplied("default/web 10.96.0.199:80/tcp -> REFUSE");
+        awaitApplied("default/web 10.96.0.199:80/tcp -> REJECT");
         assertThat(applied)
                 .as("one for the first offer, one for all the others")
                 .hasSize(2);
@@ -169,11 +169,11 @@ class SyncLoopTest {
         offer("a", Manifests.service("web", "10.96.0.1"), false);
         loop.offer(Map.of("a", new SourceState(List.of(), List.of(broken), true)), true);
         loop.start(new Supervisor());
-        awaitApplied("default/web 10.96.0.1:80/tcp -> REFUSE");
+        awaitApplied("default/web 10.96.0.1:80/tcp -> REJECT");
         assertThat(loop.problems()).containsExactly(broken);
         loop.offer(Map.of("a", new SourceState(List.of(), List.of(), true)), true);
         await().until(() -> loop.problems().isEmpty());
-        assertThat(Dump.of(loop.snapshot())).isEqualTo("default/web 10.96.0.1:80/tcp -> REFUSE");
+        assertThat(Dump.of(loop.snapshot())).isEqualTo("default/web 10.96.0.1:80/tcp -> REJECT");
     }
 
     private static void awaitUninterrupted(CountDownLatch latch) {
@@ -214,7 +214,7 @@ class SyncLoopTest {
         assertThat(loop.pendingSince()).as("the oldest counts").isEqualTo(first);
         release.countDown();
         await().until(() -> loop.pendingSince().isEmpty());
-        awaitApplied("default/web 10.96.0.2:80/tcp -> REFUSE");
+        awaitApplied("default/web 10.96.0.2:80/tcp -> REJECT");
     }
 
     private static String node(String name, String more) {
@@ -264,7 +264,7 @@ class SyncLoopTest {
         assertThat(calls).hasValue(3);
         assertThat(applied).hasSize(1);
         offer("a", Manifests.service("web", "10.96.0.2"), true);
-        awaitApplied("default/web 10.96.0.2:80/tcp -> REFUSE");
+        awaitApplied("default/web 10.96.0.2:80/tcp -> REJECT");
     }
 
     @Test
@@ -275,9 +275,9 @@ class SyncLoopTest {
         offer("a", bad, true);
         await().until(loop::synced);
         offer("b", Manifests.service("api", "10.96.0.2"), true);
-        awaitApplied("default/api 10.96.0.2:80/tcp -> REFUSE");
+        awaitApplied("default/api 10.96.0.2:80/tcp -> REJECT");
         offer("a", bad + Manifests.service("x", "10.96.0.3"), true);
-        awaitApplied("default/api 10.96.0.2:80/tcp -> REFUSE\ndefault/x 10.96.0.3:80/tcp -> REFUSE");
+        awaitApplied("default/api 10.96.0.2:80/tcp -> REJECT\ndefault/x 10.96.0.3:80/tcp -> REJECT");
         assertThat(told).containsExactly("+ " + line);
         assertThat(loop.problems()).extracting(Problem::toString).containsExactly(line);
 

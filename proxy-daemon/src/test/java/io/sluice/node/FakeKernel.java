@@ -1,7 +1,7 @@
 package io.sluice.node;
 
 import io.sluice.model.Family;
-import io.sluice.node.Elements.Element;
+import io.sluice.node.SetElements.Element;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -281,7 +281,7 @@ final class FakeKernel implements NodeKernel {
     }
 
     @Override
-    public List<Connection> connections() throws IOException {
+    public List<TcpConnection> connections() throws IOException {
         if (failsToListConnections) {
             throw new IOException("ss: killed");
         }

@@ -107,7 +107,7 @@ final class NodeRulesTest {
                         "element pod4: 198.18.0.3 . tcp . 80 : goto new-traffic",
                         "element cluster4: 198.18.0.2")
                 .noneMatch(line -> line.contains("198.18.0.99") || line.startsWith("rule old"));
-        for (Family family : Routing.families()) {
+        for (Family family : PolicyRouting.families()) {
             assertThat(kernel.dump())
                     .contains(
                             family + " routing rule rule add fwmark 0x1000/0x1000 lookup 19019 priority 119",
@@ -120,7 +120,7 @@ final class NodeRulesTest {
         ServiceSnapshot thousand = services(1, 1000);
         rules.apply(thousand);
         kernel.loaded.clear();
-        ServiceSnapshot refusing = thousand.with(List.of(service(700, Route.REFUSE)), List.of());
+        ServiceSnapshot refusing = thousand.with(List.of(service(700, Route.REJECT)), List.of());
         rules.apply(refusing);
         assertThat(kernel.loaded).containsExactly("""
                         delete element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
@@ -177,7 +177,7 @@ final class NodeRulesTest {
         // A change of another Service does not touch it.
         kernel.loaded.clear();
         kernel.rejected.clear();
-        rules.apply(services(1, 4).with(List.of(service(2, Route.REFUSE)), List.of()));
+        rules.apply(services(1, 4).with(List.of(service(2, Route.REJECT)), List.of()));
         assertThat(kernel.loaded).hasSize(1);
         assertThat(kernel.loaded.get(0)).startsWith("delete element").doesNotContain("198.18.0.3");
         assertThat(kernel.rejected).isEmpty();

@@ -19,7 +19,7 @@ final class RoutingRuleTest {
                         119, 0x1000, 0x1000, "19019", "119: src all fwmark 0x1000 fwmask 0x1000 table 19019"));
         assertThat(ours.matchesOnly(0x1000)).isTrue();
         assertThat(ours.matchesOnly(0x2000)).isFalse();
-        assertThat(Routing.isOurs(ours, RuleOptions.DEFAULT)).isTrue();
+        assertThat(PolicyRouting.isOurs(ours, RuleOptions.DEFAULT)).isTrue();
     }
 
     @Test

@@ -25,7 +25,7 @@ final class ServiceTableTest {
         List<Endpoint> all = IntStream.rangeClosed(1, endpoints)
                 .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 | i), 8080))
                 .toList();
-        Route route = endpoints == 0 ? Route.REFUSE : Route.forward(all, Route.Source.NODE);
+        Route route = endpoints == 0 ? Route.REJECT : Route.forward(all, Route.Source.NODE);
         return new ServicePort(
                 new ServicePortName("shop", service, "", protocol),
                 new SessionAffinity(affinitySeconds),
@@ -73,7 +73,7 @@ final class ServiceTableTest {
     void addressesWithOtherEndpointsAreRowsOfTheirOwn() {
         ServicePort web = port("web", Protocol.TCP, 0, 1, 1, 2);
         Frontend six = Frontend.of(
-                new FrontendAddress(Protocol.TCP, Objects.requireNonNull(IpAddress.parse("::1")), 80), Route.REFUSE);
+                new FrontendAddress(Protocol.TCP, Objects.requireNonNull(IpAddress.parse("::1")), 80), Route.REJECT);
         ServicePort dual = new ServicePort(
                 web.name(),
                 web.affinity(),

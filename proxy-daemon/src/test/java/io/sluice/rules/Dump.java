@@ -30,7 +30,7 @@ public final class Dump {
                             port.flowEndpoints().stream().map(String::valueOf).toList())
                     .stream().toList();
             List<String> served = port.frontends().stream()
-                    .flatMap(frontend -> frontend.outside().endpoints().stream())
+                    .flatMap(frontend -> frontend.external().endpoints().stream())
                     .map(String::valueOf)
                     .distinct()
                     .sorted()
@@ -39,7 +39,7 @@ public final class Dump {
                 lines.add(port.name() + " flows stay on " + String.join(" ", flows));
             }
         }
-        new TreeMap<>(snapshot.surroundings().healthChecks())
+        new TreeMap<>(snapshot.context().healthChecks())
                 .forEach((service, check) -> lines.add("health check " + service + " port " + check.port() + ": "
                         + check.localEndpoints() + " local" + where(check)));
         return lines;
@@ -67,11 +67,11 @@ public final class Dump {
     /** One route where all origins have the same; else what pods, the node and others get, in this order. */
     private static String routes(Frontend frontend) {
         boolean alike =
-                frontend.pod().equals(frontend.node()) && frontend.node().equals(frontend.outside());
+                frontend.pod().equals(frontend.node()) && frontend.node().equals(frontend.external());
         return alike
-                ? route(frontend.outside())
+                ? route(frontend.external())
                 : "pod: " + route(frontend.pod()) + ", node: " + route(frontend.node()) + ", outside: "
-                        + route(frontend.outside());
+                        + route(frontend.external());
     }
 
     private static String route(Route route) {

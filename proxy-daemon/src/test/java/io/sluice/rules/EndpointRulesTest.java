@@ -9,7 +9,7 @@ import io.sluice.model.Route;
 import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.Hints;
 import io.sluice.rules.EndpointRules.Choice;
-import io.sluice.rules.EndpointRules.Place;
+import io.sluice.rules.EndpointRules.NodeLocality;
 import io.sluice.rules.EndpointRules.Policies;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -47,7 +47,7 @@ class EndpointRulesTest {
                 endpoints(parts[0].strip()),
                 new Policies(
                         policies.startsWith("Local"), policies.split(" ")[1].equals("Local"), policies.endsWith("ext")),
-                new Place("N", "Z"));
+                new NodeLocality("N", "Z"));
         assertThat(names(choice.cluster())).as("cluster").isEqualTo(parts[2].strip());
         assertThat(names(choice.local())).as("local").isEqualTo(parts[3].strip());
         assertThat(choice.any()).as("any").isEqualTo(Boolean.parseBoolean(parts[4].strip()));
@@ -118,7 +118,7 @@ class EndpointRulesTest {
     @ParameterizedTest(name = "{0}")
     @MethodSource("cases")
     void kubeProxyCase(Case test) {
-        Place here = new Place(test.text("node", HERE), test.text("zone", ""));
+        NodeLocality here = new NodeLocality(test.text("node", HERE), test.text("zone", ""));
         Policies policies = new Policies(
                 test.isLocal("internalTrafficPolicy"),
                 test.isLocal("externalTrafficPolicy"),
@@ -141,7 +141,7 @@ class EndpointRulesTest {
         }
     }
 
-    private static Map<Endpoint, Backend> endpoints(JsonNode list, Place here) {
+    private static Map<Endpoint, Backend> endpoints(JsonNode list, NodeLocality here) {
         Map<Endpoint, Backend> endpoints = new LinkedHashMap<>();
         for (JsonNode json : list) {
             IpAddress address = requireNonNull(IpAddress.parse(json.get("ip").stringValue()));
@@ -180,7 +180,7 @@ class EndpointRulesTest {
         Endpoint one = new Endpoint(IpAddress.v4(1), 80);
         Map<Endpoint, Backend> endpoints =
                 Map.of(one, new Backend(one.address(), true, true, false, "", new Hints(List.of(), List.of())));
-        Choice choice = EndpointRules.choose(endpoints, new Policies(true, false, true), new Place("", ""));
+        Choice choice = EndpointRules.choose(endpoints, new Policies(true, false, true), new NodeLocality("", ""));
         assertThat(choice).isEqualTo(new Choice(List.of(one), List.of(), true));
         assertThat(choice.route(true, Route.Source.NODE)).isSameAs(Route.DROP);
         assertThat(choice.route(false, Route.Source.NODE).endpoints()).containsExactly(one);

@@ -12,8 +12,8 @@ import io.sluice.model.Protocol;
 import io.sluice.model.Route.Source;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.rules.ObjectStore.SourceState;
-import io.sluice.rules.Trace.Answer;
 import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
 import java.io.IOException;
 import java.io.StringReader;
@@ -138,7 +138,7 @@ class FlowsTest {
         check(flow, running.trace(flow.scenario(), flow.packet()));
     }
 
-    private static void check(Flow flow, Answer answer) {
+    private static void check(Flow flow, TraceResult answer) {
         assertThat(answer.verdict()).as(answer.reason()).isEqualTo(flow.verdict());
         JsonNode backends = flow.json().get("expect").path("backends");
         assertThat(answer.endpoints().stream().map(Endpoint::toString))
@@ -168,7 +168,7 @@ class FlowsTest {
 
     private static final class Running {
         private final BuildOptions options;
-        private final ProblemBoard board = new ProblemBoard();
+        private final ProblemTracker board = new ProblemTracker();
         private final ObjectStore store = new ObjectStore(board);
         private final SnapshotBuilder builder;
 
@@ -177,7 +177,7 @@ class FlowsTest {
             builder = new SnapshotBuilder(options, store, board);
         }
 
-        Answer trace(Scenario scenario, Packet packet) throws IOException {
+        TraceResult trace(Scenario scenario, Packet packet) throws IOException {
             store.replace("flows.json", scenario.state());
             ServiceSnapshot snapshot = builder.build();
             return new Tracer(options, store, builder.here(), snapshot).trace(packet);

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 /** Which Services have a health check port, and what they count: kube-proxy's cases. */
 final class HealthChecksTest {
-    private final ProblemBoard board = new ProblemBoard();
+    private final ProblemTracker board = new ProblemTracker();
     private final ObjectStore store = new ObjectStore(board);
     private final SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on("test-node"), store, board);
 
@@ -24,7 +24,7 @@ final class HealthChecksTest {
         assertThat(manifest.problems().stream().filter(p -> p.severity() == Problem.Severity.ERROR))
                 .isEmpty();
         store.replace("a", new SourceState(manifest.objects(), manifest.problems()));
-        return builder.build().surroundings().healthChecks();
+        return builder.build().context().healthChecks();
     }
 
     private Map<String, Integer> ports(String... objects) throws IOException {

@@ -14,8 +14,8 @@ import io.sluice.model.Route.Source;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.rules.ObjectStore.SourceState;
 import io.sluice.rules.Scenario.Section;
-import io.sluice.rules.Trace.Answer;
 import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
 import java.io.IOException;
 import java.io.StringReader;
@@ -32,7 +32,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ScenarioTest {
     private static final String ARROW = " -> ";
 
-    private final ProblemBoard board = new ProblemBoard();
+    private final ProblemTracker board = new ProblemTracker();
     private final ObjectStore store = new ObjectStore(board);
     private final List<Problem> told = new ArrayList<>();
 
@@ -79,7 +79,7 @@ class ScenarioTest {
                 case "trace" -> actual = traced(section.body(), options, builder);
                 case "check" -> {
                     builder.build();
-                    actual = lines(LooseEnds.of(store, builder.here()));
+                    actual = lines(FeedLint.of(store, builder.here()));
                 }
                 default -> actual = fail("unknown section " + section.kind());
             }
@@ -137,7 +137,7 @@ class ScenarioTest {
                 .collect(Collectors.joining("\n"));
     }
 
-    private static String text(Answer answer) {
+    private static String text(TraceResult answer) {
         if (answer.verdict() != Verdict.FORWARD) {
             assertThat(answer.endpoints()).isEmpty();
             assertThat(answer.source()).isEqualTo(Source.CLIENT);

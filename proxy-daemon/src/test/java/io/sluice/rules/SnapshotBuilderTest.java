@@ -14,7 +14,7 @@ import io.sluice.model.SessionAffinity;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.objects.EndpointsObject;
 import io.sluice.objects.EndpointsObject.Backend;
-import io.sluice.objects.EndpointsObject.Group;
+import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.Hints;
 import io.sluice.objects.Kind;
 import io.sluice.objects.KubeObject;
@@ -38,7 +38,7 @@ import org.junit.jupiter.api.Test;
 class SnapshotBuilderTest {
     private static final BuildOptions OPTIONS = BuildOptions.on("n1");
 
-    private final ProblemBoard board = new ProblemBoard();
+    private final ProblemTracker board = new ProblemTracker();
     private final ObjectStore store = new ObjectStore(board);
     private final SnapshotBuilder builder = new SnapshotBuilder(OPTIONS, store, board);
 
@@ -69,7 +69,7 @@ class SnapshotBuilderTest {
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "e" + name),
                 new ServiceKey("ns", "s" + service),
-                List.of(new Group(List.of(new NamedPort("", Protocol.TCP, port)), backends)));
+                List.of(new EndpointGroup(List.of(new NamedPort("", Protocol.TCP, port)), backends)));
     }
 
     private static NodeObject node(String name, String zone) {
@@ -118,17 +118,17 @@ class SnapshotBuilderTest {
     void aClusterIpWithoutAPortThatIsForwardedIsKnown() {
         IpAddress address = IpAddress.v4(0x0a000001);
         put("one", service(1, 0x0a000001, List.of()));
-        assertThat(builder.build().surroundings().unservedClusterIps()).containsExactly(address);
+        assertThat(builder.build().context().unservedClusterIps()).containsExactly(address);
         put("two", service(2, 0x0a000001, List.of()));
         put("one", service(1, 0x0a000001));
-        assertThat(builder.build().surroundings().unservedClusterIps()).containsExactly(address);
+        assertThat(builder.build().context().unservedClusterIps()).containsExactly(address);
         put("two");
-        assertThat(builder.build().surroundings().unservedClusterIps()).isEmpty();
+        assertThat(builder.build().context().unservedClusterIps()).isEmpty();
         // Who goes without its address because another has it is no other case.
         put("three", service(3, 0x0a000001));
-        assertThat(builder.build().surroundings().unservedClusterIps()).containsExactly(address);
+        assertThat(builder.build().context().unservedClusterIps()).containsExactly(address);
         put("one");
-        assertThat(builder.build().surroundings().unservedClusterIps()).isEmpty();
+        assertThat(builder.build().context().unservedClusterIps()).isEmpty();
     }
 
     /** A frontend that comes or goes touches those that forward to it, and nobody else. */
@@ -165,7 +165,7 @@ class SnapshotBuilderTest {
                 .hasSize(10_000)
                 // One of them is a frontend now, and its answer has to come back here.
                 .allSatisfy(change -> assertThat(
-                                change.after().frontends().get(0).outside().source())
+                                change.after().frontends().get(0).external().source())
                         .isEqualTo(Source.NODE));
         store.replace("more", SourceState.GONE);
         assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(before));
@@ -188,7 +188,7 @@ class SnapshotBuilderTest {
         assertThat(diff.changed())
                 .singleElement()
                 .satisfies(change -> assertThat(
-                                change.after().frontends().get(0).outside().endpoints())
+                                change.after().frontends().get(0).external().endpoints())
                         .extracting(Endpoint::address)
                         .containsExactly(IpAddress.v4(8)));
         ServicePortName one = new ServicePortName("ns", "s1", "", Protocol.TCP);
@@ -207,7 +207,7 @@ class SnapshotBuilderTest {
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "h" + service),
                 new ServiceKey("ns", "s" + service),
-                List.of(new Group(List.of(new NamedPort("", Protocol.TCP, 8080)), backends)));
+                List.of(new EndpointGroup(List.of(new NamedPort("", Protocol.TCP, 8080)), backends)));
     }
 
     @Test
@@ -237,7 +237,7 @@ class SnapshotBuilderTest {
         ServicePort port = requireNonNull(builder.build().get(new ServicePortName("ns", "s1", "", Protocol.TCP)));
         var first = port.frontends().get(0);
         var second = port.frontends().get(1);
-        assertThat(first.outside().endpoints())
+        assertThat(first.external().endpoints())
                 .hasSize(2)
                 .isSameAs(second.node().endpoints());
     }
@@ -297,7 +297,7 @@ class SnapshotBuilderTest {
     }
 
     private void assertLikeFreshStart(Map<String, SourceState> files) {
-        ProblemBoard freshBoard = new ProblemBoard();
+        ProblemTracker freshBoard = new ProblemTracker();
         ObjectStore freshStore = new ObjectStore(freshBoard);
         files.forEach(freshStore::replace);
         ServiceSnapshot fresh = new SnapshotBuilder(OPTIONS, freshStore, freshBoard).build();

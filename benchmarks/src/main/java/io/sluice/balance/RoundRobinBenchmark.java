@@ -1,0 +1,95 @@
+package io.sluice.balance;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.SessionAffinity;
+import io.sluice.stats.Stats;
+import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.Threads;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * What it costs to choose the endpoint of a new connection, in turn and with ClientIP affinity. The service is shared by
+ * all threads as it is by the loops; the classes inside say how many there are.
+ */
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.NANOSECONDS)
+@Fork(1)
+@Warmup(iterations = 2, time = 500, timeUnit = TimeUnit.MILLISECONDS)
+@Measurement(iterations = 3, time = 500, timeUnit = TimeUnit.MILLISECONDS)
+public abstract class RoundRobinBenchmark {
+    private static final int KNOWN_CLIENTS = 1024;
+    private static final long NOW_NANOS = 0;
+
+    /** A list of endpoints, and clients that are held to one of them. */
+    @State(Scope.Benchmark)
+    @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
+    public static class Service {
+        @Param({"1", "10", "1000"})
+        int endpoints;
+
+        private final AffinityTable table = new AffinityTable();
+        private final SessionAffinity affinity = new SessionAffinity(SessionAffinity.DEFAULT_TIMEOUT_SECONDS);
+        private final ServiceState service =
+                new ServiceState(new Stats(1).open(new ServicePortName("bench", "sticky", "", Protocol.TCP)), table);
+        private RoundRobin rotation;
+
+        @Setup
+        public void fill() {
+            List<Endpoint> list = IntStream.range(0, endpoints)
+                    .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
+                    .toList();
+            rotation = RoundRobin.of(list, List.of());
+            for (int client = 0; client < KNOWN_CLIENTS; client++) {
+                pick(client);
+            }
+        }
+
+        EndpointTarget pick(int client) {
+            return table.pick(service, affinity, IpAddress.v4(client), rotation, NOW_NANOS);
+        }
+    }
+
+    @Threads(1)
+    public static class OneThread extends RoundRobinBenchmark {}
+
+    @Threads(2)
+    public static class TwoThreads extends RoundRobinBenchmark {}
+
+    @Threads(4)
+    public static class FourThreads extends RoundRobinBenchmark {}
+
+    @Threads(8)
+    public static class EightThreads extends RoundRobinBenchmark {}
+
+    @Benchmark
+    public Object next(Service state) {
+        return state.rotation.next(NOW_NANOS);
+    }
+
+    @Benchmark
+    public Object affinityHit(Service state) {
+        return state.pick(ThreadLocalRandom.current().nextInt(KNOWN_CLIENTS));
+    }
+
+    /** A client never seen, but for one in ten thousand; most of the time the table is full, and another one goes. */
+    @Benchmark
+    public Object affinityMiss(Service state) {
+        return state.pick(ThreadLocalRandom.current().nextInt());
+    }
+}

@@ -1,0 +1,113 @@
+package io.sluice.forward;
+
+import io.sluice.model.AddressHash;
+import io.sluice.model.IpAddress;
+import io.sluice.socket.Descriptors;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+
+/**
+ * How many descriptors and UDP flows each client address holds, over all loops, and whether it may have more: one client
+ * may hold everything as long as less than three quarters are in use, and from then on no more than its share, so that
+ * the rest is left for other clients. Any thread.
+ *
+ * <p>Counted in count-min sketches: two atomic additions, no lock, no allocation, and the same memory for any number of
+ * clients. An estimate is never too low. It is too high only where other clients fall into both cells of a client. No
+ * more than four can hold a quarter of something, so with that share a client is mistaken for one of them with a
+ * probability of at most (4 / 16,384)<sup>2</sup>, 1 to 17 million; and since the hash is keyed, no client can choose an
+ * address that shares the cells of another.
+ */
+final class ClientLimits {
+    private static final int DESCRIPTORS_PER_SESSION = 2;
+    private static final int ALL_PERCENT = 100;
+
+    private final int percent;
+    private final FlowLimit flowLimit;
+    private final Sketch descriptors = new Sketch();
+    private final Sketch flows = new Sketch();
+
+    /** @param percent the share, 1 to 100, where 100 means no limit */
+    ClientLimits(int percent, FlowLimit flowLimit) {
+        this.percent = percent;
+        this.flowLimit = flowLimit;
+    }
+
+    int percent() {
+        return percent;
+    }
+
+    boolean admitsSession(IpAddress client) {
+        return !Descriptors.areScarce()
+                || isWithinShare(descriptors, client, DESCRIPTORS_PER_SESSION, Descriptors.max());
+    }
+
+    boolean admitsFlow(IpAddress client) {
+        return (!flowLimit.areScarce() || isWithinShare(flows, client, 1, flowLimit.max()))
+                && (!Descriptors.areScarce() || isWithinShare(descriptors, client, 1, Descriptors.max()));
+    }
+
+    private boolean isWithinShare(Sketch held, IpAddress client, int more, long max) {
+        // Where the limit is absurd, a client that holds nothing is still served.
+        return percent == ALL_PERCENT || held.of(client) + more <= Math.max(more, max * percent / ALL_PERCENT);
+    }
+
+    void sessionOpened(IpAddress client) {
+        descriptors.add(client, DESCRIPTORS_PER_SESSION);
+    }
+
+    void sessionClosed(IpAddress client) {
+        descriptors.add(client, -DESCRIPTORS_PER_SESSION);
+    }
+
+    void flowOpened(IpAddress client) {
+        descriptors.add(client, 1);
+        flows.add(client, 1);
+    }
+
+    void flowClosed(IpAddress client) {
+        descriptors.add(client, -1);
+        flows.add(client, -1);
+    }
+
+    /** For tests: whether no client holds anything. */
+    boolean areEmpty() {
+        return descriptors.isEmpty() && flows.isEmpty();
+    }
+
+    private static final class Sketch {
+        private static final int CELLS_PER_ROW = 1 << 14;
+
+        private final AtomicIntegerArray cells = new AtomicIntegerArray(2 * CELLS_PER_ROW);
+
+        void add(IpAddress client, int amount) {
+            long hash = hash(client);
+            cells.getAndAdd(first(hash), amount);
+            cells.getAndAdd(second(hash), amount);
+        }
+
+        int of(IpAddress client) {
+            long hash = hash(client);
+            return Math.min(cells.get(first(hash)), cells.get(second(hash)));
+        }
+
+        private static long hash(IpAddress client) {
+            return AddressHash.of(client.high(), client.low(), 0);
+        }
+
+        private static int first(long hash) {
+            return (int) hash & CELLS_PER_ROW - 1;
+        }
+
+        private static int second(long hash) {
+            return CELLS_PER_ROW + ((int) (hash >>> Integer.SIZE) & CELLS_PER_ROW - 1);
+        }
+
+        boolean isEmpty() {
+            for (int i = 0; i < cells.length(); i++) {
+                if (cells.get(i) != 0) {
+                    return false;
+                }
+            }
+            return true;
+        }
+    }
+}

@@ -1,4 +1,0 @@
-package io.sluice.model;
-
-/** An address that two service ports want: who goes without it, and who has it. */
-public record Conflict(FrontendAddress address, ServicePortName loser, ServicePortName owner) {}

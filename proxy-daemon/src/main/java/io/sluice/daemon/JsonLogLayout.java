@@ -1,0 +1,47 @@
+package io.sluice.daemon;
+
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.classic.spi.ThrowableProxyUtil;
+import ch.qos.logback.core.encoder.EncoderBase;
+import java.io.ByteArrayOutputStream;
+import tools.jackson.core.JsonGenerator;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * Writes a log event as one line of JSON: time, level, logger, thread, message and, if there is one, exception.
+ *
+ * <p>Logback's own encoder does not escape every field before 1.6.8, which cannot be had from Maven Central.
+ */
+final class JsonLogLayout extends EncoderBase<ILoggingEvent> {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final byte[] NOTHING = {};
+
+    @Override
+    public byte[] encode(ILoggingEvent event) {
+        ByteArrayOutputStream line = new ByteArrayOutputStream(256);
+        try (JsonGenerator json = JSON.createGenerator(line)) {
+            json.writeStartObject();
+            json.writeStringProperty("time", event.getInstant().toString());
+            json.writeStringProperty("level", event.getLevel().toString());
+            json.writeStringProperty("logger", event.getLoggerName());
+            json.writeStringProperty("thread", event.getThreadName());
+            json.writeStringProperty("message", event.getFormattedMessage());
+            if (event.getThrowableProxy() != null) {
+                json.writeStringProperty("exception", ThrowableProxyUtil.asString(event.getThrowableProxy()));
+            }
+            json.writeEndObject();
+        }
+        line.write('\n');
+        return line.toByteArray();
+    }
+
+    @Override
+    public byte[] headerBytes() {
+        return NOTHING;
+    }
+
+    @Override
+    public byte[] footerBytes() {
+        return NOTHING;
+    }
+}

@@ -1,0 +1,115 @@
+package io.sluice.handover;
+
+import io.sluice.balance.BalancePosition;
+import io.sluice.forward.ForwarderHandover;
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonGenerator;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.StreamReadConstraints;
+import tools.jackson.core.StreamReadFeature;
+import tools.jackson.core.StreamWriteFeature;
+import tools.jackson.core.json.JsonFactory;
+import tools.jackson.databind.DeserializationContext;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.SerializationContext;
+import tools.jackson.databind.ValueDeserializer;
+import tools.jackson.databind.ValueSerializer;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.module.SimpleModule;
+
+/** A {@link ForwarderHandover} as JSON, the same in protocol versions 2 and 3. */
+public final class HandoverFormat {
+    /** Twice what 500,000 affinity entries, 50,000 frontends and every UDP flow there can be take. */
+    private static final long LARGEST_BYTES = 128 << 20;
+
+    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StreamReadConstraints.builder()
+                            .maxDocumentLength(LARGEST_BYTES)
+                            .maxNestingDepth(16)
+                            .maxStringLength(1024)
+                            .build())
+                    .build())
+            .addModule(new SimpleModule()
+                    .addSerializer(IpAddress.class, new AddressWriter())
+                    .addDeserializer(IpAddress.class, new AddressReader()))
+            .disable(StreamWriteFeature.AUTO_CLOSE_TARGET)
+            .disable(StreamReadFeature.AUTO_CLOSE_SOURCE)
+            .disable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
+            .build();
+
+    private static final class AddressWriter extends ValueSerializer<IpAddress> {
+        @Override
+        public void serialize(IpAddress address, JsonGenerator to, SerializationContext context) {
+            to.writeString(address.toString());
+        }
+    }
+
+    private static final class AddressReader extends ValueDeserializer<IpAddress> {
+        @Override
+        public @Nullable IpAddress deserialize(JsonParser from, DeserializationContext context) {
+            return IpAddress.parse(from.getString());
+        }
+    }
+
+    /** One of everything; its descriptors are 0. */
+    static final ForwarderHandover SAMPLE = sample();
+
+    private HandoverFormat() {}
+
+    private static ForwarderHandover sample() {
+        IpAddress address = IpAddress.v4(1);
+        Endpoint endpoint = new Endpoint(address, 1);
+        ForwarderHandover.OpenFlow flow = new ForwarderHandover.OpenFlow(0, address, 1, endpoint, 0, 0, 0);
+        return new ForwarderHandover(
+                List.of(new ForwarderHandover.Sockets(
+                        new FrontendAddress(Protocol.UDP, address, 1),
+                        List.of(new ForwarderHandover.OpenSocket(0, List.of(flow))))),
+                List.of(new BalancePosition(
+                        new ServicePortName("", "", "", Protocol.UDP),
+                        List.of(endpoint),
+                        List.of(new BalancePosition.AffinityEntry(address, endpoint, 0)))));
+    }
+
+    static void write(ForwarderHandover handOver, OutputStream to) throws IOException {
+        try {
+            JSON.writeValue(to, handOver);
+        } catch (JacksonException e) {
+            throw asIo(e);
+        }
+    }
+
+    /** Reads one document and nothing after it, as long as the other side waits for an answer. */
+    static ForwarderHandover read(InputStream from) throws IOException {
+        try {
+            return JSON.readValue(from, ForwarderHandover.class);
+        } catch (JacksonException e) {
+            throw asIo(e);
+        }
+    }
+
+    private static IOException asIo(JacksonException e) {
+        return e.getCause() instanceof IOException cause
+                ? cause
+                : new IOException("the state cannot be read (another version?): " + e.getOriginalMessage(), e);
+    }
+
+    /** Writes and reads once: the first time takes some hundred milliseconds, and clients are not to wait for that. */
+    public static void warmUp() {
+        ForwarderHandover read = JSON.readValue(JSON.writeValueAsBytes(SAMPLE), ForwarderHandover.class);
+        if (!read.equals(SAMPLE)) {
+            throw new IllegalStateException("written and read, " + SAMPLE + " became " + read);
+        }
+    }
+}

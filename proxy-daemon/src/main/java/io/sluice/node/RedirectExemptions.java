@@ -1,0 +1,59 @@
+package io.sluice.node;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.IpAddress;
+import io.sluice.model.ServicePort;
+import java.util.BitSet;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Which of the daemon's own connections the rules must not redirect to the daemon again: those to an endpoint that is a
+ * frontend of its own Service, and, so that traffic never loops, those to a port that is a node port on an address that may
+ * become local at any time. Changed under the lock of {@link NodeRules}; {@link #includes} may be called by any thread.
+ */
+final class RedirectExemptions {
+    private final Map<Endpoint, Integer> endpoints = new HashMap<>();
+    private final Map<Integer, Integer> nodePorts = new HashMap<>();
+    private volatile View view = new View(Set.of(), new BitSet(), Set.of());
+
+    /** @param own addresses known to be this node's: a chain of Services through one of their node ports was judged */
+    private record View(Set<Endpoint> endpoints, BitSet nodePorts, Set<IpAddress> own) {}
+
+    /** Allocates nothing: called for every connection and flow. */
+    boolean includes(Endpoint endpoint) {
+        View now = view;
+        return (!now.endpoints.isEmpty() && now.endpoints.contains(endpoint))
+                || (now.nodePorts.get(endpoint.port()) && !now.own.contains(endpoint.address()));
+    }
+
+    void clear() {
+        endpoints.clear();
+        nodePorts.clear();
+    }
+
+    /** @param own all addresses known to be this node's */
+    void change(Collection<ServicePort> before, Collection<ServicePort> after, Set<IpAddress> own) {
+        before.forEach(port -> count(port, -1));
+        after.forEach(port -> count(port, 1));
+        BitSet ports = new BitSet();
+        nodePorts.keySet().forEach(ports::set);
+        view = new View(Set.copyOf(endpoints.keySet()), ports, own);
+    }
+
+    private void count(ServicePort port, int difference) {
+        port.endpointsThatAreFrontends().forEach(endpoint -> add(endpoints, endpoint, difference));
+        for (Frontend frontend : port.frontends()) {
+            if (frontend.address().address().isUnspecified()) {
+                add(nodePorts, frontend.address().port(), difference);
+            }
+        }
+    }
+
+    private static <K> void add(Map<K, Integer> counts, K key, int difference) {
+        counts.merge(key, difference, (count, more) -> count + more == 0 ? null : Integer.valueOf(count + more));
+    }
+}

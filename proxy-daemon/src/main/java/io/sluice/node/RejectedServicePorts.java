@@ -1,0 +1,98 @@
+package io.sluice.node;
+
+import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/** Service ports whose rules the kernel rejects: why, when to retry, and notifications. Guarded by its owner's lock. */
+final class RejectedServicePorts {
+    /** The delay doubles with each retry, as for listeners. */
+    private static final long FIRST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    private static final long LONGEST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(30);
+
+    private record Rejection(ServicePort port, String reason) {}
+
+    private final Consumer<Map<FrontendAddress, String>> onChange;
+    private final Map<ServicePortName, Rejection> rejected = new LinkedHashMap<>();
+    private Map<FrontendAddress, String> published = Map.of();
+    private long retryDelayNanos = FIRST_RETRY_NANOS;
+    private long retryAtNanos;
+
+    RejectedServicePorts(Consumer<Map<FrontendAddress, String>> onChange) {
+        this.onChange = onChange;
+    }
+
+    boolean isEmpty() {
+        return rejected.isEmpty();
+    }
+
+    boolean contains(ServicePort port) {
+        return rejected.containsKey(port.name());
+    }
+
+    void add(ServicePort port, Exception cause) {
+        rejected.put(port.name(), new Rejection(port, String.valueOf(cause.getMessage())));
+    }
+
+    void removeAll(Collection<ServicePort> ports) {
+        ports.forEach(port -> rejected.remove(port.name()));
+    }
+
+    /** Forgets all, since the rules of all service ports are added next. */
+    void clear(long nowNanos) {
+        rejected.clear();
+        retryLater(FIRST_RETRY_NANOS, nowNanos);
+    }
+
+    /** Takes out the service ports to be retried now; empty if the retry is not due. */
+    List<ServicePort> takeDue(long nowNanos) {
+        if (rejected.isEmpty() || nowNanos - retryAtNanos < 0) {
+            return List.of();
+        }
+        List<ServicePort> due = rejected.values().stream().map(Rejection::port).toList();
+        rejected.clear();
+        retryLater(Math.min(LONGEST_RETRY_NANOS, 2 * retryDelayNanos), nowNanos);
+        return due;
+    }
+
+    private void retryLater(long delayNanos, long nowNanos) {
+        retryDelayNanos = delayNanos;
+        retryAtNanos = nowNanos + delayNanos;
+    }
+
+    /** Notifies of the addresses without rules, if they are others than before. */
+    void publish() {
+        Map<FrontendAddress, String> now = new HashMap<>();
+        rejected.values().forEach(each -> put(each.port(), each.reason(), now));
+        publish(now);
+    }
+
+    /** The same for a change that the kernel rejects as a whole; its state stays as it was. */
+    void publishWith(Collection<ServicePort> changed, Exception cause) {
+        Map<FrontendAddress, String> now = new HashMap<>(published);
+        changed.forEach(port -> put(port, String.valueOf(cause.getMessage()), now));
+        publish(now);
+    }
+
+    private static void put(ServicePort port, String reason, Map<FrontendAddress, String> into) {
+        for (Frontend frontend : port.frontends()) {
+            into.put(frontend.address(), "the kernel rejects its rules: " + reason);
+        }
+    }
+
+    private void publish(Map<FrontendAddress, String> now) {
+        if (!now.equals(published)) {
+            published = Map.copyOf(now);
+            onChange.accept(published);
+        }
+    }
+}

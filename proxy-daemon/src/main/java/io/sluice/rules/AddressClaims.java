@@ -1,0 +1,138 @@
+package io.sluice.rules;
+
+import static java.util.Objects.requireNonNull;
+
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePortName;
+import io.sluice.objects.ServiceKey;
+import io.sluice.objects.ServiceObject;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which of several services gets an address: the older one, then the first by name; of two ports of one service the
+ * first. Confined to one thread.
+ */
+final class AddressClaims {
+    private final Map<ServiceKey, List<FrontendAddress>> claimed = new HashMap<>();
+    /** Who has an address. */
+    private final Map<FrontendAddress, Claim> owners = new HashMap<>();
+    /** All who want one of the few addresses that several want, the owner first. */
+    private final Map<FrontendAddress, TreeSet<Claim>> contested = new HashMap<>();
+
+    private record Claim(long createdSeconds, ServicePortName name) implements Comparable<Claim> {
+        private static final Comparator<Claim> ORDER = Comparator.comparingLong(Claim::createdSeconds)
+                .thenComparing(claim -> claim.name().namespace())
+                .thenComparing(claim -> claim.name().service());
+
+        /** No service claims an address twice, so which port it is for does not count. */
+        @Override
+        public int compareTo(Claim other) {
+            return ORDER.compare(this, other);
+        }
+
+        ServiceKey service() {
+            return new ServiceKey(name.namespace(), name.service());
+        }
+    }
+
+    /**
+     * Replaces what a service wants. Nothing is told, and nothing returned, if that is what it wanted before.
+     *
+     * @param wanted empty if it wants nothing any more
+     * @param touched told of each address it wanted or wants now
+     * @param rivals told of each service that wants one of them too
+     * @return the ports it wanted something for before
+     */
+    Set<ServicePortName> replace(
+            ServiceKey service,
+            long createdSeconds,
+            Map<FrontendAddress, ServicePortName> wanted,
+            Consumer<FrontendAddress> touched,
+            Consumer<ServiceKey> rivals) {
+        List<FrontendAddress> before = claimed.getOrDefault(service, List.of());
+        if (wants(before, createdSeconds, wanted)) {
+            return Set.of();
+        }
+        Set<ServicePortName> names = new HashSet<>();
+        for (FrontendAddress address : before) {
+            names.add(withdraw(service, address, rivals).name());
+            touched.accept(address);
+        }
+        wanted.forEach((address, name) -> {
+            claim(address, new Claim(createdSeconds, name), rivals);
+            touched.accept(address);
+        });
+        if (wanted.isEmpty()) {
+            claimed.remove(service);
+        } else {
+            claimed.put(service, List.copyOf(wanted.keySet()));
+        }
+        return names;
+    }
+
+    private boolean wants(
+            List<FrontendAddress> before, long createdSeconds, Map<FrontendAddress, ServicePortName> wanted) {
+        if (before.size() != wanted.size()) {
+            return false;
+        }
+        for (Map.Entry<FrontendAddress, ServicePortName> each : wanted.entrySet()) {
+            Claim claim = new Claim(createdSeconds, each.getValue());
+            TreeSet<Claim> several = contested.get(each.getKey());
+            if (!claim.equals(several == null ? owners.get(each.getKey()) : several.floor(claim))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private void claim(FrontendAddress address, Claim claim, Consumer<ServiceKey> rivals) {
+        Claim owner = owners.putIfAbsent(address, claim);
+        if (owner != null) {
+            TreeSet<Claim> several = contested.computeIfAbsent(address, a -> new TreeSet<>());
+            several.add(owner);
+            several.add(claim);
+            several.forEach(other -> rivals.accept(other.service()));
+            owners.put(address, several.first());
+        }
+    }
+
+    private Claim withdraw(ServiceKey service, FrontendAddress address, Consumer<ServiceKey> rivals) {
+        TreeSet<Claim> several = contested.get(address);
+        if (several == null) {
+            return requireNonNull(owners.remove(address));
+        }
+        // The creation time may have changed since; the service is what identifies its claim.
+        Claim claim = several.stream()
+                .filter(each -> each.service().equals(service))
+                .findFirst()
+                .orElseThrow();
+        several.remove(claim);
+        several.forEach(other -> rivals.accept(other.service()));
+        owners.put(address, several.first());
+        if (several.size() == 1) {
+            contested.remove(address);
+        }
+        return claim;
+    }
+
+    /** Whether one service goes before another where both want something. */
+    static boolean isBefore(ServiceObject one, ServiceObject other) {
+        int byAge = Long.compare(one.createdSeconds(), other.createdSeconds());
+        return byAge != 0 ? byAge < 0 : one.service().compareTo(other.service()) < 0;
+    }
+
+    /** Who has the address; null if nobody wants it. */
+    @Nullable
+    ServicePortName ownerOf(FrontendAddress address) {
+        Claim owner = owners.get(address);
+        return owner == null ? null : owner.name();
+    }
+}

@@ -1,0 +1,549 @@
+package io.sluice.daemon;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.demo.DemoServers;
+import io.sluice.model.IpAddress;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Processes that succeed each other while clients connect, talk and ask. */
+@Tag("end-to-end")
+final class HandoverIT {
+    private static final String ADDRESS = "127.96.2.1";
+    private static final IpAddress ADDRESS_IP = Objects.requireNonNull(IpAddress.parse(ADDRESS));
+    private static final int HAND_OVERS = 10;
+    private static final long CONNECT_EVERY_NANOS = 1_000_000;
+
+    @TempDir
+    private Path folder;
+
+    private final List<AutoCloseable> open = new ArrayList<>();
+    private final int port = DemoServers.freePort(8089, ADDRESS);
+    private final List<NameServer> servers = new ArrayList<>();
+    private final List<DatagramSocket> udpServers = new ArrayList<>();
+    private int health;
+
+    HandoverIT() throws IOException {}
+
+    @BeforeEach
+    void writeFeed() throws IOException {
+        StringBuilder feed = new StringBuilder();
+        for (int i = 0; i < 3; i++) {
+            servers.add(closing(new NameServer("127.0.0.1", 0, "tcp" + i)));
+            udpServers.add(udpServer());
+        }
+        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            health = free.getLocalPort();
+        }
+        feed.append(service("web", port, "TCP", "ClientIP"));
+        feed.append(service("turns", port + 1, "TCP", "None"));
+        feed.append(service("ask", port, "UDP", "None"));
+        for (int i = 0; i < 3; i++) {
+            feed.append(slice("web", i, servers.get(i).port(), "TCP"));
+            feed.append(slice("turns", i, servers.get(i).port(), "TCP"));
+            feed.append(slice("ask", i, udpServers.get(i).getLocalPort(), "UDP"));
+        }
+        Files.writeString(folder.resolve("feed.yaml"), feed);
+    }
+
+    private static String service(String name, int port, String protocol, String affinity) {
+        return """
+                ---
+                apiVersion: v1
+                kind: Service
+                metadata: {name: %s, namespace: it}
+                spec:
+                  clusterIP: %s
+                  sessionAffinity: %s
+                  ports: [{port: %d, protocol: %s}]
+                """.formatted(name, ADDRESS, affinity, port, protocol);
+    }
+
+    private static String slice(String service, int number, int port, String protocol) {
+        return """
+                ---
+                apiVersion: discovery.k8s.io/v1
+                kind: EndpointSlice
+                metadata:
+                  name: %s-%d
+                  namespace: it
+                  labels: {kubernetes.io/service-name: %s}
+                addressType: IPv4
+                ports: [{name: "", port: %d, protocol: %s}]
+                endpoints: [{addresses: ["127.0.0.1"], conditions: {ready: true}}]
+                """.formatted(service, number, service, port, protocol);
+    }
+
+    /** Answers with its own port and the one that the question came from. */
+    private DatagramSocket udpServer() throws IOException {
+        DatagramSocket socket = closing(new DatagramSocket(0, InetAddress.getLoopbackAddress()));
+        Thread thread = new Thread(() -> {
+            DatagramPacket packet = new DatagramPacket(new byte[64], 64);
+            try {
+                while (true) {
+                    packet.setLength(64);
+                    socket.receive(packet);
+                    byte[] answer = (socket.getLocalPort() + " " + packet.getPort()).getBytes(StandardCharsets.UTF_8);
+                    socket.send(new DatagramPacket(answer, answer.length, packet.getSocketAddress()));
+                }
+            } catch (IOException e) {
+                assertThat(socket.isClosed()).as(e.toString()).isTrue();
+            }
+        });
+        thread.setDaemon(true);
+        thread.start();
+        return socket;
+    }
+
+    private <T extends AutoCloseable> T closing(T resource) {
+        open.add(resource);
+        return resource;
+    }
+
+    @AfterEach
+    void closeAll() throws Exception {
+        for (int i = open.size() - 1; i >= 0; i--) {
+            open.get(i).close();
+        }
+    }
+
+    private Sluice start(String... more) throws IOException {
+        List<String> args = new ArrayList<>(List.of(
+                "run",
+                "--healthz-bind-address=127.0.0.1:" + health,
+                "--metrics-bind-address=127.0.0.1:0",
+                "--handover-socket=hand-over.sock"));
+        args.addAll(List.of(more));
+        if (args.stream().noneMatch(arg -> arg.startsWith("--feed="))) {
+            args.add("--feed=feed.yaml");
+        }
+        return closing(Sluice.start(folder, args.toArray(String[]::new)));
+    }
+
+    private static void awaitSynced(Sluice sluice) {
+        await().atMost(Duration.ofSeconds(30)).until(() -> sluice.err().contains("synced: "));
+    }
+
+    private DatagramSocket udpClient() throws IOException {
+        DatagramSocket client = closing(new DatagramSocket());
+        client.setSoTimeout(5_000);
+        client.connect(ADDRESS_IP.toSocketAddress(port));
+        return client;
+    }
+
+    private static String ask(DatagramSocket client) throws IOException {
+        client.send(new DatagramPacket(new byte[] {'?'}, 1));
+        DatagramPacket answer = new DatagramPacket(new byte[64], 64);
+        client.receive(answer);
+        return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
+    }
+
+    /** Connects a thousand times a second until told to stop, and remembers what went wrong. */
+    private final class Connecting {
+        final AtomicLong answered = new AtomicLong();
+        final ConcurrentLinkedQueue<String> failures = new ConcurrentLinkedQueue<>();
+        private final AtomicBoolean stop = new AtomicBoolean();
+        private final Thread thread = new Thread(this::connect, "connecting");
+        private final int port;
+
+        Connecting(int port) {
+            this.port = port;
+            open.add(this::end);
+            thread.start();
+        }
+
+        private void connect() {
+            long next = System.nanoTime();
+            while (!stop.get()) {
+                try {
+                    if (NameServer.ask(ADDRESS, port).startsWith("tcp")) {
+                        answered.incrementAndGet();
+                    } else {
+                        failures.add("nothing came");
+                    }
+                } catch (IOException e) {
+                    failures.add(e.toString());
+                }
+                next += CONNECT_EVERY_NANOS;
+                LockSupport.parkNanos(next - System.nanoTime());
+            }
+        }
+
+        /** Ends it, again too. */
+        void end() throws InterruptedException {
+            stop.set(true);
+            thread.join();
+        }
+    }
+
+    @Test
+    void tenProcessesSucceedEachOtherAndNobodyNotices() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        String held = NameServer.ask(ADDRESS, port);
+        List<DatagramSocket> clients = List.of(udpClient(), udpClient(), udpClient(), udpClient());
+        List<String> flows = new ArrayList<>();
+        for (DatagramSocket client : clients) {
+            flows.add(ask(client));
+        }
+        Connecting connecting = new Connecting(port + 1);
+        for (int i = 0; i < HAND_OVERS; i++) {
+            Sluice next = start();
+            awaitSynced(next);
+            assertThat(next.err()).contains("taking over 3 addresses and 4 UDP flows");
+            assertThat(serving.exitCode()).as(serving.err()).isZero();
+            assertThat(serving.err()).contains("process " + next.pid() + " has taken over");
+            assertThat(NameServer.ask(ADDRESS, port)).as("affinity").isEqualTo(held);
+            for (int c = 0; c < clients.size(); c++) {
+                assertThat(ask(clients.get(c))).as("UDP flow").isEqualTo(flows.get(c));
+            }
+            // At once: the incumbent gave the port up before.
+            assertThat(next.err()).contains("health on http://127.0.0.1:" + health);
+            serving = next;
+        }
+        connecting.end();
+        assertThat(connecting.failures).isEmpty();
+        assertThat(connecting.answered.get()).isGreaterThan(1_000);
+        serving.signal("TERM");
+        assertThat(serving.exitCode()).isZero();
+        assertThat(folder.resolve("hand-over.sock")).doesNotExist();
+    }
+
+    @Test
+    void anOpenConnectionLivesUntilTheDrainEnds() throws Exception {
+        try (ServerSocket endpoint = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+            Files.writeString(
+                    folder.resolve("feed.yaml"),
+                    service("web", port, "TCP", "None") + slice("web", 0, endpoint.getLocalPort(), "TCP"));
+            Sluice before = start();
+            awaitSynced(before);
+            try (Socket client = new Socket(ADDRESS, port);
+                    Socket server = endpoint.accept()) {
+                Sluice after = start();
+                awaitSynced(after);
+                await().until(() -> before.err().contains("draining 1 open connection"));
+                client.getOutputStream().write('?');
+                assertThat(server.getInputStream().read()).isEqualTo('?');
+                server.getOutputStream().write('!');
+                assertThat(client.getInputStream().read()).isEqualTo('!');
+                assertThat(before.isAlive()).isTrue();
+            }
+            assertThat(before.exitCode()).isZero();
+        }
+    }
+
+    @Test
+    void inAPodItWaitsToBeToldToEnd() throws Exception {
+        Sluice before = start("--exit-after-handover=false");
+        awaitSynced(before);
+        Sluice after = start("--exit-after-handover=false");
+        awaitSynced(after);
+        await().atMost(Duration.ofSeconds(30)).until(() -> before.err().contains("waiting for SIGTERM"));
+        assertThat(before.isAlive()).isTrue();
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        before.signal("TERM");
+        assertThat(before.exitCode()).isZero();
+        after.signal("TERM");
+        assertThat(after.exitCode()).isZero();
+    }
+
+    @Test
+    void anOlderSuccessorThatDiesHalfWayLeavesTheIncumbentServing() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        DatagramSocket client = udpClient();
+        String flow = ask(client);
+        Path pipe = folder.resolve("hand-over.sock.4711");
+        Connecting connecting = new Connecting(port + 1);
+        try (ServerSocketChannel listening = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            listening.bind(UnixDomainSocketAddress.of(pipe));
+            try (SocketChannel successor =
+                    SocketChannel.open(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")))) {
+                successor.write(ByteBuffer.wrap(
+                        ("sluice-hand-over-2 4711 none " + pipe + "\n").getBytes(StandardCharsets.UTF_8)));
+                // It has been given something, and goes.
+                successor.read(ByteBuffer.allocate(10));
+            }
+            await().until(() -> serving.err().contains("process 4711 wanted to take over and did not; going on"));
+            assertThat(ask(client)).isEqualTo(flow);
+            long answered = connecting.answered.get();
+            await().until(() -> connecting.answered.get() > answered + 100);
+            connecting.end();
+            assertThat(connecting.failures).isEmpty();
+        }
+    }
+
+    @Test
+    void whoConnectsAndSaysNothingOrNonsenseKeepsNobodyFromTakingOver() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        UnixDomainSocketAddress socket = UnixDomainSocketAddress.of(folder.resolve("hand-over.sock"));
+        try (SocketChannel silent = SocketChannel.open(socket);
+                SocketChannel newer = SocketChannel.open(socket);
+                SocketChannel mad = SocketChannel.open(socket)) {
+            newer.write(ByteBuffer.wrap("sluice-hand-over-99 1 x\n".getBytes(StandardCharsets.UTF_8)));
+            mad.write(ByteBuffer.wrap("sluice-hand-over-2 1 none a\0b\n".getBytes(StandardCharsets.UTF_8)));
+            Sluice next = start();
+            awaitSynced(next);
+            assertThat(serving.exitCode()).isZero();
+            assertThat(serving.err())
+                    .contains("the peer sent a control character")
+                    .contains("received 'sluice-hand-over-99' instead of 'sluice-hand-over-3' or 'sluice-hand-over-2'")
+                    .contains("process " + next.pid() + " has taken over");
+            assertThat(silent.isOpen()).isTrue();
+        }
+    }
+
+    @Test
+    void whoSpeaksAnotherVersionStartsCold() throws Exception {
+        try (ServerSocketChannel strange = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            strange.bind(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")));
+            Thread answering = new Thread(() -> {
+                try (SocketChannel looking = strange.accept()) {
+                    assertThat(looking.isOpen()).isTrue();
+                    for (int attempt = 1; attempt <= 5; attempt++) {
+                        answer(strange, "no\n");
+                    }
+                } catch (IOException e) {
+                    throw new AssertionError(e);
+                }
+            });
+            answering.start();
+            Sluice sluice = start();
+            awaitSynced(sluice);
+            answering.join();
+            assertThat(sluice.err()).contains("so this is a cold start");
+            assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        }
+    }
+
+    private static void answer(ServerSocketChannel server, String text) throws IOException {
+        try (SocketChannel successor = server.accept()) {
+            successor.read(ByteBuffer.allocate(1000));
+            successor.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
+        }
+    }
+
+    private Sluice startWithNothing() throws IOException {
+        Files.createDirectory(folder.resolve("empty"));
+        Sluice next = start("--feed=empty");
+        await().until(() -> next.err().contains("empty has nothing to serve, but another process serves"));
+        return next;
+    }
+
+    private void giveSomething() throws IOException {
+        Files.copy(folder.resolve("feed.yaml"), folder.resolve("empty/feed.yaml"));
+    }
+
+    /** However long it took: an incumbent of version 2 hangs up, and still answers. */
+    @Test
+    void aSuccessorThatIsNotToldThatItIsAloneEnds() throws Exception {
+        Path path = folder.resolve("hand-over.sock");
+        try (ServerSocketChannel incumbent = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            incumbent.bind(UnixDomainSocketAddress.of(path));
+            Sluice next = start();
+            incumbent.accept().close();
+            answer(incumbent, "");
+            try (SocketChannel successor = incumbent.accept()) {
+                ByteBuffer hello = ByteBuffer.allocate(1000);
+                successor.read(hello);
+                String pipe = new String(hello.array(), 0, hello.position(), StandardCharsets.UTF_8).split("\\s")[3];
+                successor.write(ByteBuffer.wrap("{\"frontends\":[],\"services\":[]}".getBytes(StandardCharsets.UTF_8)));
+                SocketChannel.open(UnixDomainSocketAddress.of(pipe)).close();
+                successor.read(hello.clear());
+            }
+            assertThat(next.exitCode()).isEqualTo(1);
+            assertThat(next.err())
+                    .contains("the process that served goes on; this one ends")
+                    .doesNotContain("synced");
+            assertThat(path).exists();
+        }
+    }
+
+    @Test
+    void aSuccessorWithNothingToServeWaitsUntilItHas() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        Sluice next = startWithNothing();
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(next.err()).doesNotContain("synced: ");
+        giveSomething();
+        awaitSynced(next);
+        assertThat(serving.exitCode()).isZero();
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+    }
+
+    @Test
+    void aSuccessorThatStandsStillTooLongEndsAndTheIncumbentGoesOn() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        Sluice next = startWithNothing();
+        giveSomething();
+        while (!next.err().contains("taking over")) {
+            Thread.onSpinWait();
+        }
+        next.signal("STOP");
+        await().atMost(Duration.ofSeconds(30))
+                .until(() -> serving.err().contains("going on: the peer took too long")
+                        || serving.err().contains("has taken over"));
+        next.signal("CONT");
+        if (serving.err().contains("has taken over")) {
+            // It was through before it stood still.
+            assertThat(serving.exitCode()).isZero();
+        } else {
+            assertThat(next.exitCode()).isEqualTo(1);
+            assertThat(next.err()).contains("the process that served goes on; this one ends");
+            assertThat(folder.resolve("hand-over.sock")).exists();
+        }
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+    }
+
+    /** At whatever step it is then. */
+    @Test
+    void aSuccessorThatIsKilledLosesNothing() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        DatagramSocket client = udpClient();
+        String flow = ask(client);
+        Connecting connecting = new Connecting(port + 1);
+        Sluice next = startWithNothing();
+        giveSomething();
+        while (!next.err().contains("taking over")) {
+            Thread.onSpinWait();
+        }
+        next.signal("KILL");
+        await().atMost(Duration.ofSeconds(30))
+                .until(() ->
+                        serving.err().contains("; going on: ") || serving.err().contains("has taken over"));
+        if (serving.err().contains("has taken over")) {
+            // It was through before it was killed, and took everything with it.
+            connecting.end();
+            return;
+        }
+        assertThat(ask(client)).isEqualTo(flow);
+        long answered = connecting.answered.get();
+        await().until(() -> connecting.answered.get() > answered + 100);
+        connecting.end();
+        assertThat(connecting.failures).isEmpty();
+        Sluice another = start();
+        awaitSynced(another);
+        assertThat(ask(client)).isEqualTo(flow);
+    }
+
+    @Test
+    void anIncumbentThatIsKilledAfterItGaveEverythingLosesNothing() throws Exception {
+        Sluice serving = start();
+        awaitSynced(serving);
+        DatagramSocket client = udpClient();
+        String flow = ask(client);
+        Sluice next = startWithNothing();
+        giveSomething();
+        while (!next.err().contains("taking over")) {
+            Thread.onSpinWait();
+        }
+        serving.signal("KILL");
+        awaitSynced(next);
+        assertThat(ask(client)).isEqualTo(flow);
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(next.err()).doesNotContain("cold start");
+    }
+
+    @Test
+    void whatAnotherUserServesIsNotTakenOver() throws Exception {
+        assumeThat(Files.getAttribute(folder, "unix:uid"))
+                .as("needs root, to start a process of another user")
+                .isEqualTo(0);
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwxrwx"));
+        Path listening = folder.resolve("hand-over.sock");
+        Process stranger = new ProcessBuilder(
+                        "setpriv",
+                        "--reuid=65534",
+                        "--regid=65534",
+                        "--clear-groups",
+                        Sluice.HOME.resolve("bin/sluice").toString(),
+                        "run",
+                        "--healthz-bind-address=",
+                        "--metrics-bind-address=",
+                        "--handover-socket=" + listening,
+                        "--feed=" + folder.resolve("feed.yaml"))
+                .redirectErrorStream(true)
+                .redirectOutput(folder.resolve("stranger.txt").toFile())
+                .start();
+        try {
+            await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(listening));
+            Sluice sluice = start();
+            awaitSynced(sluice);
+            assertThat(sluice.err())
+                    .contains("it runs as user id 65534; only root and the own user are trusted")
+                    .doesNotContainPattern("(?<!not )taking over");
+            assertThat(stranger.isAlive()).isTrue();
+            assertThat(Files.getAttribute(listening, "unix:uid")).as("ours").isEqualTo(0);
+        } finally {
+            stranger.destroyForcibly();
+        }
+    }
+
+    @Test
+    void whatIsNoSocketIsLeftAlone() throws Exception {
+        Path file = Files.writeString(folder.resolve("hand-over.sock"), "something");
+        Sluice sluice = start();
+        assertThat(sluice.exitCode()).isEqualTo(1);
+        assertThat(sluice.err()).contains("hand-over.sock is there already and is no socket");
+        assertThat(file).hasContent("something");
+    }
+
+    @Test
+    void aProcessDoesNotRemoveTheSocketOfAnother() throws Exception {
+        Sluice first = start();
+        awaitSynced(first);
+        Path socket = folder.resolve("hand-over.sock");
+        Files.delete(socket);
+        try (ServerSocketChannel other = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            other.bind(UnixDomainSocketAddress.of(socket));
+            first.signal("TERM");
+            assertThat(first.exitCode()).isZero();
+            assertThat(socket).exists();
+        }
+    }
+
+    @Test
+    void aSocketThatAKilledProcessLeftIsNoHindrance() throws Exception {
+        Sluice killed = start();
+        awaitSynced(killed);
+        killed.signal("KILL");
+        assertThat(killed.exitCode()).isNotZero();
+        Sluice next = start();
+        awaitSynced(next);
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(next.err()).doesNotContain("cold start");
+    }
+}

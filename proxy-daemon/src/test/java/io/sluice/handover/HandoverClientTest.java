@@ -1,0 +1,424 @@
+package io.sluice.handover;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.sluice.daemon.RunIT;
+import io.sluice.forward.Forwarder;
+import io.sluice.forward.ForwarderHandover;
+import io.sluice.forward.FrontendStatus;
+import io.sluice.handover.HandoverClient.Result;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.socket.UnixListener;
+import io.sluice.socket.UnixSocket;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.ConnectException;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** What a new process makes of all that an old one may do, say and send. */
+final class HandoverClientTest {
+    @TempDir
+    private Path folder;
+
+    private HandoverLab lab;
+    private Forwarder old;
+    private Forwarder successor;
+    private UnixListener listening;
+    private ForwarderHandover offered = new ForwarderHandover(List.of(), List.of());
+    private String flow;
+    /** What a rehearsal sends. */
+    private io.netty.channel.unix.Socket sample;
+
+    /** How far an old process comes in version 3. */
+    private enum Step {
+        CONNECTED,
+        OFFER,
+        SAMPLE,
+        SAMPLE_DESCRIPTORS,
+        READY,
+        HALF_OF_STATE,
+        STATE,
+        ONE_DESCRIPTOR,
+        DESCRIPTORS,
+        END,
+        SERVING
+    }
+
+    /** What the old process does on one connection. */
+    private interface Script {
+        void run(UnixSocket peer) throws IOException;
+    }
+
+    @BeforeEach
+    void serve() throws IOException {
+        lab = new HandoverLab();
+        old = lab.forwarder();
+        old.apply(lab.snapshot);
+        flow = lab.use();
+        listening = lab.closing(UnixListener.bind(path()));
+        successor = lab.forwarder();
+        sample = io.netty.channel.unix.Socket.newSocketDgram();
+    }
+
+    @AfterEach
+    void nothingStaysOpen() throws Exception {
+        sample.close();
+        lab.closeAll();
+        assertThatThrownBy(lab::dial).as("a copy of the listening socket").isInstanceOf(ConnectException.class);
+    }
+
+    private Path path() {
+        return folder.resolve("socket");
+    }
+
+    private HandoverClient succession() {
+        return new HandoverClient(path(), successor, "none", false);
+    }
+
+    /** Has a new process take over from one that does this, connection by connection. */
+    private Result takeOver(ServiceSnapshot snapshot, Script... scripts) throws Exception {
+        CompletableFuture<Void> ended = CompletableFuture.runAsync(() -> {
+            for (Script script : scripts) {
+                try {
+                    UnixSocket peer = lab.closing(accept());
+                    script.run(peer);
+                    peer.close();
+                } catch (IOException | AssertionError e) {
+                    listening.close();
+                    throw new AssertionError(e);
+                }
+            }
+        });
+        Result result = succession().takeOver(snapshot);
+        try {
+            ended.get();
+        } catch (ExecutionException e) {
+            throw new AssertionError(e.getCause());
+        }
+        return result;
+    }
+
+    private UnixSocket accept() throws IOException {
+        UnixSocket peer = listening.accept(RunIT.PATIENCE);
+        while (peer == null) {
+            Thread.onSpinWait();
+            peer = listening.accept(RunIT.PATIENCE);
+        }
+        return peer;
+    }
+
+    private void comeTo(Step last, UnixSocket peer) throws IOException {
+        for (Step step : Step.values()) {
+            switch (step) {
+                case CONNECTED -> assertThat(peer.readLine()).matches("sluice-hand-over-3 [0-9]+ none");
+                case OFFER -> {
+                    peer.writeLine("offer 3 2");
+                    assertThat(peer.readLine()).matches("accept [0-9]+ 2");
+                }
+                case SAMPLE -> {
+                    HandoverFormat.write(HandoverFormat.SAMPLE, peer.output());
+                    assertThat(peer.readLine()).isEqualTo("received");
+                }
+                case SAMPLE_DESCRIPTORS -> {
+                    peer.send(List.of(sample.intValue(), sample.intValue()));
+                    peer.writeLine("end");
+                }
+                case READY -> {
+                    assertThat(peer.readLine()).isEqualTo("ready");
+                    offered = old.release();
+                }
+                case HALF_OF_STATE -> {
+                    if (step == last) {
+                        peer.output().write("{\"frontends\":[{\"addr".getBytes(UTF_8));
+                    }
+                }
+                case STATE -> HandoverFormat.write(offered, peer.output());
+                case ONE_DESCRIPTOR -> {
+                    assertThat(peer.readLine()).isEqualTo("received");
+                    peer.send(offered.descriptors().subList(0, 1));
+                }
+                case DESCRIPTORS ->
+                    peer.send(offered.descriptors()
+                            .subList(1, offered.descriptors().size()));
+                case END -> peer.writeLine("end");
+                case SERVING -> assertThat(peer.readLine()).isEqualTo("serving");
+            }
+            if (step == last) {
+                return;
+            }
+        }
+    }
+
+    /** As the kernel does it for a process that is killed. */
+    private void die(UnixSocket peer) {
+        listening.close();
+        old.closeReleased(offered);
+        old.close();
+        peer.close();
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whereverTheOldProcessIsKilledTheNewOneServes(Step step) throws Exception {
+        Result result = takeOver(lab.snapshot, peer -> {
+            comeTo(step, peer);
+            die(peer);
+        });
+        assertThat(result).isEqualTo(Result.SERVING);
+        String now = lab.use();
+        if (step.compareTo(Step.END) >= 0) {
+            assertThat(now).as("the flow, whose socket was given").isEqualTo(flow);
+        }
+    }
+
+    @Test
+    void aClientThatConnectedWhileNeitherServedIsAnswered() throws Exception {
+        Socket[] waiting = new Socket[1];
+        Result result = takeOver(lab.snapshot, peer -> {
+            comeTo(Step.READY, peer);
+            waiting[0] = lab.closing(lab.dial());
+            HandoverFormat.write(offered, peer.output());
+            assertThat(peer.readLine()).isEqualTo("received");
+            peer.send(offered.descriptors());
+            peer.writeLine("end");
+            assertThat(peer.readLine()).isEqualTo("serving");
+            old.closeReleased(offered);
+            peer.writeLine("released");
+        });
+        assertThat(result).isEqualTo(Result.SERVING);
+        assertThat(HandoverLab.read(waiting[0])).isEqualTo("tcp");
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    @Test
+    void itEndsIfTheOldProcessGoesOn() throws Exception {
+        Result result = takeOver(lab.snapshot, peer -> {
+            comeTo(Step.SERVING, peer);
+            old.takeBack(offered);
+            peer.writeLine("kept");
+        });
+        assertThat(result).isEqualTo(Result.BEATEN);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    @Test
+    void itEndsAlsoIfTheOldProcessHasDecidedAndClosedBeforeItIsAsked() throws Exception {
+        Result result = takeOver(lab.snapshot, peer -> {
+            comeTo(Step.END, peer);
+            peer.writeLine("kept");
+            peer.close();
+            old.takeBack(offered);
+        });
+        assertThat(result).isEqualTo(Result.BEATEN);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    @Test
+    void aDescriptorTooManyIsAFaultAndEverythingIsClosed() throws Exception {
+        Script more = peer -> {
+            comeTo(Step.READY, peer);
+            HandoverFormat.write(offered, peer.output());
+            assertThat(peer.readLine()).isEqualTo("received");
+            peer.send(offered.descriptors());
+            peer.send(offered.descriptors().subList(0, 1));
+            assertThatThrownBy(() -> {
+                        peer.writeLine("end");
+                        peer.readLine();
+                    })
+                    .isInstanceOf(IOException.class);
+            die(peer);
+        };
+        assertThat(takeOver(lab.snapshot, more)).isEqualTo(Result.SERVING);
+        assertThat(lab.use()).as("a cold start").isNotEmpty();
+    }
+
+    @Test
+    void itTakesNoMoreThanItHasRoomFor() throws Exception {
+        Result result = takeOver(lab.snapshot, peer -> {
+            peer.readLine();
+            peer.writeLine("offer 999999999 2");
+            assertThat(peer.readLine()).matches("decline room for only [0-9]+ of 999999999 descriptors");
+        });
+        assertThat(result).isEqualTo(Result.BEATEN);
+        assertThat(lab.warnings("cannot take over 999999999 sockets")).hasSize(1);
+        assertThat(successor.frontends()).isEmpty();
+    }
+
+    @Test
+    void itWaitsWhileItHasNothingToServeAndTheOldProcessHas() throws Exception {
+        Result result = takeOver(ServiceSnapshot.empty(), peer -> {
+            peer.readLine();
+            peer.writeLine("offer 3 2");
+            assertThat(peer.readLine()).isEqualTo("decline nothing to serve yet");
+        });
+        assertThat(result).isEqualTo(Result.WAITING);
+    }
+
+    @Test
+    void itNeedNotWaitIfTheOldProcessHasNothingEither() throws Exception {
+        old.apply(ServiceSnapshot.empty());
+        ForwarderHandover nothing = old.release();
+        Result result = takeOver(ServiceSnapshot.empty(), peer -> {
+            peer.readLine();
+            peer.writeLine("offer 0 0");
+            assertThat(peer.readLine()).matches("accept [0-9]+ 0");
+            HandoverFormat.write(HandoverFormat.SAMPLE, peer.output());
+            assertThat(peer.readLine()).isEqualTo("received");
+            peer.send(List.of(sample.intValue(), sample.intValue()));
+            peer.writeLine("end");
+            assertThat(peer.readLine()).isEqualTo("ready");
+            HandoverFormat.write(nothing, peer.output());
+            assertThat(peer.readLine()).isEqualTo("received");
+            peer.writeLine("end");
+            assertThat(peer.readLine()).isEqualTo("serving");
+            peer.writeLine("released");
+        });
+        assertThat(result).isEqualTo(Result.SERVING);
+    }
+
+    @Test
+    void itAsksTheProcessThatHasJustTakenOver() throws Exception {
+        Script taken = peer -> {
+            peer.readLine();
+            peer.writeLine("taken");
+        };
+        // More often than a failure is forgiven.
+        Script[] scripts = new Script[7];
+        Arrays.fill(scripts, taken);
+        scripts[6] = peer -> {
+            comeTo(Step.SERVING, peer);
+            old.closeReleased(offered);
+            peer.writeLine("released");
+        };
+        assertThat(takeOver(lab.snapshot, scripts)).isEqualTo(Result.SERVING);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    /** In version 2 it would not have to prove anything. */
+    @ParameterizedTest
+    @EnumSource(names = {"OFFER", "SAMPLE", "SAMPLE_DESCRIPTORS"})
+    void anOldProcessThatBreaksOffAfterItsOfferIsNotAskedInVersion2(Step last) throws Exception {
+        Result result = takeOver(lab.snapshot, peer -> comeTo(last, peer), peer -> {
+            comeTo(Step.SERVING, peer);
+            old.closeReleased(offered);
+            peer.writeLine("released");
+        });
+        assertThat(result).isEqualTo(Result.SERVING);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    @Test
+    void anEndlessNestedOrUnknownStateIsRejected() throws Exception {
+        Script endless = peer -> {
+            comeTo(Step.READY, peer);
+            OutputStream out = peer.output();
+            out.write('{');
+            byte[] blanks = new byte[1 << 20];
+            Arrays.fill(blanks, (byte) ' ');
+            assertThatThrownBy(() -> {
+                        while (true) {
+                            out.write(blanks);
+                        }
+                    })
+                    .isInstanceOf(IOException.class)
+                    .isNotInstanceOf(SocketTimeoutException.class);
+            old.takeBack(offered);
+        };
+        Script last = peer -> {
+            comeTo(Step.READY, peer);
+            peer.output().write("{\"frontends\":[],\"services\":[],\"more\":1}".getBytes(UTF_8));
+            assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
+            die(peer);
+        };
+        assertThat(takeOver(lab.snapshot, endless, instead("[".repeat(1000)), instead("{\"frontends\":null}"), last))
+                .isEqualTo(Result.SERVING);
+        lab.use();
+    }
+
+    private Script instead(String text) {
+        return peer -> {
+            comeTo(Step.READY, peer);
+            peer.output().write(text.getBytes(UTF_8));
+            assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
+            old.takeBack(offered);
+        };
+    }
+
+    @Test
+    void anOldProcessThatSpeaksNoKnownVersionMeansAColdStart() throws Exception {
+        Script strange = peer -> {
+            peer.readLine();
+            peer.writeLine("HTTP/1.1 400 Bad Request");
+        };
+        assertThat(takeOver(lab.snapshot, strange, strange, strange, strange, strange))
+                .isEqualTo(Result.SERVING);
+        assertThat(lab.warnings("so this is a cold start")).hasSize(1);
+        assertThat(successor.frontends()).extracting(FrontendStatus::state).containsOnly(FrontendStatus.State.FAILED);
+    }
+
+    // ---- version 2
+
+    private Script older(boolean goesOn) {
+        return peer -> {
+            String[] hello = peer.readLine().split(" ", 4);
+            assertThat(hello).startsWith("sluice-hand-over-2");
+            assertThat(hello[3]).isEqualTo(folder.resolve("socket." + hello[1]).toString());
+            offered = old.release();
+            try (UnixSocket pipe = UnixSocket.connect(Path.of(hello[3]), RunIT.PATIENCE)) {
+                HandoverFormat.write(offered, peer.output());
+                pipe.send(offered.descriptors());
+                assertThat(peer.readLine()).isEqualTo("serving");
+            }
+            if (goesOn) {
+                old.takeBack(offered);
+            } else {
+                old.closeReleased(offered);
+                peer.writeLine("released");
+            }
+        };
+    }
+
+    private static void hangUp(UnixSocket peer) throws IOException {
+        peer.readLine();
+    }
+
+    @Test
+    void itTakesOverFromAnOlderProcess() throws Exception {
+        assertThat(takeOver(lab.snapshot, HandoverClientTest::hangUp, older(false)))
+                .isEqualTo(Result.SERVING);
+        assertThat(lab.use()).isEqualTo(flow);
+        try (var left = Files.list(folder)) {
+            assertThat(left).containsExactly(path());
+        }
+    }
+
+    @Test
+    void itEndsIfAnOlderProcessGoesOn() throws Exception {
+        assertThat(takeOver(lab.snapshot, HandoverClientTest::hangUp, older(true)))
+                .isEqualTo(Result.BEATEN);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
+    @Test
+    void anOlderProcessIsNotAskedWhileThereIsNothingToServe() throws Exception {
+        Script asked = peer -> assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
+        assertThat(takeOver(ServiceSnapshot.empty(), HandoverClientTest::hangUp, asked))
+                .isEqualTo(Result.WAITING);
+    }
+}
