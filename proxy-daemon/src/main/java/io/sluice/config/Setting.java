@@ -37,8 +37,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--feed"),
             "PATH",
             "",
-            "Manifests to serve: a file, or a folder whose *.yaml, *.yml and *.json are read. Followed: a change is in"
-                    + " force at once.",
+            "File, or directory with *.yaml, *.yml and *.json files, whose manifests are served. Changes are applied"
+                    + " immediately.",
             ValueType.path("the path of a file or a folder"));
 
     public static final Setting<String> KUBECONFIG = one(
@@ -46,8 +46,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--kubeconfig"),
             "FILE",
             "",
-            "Instead of a feed: watch the API server of this kubeconfig; several with ':' between them. Without it, that"
-                    + " of $KUBECONFIG, the pod's service account or ~/.kube/config.",
+            "Kubeconfig of the API server to watch, instead of a feed. Separate several files with ':'. Default:"
+                    + " $KUBECONFIG, the service account of the pod, or ~/.kube/config.",
             ValueType.of("the path of a file, or several with ':' between them", SettingParsers::paths));
 
     public static final Setting<String> CONTEXT = one(
@@ -55,7 +55,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--context"),
             "NAME",
             "",
-            "The context of the kubeconfig, instead of its current one.",
+            "Context of the kubeconfig, instead of its current context.",
             ValueType.of("the name of a context", text -> text.isBlank() ? Optional.empty() : Optional.of(text)));
 
     public static final Setting<String> MASTER = many(
@@ -63,8 +63,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--master"),
             "URL",
             "",
-            "An API server, instead of that of a kubeconfig. May be repeated: the others are tried when one does not"
-                    + " answer.",
+            "URL of an API server, overrides that of the kubeconfig. May be repeated for failover.",
             ValueType.of(
                     "a URL such as https://10.0.0.1:6443 or http://127.0.0.1:8001",
                     text -> ApiAccess.isServer(text) ? Optional.of(text) : Optional.empty()));
@@ -74,7 +73,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--token-file"),
             "FILE",
             "",
-            "A token for the API server. Followed: one that is replaced is used at once.",
+            "File with a bearer token for the API server. Reloaded when it changes.",
             ValueType.path("the path of a file"));
 
     public static final Setting<Path> CERTIFICATE_AUTHORITY = one(
@@ -82,7 +81,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--certificate-authority"),
             "FILE",
             "",
-            "Whose certificates an API server may have (PEM). Followed, likewise.",
+            "CA bundle for the API server (PEM). Reloaded when the file changes.",
             ValueType.path("the path of a file"));
 
     public static final Setting<Boolean> INSECURE_SKIP_TLS_VERIFY = one(
@@ -90,7 +89,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--insecure-skip-tls-verify"),
             "true|false",
             "false",
-            "Believe whoever claims to be the API server.",
+            "Skip TLS verification of the API server (insecure).",
             ValueType.BOOLEAN);
 
     public static final Setting<String> ENDPOINTS_API = one(
@@ -98,8 +97,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--endpoints-api"),
             "WHICH",
             "auto",
-            "What endpoints are read from on an API server: endpointslices, endpoints, or auto for slices where it has"
-                    + " them.",
+            "Source of endpoints on the API server: endpointslices, endpoints, or auto for EndpointSlices if the"
+                    + " server has them.",
             ValueType.choice("auto", "endpointslices", "endpoints"));
 
     public static final Setting<String> NODE_NAME = one(
@@ -107,7 +106,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--node-name", "--hostname-override"),
             "NAME",
             SettingParsers::hostName,
-            "This node's name in the cluster.",
+            "Name of this node in the cluster.",
             ValueType.of("a node name: letters, digits, '-' and '.', at most 253", SettingParsers::nodeName));
 
     public static final Setting<IpAddress> NODE_IP = many(
@@ -115,8 +114,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--node-ip"),
             "IP",
             "",
-            "All addresses of this node, the first of a family being its primary one. May be repeated. Without it, those"
-                    + " of its Node object.",
+            "Addresses of this node; the first of each family is the primary one. May be repeated. Default: those of"
+                    + " its Node object.",
             ValueType.of("an IPv4 or IPv6 address", SettingParsers::address));
 
     public static final Setting<Cidr> CLUSTER_CIDR = many(
@@ -124,7 +123,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--cluster-cidr"),
             "CIDR",
             "",
-            "The range of the cluster's pods, one for each family. Without it, pods are not told from other clients.",
+            "Range of the cluster's pods, one for each family. Without it, pods are not distinguished from other"
+                    + " clients.",
             ValueType.of(
                     "a range such as 10.244.0.0/16, or one for each family with a comma between",
                     text -> Optional.ofNullable(Cidr.parse(text.strip()))));
@@ -134,7 +134,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--detect-local-mode"),
             "MODE",
             "ClusterCIDR",
-            "How pods are told from other clients: ClusterCIDR, or NodeCIDR for the podCIDRs of this node's Node object.",
+            "How pods are distinguished from other clients: ClusterCIDR, or NodeCIDR for the podCIDRs of the Node"
+                    + " object.",
             ValueType.of("ClusterCIDR or NodeCIDR", SettingParsers::detectLocalMode));
 
     public static final Setting<Cidr> SERVICE_CIDR = many(
@@ -142,7 +143,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--service-cidr"),
             "CIDR",
             "",
-            "The range cluster IPs are taken from, beside ServiceCIDR objects; what is in it and belongs to nobody is"
+            "Range of ClusterIPs, in addition to ServiceCIDR objects. Packets to unallocated addresses in it are"
                     + " dropped. May be repeated.",
             ValueType.of("a range such as 10.96.0.0/12", text -> Optional.ofNullable(Cidr.parse(text.strip()))));
 
@@ -151,8 +152,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--nodeport-addresses"),
             "WHERE",
             "primary",
-            "Where node ports answer: ranges of this machine's addresses, primary (the Node's first), localhost, all (but"
-                    + " loopback), in any mix.",
+            "Addresses on which NodePorts are served: ranges of this machine's addresses, primary (first address of"
+                    + " the Node), localhost, all (without loopback), or a combination.",
             ValueType.of("a range such as 192.168.0.0/16, primary, localhost or all", SettingParsers::nodePortAddress));
 
     public static final Setting<Boolean> MASQUERADE_ALL = one(
@@ -160,7 +161,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--masquerade-all"),
             "true|false",
             "false",
-            "Endpoints see the node instead of the client, whoever dials a cluster IP.",
+            "Masquerade all connections to ClusterIPs: endpoints see the node's address instead of the client's.",
             ValueType.BOOLEAN);
 
     public static final Setting<String> SERVICE_PROXY_NAME = one(
@@ -168,8 +169,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--service-proxy-name"),
             "NAME",
             "",
-            "Serve only Services whose label service.kubernetes.io/service-proxy-name is this, beside another proxy;"
-                    + " Service ranges do not count then. Without it, only those without the label.",
+            "Serve only Services with this value of the label service.kubernetes.io/service-proxy-name, beside"
+                    + " another proxy, and ignore ServiceCIDRs. Default: Services without the label.",
             ValueType.matching("what a label may be: letters, digits, '-', '_' and '.', at most 63", LABEL));
 
     public static final Setting<String> MODE = one(
@@ -177,8 +178,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--mode"),
             "MODE",
             "bind",
-            "How packets get here. bind: the addresses must be this machine's already, as all of 127.0.0.0/8 are. node:"
-                    + " rules in the kernel deliver what pods, this node and others send to Services.",
+            "How connections reach Sluice. bind: it listens on addresses of this machine, which includes 127.0.0.0/8."
+                    + " node: nftables rules redirect packets for Services from pods, this node and external clients.",
             ValueType.choice("bind", "node"));
 
     public static final Setting<Integer> MARK_BIT = one(
@@ -186,7 +187,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--mark-bit"),
             "N",
             String.valueOf(RuleOptions.DEFAULT.markBit()),
-            "In node mode, the bit of packet marks that is ours; no other is touched.",
+            "Bit of the packet mark that node mode uses. Other bits are not changed.",
             ValueType.whole(0, 31));
 
     public static final Setting<Integer> ROUTING_TABLE = one(
@@ -194,7 +195,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--routing-table"),
             "N",
             String.valueOf(RuleOptions.DEFAULT.routingTable()),
-            "In node mode, the routing table that delivers marked packets here.",
+            "Routing table of node mode, which delivers marked packets locally.",
             ValueType.whole(256, 999_999_999));
 
     public static final Setting<Integer> RULE_PRIORITY = one(
@@ -202,7 +203,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--rule-priority"),
             "N",
             String.valueOf(RuleOptions.DEFAULT.rulePriority()),
-            "In node mode, the priority of the routing rule that leads there.",
+            "Priority of the routing rule of node mode, which selects that table.",
             ValueType.whole(1, 32_765));
 
     public static final Setting<Boolean> KEEP_RULES_ON_EXIT = one(
@@ -210,7 +211,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--keep-rules-on-exit"),
             "true|false",
             "false",
-            "In node mode, leave the rules behind: what was served is refused until the next start.",
+            "Keep the nftables rules of node mode on exit: connections to Services are rejected until the next start.",
             ValueType.BOOLEAN);
 
     public static final Setting<Path> HANDOVER_SOCKET = one(
@@ -218,8 +219,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--handover-socket"),
             "PATH",
             "",
-            "A Unix socket on which a successor takes over listeners, UDP flows and affinity, without a gap: the next"
-                    + " process that is started with the same path. Nobody else should be able to enter its folder.",
+            "Unix socket for a handover without downtime: the next process started with this path receives listeners,"
+                    + " UDP flows and session affinity. Use a directory that only root or this user can write to.",
             ValueType.path("the path of a file"));
 
     public static final Setting<Boolean> EXIT_AFTER_HANDOVER = one(
@@ -227,8 +228,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--exit-after-handover"),
             "true|false",
             "true",
-            "After a hand-over, end with the last open connection. false: then wait for SIGTERM, in a pod, whose kubelet"
-                    + " would start it again, and it would take everything back.",
+            "Exit after a handover when the last connection has ended. Use false in a pod: the process then waits for"
+                    + " SIGTERM, because the kubelet would restart its container, which would take the sockets back.",
             ValueType.BOOLEAN);
 
     public static final Setting<AddressMap> MAP_FRONTENDS = many(
@@ -236,8 +237,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--map-frontends"),
             "FROM=TO",
             "",
-            "Listen for the addresses of range FROM at the same place in range TO, so that a dump of a real cluster"
-                    + " runs on a laptop (example below). May be repeated; the first match counts.",
+            "Serve addresses of range FROM at the corresponding addresses of range TO, for example to run a dump of a"
+                    + " real cluster on a laptop. May be repeated; the first match applies.",
             ValueType.of(
                     "FROM=TO, two ranges of one family and size, such as 10.96.0.0/12=127.96.0.0/12",
                     SettingParsers::addressMap));
@@ -247,7 +248,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--loops"),
             "N",
             () -> String.valueOf(Math.min(Runtime.getRuntime().availableProcessors(), 8)),
-            "Event loops that forward.",
+            "Number of event loops that forward.",
             ValueType.whole(1, 64));
 
     public static final Setting<Boolean> BUSY_POLL = one(
@@ -255,8 +256,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--busy-poll"),
             "true|false",
             "true",
-            "Have a loop that is nearly always needed again within 60 µs poll instead of sleep: less latency, for at most"
-                    + " about twice the processor time.",
+            "Poll instead of sleep on an event loop whose events are mostly less than 60 µs apart. Reduces latency,"
+                    + " at most doubles CPU time.",
             ValueType.BOOLEAN);
 
     public static final Setting<Duration> CONNECT_TIMEOUT = one(
@@ -264,8 +265,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-timeout"),
             "TIME",
             "1500ms",
-            "How long one endpoint may take to accept before the next is tried. The last or only one has until the connect"
-                    + " deadline.",
+            "Limit for one connection attempt to an endpoint; then the next endpoint is tried. The last or only"
+                    + " endpoint has the rest of the connect deadline.",
             ValueType.duration(Duration.ofMillis(1), Duration.ofHours(1)));
 
     public static final Setting<Duration> CONNECT_DEADLINE = one(
@@ -273,7 +274,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-deadline"),
             "TIME",
             "10s",
-            "How long a connection may take to reach an endpoint, over all attempts; then the client is reset.",
+            "Limit for all connection attempts of one connection; then the client is reset.",
             ValueType.duration(Duration.ofMillis(1), Duration.ofHours(1)));
 
     public static final Setting<Integer> CONNECT_ATTEMPTS = one(
@@ -281,7 +282,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-attempts"),
             "N",
             "3",
-            "How many endpoints are tried for one connection.",
+            "Maximum number of endpoints tried for one connection.",
             ValueType.whole(1, 100));
 
     public static final Setting<Duration> HALF_CLOSED_TIMEOUT = one(
@@ -289,7 +290,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--half-closed-timeout"),
             "TIME",
             "60s",
-            "How long a connection may be closed in one direction and silent in the other.",
+            "Idle timeout of a connection that is closed in one direction.",
             ValueType.duration(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Duration> TCP_KEEPALIVE_TIME = one(
@@ -297,8 +298,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--tcp-keepalive-time"),
             "TIME",
             "60s",
-            "How long a TCP connection is idle before the kernel sends keep-alive probes, to clients and endpoints; in whole"
-                    + " seconds.",
+            "Idle time before the kernel sends TCP keep-alive probes to clients and endpoints, in whole seconds.",
             ValueType.wholeSeconds(Duration.ofSeconds(1), Duration.ofHours(9)));
 
     public static final Setting<Duration> TCP_KEEPALIVE_INTERVAL = one(
@@ -306,7 +306,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--tcp-keepalive-interval"),
             "TIME",
             "15s",
-            "Time between keep-alive probes; in whole seconds.",
+            "Interval between keep-alive probes, in whole seconds.",
             ValueType.wholeSeconds(Duration.ofSeconds(1), Duration.ofHours(9)));
 
     public static final Setting<Integer> TCP_KEEPALIVE_PROBES = one(
@@ -314,7 +314,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--tcp-keepalive-probes"),
             "N",
             "8",
-            "After how many keep-alive probes without an answer a connection is reset.",
+            "Number of unanswered keep-alive probes after which a connection is reset.",
             ValueType.whole(1, 127));
 
     public static final Setting<Duration> STALLED_TIMEOUT = one(
@@ -322,8 +322,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--stalled-timeout"),
             "TIME",
             "180s",
-            "How long a client or endpoint may send nothing while there is data for it, neither acknowledgements nor answers"
-                    + " to window probes; then the connection is reset. One that only stops reading still answers them.",
+            "Reset a connection if its peer has sent nothing for this long while data for it is unacknowledged. A"
+                    + " peer that only stops reading still answers window probes and is not affected.",
             ValueType.wholeSeconds(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Duration> UDP_UNREPLIED_TIMEOUT = one(
@@ -331,7 +331,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--udp-unreplied-timeout"),
             "TIME",
             "30s",
-            "How long a UDP flow lives that never got an answer.",
+            "Idle timeout of UDP flows without a reply.",
             ValueType.duration(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Duration> UDP_REPLIED_TIMEOUT = one(
@@ -339,7 +339,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--udp-replied-timeout"),
             "TIME",
             "120s",
-            "How long a UDP flow lives, silent, that did.",
+            "Idle timeout of UDP flows with a reply.",
             ValueType.duration(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Integer> MAX_FLOWS = one(
@@ -347,7 +347,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--max-flows"),
             "N",
             "0",
-            "The most UDP flows at a time; 0 derives it from the limit of open files.",
+            "Maximum number of UDP flows; 0 derives it from the limit of open files.",
             ValueType.whole(0, 1_000_000));
 
     public static final Setting<Integer> MAX_CLIENT_SHARE = one(
@@ -355,8 +355,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--max-client-share"),
             "PERCENT",
             "25",
-            "The most of the file descriptors, and of the UDP flows, that one client address may hold while more than"
-                    + " 75 % are in use; 100 for no limit.",
+            "Maximum share of file descriptors and UDP flows for one client address while more than 75 % are in use;"
+                    + " 100 for no limit.",
             ValueType.whole(1, 100));
 
     public static final Setting<Duration> DRAIN_TIMEOUT = one(
@@ -364,7 +364,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--drain-timeout"),
             "TIME",
             "30s",
-            "How long open connections may go on after SIGTERM.",
+            "How long established connections may continue after SIGTERM.",
             ValueType.duration(Duration.ZERO, Duration.ofHours(24)));
 
     public static final Setting<Optional<InetSocketAddress>> HEALTHZ_BIND_ADDRESS = one(
@@ -372,7 +372,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--healthz-bind-address"),
             "IP:PORT",
             "0.0.0.0:10256",
-            "Where /livez, /readyz and /healthz answer. Port 0 takes a free one and logs it; 'off' disables.",
+            "Address of /livez, /readyz and /healthz. Port 0 selects a free port and logs it; 'off' disables it.",
             ValueType.of("IP:PORT or [IPv6]:PORT, or off", SettingParsers::bindAddress));
 
     public static final Setting<Optional<InetSocketAddress>> METRICS_BIND_ADDRESS = one(
@@ -380,7 +380,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--metrics-bind-address"),
             "IP:PORT",
             "127.0.0.1:10249",
-            "Where /metrics, /configz, /proxyMode and /debug/frontends answer; port 0 and 'off' as for health.",
+            "Address of /metrics, /configz, /proxyMode and /debug/frontends. Port 0 and 'off' as for"
+                    + " --healthz-bind-address.",
             ValueType.of("IP:PORT or [IPv6]:PORT, or off", SettingParsers::bindAddress));
 
     public static final Setting<Boolean> BIND_ADDRESS_HARD_FAIL = one(
@@ -388,7 +389,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--bind-address-hard-fail"),
             "true|false",
             "false",
-            "Do not start while the health or metrics port is taken; otherwise it is tried again.",
+            "Exit if the health or metrics port is in use, instead of retrying.",
             ValueType.BOOLEAN);
 
     public static final Setting<Path> READY_FILE = one(
@@ -396,8 +397,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--ready-file"),
             "FILE",
             "",
-            "A file that is there exactly while /readyz says ready, for a probe that must not hear another process on"
-                    + " the same port.",
+            "File that exists exactly while /readyz is 200. Use it for probes where two processes share the health"
+                    + " port.",
             ValueType.path("the path of a file"));
 
     public static final Setting<String> LOG_FORMAT = one(
@@ -405,7 +406,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--log-format"),
             "FORMAT",
             "text",
-            "text or json, one line per event, to stderr.",
+            "Format of the log on stderr, one line for each event: text or json.",
             ValueType.choice("text", "json"));
 
     public static final Setting<String> LOG_LEVEL = one(
@@ -413,7 +414,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--log-level"),
             "LEVEL",
             "info",
-            "error, warn, info, debug or trace.",
+            "Log level: error, warn, info, debug or trace.",
             ValueType.choice("error", "warn", "info", "debug", "trace"));
 
     private final int position;
