@@ -97,8 +97,7 @@ public final class NodeRules implements AutoCloseable {
      *
      * @param onRejections called with all addresses whose rules the kernel rejects, and its reasons, whenever these change;
      *     by the thread that found out
-     * @throws IllegalStateException if something of the machine stands in the way: what, and what to do about it, on one
-     *     line
+     * @throws IllegalStateException if this machine lacks something; the message says on one line what to do
      */
     public static NodeRules open(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections) {
         LinuxKernel kernel = new LinuxKernel();
@@ -106,6 +105,7 @@ public final class NodeRules implements AutoCloseable {
         if (unmet.isPresent()) {
             throw new IllegalStateException(unmet.get());
         }
+        NetworkPolicyCheck.run(kernel);
         return new NodeRules(options, onRejections, kernel, KernelFeatures.of(kernel), System::nanoTime);
     }
 

@@ -1,0 +1,65 @@
+package io.sluice.node;
+
+import java.io.IOException;
+import java.net.NetworkInterface;
+import java.util.LinkedHashSet;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * Recognizes CNIs whose NetworkPolicies do not apply to proxied connections, or apply to other addresses than with
+ * kube-proxy, and logs a warning at startup. The cases are those of the README's table; {@code CniIT} has the reasons.
+ */
+final class NetworkPolicyCheck {
+    private static final Logger log = LoggerFactory.getLogger(NetworkPolicyCheck.class);
+
+    private NetworkPolicyCheck() {}
+
+    /** Looks at nftables and the network interfaces of this machine once. A failure to do so is logged. */
+    static void run(NodeKernel kernel) {
+        try {
+            Set<String> interfaces = NetworkInterface.networkInterfaces()
+                    .map(NetworkInterface::getName)
+                    .collect(Collectors.toSet());
+            warning(kernel.list("chains"), interfaces).ifPresent(log::warn);
+        } catch (IOException | RuntimeException e) {
+            log.warn("cannot check whether NetworkPolicies apply: {}", e.getMessage());
+        }
+    }
+
+    /**
+     * The warning for this node's CNI; empty if it is not recognized or enforces policies as with kube-proxy.
+     *
+     * @param chains as {@code nft -j list chains} prints them
+     * @param interfaces names of network interfaces
+     */
+    static Optional<String> warning(JsonNode chains, Set<String> interfaces) {
+        Set<String> tables = new LinkedHashSet<>();
+        boolean calico = interfaces.stream().anyMatch(name -> name.startsWith("cali"));
+        for (JsonNode each : chains.path("nftables")) {
+            JsonNode chain = each.path("chain");
+            tables.add(chain.path("table").asString(""));
+            calico |= chain.path("name").asString("").startsWith("cali-");
+        }
+        if (tables.stream().anyMatch(table -> table.endsWith("network-policies"))) {
+            return Optional.of("NetworkPolicies do not apply to connections through Services: the node uses kindnet's"
+                    + " policies, which do not check packets that a process of root sends; see 'NetworkPolicy by CNI' in"
+                    + " the README");
+        }
+        if (calico) {
+            return Optional.of("NetworkPolicies apply only in part to connections through Services: the node uses Calico,"
+                    + " which allows traffic from the host to its own pods (ingress) and checks the Service's address"
+                    + " (egress); see 'NetworkPolicy by CNI' in the README");
+        }
+        if (interfaces.contains("cilium_host") || interfaces.contains("ovn-k8s-mp0")) {
+            return Optional.of("NetworkPolicies may not apply to connections through Services: Sluice is not tested with"
+                    + " this node's CNI (" + (interfaces.contains("cilium_host") ? "Cilium" : "OVN-Kubernetes")
+                    + "); see 'NetworkPolicy by CNI' in the README");
+        }
+        return Optional.empty();
+    }
+}
