@@ -44,12 +44,8 @@ final class NodeCases {
         return requireNonNull(addresses.get(name), name);
     }
 
-    boolean has(String name) {
-        return addresses.containsKey(name);
-    }
-
     ServiceManifest service(String name) {
-        return new ServiceManifest(this, name);
+        return new ServiceManifest(addresses, name);
     }
 
     /** These members answer on a port, on their address of each family. */

@@ -53,132 +53,28 @@ final class NodeModeIT {
     @SuppressWarnings("NullAway.Init") // likewise
     private static NodeCases cases;
 
-    /** What the names of the cases below stand for, beside the lab's, by family. */
-    private static final Map<String, List<String>> SERVICES = Map.ofEntries(
-            Map.entry("local", List.of("10.96.0.10", "fd00:96::10")),
-            Map.entry("local-ext", List.of("203.0.113.10", "2001:db8:113::10")),
-            Map.entry("local-lb", List.of("203.0.113.20", "2001:db8:113::20")),
-            Map.entry("plain", List.of("10.96.0.11", "fd00:96::11")),
-            Map.entry("plain-ext", List.of("203.0.113.11", "2001:db8:113::11")),
-            Map.entry("internal", List.of("10.96.0.12", "fd00:96::12")),
-            Map.entry("empty", List.of("10.96.0.13", "fd00:96::13")),
-            Map.entry("empty-ext", List.of("203.0.113.13", "2001:db8:113::13")),
-            Map.entry("remote", List.of("10.96.0.14", "fd00:96::14")),
-            Map.entry("remote-ext", List.of("203.0.113.14", "2001:db8:113::14")),
-            Map.entry("bridged", List.of("10.96.0.15", "fd00:96::15")),
-            Map.entry("hosted", List.of("10.96.0.16", "fd00:96::16")),
-            Map.entry("late", List.of("10.96.0.17", "fd00:96::17")),
-            Map.entry("kept", List.of("10.96.0.18", "fd00:96::18")),
-            Map.entry("cache", List.of("10.96.0.19", "fd00:96::19")),
-            Map.entry("sctp", List.of("10.96.0.20", "fd00:96::20")),
-            Map.entry("shut", List.of("10.96.0.21", "fd00:96::21")),
-            Map.entry("large", List.of("10.96.0.22", "fd00:96::22")),
-            Map.entry("open", List.of("10.96.0.23", "fd00:96::23")),
-            Map.entry("open-lb", List.of("203.0.113.23", "2001:db8:113::23")),
-            Map.entry("shared", List.of("10.96.0.24", "fd00:96::24")),
-            Map.entry("ingress", List.of("10.96.0.25", "fd00:96::25")),
-            Map.entry("ingress-lb", List.of("192.0.2.1", "2001:db8:2::1")),
-            Map.entry("away", List.of("10.96.0.26", "fd00:96::26")),
-            Map.entry("away-ext", List.of("10.244.9.20", "fd00:10:9::20")),
-            Map.entry("chain", List.of("10.96.0.27", "fd00:96::27")),
-            Map.entry("loopback", List.of("127.0.0.1", "::1")),
-            Map.entry("kube", List.of("10.97.0.10", "fd00:97::10")),
-            Map.entry("nobody", List.of("10.96.0.99", "fd00:96::99")));
-
-    private static final List<String> CASES = List.of(
-            // cluster IP: any endpoint; a pod's address is kept, but for an endpoint that is the client itself
-            "one  plain:80       pod=one far=one",
-            "pod  plain:80       pod=node far=pod",
-            "node plain:80       pod=node far=node",
-            "out  plain:80       pod=node far=node",
-            // external policy Cluster: any endpoint, and the node's address for everybody
-            "one  plain-ext:80   pod=node far=node",
-            "node plain-ext:80   pod=node far=node",
-            "out  plain-ext:80   pod=node far=node",
-            "out  node:30081 pod=node far=node",
-            "one  node:30081 pod=node far=node",
-            "node node:30081 pod=node far=node",
-            // external policy Local: pods and the node go round it, others get what is here and are seen
-            "one  local:80       pod=one far=one",
-            "one  local-ext:80   pod=one far=one",
-            "node local-ext:80   pod=node far=node",
-            "out  local-ext:80   pod=out",
-            "one  node:30080 pod=one far=one",
-            "node node:30080 pod=node far=node",
-            "out  node:30080 pod=out",
-            // source ranges of the load balancer, for whoever it is
-            "out  local-lb:80    pod=out",
-            "stranger local-lb:80 DROP",
-            "one  local-lb:80    DROP",
-            // ranges that lie in each other, to which the kernel's sets have an aversion
-            "out  open-lb:80     pod=node",
-            "one  open-lb:80     pod=node",
-            // policies without an endpoint here, while there are others
-            "one  internal:80    DROP",
-            "node internal:80    DROP",
-            "out  remote-ext:80  DROP",
-            "one  remote-ext:80  far=one",
-            "node remote-ext:80  far=node",
-            "one  remote:80      far=one",
-            // no endpoint at all
-            "one  empty:80       REFUSED",
-            "node empty:80       REFUSED",
-            "out  empty:80       REFUSED",
-            "out  empty-ext:80   REFUSED",
-            "out  node:30083 REFUSED",
-            // a port that a cluster IP does not have, and an address that is nobody's
-            "one  plain:81       REFUSED",
-            "node plain:81       REFUSED",
-            "out  plain:81       REFUSED",
-            "one  nobody:80      DROP",
-            "node nobody:80      DROP",
-            // a Service that has no port we forward
-            "one  sctp:80        REFUSED",
-            "node sctp:80        REFUSED",
-            // the node's loopback has its node ports, too
-            "node loopback:30081 pod=node far=node",
-            // where the listener of node port 30081 is, to which only the rules lead
-            "out  node:1409      REFUSED",
-            "node node:1409      REFUSED",
-            // a process of the node has the port of every address, among which a Service's is not
-            "one  shared:8090    pod=one two=node",
-            "node shared:8090    pod=node two=node",
-            "out  shared:8090    pod=node two=node",
-            // somebody else on the node has the address itself, as a cache of DNS does
-            "one  cache:80       node=one",
-            // where an answer to the client's own address would not come back this way
-            "one  bridged:80     two=node",
-            "one  hosted:80      node=node",
-            // an ingress controller in the host network, whose Service has the node's address: left alone there
-            "one  ingress:8085   node=node",
-            "out  node:30085     node=node",
-            "out  ingress-lb:8085 node=out",
-            "stranger ingress-lb:8085 DROP",
-            "one  ingress-lb:8085 DROP",
-            // and on another node, which proxies it
-            "one  away:8086      pod=one far=one",
-            "one  away-ext:8086  pod=node far=node",
-            "node away-ext:8086  pod=node far=node",
-            "out  away-ext:8086  pod=node far=node",
-            // an endpoint that is another Service's cluster IP
-            "one  chain:80       pod=node far=node",
-            "node chain:80       pod=node far=node");
-
     @BeforeAll
     static void build() throws IOException {
         lab = NodeLab.oneNode();
-        cases = new NodeCases(lab, SERVICES);
+        // What the table says of hosts is so in the lab.
+        lab.addresses()
+                .forEach((name, addresses) -> assertThat(PacketTable.ADDRESSES.getOrDefault(name, List.of()))
+                        .as(name)
+                        .isEqualTo(addresses));
+        cases = new NodeCases(lab, PacketTable.ADDRESSES);
         cases.serve(8080, "pod", "two", "far");
-        cases.serve(8081, "node");
-        cases.serve(8085, "node");
         cases.serve(8086, "pod", "far");
         cases.echo(8082, "pod");
         for (String address : cases.addresses("cache")) {
             NodeLab.in("node", "ip addr add " + address + " dev lo");
-            assertThat(lab.tell("node", "serve " + address + " 80")).isEqualTo("ok");
         }
-        // An ingress in the host's network.
-        assertThat(lab.tell("node", "listen :: 8090")).isEqualTo("ok");
+        for (Map.Entry<String, List<String>> each : PacketTable.interfaces().entrySet()) {
+            String listed = NodeLab.in("node", "ip -o addr show dev " + each.getKey());
+            assertThat(each.getValue()).allMatch(address -> listed.contains(" " + address + "/"));
+        }
+        for (String process : PacketTable.processes()) {
+            assertThat(lab.tell("node", process)).isEqualTo("ok");
+        }
         Files.writeString(folder.resolve("feed.yaml"), feed());
         sluice = start();
     }
@@ -196,57 +92,17 @@ final class NodeModeIT {
     }
 
     private static String[] args(String... more) {
-        List<String> args = new ArrayList<>(List.of(
-                "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
-                "--service-cidr=10.96.0.0/16,fd00:96::/112",
-                "--nodeport-addresses=primary,localhost"));
+        List<String> args = new ArrayList<>(PacketTable.FLAGS);
         args.addAll(List.of(more));
         return args.toArray(String[]::new);
     }
 
     private static String feed() {
-        return NodeLab.NODES
-                + cases.service("local")
-                        .type("LoadBalancer")
-                        .nodePort(30080)
-                        .spec("externalTrafficPolicy: Local, healthCheckNodePort: 31080")
-                        .spec("loadBalancerSourceRanges: [198.51.100.0/25, '2001:db8:51::/121']")
-                        .endpoints("pod", "far")
-                + cases.service("plain").nodePort(30081).endpoints("pod", "far")
-                + cases.service("internal").spec("internalTrafficPolicy: Local").endpoints("far")
-                + cases.service("empty").nodePort(30083)
-                + cases.service("remote").spec("externalTrafficPolicy: Local").endpoints("far")
-                + cases.service("bridged").endpoints("two")
-                + cases.service("hosted").slice(80, 8081, "node")
-                + cases.service("ingress")
-                        .type("LoadBalancer")
-                        .port("TCP", 8085, 30085)
-                        .port("UDP", 8085, 30085)
-                        .spec("loadBalancerSourceRanges: [198.51.100.0/25, '2001:db8:51::/121']")
-                        .slice(8085, 8085, "node")
-                + cases.service("away")
-                        .port("TCP", 8086, 0)
-                        .port("UDP", 8086, 0)
-                        .slice(8086, 8086, "pod", "far")
-                + cases.service("chain").slice(80, 80, "plain")
-                + cases.service("cache").endpoints("far")
-                + cases.service("large").slice(80, 8082, "pod")
-                + cases.service("open")
-                        .type("LoadBalancer")
-                        .spec("loadBalancerSourceRanges: [0.0.0.0/0, 198.51.100.0/24, 198.51.100.7/32, '::/0']")
-                        .endpoints("pod")
-                + cases.service("shared")
-                        .port("TCP", 8090, 0)
-                        .port("UDP", 8090, 0)
-                        .port("TCP", 8091, 0)
-                        .slice(8090, 8080, "pod", "two")
-                        .slice(8091, 8080, "pod")
-                + cases.service("sctp").port("SCTP", 80, 0)
-                + cases.service("shut").slice(80, 9, "pod").slice(80, 8080, "far");
+        return PacketTable.feed();
     }
 
     static List<String> cells() {
-        return NodeCases.eachWay(CASES);
+        return PacketTable.cells();
     }
 
     @ParameterizedTest(name = "{0}")

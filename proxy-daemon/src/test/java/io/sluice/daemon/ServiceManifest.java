@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
  * at those of the name with {@code -ext} and {@code -lb} behind. Its ports are called t80 (TCP) and u80 (UDP), and so on.
  */
 final class ServiceManifest {
-    private final NodeCases cases;
+    private final Map<String, List<String>> addresses;
     private final String name;
     private final List<String> ports = new ArrayList<>();
     private final StringBuilder slices = new StringBuilder();
@@ -22,8 +22,9 @@ final class ServiceManifest {
     private String spec = "";
     private int sliceCount;
 
-    ServiceManifest(NodeCases cases, String name) {
-        this.cases = cases;
+    /** @param addresses what names stand for, by family */
+    ServiceManifest(Map<String, List<String>> addresses, String name) {
+        this.addresses = addresses;
         this.name = name;
     }
 
@@ -101,17 +102,21 @@ final class ServiceManifest {
             "PreferSameZone", "hints: {forZones: [{name: zone-NODE}]}",
             "PreferSameNode", "hints: {forZones: [{name: zone-NODE}], forNodes: [{name: NODE}]}");
 
+    private List<String> addresses(String of) {
+        return requireNonNull(addresses.get(of), of);
+    }
+
     private String endpoint(String[] words, int family) {
         String node = NodeLab.nodeName(words[0]);
         String state = words.length == 1
                 ? ""
                 : ", " + requireNonNull(STATES.get(words[1]), words[1]).replace("NODE", node);
-        return "{addresses: ['" + cases.addresses(words[0]).get(family) + "'], nodeName: " + node + state + "}";
+        return "{addresses: ['" + addresses(words[0]).get(family) + "'], nodeName: " + node + state + "}";
     }
 
     private String list(String suffix, String before, String after) {
-        return cases.has(name + suffix)
-                ? cases.addresses(name + suffix).stream()
+        return addresses.containsKey(name + suffix)
+                ? addresses(name + suffix).stream()
                         .map(address -> before + address + after)
                         .collect(Collectors.joining(", "))
                 : "";
@@ -131,7 +136,7 @@ final class ServiceManifest {
                                 name,
                                 labels,
                                 type,
-                                cases.addresses(name).get(0),
+                                addresses(name).get(0),
                                 list("", "'", "'"),
                                 list("-ext", "'", "'"),
                                 ports.isEmpty()

@@ -24,21 +24,44 @@ final class FakeKernel implements NodeKernel {
     private static final Pattern STATEMENT = Pattern.compile(
             "(?:(add|delete|flush) )?(table|set|chain|rule|element) inet (\\S+)(?: ([a-z][\\w-]*))?(?: (.*))?",
             Pattern.DOTALL);
+    private static final Pattern HOOK = Pattern.compile("type \\w+ hook [^;]*;( policy \\w+;)?");
     private static final Pattern DECLARATION = Pattern.compile("(set|map|chain) ([a-z][\\w-]*) \\{");
 
     private static final JsonNode ROUTE =
             JsonMapper.shared().readTree("{\"type\":\"local\",\"dst\":\"default\",\"dev\":\"lo\"}");
 
-    private record Table(Map<String, Map<String, String>> sets, Map<String, List<String>> chains) {
+    /**
+     * What a table holds, by name.
+     *
+     * @param declarations of sets and maps: types and flags
+     * @param sets the elements of sets and maps
+     * @param hooks of base chains: type, hook, priority and policy
+     * @param chains the rules of chains
+     */
+    record Table(
+            Map<String, String> declarations,
+            Map<String, Map<String, String>> sets,
+            Map<String, String> hooks,
+            Map<String, List<String>> chains) {
         Table() {
-            this(new TreeMap<>(), new TreeMap<>());
+            this(new TreeMap<>(), new TreeMap<>(), new TreeMap<>(), new TreeMap<>());
         }
 
         Table copy() {
             Table copy = new Table();
+            copy.declarations.putAll(declarations);
             sets.forEach((name, elements) -> copy.sets.put(name, new TreeMap<>(elements)));
+            copy.hooks.putAll(hooks);
             chains.forEach((name, rules) -> copy.chains.put(name, new ArrayList<>(rules)));
             return copy;
+        }
+
+        void addChain(String name, String body) {
+            chains.computeIfAbsent(name, any -> new ArrayList<>()).addAll(rules(body));
+            Matcher hook = HOOK.matcher(body);
+            if (hook.find()) {
+                hooks.put(name, hook.group());
+            }
         }
     }
 
@@ -62,6 +85,11 @@ final class FakeKernel implements NodeKernel {
             rules.put(family, new ArrayList<>());
             routes.put(family, new TreeSet<>());
         }
+    }
+
+    /** The table of Sluice. */
+    Table table() {
+        return Objects.requireNonNull(tables.get("sluice"));
     }
 
     /** All tables, rules, elements, routing rules and routes, one per line. */
@@ -141,9 +169,11 @@ final class FakeKernel implements NodeKernel {
             case "add element" -> addElements(name, found(table.sets.get(name), name), rest);
             case "delete element" -> deleteElements(found(table.sets.get(name), name), rest);
             case "flush set" -> found(table.sets.get(name), name).clear();
-            case "add chain" ->
-                table.chains.computeIfAbsent(name, any -> new ArrayList<>()).addAll(rules(rest));
-            case "delete chain" -> found(table.chains.remove(name), name);
+            case "add chain" -> table.addChain(name, rest);
+            case "delete chain" -> {
+                found(table.chains.remove(name), name);
+                table.hooks.remove(name);
+            }
             case "flush chain" -> found(table.chains.get(name), name).clear();
             case "add rule" -> found(table.chains.get(name), name).add(rest);
             default -> throw new IOException("syntax error: " + operation);
@@ -165,11 +195,11 @@ final class FakeKernel implements NodeKernel {
             for (int depth = 1; depth > 0; end++) {
                 depth += body.charAt(end) == '{' ? 1 : body.charAt(end) == '}' ? -1 : 0;
             }
+            String inner = body.substring(matcher.end(), end - 1);
             if (matcher.group(1).equals("chain")) {
-                table.chains
-                        .computeIfAbsent(matcher.group(2), any -> new ArrayList<>())
-                        .addAll(rules(body.substring(matcher.end(), end - 1)));
+                table.addChain(matcher.group(2), inner);
             } else {
+                table.declarations.putIfAbsent(matcher.group(2), inner.strip());
                 table.sets.computeIfAbsent(matcher.group(2), any -> new TreeMap<>());
             }
             at = end;

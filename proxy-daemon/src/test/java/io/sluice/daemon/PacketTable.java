@@ -1,0 +1,133 @@
+package io.sluice.daemon;
+
+import static java.util.Objects.requireNonNull;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The cases of {@code packet-table.txt}, and the feed and flags of the node that they are for. */
+public final class PacketTable {
+    private static final Path FILE = Path.of("src/test/resources/packet-table.txt");
+    private static final String DEPENDING = "cases whose source address depends on interfaces";
+    private static final Map<String, List<String>> SECTIONS = sections();
+
+    /** What names of hosts and Services stand for, by family. */
+    public static final Map<String, List<String>> ADDRESSES = byName("addresses");
+
+    /** Of the node. */
+    public static final List<String> FLAGS = List.of(
+            "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
+            "--service-cidr=10.96.0.0/16,fd00:96::/112",
+            "--nodeport-addresses=primary,localhost");
+
+    private PacketTable() {}
+
+    private static Map<String, List<String>> sections() {
+        Map<String, List<String>> sections = new LinkedHashMap<>();
+        List<String> lines = new ArrayList<>();
+        try {
+            for (String line : Files.readAllLines(FILE)) {
+                if (line.startsWith("=== ")) {
+                    lines = new ArrayList<>();
+                    sections.put(line.substring(4), lines);
+                } else if (!line.isBlank() && !line.startsWith("#")) {
+                    lines.add(line);
+                }
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return sections;
+    }
+
+    private static List<String> section(String name) {
+        return List.copyOf(requireNonNull(SECTIONS.get(name), name));
+    }
+
+    private static Map<String, List<String>> byName(String section) {
+        Map<String, List<String>> byName = new LinkedHashMap<>();
+        for (String line : section(section)) {
+            String[] words = line.split(" ");
+            byName.put(words[0], List.of(words).subList(1, words.length));
+        }
+        return byName;
+    }
+
+    /** Addresses of the node's interfaces beside that of its Node object, by the name of the interface and family. */
+    public static Map<String, List<String>> interfaces() {
+        return byName("interfaces");
+    }
+
+    /** The processes of the node, as commands of {@link NodeProbe}. */
+    public static List<String> processes() {
+        return section("processes");
+    }
+
+    /** All cases over both protocols and in both families. */
+    public static List<String> cells() {
+        List<String> cases = new ArrayList<>(section("cases"));
+        cases.addAll(section(DEPENDING));
+        return NodeCases.eachWay(cases);
+    }
+
+    /** Whether the rules and the policy decide whose address the endpoint sees. */
+    public static boolean decidesSource(String cell) {
+        return section(DEPENDING).stream().noneMatch(cell::endsWith);
+    }
+
+    /** The objects of the cluster. */
+    public static String feed() {
+        return NodeLab.NODES
+                + service("local")
+                        .type("LoadBalancer")
+                        .nodePort(30080)
+                        .spec("externalTrafficPolicy: Local, healthCheckNodePort: 31080")
+                        .spec("loadBalancerSourceRanges: [198.51.100.0/25, '2001:db8:51::/121']")
+                        .endpoints("pod", "far")
+                + service("plain").nodePort(30081).endpoints("pod", "far")
+                + service("inside")
+                        .type("LoadBalancer")
+                        .spec("internalTrafficPolicy: Local, externalTrafficPolicy: Local, healthCheckNodePort: 31087")
+                        .endpoints("pod", "far")
+                + service("internal").spec("internalTrafficPolicy: Local").endpoints("far")
+                + service("empty").nodePort(30083)
+                + service("remote")
+                        .nodePort(30084)
+                        .spec("externalTrafficPolicy: Local")
+                        .endpoints("far")
+                + service("bridged").endpoints("two")
+                + service("hosted").slice(80, 8081, "node")
+                + service("ingress")
+                        .type("LoadBalancer")
+                        .port("TCP", 8085, 30085)
+                        .port("UDP", 8085, 30085)
+                        .spec("loadBalancerSourceRanges: [198.51.100.0/25, '2001:db8:51::/121']")
+                        .slice(8085, 8085, "node")
+                + service("away").port("TCP", 8086, 0).port("UDP", 8086, 0).slice(8086, 8086, "pod", "far")
+                + service("chain").slice(80, 80, "plain")
+                + service("cache").endpoints("far")
+                + service("large").slice(80, 8082, "pod")
+                + service("open")
+                        .type("LoadBalancer")
+                        .spec("loadBalancerSourceRanges: [0.0.0.0/0, 198.51.100.0/24, 198.51.100.7/32, '::/0']")
+                        .endpoints("pod")
+                + service("shared")
+                        .port("TCP", 8090, 0)
+                        .port("UDP", 8090, 0)
+                        .port("TCP", 8091, 0)
+                        .slice(8090, 8080, "pod", "two")
+                        .slice(8091, 8080, "pod")
+                + service("sctp").port("SCTP", 80, 0)
+                + service("shut").slice(80, 9, "pod").slice(80, 8080, "far");
+    }
+
+    private static ServiceManifest service(String name) {
+        return new ServiceManifest(ADDRESSES, name);
+    }
+}

@@ -1,0 +1,233 @@
+package io.sluice.node;
+
+import static java.util.Objects.requireNonNull;
+
+import io.sluice.balance.AffinityTable;
+import io.sluice.balance.PolicyRouting;
+import io.sluice.balance.RoundRobin;
+import io.sluice.balance.ServiceState;
+import io.sluice.daemon.PacketTable;
+import io.sluice.model.Endpoint;
+import io.sluice.model.Family;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.node.LocalNode.ListeningSocket;
+import io.sluice.node.PacketPath.Outcome;
+import io.sluice.stats.Stats;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The node of {@link PacketTable} with the rules of a snapshot, the sockets that the forwarder opens for it, and the
+ * forwarder's choice of endpoints.
+ */
+final class SimulatedNode {
+    /** Clients choose their ports. */
+    private static final int CLIENT_PORT = 40_000;
+    /** A connection that goes on through this many Services never ends. */
+    private static final int LONGEST_CHAIN = 4;
+
+    private final FakeKernel kernel;
+    private final NodeRules rules;
+    private final LocalNode local;
+    private final Map<FrontendAddress, PolicyRouting> routings = new HashMap<>();
+    private final ServiceSnapshot snapshot;
+    private PacketPath path;
+
+    SimulatedNode(ServiceSnapshot snapshot, KernelFeatures features) {
+        this.snapshot = snapshot;
+        kernel = new FakeKernel();
+        rules = new NodeRules(RuleOptions.DEFAULT, rejected -> {}, kernel, features, () -> 0);
+        rules.apply(snapshot);
+        if (!kernel.rejected.isEmpty()) {
+            throw new IllegalStateException("rejected: " + kernel.rejected.get(0));
+        }
+        Stats stats = new Stats(1);
+        AffinityTable affinity = new AffinityTable();
+        snapshot.forEach(port -> new ServiceState(stats.open(port.name()), affinity)
+                .update(port, this::originOf)
+                .forEach(routing -> routings.put(routing.frontend().address(), routing)));
+        local = new LocalNode(localAddresses(), sockets());
+        path = new PacketPath(kernel, local);
+    }
+
+    private SimulatedNode(SimulatedNode other) {
+        kernel = other.kernel;
+        rules = other.rules;
+        snapshot = other.snapshot;
+        local = new LocalNode(other.local.addresses(), processes());
+        path = new PacketPath(kernel, local);
+    }
+
+    /** The same with the rules, but without the forwarder's sockets. */
+    SimulatedNode killed() {
+        return new SimulatedNode(this);
+    }
+
+    void load(String script) throws IOException {
+        kernel.load(script);
+        path = new PacketPath(kernel, local);
+    }
+
+    Outcome send(Packet packet) {
+        return path.send(packet);
+    }
+
+    static List<IpAddress> interfaceAddresses() {
+        List<IpAddress> all = new ArrayList<>();
+        addressesOf("node").stream().map(SimulatedNode::ip).forEach(all::add);
+        PacketTable.interfaces().values().forEach(each -> each.forEach(text -> all.add(ip(text))));
+        return all;
+    }
+
+    private static Set<IpAddress> localAddresses() {
+        return new HashSet<>(interfaceAddresses());
+    }
+
+    static IpAddress ip(String text) {
+        return requireNonNull(IpAddress.parse(text), text);
+    }
+
+    static List<String> addressesOf(String name) {
+        List<String> ofInterface = PacketTable.interfaces().get(name);
+        return ofInterface != null ? ofInterface : requireNonNull(PacketTable.ADDRESSES.get(name), name);
+    }
+
+    /** As the forwarder does: an address of the node counts as the node's, whatever the snapshot knows of it. */
+    private Origin originOf(IpAddress client) {
+        Origin origin = snapshot.context().origins().of(client);
+        return origin == Origin.EXTERNAL && local.isLocal(client) ? Origin.NODE : origin;
+    }
+
+    private List<ListeningSocket> sockets() {
+        List<ListeningSocket> processes = processes();
+        List<ListeningSocket> all = new ArrayList<>(processes);
+        routings.forEach((address, routing) -> {
+            int port = address.protocol() == Protocol.TCP
+                    ? address.listeningPort(rules.flippedPortBits())
+                    : address.port();
+            if (routing.frontend().forwardsAny() && isFree(address, port, processes)) {
+                all.add(new ListeningSocket(address.protocol(), address.address(), port, address));
+            }
+        });
+        return all;
+    }
+
+    /** Neither its own port taken at its address, nor that of its listener everywhere. */
+    private static boolean isFree(FrontendAddress address, int port, List<ListeningSocket> processes) {
+        return processes.stream()
+                .filter(each -> each.protocol() == address.protocol())
+                .noneMatch(each -> each.address().isUnspecified()
+                        ? each.port() == port
+                        : each.port() == address.port() && each.address().equals(address.address()));
+    }
+
+    private static List<ListeningSocket> processes() {
+        List<ListeningSocket> sockets = new ArrayList<>();
+        for (String process : PacketTable.processes()) {
+            String[] words = process.split(" ");
+            for (Protocol protocol : Protocol.values()) {
+                if (protocol == Protocol.TCP || words[0].equals("serve")) {
+                    sockets.add(new ListeningSocket(protocol, ip(words[1]), Integer.parseInt(words[2]), null));
+                }
+            }
+        }
+        return sockets;
+    }
+
+    /**
+     * Who answers a client, and whose address it sees, such as {@code pod=one}; or {@code REFUSED} or {@code DROP}.
+     *
+     * @param trace receives the rules that matched
+     */
+    Set<String> answers(String protocol, String family, String client, String destination, List<String> trace) {
+        int index = family.equals("4") ? 0 : 1;
+        String[] to = destination.split(":");
+        IpAddress address = ip(addressesOf(to[0]).get(index));
+        boolean ofNode = client.equals("node");
+        Packet packet = new Packet(
+                ofNode,
+                Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)),
+                ofNode ? sourceFor(address, index) : ip(addressesOf(client).get(index)),
+                CLIENT_PORT,
+                address,
+                Integer.parseInt(to[1]),
+                0);
+        Set<String> answers = new TreeSet<>();
+        follow(packet, LONGEST_CHAIN, answers, trace);
+        return answers;
+    }
+
+    /** The address that the kernel chooses for a process of the node. */
+    private IpAddress sourceFor(IpAddress destination, int index) {
+        return local.isLocal(destination)
+                ? destination
+                : ip(addressesOf("v-out").get(index));
+    }
+
+    private void follow(Packet packet, int atMost, Set<String> answers, List<String> trace) {
+        Outcome outcome = path.send(packet);
+        trace.add(packet + ": " + outcome);
+        switch (outcome.verdict()) {
+            case REJECTED -> answers.add("REFUSED");
+            case DROPPED -> answers.add("DROP");
+            case PASSED -> answers.add(host(packet.destination()) + "=" + host(packet.source()));
+            case FORWARD -> forward(packet, requireNonNull(outcome.socket()), atMost, answers, trace);
+        }
+    }
+
+    private String host(IpAddress address) {
+        if (local.isLocal(address)) {
+            return "node";
+        }
+        for (String name : List.of("pod", "one", "two", "far", "out", "stranger")) {
+            if (addressesOf(name).contains(address.toString())) {
+                return name;
+            }
+        }
+        return address.toString();
+    }
+
+    private void forward(Packet packet, ListeningSocket socket, int atMost, Set<String> answers, List<String> trace) {
+        FrontendAddress address = requireNonNull(socket.frontend());
+        boolean serves = address.port() == packet.destinationPort()
+                && (address.address().isUnspecified() || address.address().equals(packet.destination()));
+        if (!serves || atMost == 0) {
+            answers.add("MISDELIVERED to " + address);
+            return;
+        }
+        PolicyRouting routing = requireNonNull(routings.get(address), address.toString());
+        @Nullable RoundRobin rotation = routing.roundRobinFor(packet.source());
+        if (rotation == null) {
+            // The rules have delivered what the forwarder does not serve.
+            answers.add("CLOSED by " + address);
+            return;
+        }
+        for (int i = 0; i < rotation.size(); i++) {
+            Endpoint endpoint = routing.pick(packet.source(), rotation, 0).endpoint;
+            // An endpoint that is the client would take its own address for another host's.
+            boolean keeps = routing.preservesClientAddress(packet.source())
+                    && !endpoint.address().equals(packet.source());
+            Packet next = new Packet(
+                    true,
+                    packet.protocol(),
+                    keeps ? packet.source() : sourceFor(endpoint.address(), packet.family() == Family.IPV4 ? 0 : 1),
+                    CLIENT_PORT + 1,
+                    endpoint.address(),
+                    endpoint.port(),
+                    rules.priority(endpoint));
+            follow(next, atMost - 1, answers, trace);
+        }
+    }
+}
