@@ -20,18 +20,18 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 import org.slf4j.LoggerFactory;
 
 /**
- * Fails a test class in which, or before which, a buffer was lost or a fault was logged. Registered for every class of
- * the module.
+ * Fails a test class if a buffer leak or an error was logged in it or before it. Registered for all test classes of the
+ * module.
  */
 public final class GuardExtension implements AfterAllCallback {
     private static final Queue<String> LEAKS = new ConcurrentLinkedQueue<>();
-    private static final Queue<String> FAULTS = new ConcurrentLinkedQueue<>();
+    private static final Queue<String> ERRORS = new ConcurrentLinkedQueue<>();
 
     static {
-        // Before any buffer exists: the detectors are made once, when their class is loaded.
+        // Must run before the first buffer: Netty creates its leak detectors once, when their classes are loaded.
         ResourceLeakDetectorFactory.setResourceLeakDetectorFactory(new ResourceLeakDetectorFactory() {
             @Override
-            @SuppressWarnings("deprecation") // abstract in Netty all the same
+            @SuppressWarnings("deprecation") // deprecated but still abstract in Netty
             public <T> ResourceLeakDetector<T> newResourceLeakDetector(
                     Class<T> resource, int samplingInterval, long maxActive) {
                 return new Recording<>(resource, samplingInterval);
@@ -41,12 +41,12 @@ public final class GuardExtension implements AfterAllCallback {
         AppenderBase<ILoggingEvent> appender = new AppenderBase<>() {
             @Override
             protected void append(ILoggingEvent event) {
-                // Netty warns where an exception escaped into its event loop.
-                boolean fault = event.getLevel().isGreaterOrEqual(Level.ERROR)
+                // Netty logs a warning if an exception reaches its event loop.
+                boolean error = event.getLevel().isGreaterOrEqual(Level.ERROR)
                         || (event.getLoggerName().startsWith("io.netty") && event.getLevel() == Level.WARN);
-                if (fault) {
+                if (error) {
                     IThrowableProxy cause = event.getThrowableProxy();
-                    FAULTS.add(event.getFormattedMessage()
+                    ERRORS.add(event.getFormattedMessage()
                             + (cause == null ? "" : ": " + cause.getClassName() + ": " + cause.getMessage()));
                 }
             }
@@ -55,11 +55,11 @@ public final class GuardExtension implements AfterAllCallback {
         root.addAppender(appender);
     }
 
-    /** The faults logged so far, for a test that provokes them; they do not fail its class. */
+    /** Returns and clears the errors logged so far, for a test that provokes them; they do not fail its class. */
     public static List<String> takeFaults() {
         List<String> taken = new ArrayList<>();
-        for (String fault = FAULTS.poll(); fault != null; fault = FAULTS.poll()) {
-            taken.add(fault);
+        for (String error = ERRORS.poll(); error != null; error = ERRORS.poll()) {
+            taken.add(error);
         }
         return taken;
     }
@@ -68,12 +68,12 @@ public final class GuardExtension implements AfterAllCallback {
     public void afterAll(ExtensionContext context) {
         for (int i = 0; i < 3; i++) {
             System.gc();
-            // The detector looks for lost buffers when one is allocated.
+            // The detector reports leaked buffers when another buffer is allocated.
             ByteBuf probe = PooledByteBufAllocator.DEFAULT.directBuffer(16);
             probe.release();
         }
-        assertThat(LEAKS).as("LEAK: buffers lost").isEmpty();
-        assertThat(FAULTS).as("faults logged").isEmpty();
+        assertThat(LEAKS).as("LEAK: leaked buffers").isEmpty();
+        assertThat(ERRORS).as("logged errors").isEmpty();
     }
 
     private static final class Recording<T> extends ResourceLeakDetector<T> {

@@ -13,28 +13,28 @@ import java.util.concurrent.ConcurrentMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which endpoint each client of a service with ClientIP affinity is held to.
+ * The session affinity entries of all service ports: the endpoint of each client address.
  *
- * <p>Kubernetes' rules: the key is service port and client address, whatever frontend was dialled; a new connection or
- * flow refreshes the entry, a packet does not. Whether an entry still holds is decided when it is looked up, by the
- * affinity and the endpoints in force then, so a changed timeout counts at once. Asked once per connection or new flow;
- * any thread.
+ * <p>Follows the rules of Kubernetes. The key is the service port and the client address, for all frontends of the service
+ * port. A new connection or flow renews an entry; a packet does not. An entry is checked when it is looked up, against the
+ * timeout and endpoints that are active then, so a changed timeout takes effect at once. Used once per new connection or
+ * flow. Any thread.
  */
 public final class AffinityTable {
-    /** Bounds the memory, about 150 bytes each; the least useful go first. */
+    /** Limits the memory, about 150 bytes per entry. When full, Caffeine evicts the entries least likely to be used again. */
     private static final int MAX_CLIENTS = 500_000;
 
-    private final ConcurrentMap<Key, AffinityEntry> pins = Caffeine.newBuilder()
+    private final ConcurrentMap<Key, Entry> entries = Caffeine.newBuilder()
             .maximumSize(MAX_CLIENTS)
-            // Its upkeep is short; a pool of threads for it would be the only one of this process.
+            // Maintenance is short, so it runs on the calling thread instead of the common pool.
             .executor(Runnable::run)
-            .<Key, AffinityEntry>build()
+            .<Key, Entry>build()
             .asMap();
 
-    /** What each thread looks up with, so that a client that is held already costs no object. */
-    private final ThreadLocal<Key> probe = ThreadLocal.withInitial(Key::new);
+    /** A reusable lookup key for each thread, so that finding an entry does not allocate. */
+    private final ThreadLocal<Key> lookupKey = ThreadLocal.withInitial(Key::new);
 
-    /** Changed only while it is a thread's own, never as a key of the table. */
+    /** Mutable only as the lookup key of a thread; a key in the table never changes. */
     private static final class Key {
         private @Nullable ServiceState service;
         private @Nullable IpAddress client;
@@ -50,7 +50,7 @@ public final class AffinityTable {
         }
 
         @Override
-        @SuppressWarnings("ReferenceEquality") // a service has one state
+        @SuppressWarnings("ReferenceEquality") // a service port has one state object
         public boolean equals(@Nullable Object other) {
             return other instanceof Key key && service == key.service && Objects.equals(client, key.client);
         }
@@ -61,66 +61,68 @@ public final class AffinityTable {
         }
     }
 
-    private static final class AffinityEntry {
+    private static final class Entry {
         final Endpoint endpoint;
         private volatile long lastUsedNanos;
 
-        AffinityEntry(Endpoint endpoint, long lastUsedNanos) {
+        Entry(Endpoint endpoint, long lastUsedNanos) {
             this.endpoint = endpoint;
             this.lastUsedNanos = lastUsedNanos;
         }
 
-        /** The endpoint's place in a rotation, if the pin still holds and the endpoint is there. */
+        /** The target in a round robin; null if this entry has expired or its endpoint is not in the round robin. */
         @Nullable
-        EndpointTarget in(RoundRobin rotation, long timeoutNanos, long nowNanos) {
-            return nowNanos - lastUsedNanos >= timeoutNanos ? null : rotation.find(endpoint);
+        EndpointTarget targetIn(RoundRobin roundRobin, long timeoutNanos, long nowNanos) {
+            return nowNanos - lastUsedNanos >= timeoutNanos ? null : roundRobin.find(endpoint);
         }
     }
 
-    /** The client's endpoint: the one it is held to if that is still good, else the next in turn, to which it is held. */
+    /** The endpoint for a new connection or flow: that of a valid entry, or else the next endpoint, which is stored. */
     public EndpointTarget pick(
-            ServiceState service, SessionAffinity affinity, IpAddress client, RoundRobin rotation, long nowNanos) {
+            ServiceState service, SessionAffinity affinity, IpAddress client, RoundRobin roundRobin, long nowNanos) {
         long timeoutNanos = affinity.timeoutSeconds() * 1_000_000_000L;
-        AffinityEntry pin = pins.get(probe.get().set(service, client));
-        EndpointTarget held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
-        if (pin == null || held == null) {
-            return pickAnew(Key.of(service, client), timeoutNanos, rotation, nowNanos);
+        Entry entry = entries.get(lookupKey.get().set(service, client));
+        EndpointTarget target = entry == null ? null : entry.targetIn(roundRobin, timeoutNanos, nowNanos);
+        if (entry == null || target == null) {
+            return pickAndStore(Key.of(service, client), timeoutNanos, roundRobin, nowNanos);
         }
-        pin.lastUsedNanos = nowNanos;
-        return held;
+        entry.lastUsedNanos = nowNanos;
+        return target;
     }
 
-    /** Asks again, since another loop may have been faster. */
-    private EndpointTarget pickAnew(Key key, long timeoutNanos, RoundRobin rotation, long nowNanos) {
+    /** Checks the entry again under the lock, because another loop may have stored one meanwhile. */
+    private EndpointTarget pickAndStore(Key key, long timeoutNanos, RoundRobin roundRobin, long nowNanos) {
         EndpointTarget[] picked = new EndpointTarget[1];
-        pins.compute(key, (same, pin) -> {
-            EndpointTarget held = pin == null ? null : pin.in(rotation, timeoutNanos, nowNanos);
-            picked[0] = held == null ? rotation.next(nowNanos) : held;
-            return new AffinityEntry(picked[0].endpoint, nowNanos);
+        entries.compute(key, (same, entry) -> {
+            EndpointTarget target = entry == null ? null : entry.targetIn(roundRobin, timeoutNanos, nowNanos);
+            picked[0] = target == null ? roundRobin.next(nowNanos) : target;
+            return new Entry(picked[0].endpoint, nowNanos);
         });
         return picked[0];
     }
 
-    /** Holds a client to the endpoint that answered, after the one it was held to did not. */
+    /** Stores an endpoint for a client, for example after the previous one did not answer. */
     public void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
-        pins.put(Key.of(service, client), new AffinityEntry(endpoint, nowNanos));
+        entries.put(Key.of(service, client), new Entry(endpoint, nowNanos));
     }
 
-    /** Who is held where now. */
+    /** All entries by service port, with their idle times. */
     public Map<ServiceState, List<BalancePosition.AffinityEntry>> pins(long nowNanos) {
         Map<ServiceState, List<BalancePosition.AffinityEntry>> byService = new HashMap<>();
-        pins.forEach((key, pin) -> {
+        entries.forEach((key, entry) -> {
             if (key.service != null && key.client != null) {
                 byService
                         .computeIfAbsent(key.service, service -> new ArrayList<>())
-                        .add(new BalancePosition.AffinityEntry(key.client, pin.endpoint, nowNanos - pin.lastUsedNanos));
+                        .add(new BalancePosition.AffinityEntry(
+                                key.client, entry.endpoint, nowNanos - entry.lastUsedNanos));
             }
         });
         return byService;
     }
 
-    /** Lets a client go that is held to this endpoint. */
+    /** Removes the entry of a client if it has this endpoint. */
     public void release(ServiceState service, IpAddress client, Endpoint endpoint) {
-        pins.computeIfPresent(Key.of(service, client), (key, pin) -> pin.endpoint.equals(endpoint) ? null : pin);
+        entries.computeIfPresent(
+                Key.of(service, client), (key, entry) -> entry.endpoint.equals(endpoint) ? null : entry);
     }
 }

@@ -6,12 +6,18 @@ import io.sluice.model.ServicePortName;
 import java.util.List;
 
 /**
- * Where the balancing of a service port stands, as a successor in another process needs it to go on. Written to it as
- * JSON, component by component: an older process does not know a new one.
+ * The load balancing state of a service port that a handover transfers to the new process. The record components are keys
+ * of its JSON format, so they keep their names; an older process does not know a component that is added.
  *
- * @param turns whose turn it is in each of its rotations
+ * @param name the service port
+ * @param turns the next endpoint of each round robin of the service port, in the order of {@link ServiceState}
+ * @param pins the session affinity entries
  */
 public record BalancePosition(ServicePortName name, List<Endpoint> turns, List<AffinityEntry> pins) {
-    /** A client that is held to an endpoint. */
+    /**
+     * A session affinity entry.
+     *
+     * @param idleNanos the time since the last new connection or flow of the client
+     */
     public record AffinityEntry(IpAddress client, Endpoint endpoint, long idleNanos) {}
 }

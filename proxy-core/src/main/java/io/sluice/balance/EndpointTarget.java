@@ -8,18 +8,19 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An endpoint as the sockets want it, and whether it is considered silent.
+ * An endpoint of a {@link RoundRobin}, with its socket address and passive health check.
  *
- * <p>A silent endpoint is skipped for five seconds: otherwise, with one of two endpoints silent, every other client would
- * wait for it. After that, one connection tries it, and the others keep skipping it until that attempt succeeds.
+ * <p>An endpoint that does not answer is silent and is skipped for five seconds. Otherwise, with one of two endpoints
+ * silent, every second client would wait for it. After that time, one connection attempt is sent to it, and other
+ * connections keep skipping it until that attempt succeeds.
  *
- * <p>It takes two connect timeouts in a row to be considered silent, of two attempts or of one that waited as long. One
- * timeout is only a SYN and its first retransmission: at 3 % packet loss one attempt in a thousand loses both, and a healthy
- * endpoint would lose its share of the connections for it. Two timeouts are four packets, which one attempt in a million
- * loses; a dead endpoint costs one more client a connect timeout. Any thread.
+ * <p>An endpoint becomes silent after two connect timeouts in a row, in two attempts or in one that waited as long. One
+ * timeout covers only a SYN and its first retransmission. At 3 % packet loss, one attempt in a thousand loses both, and a
+ * healthy endpoint would then lose its share of the connections. Two timeouts cover four packets, which one attempt in a
+ * million loses. The price is that one more client waits for a dead endpoint. Any thread.
  */
 public final class EndpointTarget {
-    private static final long PASSED_OVER_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long SKIP_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private static final VarHandle SILENT_UNTIL;
 
@@ -31,41 +32,52 @@ public final class EndpointTarget {
         }
     }
 
+    /** The last attempt did not time out. */
     private static final long ANSWERS = Long.MIN_VALUE;
-    /** The last attempt timed out, the one before did not. */
+    /** The last attempt timed out, but not the one before. */
     private static final long SUSPECT = Long.MIN_VALUE + 1;
 
     public final Endpoint endpoint;
 
-    // Made at first use: a quarter of a million endpoints are listed, few are dialled. A race makes it twice, equal.
+    // Created at first use: with 250,000 endpoints, few are connected to. A race creates two equal ones.
     private @Nullable InetSocketAddress socketAddress;
 
+    /** {@link #ANSWERS}, {@link #SUSPECT}, or the time until which the endpoint is skipped. */
     private volatile long silentUntilNanos = ANSWERS;
 
     public EndpointTarget(Endpoint endpoint) {
         this.endpoint = endpoint;
     }
 
-    /** Whether it is this connection's to try. */
-    boolean mayBeTried(long nowNanos) {
+    /**
+     * Whether a new connection may use this endpoint. Once the skip time of a silent endpoint has passed, this returns true
+     * to one caller and starts the next skip time.
+     */
+    boolean allowsAttempt(long nowNanos) {
         long until = silentUntilNanos;
         return until <= SUSPECT
-                || (nowNanos - until >= 0 && SILENT_UNTIL.compareAndSet(this, until, nowNanos + PASSED_OVER_NANOS));
+                || (nowNanos - until >= 0 && SILENT_UNTIL.compareAndSet(this, until, nowNanos + SKIP_NANOS));
     }
 
-    /** An attempt waited for a connect timeout, or for several, and got no answer. */
+    /**
+     * Records a connection attempt without an answer.
+     *
+     * @param severalTimes whether the attempt waited for more than one connect timeout
+     */
     public void timedOut(boolean severalTimes, long nowNanos) {
         if (severalTimes || !SILENT_UNTIL.compareAndSet(this, ANSWERS, SUSPECT)) {
-            silentUntilNanos = nowNanos + PASSED_OVER_NANOS;
+            silentUntilNanos = nowNanos + SKIP_NANOS;
         }
     }
 
+    /** Records that the endpoint answered. */
     public void answered() {
         if (silentUntilNanos != ANSWERS) {
             silentUntilNanos = ANSWERS;
         }
     }
 
+    /** The address to connect to. */
     public InetSocketAddress socketAddress() {
         InetSocketAddress address = socketAddress;
         if (address == null) {

@@ -10,12 +10,13 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All a loop needs to decide about a new connection or flow of one frontend. Immutable, but for the cursors; swapped as
- * a whole, so that comparing the reference tells whether anything changed.
+ * Everything an event loop needs to route a new connection or flow of one frontend. Immutable except for the round-robin
+ * positions, and replaced as a whole, so a changed reference means that something changed.
  *
- * @param pod where clients of this origin go; null refuses them
- * @param node likewise
- * @param external likewise
+ * @param pod the endpoints for clients that are pods; null rejects them
+ * @param node the endpoints for clients on this node; null rejects them
+ * @param external the endpoints for all other clients; null rejects them
+ * @param originOf derives the origin of a client from its address
  */
 public record FrontendRouting(
         ServiceState service,
@@ -26,7 +27,7 @@ public record FrontendRouting(
         @Nullable RoundRobin external,
         Function<IpAddress, Origin> originOf) {
 
-    /** The endpoints a client may be sent to; null if it may not be served. */
+    /** The endpoints for a client; null if it must be rejected. */
     @Nullable
     public RoundRobin roundRobinFor(IpAddress client) {
         if (!frontend.admits(client)) {
@@ -42,28 +43,29 @@ public record FrontendRouting(
         };
     }
 
-    /** Whether the endpoint should see this client's own address. */
+    /** Whether the route of this client preserves its address rather than using source NAT. */
     public boolean preservesClientAddress(IpAddress client) {
         return frontend.route(originOf.apply(client)).source() == Route.Source.CLIENT;
     }
 
-    /** The endpoint for a new connection or flow of this client. */
-    public EndpointTarget pick(IpAddress client, RoundRobin rotation, long nowNanos) {
+    /** Picks the endpoint for a new connection or flow, by session affinity or round robin. */
+    public EndpointTarget pick(IpAddress client, RoundRobin roundRobin, long nowNanos) {
         return hasSessionAffinity()
-                ? service.affinityTable.pick(service, servicePort.affinity(), client, rotation, nowNanos)
-                : rotation.next(nowNanos);
+                ? service.affinityTable.pick(service, servicePort.affinity(), client, roundRobin, nowNanos)
+                : roundRobin.next(nowNanos);
     }
 
+    /** Whether the service port has session affinity by client address. */
     public boolean hasSessionAffinity() {
         return servicePort.affinity().byClientAddress();
     }
 
-    /** Whether a UDP flow that goes to this endpoint may stay there. */
+    /** Whether existing UDP flows may stay at this endpoint. */
     public boolean keepsFlowOn(Endpoint endpoint) {
         return servicePort.flowEndpoints().contains(endpoint);
     }
 
-    /** The same for what exists, but nothing new is let in. */
+    /** A copy for existing connections and flows that rejects all new ones. */
     public FrontendRouting rejectingNew() {
         return new FrontendRouting(service, servicePort, frontend, null, null, null, originOf);
     }

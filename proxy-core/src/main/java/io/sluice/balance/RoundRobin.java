@@ -10,19 +10,19 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A list of endpoints and the cursor that goes round it. One exists per service port and distinct list, shared by all
- * loops, frontends and origins that use the list: that is what makes round robin exact.
+ * Round robin over a list of endpoints. There is one instance for each service port and distinct list, shared by all event
+ * loops, frontends and origins with that list, which makes the distribution exact.
  *
- * <p>The list never changes; a changed list is a new rotation that goes on where the old one stood. Any thread.
+ * <p>The list never changes. A changed list gets a new instance that continues at the position of the old one. Any thread.
  */
 public final class RoundRobin {
-    /** Up to here a walk over the array is faster than hashing. */
-    private static final int FEW = 8;
+    /** Up to this number of endpoints, a linear search is faster than hashing. */
+    private static final int LINEAR_SEARCH_LIMIT = 8;
 
     private final List<Endpoint> endpoints;
     private final EndpointTarget[] targets;
-    private final AtomicLong cursor;
-    private volatile @Nullable Map<Endpoint, EndpointTarget> byEndpoint;
+    private final AtomicLong position;
+    private volatile @Nullable Map<Endpoint, EndpointTarget> targetsByEndpoint;
 
     private RoundRobin(List<Endpoint> endpoints, @Nullable RoundRobin before) {
         this.endpoints = endpoints;
@@ -31,19 +31,19 @@ public final class RoundRobin {
             EndpointTarget known = before == null ? null : before.find(endpoints.get(i));
             targets[i] = known == null ? new EndpointTarget(endpoints.get(i)) : known;
         }
-        cursor = new AtomicLong(
-                before == null ? ThreadLocalRandom.current().nextInt(targets.length) : before.positionIn(endpoints));
+        position = new AtomicLong(
+                before == null ? ThreadLocalRandom.current().nextInt(targets.length) : before.startIn(endpoints));
     }
 
     /**
-     * The rotation for a list: the one of {@code before} that has the same list, or else a new one that goes on where
-     * the one with most endpoints in common stood, or else one that starts anywhere.
+     * The round robin for a list: the instance in {@code before} with the same list, or else a new one. A new one continues
+     * at the position of the instance with the most endpoints in common, or starts at random if there is none.
      */
     public static RoundRobin of(List<Endpoint> endpoints, Collection<RoundRobin> before) {
         RoundRobin nearest = null;
         int mostShared = 0;
         for (RoundRobin old : before) {
-            if (old.holds(endpoints)) {
+            if (old.isFor(endpoints)) {
                 return old;
             }
             int shared = 0;
@@ -58,67 +58,70 @@ public final class RoundRobin {
         return new RoundRobin(endpoints, nearest);
     }
 
-    /** Where {@code later} goes on: at the first endpoint still listed, counted from the one whose turn it is here. */
-    private int positionIn(List<Endpoint> later) {
-        Map<Endpoint, Integer> places = new HashMap<>();
+    /** Where a later list starts: at the index of the first endpoint, from the current position on, that is still listed. */
+    private int startIn(List<Endpoint> later) {
+        Map<Endpoint, Integer> indexes = new HashMap<>();
         for (int i = 0; i < later.size(); i++) {
-            places.put(later.get(i), i);
+            indexes.put(later.get(i), i);
         }
-        int turn = place(cursor.get());
+        int current = index(position.get());
         for (int i = 0; i < targets.length; i++) {
-            Integer place = places.get(targets[(turn + i) % targets.length].endpoint);
-            if (place != null) {
-                return place;
+            Integer index = indexes.get(targets[(current + i) % targets.length].endpoint);
+            if (index != null) {
+                return index;
             }
         }
         return 0;
     }
 
     /**
-     * The endpoint whose turn it is; one that was silent a moment ago loses its turn, unless all were. The next call
-     * returns the next one: a caller that needs another endpoint calls it {@link #size} times and meets each.
+     * The next endpoint. A silent one is skipped, unless all are silent. Calling this {@link #size} times returns each
+     * endpoint that is not skipped, so a caller that needs another endpoint calls it again.
      */
     public EndpointTarget next(long nowNanos) {
-        EndpointTarget first = targets[place(cursor.getAndIncrement())];
+        EndpointTarget first = targets[index(position.getAndIncrement())];
         EndpointTarget next = first;
-        for (int passedOver = 0; !next.mayBeTried(nowNanos); passedOver++) {
-            if (passedOver == targets.length) {
+        for (int skipped = 0; !next.allowsAttempt(nowNanos); skipped++) {
+            if (skipped == targets.length) {
                 return first;
             }
-            next = targets[place(cursor.getAndIncrement())];
+            next = targets[index(position.getAndIncrement())];
         }
         return next;
     }
 
-    /** Whose turn it is. */
-    Endpoint turn() {
-        return targets[place(cursor.get())].endpoint;
+    /** The next endpoint, without advancing the position. */
+    Endpoint peek() {
+        return targets[index(position.get())].endpoint;
     }
 
-    /** Makes it the turn of an endpoint, if it is listed. */
+    /** Makes an endpoint the next one, if it is listed. */
     void resumeAt(Endpoint endpoint) {
-        int place = endpoints.indexOf(endpoint);
-        if (place >= 0) {
-            cursor.set(place);
+        int index = endpoints.indexOf(endpoint);
+        if (index >= 0) {
+            position.set(index);
         }
     }
 
-    private int place(long turn) {
-        return (int) (turn % targets.length);
+    private int index(long count) {
+        return (int) (count % targets.length);
     }
 
-    boolean holds(List<Endpoint> list) {
+    /** Whether this is the round robin for an equal list. */
+    boolean isFor(List<Endpoint> list) {
         return endpoints.equals(list);
     }
 
+    /** The number of endpoints. */
     public int size() {
         return targets.length;
     }
 
+    /** The target of an endpoint; null if it is not listed. */
     @Nullable
     public EndpointTarget find(Endpoint endpoint) {
-        if (targets.length > FEW) {
-            return index().get(endpoint);
+        if (targets.length > LINEAR_SEARCH_LIMIT) {
+            return targetsByEndpoint().get(endpoint);
         }
         for (EndpointTarget target : targets) {
             if (target.endpoint.equals(endpoint)) {
@@ -128,15 +131,15 @@ public final class RoundRobin {
         return null;
     }
 
-    private Map<Endpoint, EndpointTarget> index() {
-        Map<Endpoint, EndpointTarget> index = byEndpoint;
-        if (index == null) {
-            index = new HashMap<>();
+    private Map<Endpoint, EndpointTarget> targetsByEndpoint() {
+        Map<Endpoint, EndpointTarget> map = targetsByEndpoint;
+        if (map == null) {
+            map = new HashMap<>();
             for (EndpointTarget target : targets) {
-                index.put(target.endpoint, target);
+                map.put(target.endpoint, target);
             }
-            byEndpoint = index;
+            targetsByEndpoint = map;
         }
-        return index;
+        return map;
     }
 }

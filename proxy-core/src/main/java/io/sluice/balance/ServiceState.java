@@ -13,64 +13,64 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What outlives one snapshot of a service port: its counters, its cursors, and its identity, which is what affinity is
- * keyed by. Updated on the control side only.
+ * The state of a service port that outlives a snapshot: its counters and round-robin positions, and the identity that
+ * session affinity entries are keyed by. Updated by the control thread only.
  */
 public final class ServiceState {
     public final ServiceStats stats;
     public final AffinityTable affinityTable;
-    private List<RoundRobin> rotations = List.of();
+    private List<RoundRobin> roundRobins = List.of();
 
     public ServiceState(ServiceStats stats, AffinityTable affinityTable) {
         this.stats = stats;
         this.affinityTable = affinityTable;
     }
 
-    /** Takes over a new version of the service port; the answer has one routing per frontend, in its order. */
+    /** Applies a new version of the service port and returns the routing of each of its frontends, in their order. */
     public List<FrontendRouting> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
-        List<RoundRobin> next = new ArrayList<>();
+        List<RoundRobin> updated = new ArrayList<>();
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
         for (Frontend frontend : servicePort.frontends()) {
             routings.add(new FrontendRouting(
                     this,
                     servicePort,
                     frontend,
-                    rotation(frontend.pod(), next),
-                    rotation(frontend.node(), next),
-                    rotation(frontend.external(), next),
+                    roundRobin(frontend.pod(), updated),
+                    roundRobin(frontend.node(), updated),
+                    roundRobin(frontend.external(), updated),
                     originOf));
         }
-        rotations = next;
+        roundRobins = updated;
         return routings;
     }
 
-    /** Whose turn it is in each rotation. */
+    /** The next endpoint of each round robin. */
     public List<Endpoint> turns() {
-        return rotations.stream().map(RoundRobin::turn).toList();
+        return roundRobins.stream().map(RoundRobin::peek).toList();
     }
 
-    /** Goes on where a predecessor stood; the same service port has the same rotations in the same order. */
+    /** Restores the state from the old process, in which an equal service port has the same round robins in the same order. */
     public void resume(BalancePosition before, long nowNanos) {
-        for (int i = 0; i < Math.min(rotations.size(), before.turns().size()); i++) {
-            rotations.get(i).resumeAt(before.turns().get(i));
+        for (int i = 0; i < Math.min(roundRobins.size(), before.turns().size()); i++) {
+            roundRobins.get(i).resumeAt(before.turns().get(i));
         }
-        for (BalancePosition.AffinityEntry pin : before.pins()) {
-            affinityTable.hold(this, pin.client(), pin.endpoint(), nowNanos - pin.idleNanos());
+        for (BalancePosition.AffinityEntry entry : before.pins()) {
+            affinityTable.hold(this, entry.client(), entry.endpoint(), nowNanos - entry.idleNanos());
         }
     }
 
-    private @Nullable RoundRobin rotation(Route route, List<RoundRobin> next) {
+    private @Nullable RoundRobin roundRobin(Route route, List<RoundRobin> updated) {
         List<Endpoint> endpoints = route.endpoints();
         if (endpoints.isEmpty()) {
             return null;
         }
-        for (RoundRobin sibling : next) {
-            if (sibling.holds(endpoints)) {
-                return sibling;
+        for (RoundRobin existing : updated) {
+            if (existing.isFor(endpoints)) {
+                return existing;
             }
         }
-        RoundRobin rotation = RoundRobin.of(endpoints, rotations);
-        next.add(rotation);
-        return rotation;
+        RoundRobin roundRobin = RoundRobin.of(endpoints, roundRobins);
+        updated.add(roundRobin);
+        return roundRobin;
     }
 }

@@ -1,8 +1,9 @@
 /**
- * Chooses an endpoint for a new connection or flow: round robin, client-IP affinity, and the routes of a service port.
+ * Load balancing: picks the endpoint of each new connection or flow.
  *
- * <p>Routes are published whole to the event loops and never changed. May use {@link io.sluice.model},
- * {@link io.sluice.stats} and Caffeine; knows nothing of sockets.
+ * <p>Holds the round robins, session affinity entries and passive health of endpoints. The routing of a frontend is
+ * immutable and is published to the event loops as a whole. May use {@link io.sluice.model}, {@link io.sluice.stats} and
+ * Caffeine; knows no sockets.
  */
 @NullMarked
 package io.sluice.balance;

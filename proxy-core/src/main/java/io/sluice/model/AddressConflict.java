@@ -1,4 +1,9 @@
 package io.sluice.model;
 
-/** An address that two service ports want: who goes without it, and who has it. */
+/**
+ * A frontend address that two service ports claim.
+ *
+ * @param loser the service port that is not served at the address
+ * @param owner the service port that is served there
+ */
 public record AddressConflict(FrontendAddress address, ServicePortName loser, ServicePortName owner) {}

@@ -3,15 +3,16 @@ package io.sluice.model;
 import java.security.SecureRandom;
 
 /**
- * A keyed 64-bit hash of addresses, for hash tables whose keys strangers choose. The keys are drawn at random for each
+ * A keyed 64-bit hash of addresses, for hash tables whose keys come from untrusted sources. The hash keys are random and
+ * differ from process to process.
+ *
+ * <p>A client chooses its port and, with IPv6, one of 2<sup>64</sup> addresses; authors of EndpointSlices choose
+ * endpoints. If they could compute the hash, they could fill one bucket with thousands of addresses, and each lookup there
+ * would take thousands of comparisons. Without the keys they cannot find colliding addresses, and no hash value leaves the
  * process.
  *
- * <p>A client picks its port and, with IPv6, its address among 2<sup>64</sup>; authors of EndpointSlices pick endpoints.
- * With a hash that they can compute, thousands of them share one bucket, and each lookup there takes thousands of
- * comparisons. Without the keys they cannot find two addresses that collide, and no hash leaves the process.
- *
- * <p>Two rounds of a 128-bit multiplication whose halves are folded together, as the Go runtime hashes the keys of its
- * maps: a third of the time of SipHash-1-3, which matters once per datagram.
+ * <p>Each of the two rounds multiplies to 128 bits and combines the halves, like the hash of Go's maps. This takes a third
+ * of the time of SipHash-1-3, which matters because it runs once per datagram.
  */
 public final class AddressHash {
     private static final long KEY0;
@@ -29,14 +30,15 @@ public final class AddressHash {
 
     private AddressHash() {}
 
-    /** Any bits of the result are as good as any others, and independent of them. */
+    /** Hashes three words. All bits of the result are equally well distributed, so a table may use any of them. */
     public static long of(long word0, long word1, long word2) {
         return fold(fold(word0 ^ KEY0, word1 ^ KEY1) ^ KEY2, word2 ^ KEY3);
     }
 
     private static long fold(long a, long b) {
-        // Java 17 multiplies signed only. Unsigned, the high half has more of each operand whose sign bit the other
-        // has.
+        // Java 17 has only the signed multiplication. The unsigned high half is larger by each operand for which the
+        // sign
+        // bit of the other one is set.
         long high = Math.multiplyHigh(a, b) + (a >> 63 & b) + (b >> 63 & a);
         return high ^ a * b;
     }

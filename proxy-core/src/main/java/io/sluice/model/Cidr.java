@@ -6,21 +6,21 @@ import org.jspecify.annotations.Nullable;
 /**
  * A range of addresses of one family.
  *
- * @param network its first address; bits behind the prefix are zero
+ * @param network the first address; bits after the prefix are zero
  * @param prefix the number of fixed bits, 0 to 32 or 128
  */
 public record Cidr(IpAddress network, int prefix) {
     public Cidr {
         if (prefix < 0 || prefix > network.family().bits()) {
-            throw new IllegalArgumentException("prefix /" + prefix + " does not fit " + network);
+            throw new IllegalArgumentException("prefix length /" + prefix + " is invalid for " + network);
         }
         network = masked(network, prefix);
     }
 
     /**
-     * Reads {@code address/prefix}; bits behind the prefix are dropped, as Kubernetes does.
+     * Parses {@code address/prefix}; bits after the prefix are cleared, as in Kubernetes.
      *
-     * @return null if the text is no range
+     * @return null if the string is not a valid range
      */
     public static @Nullable Cidr parse(String text) {
         int slash = text.indexOf('/');
@@ -38,18 +38,18 @@ public record Cidr(IpAddress network, int prefix) {
         return address == null || prefix > address.family().bits() ? null : new Cidr(address, prefix);
     }
 
-    /** Whether the address is of this family and inside the range. */
+    /** Whether the range contains the address; false for an address of the other family. */
     public boolean contains(IpAddress address) {
         return address.family() == network.family() && masked(address, prefix).equals(network);
     }
 
-    /** Whether all of another range is inside this one. */
+    /** Whether this range contains all of another one. */
     public boolean covers(Cidr other) {
         return prefix <= other.prefix && contains(other.network);
     }
 
     /**
-     * The lower or the upper half.
+     * The lower or the upper half of this range.
      *
      * @throws IllegalArgumentException if the range is a single address
      */
@@ -64,7 +64,7 @@ public record Cidr(IpAddress network, int prefix) {
         return new Cidr(middle, prefix + 1);
     }
 
-    /** Whether one of the ranges contains the address; without allocating, since it is asked for every connection. */
+    /** Whether one of the ranges contains the address. Called for every connection, so it does not allocate. */
     static boolean anyContains(List<Cidr> ranges, IpAddress address) {
         for (int i = 0; i < ranges.size(); i++) {
             if (ranges.get(i).contains(address)) {
@@ -75,13 +75,13 @@ public record Cidr(IpAddress network, int prefix) {
     }
 
     /**
-     * The address that lies as far into {@code other} as {@code address} lies into this range.
+     * Maps an address of this range to the address at the same offset in another range.
      *
-     * @throws IllegalArgumentException if the address is not inside, or the ranges differ in family or size
+     * @throws IllegalArgumentException if this range does not contain the address, or the ranges differ in family or size
      */
     public IpAddress translate(IpAddress address, Cidr other) {
         if (!contains(address) || other.prefix != prefix || other.network.family() != network.family()) {
-            throw new IllegalArgumentException("cannot move " + address + " from " + this + " to " + other);
+            throw new IllegalArgumentException("cannot translate " + address + " from " + this + " to " + other);
         }
         return new IpAddress(
                 address.high() ^ network.high() ^ other.network.high(),
@@ -98,7 +98,7 @@ public record Cidr(IpAddress network, int prefix) {
         return new IpAddress(high, low, Family.IPV6);
     }
 
-    /** A long whose first {@code count} bits are set, 0 to 64. */
+    /** A long whose upper {@code count} bits are set; {@code count} is 0 to 64. */
     private static long ones(int count) {
         return count == 0 ? 0 : -1L << (64 - count);
     }

@@ -1,6 +1,6 @@
 package io.sluice.model;
 
-/** The two kinds of IP address. */
+/** An IP address family. */
 public enum Family {
     IPV4(32, "IPv4"),
     IPV6(128, "IPv6");
@@ -13,12 +13,12 @@ public enum Family {
         this.text = text;
     }
 
-    /** Length of its addresses: 32 or 128. */
+    /** The length of an address in bits: 32 or 128. */
     public int bits() {
         return bits;
     }
 
-    /** As Kubernetes writes it. */
+    /** The name as Kubernetes spells it: {@code IPv4} or {@code IPv6}. */
     @Override
     public String toString() {
         return text;

@@ -3,19 +3,22 @@ package io.sluice.model;
 import java.util.List;
 
 /**
- * One address a service port answers on, and the route of each origin.
+ * An address that a service port is served at, and the route for clients of each origin.
  *
- * @param allowedSources the only client ranges admitted, whatever their origin; empty admits all. Set for load-balancer
- *     addresses only
+ * @param pod the route for clients that are pods
+ * @param node the route for clients on this node
+ * @param external the route for all other clients
+ * @param allowedSources the allowed source ranges, which apply to all origins; empty allows all clients. Only LoadBalancer
+ *     IPs have them
  */
 public record Frontend(
         Kind kind, FrontendAddress address, Route pod, Route node, Route external, List<Cidr> allowedSources) {
-    /** By what a client knows the address; it decides which traffic policy counts. */
+    /** The kind of a frontend address. It decides which traffic policy applies. */
     public enum Kind {
-        CLUSTER_IP("cluster IP"),
-        LOAD_BALANCER("load-balancer IP"),
+        CLUSTER_IP("ClusterIP"),
+        LOAD_BALANCER("LoadBalancer IP"),
         EXTERNAL_IP("external IP"),
-        NODE_PORT("node port");
+        NODE_PORT("NodePort");
 
         private final String text;
 
@@ -23,7 +26,7 @@ public record Frontend(
             this.text = text;
         }
 
-        /** In words. */
+        /** The name for messages and tables. */
         public String text() {
             return text;
         }
@@ -33,16 +36,17 @@ public record Frontend(
         allowedSources = List.copyOf(allowedSources);
     }
 
-    /** A cluster IP that treats every origin alike. */
+    /** A ClusterIP with the same route for every origin. */
     public static Frontend of(FrontendAddress address, Route route) {
         return new Frontend(Kind.CLUSTER_IP, address, route, route, route, List.of());
     }
 
-    /** Whether a client of this address may be served at all. */
+    /** Whether the allowed source ranges contain a client, or there are none. */
     public boolean admits(IpAddress client) {
         return allowedSources.isEmpty() || Cidr.anyContains(allowedSources, client);
     }
 
+    /** The route for clients of an origin. */
     public Route route(Origin origin) {
         return switch (origin) {
             case POD -> pod;
@@ -51,14 +55,14 @@ public record Frontend(
         };
     }
 
-    /** Whether the address is left to a process of this node, for the origins that are served at all. */
+    /** Whether the verdict is {@code PASS} for at least one origin: a process of this node serves the address itself. */
     public boolean passesAny() {
         return pod.verdict() == Route.Verdict.PASS
                 || node.verdict() == Route.Verdict.PASS
                 || external.verdict() == Route.Verdict.PASS;
     }
 
-    /** The same, but left to a process of this node for every origin that was forwarded. */
+    /** A copy in which every {@code FORWARD} route is replaced by {@code PASS}. */
     public Frontend passing() {
         return new Frontend(kind, address, passing(pod), passing(node), passing(external), allowedSources);
     }
@@ -68,14 +72,14 @@ public record Frontend(
     }
 
     /**
-     * Whether an address of this kind may be that of a machine on which one of the endpoints has the same port. A cluster
-     * IP is no machine's, and on a node port no endpoint is expected.
+     * Whether a frontend of this kind may have the same address and port as one of the endpoints, because the address
+     * belongs to a machine. A ClusterIP belongs to no machine, and endpoints do not listen on a NodePort.
      */
     public static boolean mayBeAnEndpoint(Kind kind) {
         return kind == Kind.EXTERNAL_IP || kind == Kind.LOAD_BALANCER;
     }
 
-    /** Whether it is one of its own endpoints. */
+    /** Whether this address is one of the endpoints that it forwards to. */
     public boolean forwardsToItself() {
         return mayBeAnEndpoint(kind) && forwardsTo(this);
     }
@@ -84,12 +88,12 @@ public record Frontend(
         return new Endpoint(address.address(), address.port());
     }
 
-    /** Whether an endpoint has its address and port. */
+    /** Whether an endpoint has the address and port of this frontend. */
     public boolean isAt(Endpoint endpoint) {
         return asEndpoint().equals(endpoint);
     }
 
-    /** Whether, for any origin, one of the endpoints is another frontend's address, or its own. */
+    /** Whether, for any origin, one of the endpoints is the address and port of a frontend, which may be this one. */
     boolean forwardsTo(Frontend other) {
         Endpoint endpoint = other.asEndpoint();
         return pod.endpoints().contains(endpoint)
@@ -97,7 +101,7 @@ public record Frontend(
                 || external.endpoints().contains(endpoint);
     }
 
-    /** Whether the verdict is {@code FORWARD} for at least one origin: only then is there anything to listen for. */
+    /** Whether the verdict is {@code FORWARD} for at least one origin; otherwise the frontend needs no listener. */
     public boolean forwardsAny() {
         return pod.verdict() == Route.Verdict.FORWARD
                 || node.verdict() == Route.Verdict.FORWARD

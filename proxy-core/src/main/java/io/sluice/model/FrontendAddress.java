@@ -1,28 +1,28 @@
 package io.sluice.model;
 
 /**
- * What a client dials. Prints as {@code 10.96.0.1:443/tcp}.
+ * A protocol, address and port that clients connect to. Prints as {@code 10.96.0.1:443/tcp}.
  *
- * @param address unspecified for a node port that is served on all local addresses in certain ranges, see
+ * @param address the unspecified address for a NodePort that is served on all local addresses in
  *     {@link SnapshotContext#nodePortRanges}
  */
 public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
     public FrontendAddress {
         if (port < 1 || port > 65_535) {
-            throw new IllegalArgumentException("port " + port + " is not in 1..65535");
+            throw new IllegalArgumentException("port must be in 1..65535, not " + port);
         }
     }
 
-    /** The same port at all addresses of the family. */
+    /** The same protocol and port at the unspecified address of the family. */
     public FrontendAddress onAllAddresses() {
         return new FrontendAddress(protocol, IpAddress.unspecified(address.family()), port);
     }
 
     /**
-     * The port of the TCP socket that listens for this frontend, where that is another one than its own: a process that has
-     * the port on all addresses would otherwise keep it out. A frontend at all addresses keeps its port.
+     * The port to bind the TCP listener of this frontend to. It differs from the frontend's port so that a process that is
+     * bound to that port on all addresses does not block the listener. A frontend at the unspecified address keeps its port.
      *
-     * @param flippedBits of the port; 0 for the same port
+     * @param flippedBits the bits of the port to invert; 0 keeps the port
      */
     public int listeningPort(int flippedBits) {
         int flipped = port ^ flippedBits;

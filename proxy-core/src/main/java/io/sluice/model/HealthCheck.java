@@ -3,10 +3,11 @@ package io.sluice.model;
 import java.util.List;
 
 /**
- * What a load balancer may ask of one Service on this node, on a port of its own.
+ * The health check of one Service on this node, which external load balancers query at its {@code healthCheckNodePort}.
  *
- * @param addresses where it may ask; empty stands for all addresses of the machine
- * @param localEndpoints the addresses on this node that are ready, over all ports of the Service, each once
+ * @param addresses the addresses to listen on; empty means all addresses of the machine
+ * @param port the {@code healthCheckNodePort}
+ * @param localEndpoints the number of distinct ready endpoint addresses on this node, over all ports of the Service
  */
 public record HealthCheck(List<IpAddress> addresses, int port, int localEndpoints) {
     public HealthCheck {

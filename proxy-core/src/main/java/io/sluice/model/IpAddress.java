@@ -7,12 +7,12 @@ import java.nio.ByteBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An IPv4 or IPv6 address as a value. Compared with {@link InetAddress} it never resolves a name, prints canonically
- * (RFC 5952) and takes a third of the memory, which counts at 250,000 endpoints.
+ * An IPv4 or IPv6 address. Unlike {@link InetAddress} it never resolves a name, prints in canonical form (RFC 5952) and
+ * takes a third of the memory, which matters with 250,000 endpoints.
  *
  * @param high the first 64 bits; 0 for IPv4
- * @param low the last 64 bits; an IPv4 address is its last 32
- * @param family decides how many of the bits count
+ * @param low the last 64 bits; an IPv4 address is in the lower 32
+ * @param family the address family, which decides how many of the bits are used
  */
 public record IpAddress(long high, long low, Family family) implements Comparable<IpAddress> {
     private static final long MAPPED_PREFIX = 0xffffL << 32;
@@ -22,31 +22,33 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return new IpAddress(0, bits & 0xffffffffL, Family.IPV4);
     }
 
-    /** An address from 4 or 16 bytes at {@code offset}, network order. IPv4-mapped IPv6 becomes IPv4. */
+    /** An address from 4 or 16 bytes at {@code offset} in network order. An IPv4-mapped IPv6 address becomes IPv4. */
     public static IpAddress of(byte[] bytes, int offset, int length) {
         if (length == 4) {
-            // Once per connection: not worth a buffer object.
+            // Called once per connection, so it does not allocate a buffer object.
             return v4(bytes[offset] << 24
                     | (bytes[offset + 1] & 0xff) << 16
                     | (bytes[offset + 2] & 0xff) << 8
                     | (bytes[offset + 3] & 0xff));
         }
         if (length != 16) {
-            throw new IllegalArgumentException("an address has 4 or 16 bytes, not " + length);
+            throw new IllegalArgumentException("an address must have 4 or 16 bytes, not " + length);
         }
         ByteBuffer buffer = ByteBuffer.wrap(bytes, offset, length);
         return unmapped(buffer.getLong(), buffer.getLong());
     }
 
+    /** Converts from the JDK's class. A zone is dropped. */
     public static IpAddress of(InetAddress address) {
         byte[] bytes = address.getAddress();
         return of(bytes, 0, bytes.length);
     }
 
     /**
-     * Reads a literal as Kubernetes does: leading zeros in IPv4 are decimal, IPv4-mapped IPv6 is IPv4, no zone.
+     * Parses an address as Kubernetes does: an IPv4 part with leading zeros is decimal, an IPv4-mapped IPv6 address becomes
+     * IPv4, and a zone is invalid.
      *
-     * @return null if the text is no address
+     * @return null if the string is not a valid address
      */
     public static @Nullable IpAddress parse(String text) {
         if (text.indexOf(':') < 0) {
@@ -153,41 +155,43 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return c >= '0' && c <= '9';
     }
 
-    /** 127.0.0.0/8 or ::1. */
+    /** Whether this is an address of 127.0.0.0/8 or ::1. */
     public boolean isLoopback() {
         return family == Family.IPV6 ? high == 0 && low == 1 : low >>> 24 == 127;
     }
 
-    /** 0.0.0.0 or ::, which stands for all addresses of its family. */
+    /** The address 0.0.0.0 or ::, which stands for all addresses of the family. */
     public static IpAddress unspecified(Family family) {
         return new IpAddress(0, 0, family);
     }
 
-    /** 0.0.0.0 or ::. */
+    /** Whether this is 0.0.0.0 or ::. */
     public boolean isUnspecified() {
         return high == 0 && low == 0;
     }
 
-    /** 4 or 16 bytes, network order. */
+    /** The 4 or 16 bytes of the address in network order. */
     public byte[] toBytes() {
         return family == Family.IPV6
                 ? ByteBuffer.allocate(16).putLong(high).putLong(low).array()
                 : ByteBuffer.allocate(4).putInt((int) low).array();
     }
 
+    /** Converts to the JDK's class. */
     public InetAddress toInetAddress() {
         try {
             return InetAddress.getByAddress(toBytes());
         } catch (UnknownHostException e) {
-            throw new AssertionError("4 or 16 bytes are always an address", e);
+            throw new AssertionError("4 or 16 bytes are always a valid address", e);
         }
     }
 
+    /** Converts to the JDK's class, with a port. */
     public InetSocketAddress toSocketAddress(int port) {
         return new InetSocketAddress(toInetAddress(), port);
     }
 
-    /** {@code 10.0.0.1:80} or {@code [fd00::1]:80}. */
+    /** The address and a port as a string: {@code 10.0.0.1:80} or {@code [fd00::1]:80}. */
     public String withPort(int port) {
         return family == Family.IPV6 ? "[" + this + "]:" + port : this + ":" + port;
     }
@@ -201,13 +205,16 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return byHigh != 0 ? byHigh : Long.compareUnsigned(low, other.low);
     }
 
-    /** Keyed: differs from process to process. Clients and tenants choose addresses, and they must not choose buckets. */
+    /**
+     * A keyed hash, which differs from process to process: clients and tenants choose addresses, and must not be able to
+     * choose hash buckets.
+     */
     @Override
     public int hashCode() {
         return (int) AddressHash.of(high, low, family.bits());
     }
 
-    /** Canonical text: dotted decimal, or RFC 5952 (lower case, the longest run of zero groups as {@code ::}). */
+    /** The canonical form: dotted decimal, or RFC 5952 (lower case, the longest run of zero groups as {@code ::}). */
     @Override
     public String toString() {
         if (family == Family.IPV4) {

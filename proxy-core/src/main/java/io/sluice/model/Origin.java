@@ -1,8 +1,11 @@
 package io.sluice.model;
 
-/** Where a packet comes from, told by its source address; a traffic policy may answer each differently. */
+/** The origin of a client, derived from its source address. Traffic policies may route each origin differently. */
 public enum Origin {
+    /** A pod of the cluster. */
     POD,
+    /** A process on this node. */
     NODE,
+    /** Any other client. */
     EXTERNAL
 }

@@ -4,13 +4,13 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Tells where a client is by its address.
+ * Derives the origin of a client from its address.
  *
- * @param pods ranges whose addresses are pods; empty if that cannot be told, and then none is
- * @param node the addresses of this node; loopback is always among them
+ * @param pods the ranges of pod addresses; empty without local traffic detection, and then no client counts as a pod
+ * @param node the addresses of this node; loopback addresses count as well and need not be in the set
  */
 public record Origins(List<Cidr> pods, Set<IpAddress> node) {
-    /** Nothing is known but that loopback is here. */
+    /** No ranges and no addresses: only loopback clients count as this node. */
     public static final Origins UNKNOWN = new Origins(List.of(), Set.of());
 
     public Origins {
@@ -18,7 +18,10 @@ public record Origins(List<Cidr> pods, Set<IpAddress> node) {
         node = Set.copyOf(node);
     }
 
-    /** A range goes before an address: pods of the host network count as pods where their range says so, as in kube-proxy. */
+    /**
+     * The origin of a client. As in kube-proxy, the pod ranges take precedence over the node's addresses: a node address
+     * inside a pod range, such as that of a host-network pod, counts as a pod.
+     */
     public Origin of(IpAddress client) {
         if (Cidr.anyContains(pods, client)) {
             return Origin.POD;

@@ -2,14 +2,14 @@ package io.sluice.model;
 
 import java.util.Locale;
 
-/** The transport protocols that are forwarded. SCTP is not among them: it is reported where it is read. */
+/** A transport protocol that Sluice forwards. SCTP is not forwarded; the parser of the Service reports it. */
 public enum Protocol {
     TCP,
     UDP;
 
     private final String text = name().toLowerCase(Locale.ROOT);
 
-    /** Lower case, as it is written behind an address: {@code 10.96.0.1:443/tcp}. */
+    /** The name in lower case, as it follows an address in {@code 10.96.0.1:443/tcp}. */
     public String text() {
         return text;
     }

@@ -3,10 +3,10 @@ package io.sluice.model;
 import java.util.List;
 
 /**
- * What happens to a packet from one kind of origin.
+ * How a frontend treats new connections and flows of clients of one origin.
  *
- * @param endpoints the candidates, each once; empty unless the verdict is {@code FORWARD}. Routes of one service port
- *     that use the same list share its instance, and with it one round-robin cursor
+ * @param endpoints the endpoints to choose from, each once; empty unless the verdict is {@code FORWARD}. Routes of one
+ *     service port with equal lists share the list instance and one round-robin position
  * @param source whose address the endpoint sees
  */
 public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
@@ -17,28 +17,33 @@ public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public Route {
         endpoints = List.copyOf(endpoints);
         if ((verdict == Verdict.FORWARD) == endpoints.isEmpty()) {
-            throw new IllegalArgumentException(verdict + " with " + endpoints.size() + " endpoints");
+            throw new IllegalArgumentException(
+                    "verdict " + verdict + " must not have " + endpoints.size() + " endpoints");
         }
     }
 
+    /** A route that forwards to one of the endpoints. */
     public static Route forward(List<Endpoint> endpoints, Source source) {
         return new Route(Verdict.FORWARD, endpoints, source);
     }
 
-    /** What can happen to a new connection or flow. */
+    /** What Sluice does with a new connection or flow. */
     public enum Verdict {
+        /** Forward it to an endpoint. */
         FORWARD,
-        /** The client is told at once: TCP reset, ICMP port unreachable. */
+        /** Answer with a TCP RST or ICMP port unreachable. */
         REJECT,
-        /** The client is told nothing. */
+        /** Drop it silently. */
         DROP,
-        /** Not proxied: left to the process of this node that is the endpoint and listens on the frontend itself. */
+        /** Leave it to the kernel: an endpoint on this node listens on the frontend address itself. */
         PASS
     }
 
-    /** Whose address the endpoint sees as its peer. */
+    /** Whose address the endpoint sees as the source. */
     public enum Source {
+        /** The client's own address. */
         CLIENT,
+        /** An address of this node (source NAT). */
         NODE
     }
 }

@@ -5,11 +5,11 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Everything the data path must know of one service port: the unit in which state is compared and applied.
+ * The complete state of one service port for the data path. Snapshots are compared and applied by service port.
  *
- * @param flowEndpoints the endpoints on which an existing UDP flow may stay: those that are ready or serving,
- *     whatever policy and topology say of new flows. Empty for TCP, whose sessions are never cut
- * @param frontends its addresses, each once
+ * @param flowEndpoints the endpoints that may keep existing UDP flows: those that are ready or serving, even if traffic
+ *     policy or topology exclude them for new flows. Empty for TCP, whose established connections are never cut
+ * @param frontends the addresses of the service port, each once
  */
 public record ServicePort(
         ServicePortName name, SessionAffinity affinity, Set<Endpoint> flowEndpoints, List<Frontend> frontends) {
@@ -19,9 +19,9 @@ public record ServicePort(
     }
 
     /**
-     * Endpoints whose address and port are also a frontend of this service port, such as an ingress controller in the
-     * host network whose Service has the node's address as external IP. A connection to one of them must reach the
-     * endpoint itself, not the frontend.
+     * The endpoints whose address and port are also a frontend of this service port, such as an ingress controller on the
+     * host network whose Service has the node's address as an external IP. Connections from Sluice to such an endpoint must
+     * reach the endpoint, not the frontend.
      */
     public Set<Endpoint> endpointsThatAreFrontends() {
         Set<Endpoint> found = new HashSet<>();
@@ -35,8 +35,8 @@ public record ServicePort(
     }
 
     /**
-     * The same without frontends that forward to themselves: they pass instead. For a data path that cannot keep a
-     * connection to such an endpoint from arriving at the frontend again.
+     * A copy in which frontends that forward to themselves have the verdict {@code PASS} instead. For a data path in which
+     * the connection to such an endpoint would arrive at the frontend again.
      */
     public ServicePort withoutForwardingToItself() {
         if (frontends.stream().noneMatch(frontend -> frontend.forwardsToItself())) {

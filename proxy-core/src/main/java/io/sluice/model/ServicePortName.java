@@ -1,17 +1,17 @@
 package io.sluice.model;
 
 /**
- * One port of one Service: the key under which endpoints, affinity, the round-robin cursor and counters are kept.
+ * The name of one port of a Service: the key of its endpoints, affinity entries, round-robin positions and counters.
  *
- * @param port the port's name; empty for the only port of a Service
+ * @param port the name of the port; empty if the only port of a Service has none
  */
 public record ServicePortName(String namespace, String service, String port, Protocol protocol) {
-    /** {@code namespace/service}. */
+    /** The name of the Service: {@code namespace/service}. */
     public String serviceName() {
         return namespace + "/" + service;
     }
 
-    /** {@code namespace/service:port}, or {@code namespace/service} where the port has no name. */
+    /** The form {@code namespace/service:port}, or {@code namespace/service} if the port has no name. */
     @Override
     public String toString() {
         return port.isEmpty() ? serviceName() : serviceName() + ":" + port;

@@ -8,19 +8,19 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All service ports at one moment, and what this node is to them. Immutable; safe to hand to any thread.
+ * The desired state at one moment: all service ports and their {@link SnapshotContext}. Immutable, for any thread.
  *
- * <p>A snapshot is a fixed array of small buckets. {@link #with} copies the array and the buckets it touches and shares
- * the rest, so a change costs the same at 100 services and at 50,000, and {@link SnapshotDiff} skips shared buckets.
- * Within one snapshot no frontend address occurs twice: whoever builds it settles conflicts first.
+ * <p>A snapshot is an array of small buckets of fixed number. {@link #with} copies the array and the buckets that change
+ * and shares the others, so a change costs the same with 100 Services as with 50,000, and {@link SnapshotDiff} skips shared
+ * buckets. Within one snapshot no frontend address occurs twice: the builder resolves conflicts first.
  */
 public final class ServiceSnapshot {
-    /** At 100,000 service ports a bucket holds 25; the array itself is 16 kB. */
+    /** With 100,000 service ports a bucket holds 25; the array takes 16 kB. */
     private static final int BUCKETS = 4096;
 
-    private static final ServicePort[] NOTHING = {};
+    private static final ServicePort[] EMPTY_BUCKET = {};
 
-    private static final ServiceSnapshot EMPTY = empty0();
+    private static final ServiceSnapshot EMPTY = newEmpty();
 
     private final ServicePort[][] buckets;
     private final int size;
@@ -32,23 +32,25 @@ public final class ServiceSnapshot {
         this.context = context;
     }
 
-    private static ServiceSnapshot empty0() {
+    private static ServiceSnapshot newEmpty() {
         ServicePort[][] buckets = new ServicePort[BUCKETS][];
-        Arrays.fill(buckets, NOTHING);
+        Arrays.fill(buckets, EMPTY_BUCKET);
         return new ServiceSnapshot(buckets, 0, SnapshotContext.NONE);
     }
 
+    /** A snapshot without service ports. */
     public static ServiceSnapshot empty() {
         return EMPTY;
     }
 
+    /** A snapshot of these service ports with an empty context. */
     public static ServiceSnapshot of(ServicePort... servicePorts) {
         return EMPTY.with(List.of(servicePorts), List.of());
     }
 
     /**
-     * A snapshot with some service ports replaced or added and others gone. A service port equal to the one already
-     * here keeps the old instance; if nothing differs, this snapshot itself is returned.
+     * A snapshot with some service ports added or replaced and others removed. A service port that equals the current one
+     * keeps the current instance; if nothing changes, this snapshot is returned.
      */
     public ServiceSnapshot with(Collection<ServicePort> put, Collection<ServicePortName> remove) {
         ServicePort[][] next = buckets.clone();
@@ -78,15 +80,17 @@ public final class ServiceSnapshot {
                 : new ServiceSnapshot(next, nextSize, context);
     }
 
-    /** The same service ports with other surroundings; this snapshot itself if they are no others. */
-    public ServiceSnapshot with(SnapshotContext others) {
-        return others.equals(context) ? this : new ServiceSnapshot(buckets, size, others);
+    /** A snapshot of the same service ports with another context; this snapshot if the context is equal. */
+    public ServiceSnapshot with(SnapshotContext newContext) {
+        return newContext.equals(context) ? this : new ServiceSnapshot(buckets, size, newContext);
     }
 
+    /** The state that does not belong to a single service port. */
     public SnapshotContext context() {
         return context;
     }
 
+    /** The service port of this name; null if there is none. */
     public @Nullable ServicePort get(ServicePortName name) {
         ServicePort[] bucket = buckets[bucketOf(name)];
         int at = indexIn(bucket, name);
@@ -98,6 +102,7 @@ public final class ServiceSnapshot {
         return size;
     }
 
+    /** Passes all service ports to an action, in no particular order. */
     public void forEach(Consumer<ServicePort> action) {
         for (ServicePort[] bucket : buckets) {
             for (ServicePort servicePort : bucket) {
@@ -106,7 +111,7 @@ public final class ServiceSnapshot {
         }
     }
 
-    /** All service ports, ordered by name: for printing, not for the data path. */
+    /** All service ports, sorted by name. For output, not for the data path. */
     public List<ServicePort> sorted() {
         List<ServicePort> all = new ArrayList<>(size);
         forEach(all::add);
@@ -132,7 +137,7 @@ public final class ServiceSnapshot {
 
     private static ServicePort[] without(ServicePort[] bucket, int at) {
         if (bucket.length == 1) {
-            return NOTHING;
+            return EMPTY_BUCKET;
         }
         ServicePort[] rest = Arrays.copyOf(bucket, bucket.length - 1);
         System.arraycopy(bucket, at + 1, rest, at, rest.length - at);

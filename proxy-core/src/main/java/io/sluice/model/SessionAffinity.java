@@ -1,22 +1,23 @@
 package io.sluice.model;
 
 /**
- * Whether new connections of one client address stay on one endpoint.
+ * The session affinity of a service port: with it, new connections and flows of one client address go to one endpoint.
  *
- * @param timeoutSeconds how long after its last new connection a client is remembered; 0 means no affinity
+ * @param timeoutSeconds the lifetime of an affinity entry after the last new connection of its client; 0 means no affinity
  */
 public record SessionAffinity(int timeoutSeconds) {
     public static final SessionAffinity NONE = new SessionAffinity(0);
 
-    /** Kubernetes' default for {@code ClientIP}: three hours. */
+    /** The Kubernetes default for {@code ClientIP}: three hours. */
     public static final int DEFAULT_TIMEOUT_SECONDS = 10_800;
 
     public SessionAffinity {
         if (timeoutSeconds < 0) {
-            throw new IllegalArgumentException("negative timeout " + timeoutSeconds);
+            throw new IllegalArgumentException("timeout must not be negative: " + timeoutSeconds);
         }
     }
 
+    /** Whether the affinity is {@code ClientIP} rather than {@code None}. */
     public boolean byClientAddress() {
         return timeoutSeconds > 0;
     }

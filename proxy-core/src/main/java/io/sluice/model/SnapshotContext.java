@@ -5,15 +5,14 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * What a snapshot says beside its service ports.
+ * The part of a snapshot that does not belong to a single service port.
  *
- * @param origins where clients are
- * @param healthChecks the Services a load balancer asks about, by {@code namespace/service}
- * @param serviceCidrs where cluster IPs are taken from: an address in one of these that belongs to no Service is nobody's
- * @param conflicts who is not served at an address because somebody else is
- * @param nodePortRanges where node ports answer that are frontends at the unspecified address: on every local address in
- *     one of these ranges
- * @param unservedClusterIps those of Services none of whose ports is served there
+ * @param origins derives the origin of a client from its address
+ * @param healthChecks the Services with a health check port, by {@code namespace/service}
+ * @param serviceCidrs the ranges of ClusterIPs; an address in one of them that belongs to no Service is unallocated
+ * @param conflicts the addresses that more than one service port claims
+ * @param nodePortRanges the ranges of local addresses that a NodePort frontend at the unspecified address is served on
+ * @param unservedClusterIps the ClusterIPs of Services of which no port is served at that address
  */
 public record SnapshotContext(
         Origins origins,

@@ -1,9 +1,10 @@
 /**
- * The desired state, as immutable values: which addresses answer, and which endpoints answer for them.
+ * The desired state as immutable values: the addresses that Sluice serves, and the endpoints of each.
  *
- * <p>This package knows nothing of Kubernetes objects and nothing of sockets, and uses the JDK only. Snapshots are
- * compared, never changed: an unchanged {@link io.sluice.model.ServicePort} keeps its instance from one snapshot to
- * the next, so that finding what changed costs what changed.
+ * <p>Holds addresses and ranges, service ports with their frontends and routes, snapshots and the differences between them.
+ * Knows neither Kubernetes objects nor sockets, and may use the JDK only. An unchanged
+ * {@link io.sluice.model.ServicePort} keeps its instance from one snapshot to the next, so the cost of a comparison grows
+ * with the number of changes.
  */
 @NullMarked
 package io.sluice.model;

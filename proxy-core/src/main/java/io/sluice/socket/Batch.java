@@ -1,36 +1,40 @@
 package io.sluice.socket;
 
 /**
- * Datagrams of one size that go the same way, one behind the other in the loop's buffer: the kernel carries them through
- * its network stack as one packet and cuts them apart at the end. Only the last may be shorter. Belongs to a loop, and is
- * empty between its events.
+ * Consecutive datagrams in the buffer of an event loop that are sent to one destination with one call (UDP segmentation
+ * offload). The kernel passes them through its network stack as one packet and splits it at the end, so all must have the
+ * same size; only the last may be shorter. Belongs to one loop and is empty between its events.
  */
 public final class Batch {
-    /** What the kernel cuts at most, and what one IPv4 packet has room for. */
-    private static final int MOST_DATAGRAMS = 64;
+    /** The most datagrams that the kernel splits one packet into. */
+    private static final int MAX_DATAGRAMS = 64;
 
-    private static final int MOST_BYTES = 65_507;
+    /** The largest payload of an IPv4 UDP packet. */
+    private static final int MAX_BYTES = 65_507;
 
+    /** The position of the first datagram in the buffer. */
     public int start;
+    /** The position after the last datagram. */
     public int end;
+    /** The number of datagrams. */
     public int datagrams;
-    /** The size of all but the last. */
+    /** The size of each datagram except the last, which may be shorter. */
     public int datagramBytes;
 
-    /** Whether another one can go with those that are here. */
+    /** Whether a datagram of this length can be added. */
     public boolean takes(int length) {
         if (datagrams == 0) {
             return true;
         }
         int bytes = end - start;
-        return datagrams < MOST_DATAGRAMS
+        return datagrams < MAX_DATAGRAMS
                 && length > 0
                 && length <= datagramBytes
                 && bytes == datagrams * datagramBytes
-                && bytes + length <= MOST_BYTES;
+                && bytes + length <= MAX_BYTES;
     }
 
-    /** One that is in the buffer at {@link #end}. */
+    /** Adds the datagram that is in the buffer at {@link #end}. */
     public void add(int length) {
         if (datagrams == 0) {
             datagramBytes = length;
@@ -39,17 +43,18 @@ public final class Batch {
         end += length;
     }
 
-    /** Whether a datagram of any size can be read into a buffer of this size behind those that are here. */
+    /** Whether a buffer of this size has room for a datagram of any size after {@link #end}. */
     public boolean hasRoom(int bufferBytes) {
         return end + InetSocket.DATAGRAM_BYTES <= bufferBytes;
     }
 
-    /** Those before {@link #end} have been dealt with; what follows in the buffer has not. */
+    /** Starts the next batch at {@link #end}. */
     public void next() {
         start = end;
         datagrams = 0;
     }
 
+    /** Starts the next batch at the beginning of the buffer. */
     public void clear() {
         start = 0;
         end = 0;

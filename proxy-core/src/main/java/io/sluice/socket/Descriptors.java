@@ -5,27 +5,30 @@ import java.lang.management.ManagementFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * How many descriptors forwarding has and may have. The limit is the process's, so this is static; some are left alone,
- * so that health checks, the feed and the logs go on when forwarding has used up its share. Any thread.
+ * The file descriptors that forwarding uses, and their limit. The limit applies to the process, so this class is static. A
+ * part of it is reserved, so that health checks, the feed and logging work even when forwarding has used its part. Any
+ * thread.
  */
 public final class Descriptors {
-    /** For what is not forwarding and opens descriptors after the start: the feed, files, class path. */
-    private static final int LEFT_ALONE = 48;
+    /** Reserved for descriptors other than those of forwarding and HTTP: the feed, files and the class path. */
+    private static final int RESERVED = 48;
 
-    private static final int MAX_LEFT_FOR_HTTP = 1024;
+    private static final int MAX_RESERVED_FOR_HTTP = 1024;
 
-    /** Even where the limit is absurd, something is served. */
-    private static final int AT_LEAST = 16;
+    /** The minimum for forwarding, even if the process limit is too low for it. */
+    private static final int MIN = 16;
 
-    /** What the process may open, and what it had open when forwarding began. */
+    /** The descriptor limit of the process (RLIMIT_NOFILE). */
     public static final long LIMIT;
 
-    /** For the clients of health checks and metrics: probes are answered however much is forwarded. */
+    /** Reserved for clients of health checks and metrics, so that probes are answered under any load. */
     public static final int LEFT_FOR_HTTP;
 
-    private static final long MOST;
+    /** The limit of forwarding. */
+    private static final long MAX;
+    /** The open descriptors of forwarding. */
     private static final AtomicInteger OPEN = new AtomicInteger();
-    /** Of listeners that this process bound or took over. Counted in {@link #OPEN}, too. */
+    /** The descriptors of listeners, bound or received in a handover. They are included in {@link #OPEN}. */
     private static final AtomicInteger LISTENING = new AtomicInteger();
 
     static {
@@ -36,8 +39,8 @@ public final class Descriptors {
             before = unix.getOpenFileDescriptorCount();
         }
         LIMIT = limit;
-        LEFT_FOR_HTTP = (int) Math.min(MAX_LEFT_FOR_HTTP, limit / 8);
-        MOST = Math.max(AT_LEAST, limit - before - LEFT_ALONE - LEFT_FOR_HTTP);
+        LEFT_FOR_HTTP = (int) Math.min(MAX_RESERVED_FOR_HTTP, limit / 8);
+        MAX = Math.max(MIN, limit - before - RESERVED - LEFT_FOR_HTTP);
     }
 
     private Descriptors() {}
@@ -46,43 +49,50 @@ public final class Descriptors {
         OPEN.incrementAndGet();
     }
 
+    /** Counts a closed descriptor. */
     public static void closed() {
         OPEN.decrementAndGet();
     }
 
+    /** Whether forwarding may open this many more descriptors. */
     public static boolean roomFor(int more) {
-        return OPEN.get() + more <= MOST;
+        return OPEN.get() + more <= MAX;
     }
 
-    /** Listeners get three quarters at most: an open port whose connections are never served is worse than a closed one. */
+    /**
+     * Whether forwarding may open this many more listeners. They may use three quarters of the descriptors, because an open
+     * port whose connections cannot be served is worse than a closed one.
+     */
     public static boolean roomForListeners(int more) {
-        return LISTENING.get() + more <= MOST * 3 / 4;
+        return LISTENING.get() + more <= MAX * 3 / 4;
     }
 
+    /** Counts new listeners. */
     public static void addListeners(int more) {
         LISTENING.addAndGet(more);
     }
 
+    /** Counts closed listeners. */
     public static void removeListeners(int fewer) {
         LISTENING.addAndGet(-fewer);
     }
 
-    /** How many forwarding may have. */
+    /** The number of descriptors that forwarding may use. */
     public static long max() {
-        return MOST;
+        return MAX;
     }
 
-    /** Whether more than three quarters are open. */
+    /** Whether more than three quarters of {@link #max} are open. */
     public static boolean areScarce() {
-        return OPEN.get() > MOST * 3 / 4;
+        return OPEN.get() > MAX * 3 / 4;
     }
 
-    /** How many more there may be. */
+    /** The number of descriptors that forwarding may still open. */
     static int room() {
-        return (int) Math.max(0, MOST - OPEN.get());
+        return (int) Math.max(0, MAX - OPEN.get());
     }
 
-    /** For tests. */
+    /** The number of open descriptors of forwarding. For tests. */
     public static int open() {
         return OPEN.get();
     }

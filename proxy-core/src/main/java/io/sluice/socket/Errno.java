@@ -3,7 +3,10 @@ package io.sluice.socket;
 import io.netty.channel.unix.Errors.NativeIoException;
 import java.net.NoRouteToHostException;
 
-/** Error numbers of Linux, the same on every architecture Netty has native code for, and how to get at them. */
+/**
+ * Linux error numbers, and how to get them from exceptions. The numbers are the same on all architectures that Netty has
+ * native code for.
+ */
 public final class Errno {
     public static final int EPERM = 1;
     static final int EIO = 5;
@@ -31,7 +34,7 @@ public final class Errno {
 
     private Errno() {}
 
-    /** The error number behind an exception of Netty's sockets or of one of its causes, or 0 where there is none. */
+    /** The error number of an exception of Netty's sockets or of one of its causes; 0 if there is none. */
     public static int of(Throwable e) {
         if (e instanceof NativeIoException nativeError) {
             return -nativeError.expectedErr();
@@ -42,7 +45,7 @@ public final class Errno {
         if (e.getCause() != null) {
             return of(e.getCause());
         }
-        // Netty turns the rest of connect's errors into ConnectException, where the number is left in the text only.
+        // Netty converts other errors of connect to ConnectException, which has the number only in its message.
         String message = String.valueOf(e.getMessage());
         int at = message.indexOf(NUMBER_IN_MESSAGE);
         int end = message.indexOf(')', at + 1);

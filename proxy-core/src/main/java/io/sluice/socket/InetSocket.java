@@ -14,17 +14,17 @@ import java.nio.channels.NotYetConnectedException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A non-blocking socket of one address family. Netty's own factory methods pick the family by a global preference, and
- * an IPv6 socket cannot be bound to or keep the source of an IPv4 address.
+ * A non-blocking TCP or UDP socket of one address family. The factory methods of Netty choose the family by a global
+ * setting, but an IPv6 socket can neither bind to an IPv4 address nor use a client's IPv4 address as source.
  */
 public final class InetSocket extends Socket {
-    /** The largest datagram of IPv4 and IPv6 fits, so none is ever cut. */
+    /** The buffer size for one datagram. The largest datagram of IPv4 and IPv6 fits, so none is truncated. */
     public static final int DATAGRAM_BYTES = 64 << 10;
 
-    /** Wanted for UDP sockets, so that a burst of large datagrams fits; the kernel grants up to its rmem_max. */
+    /** The requested buffer size of UDP sockets, for bursts of large datagrams. The kernel grants up to rmem_max. */
     private static final int UDP_BUFFER_BYTES = 4 << 20;
 
-    /** Where the kernel grants no more than it gives anyway, two system calls are saved. */
+    /** Whether the kernel grants more than its default; otherwise two system calls per socket are saved. */
     private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
 
     private static final int SO_RST = 0;
@@ -39,18 +39,18 @@ public final class InetSocket extends Socket {
     private static final int TCP_CORK = 3;
     private static final int TCP_QUICKACK = 12;
 
-    /** Into how large datagrams the kernel cuts what is sent; 0 for not at all. */
+    /** The current UDP_SEGMENT size into which the kernel splits each send; 0 for no splitting. */
     private int segmentBytes;
-    /** Datagrams of this size, and larger ones, it does not cut. */
+    /** The kernel rejected UDP_SEGMENT for datagrams of this size, so it is not used for this or larger sizes. */
     private int unsegmentedBytes = Integer.MAX_VALUE;
 
-    /** Takes over an open descriptor. */
+    /** Wraps an open descriptor, which this socket then owns and closes. */
     public InetSocket(int fd) {
         super(fd);
         Descriptors.opened();
     }
 
-    /** Takes over a descriptor of another process; closes it if it is not a socket. */
+    /** Wraps a descriptor received from another process; closes it if it is not a socket. */
     public static InetSocket adopt(int descriptor) throws IOException {
         try {
             return new InetSocket(descriptor);
@@ -60,7 +60,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Closes a descriptor that was not taken over. */
+    /** Closes a descriptor that no {@code InetSocket} owns. */
     public static void close(int descriptor) {
         try {
             new FileDescriptor(descriptor).close();
@@ -69,24 +69,26 @@ public final class InetSocket extends Socket {
         }
     }
 
+    /** Opens a TCP socket. */
     public static InetSocket stream(Family family) throws IOException {
         return open(Protocol.TCP, family);
     }
 
+    /** Opens a UDP socket. */
     public static InetSocket datagram(Family family) throws IOException {
         return open(Protocol.UDP, family);
     }
 
-    /** Binds to an address, or to all of its family if it is the unspecified one. */
+    /** Binds to an address; the unspecified address binds to all addresses of its family only. */
     public void bind(IpAddress address, int port) throws IOException {
         if (address.family() == Family.IPV6 && address.isUnspecified()) {
-            // Otherwise it would also have the port of all IPv4 addresses.
+            // Otherwise the socket would also bind to the port on all IPv4 addresses.
             setIntOpt(IPPROTO_IPV6, IPV6_V6ONLY, 1);
         }
         bind(address.toSocketAddress(port));
     }
 
-    /** Asks for buffers that take a burst of large datagrams; without them it goes on with those it has. */
+    /** Requests larger socket buffers for bursts of large datagrams. Does nothing if the kernel does not grant more. */
     public void widen() {
         if (!LARGER_BUFFERS_GRANTED) {
             return;
@@ -95,7 +97,7 @@ public final class InetSocket extends Socket {
             setReceiveBufferSize(UDP_BUFFER_BYTES);
             setSendBufferSize(UDP_BUFFER_BYTES);
         } catch (IOException e) {
-            // The kernel grants less rather than refuse: only a closed socket fails.
+            // The kernel grants a smaller size rather than failing, so only a closed socket fails.
             assert !isOpen() || Errno.of(e) != 0 : e;
         }
     }
@@ -104,7 +106,7 @@ public final class InetSocket extends Socket {
         try {
             return Long.parseLong(Sysctl.read("net/core/" + name));
         } catch (IOException | NumberFormatException e) {
-            // A network namespace that is not the first one does not show it; asking costs little.
+            // Not visible in network namespaces other than the initial one. Assume that a larger buffer is possible.
             return name.endsWith("_max") ? Long.MAX_VALUE : 0;
         }
     }
@@ -123,7 +125,11 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Every error is an {@link IOException}; Netty throws an unchecked exception, unless the socket is closed. */
+    /**
+     * Sets a socket option.
+     *
+     * @throws IOException on any error, for some of which Netty throws an unchecked exception
+     */
     @Override
     public void setIntOpt(int level, int option, int value) throws IOException {
         try {
@@ -133,7 +139,11 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Errors as for {@link #setIntOpt}. */
+    /**
+     * Reads a socket option.
+     *
+     * @throws IOException as for {@link #setIntOpt}
+     */
     @Override
     public void getRawOpt(int level, int option, ByteBuffer out) throws IOException {
         try {
@@ -144,10 +154,11 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * What {@link #recvAddress} does, with every error an {@link IOException}: Netty answers ENOTCONN, which a reset
-     * that came in the meantime causes, with an unchecked exception that would tear through the event loop.
+     * Reads from a connection, like {@link #recvAddress}. After a RST, the kernel returns ENOTCONN, for which Netty throws an
+     * unchecked exception that would reach the event loop.
      *
-     * @return the number of bytes, 0 if there are none yet, -1 at the end of the stream
+     * @return the number of bytes; 0 if none are available, -1 at the end of the stream
+     * @throws IOException on any error
      */
     public int read(long address, int length) throws IOException {
         try {
@@ -157,7 +168,12 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** The number of bytes between the two positions that the kernel took; errors as for {@link #read}. */
+    /**
+     * Writes the bytes between two positions to a connection.
+     *
+     * @return the number of bytes that the kernel accepted
+     * @throws IOException as for {@link #read}
+     */
     public int write(long address, int start, int end) throws IOException {
         try {
             return sendAddress(address, start, end);
@@ -167,18 +183,17 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Sends a batch: with one call and through one pass of the kernel's network stack, where it can do that (UDP_SEGMENT,
-     * since Linux 4.18).
+     * Sends a batch of datagrams: with one call if the kernel supports UDP_SEGMENT (since Linux 4.18), or else one by one.
      *
-     * @param to null for the peer of a connected socket
-     * @return how many datagrams the kernel took
+     * @param to the destination; null for the peer of a connected socket
+     * @return the number of datagrams that the kernel accepted
      */
     public int sendAll(long address, Batch batch, @Nullable InetSocketAddress to) throws IOException {
         if (batch.datagrams > 1 && segmentInto(batch.datagramBytes)) {
             try {
                 return sendOne(address, batch.start, batch.end, to) ? batch.datagrams : 0;
             } catch (IOException e) {
-                // Larger than the path takes in one piece, or a device that leaves checksums to others.
+                // The datagrams exceed the path MTU, or the device has no checksum offload.
                 int errno = Errno.of(e);
                 if (errno != Errno.EINVAL && errno != Errno.EMSGSIZE && errno != Errno.EIO) {
                     throw e;
@@ -214,7 +229,7 @@ public final class InetSocket extends Socket {
             try {
                 setIntOpt(SOL_UDP, UDP_SEGMENT, bytes);
             } catch (IOException e) {
-                // An older kernel does not know the option; it says so at the first use, when there is nothing to undo.
+                // Older kernels do not support the option. They fail at its first use, so there is nothing to undo.
                 unsegmentedBytes = 1;
                 return false;
             }
@@ -224,32 +239,37 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Before connecting: the last packet of the handshake is to be the first one with data, which spares a packet. Whoever
-     * has nothing to send then must say so with {@link #acknowledgeNow}, or the peer would wait for it.
+     * Delays the last ACK of the handshake until there is data to send, which saves a packet. Call this before connecting. A
+     * caller without data to send must then call {@link #acknowledgeNow}, because the peer waits for the ACK.
      */
     public void acknowledgeWithData() throws IOException {
         setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 0);
     }
 
+    /** Sends a delayed ACK. */
     public void acknowledgeNow() {
         setTcpOption(TCP_QUICKACK, 1);
     }
 
-    /** Whether to keep back a packet that is not full; what is written with it and FIN then make one. */
-    public void setCork(boolean keepBack) {
-        setTcpOption(TCP_CORK, keepBack ? 1 : 0);
+    /** Whether to delay a packet that is not full, so that the last data and the FIN are sent in one packet (TCP_CORK). */
+    public void setCork(boolean delay) {
+        setTcpOption(TCP_CORK, delay ? 1 : 0);
     }
 
     private void setTcpOption(int option, int value) {
         try {
             setIntOpt(IPPROTO_TCP, option, value);
         } catch (IOException e) {
-            // The connection is gone, which its next read or write tells.
+            // The connection is closed. The next read or write will report this.
             assert Errno.of(e) != 0 : e;
         }
     }
 
-    /** Sends FIN; errors as for {@link #read}. */
+    /**
+     * Sends a FIN.
+     *
+     * @throws IOException as for {@link #read}
+     */
     public void shutdownOutput() throws IOException {
         try {
             shutdown(false, true);
@@ -259,15 +279,15 @@ public final class InetSocket extends Socket {
     }
 
     private static IOException notConnected(String call, NotYetConnectedException cause) {
-        return new IOException(call + ": the connection is gone", cause);
+        return new IOException(call + ": connection is closed", cause);
     }
 
-    /** Makes the coming close send a RST and drop what is unsent. */
+    /** Makes {@link #close} send a RST and discard unsent data. */
     public void resetOnClose() {
         try {
             setSoLinger(SO_RST);
         } catch (IOException e) {
-            // The connection is gone already: there is nobody left to tell.
+            // The connection is already closed, so there is no peer to send a RST to.
             assert !isOpen() || Errno.of(e) != 0 : e;
         }
     }
@@ -281,7 +301,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Closes; an error from close(2) leaves the descriptor closed all the same. */
+    /** Closes the socket and ignores errors: close(2) closes the descriptor even if it returns an error. */
     public void closeQuietly() {
         try {
             close();

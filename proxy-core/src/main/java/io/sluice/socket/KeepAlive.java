@@ -3,12 +3,12 @@ package io.sluice.socket;
 import java.io.IOException;
 
 /**
- * The kernel's TCP keep-alive. It applies to idle connections only; one with unacknowledged output ends after the stalled
- * timeout.
+ * The settings of TCP keep-alive. It applies to idle connections only; for one with unacknowledged output, the stalled
+ * timeout applies.
  *
- * @param timeSeconds how long a connection is idle before the first probe
- * @param intervalSeconds the time between probes that are not answered
- * @param probes how many unanswered probes end the connection
+ * @param timeSeconds the idle time before the first probe
+ * @param intervalSeconds the time between unanswered probes
+ * @param probes the number of unanswered probes after which the kernel closes the connection
  */
 public record KeepAlive(int timeSeconds, int intervalSeconds, int probes) {
     private static final int IPPROTO_TCP = 6;
@@ -16,7 +16,7 @@ public record KeepAlive(int timeSeconds, int intervalSeconds, int probes) {
     private static final int TCP_KEEPINTVL = 5;
     private static final int TCP_KEEPCNT = 6;
 
-    /** Enables it; the connections accepted from a listening socket inherit it. */
+    /** Enables keep-alive on a socket. Connections accepted from a listening socket inherit it. */
     public void enable(InetSocket socket) throws IOException {
         socket.setIntOpt(IPPROTO_TCP, TCP_KEEPIDLE, timeSeconds);
         socket.setIntOpt(IPPROTO_TCP, TCP_KEEPINTVL, intervalSeconds);

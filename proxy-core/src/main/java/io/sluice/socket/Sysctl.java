@@ -6,20 +6,20 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Kernel settings under /proc/sys, as seen in the network namespace of the calling thread. */
+/** Reads kernel settings under /proc/sys, in the network namespace of the calling thread. */
 public final class Sysctl {
-    /** More than any setting that is read here has. */
+    /** More than the length of any setting that Sluice reads. */
     private static final int MAX_BYTES = 4096;
 
     private Sysctl() {}
 
     /**
-     * The value of a setting without the line break at its end.
+     * The value of a setting without its trailing line break.
      *
-     * <p>Not {@link Files#readString}: these files have a reported size of 0, for which it reads a single byte first, and
-     * the kernel returns a setting only to a read at its start. So one read has to take all of it.
+     * <p>Does not use {@link Files#readString}: the reported size of these files is 0, so that method would first read a
+     * single byte. The kernel returns a setting only to a read at its start, so one read must return all of it.
      *
-     * @param name as a path, such as {@code net/core/rmem_max}
+     * @param name the name as a path, such as {@code net/core/rmem_max}
      */
     public static String read(String name) throws IOException {
         try (InputStream in = Files.newInputStream(Path.of("/proc/sys", name))) {

@@ -4,11 +4,11 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** What the kernel knows about a connection (struct tcp_info). One per loop, overwritten by each read. */
+/** The state of a TCP connection in the kernel (struct tcp_info). Each loop has one, which every read overwrites. */
 public final class TcpInfo {
     private static final int IPPROTO_TCP = 6;
     private static final int TCP_INFO = 11;
-    /** Up to and with tcpi_notsent_bytes (Linux 4.6), and where in the struct the fields are. */
+    /** The size of the struct up to and including tcpi_notsent_bytes (Linux 4.6). The offsets of its fields follow. */
     private static final int BYTES = 148;
 
     private static final int PROBES = 3;
@@ -19,7 +19,7 @@ public final class TcpInfo {
 
     private final ByteBuffer info = ByteBuffer.allocate(BYTES).order(ByteOrder.nativeOrder());
 
-    /** False if the connection is gone. */
+    /** Reads the state of a connection; false if the connection is closed. */
     public boolean read(InetSocket socket) {
         try {
             socket.getRawOpt(IPPROTO_TCP, TCP_INFO, info.clear());
@@ -29,20 +29,20 @@ public final class TcpInfo {
         }
     }
 
-    /** Whether the peer's kernel has not acknowledged all that was written. */
+    /** Whether there is output that the peer has not acknowledged. */
     public boolean hasOutput() {
         return info.getInt(UNACKED) != 0 || info.getInt(NOTSENT_BYTES) != 0;
     }
 
     /**
-     * Whether the kernel has evidence that the peer is gone: segments in flight, which it retransmits, or two window probes
-     * since the last answer. It sends those up to two minutes apart, so a single one may be on its way or lost.
+     * Whether packets to the peer are unanswered: segments in flight, which the kernel retransmits, or at least two window
+     * probes since the last reply. Probes are up to two minutes apart, so a single one may still be in flight or lost.
      */
     public boolean isUnanswered() {
         return info.getInt(UNACKED) != 0 || Byte.toUnsignedInt(info.get(PROBES)) > 1;
     }
 
-    /** How long ago the peer last sent data or an acknowledgement, that of a keep-alive or window probe included. */
+    /** The time since the peer last sent data or an ACK, including replies to keep-alive and window probes. */
     public long silentMillis() {
         return Math.min(
                 Integer.toUnsignedLong(info.getInt(LAST_DATA_RECV)),

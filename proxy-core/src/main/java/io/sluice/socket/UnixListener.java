@@ -27,15 +27,15 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A listening Unix socket that only this user and root can connect to, from its first moment on.
+ * A listening Unix socket that only its own user and root can connect to, from the moment it exists.
  *
- * <p>Java cannot set the umask, so the socket is bound in a fresh directory of mode 0700 beside its path, gets mode 0600
- * there and is renamed into place. Its file is removed at the end only if it is still the same inode.
+ * <p>Java cannot set the umask. The socket is therefore bound in a new directory with mode 0700 next to its path, gets mode
+ * 0600 there, and is then renamed to its path. On close, the file is removed only if it is still the same inode.
  */
 public final class UnixListener implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(UnixListener.class);
 
-    /** Of 107 that the kernel takes, less what {@code /.sl-abcd/s} and {@code .PID} may have more than a path. */
+    /** The limit of the kernel, 107, less the space for the suffixes {@code /.sl-abcd/s} and {@code .PID}. */
     public static final int LONGEST_PATH_BYTES = 98;
 
     private static final String PRIVATE_PREFIX = ".sl-";
@@ -45,8 +45,8 @@ public final class UnixListener implements AutoCloseable {
             Pattern.compile(Pattern.quote(PRIVATE_PREFIX) + "[0-9a-z]{" + SUFFIX_LENGTH + "}");
     private static final String SOCKET_NAME = "s";
 
-    /** A start takes milliseconds between making the private directory and removing it. */
-    private static final Duration LEFT_BEHIND_AFTER = Duration.ofMinutes(1);
+    /** The age from which a private directory counts as left behind: binding needs one only for milliseconds. */
+    private static final Duration LEFTOVER_AGE = Duration.ofMinutes(1);
 
     private static final int BACKLOG = 128;
     private static final int ACCEPTED_ADDRESS_BYTES = 26;
@@ -60,9 +60,9 @@ public final class UnixListener implements AutoCloseable {
     private final Inode inode;
     private final byte[] acceptedAddress = new byte[ACCEPTED_ADDRESS_BYTES];
 
-    /** What lies at a path itself: a symbolic link is not followed. */
+    /** The file at a path, without following symbolic links. */
     private record Inode(Object key, int mode, int uid) {
-        /** Null if nothing is there. */
+        /** The file at a path; null if there is none. */
         static @Nullable Inode at(Path path) throws IOException {
             try {
                 Map<String, Object> attributes =
@@ -83,8 +83,8 @@ public final class UnixListener implements AutoCloseable {
         }
 
         boolean isAt(Path path) throws IOException {
-            Inode there = at(path);
-            return there != null && there.key.equals(key);
+            Inode existing = at(path);
+            return existing != null && existing.key.equals(key);
         }
     }
 
@@ -94,40 +94,40 @@ public final class UnixListener implements AutoCloseable {
         this.inode = inode;
     }
 
-    /** Whether a socket lies at a path, and not a link to one. */
+    /** Whether the file at a path is a socket, and not a link to one. */
     public static boolean isSocket(Path path) throws IOException {
-        Inode there = Inode.at(path);
-        return there != null && there.isSocket();
+        Inode existing = Inode.at(path);
+        return existing != null && existing.isSocket();
     }
 
-    /** Whether a socket of this process's user lies at a path, and not a link to one. */
+    /** Whether the file at a path is a socket of the user of this process, and not a link to one. */
     public static boolean isOwnSocket(Path path) throws IOException {
-        Inode there = Inode.at(path);
-        return there != null && there.isSocket() && there.uid == UnixSocket.ownUid();
+        Inode existing = Inode.at(path);
+        return existing != null && existing.isSocket() && existing.uid == UnixSocket.ownUid();
     }
 
     /**
-     * Listens at a path; a socket that is there is replaced in one step.
+     * Listens at a path. An existing socket there is replaced atomically.
      *
-     * @throws IOException also if something else than a socket is there
+     * @throws IOException if the path cannot be bound, or the file there is not a socket
      */
     public static UnixListener bind(Path path) throws IOException {
-        Path place = path.toAbsolutePath();
-        Inode there = Inode.at(place);
-        if (there != null && !there.isSocket()) {
-            throw new FileAlreadyExistsException(place + " exists and is not a socket");
+        Path absolute = path.toAbsolutePath();
+        Inode existing = Inode.at(absolute);
+        if (existing != null && !existing.isSocket()) {
+            throw new FileAlreadyExistsException("'" + absolute + "' exists and is not a socket");
         }
-        removeLeftovers(place);
+        removeLeftovers(absolute);
         Socket socket = UnixSocket.open();
-        Path directory = privateDirectory(place);
+        Path directory = privateDirectory(absolute);
         Path bound = directory.resolve(SOCKET_NAME);
         try {
             socket.bind(new DomainSocketAddress(bound.toString()));
             Files.setPosixFilePermissions(bound, PosixFilePermissions.fromString("rw-------"));
             Inode inode = Objects.requireNonNull(Inode.at(bound));
             socket.listen(BACKLOG);
-            Files.move(bound, place, StandardCopyOption.ATOMIC_MOVE);
-            return new UnixListener(socket, place, inode);
+            Files.move(bound, absolute, StandardCopyOption.ATOMIC_MOVE);
+            return new UnixListener(socket, absolute, inode);
         } catch (IOException | RuntimeException e) {
             socket.close();
             throw e;
@@ -137,19 +137,19 @@ public final class UnixListener implements AutoCloseable {
         }
     }
 
-    private static Path privateDirectory(Path place) throws IOException {
+    private static Path privateDirectory(Path absolute) throws IOException {
         int space = (int) Math.pow(SUFFIX_RADIX, SUFFIX_LENGTH);
-        // One more digit in front keeps the leading zeros.
+        // An additional first digit preserves leading zeros.
         String suffix = Integer.toString(space + ThreadLocalRandom.current().nextInt(space), SUFFIX_RADIX);
         return Files.createDirectory(
-                place.resolveSibling(PRIVATE_PREFIX + suffix.substring(1)),
+                absolute.resolveSibling(PRIVATE_PREFIX + suffix.substring(1)),
                 PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
     }
 
-    /** Removes private directories that a start left behind when it was killed. */
-    private static void removeLeftovers(Path place) {
+    /** Removes private directories of processes that were killed while binding. */
+    private static void removeLeftovers(Path absolute) {
         try (DirectoryStream<Path> entries = Files.newDirectoryStream(
-                Objects.requireNonNull(place.getParent()),
+                Objects.requireNonNull(absolute.getParent()),
                 entry -> PRIVATE_NAME.matcher(entry.getFileName().toString()).matches())) {
             for (Path entry : entries) {
                 if (entries instanceof SecureDirectoryStream<Path> parent) {
@@ -157,11 +157,11 @@ public final class UnixListener implements AutoCloseable {
                 }
             }
         } catch (IOException | DirectoryIteratorException e) {
-            log.debug("the directory of '{}' was not searched for leftovers", place, e);
+            log.debug("cannot search the directory of '{}' for leftover private directories", absolute, e);
         }
     }
 
-    /** Deletes relative to the opened directory: if another one takes its place, nothing is deleted there. */
+    /** Deletes relative to the opened directory, so that nothing is deleted in one that replaces it meanwhile. */
     private static void removeLeftover(SecureDirectoryStream<Path> parent, Path entry) {
         try {
             Inode leftover = Inode.at(entry);
@@ -175,17 +175,17 @@ public final class UnixListener implements AutoCloseable {
                 BasicFileAttributes opened = directory
                         .getFileAttributeView(BasicFileAttributeView.class)
                         .readAttributes();
-                Instant age = Instant.now().minus(LEFT_BEHIND_AFTER);
+                Instant age = Instant.now().minus(LEFTOVER_AGE);
                 if (!leftover.key.equals(opened.fileKey())
                         || opened.lastModifiedTime().toInstant().isAfter(age)) {
                     return;
                 }
                 deleteSocket(directory);
             }
-            // Fails if it has anything else in it.
+            // Fails if the directory contains other files.
             parent.deleteDirectory(entry.getFileName());
         } catch (IOException e) {
-            log.debug("'{}' was not removed", entry, e);
+            log.debug("cannot remove leftover '{}'", entry, e);
         }
     }
 
@@ -199,26 +199,26 @@ public final class UnixListener implements AutoCloseable {
                 directory.deleteFile(name);
             }
         } catch (NoSuchFileException e) {
-            log.trace("killed before it had bound its socket", e);
+            log.trace("leftover private directory without a socket", e);
         }
     }
 
     /**
-     * The next connection that waits; null if there is none.
+     * Accepts the next connection of the backlog; null if there is none.
      *
-     * @param limit its first deadline
+     * @param timeout the first deadline of the connection
      */
-    public @Nullable UnixSocket accept(Duration limit) throws IOException {
+    public @Nullable UnixSocket accept(Duration timeout) throws IOException {
         int descriptor = socket.accept(acceptedAddress);
-        return descriptor < 0 ? null : new UnixSocket(new Socket(descriptor), limit);
+        return descriptor < 0 ? null : new UnixSocket(new Socket(descriptor), timeout);
     }
 
-    /** To be watched for connections. */
+    /** The descriptor to poll for new connections. */
     public FileDescriptor descriptor() {
         return socket;
     }
 
-    /** Removes the file if it is still this socket's, and closes the socket. Closing again does nothing. */
+    /** Removes the file if it is still the file of this socket, and closes the socket. Closing again does nothing. */
     @Override
     public void close() {
         if (!socket.isOpen()) {
@@ -227,7 +227,7 @@ public final class UnixListener implements AutoCloseable {
         try {
             removeFile();
         } catch (IOException e) {
-            log.warn("'{}' could not be removed: {}", path, e.toString());
+            log.warn("cannot remove the socket file '{}': {}", path, e.toString());
         }
         try {
             socket.close();
@@ -237,8 +237,9 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Removes the file if it is still this socket's; no process can connect from now on. Any thread, before the socket is
-     * closed: as long as it answers, no other process replaces its file, and its inode number is not used again.
+     * Removes the file if it is still the file of this socket, so that no more processes can connect. Must be called before
+     * the socket is closed: while it is open, other processes do not replace its file, and its inode number is not reused.
+     * Any thread.
      */
     public void removeFile() throws IOException {
         if (inode.isAt(path)) {
@@ -247,8 +248,8 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Looks again where no other process can replace the file: between a look at the path and an unlink there, another
-     * process could put its own socket in place.
+     * Moves the file to a private directory and checks it there again. Otherwise another process could replace the file
+     * between the check and the removal, and its socket would be removed.
      */
     private void removeOwnFile() throws IOException {
         Path directory = privateDirectory(path);
@@ -256,7 +257,7 @@ public final class UnixListener implements AutoCloseable {
         try {
             Files.move(path, moved, StandardCopyOption.ATOMIC_MOVE);
             if (!inode.isAt(moved)) {
-                // Unlike a rename it replaces nothing, should there be a third one by now.
+                // Restores the file of another process. Unlike a rename, a link does not replace a third file.
                 Files.createLink(path, moved);
             }
         } catch (NoSuchFileException | FileAlreadyExistsException e) {

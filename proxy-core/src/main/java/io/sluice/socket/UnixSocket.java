@@ -27,11 +27,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One end of a Unix stream connection to another process of this machine, for text lines, byte streams and open
+ * A connection over a Unix stream socket to another process of this machine, which transfers lines, byte streams and open
  * descriptors.
  *
- * <p>A line has a maximum length, and every method that waits for the peer fails with a {@link SocketTimeoutException}
- * once the deadline set by {@link #limit} has passed. For use by one thread at a time.
+ * <p>The length of a line is limited. Each method that waits for the peer fails with a {@link SocketTimeoutException} once
+ * the deadline set by {@link #limit} has passed. For use by one thread at a time.
  */
 public final class UnixSocket implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(UnixSocket.class);
@@ -44,7 +44,7 @@ public final class UnixSocket implements AutoCloseable {
     private static final int UCRED_UID = 4;
     private static final int ROOT = 0;
 
-    private static final int LONGEST_LINE_BYTES = 4096;
+    private static final int MAX_LINE_BYTES = 4096;
     private static final int BUFFER_BYTES = 64 << 10;
     private static final int DELETE = 0x7f;
     private static final long POLL_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
@@ -54,13 +54,13 @@ public final class UnixSocket implements AutoCloseable {
     private final ByteArrayOutputStream line = new ByteArrayOutputStream();
     private long deadlineNanos;
 
-    UnixSocket(Socket socket, Duration limit) {
+    UnixSocket(Socket socket, Duration timeout) {
         this.socket = socket;
-        limit(limit);
+        limit(timeout);
     }
 
     static Socket open() throws IOException {
-        // Loads the native code.
+        // Loads the native library.
         Epoll.ensureAvailability();
         try {
             return Socket.newSocketDomain();
@@ -72,11 +72,11 @@ public final class UnixSocket implements AutoCloseable {
     /**
      * Connects to a listening socket.
      *
-     * @param limit for connecting, and the first deadline of the connection
-     * @throws IOException if nothing listens at {@code path}, or its queue stays full
+     * @param timeout the time limit for connecting, and the first deadline of the connection
+     * @throws IOException if no process listens at {@code path}, or its backlog stays full
      */
-    public static UnixSocket connect(Path path, Duration limit) throws IOException {
-        UnixSocket connecting = new UnixSocket(open(), limit);
+    public static UnixSocket connect(Path path, Duration timeout) throws IOException {
+        UnixSocket connecting = new UnixSocket(open(), timeout);
         try {
             while (!connecting.isConnected(path)) {
                 connecting.pause();
@@ -92,7 +92,7 @@ public final class UnixSocket implements AutoCloseable {
         try {
             return socket.connect(new DomainSocketAddress(path.toString()));
         } catch (IOException e) {
-            // The queue of the listening socket is full.
+            // The backlog of the listening socket is full.
             if (Errno.of(e) == Errno.EAGAIN) {
                 return false;
             }
@@ -100,9 +100,9 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** Sets a new deadline for everything that follows. */
-    public void limit(Duration limit) {
-        deadlineNanos = System.nanoTime() + limit.toNanos();
+    /** Sets a new deadline for all following calls: this time from now. */
+    public void limit(Duration fromNow) {
+        deadlineNanos = System.nanoTime() + fromNow.toNanos();
     }
 
     /** Whether the deadline has passed. */
@@ -111,8 +111,8 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
-     * The numeric user id of the peer when it connected or, on the side that connected, when it began to listen. Process
-     * ids are not compared anywhere: the peer may be in another PID namespace.
+     * The numeric user ID of the peer at the time it connected or, for the connecting side, at the time the peer started to
+     * listen. Process IDs are not compared, because the peer may be in another PID namespace.
      */
     public int peerUid() throws IOException {
         ByteBuffer credentials = ByteBuffer.allocate(UCRED_BYTES).order(ByteOrder.nativeOrder());
@@ -120,12 +120,12 @@ public final class UnixSocket implements AutoCloseable {
         return credentials.getInt(UCRED_UID);
     }
 
-    /** Whether a user may hand sockets to this process and receive them from it: root, or the user of this process. */
+    /** Whether a user may exchange sockets with this process: root, or the user of this process. */
     public static boolean isTrusted(int uid) throws IOException {
         return uid == ROOT || uid == ownUid();
     }
 
-    /** The effective user id of this process. */
+    /** The effective user ID of this process. */
     static int ownUid() throws IOException {
         for (String status : Files.readAllLines(Path.of("/proc/self/status"))) {
             if (status.startsWith("Uid:")) {
@@ -136,11 +136,11 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
-     * The next line, if all of it has arrived; otherwise null, and what has arrived is kept. Never reads beyond the line:
-     * descriptors may follow it.
+     * The next line if it has arrived completely; otherwise null, and the part that has arrived is kept. Never reads beyond
+     * the line, because descriptors may follow.
      *
      * @throws EOFException if the peer has closed the connection
-     * @throws IOException if the line is too long or has control characters
+     * @throws IOException if the line is too long or contains control characters
      */
     public @Nullable String pollLine() throws IOException {
         while (true) {
@@ -160,14 +160,18 @@ public final class UnixSocket implements AutoCloseable {
             if ((next >= 0 && next < ' ') || next == DELETE) {
                 throw new IOException("the peer sent a control character");
             }
-            if (line.size() == LONGEST_LINE_BYTES) {
-                throw new IOException("the peer sent a line longer than " + LONGEST_LINE_BYTES + " bytes");
+            if (line.size() == MAX_LINE_BYTES) {
+                throw new IOException("the peer sent a line longer than " + MAX_LINE_BYTES + " bytes");
             }
             line.write(next);
         }
     }
 
-    /** The next line; errors as for {@link #pollLine}. What has arrived is read even after the deadline. */
+    /**
+     * Waits for the next line. A line that has already arrived is returned even after the deadline.
+     *
+     * @throws IOException as for {@link #pollLine}
+     */
     public String readLine() throws IOException {
         while (true) {
             boolean late = isLate();
@@ -187,7 +191,7 @@ public final class UnixSocket implements AutoCloseable {
         output().write((text + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
-    /** What the peer sends. Closing the stream leaves the connection open. */
+    /** A stream of the bytes that the peer sends. Closing it does not close the connection. */
     public InputStream input() {
         ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
         return new InputStream() {
@@ -215,7 +219,7 @@ public final class UnixSocket implements AutoCloseable {
         };
     }
 
-    /** What the peer receives, unbuffered. Closing the stream leaves the connection open. */
+    /** An unbuffered stream to the peer. Closing it does not close the connection. */
     public OutputStream output() {
         ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
         return new OutputStream() {
@@ -255,7 +259,7 @@ public final class UnixSocket implements AutoCloseable {
         try {
             return socket.sendFd(descriptor) >= 0;
         } catch (IOException e) {
-            // Too many are on their way; the peer takes them one by one.
+            // Too many descriptors are in flight; wait until the peer has received some.
             if (Errno.of(e) == Errno.ETOOMANYREFS) {
                 return false;
             }
@@ -263,7 +267,7 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** Receives exactly this many descriptors; on any error those that have arrived are closed. */
+    /** Receives this many descriptors. On any error, those received so far are closed. */
     public List<Integer> receive(int count) throws IOException {
         List<Integer> received = new ArrayList<>();
         try {
@@ -285,18 +289,18 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** Closes descriptors that were received, whatever they are. */
+    /** Closes descriptors of any kind, ignoring errors. */
     public static void closeAll(List<Integer> descriptors) {
         for (int descriptor : descriptors) {
             try {
                 new FileDescriptor(descriptor).close();
             } catch (IOException e) {
-                log.debug("descriptor {} was closed with an error", descriptor, e);
+                log.debug("error when closing descriptor {}", descriptor, e);
             }
         }
     }
 
-    /** How many more descriptors forwarding may have in this process, by RLIMIT_NOFILE. */
+    /** The number of descriptors that forwarding may still open in this process, limited by RLIMIT_NOFILE. */
     public static int descriptorRoom() {
         return Descriptors.room();
     }

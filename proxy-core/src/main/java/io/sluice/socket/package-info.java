@@ -1,8 +1,9 @@
 /**
- * Non-blocking sockets over Netty's {@code Socket}: TCP and UDP, Unix sockets that pass descriptors, socket options,
- * {@code TCP_INFO}, batches of datagrams, errno names and the descriptor limit.
+ * Access to the socket functions of the kernel.
  *
- * <p>Holds no connection state and no policy. May use {@link io.sluice.model} and Netty's epoll transport.
+ * <p>Holds non-blocking TCP and UDP sockets and their options, Unix sockets that pass descriptors, {@code TCP_INFO}, batches
+ * of datagrams, error numbers, kernel settings and the descriptor limit. Knows neither connections nor policies. May use
+ * {@link io.sluice.model}, Netty's epoll transport, slf4j and {@code com.sun.management}.
  */
 @NullMarked
 package io.sluice.socket;

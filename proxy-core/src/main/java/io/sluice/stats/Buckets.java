@@ -1,6 +1,6 @@
 package io.sluice.stats;
 
-/** The buckets of a histogram of times: 1-2-5 from 100 µs to 500 s, fine enough for networks, few enough to store. */
+/** The buckets of the latency histograms: bounds from 100 µs to 500 s in 1-2-5 steps, and one bucket without a bound. */
 public final class Buckets {
     private static final long[] BOUNDS_NANOS = {
         100_000L,
@@ -28,17 +28,17 @@ public final class Buckets {
 
     private Buckets() {}
 
-    /** How many there are, the last of which has no bound. */
+    /** The number of buckets, including the last one, which has no bound. */
     public static int count() {
         return BOUNDS_NANOS.length + 1;
     }
 
-    /** The largest time in a bucket, in seconds; infinity for the last. */
+    /** The upper bound of a bucket in seconds, inclusive; infinity for the last one. */
     public static double boundSeconds(int bucket) {
         return bucket == BOUNDS_NANOS.length ? Double.POSITIVE_INFINITY : BOUNDS_NANOS[bucket] / 1e9;
     }
 
-    /** The first bucket whose bound a time does not exceed. */
+    /** The bucket that a time belongs to: the first one whose bound it does not exceed. */
     static int of(long nanos) {
         int bucket = 0;
         while (bucket < BOUNDS_NANOS.length && nanos > BOUNDS_NANOS[bucket]) {

@@ -1,46 +1,49 @@
 package io.sluice.stats;
 
 /**
- * Everything that is counted per service port. A counter only grows, unless it says that it is a level.
- *
- * <p>The texts are what a user reads in the metrics.
+ * The counters and gauges of a service port. Each is exported as a metric: {@link #text} is the help text, and the metric
+ * name is derived from the constant.
  */
 public enum Counter {
     SESSIONS_OPENED("TCP connections accepted"),
-    SESSIONS_ACTIVE("TCP connections open now", true),
-    SESSIONS_REFUSED("TCP connections reset because no endpoint may serve this client"),
-    SESSIONS_FAILED("TCP connections reset because no endpoint could be reached"),
-    SESSIONS_RESET_BY_CLIENT("TCP connections the client reset"),
-    SESSIONS_RESET_BY_ENDPOINT("TCP connections the endpoint reset"),
-    SESSIONS_CLIENT_LOST("TCP connections reset because the client no longer acknowledged data or keep-alive probes"),
+    SESSIONS_ACTIVE("open TCP connections", true),
+    SESSIONS_REFUSED(
+            "TCP connections reset because no endpoint was available or the client was not in an allowed source range"),
+    SESSIONS_FAILED("TCP connections reset because no connection to an endpoint could be established"),
+    SESSIONS_RESET_BY_CLIENT("TCP connections reset by the client"),
+    SESSIONS_RESET_BY_ENDPOINT("TCP connections reset by the endpoint"),
+    SESSIONS_CLIENT_LOST("TCP connections reset because the client stopped acknowledging data or keep-alive probes"),
     SESSIONS_ENDPOINT_LOST(
-            "TCP connections reset because the endpoint no longer acknowledged data or keep-alive probes"),
-    SESSIONS_TIMED_OUT("TCP connections ended by the half-closed timeout"),
+            "TCP connections reset because the endpoint stopped acknowledging data or keep-alive probes"),
+    SESSIONS_TIMED_OUT("TCP connections closed by the half-closed timeout"),
     SESSIONS_OVER_CLIENT_SHARE(
-            "TCP connections reset because their client address held its share of the file descriptors"),
-    SESSIONS_SHED("TCP connections reset for want of memory for what one end did not take"),
-    SESSIONS_CUT("TCP connections still open when the drain ended"),
-    CONNECT_REFUSED("attempts an endpoint refused"),
-    CONNECT_UNREACHABLE("attempts with no route to the endpoint"),
-    CONNECT_TIMEOUT("attempts an endpoint did not answer in time"),
-    CONNECT_NO_RESOURCES("attempts that failed here, for want of descriptors, ports or memory"),
-    CONNECT_ERROR("attempts that failed for another reason"),
-    CONNECT_RETRIED("attempts made at another endpoint after one failed"),
-    BYTES_TO_ENDPOINT("bytes relayed from clients to endpoints"),
-    BYTES_TO_CLIENT("bytes relayed from endpoints to clients"),
+            "TCP connections reset because the client address already held its share of the file descriptors"),
+    SESSIONS_SHED("TCP connections reset because there was no memory to buffer data that one side had not read yet"),
+    SESSIONS_CUT("TCP connections closed by Sluice because they were still open at the end of the drain"),
+    CONNECT_REFUSED("connection attempts refused by the endpoint"),
+    CONNECT_UNREACHABLE("connection attempts that failed because there was no route to the endpoint"),
+    CONNECT_TIMEOUT("connection attempts that the endpoint did not answer within the connect timeout"),
+    CONNECT_NO_RESOURCES(
+            "connection attempts that failed because this node was out of file descriptors, local ports or memory"),
+    CONNECT_ERROR("connection attempts that failed with another error"),
+    CONNECT_RETRIED("connection attempts retried with another endpoint"),
+    BYTES_TO_ENDPOINT("bytes forwarded from clients to endpoints"),
+    BYTES_TO_CLIENT("bytes forwarded from endpoints to clients"),
     CLIENT_ADDRESSES_LOST(
-            "connections and flows whose endpoint sees the node's address because it could not answer the client's"),
+            "connections and flows with source NAT because the endpoint could not reply to the client's own address"),
     FLOWS_OPENED("UDP flows opened"),
-    FLOWS_ACTIVE("UDP flows open now", true),
-    FLOWS_MOVED("UDP flows moved because their endpoint stopped serving"),
-    FLOWS_EVICTED("UDP flows ended early because the limit of flows was reached"),
-    DATAGRAMS_TO_ENDPOINT("datagrams relayed from clients to endpoints"),
-    DATAGRAMS_TO_CLIENT("datagrams relayed from endpoints to clients"),
-    DATAGRAMS_REFUSED("datagrams dropped because no endpoint may serve this client"),
+    FLOWS_ACTIVE("open UDP flows", true),
+    FLOWS_MOVED("UDP flows moved to another endpoint because their endpoint stopped serving"),
+    FLOWS_EVICTED("least recently used UDP flows closed early to make room for new ones"),
+    DATAGRAMS_TO_ENDPOINT("datagrams forwarded from clients to endpoints"),
+    DATAGRAMS_TO_CLIENT("datagrams forwarded from endpoints to clients"),
+    DATAGRAMS_REFUSED(
+            "datagrams dropped because no endpoint was available or the client was not in an allowed source range"),
     DATAGRAMS_OVER_CLIENT_SHARE(
-            "datagrams dropped because their client address held its share of the UDP flows or file descriptors"),
-    DATAGRAMS_DROPPED("datagrams dropped because a socket would not take them"),
-    FLOWS_ENDPOINT_ERROR("UDP flows ended by an ICMP error from the endpoint");
+            "datagrams dropped because the client address already held its share of the UDP flows or file descriptors"),
+    DATAGRAMS_DROPPED(
+            "datagrams dropped because the flow limit was reached, resources ran out or a socket did not accept them"),
+    FLOWS_ENDPOINT_ERROR("UDP flows closed because of an ICMP error from the endpoint");
 
     private final String text;
     private final boolean level;
@@ -54,12 +57,12 @@ public enum Counter {
         this.level = level;
     }
 
-    /** What is counted, in words. */
+    /** The help text of the metric. */
     public String text() {
         return text;
     }
 
-    /** Whether the value can fall: open connections rather than connections so far. */
+    /** Whether this is a gauge, whose value can fall, rather than a counter. */
     public boolean isLevel() {
         return level;
     }

@@ -5,26 +5,26 @@ import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One loop's counters and histograms of one service port. Written by that loop only; read by any thread, each value whole
- * but the set of them not from one instant.
+ * The counters and histograms of one service port in one event loop. Written by that loop only and read by any thread. Each
+ * value is read atomically, but a set of values is not a consistent snapshot.
  */
-@SuppressWarnings("EnumOrdinal") // an enum-indexed long array is the point: a map would box on the hot path
+@SuppressWarnings("EnumOrdinal") // an array indexed by ordinal: a map would box on the hot path
 public final class CounterCells {
     private static final VarHandle LONGS = MethodHandles.arrayElementVarHandle(long[].class);
     private static final Counter[] COUNTERS = Counter.values();
 
-    /** Of one histogram: its buckets and the sum of all times. */
+    /** The number of cells of a histogram: its buckets and the sum of all times. */
     private static final int HISTOGRAM = Buckets.count() + 1;
 
     private static final int SUM = Buckets.count();
 
     private final long[] values = new long[COUNTERS.length];
-    /** The histograms one behind the other, half a kilobyte; null before the first connection. */
+    /** All histograms one after another, half a kilobyte; null before the first connection. */
     private volatile long @Nullable [] times;
 
     CounterCells() {}
 
-    /** Adds to a counter; {@code amount} is negative only for a level. */
+    /** Adds to a counter; {@code amount} may be negative for a gauge only. */
     public void add(Counter counter, long amount) {
         add(values, counter.ordinal(), amount);
     }
@@ -61,6 +61,7 @@ public final class CounterCells {
         return times != null;
     }
 
+    /** Adds one to a counter. */
     public void increment(Counter counter) {
         add(counter, 1);
     }

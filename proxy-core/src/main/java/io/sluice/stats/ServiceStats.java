@@ -5,7 +5,7 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
-/** The counters of one service port, and its histograms once it has traffic. */
+/** The counters and histograms of one service port, over all event loops. */
 public final class ServiceStats {
     private final ServicePortName name;
     private final Stats owner;
@@ -17,11 +17,12 @@ public final class ServiceStats {
         this.perLoop = new AtomicReferenceArray<>(loops);
     }
 
+    /** The service port. */
     public ServicePortName name() {
         return name;
     }
 
-    /** The cells of one loop, made at its first use: an idle service costs no counters. Called by that loop. */
+    /** The cells of a loop, allocated at first use so that an idle service port takes no memory. Called by that loop. */
     public CounterCells cells(int loop) {
         CounterCells cells = perLoop.get(loop);
         if (cells == null) {
@@ -31,24 +32,24 @@ public final class ServiceStats {
         return cells;
     }
 
-    /** Records for the daemon as a whole and for this service port; less than nothing is nothing. Called by that loop. */
+    /** Records a time for this service port and for the process; a negative time counts as zero. Called by that loop. */
     public void record(int loop, Timing timing, long nanos) {
         long time = Math.max(0, nanos);
         owner.total().record(timing, time);
         cells(loop).record(timing, time);
     }
 
-    /** The sum over all loops. */
+    /** The value of a counter, summed over all loops. */
     public long get(Counter counter) {
         return sum(cells -> cells.get(counter));
     }
 
-    /** How many times were in a {@linkplain Buckets bucket}. */
+    /** The number of recorded times in a {@linkplain Buckets bucket}. */
     public long count(Timing timing, int bucket) {
         return sum(cells -> cells.count(timing, bucket));
     }
 
-    /** All times together. */
+    /** The sum of all recorded times. */
     public long sumNanos(Timing timing) {
         return sum(cells -> cells.sumNanos(timing));
     }
@@ -62,12 +63,12 @@ public final class ServiceStats {
         return sum;
     }
 
-    /** Whether anything was counted yet. */
+    /** Whether any counter is not zero. */
     public boolean hadTraffic() {
         return sum(cells -> cells.allZero() ? 0 : 1) > 0;
     }
 
-    /** Whether any time was recorded yet. */
+    /** Whether any time was recorded. */
     public boolean hasTimes() {
         return sum(cells -> cells.hasTimes() ? 1 : 0) > 0;
     }

@@ -8,29 +8,34 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * All counters and histograms of one forwarder. A service port's figures live as long as it is in the snapshot; sessions
- * that outlive it count on where nobody looks. Any thread.
+ * The counters and histograms of a forwarder. Those of a service port exist as long as it is in the snapshot; connections
+ * that outlive it still count, but are no longer exported. Any thread.
  */
 public final class Stats {
     private final int loops;
     private final Map<ServicePortName, ServiceStats> services = new ConcurrentHashMap<>();
     private final Timings total = new Timings();
 
+    /**
+     * Statistics without any service port.
+     *
+     * @param loops the number of event loops
+     */
     public Stats(int loops) {
         this.loops = loops;
     }
 
-    /** The figures of a service port, begun at zero if there are none. */
+    /** The statistics of a service port, created with zeros if there are none. */
     public ServiceStats open(ServicePortName name) {
         return services.computeIfAbsent(name, n -> new ServiceStats(n, this, loops));
     }
 
-    /** Drops the figures of a service port that is gone; whoever still counts on them counts into the void. */
+    /** Removes the statistics of a service port that no longer exists; later counts on them are lost. */
     public void close(ServiceStats stats) {
         services.remove(stats.name(), stats);
     }
 
-    /** All service ports, ordered by name. */
+    /** The statistics of all service ports, sorted by name. */
     public List<ServiceStats> services() {
         List<ServiceStats> all = new ArrayList<>(services.values());
         all.sort(Comparator.comparing((ServiceStats s) -> s.name().toString())
@@ -38,7 +43,7 @@ public final class Stats {
         return all;
     }
 
-    /** One counter, summed over all service ports. */
+    /** The value of a counter, summed over all service ports. */
     public long sum(Counter counter) {
         long sum = 0;
         for (ServiceStats service : services.values()) {
@@ -47,7 +52,7 @@ public final class Stats {
         return sum;
     }
 
-    /** The histograms of all service ports together. */
+    /** The histograms over all service ports. */
     public Timings total() {
         return total;
     }

@@ -1,10 +1,10 @@
 package io.sluice.stats;
 
-/** What is timed, in microseconds, once per TCP connection. */
+/** A latency that is recorded once per TCP connection. {@link #text} is part of the help text of its metrics. */
 public enum Timing {
-    CONNECT("from the accepted client connection to an established endpoint connection, failed attempts included"),
-    FIRST_BYTE("from the accepted client connection to the endpoint's first byte"),
-    SESSION("from the accepted client connection to its end");
+    CONNECT("from accepting the client connection to establishing the endpoint connection, including failed attempts"),
+    FIRST_BYTE("from accepting the client connection to the first byte from the endpoint"),
+    SESSION("from accepting the client connection to its end");
 
     private final String text;
 
@@ -12,7 +12,7 @@ public enum Timing {
         this.text = text;
     }
 
-    /** What is timed, in words. */
+    /** The measured interval, as it follows "Seconds" in a help text. */
     public String text() {
         return text;
     }

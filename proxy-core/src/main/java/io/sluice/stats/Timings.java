@@ -6,7 +6,7 @@ import java.util.Objects;
 import org.HdrHistogram.ConcurrentHistogram;
 import org.HdrHistogram.Histogram;
 
-/** One histogram per {@link Timing}, exact to three digits. Any thread may record; recording is wait-free. */
+/** A histogram for each {@link Timing} with three significant digits. Recording is wait-free. Any thread. */
 public final class Timings {
     private static final int SIGNIFICANT_DIGITS = 3;
 
@@ -22,7 +22,7 @@ public final class Timings {
         of(timing).recordValue(nanos / 1000);
     }
 
-    /** A copy of the histogram so far, in microseconds. */
+    /** A copy of the histogram, in microseconds. */
     public Histogram read(Timing timing) {
         return of(timing).copy();
     }

@@ -1,9 +1,9 @@
 /**
- * What the data path counts and times, and how it is read.
+ * Counters and latency histograms of the data path.
  *
- * <p>Each loop writes cells of its own with plain opaque stores; readers sum them. Counters and histograms of a service port
- * are cells; the histograms of the whole daemon are wait-free. Knows {@link io.sluice.model} and HdrHistogram; nothing of
- * sockets and nothing of how the figures are exported.
+ * <p>Holds them for each service port and, for latencies, over the whole process. Each event loop writes cells of its own
+ * with opaque stores, and readers sum the cells of all loops. The histograms of the whole process are shared by all loops
+ * and wait-free. May use {@link io.sluice.model} and HdrHistogram. Knows neither sockets nor the export of metrics.
  */
 @NullMarked
 package io.sluice.stats;

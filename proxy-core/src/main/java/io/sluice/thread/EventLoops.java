@@ -15,37 +15,39 @@ import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 
-/** Netty event loops that are supervised: one that ends, or does nothing for a minute, is a failure of the process. */
+/** A supervised group of Netty event loops: a loop that ends, or is blocked for a minute, is reported as a failure. */
 public final class EventLoops {
-    public static final Duration STUCK = Duration.ofSeconds(60);
+    /** How long a loop may run no task before it counts as stuck. */
+    public static final Duration STUCK_AFTER = Duration.ofSeconds(60);
+
     private static final long BEAT_SECONDS = 10;
 
     private final IoEventLoopGroup group;
-    private final LibraryThreads threads;
+    private final LibraryThreadFactory threads;
     private final List<Heartbeat> heartbeats = new ArrayList<>();
 
     private EventLoops(Supervisor supervisor, String name, Function<ThreadFactory, IoEventLoopGroup> newGroup) {
-        threads = supervisor.libraryThreads(name, new DefaultThreadFactory(name, true));
+        threads = supervisor.libraryThreadFactory(name, new DefaultThreadFactory(name, true));
         group = newGroup.apply(threads);
         for (EventExecutor loop : group) {
-            Heartbeat heartbeat = supervisor.heartbeat(name + "-" + (heartbeats.size() + 1), STUCK);
+            Heartbeat heartbeat = supervisor.heartbeat(name + "-" + (heartbeats.size() + 1), STUCK_AFTER);
             heartbeats.add(heartbeat);
             beat(loop, heartbeat);
         }
     }
 
     /**
-     * Starts loops.
+     * Starts several event loops.
      *
-     * @param name of the threads, which are numbered
+     * @param name the name of the threads, to which a number is appended
      */
     public static EventLoops start(Supervisor supervisor, String name, int loops, IoHandlerFactory ioHandlers) {
         return new EventLoops(supervisor, name, threads -> new MultiThreadIoEventLoopGroup(loops, threads, ioHandlers));
     }
 
     /**
-     * Starts one loop that spends a limited time on tasks before it polls for events again. Netty's groups have no
-     * parameter for that; their default is a second.
+     * Starts one event loop with a limit on the time that it runs tasks before it polls for events again. Netty's groups
+     * have no parameter for this limit, which is one second by default.
      */
     public static EventLoops startOne(
             Supervisor supervisor, String name, IoHandlerFactory ioHandlers, Duration taskTime) {
@@ -61,16 +63,17 @@ public final class EventLoops {
                         taskTime.toMillis()));
     }
 
-    @SuppressWarnings("FutureReturnValueIgnored") // should it fail, the loop counts as stuck
+    @SuppressWarnings("FutureReturnValueIgnored") // if the task fails, the loop counts as stuck
     private static void beat(EventExecutor loop, Heartbeat heartbeat) {
         loop.scheduleAtFixedRate(heartbeat::beat, 0, BEAT_SECONDS, TimeUnit.SECONDS);
     }
 
+    /** The Netty group of these loops. */
     public IoEventLoopGroup group() {
         return group;
     }
 
-    /** Ends the loops; they may end from now on. Done when they have. */
+    /** Shuts down the loops and stops their supervision. The future completes when they have ended. */
     public Future<?> close(Duration quietPeriod, Duration timeout) {
         threads.close();
         heartbeats.forEach(Heartbeat::close);

@@ -3,7 +3,7 @@ package io.sluice.thread;
 import java.time.Duration;
 import java.util.Optional;
 
-/** Something that is stuck when it has not beaten for too long. */
+/** A liveness check: fails if {@link #beat} is not called within a time limit. */
 public final class Heartbeat implements AutoCloseable, Supervisor.Supervised {
     private final Supervisor supervisor;
     private final String name;
@@ -17,6 +17,7 @@ public final class Heartbeat implements AutoCloseable, Supervisor.Supervised {
         beat();
     }
 
+    /** Reports progress. Any thread. */
     public void beat() {
         lastNanos = supervisor.now();
     }
@@ -34,7 +35,7 @@ public final class Heartbeat implements AutoCloseable, Supervisor.Supervised {
                         "stuck for " + Duration.ofNanos(nowNanos - lastNanos).toSeconds() + " s");
     }
 
-    /** It need not beat any more. */
+    /** Ends the supervision. */
     @Override
     public void close() {
         supervisor.remove(this);

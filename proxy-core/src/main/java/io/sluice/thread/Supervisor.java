@@ -11,47 +11,53 @@ import java.util.concurrent.ThreadFactory;
 import java.util.function.LongSupplier;
 
 /**
- * Starts threads and knows which of them no longer do their work.
+ * Starts threads, restarts those that die, and reports those that have failed.
  *
- * <p>A thread that dies from an exception or an {@link Error} is logged and restarted; one that keeps dying, that cannot be
- * restarted or that is stuck is among the {@link #failures}, by which {@code /livez} fails. All threads are daemon threads.
- * Safe for use by any thread.
+ * <p>If a thread dies from an exception or an {@link Error}, this is logged and the thread is restarted. A thread that dies
+ * repeatedly, cannot be restarted or is stuck is one of the {@link #failures}, which fail {@code /livez}. All threads are
+ * daemon threads. Any thread.
  */
 public final class Supervisor {
     private final LongSupplier nanoClock;
     private final Set<Supervised> supervised = ConcurrentHashMap.newKeySet();
 
-    /** Part of the process that may fail. */
+    /** A part of the process that can fail. */
     interface Supervised {
         String name();
 
-        /** Why it does not do its work; empty while it does. */
+        /** The reason of the failure; empty while the part works. */
         Optional<String> failure(long nowNanos);
     }
 
-    /** What a thread does until it is told to end. */
+    /** The work of a thread. It should return when it is interrupted. */
     @FunctionalInterface
     public interface Body {
         void run() throws InterruptedException;
     }
 
     /**
-     * A thread that does not do its work.
+     * A failed thread.
      *
-     * @param error why, for people
+     * @param thread the name of the thread
+     * @param error the reason, as shown by {@code /livez}
      */
     public record Failure(String thread, String error) {}
 
+    /** A supervisor with the system clock. */
     public Supervisor() {
         this(System::nanoTime);
     }
 
-    /** @param nanoClock for back-off and for what is stuck */
+    /**
+     * A supervisor with another clock.
+     *
+     * @param nanoClock the clock for restart back-off and for detecting stuck threads
+     */
     public Supervisor(LongSupplier nanoClock) {
         this.nanoClock = nanoClock;
     }
 
-    /** What does not work now, ordered by name. */
+    /** The current failures, sorted by name. */
     public List<Failure> failures() {
         long now = nanoClock.getAsLong();
         return supervised.stream()
@@ -60,22 +66,22 @@ public final class Supervisor {
                 .toList();
     }
 
-    /** Starts a thread whose body runs until the worker is stopped. A body that ends before, however it does, is run again. */
+    /** Starts a thread that runs a body until the worker is stopped. If the body returns or throws earlier, it is run again. */
     public Worker loop(String name, Body body) {
         return start(new Worker(this, name, body, true));
     }
 
-    /** Starts a thread whose body runs to its end once. A body that ends by an exception is run again. */
+    /** Starts a thread that runs a body once. If the body throws, it is run again. */
     public Worker once(String name, Body body) {
         return start(new Worker(this, name, body, false));
     }
 
     /**
-     * Starts a thread that runs a task now and then again, with a pause of {@code period} in between. What the task throws
-     * is logged when it begins and when it is over, and never ends the thread.
+     * Starts a thread that runs a task at once and then repeatedly, with a pause of {@code period} after each run. An
+     * exception of the task never ends the thread; only the first of a series is logged, and then the next success.
      */
     public Worker scheduled(String name, Duration period, Runnable task) {
-        return start(new Periodic(this, name, period, task));
+        return start(new PeriodicWorker(this, name, period, task));
     }
 
     private Worker start(Worker worker) {
@@ -84,21 +90,21 @@ public final class Supervisor {
         return worker;
     }
 
-    /** Has the threads of a library that starts its own: they cannot be restarted. */
-    public LibraryThreads libraryThreads(String name, ThreadFactory factory) {
-        LibraryThreads threads = new LibraryThreads(this, name, factory);
+    /** A supervised factory for the threads of a library, which cannot be restarted. */
+    public LibraryThreadFactory libraryThreadFactory(String name, ThreadFactory factory) {
+        LibraryThreadFactory threads = new LibraryThreadFactory(this, name, factory);
         supervised.add(threads);
         return threads;
     }
 
-    /** Watches something that has to beat at least once within {@code limit}, from now on. */
+    /** Starts a heartbeat that fails if it does not beat at least once within each {@code limit}. */
     public Heartbeat heartbeat(String name, Duration limit) {
         Heartbeat heartbeat = new Heartbeat(this, name, limit);
         supervised.add(heartbeat);
         return heartbeat;
     }
 
-    /** Runs a short task on a thread of its own. How it ends, by an {@link Error} too, is the future's to tell. */
+    /** Runs a short task on a new thread. The future has its result, or what it threw, including an {@link Error}. */
     public static <T> CompletableFuture<T> call(String name, Callable<T> task) {
         CompletableFuture<T> result = new CompletableFuture<>();
         newThread(name, () -> {

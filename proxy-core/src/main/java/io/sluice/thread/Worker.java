@@ -8,36 +8,36 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A thread that is restarted when its body dies: after 100 ms, then after twice as long each time, up to 10 s. */
+/** A thread that is restarted when its body dies, with a back-off that doubles each time from 100 ms up to 10 s. */
 public class Worker implements AutoCloseable, Supervisor.Supervised {
     private static final Logger log = LoggerFactory.getLogger(Worker.class);
 
-    private static final long FIRST_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
-    private static final long LONGEST_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long MIN_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+    private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(10);
 
-    /** So many deaths within this time are a failure. A body that lives as long is restarted after the shortest time again. */
-    static final int MOST_DEATHS = 5;
+    /** This many deaths within {@link #DEATHS_WITHIN} are a failure. A run that lasts as long resets the back-off. */
+    static final int MAX_DEATHS = 5;
 
     static final Duration DEATHS_WITHIN = Duration.ofMinutes(1);
 
     final Supervisor supervisor;
     private final String name;
     private final Supervisor.Body body;
-    private final boolean endless;
+    private final boolean restartsOnReturn;
     private final Thread thread;
     private final CountDownLatch stopped = new CountDownLatch(1);
-    /** Of the last deaths, the oldest first; guarded by itself. Made before: when there is no memory, none is to be needed. */
-    private final long[] deathNanos = new long[MOST_DEATHS];
+    /** The times of the last deaths, oldest first; guarded by itself. Preallocated, in case a body dies of lack of memory. */
+    private final long[] deathNanos = new long[MAX_DEATHS];
 
     private int deaths;
     private volatile @Nullable Throwable lastCause;
     private volatile boolean ended;
 
-    Worker(Supervisor supervisor, String name, Supervisor.Body body, boolean endless) {
+    Worker(Supervisor supervisor, String name, Supervisor.Body body, boolean restartsOnReturn) {
         this.supervisor = supervisor;
         this.name = name;
         this.body = body;
-        this.endless = endless;
+        this.restartsOnReturn = restartsOnReturn;
         this.thread = Supervisor.newThread(name, this::run);
     }
 
@@ -55,25 +55,25 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
     }
 
     private void runUntilDone() {
-        long backOffNanos = FIRST_BACK_OFF_NANOS;
+        long backOffNanos = MIN_BACK_OFF_NANOS;
         long sinceNanos = supervisor.now();
         while (!isDone()) {
             if (supervisor.now() - sinceNanos >= DEATHS_WITHIN.toNanos()) {
-                backOffNanos = FIRST_BACK_OFF_NANOS;
+                backOffNanos = MIN_BACK_OFF_NANOS;
             }
             if (isStoppedWithin(backOffNanos)) {
                 return;
             }
-            backOffNanos = Math.min(LONGEST_BACK_OFF_NANOS, backOffNanos * 2);
+            backOffNanos = Math.min(MAX_BACK_OFF_NANOS, backOffNanos * 2);
             sinceNanos = supervisor.now();
         }
     }
 
-    /** Runs the body; whatever it throws, this thread goes on. */
+    /** Runs the body once and returns whether the thread should end. Never throws. */
     private boolean isDone() {
         try {
             work();
-            if (endless && !isStopped()) {
+            if (restartsOnReturn && !isStopped()) {
                 died(null);
             }
         } catch (Throwable t) {
@@ -82,10 +82,10 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
                 return false;
             }
         }
-        return !endless || isStopped();
+        return !restartsOnReturn || isStopped();
     }
 
-    /** Runs until it is stopped, or done. */
+    /** Does the work of this thread until it is done or stopped. */
     void work() throws InterruptedException {
         body.run();
     }
@@ -93,24 +93,24 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
     private void died(@Nullable Throwable cause) {
         lastCause = cause;
         synchronized (deathNanos) {
-            System.arraycopy(deathNanos, 1, deathNanos, 0, MOST_DEATHS - 1);
-            deathNanos[MOST_DEATHS - 1] = supervisor.now();
+            System.arraycopy(deathNanos, 1, deathNanos, 0, MAX_DEATHS - 1);
+            deathNanos[MAX_DEATHS - 1] = supervisor.now();
             deaths++;
         }
         try {
-            log.error("thread {} died and is restarted", name, cause);
+            log.error("thread {} died; restarting it", name, cause);
         } catch (Throwable t) {
-            // The log may lack what the body lacked, such as memory. The death is counted.
+            // Logging may fail for the same reason, such as lack of memory. The death is already counted.
             lastCause = t;
         }
     }
 
-    /** Waits; true as soon as this worker is stopped. */
+    /** Waits up to a time and returns whether this worker is stopped; returns early when it is. */
     final boolean isStoppedWithin(long nanos) {
         try {
             return stopped.await(nanos, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
-            // Only stopping is an order; what else interrupts has no meaning here.
+            // An interrupt without stop() is ignored.
             return isStopped();
         }
     }
@@ -127,31 +127,31 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
     @Override
     public Optional<String> failure(long nowNanos) {
         Throwable cause = lastCause;
-        String last = cause == null ? "it ended by itself" : cause.toString();
+        String last = cause == null ? "ended unexpectedly" : cause.toString();
         if (ended) {
             return Optional.of("ended: " + last);
         }
         synchronized (deathNanos) {
-            return deaths >= MOST_DEATHS && nowNanos - deathNanos[0] < DEATHS_WITHIN.toNanos()
-                    ? Optional.of("died " + MOST_DEATHS + " times within " + DEATHS_WITHIN.toSeconds() + " s: " + last)
+            return deaths >= MAX_DEATHS && nowNanos - deathNanos[0] < DEATHS_WITHIN.toNanos()
+                    ? Optional.of("died " + MAX_DEATHS + " times within " + DEATHS_WITHIN.toSeconds() + " s: " + last)
                     : Optional.empty();
         }
     }
 
-    /** The body is not run again from now on. It ends by itself, or not at all. */
+    /** Prevents further runs of the body. A current run is not interrupted. */
     public void stop() {
         stopped.countDown();
         supervisor.remove(this);
     }
 
-    /** Stops and interrupts; does not wait for the end. */
+    /** Stops and interrupts the body without waiting for its end. */
     @Override
     public void close() {
         stop();
         thread.interrupt();
     }
 
-    /** Waits until the thread has ended; false if it has not within this time. */
+    /** Waits for the end of the thread; false if it has not ended within this time. */
     public boolean join(Duration atMost) throws InterruptedException {
         thread.join(Math.max(1, atMost.toMillis()));
         return !thread.isAlive();

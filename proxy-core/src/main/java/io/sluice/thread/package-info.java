@@ -1,7 +1,8 @@
 /**
- * Starts the threads of the process, restarts those that die and reports those that no longer work.
+ * Starts and supervises all threads of the process.
  *
- * <p>No other package starts a thread. Knows the JDK, Netty and slf4j only.
+ * <p>Holds the supervisor, which restarts threads that die and reports those that have failed, and the event loops of Netty.
+ * No other package starts a thread. May use Netty and slf4j; knows no other package of Sluice.
  */
 @NullMarked
 package io.sluice.thread;

@@ -21,16 +21,16 @@ class RoundRobinTest {
                 .toList();
     }
 
-    private static List<Endpoint> next(RoundRobin rotation, int turns) {
+    private static List<Endpoint> next(RoundRobin roundRobin, int count) {
         List<Endpoint> picked = new ArrayList<>();
-        for (int i = 0; i < turns; i++) {
-            picked.add(rotation.next(0).endpoint);
+        for (int i = 0; i < count; i++) {
+            picked.add(roundRobin.next(0).endpoint);
         }
         return picked;
     }
 
     @Test
-    void startsAnywhere() {
+    void startsAtARandomEndpoint() {
         Set<Endpoint> first = new HashSet<>();
         for (int i = 0; i < 200; i++) {
             first.add(RoundRobin.of(endpoints(1, 2, 3), List.of()).next(0).endpoint);
@@ -39,53 +39,53 @@ class RoundRobinTest {
     }
 
     @Test
-    void sameListIsTheSameRotation() {
-        RoundRobin rotation = RoundRobin.of(endpoints(1, 2, 3), List.of());
-        assertThat(RoundRobin.of(endpoints(1, 2, 3), List.of(rotation))).isSameAs(rotation);
+    void keepsTheInstanceOfAnEqualList() {
+        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2, 3), List.of());
+        assertThat(RoundRobin.of(endpoints(1, 2, 3), List.of(roundRobin))).isSameAs(roundRobin);
     }
 
-    /** Whatever is added and removed, an endpoint that stays never waits longer than one round of the longer list. */
+    /** An endpoint that stays listed is picked regularly, however many others are added and removed. */
     @Test
     void changesOfTheListNeverStarveAnEndpoint() {
         Random random = new Random(7);
-        RoundRobin rotation = RoundRobin.of(endpoints(IntStream.range(0, 10).toArray()), List.of());
+        RoundRobin roundRobin = RoundRobin.of(endpoints(IntStream.range(0, 10).toArray()), List.of());
         Map<Endpoint, Integer> waits = new HashMap<>();
         for (int change = 0; change < 500; change++) {
-            for (Endpoint picked : next(rotation, random.nextInt(4))) {
+            for (Endpoint picked : next(roundRobin, random.nextInt(4))) {
                 waits.replaceAll((endpoint, wait) -> wait + 1);
                 waits.put(picked, 0);
             }
             int[] listed = IntStream.range(0, 20)
                     .filter(i -> i < 3 || random.nextBoolean())
                     .toArray();
-            rotation = RoundRobin.of(endpoints(listed), List.of(rotation));
+            roundRobin = RoundRobin.of(endpoints(listed), List.of(roundRobin));
             waits.keySet().retainAll(endpoints(0, 1, 2));
             assertThat(waits.values()).allMatch(wait -> wait <= 60);
         }
-        assertThat(next(rotation, 40)).containsAll(endpoints(0, 1, 2));
+        assertThat(next(roundRobin, 40)).containsAll(endpoints(0, 1, 2));
     }
 
     @Test
-    void goesOnAfterTheEndpointThatVanished() {
-        RoundRobin rotation = RoundRobin.of(endpoints(1, 2, 3, 4), List.of());
-        while (!rotation.next(0).endpoint.equals(endpoints(1).get(0))) {
-            // until 2 is next
+    void continuesAfterARemovedEndpoint() {
+        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2, 3, 4), List.of());
+        while (!roundRobin.next(0).endpoint.equals(endpoints(1).get(0))) {
+            // repeat until endpoint 2 is the next one
         }
-        RoundRobin later = RoundRobin.of(endpoints(1, 3, 4), List.of(rotation));
+        RoundRobin later = RoundRobin.of(endpoints(1, 3, 4), List.of(roundRobin));
         assertThat(next(later, 3)).isEqualTo(endpoints(3, 4, 1));
     }
 
     @Test
-    void findsInShortAndLongLists() {
+    void findsEndpointsInShortAndLongLists() {
         for (int size : new int[] {1, 8, 9, 1000}) {
             List<Endpoint> list = endpoints(IntStream.range(0, size).toArray());
-            RoundRobin rotation = RoundRobin.of(list, List.of());
+            RoundRobin roundRobin = RoundRobin.of(list, List.of());
             for (Endpoint endpoint : list) {
-                EndpointTarget target = rotation.find(endpoint);
+                EndpointTarget target = roundRobin.find(endpoint);
                 assertThat(target).isNotNull();
                 assertThat(target.endpoint).isEqualTo(endpoint);
             }
-            assertThat(rotation.find(endpoints(size + 1).get(0))).isNull();
+            assertThat(roundRobin.find(endpoints(size + 1).get(0))).isNull();
         }
     }
 
@@ -93,26 +93,26 @@ class RoundRobinTest {
     void anEndpointIsSilentAfterTwoTimeoutsInARow() {
         EndpointTarget target = new EndpointTarget(endpoints(1).get(0));
         target.timedOut(false, 0);
-        assertThat(target.mayBeTried(0)).isTrue();
+        assertThat(target.allowsAttempt(0)).isTrue();
         target.answered();
         target.timedOut(false, 0);
-        assertThat(target.mayBeTried(0)).isTrue();
+        assertThat(target.allowsAttempt(0)).isTrue();
         target.timedOut(false, 0);
-        assertThat(target.mayBeTried(0)).isFalse();
+        assertThat(target.allowsAttempt(0)).isFalse();
     }
 
     @Test
-    void silentEndpointLosesItsTurnsUntilOneTryIsAnswered() {
-        RoundRobin rotation = RoundRobin.of(endpoints(1, 2), List.of());
+    void skipsASilentEndpointUntilAnAttemptIsAnswered() {
+        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2), List.of());
         Endpoint silent = endpoints(1).get(0);
-        EndpointTarget target = rotation.find(silent);
+        EndpointTarget target = roundRobin.find(silent);
         assertThat(target).isNotNull();
         target.timedOut(true, 0);
         for (int i = 0; i < 10; i++) {
-            assertThat(rotation.next(4_999_999_999L).endpoint).isNotEqualTo(silent);
+            assertThat(roundRobin.next(4_999_999_999L).endpoint).isNotEqualTo(silent);
         }
-        // A changed list knows it too.
-        RoundRobin later = RoundRobin.of(endpoints(1, 2, 3), List.of(rotation));
+        // The round robin of a changed list skips it as well.
+        RoundRobin later = RoundRobin.of(endpoints(1, 2, 3), List.of(roundRobin));
         List<Endpoint> tried = new ArrayList<>();
         for (int i = 0; i < 10; i++) {
             tried.add(later.next(5_000_000_000L).endpoint);
@@ -127,13 +127,13 @@ class RoundRobinTest {
     }
 
     @Test
-    void whenAllWereSilentTheyAreTriedAllTheSame() {
-        RoundRobin rotation = RoundRobin.of(endpoints(1, 2), List.of());
+    void usesSilentEndpointsIfAllAreSilent() {
+        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2), List.of());
         for (Endpoint endpoint : endpoints(1, 2)) {
-            EndpointTarget target = rotation.find(endpoint);
+            EndpointTarget target = roundRobin.find(endpoint);
             assertThat(target).isNotNull();
             target.timedOut(true, 0);
         }
-        assertThat(rotation.next(1)).isNotNull();
+        assertThat(roundRobin.next(1)).isNotNull();
     }
 }

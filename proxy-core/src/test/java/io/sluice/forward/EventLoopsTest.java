@@ -85,7 +85,7 @@ final class EventLoopsTest {
             assertThat(supervisor.failures()).as("%s", quiet).isEmpty();
             die.set(true);
             await().untilAsserted(() -> assertThat(supervisor.failures())
-                    .containsExactly(new Failure("sluice-test", "a thread ended by itself")));
+                    .containsExactly(new Failure("sluice-test", "a thread ended unexpectedly")));
             loops.close(Duration.ZERO, Duration.ZERO).awaitUninterruptibly();
             assertThat(supervisor.failures()).isEmpty();
         }

@@ -10,11 +10,11 @@ import org.junit.jupiter.api.Test;
 class AddressHashTest {
     private static final int ADDRESSES = 16_000;
 
-    /** Of 16,000 hashes of 32 bits, two are equal in one of thirty runs. */
-    private static final int MOST_ALIKE = 10;
+    /** Among 16,000 random 32-bit hashes, one run in thirty has a collision. */
+    private static final int MAX_COLLISIONS = 10;
 
     @Test
-    void addressesWithEqualSumsDiffer() {
+    void spreadsAddressesWithEqualSums() {
         List<IpAddress> addresses = new ArrayList<>();
         for (long i = 0; i < ADDRESSES; i++) {
             addresses.add(new IpAddress(0x20010db8_00000000L + i, (0x7fffffffL - i) << 32, Family.IPV6));
@@ -27,7 +27,7 @@ class AddressHashTest {
     }
 
     @Test
-    void addressesThatCollideAsARecordOfLongsDiffer() {
+    void spreadsAddressesThatCollideInARecordsDefaultHash() {
         List<IpAddress> addresses = new ArrayList<>();
         for (long i = 0; i < ADDRESSES; i++) {
             addresses.add(new IpAddress(0x20010db8_00000000L, i << 32 | i, Family.IPV6));
@@ -40,15 +40,16 @@ class AddressHashTest {
     }
 
     private static void assertHashesDiffer(List<IpAddress> addresses) {
-        assertThat(addresses.stream().map(IpAddress::hashCode).distinct()).hasSizeGreaterThan(ADDRESSES - MOST_ALIKE);
+        assertThat(addresses.stream().map(IpAddress::hashCode).distinct())
+                .hasSizeGreaterThan(ADDRESSES - MAX_COLLISIONS);
         assertThat(addresses.stream()
                         .map(address -> new Endpoint(address, 53).hashCode())
                         .distinct())
-                .hasSizeGreaterThan(ADDRESSES - MOST_ALIKE);
+                .hasSizeGreaterThan(ADDRESSES - MAX_COLLISIONS);
     }
 
     @Test
-    void eachBitOfAWordChangesHalfOfTheBits() {
+    void everyInputBitChangesHalfOfTheOutputBits() {
         int samples = 4_000;
         Random random = new Random(1);
         for (int bit = 0; bit < 3 * Long.SIZE; bit++) {
@@ -64,7 +65,7 @@ class AddressHashTest {
             }
             for (int out = 0; out < Long.SIZE; out++) {
                 assertThat((double) changed[out] / samples)
-                        .as("bit %d of the result when bit %d of the words changes", out, bit)
+                        .as("share of changes of result bit %d when input bit %d changes", out, bit)
                         .isBetween(0.4, 0.6);
             }
         }

@@ -22,7 +22,7 @@ class CidrTest {
         "2001:db8::/64, 2001:db8::/65, 2001:db8:0:0:8000::/65",
         "::/127, ::/128, ::1/128",
     })
-    void hasTwoHalvesThatItCovers(String whole, String lower, String upper) {
+    void splitsIntoTwoHalvesThatItCovers(String whole, String lower, String upper) {
         Cidr range = requireNonNull(Cidr.parse(whole));
         assertThat(range.half(false)).isEqualTo(Cidr.parse(lower));
         assertThat(range.half(true)).isEqualTo(Cidr.parse(upper));
@@ -57,7 +57,7 @@ class CidrTest {
         "ffff::1/0, ::/0",
         "fd00::/008, fd00::/8",
     })
-    void readsRanges(String text, String canonical) {
+    void parsesRanges(String text, String canonical) {
         assertThat(cidr(text)).hasToString(canonical);
     }
 
@@ -79,12 +79,12 @@ class CidrTest {
                 "10.0.0.0/0008",
                 "10.0.0.0/\u0668"
             })
-    void refusesWhatIsNoRange(String text) {
+    void rejectsInvalidRanges(String text) {
         assertThat(Cidr.parse(text)).isNull();
     }
 
     @Test
-    void containsWhatAgreesInThePrefix() {
+    void containsExactlyTheAddressesWithItsPrefix() {
         Random random = new Random(11);
         for (int i = 0; i < 20_000; i++) {
             byte[] bytes = new byte[random.nextBoolean() ? 4 : 16];
@@ -101,13 +101,13 @@ class CidrTest {
     }
 
     @Test
-    void containsNothingOfTheOtherFamily() {
+    void containsNoAddressOfTheOtherFamily() {
         assertThat(cidr("0.0.0.0/0").contains(ip("::1"))).isFalse();
         assertThat(cidr("::/0").contains(ip("0.0.0.1"))).isFalse();
     }
 
     @Test
-    void movesAnAddressToTheSamePlaceInAnotherRange() {
+    void translatesAnAddressToTheSameOffsetInAnotherRange() {
         assertThat(cidr("10.96.0.0/12").translate(ip("10.97.3.4"), cidr("127.96.0.0/12")))
                 .hasToString("127.97.3.4");
         assertThat(cidr("fd00::/64").translate(ip("fd00::1:2"), cidr("fd01:2::/64")))
@@ -132,7 +132,7 @@ class CidrTest {
     }
 
     @Test
-    void refusesToMoveWhatHasNoPlace() {
+    void rejectsInvalidTranslationsAndPrefixes() {
         Cidr from = cidr("10.96.0.0/12");
         IpAddress inside = ip("10.96.0.1");
         assertThatIllegalArgumentException().isThrownBy(() -> from.translate(ip("10.0.0.1"), from));

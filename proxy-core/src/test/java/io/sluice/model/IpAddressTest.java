@@ -31,13 +31,13 @@ class IpAddressTest {
         "::ffff:10.1.2.3, 10.1.2.3",
         "::FFFF:0a01:0203, 10.1.2.3",
     })
-    void readsIpv4(String text, String canonical) {
+    void parsesIpv4(String text, String canonical) {
         IpAddress address = ip(text);
         assertThat(address.family()).isEqualTo(Family.IPV4);
         assertThat(address).hasToString(canonical);
     }
 
-    /** The rules of RFC 5952, section 4, and what lies next to them. */
+    /** The rules of RFC 5952, section 4, and edge cases next to them. */
     @ParameterizedTest
     @CsvSource({
         "::, ::",
@@ -46,7 +46,7 @@ class IpAddressTest {
         "0:0:0:0:0:0:0:0, ::",
         "2001:0db8::0001, 2001:db8::1", // leading zeros
         "2001:db8:0:0:0:0:2:1, 2001:db8::2:1", // as short as possible
-        "2001:db8:0:1:1:1:1:1, 2001:db8:0:1:1:1:1:1", // one group is no run
+        "2001:db8:0:1:1:1:1:1, 2001:db8:0:1:1:1:1:1", // a single zero group is not shortened
         "2001:db8::1:1:1:1:1, 2001:db8:0:1:1:1:1:1",
         "2001:0:0:1:0:0:0:1, 2001:0:0:1::1", // the longest run
         "2001:db8:0:0:1:0:0:1, 2001:db8::1:0:0:1", // the first of equal runs
@@ -60,7 +60,7 @@ class IpAddressTest {
         "::fffe:10.1.2.3, ::fffe:a01:203",
         "1::ffff:10.1.2.3, 1::ffff:a01:203",
     })
-    void readsIpv6(String text, String canonical) {
+    void parsesIpv6(String text, String canonical) {
         IpAddress address = ip(text);
         assertThat(address.family()).isEqualTo(Family.IPV6);
         assertThat(address).hasToString(canonical);
@@ -114,7 +114,7 @@ class IpAddressTest {
                 "::\uff11",
                 "\u0661.2.3.4"
             })
-    void refusesWhatIsNoAddress(String text) {
+    void rejectsInvalidAddresses(String text) {
         assertThat(IpAddress.parse(text)).isNull();
     }
 
@@ -125,7 +125,7 @@ class IpAddressTest {
             byte[] bytes = new byte[random.nextBoolean() ? 4 : 16];
             random.nextBytes(bytes);
             for (int b = 0; b < bytes.length; b++) {
-                // Many zeros: they are what the short forms are about.
+                // Mostly zeros, because the short forms are about zeros.
                 bytes[b] = random.nextInt(3) == 0 ? bytes[b] : 0;
             }
             InetAddress jdk = InetAddress.getByAddress(bytes);

@@ -17,7 +17,7 @@ class ServiceSnapshotTest {
         return new ServicePortName("ns", "s" + i / 2, "", i % 2 == 0 ? Protocol.TCP : Protocol.UDP);
     }
 
-    /** The i-th service port in one of several versions; equal arguments give equal values, never one instance. */
+    /** The i-th service port in a given version. Equal arguments give equal values, but different instances. */
     private static ServicePort port(int i, int version) {
         Route route = version == 0
                 ? Route.REJECT
@@ -33,7 +33,7 @@ class ServiceSnapshotTest {
     }
 
     @Test
-    void differencesAppliedToTheOldGiveTheNew() {
+    void applyingADiffToTheOldSnapshotGivesTheNewOne() {
         Random random = new Random(1);
         ServiceSnapshot snapshot = ServiceSnapshot.empty();
         Map<ServicePortName, ServicePort> model = new HashMap<>();
@@ -56,13 +56,13 @@ class ServiceSnapshotTest {
 
             assertThat(contents(next)).isEqualTo(model);
             assertThat(next.size()).isEqualTo(model.size());
-            assertDifferenceLeadsFromTo(snapshot, next);
-            assertUnchangedKeepTheirInstance(snapshot, next);
+            assertDiffLeadsFromTo(snapshot, next);
+            assertUnchangedServicePortsKeepTheirInstance(snapshot, next);
             snapshot = next;
         }
     }
 
-    private static void assertDifferenceLeadsFromTo(ServiceSnapshot before, ServiceSnapshot after) {
+    private static void assertDiffLeadsFromTo(ServiceSnapshot before, ServiceSnapshot after) {
         SnapshotDiff diff = SnapshotDiff.between(before, after);
         Map<ServicePortName, ServicePort> state = contents(before);
         for (ServicePort removed : diff.removed()) {
@@ -79,7 +79,7 @@ class ServiceSnapshotTest {
         assertThat(diff.isEmpty()).isEqualTo(contents(before).equals(contents(after)));
     }
 
-    private static void assertUnchangedKeepTheirInstance(ServiceSnapshot before, ServiceSnapshot after) {
+    private static void assertUnchangedServicePortsKeepTheirInstance(ServiceSnapshot before, ServiceSnapshot after) {
         after.forEach(port -> {
             ServicePort was = before.get(port.name());
             if (port.equals(was)) {
@@ -89,14 +89,14 @@ class ServiceSnapshotTest {
     }
 
     @Test
-    void nothingChangedGivesTheSameSnapshot() {
+    void anUpdateWithoutChangesReturnsTheSameSnapshot() {
         ServiceSnapshot snapshot = ServiceSnapshot.of(port(1, 1), port(2, 1));
         assertThat(snapshot.with(List.of(), List.of())).isSameAs(snapshot);
         assertThat(snapshot.with(List.of(port(1, 1)), List.of(name(3)))).isSameAs(snapshot);
     }
 
     @Test
-    void aChangeTakenBackIsNoDifference() {
+    void aRevertedChangeIsNotInTheDiff() {
         ServiceSnapshot before = ServiceSnapshot.of(port(1, 1), port(2, 1));
         ServiceSnapshot away = before.with(List.of(port(1, 2), port(9, 1)), List.of(name(2)));
         ServiceSnapshot back = away.with(List.of(port(1, 1), port(2, 1)), List.of(name(9)));
@@ -106,7 +106,7 @@ class ServiceSnapshotTest {
     }
 
     @Test
-    void anEarlierSnapshotStaysAsItWas() {
+    void anUpdateDoesNotChangeTheEarlierSnapshot() {
         ServiceSnapshot before = ServiceSnapshot.of(port(1, 1));
         before.with(List.of(port(1, 2), port(2, 1)), List.of());
         assertThat(contents(before)).isEqualTo(Map.of(name(1), port(1, 1)));
@@ -126,7 +126,7 @@ class ServiceSnapshotTest {
     }
 
     @Test
-    void refusesWhatMakesNoSense() {
+    void rejectsInvalidValues() {
         assertThatIllegalArgumentException().isThrownBy(() -> Route.forward(List.of(), Route.Source.NODE));
         assertThatIllegalArgumentException().isThrownBy(() -> new Endpoint(IpAddress.v4(1), 0));
         assertThatIllegalArgumentException()
@@ -144,7 +144,7 @@ class ServiceSnapshotTest {
     }
 
     @Test
-    void aFrontendAnswersEachOrigin() {
+    void aFrontendHasARouteForEachOrigin() {
         FrontendAddress address = new FrontendAddress(Protocol.TCP, IpAddress.v4(1), 80);
         Route forward = Route.forward(List.of(new Endpoint(IpAddress.v4(2), 80)), Route.Source.CLIENT);
         Frontend frontend =

@@ -1,4 +1,4 @@
-/** Tests of the values and their differences. */
+/** Tests of addresses, ranges and snapshots. */
 @NullMarked
 package io.sluice.model;
 

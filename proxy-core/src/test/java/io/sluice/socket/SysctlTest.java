@@ -11,10 +11,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class SysctlTest {
-    /** Values of more than one character, which is what matters here. */
+    /** Reads values of more than one character, because a read of a single character would truncate them. */
     @ParameterizedTest
     @ValueSource(strings = {"net/ipv4/ip_local_port_range", "net/core/somaxconn", "kernel/osrelease"})
-    void isWhatCatPrints(String name) throws IOException {
+    void readsTheSameValueAsCat(String name) throws IOException {
         Process cat = new ProcessBuilder("cat", "/proc/sys/" + name).start();
         String printed = new String(cat.getInputStream().readAllBytes(), StandardCharsets.US_ASCII);
         assertThat(printed).hasSizeGreaterThan(2).endsWith("\n");

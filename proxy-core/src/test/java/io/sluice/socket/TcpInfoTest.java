@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 
 class TcpInfoTest {
     private static final int BYTES = 1 << 16;
-    /** The kernel counts in ticks, of 10 ms at most. */
+    /** The resolution of the times in the kernel: ticks of at most 10 ms. */
     private static final long TICK_MILLIS = 10;
 
     private static final long LONG_MILLIS = 100;
@@ -58,9 +58,9 @@ class TcpInfoTest {
         return info.silentMillis();
     }
 
-    /** Its kernel acknowledges what it takes, and then window probes. */
+    /** The peer's kernel acknowledges data until its receive buffer is full, and then window probes. */
     @Test
-    void outputRemainsWhileThePeerDoesNotReadButIsNotUnanswered() throws Exception {
+    void outputToAPeerThatDoesNotReadIsPendingButNotUnanswered() throws Exception {
         assertThat(hasOutput()).isFalse();
         await().until(() -> {
             int sent = BYTES;
@@ -72,7 +72,7 @@ class TcpInfoTest {
         Thread reader = new Thread(() -> {
             try {
                 while (peer.getInputStream().read(new byte[BYTES]) >= 0) {
-                    // until the other end closes
+                    // until the other side closes
                 }
             } catch (IOException e) {
                 assertThat(peer.isClosed()).isTrue();
@@ -85,7 +85,7 @@ class TcpInfoTest {
     }
 
     @Test
-    void dataEndsThePeersSilence() throws Exception {
+    void dataFromThePeerEndsItsSilence() throws Exception {
         await().until(() -> silentMillis() >= LONG_MILLIS);
         long before = System.nanoTime();
         peer.getOutputStream().write('x');
@@ -94,7 +94,7 @@ class TcpInfoTest {
     }
 
     @Test
-    void anAcknowledgementEndsThePeersSilence() throws Exception {
+    void anAckFromThePeerEndsItsSilence() throws Exception {
         await().until(() -> silentMillis() >= LONG_MILLIS);
         long before = System.nanoTime();
         assertThat(write()).isPositive();

@@ -21,24 +21,25 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What other users and other processes find at a listener's path, before, while and after it is there. */
+/** The file of a listener as other users and processes see it before, during and after the listener's lifetime. */
 final class UnixListenerTest {
     private static final Duration LIMIT = Duration.ofSeconds(10);
     private static final int ROUNDS = 500;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private Path path() {
-        return folder.resolve("socket");
+        return directory.resolve("socket");
     }
 
     private List<String> names() throws IOException {
-        try (Stream<Path> files = Files.list(folder)) {
+        try (Stream<Path> files = Files.list(directory)) {
             return files.map(file -> file.getFileName().toString()).sorted().toList();
         }
     }
 
+    /** Leaves a socket file on which no process listens. */
     private static void listenAndClose(Path path) throws IOException {
         try (ServerSocketChannel other = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             other.bind(UnixDomainSocketAddress.of(path));
@@ -46,7 +47,7 @@ final class UnixListenerTest {
     }
 
     @Test
-    void onlyItsUserCanConnectAndNothingElseIsLeftBesideIt() throws IOException {
+    void onlyItsUserCanConnectAndNoOtherFilesRemain() throws IOException {
         try (UnixListener listening = UnixListener.bind(path())) {
             assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(path())))
                     .isEqualTo("rw-------");
@@ -58,7 +59,7 @@ final class UnixListenerTest {
         assertThat(names()).isEmpty();
     }
 
-    /** Binds again and again in a process that would let everybody connect to what it makes. */
+    /** Binds repeatedly. The test runs this in a process with umask 0, whose new files all users can access. */
     public static void main(String[] args) throws IOException {
         for (int i = 0; i < ROUNDS; i++) {
             UnixListener.bind(Path.of(args[0])).close();
@@ -66,12 +67,12 @@ final class UnixListenerTest {
     }
 
     @Test
-    void thereIsNoInstantInWhichAnotherUserCanConnect() throws Exception {
+    void otherUsersCanNeverConnectWhileItBinds() throws Exception {
         assumeThat(UnixSocket.ownUid())
-                .as("needs root, to start a process of another user")
+                .as("needs root to start a process of another user")
                 .isZero();
-        try (UnixPeer stranger = new UnixPeer(folder)) {
-            stranger.keepConnecting(path());
+        try (UnixPeer otherUser = new UnixPeer(directory)) {
+            otherUser.keepConnecting(path());
             Process binding = new ProcessBuilder(
                             "sh",
                             "-c",
@@ -85,70 +86,70 @@ final class UnixListenerTest {
                     .inheritIO()
                     .start();
             assertThat(binding.waitFor()).isZero();
-            assertThat(stranger.connected()).isZero();
+            assertThat(otherUser.connected()).isZero();
         }
     }
 
     @Test
-    void aSocketThatIsThereIsReplacedAndNothingElseIs() throws IOException {
+    void replacesAnExistingSocketButNoOtherFile() throws IOException {
         listenAndClose(path());
         UnixListener.bind(path()).close();
         assertThat(names()).isEmpty();
 
-        Path file = Files.writeString(folder.resolve("file"), "precious");
+        Path file = Files.writeString(directory.resolve("file"), "content");
         assertThatThrownBy(() -> UnixListener.bind(file))
                 .isInstanceOf(IOException.class)
-                .hasMessageContaining("file exists and is not a socket");
-        listenAndClose(folder.resolve("other"));
-        Path link = Files.createSymbolicLink(folder.resolve("link"), folder.resolve("other"));
+                .hasMessageContaining("file' exists and is not a socket");
+        listenAndClose(directory.resolve("other"));
+        Path link = Files.createSymbolicLink(directory.resolve("link"), directory.resolve("other"));
         assertThatThrownBy(() -> UnixListener.bind(link)).hasMessageContaining("is not a socket");
         assertThat(UnixListener.isSocket(link)).isFalse();
         assertThat(UnixListener.isOwnSocket(link)).isFalse();
-        assertThat(UnixListener.isOwnSocket(folder.resolve("other"))).isTrue();
-        assertThat(file).hasContent("precious");
+        assertThat(UnixListener.isOwnSocket(directory.resolve("other"))).isTrue();
+        assertThat(file).hasContent("content");
         assertThat(names()).containsExactly("file", "link", "other");
     }
 
     @Test
-    void whatAKilledStartLeftIsRemovedAndNothingThatIsNotItsOwn() throws IOException {
+    void removesOnlyItsOwnLeftoversOfAKilledProcess() throws IOException {
         leftover(".sl-dead", "rwx------", true);
         leftover(".sl-none", "rwx------", true);
-        Files.delete(folder.resolve(".sl-none/s"));
-        age(folder.resolve(".sl-none"));
+        Files.delete(directory.resolve(".sl-none/s"));
+        age(directory.resolve(".sl-none"));
         leftover(".sl-live", "rwx------", false);
         leftover(".sl-open", "rwxr-xr-x", true);
-        Files.writeString(leftover(".sl-used", "rwx------", true).resolve("precious"), "x");
-        age(folder.resolve(".sl-used"));
+        Files.writeString(leftover(".sl-used", "rwx------", true).resolve("content"), "x");
+        age(directory.resolve(".sl-used"));
         Path file = Files.createDirectory(
-                folder.resolve(".sl-file"),
+                directory.resolve(".sl-file"),
                 PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-        Files.writeString(file.resolve("s"), "precious");
+        Files.writeString(file.resolve("s"), "content");
         age(file);
         leftover("elsewhere", "rwx------", true);
-        Files.createSymbolicLink(folder.resolve(".sl-link"), folder.resolve("elsewhere"));
+        Files.createSymbolicLink(directory.resolve(".sl-link"), directory.resolve("elsewhere"));
         if (UnixSocket.ownUid() == 0) {
             Files.setAttribute(leftover(".sl-them", "rwx------", true), "unix:uid", 12345);
-            age(folder.resolve(".sl-them"));
+            age(directory.resolve(".sl-them"));
         } else {
-            Files.createDirectory(folder.resolve(".sl-them"));
+            Files.createDirectory(directory.resolve(".sl-them"));
         }
 
         UnixListener.bind(path()).close();
 
         assertThat(names())
                 .containsExactly(".sl-file", ".sl-link", ".sl-live", ".sl-open", ".sl-them", ".sl-used", "elsewhere");
-        assertThat(folder.resolve("elsewhere/s")).exists();
-        assertThat(folder.resolve(".sl-file/s")).hasContent("precious");
+        assertThat(directory.resolve("elsewhere/s")).exists();
+        assertThat(directory.resolve(".sl-file/s")).hasContent("content");
     }
 
     private Path leftover(String name, String permissions, boolean old) throws IOException {
-        Path directory = Files.createDirectory(folder.resolve(name));
-        listenAndClose(directory.resolve("s"));
-        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString(permissions));
+        Path leftover = Files.createDirectory(directory.resolve(name));
+        listenAndClose(leftover.resolve("s"));
+        Files.setPosixFilePermissions(leftover, PosixFilePermissions.fromString(permissions));
         if (old) {
-            age(directory);
+            age(leftover);
         }
-        return directory;
+        return leftover;
     }
 
     private static void age(Path directory) throws IOException {
@@ -156,7 +157,7 @@ final class UnixListenerTest {
     }
 
     @Test
-    void aSocketThatReplacedItStays() throws IOException {
+    void closingKeepsASocketThatReplacedIt() throws IOException {
         UnixListener first = UnixListener.bind(path());
         try (UnixListener second = UnixListener.bind(path())) {
             first.close();
@@ -166,16 +167,16 @@ final class UnixListenerTest {
         assertThat(names()).isEmpty();
     }
 
-    /** Between a look at the path and an unlink there, another process may put its own socket in place. */
+    /** Another process may replace the socket between the check of the path and its removal. */
     @Test
-    void aSocketThatReplacesItWhileItClosesStays() throws Exception {
-        Path other = folder.resolve("other");
+    void closingKeepsASocketThatReplacesItMeanwhile() throws Exception {
+        Path other = directory.resolve("other");
         CyclicBarrier together = new CyclicBarrier(2);
         Thread replacing = new Thread(() -> {
             try {
                 for (int i = 0; i < ROUNDS; i++) {
                     together.await();
-                    // At another moment of the closing each time.
+                    // Waits a little longer each time, to hit different moments of close().
                     for (int spin = 0; spin < i * 5; spin++) {
                         Thread.onSpinWait();
                     }

@@ -17,25 +17,25 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 
-/** A process of another user of this machine, which connects to Unix sockets and listens on them. Needs root to start. */
+/** A process of another user that connects to Unix sockets and listens on them. Starting it needs root. */
 final class UnixPeer implements AutoCloseable {
     static final int UID = 65534;
 
-    private final Path folder;
+    private final Path directory;
     private final Process process;
-    private final PrintStream orders;
-    private final BufferedReader answers;
+    private final PrintStream commands;
+    private final BufferedReader replies;
 
-    /** @param folder that it can enter from now on, and write into {@code stranger} below it */
-    UnixPeer(Path folder) throws IOException {
-        this.folder = Files.createDirectory(folder.resolve("stranger"));
-        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx--x--x"));
-        Files.setPosixFilePermissions(this.folder, PosixFilePermissions.fromString("rwxrwxrwx"));
-        Path classes = this.folder.resolve("io/sluice/socket");
+    /** @param directory made accessible to the process, which may write to its new subdirectory {@code other-user} */
+    UnixPeer(Path directory) throws IOException {
+        this.directory = Files.createDirectory(directory.resolve("other-user"));
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwx--x--x"));
+        Files.setPosixFilePermissions(this.directory, PosixFilePermissions.fromString("rwxrwxrwx"));
+        Path classes = this.directory.resolve("io/sluice/socket");
         Files.createDirectories(classes);
-        // Where the classes are built, another user may not be able to read them.
-        try (InputStream main = UnixPeer.class.getResourceAsStream("Stranger$Main.class")) {
-            Files.copy(Objects.requireNonNull(main), classes.resolve("Stranger$Main.class"));
+        // The other user may not be able to read the build directory.
+        try (InputStream main = UnixPeer.class.getResourceAsStream("UnixPeer$Main.class")) {
+            Files.copy(Objects.requireNonNull(main), classes.resolve("UnixPeer$Main.class"));
         }
         process = new ProcessBuilder(
                         "setpriv",
@@ -44,49 +44,49 @@ final class UnixPeer implements AutoCloseable {
                         "--clear-groups",
                         Path.of(System.getProperty("java.home"), "bin/java").toString(),
                         "-cp",
-                        this.folder.toString(),
+                        this.directory.toString(),
                         Main.class.getName())
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
-        orders = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
-        answers = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
+        commands = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
+        replies = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
     }
 
-    private String order(String order) throws IOException {
-        orders.println(order);
-        return Objects.requireNonNull(answers.readLine(), "the stranger has ended");
+    private String send(String command) throws IOException {
+        commands.println(command);
+        return Objects.requireNonNull(replies.readLine(), "the process of the other user has ended");
     }
 
-    /** Where it listens now. */
+    /** Listens on a new socket and returns its path. */
     Path listen() throws IOException {
-        Path path = folder.resolve("listening");
-        order("listen " + path);
+        Path path = directory.resolve("listening");
+        send("listen " + path);
         return path;
     }
 
-    /** Connects, and stays connected. */
+    /** Connects and keeps the connection open. */
     void connect(Path path) throws IOException {
-        String answer = order("connect " + path);
-        if (!answer.equals("ok")) {
-            throw new AssertionError(answer);
+        String reply = send("connect " + path);
+        if (!reply.equals("ok")) {
+            throw new AssertionError(reply);
         }
     }
 
-    /** Tries to connect from now on, as fast as it can, until {@link #connected}. */
+    /** Starts connecting as fast as possible until {@link #connected} is called. */
     void keepConnecting(Path path) throws IOException {
-        order("attack " + path);
+        send("connectLoop " + path);
     }
 
-    /** Ends that; how often it could connect. */
+    /** Stops connecting and returns the number of successful attempts. */
     int connected() throws IOException {
-        String[] counts = order("stop").split(" ");
+        String[] counts = send("stop").split(" ");
         if (counts[1].equals("0")) {
-            throw new AssertionError("it has not tried");
+            throw new AssertionError("the process made no connection attempts");
         }
         return Integer.parseInt(counts[0]);
     }
 
-    static void openToEverybody(Path socket) throws IOException {
+    static void makeAccessibleToAllUsers(Path socket) throws IOException {
         Files.setPosixFilePermissions(socket, PosixFilePermissions.fromString("rwxrwxrwx"));
     }
 
@@ -95,21 +95,21 @@ final class UnixPeer implements AutoCloseable {
         process.destroyForcibly();
     }
 
-    /** What runs in the other process. */
+    /** The program of the other process. */
     static final class Main {
-        private static volatile boolean attacking;
+        private static volatile boolean connecting;
         private static int connected;
-        private static int refused;
+        private static int failed;
 
         private Main() {}
 
         public static void main(String[] args) throws Exception {
             List<AutoCloseable> open = new ArrayList<>();
-            Thread attack = new Thread();
-            BufferedReader orders = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-            for (String order = orders.readLine(); order != null; order = orders.readLine()) {
-                String[] words = order.split(" ", 2);
-                String answer = "ok";
+            Thread connectLoop = new Thread();
+            BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+            for (String command = commands.readLine(); command != null; command = commands.readLine()) {
+                String[] words = command.split(" ", 2);
+                String reply = "ok";
                 try {
                     switch (words[0]) {
                         case "listen" -> {
@@ -117,33 +117,33 @@ final class UnixPeer implements AutoCloseable {
                             open.add(server.bind(UnixDomainSocketAddress.of(words[1])));
                         }
                         case "connect" -> open.add(SocketChannel.open(UnixDomainSocketAddress.of(words[1])));
-                        case "attack" -> {
-                            attacking = true;
-                            attack = new Thread(() -> attack(UnixDomainSocketAddress.of(words[1])));
-                            attack.start();
+                        case "connectLoop" -> {
+                            connecting = true;
+                            connectLoop = new Thread(() -> connectLoop(UnixDomainSocketAddress.of(words[1])));
+                            connectLoop.start();
                         }
                         default -> {
-                            attacking = false;
-                            attack.join();
-                            answer = connected + " " + refused;
+                            connecting = false;
+                            connectLoop.join();
+                            reply = connected + " " + failed;
                         }
                     }
                 } catch (IOException e) {
-                    answer = e.toString();
+                    reply = e.toString();
                 }
-                System.out.println(answer);
+                System.out.println(reply);
             }
             for (AutoCloseable each : open) {
                 each.close();
             }
         }
 
-        private static void attack(UnixDomainSocketAddress address) {
-            while (attacking) {
+        private static void connectLoop(UnixDomainSocketAddress address) {
+            while (connecting) {
                 try (SocketChannel channel = SocketChannel.open(address)) {
                     connected += channel.isConnected() ? 1 : 0;
                 } catch (IOException e) {
-                    refused++;
+                    failed++;
                 }
             }
         }

@@ -25,12 +25,12 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a peer may send over a Unix socket, and what becomes of it. */
+/** Valid and invalid input from the peer of a Unix socket. */
 final class UnixSocketTest {
     private static final Duration LIMIT = Duration.ofSeconds(10);
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final List<AutoCloseable> open = new ArrayList<>();
     private UnixListener listening;
@@ -39,8 +39,8 @@ final class UnixSocketTest {
 
     @BeforeEach
     void connect() throws IOException {
-        listening = closing(UnixListener.bind(folder.resolve("socket")));
-        peer = closing(UnixSocket.connect(folder.resolve("socket"), LIMIT));
+        listening = closing(UnixListener.bind(directory.resolve("socket")));
+        peer = closing(UnixSocket.connect(directory.resolve("socket"), LIMIT));
         socket = closing(Objects.requireNonNull(listening.accept(LIMIT)));
     }
 
@@ -57,7 +57,7 @@ final class UnixSocketTest {
     }
 
     @Test
-    void aLineIsReadWhenAllOfItHasArrivedAndNothingBeyondIt() throws IOException {
+    void readsACompleteLineAndNothingBeyondIt() throws IOException {
         assertThat(socket.pollLine()).isNull();
         peer.output().write(new byte[] {'h', 'e'});
         assertThat(socket.pollLine()).isNull();
@@ -69,7 +69,7 @@ final class UnixSocketTest {
     }
 
     @Test
-    void aLineWithoutEndIsRefused() throws IOException {
+    void rejectsALineWithoutEnd() throws IOException {
         byte[] endless = new byte[5000];
         Arrays.fill(endless, (byte) 'x');
         peer.output().write(endless);
@@ -79,13 +79,13 @@ final class UnixSocketTest {
     }
 
     @Test
-    void controlCharactersAreRefused() throws IOException {
+    void rejectsControlCharacters() throws IOException {
         peer.output().write(new byte[] {'a', 27, '[', '2', 'J', '\n'});
         assertThatThrownBy(socket::readLine).isInstanceOf(IOException.class).hasMessageContaining("control character");
     }
 
     @Test
-    void aSilentPeerIsWaitedForUntilTheDeadline() throws IOException {
+    void waitsForASilentPeerUntilTheDeadline() throws IOException {
         socket.limit(Duration.ofMillis(1));
         assertThatThrownBy(socket::readLine).isInstanceOf(SocketTimeoutException.class);
         InputStream input = socket.input();
@@ -96,16 +96,16 @@ final class UnixSocketTest {
         assertThat(socket.isLate()).isTrue();
     }
 
-    /** A process that stood still must not take an answer that has come for one that has not. */
+    /** A process that was suspended must not mistake a reply that has arrived for a missing one. */
     @Test
-    void aLineThatHasArrivedIsReadAfterTheDeadline() throws IOException {
+    void readsALineThatHasArrivedEvenAfterTheDeadline() throws IOException {
         peer.writeLine("serving");
         socket.limit(Duration.ofNanos(-1));
         assertThat(socket.readLine()).isEqualTo("serving");
     }
 
     @Test
-    void aPeerThatHasClosedIsNotWaitedFor() throws IOException {
+    void doesNotWaitForAPeerThatHasClosed() throws IOException {
         peer.close();
         assertThatThrownBy(socket::readLine).isInstanceOf(EOFException.class);
         assertThatThrownBy(() -> socket.receive(1)).isInstanceOf(EOFException.class);
@@ -114,7 +114,7 @@ final class UnixSocketTest {
     }
 
     @Test
-    void fewerDescriptorsThanAnnouncedAreClosed() throws IOException {
+    void closesTheDescriptorsIfFewerThanExpectedArrive() throws IOException {
         InetSocket listener = listener();
         InetSocketAddress address = listener.localAddress();
         peer.send(List.of(listener.intValue()));
@@ -125,12 +125,12 @@ final class UnixSocketTest {
                 .isInstanceOf(EOFException.class)
                 .hasMessageContaining("after 1 of 2 descriptors");
         assertThatThrownBy(() -> new Socket(address.getAddress(), address.getPort()).close())
-                .as("the one that had come")
+                .as("the descriptor that had arrived is closed")
                 .isInstanceOf(ConnectException.class);
     }
 
     @Test
-    void aDescriptorThatIsNotAskedForIsClosed() throws IOException {
+    void closesAnUnexpectedDescriptor() throws IOException {
         InetSocket listener = listener();
         InetSocketAddress address = listener.localAddress();
         peer.send(List.of(listener.intValue()));
@@ -150,8 +150,8 @@ final class UnixSocketTest {
     }
 
     @Test
-    void connectingWaitsWhileTheQueueIsFull() throws Exception {
-        Path path = folder.resolve("full");
+    void connectWaitsWhileTheBacklogIsFull() throws Exception {
+        Path path = directory.resolve("full");
         UnixListener full = closing(UnixListener.bind(path));
         assertThatThrownBy(() -> {
                     while (true) {
@@ -172,7 +172,7 @@ final class UnixSocketTest {
     }
 
     @Test
-    void bothSidesKnowTheUserOfTheOther() throws IOException {
+    void bothSidesSeeTheUserOfTheOther() throws IOException {
         assertThat(socket.peerUid()).isEqualTo(UnixSocket.ownUid());
         assertThat(peer.peerUid()).isEqualTo(UnixSocket.ownUid());
         assertThat(UnixSocket.isTrusted(UnixSocket.ownUid())).isTrue();
@@ -181,19 +181,19 @@ final class UnixSocketTest {
     }
 
     @Test
-    void theUserOfAStrangerIsItsOwnOnBothSides() throws Exception {
+    void seesAnotherUserOnBothSides() throws Exception {
         assumeThat(UnixSocket.ownUid())
-                .as("needs root, to start a process of another user")
+                .as("needs root to start a process of another user")
                 .isZero();
-        try (UnixPeer stranger = new UnixPeer(folder)) {
-            UnixSocket toStranger = closing(UnixSocket.connect(stranger.listen(), LIMIT));
-            assertThat(toStranger.peerUid()).isEqualTo(UnixPeer.UID);
-            assertThat(UnixSocket.isTrusted(toStranger.peerUid())).isFalse();
-            Path opened = folder.resolve("socket");
-            UnixPeer.openToEverybody(opened);
-            stranger.connect(opened);
-            UnixSocket fromStranger = closing(Objects.requireNonNull(listening.accept(LIMIT)));
-            assertThat(fromStranger.peerUid()).isEqualTo(UnixPeer.UID);
+        try (UnixPeer otherUser = new UnixPeer(directory)) {
+            UnixSocket toOtherUser = closing(UnixSocket.connect(otherUser.listen(), LIMIT));
+            assertThat(toOtherUser.peerUid()).isEqualTo(UnixPeer.UID);
+            assertThat(UnixSocket.isTrusted(toOtherUser.peerUid())).isFalse();
+            Path opened = directory.resolve("socket");
+            UnixPeer.makeAccessibleToAllUsers(opened);
+            otherUser.connect(opened);
+            UnixSocket fromOtherUser = closing(Objects.requireNonNull(listening.accept(LIMIT)));
+            assertThat(fromOtherUser.peerUid()).isEqualTo(UnixPeer.UID);
         }
     }
 }

@@ -26,18 +26,18 @@ class StatsTest {
     }
 
     @Test
-    void trafficIsRememberedOnceAnythingWasCounted() {
+    void hadTrafficOnceACounterIsNotZero() {
         Stats stats = new Stats(2);
         ServiceStats one = stats.open(name(1));
         assertThat(one.hadTraffic()).isFalse();
         one.cells(1).add(Counter.SESSIONS_OPENED, 0);
-        assertThat(one.hadTraffic()).as("counters that count nothing").isFalse();
+        assertThat(one.hadTraffic()).as("counters that are all zero").isFalse();
         one.cells(1).increment(Counter.CONNECT_REFUSED);
         assertThat(one.hadTraffic()).isTrue();
     }
 
     @Test
-    void figuresEndWithTheService() {
+    void closingAServicePortDropsItsCounters() {
         Stats stats = new Stats(1);
         ServiceStats one = stats.open(name(1));
         one.cells(0).increment(Counter.SESSIONS_OPENED);
@@ -49,7 +49,7 @@ class StatsTest {
     }
 
     @Test
-    void everyServiceHasItsTimesHoweverManyAreBusy() {
+    void everyBusyServicePortHasItsOwnHistograms() {
         Stats stats = new Stats(2);
         for (int i = 0; i < 2_000; i++) {
             ServiceStats service = stats.open(name(i));
@@ -69,7 +69,7 @@ class StatsTest {
     }
 
     @Test
-    void aTimeIsInTheFirstBucketWhoseBoundItDoesNotExceed() {
+    void recordsATimeInTheFirstBucketWithALargeEnoughBound() {
         ServiceStats service = new Stats(1).open(name(1));
         service.record(0, Timing.SESSION, -1);
         service.record(0, Timing.SESSION, 0);
@@ -82,7 +82,7 @@ class StatsTest {
         assertThat(service.sumNanos(Timing.SESSION)).isEqualTo(1_000_000_202_000L);
     }
 
-    /** By upper bound, in seconds; those that counted something. */
+    /** The counts of the buckets that are not empty, by upper bound in seconds. */
     private static Map<Double, Long> counts(ServiceStats service, Timing timing) {
         Map<Double, Long> counts = new HashMap<>();
         for (int bucket = 0; bucket < Buckets.count(); bucket++) {
@@ -95,7 +95,7 @@ class StatsTest {
     }
 
     @Test
-    void servicesComeOrderedByName() {
+    void sortsServicePortsByName() {
         Stats stats = new Stats(1);
         for (int i : new int[] {3, 1, 2}) {
             stats.open(name(i));

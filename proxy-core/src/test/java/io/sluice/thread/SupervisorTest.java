@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.slf4j.LoggerFactory;
 
-/** Threads that die in every way there is. */
+/** Threads that die, end or get stuck in various ways. */
 @Timeout(60)
 final class SupervisorTest {
     private final AtomicLong clockNanos = new AtomicLong(Long.MAX_VALUE - 5);
@@ -39,21 +39,21 @@ final class SupervisorTest {
         protected void append(ILoggingEvent event) {
             logged.add(event.getLevel() + " " + event.getFormattedMessage());
             if (logFails) {
-                throw new OutOfMemoryError("as the test wants");
+                throw new OutOfMemoryError("thrown by the test");
             }
         }
     };
 
-    /** Deaths are wanted here: they are no fault of the class, as they would be elsewhere. */
+    /** Keeps the expected errors from the root logger, where GuardExtension would fail this class for them. */
     @BeforeEach
-    void listen() {
+    void captureLog() {
         logger.setAdditive(false);
         appender.start();
         logger.addAppender(appender);
     }
 
     @AfterEach
-    void stop() {
+    void restoreLog() {
         logger.detachAppender(appender);
         logger.setAdditive(true);
         never.countDown();
@@ -63,29 +63,29 @@ final class SupervisorTest {
         clockNanos.addAndGet(time.toNanos());
     }
 
-    /** A body that dies a few times, and then lives until it is interrupted. */
-    private Supervisor.Body dying(int times, IntFunction<Throwable> of) {
+    /** A body that throws a few times, and then waits until it is interrupted. */
+    private Supervisor.Body dying(int times, IntFunction<Throwable> error) {
         return () -> {
             int run = runs.incrementAndGet();
             if (run <= times) {
-                sneak(of.apply(run));
+                sneakyThrow(error.apply(run));
             }
             never.await();
         };
     }
 
-    @SuppressWarnings("unchecked") // whatever it is, it is thrown
-    private static <T extends Throwable> void sneak(Throwable t) throws T {
+    @SuppressWarnings("unchecked") // throws any type without declaring it
+    private static <T extends Throwable> void sneakyThrow(Throwable t) throws T {
         throw (T) t;
     }
 
-    @SuppressWarnings("InfiniteRecursion") // which is the point
+    @SuppressWarnings("InfiniteRecursion") // on purpose
     private static int overflow(int depth) {
         return overflow(depth + 1) + 1;
     }
 
     @Test
-    void aLoopThatDiesIsRunAgain() throws InterruptedException {
+    void restartsALoopThatDiesOrReturns() throws InterruptedException {
         Worker worker = supervisor.loop("sluice-test", () -> {
             switch (runs.incrementAndGet()) {
                 case 1 -> throw new IllegalStateException("one");
@@ -99,18 +99,18 @@ final class SupervisorTest {
         await().until(() -> runs.get() == 4);
         assertThat(logged)
                 .containsExactly(
-                        "ERROR thread sluice-test died and is restarted",
-                        "ERROR thread sluice-test died and is restarted",
-                        "ERROR thread sluice-test died and is restarted");
+                        "ERROR thread sluice-test died; restarting it",
+                        "ERROR thread sluice-test died; restarting it",
+                        "ERROR thread sluice-test died; restarting it");
         assertThat(supervisor.failures()).isEmpty();
         worker.close();
         assertThat(worker.join(Duration.ofSeconds(60))).isTrue();
         assertThat(runs).hasValue(4);
-        assertThat(logged).as("the end that was wanted").hasSize(3);
+        assertThat(logged).as("close() is not logged").hasSize(3);
     }
 
     @Test
-    void aLoopThatKeepsDyingIsAFailureUntilItHasLivedForAMinute() {
+    void aLoopThatKeepsDyingIsAFailureUntilItHasRunForAMinute() {
         Worker worker = supervisor.loop("sluice-test", dying(5, run -> new StackOverflowError("number " + run)));
         await().until(() -> runs.get() == 6);
         assertThat(supervisor.failures())
@@ -124,26 +124,26 @@ final class SupervisorTest {
     }
 
     @Test
-    void aWorkerThatIsStoppedIsNoFailure() throws InterruptedException {
+    void aStoppedWorkerIsNotAFailure() throws InterruptedException {
         Worker worker = supervisor.loop("sluice-test", dying(100, run -> new IllegalStateException("again")));
         await().until(() -> runs.get() == 5);
         await().until(() -> !supervisor.failures().isEmpty());
         worker.stop();
-        // Without waiting until it would have been restarted.
+        // Does not wait for the back-off.
         assertThat(worker.join(Duration.ofSeconds(60))).isTrue();
         assertThat(supervisor.failures()).isEmpty();
         assertThat(runs.get()).isLessThan(100);
     }
 
     @Test
-    void anInterruptThatIsNoOrderToStopIsADeathLikeAnother() {
+    void restartsABodyThatIsInterruptedWithoutBeingStopped() {
         Worker worker = supervisor.loop("sluice-test", dying(1, run -> new InterruptedException("by mistake")));
         await().until(() -> runs.get() == 2);
         worker.close();
     }
 
     @Test
-    void aTaskThatIsToBeDoneOnceIsDoneAgainOnlyIfItFailed() throws InterruptedException {
+    void repeatsAOneTimeTaskOnlyIfItFailed() throws InterruptedException {
         Worker worker = supervisor.once("sluice-test", () -> {
             if (runs.incrementAndGet() == 1) {
                 throw new NoClassDefFoundError("one");
@@ -155,7 +155,7 @@ final class SupervisorTest {
     }
 
     @Test
-    void aThreadLivesThoughItsDeathCannotBeLogged() {
+    void restartsAThreadEvenIfLoggingItsDeathFails() {
         logFails = true;
         Worker worker = supervisor.loop("sluice-test", dying(5, run -> new OutOfMemoryError("number " + run)));
         await().until(() -> runs.get() == 6);
@@ -164,7 +164,7 @@ final class SupervisorTest {
     }
 
     @Test
-    void aPeriodicTaskGoesOnWhateverItThrowsAndThatIsLoggedWhenItChanges() {
+    void aPeriodicTaskSurvivesExceptionsAndLogsOnlyChanges() {
         Worker worker = supervisor.scheduled("sluice-test", Duration.ofMillis(1), () -> {
             int run = runs.incrementAndGet();
             if (run < 10) {
@@ -177,22 +177,22 @@ final class SupervisorTest {
         await().until(() -> runs.get() > 30);
         assertThat(logged)
                 .containsExactly(
-                        "ERROR the periodic task of thread sluice-test failed and is tried again",
-                        "ERROR the periodic task of thread sluice-test failed and is tried again",
-                        "INFO the periodic task of thread sluice-test works again");
+                        "ERROR periodic task sluice-test failed; retrying every 1 ms",
+                        "ERROR periodic task sluice-test failed; retrying every 1 ms",
+                        "INFO periodic task sluice-test succeeded after failing");
         assertThat(supervisor.failures()).isEmpty();
         worker.close();
     }
 
     @Test
-    void aPeriodicTaskThatDoesNotComeBackIsStuck() {
+    void aPeriodicTaskThatDoesNotReturnIsStuck() {
         CountDownLatch begun = new CountDownLatch(1);
         Worker worker = supervisor.scheduled("sluice-test", Duration.ofSeconds(1), () -> {
             begun.countDown();
             try {
                 never.await();
             } catch (InterruptedException e) {
-                // Swallowed, as tasks do: it has to end all the same.
+                // Tasks swallow interrupts; the worker must end nevertheless.
                 runs.incrementAndGet();
             }
         });
@@ -205,7 +205,7 @@ final class SupervisorTest {
     }
 
     @Test
-    void whatDoesNotBeatIsStuckUntilItDoes() {
+    void aHeartbeatIsStuckUntilItsNextBeat() {
         Heartbeat first = supervisor.heartbeat("sluice-b", Duration.ofSeconds(60));
         Heartbeat second = supervisor.heartbeat("sluice-a", Duration.ofSeconds(60));
         advance(Duration.ofSeconds(59));
@@ -219,20 +219,20 @@ final class SupervisorTest {
     }
 
     @Test
-    void aThreadOfALibraryThatEndsIsAFailure() throws InterruptedException {
-        LibraryThreads threads = supervisor.libraryThreads("sluice-lib", Thread::new);
+    void aLibraryThreadThatEndsIsAFailure() throws InterruptedException {
+        LibraryThreadFactory threads = supervisor.libraryThreadFactory("sluice-lib", Thread::new);
         Thread lives = threads.newThread(() -> runs.incrementAndGet());
         assertThat(supervisor.failures()).isEmpty();
         lives.start();
         lives.join();
-        assertThat(supervisor.failures()).containsExactly(new Failure("sluice-lib", "a thread ended by itself"));
+        assertThat(supervisor.failures()).containsExactly(new Failure("sluice-lib", "a thread ended unexpectedly"));
         threads.close();
         assertThat(supervisor.failures()).isEmpty();
     }
 
     @Test
-    void aThreadOfALibraryThatEndsAfterItWasClosedIsNone() throws InterruptedException {
-        LibraryThreads threads = supervisor.libraryThreads("sluice-lib", Thread::new);
+    void aLibraryThreadThatEndsAfterCloseIsNotAFailure() throws InterruptedException {
+        LibraryThreadFactory threads = supervisor.libraryThreadFactory("sluice-lib", Thread::new);
         Thread ends = threads.newThread(() -> runs.incrementAndGet());
         threads.close();
         ends.start();
@@ -242,7 +242,7 @@ final class SupervisorTest {
     }
 
     @Test
-    void theErrorOfAShortTaskIsItsFutures() throws Exception {
+    void anErrorOfAShortTaskCompletesItsFuture() throws Exception {
         assertThat(Supervisor.call("sluice-test", () -> Thread.currentThread().getName())
                         .get())
                 .isEqualTo("sluice-test");

@@ -76,7 +76,7 @@ final class TraceCommandTest {
         assertThat(out).hasToString("""
                 10.244.1.9 -> 10.96.0.10:80/tcp
                   client     10.244.1.9, a pod (in 10.244.0.0/16)
-                  frontend   10.96.0.10:80/tcp, cluster IP of shop/web:http
+                  frontend   10.96.0.10:80/tcp, ClusterIP of shop/web:http
                   policy     internalTrafficPolicy Cluster: endpoints on any node
                   endpoints  10.244.1.5:8080  used: ready
                              10.244.2.7:8080  not used: hinted for other zones
@@ -105,7 +105,7 @@ final class TraceCommandTest {
         assertThat(out)
                 .hasToString("{\"verdict\":\"FORWARD\",\"frontend\":\"192.168.0.2:30080/tcp\","
                         + "\"service\":\"shop/web:http\",\"endpoints\":[\"10.244.1.5:8080\"],"
-                        + "\"sourceAddress\":\"CLIENT\",\"reason\":\"node port of shop/web:http, 1 of 4 endpoints;"
+                        + "\"sourceAddress\":\"CLIENT\",\"reason\":\"NodePort of shop/web:http, 1 of 4 endpoints;"
                         + " CLIENT address: externalTrafficPolicy Local keeps it\"}\n");
     }
 

@@ -5,9 +5,12 @@ import java.util.concurrent.ThreadFactory;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Makes threads for a library that cannot restart them. One that ends before {@link #close} is a failure for good. */
-public final class LibraryThreads implements ThreadFactory, AutoCloseable, Supervisor.Supervised {
-    private static final Logger log = LoggerFactory.getLogger(LibraryThreads.class);
+/**
+ * Creates supervised threads for a library that cannot restart them. A thread that ends before {@link #close} is reported as
+ * a failure until the process ends.
+ */
+public final class LibraryThreadFactory implements ThreadFactory, AutoCloseable, Supervisor.Supervised {
+    private static final Logger log = LoggerFactory.getLogger(LibraryThreadFactory.class);
 
     private final Supervisor supervisor;
     private final String name;
@@ -15,7 +18,7 @@ public final class LibraryThreads implements ThreadFactory, AutoCloseable, Super
     private volatile boolean closed;
     private volatile String error = "";
 
-    LibraryThreads(Supervisor supervisor, String name, ThreadFactory factory) {
+    LibraryThreadFactory(Supervisor supervisor, String name, ThreadFactory factory) {
         this.supervisor = supervisor;
         this.name = name;
         this.factory = factory;
@@ -26,7 +29,7 @@ public final class LibraryThreads implements ThreadFactory, AutoCloseable, Super
         return factory.newThread(() -> {
             try {
                 body.run();
-                ended("a thread ended by itself");
+                ended("a thread ended unexpectedly");
             } catch (Throwable t) {
                 ended(t.toString());
                 throw t;
@@ -37,7 +40,7 @@ public final class LibraryThreads implements ThreadFactory, AutoCloseable, Super
     private void ended(String why) {
         if (!closed) {
             error = why;
-            log.error("{}: {}; it cannot be restarted", name, why);
+            log.error("{}: {}; it cannot be restarted, so /livez fails until Sluice is restarted", name, why);
         }
     }
 
@@ -51,7 +54,7 @@ public final class LibraryThreads implements ThreadFactory, AutoCloseable, Super
         return error.isEmpty() ? Optional.empty() : Optional.of(error);
     }
 
-    /** Its threads may end from now on. */
+    /** Ends the supervision: threads may end from now on. */
     @Override
     public void close() {
         closed = true;
