@@ -4,17 +4,17 @@ import io.sluice.model.IpAddress;
 import java.util.List;
 
 /**
- * An EndpointSlice, or a legacy Endpoints object: which addresses serve which ports of a Service.
+ * The endpoints of a Service, from an EndpointSlice or a legacy Endpoints object.
  *
- * @param service the Service it belongs to, whether or not that exists
- * @param groups one for a slice, one per subset for Endpoints
+ * @param service the Service that the object belongs to, which need not exist
+ * @param groups one group for a slice, one per subset for Endpoints
  */
 public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGroup> groups) implements KubeObject {
     public EndpointsObject {
         groups = List.copyOf(groups);
     }
 
-    /** Each address serves each of the ports. */
+    /** A set of addresses, each of which serves all of the ports. */
     public record EndpointGroup(List<NamedPort> ports, List<Backend> backends) {
         public EndpointGroup {
             ports = List.copyOf(ports);
@@ -23,15 +23,16 @@ public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGr
     }
 
     /**
-     * An address and its conditions, absent ones filled in as kube-proxy does.
+     * An endpoint address and its conditions. Absent conditions have the same defaults as in kube-proxy.
      *
-     * @param nodeName the node it is on; empty if that is not said
+     * @param nodeName the node that the endpoint is on; empty if unknown
      */
     public record Backend(
             IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {}
 
-    /** Whose traffic an endpoint is meant for; an empty list is no hint. */
+    /** The zones and nodes whose traffic an endpoint should get. An empty list means that there is no hint. */
     public record Hints(List<String> zones, List<String> nodes) {
+        /** No hints. */
         public static final Hints NONE = new Hints(List.of(), List.of());
 
         public Hints {

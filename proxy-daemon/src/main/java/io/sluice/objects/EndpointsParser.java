@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** EndpointSlices and legacy Endpoints: a bad port or endpoint is reported and left out, and the rest counts. */
+/** Parses EndpointSlices and legacy Endpoints. Reports and skips invalid ports and endpoints, and keeps the others. */
 final class EndpointsParser {
     private static final String SERVICE_NAME = "kubernetes.io/service-name";
 
@@ -28,14 +28,14 @@ final class EndpointsParser {
             return null;
         }
         if (service.isEmpty()) {
-            labels.get(SERVICE_NAME).warning("missing; it says which Service the slice belongs to");
+            labels.get(SERVICE_NAME).warning("missing; it must name the Service that the slice belongs to");
             return null;
         }
         FieldReader addressType = root.get("addressType");
         String type = addressType.text();
         if (type == null) {
             if (!addressType.present()) {
-                addressType.error("missing; allowed are IPv4, IPv6 and FQDN");
+                addressType.error("missing; must be IPv4, IPv6 or FQDN");
             }
             return null;
         }
@@ -43,7 +43,7 @@ final class EndpointsParser {
         return switch (type) {
             case "IPv4" -> new EndpointsObject(key, owner, List.of(sliceGroup(root, Family.IPV4)));
             case "IPv6" -> new EndpointsObject(key, owner, List.of(sliceGroup(root, Family.IPV6)));
-            // Names are not resolved; but the Service does have a slice, which rules out its legacy Endpoints.
+            // Names are not resolved, but the Service has a slice, so its legacy Endpoints are not used.
             case "FQDN" -> new EndpointsObject(key, owner, List.of());
             default -> {
                 addressType.error(addressType.quoted() + " is not IPv4, IPv6 or FQDN");
@@ -54,30 +54,30 @@ final class EndpointsParser {
 
     private static EndpointGroup sliceGroup(FieldReader root, Family family) {
         List<Backend> backends = new ArrayList<>();
-        // There are many endpoints and few zones: equal hints are kept once.
+        // There are many endpoints and few zones, so equal hints share one instance.
         Map<Hints, Hints> seen = new HashMap<>();
         for (FieldReader endpoint : root.get("endpoints").objects()) {
-            // Only the first address counts: the API leaves the meaning of further ones open.
+            // Only the first address is used: the API does not define the meaning of the others.
             List<FieldReader> addresses = endpoint.get("addresses").items();
             if (addresses.isEmpty()) {
-                endpoint.get("addresses").error("missing; an endpoint needs one address");
+                endpoint.get("addresses").error("missing; an endpoint must have an address");
                 continue;
             }
             IpAddress address = addresses.get(0).address();
             if (address != null && address.family() != family) {
                 addresses.get(0).error("\"" + address + "\" is not of the slice's addressType");
             } else if (address != null) {
-                Backend backend = backend(address, endpoint, seen);
-                if (backend != null) {
-                    backends.add(backend);
+                Backend sliceEndpoint = sliceEndpoint(address, endpoint, seen);
+                if (sliceEndpoint != null) {
+                    backends.add(sliceEndpoint);
                 }
             }
         }
         return new EndpointGroup(endpointPorts(root.get("ports")), backends);
     }
 
-    /** A node name or a hint that is wrong is as good as none: the endpoint still serves. */
-    private static @Nullable Backend backend(IpAddress address, FieldReader endpoint, Map<Hints, Hints> seen) {
+    /** Parses an endpoint; null if it is invalid. An invalid node name or hint is treated as absent. */
+    private static @Nullable Backend sliceEndpoint(IpAddress address, FieldReader endpoint, Map<Hints, Hints> seen) {
         FieldReader conditions = endpoint.get("conditions").object();
         Boolean ready = conditions.get("ready").bool(true);
         Boolean serving = conditions.get("serving").bool(true);
@@ -93,7 +93,7 @@ final class EndpointsParser {
                 ready,
                 serving,
                 terminating,
-                // A cluster has far fewer nodes than endpoints.
+                // Shared, because a cluster has far fewer nodes than endpoints.
                 nodeName == null ? "" : nodeName.intern(),
                 shared == null ? hints : shared);
     }
@@ -121,7 +121,7 @@ final class EndpointsParser {
         return new Hints(zones, nodes);
     }
 
-    /** As the mirroring controller would make slices of it: what is not ready has no other condition. */
+    /** Parses legacy Endpoints as the EndpointSlice mirroring controller does. They have only the ready condition. */
     static EndpointsObject endpoints(ObjectKey key, FieldReader root) {
         List<EndpointGroup> groups = new ArrayList<>();
         for (FieldReader subset : root.get("subsets").objects()) {
@@ -148,11 +148,11 @@ final class EndpointsParser {
         List<NamedPort> ports = new ArrayList<>();
         for (FieldReader field : list.objects()) {
             if (!field.get("port").present()) {
-                // The API would have it stand for all ports; kube-proxy leaves it out.
-                field.get("port").warning("not set, so there is nothing to connect to, and it is left out");
+                // In the API it means all ports; kube-proxy ignores it.
+                field.get("port").warning("not set, so the port is ignored");
                 continue;
             }
-            NamedPort port = PortParser.parseOfEndpoints(field);
+            NamedPort port = PortParser.parseEndpointPort(field);
             if (port != null) {
                 ports.add(port);
             }

@@ -3,7 +3,7 @@ package io.sluice.objects;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The kinds of objects a snapshot is built from. */
+/** The kinds of Kubernetes objects from which a snapshot is built. */
 @SuppressWarnings("ImmutableEnumChecker") // the list is List.of
 public enum Kind {
     SERVICE("Service", "v1"),
@@ -20,7 +20,7 @@ public enum Kind {
         this.apiVersions = List.of(apiVersions);
     }
 
-    /** Objects of this kind belong to the cluster as a whole, and their keys have an empty namespace. */
+    /** Whether objects of this kind are cluster-scoped: their keys have an empty namespace. */
     public boolean ofCluster() {
         return this == NODE || this == SERVICE_CIDR;
     }
@@ -29,7 +29,7 @@ public enum Kind {
         return text;
     }
 
-    /** The API version matters: a {@code Service} of {@code serving.knative.dev/v1} is another thing altogether. */
+    /** The kind with this name and API version; null if there is none. {@code Service} is also a kind of Knative. */
     public static @Nullable Kind of(String kind, String apiVersion) {
         for (Kind candidate : values()) {
             if (candidate.text.equals(kind) && candidate.apiVersions.contains(apiVersion)) {

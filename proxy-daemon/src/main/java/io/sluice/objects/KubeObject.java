@@ -2,11 +2,12 @@ package io.sluice.objects;
 
 import org.jspecify.annotations.Nullable;
 
-/** One object of the feed, reduced to what the rules read, so that a whole cluster fits into memory. */
+/** An object of the feed. Contains only the fields that the rules use, so that a large cluster fits into memory. */
 public sealed interface KubeObject permits ServiceObject, EndpointsObject, NodeObject, ServiceCidrObject {
+    /** The identity of the object. */
     ObjectKey key();
 
-    /** The Service whose ports have to be built anew when this object changes; null if it is none in particular. */
+    /** The Service whose ports must be built again when this object changes; null if there is no such Service. */
     @Nullable
     ServiceKey service();
 }

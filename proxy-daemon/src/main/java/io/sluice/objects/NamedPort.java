@@ -2,9 +2,10 @@ package io.sluice.objects;
 
 import io.sluice.model.Protocol;
 
-/** A port of a Service or of its endpoints; the two are joined by name and protocol, never by number. */
+/** A port of a Service or of its endpoints. The two are matched by name and protocol, never by number. */
 public record NamedPort(String name, Protocol protocol, int port) {
-    public boolean joins(NamedPort other) {
+    /** Whether the two ports have the same name and protocol. */
+    public boolean matches(NamedPort other) {
         return protocol == other.protocol && name.equals(other.name);
     }
 }

@@ -6,13 +6,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A Node; only that of this node is of interest.
+ * A Node. Only the Node of this node is used.
  *
- * @param zone empty if it has no such label
- * @param addresses its internal ones, then its external ones
- * @param unfit why it should get no new traffic; empty if it should
+ * @param zone the zone label; empty if there is none
+ * @param addresses its internal addresses, then its external ones
+ * @param ineligible why it is not eligible for new traffic from load balancers; empty if it is eligible
  */
-public record NodeObject(ObjectKey key, String zone, List<IpAddress> addresses, List<Cidr> podCidrs, String unfit)
+public record NodeObject(ObjectKey key, String zone, List<IpAddress> addresses, List<Cidr> podCidrs, String ineligible)
         implements KubeObject {
     public NodeObject {
         addresses = List.copyOf(addresses);

@@ -1,6 +1,6 @@
 package io.sluice.objects;
 
-/** What makes two objects the same object. Prints as {@code Service default/web}, or {@code Node a}. */
+/** The identity of an object: kind, namespace and name. Formatted as {@code Service default/web} or {@code Node a}. */
 public record ObjectKey(Kind kind, String namespace, String name) {
     @Override
     public String toString() {

@@ -12,9 +12,9 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * From one JSON tree to one {@link KubeObject}. Absent fields get the values the API server would give them, since a
- * manifest may never have seen one. What is wrong becomes a {@link Problem}; a bad port or endpoint is left out and the
- * rest of its object counts.
+ * Parses a JSON tree into a {@link KubeObject}. Absent fields get the defaults of the API server, because a manifest may
+ * never have passed through one. Invalid fields are reported as {@link Problem}s; an invalid port or endpoint is skipped
+ * and the rest of its object is used.
  */
 public final class ObjectParser {
     private static final String ZONE = "topology.kubernetes.io/zone";
@@ -23,9 +23,9 @@ public final class ObjectParser {
     private ObjectParser() {}
 
     /**
-     * The object; null if there is nothing usable in it. If that is a fault, it was reported.
+     * Parses an object. Returns null if it contains nothing usable, after reporting the problem if it is invalid.
      *
-     * @param proxyName as in {@link BuildOptions}
+     * @param proxyName the {@code serviceProxyName} of {@link BuildOptions}
      */
     public static @Nullable KubeObject parse(
             Kind kind, JsonNode node, String source, String proxyName, List<Problem> problems) {
@@ -38,7 +38,7 @@ public final class ObjectParser {
         if (name == null || namespace == null) {
             return null;
         }
-        // A cluster has far fewer namespaces than objects.
+        // Shared, because a cluster has far fewer namespaces than objects.
         String shared = namespace.isEmpty() && !kind.ofCluster() ? "default" : namespace.intern();
         ObjectKey key = new ObjectKey(kind, shared, name);
         return switch (kind) {
@@ -59,19 +59,19 @@ public final class ObjectParser {
             Cidr only = spec.get("podCIDR").cidr();
             podCidrs = only == null ? List.of() : List.of(only);
         }
-        String unfit = metadata.get("deletionTimestamp").present() ? "its Node is being deleted" : "";
+        String ineligible = metadata.get("deletionTimestamp").present() ? "its Node is being deleted" : "";
         for (FieldReader taint : spec.get("taints").objects()) {
             if (taint.get("key").text("").equals(TO_BE_DELETED)) {
-                unfit = "the cluster autoscaler is about to delete its Node";
+                ineligible = "the cluster autoscaler is about to delete its Node";
             }
         }
         String zone = metadata.get("labels").object().get(ZONE).text("");
         List<FieldReader> addresses =
                 root.get("status").object().get("addresses").objects();
-        return new NodeObject(key, zone, nodeAddresses(addresses), podCidrs, unfit);
+        return new NodeObject(key, zone, nodeAddresses(addresses), podCidrs, ineligible);
     }
 
-    /** In kube-proxy's order, which decides which one is primary; host names are no addresses. */
+    /** The addresses in kube-proxy's order, which determines the primary one. Host names are ignored. */
     private static List<IpAddress> nodeAddresses(List<FieldReader> fields) {
         Set<IpAddress> addresses = new LinkedHashSet<>();
         for (String type : List.of("InternalIP", "ExternalIP")) {

@@ -5,17 +5,17 @@ import io.sluice.model.Protocol;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-/** Reads what ports of Services and of endpoints have in common: number, name and protocol. */
+/** Parses the common fields of Service and endpoint ports: number, name and protocol. */
 final class PortParser {
     private PortParser() {}
 
-    /** A port with a name; null if there is something wrong with it or its protocol is not forwarded, and then it is reported. */
+    /** Parses a port of a Service. Reports a port that is invalid or has an unsupported protocol, and returns null. */
     static @Nullable NamedPort parse(FieldReader port) {
         return parse(port, protocol(port.get("protocol")));
     }
 
-    /** The same, but an SCTP port is not reported: it was, at the Service that has it. */
-    static @Nullable NamedPort parseOfEndpoints(FieldReader port) {
+    /** Parses a port of endpoints. Does not report SCTP ports, because they are reported at the Service. */
+    static @Nullable NamedPort parseEndpointPort(FieldReader port) {
         FieldReader protocol = port.get("protocol");
         boolean sctp = protocol.isText() && protocol.text("").equals("SCTP");
         return parse(port, sctp ? null : protocol(protocol));
@@ -24,7 +24,7 @@ final class PortParser {
     private static @Nullable NamedPort parse(FieldReader port, @Nullable Protocol protocol) {
         int number = port.get("port").required(1, 65_535);
         String name = port.get("name").optionalName();
-        // Most ports of a cluster share a few names.
+        // Shared, because most ports of a cluster have one of a few names.
         return number == 0 || protocol == null || name == null ? null : new NamedPort(name.intern(), protocol, number);
     }
 
@@ -38,7 +38,7 @@ final class PortParser {
             case "TCP", "" -> Protocol.TCP;
             case "UDP" -> Protocol.UDP;
             case "SCTP" -> {
-                field.error("SCTP is not forwarded; TCP and UDP are");
+                field.error("SCTP is not supported, so this port is not served; must be TCP or UDP");
                 yield null;
             }
             default -> {

@@ -1,6 +1,6 @@
 package io.sluice.objects;
 
-/** Namespace and name of a Service: what its endpoints, its claims and its problems are found by. */
+/** Namespace and name of a Service. */
 public record ServiceKey(String namespace, String name) implements Comparable<ServiceKey> {
     @Override
     public int compareTo(ServiceKey other) {

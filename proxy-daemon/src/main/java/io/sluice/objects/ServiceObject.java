@@ -9,9 +9,9 @@ import java.util.List;
 /**
  * A Service.
  *
- * @param createdSeconds seconds since 1970, or {@link #NOT_CREATED}
- * @param clusterIps at most one of each family; empty if there is nothing to serve: headless, ExternalName, or another
- *     proxy's
+ * @param createdSeconds creation time in seconds since 1970, or {@link #NOT_CREATED}
+ * @param clusterIps at most one of each family; empty if the Service is not served: headless, ExternalName, or served by
+ *     another proxy
  * @param internalLocal whether internalTrafficPolicy is Local
  */
 public record ServiceObject(
@@ -23,7 +23,7 @@ public record ServiceObject(
         External external,
         List<Port> ports)
         implements KubeObject {
-    /** A manifest that never saw an API server is younger than everything that did. */
+    /** Creation time of a manifest without one: newer than every object from an API server. */
     public static final long NOT_CREATED = Long.MAX_VALUE;
 
     public ServiceObject {
@@ -32,19 +32,19 @@ public record ServiceObject(
     }
 
     /**
-     * One port.
+     * A port of a Service.
      *
-     * @param nodePort 0 if there is none
+     * @param nodePort the NodePort; 0 if there is none
      */
     public record Port(NamedPort named, int nodePort) {}
 
     /**
-     * How clients outside the cluster reach it; most Services share {@link #NONE}.
+     * The fields for external clients. Most Services share {@link #NONE}.
      *
-     * @param local whether externalTrafficPolicy is Local and means something for this Service
-     * @param loadBalancerIps those that send their packets here unchanged, and not to a proxy of their own
-     * @param sourceRanges whom the load-balancer addresses admit; a family without one admits all
-     * @param healthCheckPort 0 if there is none
+     * @param local whether externalTrafficPolicy is Local and applies to this Service
+     * @param loadBalancerIps the LoadBalancer IPs with ipMode VIP, whose packets arrive with an unchanged destination
+     * @param sourceRanges the allowed source ranges of the LoadBalancer IPs; a family without a range allows all clients
+     * @param healthCheckPort the health check node port; 0 if there is none
      */
     public record External(
             boolean local,
@@ -52,6 +52,7 @@ public record ServiceObject(
             List<IpAddress> loadBalancerIps,
             List<Cidr> sourceRanges,
             int healthCheckPort) {
+        /** No external addresses. */
         public static final External NONE = new External(false, List.of(), List.of(), List.of(), 0);
 
         public External {
@@ -61,7 +62,7 @@ public record ServiceObject(
         }
     }
 
-    /** Its cluster IP of a family decides whether it exists in that family at all. */
+    /** Whether the Service has a ClusterIP of a family. Without one, it is not served in that family. */
     public boolean hasFamily(Family family) {
         for (IpAddress clusterIp : clusterIps) {
             if (clusterIp.family() == family) {
@@ -71,7 +72,7 @@ public record ServiceObject(
         return false;
     }
 
-    /** Whether a port has an address of this family for clients outside; only then does its external policy count. */
+    /** Whether a port has an address of a family for external clients. Without one, externalTrafficPolicy has no effect. */
     public boolean isExternal(Port port, Family family) {
         return port.nodePort() != 0
                 || hasAny(external.externalIps(), family)

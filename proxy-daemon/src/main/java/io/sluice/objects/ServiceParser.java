@@ -13,30 +13,37 @@ import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Services: what is wrong is reported and left out, and the rest counts. */
+/** Parses Services. Reports and skips invalid fields, and uses the others. */
 public final class ServiceParser {
+    /** Label with the name of the proxy that serves a Service. */
     public static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
+    /** Label of headless Services and their slices. */
     public static final String HEADLESS = "service.kubernetes.io/headless";
+
     private static final int MAX_AFFINITY_SECONDS = 86_400;
 
     private ServiceParser() {}
 
-    /** @param proxyName as in {@link BuildOptions} */
+    /**
+     * Parses a Service.
+     *
+     * @param proxyName the {@code serviceProxyName} of {@link BuildOptions}
+     */
     static ServiceObject service(ObjectKey key, FieldReader metadata, FieldReader root, String proxyName) {
         FieldReader spec = root.get("spec").object();
         long created = created(metadata.get("creationTimestamp"));
         String type = type(spec.get("type"));
         List<IpAddress> clusterIps = List.of();
         FieldReader labels = metadata.get("labels").object();
-        boolean others = proxyName.isEmpty()
+        boolean ofAnotherProxy = proxyName.isEmpty()
                 ? labels.has(PROXY_NAME)
                 : !proxyName.equals(labels.get(PROXY_NAME).text(""));
-        boolean hidden = others || labels.has(HEADLESS);
+        boolean hidden = ofAnotherProxy || labels.has(HEADLESS);
         if (!hidden && !type.equals("ExternalName") && !isHeadless(spec)) {
             clusterIps = clusterIps(spec);
         }
         if (clusterIps.isEmpty()) {
-            // Nobody serves it here, so what else it says needs no checking.
+            // Sluice does not serve it, so the other fields are not checked.
             return new ServiceObject(key, created, clusterIps, SessionAffinity.NONE, false, External.NONE, List.of());
         }
         return new ServiceObject(
@@ -56,59 +63,60 @@ public final class ServiceParser {
         FieldReader rangeList = spec.get("loadBalancerSourceRanges");
         List<Cidr> sourceRanges = rangeList.cidrs();
         if (rangeList.present() && !rangeList.isListOf(sourceRanges.size())) {
-            loadBalancerIps = onlyLimited(loadBalancerIps, sourceRanges, rangeList);
+            loadBalancerIps = withValidRange(loadBalancerIps, sourceRanges, rangeList);
         } else if (!sourceRanges.isEmpty()) {
-            warnOfUnlimited(loadBalancerIps, sourceRanges, rangeList);
+            warnOfUnrestrictedFamilies(loadBalancerIps, sourceRanges, rangeList);
         }
         boolean saysLocal = isLocal(spec.get("externalTrafficPolicy"));
-        // The validity rule of ExternallyAccessible in kubernetes/pkg/api/v1/service/util.go.
+        // The condition of ExternallyAccessible in kubernetes/pkg/api/v1/service/util.go.
         boolean local = saysLocal && (!type.equals("ClusterIP") || !externalIps.isEmpty());
         int healthCheckPort = 0;
         if (local && type.equals("LoadBalancer")) {
             FieldReader port = spec.get("healthCheckNodePort");
             healthCheckPort = port.optional(65_535);
             if (healthCheckPort == 0) {
-                port.warning("not set, so a load balancer cannot ask whether this node has endpoints");
+                port.warning("not set, so load balancers cannot check whether this node has endpoints");
             }
         }
         External external = new External(local, externalIps, loadBalancerIps, sourceRanges, healthCheckPort);
         return external.equals(External.NONE) ? External.NONE : external;
     }
 
-    /** Who wanted to shut some out must not get everybody in: a family without a good range is not served. */
-    private static List<IpAddress> onlyLimited(List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
+    /** Removes the addresses of families without a valid range: an invalid range must not open them to all clients. */
+    private static List<IpAddress> withValidRange(List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
         List<IpAddress> limited = addresses.stream()
                 .filter(address ->
                         ranges.stream().anyMatch(range -> range.network().family() == address.family()))
                 .toList();
         if (limited.size() < addresses.size()) {
-            rangeList.error("no range is left of "
-                    + familyWithout(addresses, limited)
-                    + ", so its load-balancer addresses are not served");
+            String family = familyWithout(addresses, limited);
+            rangeList.error("no valid " + family + "range, so the " + family + "LoadBalancer IPs are not served");
         }
         return limited;
     }
 
-    /** A family without a range admits all, as with kube-proxy; that is seldom what was meant. */
-    private static void warnOfUnlimited(List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
+    /** Warns about families without a range, which allow all clients as in kube-proxy. This is rarely intended. */
+    private static void warnOfUnrestrictedFamilies(
+            List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
         for (Family family : Family.values()) {
             if (addresses.stream().anyMatch(address -> address.family() == family)
                     && ranges.stream().noneMatch(range -> range.network().family() == family)) {
-                rangeList.warning("names no range of " + family + ", so its " + family
-                        + " load-balancer addresses admit every client");
+                rangeList.warning(
+                        "contains no " + family + " range, so the " + family + " LoadBalancer IPs accept all clients");
             }
         }
     }
 
+    /** The families of the removed addresses, as the start of a phrase: {@code "IPv4 "}; empty if it is both. */
     private static String familyWithout(List<IpAddress> addresses, List<IpAddress> limited) {
         boolean v4 =
                 addresses.stream().anyMatch(address -> address.family() == Family.IPV4 && !limited.contains(address));
         boolean v6 =
                 addresses.stream().anyMatch(address -> address.family() == Family.IPV6 && !limited.contains(address));
-        return v4 && v6 ? "either family" : v4 ? "IPv4" : "IPv6";
+        return v4 && v6 ? "" : v4 ? "IPv4 " : "IPv6 ";
     }
 
-    /** Host names are left to name servers, and those of {@code ipMode: Proxy} to the load balancer itself. */
+    /** The addresses with {@code ipMode: VIP}. Skips host names, and {@code Proxy}, which the load balancer handles. */
     private static List<IpAddress> loadBalancerIps(List<FieldReader> ingress) {
         List<IpAddress> addresses = new ArrayList<>();
         for (FieldReader entry : ingress) {
@@ -162,11 +170,11 @@ public final class ServiceParser {
             fields = List.of(single);
         } else if (fields.isEmpty()) {
             if (!single.present() || single.text() != null) {
-                single.warning("not set, so there is no address to listen on; without an API server, choose one");
+                single.warning("not set, so the Service is not served; without an API server, set an address");
             }
         }
         int families = spec.get("ipFamilies").items().size();
-        // The API server lists a family for each address; where it lists fewer, the rest does not count.
+        // The API server sets a family for each address. If there are fewer families, the other addresses are ignored.
         return oneOfEachFamily(families == 0 ? fields : fields.subList(0, Math.min(families, fields.size())));
     }
 
@@ -194,15 +202,15 @@ public final class ServiceParser {
             if (named == null) {
                 continue;
             }
-            if (ports.stream().anyMatch(port -> named.joins(port.named()))) {
-                field.error("the name \"" + named.name() + "\" is taken by another " + named.protocol()
-                        + " port of this Service; each needs its own");
+            if (ports.stream().anyMatch(port -> named.matches(port.named()))) {
+                field.error("another " + named.protocol() + " port of this Service has the name '" + named.name()
+                        + "'; this port is ignored, give it a unique name");
             } else {
                 ports.add(new Port(named, nodePort));
             }
         }
         if (!list.present() || list.isEmptyList()) {
-            list.error("missing; a Service needs at least one port");
+            list.error("missing; a Service must have at least one port");
         }
         return ports;
     }

@@ -1,7 +1,7 @@
 /**
- * Kubernetes objects as immutable values (Service, EndpointSlice, Endpoints, Node, ServiceCIDR) and their parsers.
+ * Immutable values for Kubernetes objects (Service, EndpointSlice, Endpoints, Node, ServiceCIDR), and their parsers.
  *
- * <p>Holds what Sluice uses of an object, not the whole of it. May use {@link io.sluice.document} and
+ * <p>Contains only the fields that Sluice uses. May use {@link io.sluice.document} and
  * {@link io.sluice.model}.
  */
 @NullMarked

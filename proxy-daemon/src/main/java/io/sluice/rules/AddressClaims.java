@@ -17,14 +17,14 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which of several services gets an address: the older one, then the first by name; of two ports of one service the
- * first. Confined to one thread.
+ * Decides which Service gets an address that several Services claim: the oldest one, then the first by namespace and
+ * name. If two ports of one Service claim the same address, the first port gets it. Confined to one thread.
  */
 final class AddressClaims {
     private final Map<ServiceKey, List<FrontendAddress>> claimed = new HashMap<>();
-    /** Who has an address. */
+    /** The claim that holds each address. */
     private final Map<FrontendAddress, Claim> owners = new HashMap<>();
-    /** All who want one of the few addresses that several want, the owner first. */
+    /** All claims to the few addresses that several Services claim, the owner's first. */
     private final Map<FrontendAddress, TreeSet<Claim>> contested = new HashMap<>();
 
     private record Claim(long createdSeconds, ServicePortName name) implements Comparable<Claim> {
@@ -32,7 +32,7 @@ final class AddressClaims {
                 .thenComparing(claim -> claim.name().namespace())
                 .thenComparing(claim -> claim.name().service());
 
-        /** No service claims an address twice, so which port it is for does not count. */
+        /** Ignores the port: a Service claims an address at most once. */
         @Override
         public int compareTo(Claim other) {
             return ORDER.compare(this, other);
@@ -44,12 +44,12 @@ final class AddressClaims {
     }
 
     /**
-     * Replaces what a service wants. Nothing is told, and nothing returned, if that is what it wanted before.
+     * Replaces the claims of a Service. Does nothing and returns an empty set if they have not changed.
      *
-     * @param wanted empty if it wants nothing any more
-     * @param touched told of each address it wanted or wants now
-     * @param rivals told of each service that wants one of them too
-     * @return the ports it wanted something for before
+     * @param wanted the addresses that the Service claims now; empty to withdraw all claims
+     * @param touched called with each address that the Service claimed before or claims now
+     * @param rivals called with each other Service that claims one of these addresses
+     * @return the service ports that had claims before
      */
     Set<ServicePortName> replace(
             ServiceKey service,
@@ -58,7 +58,7 @@ final class AddressClaims {
             Consumer<FrontendAddress> touched,
             Consumer<ServiceKey> rivals) {
         List<FrontendAddress> before = claimed.getOrDefault(service, List.of());
-        if (wants(before, createdSeconds, wanted)) {
+        if (isUnchanged(before, createdSeconds, wanted)) {
             return Set.of();
         }
         Set<ServicePortName> names = new HashSet<>();
@@ -78,7 +78,7 @@ final class AddressClaims {
         return names;
     }
 
-    private boolean wants(
+    private boolean isUnchanged(
             List<FrontendAddress> before, long createdSeconds, Map<FrontendAddress, ServicePortName> wanted) {
         if (before.size() != wanted.size()) {
             return false;
@@ -109,7 +109,7 @@ final class AddressClaims {
         if (several == null) {
             return requireNonNull(owners.remove(address));
         }
-        // The creation time may have changed since; the service is what identifies its claim.
+        // The creation time may have changed, so the claim is identified by its Service.
         Claim claim = several.stream()
                 .filter(each -> each.service().equals(service))
                 .findFirst()
@@ -123,13 +123,13 @@ final class AddressClaims {
         return claim;
     }
 
-    /** Whether one service goes before another where both want something. */
+    /** Whether one Service takes precedence over another when both claim an address or a NodePort. */
     static boolean isBefore(ServiceObject one, ServiceObject other) {
         int byAge = Long.compare(one.createdSeconds(), other.createdSeconds());
         return byAge != 0 ? byAge < 0 : one.service().compareTo(other.service()) < 0;
     }
 
-    /** Who has the address; null if nobody wants it. */
+    /** The service port that holds the address; null if no Service claims it. */
     @Nullable
     ServicePortName ownerOf(FrontendAddress address) {
         Claim owner = owners.get(address);

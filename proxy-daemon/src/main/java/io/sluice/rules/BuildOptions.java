@@ -5,20 +5,21 @@ import io.sluice.model.IpAddress;
 import java.util.List;
 
 /**
- * What, beside the objects, decides a snapshot.
+ * The settings from which, together with the objects, a snapshot is built.
  *
- * @param nodeName this node; empty if unknown, and then no endpoint is local
- * @param nodeAddresses all addresses of this node, the first of a family being its primary one; empty for those its Node
- *     object has
- * @param clusterCidrs ranges whose addresses are pods; empty if pods cannot be told
- * @param podsByNode whether instead the Node object's podCIDRs are that
- * @param serviceCidrs ranges of cluster IPs, beside those of ServiceCIDR objects
- * @param masqueradeAll whether endpoints never see the clients of cluster IPs
- * @param frontendMap ranges whose frontends are listened on elsewhere, first match counts
- * @param serviceProxyName the name of the proxy whose Services are served, and no others; empty for those of no proxy
- *     in particular
- * @param wildcardNodePorts whether a node port on addresses of interfaces is one frontend for all of them, to which the
- *     kernel delivers (node mode), instead of one for each address
+ * @param nodeName the name of this node; empty if unknown, in which case no endpoint is local
+ * @param nodeAddresses all addresses of this node, the primary one of each family first; empty to use those of its Node
+ *     object
+ * @param clusterCidrs the ranges of pod addresses for local traffic detection; empty to disable it
+ * @param podsByNode whether local traffic detection uses the podCIDRs of the Node object instead of
+ *     {@code clusterCidrs}
+ * @param serviceCidrs ranges of ClusterIPs, in addition to those of ServiceCIDR objects
+ * @param masqueradeAll whether all traffic to ClusterIPs is masqueraded
+ * @param frontendMap ranges whose frontends are served at other addresses; the first match applies
+ * @param serviceProxyName serve only the Services whose {@code service.kubernetes.io/service-proxy-name} label has this
+ *     value; empty to serve only the Services without this label
+ * @param wildcardNodePorts whether a NodePort on interface addresses is one frontend for all of them (node mode), instead
+ *     of one frontend per address
  */
 public record BuildOptions(
         String nodeName,
@@ -38,7 +39,7 @@ public record BuildOptions(
         frontendMap = List.copyOf(frontendMap);
     }
 
-    /** Only a name, and all else as it is by default. */
+    /** Default options for a node with this name. */
     public static BuildOptions on(String nodeName) {
         return new BuildOptions(
                 nodeName,
@@ -53,7 +54,7 @@ public record BuildOptions(
                 false);
     }
 
-    /** Moves frontend addresses in {@code from} to the same place in {@code to}; both of one family and size. */
+    /** Maps frontend addresses in {@code from} to the same offset in {@code to}. Both have the same family and size. */
     public record AddressMap(Cidr from, Cidr to) {
         public AddressMap {
             if (from.prefix() != to.prefix()
@@ -63,7 +64,7 @@ public record BuildOptions(
         }
     }
 
-    /** Where a frontend's address is listened on. */
+    /** The address at which a frontend address is served. */
     IpAddress listenedOn(IpAddress address) {
         for (AddressMap map : frontendMap) {
             if (map.from().contains(address)) {
@@ -73,7 +74,7 @@ public record BuildOptions(
         return address;
     }
 
-    /** Where a range of frontends is listened on; itself if not all of it is moved alike. */
+    /** The range at which a range of frontend addresses is served; unchanged unless one mapping covers all of it. */
     Cidr listenedOn(Cidr range) {
         for (AddressMap map : frontendMap) {
             if (map.from().contains(range.network())) {

@@ -10,28 +10,28 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Whom each service forwards to, so that it is looked at again when one of them becomes a frontend: traffic must not go
- * round in circles. Confined to one thread.
+ * Index from an endpoint address to the Services that have this endpoint. When an address becomes a frontend, the
+ * Services that forward to it must be built again, because traffic could loop. Confined to one thread.
  *
- * <p>Nearly no address of a pod is ever asked for, so addresses are not kept, only in which bucket each falls: a map of
- * them would be larger than all that is known of the endpoints. Who asks gets everybody in the bucket; to be looked at
- * for nothing does no harm.
+ * <p>Keeps hash buckets instead of addresses: hardly any pod address is ever looked up, and a map of all addresses would
+ * be larger than the endpoints themselves. A lookup returns all Services in the bucket; building a Service again that
+ * has not changed is harmless.
  */
 final class EndpointAddressIndex {
-    /** At 250,000 endpoints a bucket holds four services. */
+    /** With 250,000 endpoints, a bucket holds four Services on average. */
     private static final int BUCKETS = 1 << 16;
 
-    private static final ServiceKey[] NOBODY = {};
+    private static final ServiceKey[] NONE = {};
 
     private final ServiceKey[][] buckets = new ServiceKey[BUCKETS][];
     private final Map<ServiceKey, int[]> bucketsOf = new HashMap<>();
 
     EndpointAddressIndex() {
-        Arrays.fill(buckets, NOBODY);
+        Arrays.fill(buckets, NONE);
     }
 
-    void replace(ServiceKey key, Set<FrontendAddress> dials) {
-        int[] now = dials.stream()
+    void replace(ServiceKey key, Set<FrontendAddress> endpointAddresses) {
+        int[] now = endpointAddresses.stream()
                 .mapToInt(EndpointAddressIndex::bucket)
                 .sorted()
                 .distinct()
@@ -58,15 +58,15 @@ final class EndpointAddressIndex {
         }
     }
 
-    /** Everybody who may forward to the address, and a few others. */
-    Collection<ServiceKey> by(FrontendAddress address) {
+    /** All Services that have the address as an endpoint, and possibly a few others. */
+    Collection<ServiceKey> servicesFor(FrontendAddress address) {
         return List.of(buckets[bucket(address)]);
     }
 
     private static ServiceKey[] without(ServiceKey[] keys, ServiceKey key) {
         int at = Arrays.asList(keys).indexOf(key);
         if (keys.length == 1) {
-            return NOBODY;
+            return NONE;
         }
         ServiceKey[] rest = Arrays.copyOf(keys, keys.length - 1);
         System.arraycopy(keys, at + 1, rest, at, rest.length - at);
@@ -74,7 +74,7 @@ final class EndpointAddressIndex {
     }
 
     private static int bucket(FrontendAddress address) {
-        // The protocol is left out: a service seldom dials both.
+        // Ignores the protocol: a Service rarely has the same endpoint for both.
         int hash = 31 * address.address().hashCode() + address.port();
         return (hash * 0x9E3779B9) >>> 16;
     }

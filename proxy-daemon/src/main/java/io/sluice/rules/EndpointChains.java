@@ -26,23 +26,23 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The graph of Services whose endpoints are frontends of Services. Traffic follows it from Service to Service, so links
- * of a cycle, and links behind which too many others follow, are left out. Confined to one thread.
+ * The graph of Services that have frontends of other Services as endpoints. Excludes links that are part of a cycle, in
+ * which traffic would loop, and links that make a chain of Services too long. Confined to one thread.
  *
- * <p>Few Services have such an endpoint, so the whole graph is judged again when it changes, in time linear in its size.
+ * <p>Few Services have such an endpoint, so each change evaluates the whole graph, in time linear in its size.
  */
 final class EndpointChains {
-    /** How many links a connection may follow. */
+    /** Maximum number of links (hops from Service to Service) that a connection may follow. */
     static final int MAX_DEPTH = 3;
 
-    /** How long a cycle may be to be reported link by link. */
+    /** Longest cycle that is reported link by link. */
     private static final int MAX_REPORTED_CYCLE = 8;
 
     private final Map<ServiceKey, Set<Link>> links = new HashMap<>();
-    private Map<Link, String> leftOut = Map.of();
+    private Map<Link, String> excluded = Map.of();
     private boolean changed;
 
-    /** A service port in one family; traffic never changes its family. */
+    /** A service port in one IP family. Traffic never changes its family. */
     private record Node(ServicePortName port, Family family) implements Comparable<Node> {
         private static final Comparator<Node> ORDER = Comparator.comparing(Node::toString)
                 .thenComparing(Node::family)
@@ -59,7 +59,7 @@ final class EndpointChains {
         }
     }
 
-    /** A service port whose endpoint is an address of another one, or of itself. */
+    /** An endpoint of one service port that is a frontend of another one, or of the same one. */
     record Link(ServicePortName from, FrontendAddress endpoint, ServicePortName owner) {
         private Node source() {
             return new Node(from, endpoint.address().family());
@@ -75,38 +75,38 @@ final class EndpointChains {
         changed |= !now.equals(before == null ? Set.of() : before);
     }
 
-    /** Why an endpoint of a service port is left out; null if it is not. */
+    /** Why the endpoint of a link is excluded; null if it is not. */
     @Nullable
-    String whyLeftOut(Link link) {
-        return leftOut.get(link);
+    String exclusionReason(Link link) {
+        return excluded.get(link);
     }
 
-    Set<Link> of(ServiceKey service) {
+    Set<Link> linksOf(ServiceKey service) {
         return links.getOrDefault(service, Set.of());
     }
 
-    /** Judges all links if any has changed. Returns the Services of those that are judged differently now. */
-    Set<ServiceKey> judge() {
+    /** Evaluates all links if any has changed. Returns the Services with a link whose result has changed. */
+    Set<ServiceKey> evaluate() {
         if (!changed) {
             return Set.of();
         }
         changed = false;
-        Map<Link, String> before = leftOut;
-        leftOut = new Graph(links.values()).leftOut();
-        return Stream.concat(before.keySet().stream(), leftOut.keySet().stream())
-                .filter(link -> !Objects.equals(before.get(link), leftOut.get(link)))
+        Map<Link, String> before = excluded;
+        excluded = new Graph(links.values()).excluded();
+        return Stream.concat(before.keySet().stream(), excluded.keySet().stream())
+                .filter(link -> !Objects.equals(before.get(link), excluded.get(link)))
                 .map(link -> new ServiceKey(link.from().namespace(), link.from().service()))
                 .collect(Collectors.toSet());
     }
 
-    /** One judgement. Sorted throughout, so that the same links are always judged with the same words. */
+    /** One evaluation. Everything is sorted, so that the same links always give the same messages. */
     private static final class Graph {
         private final Map<Node, Set<Node>> next = new TreeMap<>();
         private final Map<Node, Set<Node>> previous = new TreeMap<>();
         private final List<Link> links = new ArrayList<>();
-        /** All nodes that a node reaches and that reach it, itself included. */
+        /** The strongly connected component of each node: all nodes that it reaches and that reach it. */
         private final Map<Node, List<Node>> cycleOf = new HashMap<>();
-        /** How many links a connection to a node follows at most. */
+        /** Maximum number of links that a connection to a node follows. */
         private final Map<Node, Integer> depths = new HashMap<>();
 
         Graph(Collection<Set<Link>> all) {
@@ -125,8 +125,8 @@ final class EndpointChains {
             return edges.getOrDefault(from, Set.of());
         }
 
-        Map<Link, String> leftOut() {
-            // Kosaraju's algorithm: what reaches back from the last to finish is on a cycle with it.
+        Map<Link, String> excluded() {
+            // Kosaraju's algorithm: going backwards from the last node to finish reaches the nodes on a cycle with it.
             List<Node> finished = new ArrayList<>();
             Set<Node> seen = new HashSet<>();
             next.keySet().forEach(node -> visit(node, next, seen, finished));
@@ -136,7 +136,7 @@ final class EndpointChains {
                 visit(finished.get(i), previous, seen, cycle);
                 cycle.forEach(node -> cycleOf.put(node, cycle));
             }
-            // A node finishes after all that it reaches, but for those on a cycle with it.
+            // A node finishes after all nodes that it reaches, except those on a cycle with it.
             finished.forEach(node -> depths.put(
                     node,
                     to(next, node).stream()
@@ -144,16 +144,16 @@ final class EndpointChains {
                             .mapToInt(each -> depth(each) + 1)
                             .max()
                             .orElse(0)));
-            Map<Link, String> leftOut = new HashMap<>();
+            Map<Link, String> excluded = new HashMap<>();
             for (Link link : links) {
                 if (!isFollowed(link.source(), link.target())) {
-                    leftOut.put(link, why(link));
+                    excluded.put(link, why(link));
                 }
             }
-            return leftOut;
+            return excluded;
         }
 
-        /** Adds what is reached and not seen before, each node after all that are reached from it; without recursion. */
+        /** Depth-first search without recursion: appends each new node after all nodes that it reaches. */
         private static void visit(Node start, Map<Node, Set<Node>> edges, Set<Node> seen, List<Node> finished) {
             record Step(Node node, Iterator<Node> rest) {}
             if (!seen.add(start)) {
@@ -190,21 +190,21 @@ final class EndpointChains {
             Node from = link.source();
             Node to = link.target();
             if (!onOneCycle(from, to)) {
-                return "more than " + MAX_DEPTH + " Services would forward to one another in a row: " + from + " -> "
+                return "the chain of Services would have more than " + MAX_DEPTH + " hops: " + from + " -> "
                         + text(deepest(to));
             }
             int size = requireNonNull(cycleOf.get(from)).size();
             return "traffic would loop: " + from + " -> "
                     + (size <= MAX_REPORTED_CYCLE
                             ? text(pathOnCycle(to, from))
-                            : to + " -> ... -> " + from + ", " + size + " Services");
+                            : to + " -> ... -> " + from + " (" + size + " Services)");
         }
 
         private static String text(Collection<Node> path) {
             return path.stream().map(Node::toString).collect(Collectors.joining(" -> "));
         }
 
-        /** A shortest path between two nodes of one cycle. */
+        /** A shortest path between two nodes of one cycle, so that the message names as few Services as possible. */
         private Collection<Node> pathOnCycle(Node from, Node to) {
             Map<Node, Node> reachedFrom = new HashMap<>();
             Deque<Node> queue = new ArrayDeque<>(List.of(from));

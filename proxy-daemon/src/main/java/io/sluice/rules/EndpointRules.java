@@ -21,7 +21,7 @@ import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.ObjIntConsumer;
 
-/** Kubernetes' rules of which endpoints serve, as pure functions. */
+/** The Kubernetes rules for choosing endpoints, as pure functions: the equivalent of kube-proxy's {@code topology.go}. */
 final class EndpointRules {
     private static final Comparator<Endpoint> BY_ADDRESS =
             Comparator.comparing(Endpoint::address).thenComparingInt(Endpoint::port);
@@ -29,29 +29,29 @@ final class EndpointRules {
     private EndpointRules() {}
 
     /**
-     * All endpoints of one service port, whatever their state, by address then port. Endpoints move between slices, so
-     * one may be in two at once: of duplicates the last that is not terminating counts, else the first. A pod's address
-     * may belong to a new pod while the old one is still going.
+     * All endpoints of one service port in any state, sorted by address and port. An endpoint that moves between slices
+     * may be in two of them: the last entry that is not terminating applies, otherwise the first. A new pod may have the
+     * address of an old one that is still terminating.
      */
     static Map<Endpoint, Backend> endpointsOf(NamedPort servicePort, Collection<EndpointsObject> objects) {
         Map<Endpoint, Backend> endpoints = new TreeMap<>(BY_ADDRESS);
         forEach(
                 servicePort,
                 objects,
-                (backend, port) -> endpoints.merge(
-                        new Endpoint(backend.address(), port),
-                        backend,
+                (sliceEndpoint, port) -> endpoints.merge(
+                        new Endpoint(sliceEndpoint.address(), port),
+                        sliceEndpoint,
                         (first, later) -> later.terminating() ? first : later));
         return endpoints;
     }
 
-    /** All endpoints of one service port as they are listed, with their ports: one in two slices comes twice. */
+    /** Calls the action for each endpoint of one service port and its port number, once for each slice that lists it. */
     static void forEach(NamedPort servicePort, Collection<EndpointsObject> objects, ObjIntConsumer<Backend> action) {
         for (EndpointsObject object : objects) {
             for (EndpointGroup group : object.groups()) {
                 for (NamedPort port : group.ports()) {
-                    if (port.joins(servicePort)) {
-                        group.backends().forEach(backend -> action.accept(backend, port.port()));
+                    if (port.matches(servicePort)) {
+                        group.backends().forEach(sliceEndpoint -> action.accept(sliceEndpoint, port.port()));
                     }
                 }
             }
@@ -59,27 +59,29 @@ final class EndpointRules {
     }
 
     /**
-     * Where this proxy runs.
+     * The node and zone in which this proxy runs.
      *
-     * @param node empty if unknown, and then no endpoint is local; likewise the zone
+     * @param node empty if unknown, in which case no endpoint is local
+     * @param zone empty if unknown
      */
     record NodeLocality(String node, String zone) {
-        boolean isLocal(Backend backend) {
-            return !node.isEmpty() && backend.nodeName().equals(node);
+        boolean isLocal(Backend sliceEndpoint) {
+            return !node.isEmpty() && sliceEndpoint.nodeName().equals(node);
         }
     }
 
     /**
-     * What a service port wants of its endpoints.
+     * The traffic policies of a service port.
      *
-     * @param external whether it has an address for clients outside; only then does its external policy count
+     * @param external whether the port has an address for external clients; without one, externalTrafficPolicy has no
+     *     effect
      */
     record Policies(boolean internalLocal, boolean externalLocal, boolean external) {
         static Policies of(ServiceObject service, ServiceObject.Port port, Family family) {
             return new Policies(service.internalLocal(), service.external().local(), service.isExternal(port, family));
         }
 
-        /** A Local external policy needs them too: pods and the node itself go round it. */
+        /** Also true with externalTrafficPolicy Local, which does not apply to pods and this node. */
         boolean useCluster() {
             return !internalLocal || external;
         }
@@ -90,19 +92,19 @@ final class EndpointRules {
     }
 
     /**
-     * The endpoints that may be chosen, by address then port.
+     * The usable endpoints of a service port in one family, sorted by address and port.
      *
-     * @param cluster for traffic that may go anywhere; empty if no policy asks for it
-     * @param local those of this node; empty if no policy asks for it
-     * @param any whether there is one that may serve at all, here or elsewhere
+     * @param cluster the endpoints for traffic that may go to any node; empty if no policy needs them
+     * @param local the endpoints on this node; empty if no policy needs them
+     * @param any whether any node has a usable endpoint
      */
-    record Choice(List<Endpoint> cluster, List<Endpoint> local, boolean any) {
-        Choice {
+    record EndpointLists(List<Endpoint> cluster, List<Endpoint> local, boolean any) {
+        EndpointLists {
             cluster = List.copyOf(cluster);
             local = List.copyOf(local);
         }
 
-        /** None at all is refused. That there is none here is not the client's fault, and may be about to change. */
+        /** REJECT if no node has a usable endpoint; DROP if only this node has none, which may be about to change. */
         Route route(boolean onlyLocal, Route.Source source) {
             List<Endpoint> endpoints = onlyLocal ? local : cluster;
             if (endpoints.isEmpty()) {
@@ -112,13 +114,13 @@ final class EndpointRules {
         }
     }
 
-    /** Whether a list has an endpoint, and if not, why not. */
+    /** Whether an endpoint is in the list, and the reason. */
     enum EndpointDecision {
         USED("ready"),
-        LAST_RESORT("terminating but still serving, and none is ready"),
+        SERVING_TERMINATING("terminating but still serving, and no endpoint is ready"),
         NOT_READY("not ready"),
         TERMINATING("terminating while others are ready"),
-        ENDED("terminating and no longer serving"),
+        NOT_SERVING("terminating and no longer serving"),
         NOT_LOCAL("not on this node"),
         OTHER_NODE("hinted for other nodes"),
         OTHER_ZONE("hinted for other zones");
@@ -134,119 +136,125 @@ final class EndpointRules {
         }
 
         boolean used() {
-            return this == USED || this == LAST_RESORT;
+            return this == USED || this == SERVING_TERMINATING;
         }
     }
 
-    /** Sorts the endpoints of one family. */
-    static Choice choose(Map<Endpoint, Backend> endpoints, Policies policies, NodeLocality here) {
+    /** Chooses the usable endpoints of one family: kube-proxy's {@code CategorizeEndpoints}. */
+    static EndpointLists categorize(Map<Endpoint, Backend> endpoints, Policies policies, NodeLocality locality) {
         List<Endpoint> cluster =
-                policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), here)) : List.of();
-        List<Endpoint> local = policies.useLocal() ? select(endpoints, localList(endpoints.values(), here)) : List.of();
-        boolean any = endpoints.values().stream().anyMatch(backend -> backend.ready() || isGoing(backend));
-        return new Choice(cluster, local, any);
+                policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), locality)) : List.of();
+        List<Endpoint> local =
+                policies.useLocal() ? select(endpoints, localList(endpoints.values(), locality)) : List.of();
+        boolean any = endpoints.values().stream()
+                .anyMatch(sliceEndpoint -> sliceEndpoint.ready() || isServingTerminating(sliceEndpoint));
+        return new EndpointLists(cluster, local, any);
     }
 
-    /** The list for traffic that may go anywhere. Hints narrow its ready endpoints and nothing else. */
-    static Function<Backend, EndpointDecision> clusterList(Collection<Backend> backends, NodeLocality here) {
-        return readyOrElseGoing(backends, hinted(backends, here), backend -> EndpointDecision.USED);
+    /** The decisions for traffic that may go to any node. Hints apply to ready endpoints only. */
+    static Function<Backend, EndpointDecision> clusterList(Collection<Backend> backends, NodeLocality locality) {
+        return readyElseServingTerminating(
+                backends, hinted(backends, locality), sliceEndpoint -> EndpointDecision.USED);
     }
 
-    /** The list for traffic that must stay on this node. */
-    static Function<Backend, EndpointDecision> localList(Collection<Backend> backends, NodeLocality here) {
+    /** The decisions for traffic that must stay on this node. Hints do not apply. */
+    static Function<Backend, EndpointDecision> localList(Collection<Backend> backends, NodeLocality locality) {
         Function<Backend, EndpointDecision> local =
-                backend -> here.isLocal(backend) ? EndpointDecision.USED : EndpointDecision.NOT_LOCAL;
-        return readyOrElseGoing(backends, local, local);
+                sliceEndpoint -> locality.isLocal(sliceEndpoint) ? EndpointDecision.USED : EndpointDecision.NOT_LOCAL;
+        return readyElseServingTerminating(backends, local, local);
     }
 
-    private static boolean isGoing(Backend backend) {
-        return backend.serving() && backend.terminating();
+    private static boolean isServingTerminating(Backend sliceEndpoint) {
+        return sliceEndpoint.serving() && sliceEndpoint.terminating();
     }
 
-    /** A list has the ready endpoints, or if there are none, those that still serve while they terminate. */
-    private static Function<Backend, EndpointDecision> readyOrElseGoing(
+    /** Uses the ready endpoints; if there are none, those that are terminating but still serving. */
+    private static Function<Backend, EndpointDecision> readyElseServingTerminating(
             Collection<Backend> backends,
             Function<Backend, EndpointDecision> amongReady,
-            Function<Backend, EndpointDecision> amongGoing) {
+            Function<Backend, EndpointDecision> amongServingTerminating) {
         boolean anyReady = backends.stream()
-                .anyMatch(backend -> backend.ready() && amongReady.apply(backend) == EndpointDecision.USED);
-        return backend -> {
-            if (backend.ready()) {
-                return amongReady.apply(backend);
+                .anyMatch(sliceEndpoint ->
+                        sliceEndpoint.ready() && amongReady.apply(sliceEndpoint) == EndpointDecision.USED);
+        return sliceEndpoint -> {
+            if (sliceEndpoint.ready()) {
+                return amongReady.apply(sliceEndpoint);
             }
-            if (!isGoing(backend)) {
-                return backend.terminating() ? EndpointDecision.ENDED : EndpointDecision.NOT_READY;
+            if (!isServingTerminating(sliceEndpoint)) {
+                return sliceEndpoint.terminating() ? EndpointDecision.NOT_SERVING : EndpointDecision.NOT_READY;
             }
-            EndpointDecision place = amongGoing.apply(backend);
-            if (place != EndpointDecision.USED) {
-                return place;
+            EndpointDecision decision = amongServingTerminating.apply(sliceEndpoint);
+            if (decision != EndpointDecision.USED) {
+                return decision;
             }
-            return anyReady ? EndpointDecision.TERMINATING : EndpointDecision.LAST_RESORT;
+            return anyReady ? EndpointDecision.TERMINATING : EndpointDecision.SERVING_TERMINATING;
         };
     }
 
     /**
-     * Which ready endpoints the hints leave: those for this node, else those for this zone, else all. A level counts
-     * only if every ready endpoint has a hint of it, since one without may be all that a roll-out has updated so far,
-     * and if one of them is for here.
+     * Applies topology hints to the ready endpoints: uses those with a hint for this node, else those with a hint for
+     * this zone, else all. Node or zone hints apply only if every ready endpoint has one and at least one endpoint
+     * matches. An endpoint without a hint disables them, because during a rollout the hinted ones could be overloaded.
      */
-    private static Function<Backend, EndpointDecision> hinted(Collection<Backend> backends, NodeLocality here) {
+    private static Function<Backend, EndpointDecision> hinted(Collection<Backend> backends, NodeLocality locality) {
         boolean allNode = true;
         boolean allZone = true;
         boolean thisNode = false;
         boolean thisZone = false;
-        for (Backend backend : backends) {
-            if (backend.ready()) {
-                List<String> nodes = backend.hints().nodes();
-                List<String> zones = backend.hints().zones();
+        for (Backend sliceEndpoint : backends) {
+            if (sliceEndpoint.ready()) {
+                List<String> nodes = sliceEndpoint.hints().nodes();
+                List<String> zones = sliceEndpoint.hints().zones();
                 allNode &= !nodes.isEmpty();
                 allZone &= !zones.isEmpty();
-                thisNode |= nodes.contains(here.node());
-                thisZone |= zones.contains(here.zone());
+                thisNode |= nodes.contains(locality.node());
+                thisZone |= zones.contains(locality.zone());
             }
         }
         if (allNode && thisNode) {
-            return backend ->
-                    backend.hints().nodes().contains(here.node()) ? EndpointDecision.USED : EndpointDecision.OTHER_NODE;
+            return sliceEndpoint -> sliceEndpoint.hints().nodes().contains(locality.node())
+                    ? EndpointDecision.USED
+                    : EndpointDecision.OTHER_NODE;
         }
         if (allZone && thisZone) {
-            return backend ->
-                    backend.hints().zones().contains(here.zone()) ? EndpointDecision.USED : EndpointDecision.OTHER_ZONE;
+            return sliceEndpoint -> sliceEndpoint.hints().zones().contains(locality.zone())
+                    ? EndpointDecision.USED
+                    : EndpointDecision.OTHER_ZONE;
         }
-        return backend -> EndpointDecision.USED;
+        return sliceEndpoint -> EndpointDecision.USED;
     }
 
     private static List<Endpoint> select(Map<Endpoint, Backend> endpoints, Function<Backend, EndpointDecision> list) {
         List<Endpoint> chosen = new ArrayList<>();
-        endpoints.forEach((endpoint, backend) -> {
-            if (list.apply(backend).used()) {
+        endpoints.forEach((endpoint, sliceEndpoint) -> {
+            if (list.apply(sliceEndpoint).used()) {
                 chosen.add(endpoint);
             }
         });
         return chosen;
     }
 
-    /** Those of one family: a client of the other cannot be sent there, so to it they do not exist. */
+    /** The endpoints of one family. Each family is treated as a Service of its own, as in kube-proxy. */
     static Map<Endpoint, Backend> ofFamily(Family family, Map<Endpoint, Backend> endpoints) {
         Map<Endpoint, Backend> those = new LinkedHashMap<>();
-        endpoints.forEach((endpoint, backend) -> {
+        endpoints.forEach((endpoint, sliceEndpoint) -> {
             if (endpoint.address().family() == family) {
-                those.put(endpoint, backend);
+                those.put(endpoint, sliceEndpoint);
             }
         });
         return those;
     }
 
-    /** How many addresses of this node are ready, whatever the port: what a load balancer sends traffic for. */
-    static int localReady(Collection<EndpointsObject> objects, NodeLocality here) {
+    /** The number of distinct local addresses with a ready endpoint, over all ports: the count of a health check. */
+    static int localReady(Collection<EndpointsObject> objects, NodeLocality locality) {
         Set<NamedPort> ports = new HashSet<>();
         for (EndpointsObject object : objects) {
             object.groups().forEach(group -> ports.addAll(group.ports()));
         }
         Set<IpAddress> ready = new HashSet<>();
         for (NamedPort port : ports) {
-            endpointsOf(port, objects).forEach((endpoint, backend) -> {
-                if (backend.ready() && here.isLocal(backend)) {
+            endpointsOf(port, objects).forEach((endpoint, sliceEndpoint) -> {
+                if (sliceEndpoint.ready() && locality.isLocal(sliceEndpoint)) {
                     ready.add(endpoint.address());
                 }
             });
@@ -254,11 +262,11 @@ final class EndpointRules {
         return ready.size();
     }
 
-    /** Where an existing UDP flow may stay. */
+    /** The endpoints on which established UDP flows may stay: those that are ready or serving. */
     static Set<Endpoint> flowEndpoints(Map<Endpoint, Backend> endpoints) {
         Set<Endpoint> stay = new HashSet<>();
-        endpoints.forEach((endpoint, backend) -> {
-            if (backend.ready() || backend.serving()) {
+        endpoints.forEach((endpoint, sliceEndpoint) -> {
+            if (sliceEndpoint.ready() || sliceEndpoint.serving()) {
                 stay.add(endpoint);
             }
         });

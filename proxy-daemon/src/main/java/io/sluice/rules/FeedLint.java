@@ -14,40 +14,46 @@ import java.util.List;
 import java.util.stream.Collectors;
 
 /**
- * What joins nothing: legal, and common for a moment while a cluster works, but in a feed that somebody checks it is
- * seldom what was meant. Looks at everything there is, so it is for {@code check}, not for the daemon.
+ * Finds objects that match nothing, such as a slice without a Service. This is valid and happens briefly in a running
+ * cluster, but is usually a mistake in a feed that is being checked. Looks at every object, so only {@code sluice check}
+ * runs it, not the daemon.
  */
 public final class FeedLint {
     private final ObjectStore store;
-    private final LocalNode here;
+    private final LocalNode localNode;
     private final List<Problem> found = new ArrayList<>();
 
-    private FeedLint(ObjectStore store, LocalNode here) {
+    private FeedLint(ObjectStore store, LocalNode localNode) {
         this.store = store;
-        this.here = here;
+        this.localNode = localNode;
     }
 
-    public static List<Problem> of(ObjectStore store, LocalNode here) {
-        FeedLint ends = new FeedLint(store, here);
-        store.forEach(ends::look);
-        return ends.found;
+    /** All findings for the objects in the store. */
+    public static List<Problem> of(ObjectStore store, LocalNode localNode) {
+        FeedLint lint = new FeedLint(store, localNode);
+        store.forEach(lint::check);
+        return lint.found;
     }
 
-    private void look(String source, KubeObject object) {
+    private void check(String source, KubeObject object) {
         if (object instanceof ServiceObject service && !service.clusterIps().isEmpty()) {
             service(source, service);
             nodePorts(source, service);
         } else if (object instanceof EndpointsObject slice
                 && slice.key().kind() == Kind.ENDPOINT_SLICE
                 && store.service(slice.service()) == null) {
-            report(Severity.NOTE, source, slice, "there is no Service " + slice.service() + ", so it is not used");
+            report(
+                    Severity.NOTE,
+                    source,
+                    slice,
+                    "Service " + slice.service() + " does not exist, so the slice is not used");
         }
     }
 
     private void service(String source, ServiceObject service) {
         Collection<EndpointsObject> objects = store.endpoints(service.service());
         if (objects.isEmpty()) {
-            report(Severity.NOTE, source, service, "no EndpointSlice belongs to it, so connections are refused");
+            report(Severity.NOTE, source, service, "has no EndpointSlice, so connections are rejected");
             return;
         }
         List<NamedPort> offered = objects.stream()
@@ -58,36 +64,39 @@ public final class FeedLint {
                 .toList();
         for (ServiceObject.Port each : service.ports()) {
             NamedPort port = each.named();
-            if (!offered.isEmpty() && offered.stream().noneMatch(port::joins)) {
+            if (!offered.isEmpty() && offered.stream().noneMatch(port::matches)) {
                 report(
                         Severity.WARNING,
                         source,
                         service,
-                        "port " + port.port() + " is refused: it needs a " + name(port)
-                                + " in its EndpointSlices, and they have only a "
+                        "connections to port " + port.port() + " are rejected: its EndpointSlices have no " + name(port)
+                                + ", only: "
                                 + offered.stream()
                                         .map(FeedLint::name)
                                         .distinct()
-                                        .collect(Collectors.joining(", a ")));
+                                        .collect(Collectors.joining(", ")));
             }
         }
     }
 
     private void nodePorts(String source, ServiceObject service) {
-        if (here.nodePortFrontends().isEmpty() && service.ports().stream().anyMatch(port -> port.nodePort() != 0)) {
+        if (localNode.nodePortFrontends().isEmpty()
+                && service.ports().stream().anyMatch(port -> port.nodePort() != 0)) {
             report(
                     Severity.NOTE,
                     source,
                     service,
-                    here.addresses().isEmpty()
-                            ? "its node ports are not served: no address of this node is known; give --node-ip, or"
-                                    + " --node-name with a Node of that name in the feed"
-                            : "its node ports are not served: --nodeport-addresses names none of this node's addresses");
+                    localNode.addresses().isEmpty()
+                            ? "its NodePorts are not served: no address of this node is known; set --node-ip, or set"
+                                    + " --node-name and add that Node to the feed"
+                            : "its NodePorts are not served: --nodeport-addresses matches no address of this node");
         }
     }
 
     private static String name(NamedPort port) {
-        return port.protocol() + " port " + (port.name().isEmpty() ? "without a name" : "\"" + port.name() + "\"");
+        return port.name().isEmpty()
+                ? "unnamed " + port.protocol() + " port"
+                : port.protocol() + " port '" + port.name() + "'";
     }
 
     private void report(Severity severity, String source, KubeObject object, String message) {

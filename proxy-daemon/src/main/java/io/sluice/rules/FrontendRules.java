@@ -13,70 +13,73 @@ import io.sluice.model.Route.Source;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
-import io.sluice.rules.EndpointRules.Choice;
+import io.sluice.rules.EndpointRules.EndpointLists;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** Kubernetes' rules of where a Service is reached, by whom, and whom its endpoints then see; as pure functions. */
+/**
+ * The Kubernetes rules for frontends, as pure functions: the addresses of a Service, which clients may use them, and which
+ * source address the endpoints see.
+ */
 final class FrontendRules {
     private FrontendRules() {}
 
-    /** Where a service port is to be reached. Of two kinds of one address the first counts. */
+    /** The frontend addresses of a service port. An address that is listed as two kinds has the first one. */
     static Map<FrontendAddress, Kind> addresses(
-            ServiceObject service, Port port, LocalNode here, BuildOptions options) {
+            ServiceObject service, Port port, LocalNode localNode, BuildOptions options) {
         Map<FrontendAddress, Kind> addresses = new LinkedHashMap<>();
         NamedPort named = port.named();
-        ExternalAddresses listed = (kind, list, number) -> {
+        AddressCollector collector = (kind, list, number) -> {
             for (IpAddress address : list) {
-                // A Service that has no cluster IP of a family does not exist in it, whatever else it lists.
+                // A Service without a ClusterIP of a family does not exist in that family.
                 if (service.hasFamily(address.family())) {
                     addresses.putIfAbsent(
                             new FrontendAddress(named.protocol(), options.listenedOn(address), number), kind);
                 }
             }
         };
-        listed.add(Kind.CLUSTER_IP, service.clusterIps(), named.port());
-        listed.add(Kind.LOAD_BALANCER, service.external().loadBalancerIps(), named.port());
-        listed.add(Kind.EXTERNAL_IP, service.external().externalIps(), named.port());
+        collector.add(Kind.CLUSTER_IP, service.clusterIps(), named.port());
+        collector.add(Kind.LOAD_BALANCER, service.external().loadBalancerIps(), named.port());
+        collector.add(Kind.EXTERNAL_IP, service.external().externalIps(), named.port());
         if (port.nodePort() != 0) {
-            listed.add(Kind.NODE_PORT, here.nodePortFrontends(), port.nodePort());
+            collector.add(Kind.NODE_PORT, localNode.nodePortFrontends(), port.nodePort());
         }
         return addresses;
     }
 
     @FunctionalInterface
-    private interface ExternalAddresses {
+    private interface AddressCollector {
         void add(Kind kind, List<IpAddress> addresses, int port);
     }
 
     /**
-     * What happens at an address. An endpoint with that very address, an ingress controller in the host network, cannot
-     * be proxied on the node that has the address: its process is left alone there.
+     * The frontend at an address. If an endpoint has the same address and port (an ingress controller in the host
+     * network), the node that has the address does not proxy it: packets pass to the process that listens there.
      *
-     * @param choice the endpoints of the address's family
-     * @param frontendsToo those that are frontends themselves
+     * @param lists the usable endpoints of the address's family
+     * @param frontendEndpoints the endpoints that are frontends of a Service themselves
      */
     static Frontend frontend(
             ServiceObject service,
             Kind kind,
             FrontendAddress address,
-            Choice choice,
-            Set<Endpoint> frontendsToo,
-            LocalNode here) {
-        Route node = route(service, kind, address, Origin.NODE, choice, frontendsToo, here);
-        Route external = route(service, kind, address, Origin.EXTERNAL, choice, frontendsToo, here);
-        Route pod = route(service, kind, address, Origin.POD, choice, frontendsToo, here);
+            EndpointLists lists,
+            Set<Endpoint> frontendEndpoints,
+            LocalNode localNode) {
+        Route node = route(service, kind, address, Origin.NODE, lists, frontendEndpoints, localNode);
+        Route external = route(service, kind, address, Origin.EXTERNAL, lists, frontendEndpoints, localNode);
+        Route pod = route(service, kind, address, Origin.POD, lists, frontendEndpoints, localNode);
         Frontend frontend = new Frontend(
                 kind,
                 address,
                 pod.equals(external) ? external : pod,
                 node.equals(external) ? external : node,
                 external,
-                allowedSources(service, kind, address.address().family(), here));
-        return frontend.forwardsToItself() && here.addresses().contains(address.address())
+                allowedSources(service, kind, address.address().family(), localNode));
+        return frontend.forwardsToItself() && localNode.addresses().contains(address.address())
                 ? frontend.passing()
                 : frontend;
     }
@@ -86,54 +89,54 @@ final class FrontendRules {
             Kind kind,
             FrontendAddress address,
             Origin client,
-            Choice choice,
-            Set<Endpoint> frontendsToo,
-            LocalNode here) {
-        Origin origin = countsAs(client, kind, address.address(), here);
-        Route route = choice.route(
+            EndpointLists lists,
+            Set<Endpoint> frontendEndpoints,
+            LocalNode localNode) {
+        Origin origin = effectiveOrigin(client, kind, address.address(), localNode);
+        Route route = lists.route(
                 onlyLocal(service, kind, origin),
                 source(
                         service,
                         kind,
                         origin,
-                        here.masqueradeAll(),
-                        here.tellsPods(address.address().family())));
-        return forwardedAgain(route, frontendsToo) ? Route.forward(route.endpoints(), Source.NODE) : route;
+                        localNode.masqueradeAll(),
+                        localNode.detectsPods(address.address().family())));
+        return forwardsToFrontend(route, frontendEndpoints) ? Route.forward(route.endpoints(), Source.NODE) : route;
     }
 
-    /** Whether another Service's frontend may be next, whose answer must come back here and not go to the client. */
-    static boolean forwardedAgain(Route route, Set<Endpoint> frontendsToo) {
-        return !frontendsToo.isEmpty() && route.endpoints().stream().anyMatch(frontendsToo::contains);
+    /** Whether an endpoint is a frontend of another Service: its replies must return through this node. */
+    static boolean forwardsToFrontend(Route route, Set<Endpoint> frontendEndpoints) {
+        return !frontendEndpoints.isEmpty() && route.endpoints().stream().anyMatch(frontendEndpoints::contains);
     }
 
-    /** What a client is taken for: a pod that cannot be told from others is one of them. */
-    static Origin countsAs(Origin client, Kind kind, IpAddress address, LocalNode here) {
+    /** The origin that the rules apply to a client: without local traffic detection, a pod is treated as external. */
+    static Origin effectiveOrigin(Origin client, Kind kind, IpAddress address, LocalNode localNode) {
         if (kind == Kind.NODE_PORT && address.isLoopback()) {
-            // Only the node reaches its loopback.
+            // Only this node can reach its loopback addresses.
             return Origin.NODE;
         }
-        return client == Origin.POD && !here.tellsPods(address.family()) ? Origin.EXTERNAL : client;
+        return client == Origin.POD && !localNode.detectsPods(address.family()) ? Origin.EXTERNAL : client;
     }
 
-    /** Whether a client may only be sent to endpoints on this node. */
+    /** Whether traffic from this origin may use only endpoints on this node. */
     static boolean onlyLocal(ServiceObject service, Kind kind, Origin origin) {
         if (kind == Kind.CLUSTER_IP) {
             return service.internalLocal();
         }
-        // Pods and the node itself are treated as if they had gone out to a load balancer and come back in.
+        // Pods and this node are treated as if their packets went to the load balancer and back (short-circuit).
         return service.external().local() && origin == Origin.EXTERNAL;
     }
 
     private static Source source(
-            ServiceObject service, Kind kind, Origin origin, boolean masqueradeAll, boolean tellsPods) {
+            ServiceObject service, Kind kind, Origin origin, boolean masqueradeAll, boolean detectsPods) {
         boolean node = kind == Kind.CLUSTER_IP
-                ? masqueradeAll || (tellsPods && origin != Origin.POD)
-                // The endpoint may be on another node, and its answer has to come back through this one.
+                ? masqueradeAll || (detectsPods && origin != Origin.POD)
+                // The endpoint may be on another node, and its replies must return through this one.
                 : !service.external().local() || origin == Origin.NODE;
         return node ? Source.NODE : Source.CLIENT;
     }
 
-    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, Family family, LocalNode here) {
+    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, Family family, LocalNode localNode) {
         if (kind != Kind.LOAD_BALANCER) {
             return List.of();
         }
@@ -143,9 +146,9 @@ final class FrontendRules {
                 allowed.add(range);
             }
         }
-        IpAddress primary = NodePortAddresses.primary(here.addresses(), family);
+        IpAddress primary = NodePortAddresses.primary(localNode.addresses(), family);
         if (primary != null && allowed.stream().anyMatch(range -> range.contains(primary))) {
-            // A node that has the load balancer's address on an interface dials it from that very address.
+            // A node that has the LoadBalancer IP on an interface uses it as its source address.
             for (IpAddress address : service.external().loadBalancerIps()) {
                 if (address.family() == family) {
                     allowed.add(new Cidr(address, address.family().bits()));

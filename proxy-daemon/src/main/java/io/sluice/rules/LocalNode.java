@@ -14,26 +14,30 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * This node as the rules see it, from the settings, its Node object and its interfaces.
+ * What the rules know about this node, from the settings, its Node object and its interfaces.
  *
- * @param addresses the first of a family is its primary one; empty if unknown
- * @param addressesGiven whether they come from the settings, not from the Node object
- * @param origins where clients are: with the addresses of the machine's interfaces, which may be more
- * @param nodePortAddresses where node ports answer, as far as the addresses are known; at most
- *     {@link #MAX_NODE_PORT_ADDRESSES}
- * @param unservedNodePortAddresses how many more there are
- * @param nodePortRanges if not empty, a node port is one frontend for all local addresses in these ranges
+ * @param locality its name and zone
+ * @param addresses its addresses, the primary one of each family first; empty if unknown
+ * @param addressesFromSettings whether {@code addresses} come from the settings instead of the Node object
+ * @param origins classifies clients; includes the addresses of the machine's interfaces
+ * @param nodePortAddresses the known addresses on which NodePorts are served, at most {@link #MAX_NODE_PORT_ADDRESSES}
+ * @param unservedNodePortAddresses the number of addresses beyond that limit
+ * @param nodePortRanges if not empty, a NodePort is one frontend for all local addresses in these ranges
+ * @param masqueradeAll whether all traffic to ClusterIPs is masqueraded
  */
 public record LocalNode(
-        NodeLocality place,
+        NodeLocality locality,
         List<IpAddress> addresses,
-        boolean addressesGiven,
+        boolean addressesFromSettings,
         Origins origins,
         List<IpAddress> nodePortAddresses,
         int unservedNodePortAddresses,
         List<Cidr> nodePortRanges,
         boolean masqueradeAll) {
-    /** Each costs a socket for each node port. A machine may have thousands, such as an IPVS proxy's dummy interface. */
+    /**
+     * Maximum number of addresses. Each needs a socket per NodePort, and a machine can have thousands, for example on the
+     * dummy interface of kube-proxy's IPVS mode.
+     */
     static final int MAX_NODE_PORT_ADDRESSES = 64;
 
     public LocalNode {
@@ -51,8 +55,8 @@ public record LocalNode(
         if (options.podsByNode()) {
             pods = node == null ? List.of() : node.podCidrs();
         }
-        NodePortAddresses where = options.nodePortAddresses();
-        List<IpAddress> all = where.select(addresses, interfaceAddresses);
+        NodePortAddresses selection = options.nodePortAddresses();
+        List<IpAddress> all = selection.select(addresses, interfaceAddresses);
         Set<IpAddress> own = new HashSet<>(addresses);
         own.addAll(interfaceAddresses);
         List<IpAddress> first = all.subList(0, Math.min(all.size(), MAX_NODE_PORT_ADDRESSES));
@@ -63,29 +67,31 @@ public record LocalNode(
                 new Origins(pods, own),
                 first,
                 all.size() - first.size(),
-                options.wildcardNodePorts() && where.includesInterfaces() ? where.allRanges(addresses) : List.of(),
+                options.wildcardNodePorts() && selection.includesInterfaces()
+                        ? selection.allRanges(addresses)
+                        : List.of(),
                 options.masqueradeAll());
     }
 
-    /** Ranges whose addresses are pods; a family without one does not tell its pods from others. */
+    /** The ranges of pod addresses. Local traffic detection is disabled for a family without a range. */
     List<Cidr> pods() {
         return origins.pods();
     }
 
-    /** Whether an address is known to be this node's. */
+    /** Whether an address is known to be a local address of this node. */
     boolean isOwn(IpAddress address) {
         return origins.node().contains(address) || address.isLoopback();
     }
 
-    /** How that is known, for people. */
+    /** Where a local address is known from, as a message. */
     String sourceOf(IpAddress address) {
         if (addresses.contains(address)) {
-            return addressesGiven ? "given by --node-ip" : "an address of Node " + place.node();
+            return addressesFromSettings ? "given by --node-ip" : "an address of Node " + locality.node();
         }
         return address.isLoopback() ? "loopback" : "on an interface of this machine";
     }
 
-    /** The addresses of the frontends of a node port. */
+    /** The addresses on which each NodePort has a frontend; unspecified addresses if the frontends are wildcards. */
     List<IpAddress> nodePortFrontends() {
         return nodePortRanges.isEmpty()
                 ? nodePortAddresses
@@ -96,10 +102,10 @@ public record LocalNode(
                         .toList();
     }
 
-    /** The frontend that an address and port of this node belong to if that is a node port; null if it cannot be one. */
+    /** The wildcard frontend that serves a local address if its port is a NodePort; null if there can be none. */
     @Nullable
     FrontendAddress wildcardNodePort(FrontendAddress address) {
-        // Asked for every endpoint, of which hardly any is here.
+        // Called for every endpoint, and hardly any has an address of this node, so the cheapest checks come first.
         return !nodePortRanges.isEmpty()
                         && isOwn(address.address())
                         && nodePortRanges.stream().anyMatch(range -> range.contains(address.address()))
@@ -107,8 +113,8 @@ public record LocalNode(
                 : null;
     }
 
-    /** Whether pods of a family can be told from other clients: what kube-proxy calls a local detector. */
-    boolean tellsPods(Family family) {
+    /** Whether local traffic detection is enabled for a family: whether pods can be distinguished from other clients. */
+    boolean detectsPods(Family family) {
         return pods().stream().anyMatch(range -> range.network().family() == family);
     }
 }

@@ -15,27 +15,28 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * On which addresses of the node its node ports answer: kube-proxy's {@code --nodeport-addresses}.
+ * Selects the node addresses on which NodePorts are served: kube-proxy's {@code --nodeport-addresses}.
  *
- * <p>Ranges concern their own family, words both. A family that nothing concerns is served on all its addresses, which
- * surprises people and is kube-proxy's rule. Loopback is served only where it is asked for by name: by the word, or by a
- * range that has nothing else in it. Link-local IPv6 addresses are never served.
+ * <p>A range applies to its own family, a keyword to both. If nothing applies to a family, NodePorts are served on all of
+ * its addresses; this is surprising, but kube-proxy does the same. Loopback addresses are served only if requested
+ * explicitly: with {@code localhost}, or with a range that contains only loopback addresses. Link-local IPv6 addresses
+ * are never served.
  */
-public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
-    /** What may be given instead of a range. */
+public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
+    /** A keyword that is allowed instead of a range. */
     public enum Word {
-        /** The first address of each family that the Node object has. */
+        /** The first address of each family in the Node object. */
         PRIMARY,
         /** 127.0.0.1 and ::1. */
         LOCALHOST,
-        /** All but loopback. */
+        /** All addresses except loopback. */
         ALL;
 
-        /** Null if there is no such word. */
+        /** The keyword with this name; null if there is none. */
         public static @Nullable Word parse(String text) {
-            for (Word word : values()) {
-                if (word.text().equals(text)) {
-                    return word;
+            for (Word keyword : values()) {
+                if (keyword.text().equals(text)) {
+                    return keyword;
                 }
             }
             return null;
@@ -46,7 +47,7 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
         }
     }
 
-    /** That of kube-proxy's nftables mode. */
+    /** The default of kube-proxy's nftables mode. */
     public static final NodePortAddresses DEFAULT = new NodePortAddresses(Set.of(Word.PRIMARY), List.of());
 
     private static final IpAddress LOOPBACK_4 = IpAddress.v4(0x7f000001);
@@ -54,46 +55,46 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
 
     private static final Cidr LINK_LOCAL = requireNonNull(Cidr.parse("fe80::/10"));
 
-    /** Not served because a larger range has them. */
+    /** Ranges that are not served merely because a larger range contains them. */
     private static final List<Cidr> EXCEPTIONS =
             List.of(requireNonNull(Cidr.parse("127.0.0.0/8")), new Cidr(LOOPBACK_6, 128), LINK_LOCAL);
 
     public NodePortAddresses {
-        words = Set.copyOf(words);
+        keywords = Set.copyOf(keywords);
         ranges = List.copyOf(ranges);
     }
 
-    /** All of these together. */
+    /** The union of several selections. */
     public static NodePortAddresses merged(List<NodePortAddresses> some) {
         return new NodePortAddresses(
-                some.stream().flatMap(each -> each.words.stream()).collect(Collectors.toSet()),
+                some.stream().flatMap(each -> each.keywords.stream()).collect(Collectors.toSet()),
                 some.stream().flatMap(each -> each.ranges.stream()).toList());
     }
 
-    /** Whether anything is said about a family; if not, all its addresses serve. */
+    /** Whether a keyword or range applies to a family. If not, all of its addresses are served. */
     boolean concerns(Family family) {
-        return !words.isEmpty()
+        return !keywords.isEmpty()
                 || ranges.stream().anyMatch(range -> range.network().family() == family);
     }
 
-    /** Whether it is said that every address serves. */
+    /** Whether the selection explicitly includes every address. */
     boolean isAll() {
-        return words.contains(Word.ALL) || ranges.stream().anyMatch(range -> range.prefix() == 0);
+        return keywords.contains(Word.ALL) || ranges.stream().anyMatch(range -> range.prefix() == 0);
     }
 
-    /** Whether addresses serve that the Node object need not have: any that an interface of the machine has. */
+    /** Whether interface addresses are served that are not in the Node object. */
     public boolean includesInterfaces() {
-        return words.contains(Word.ALL) || !ranges.isEmpty();
+        return keywords.contains(Word.ALL) || !ranges.isEmpty();
     }
 
-    /** Whether an address of an interface serves. */
+    /** Whether NodePorts are served on an address of an interface. */
     boolean includesInterfaceAddress(IpAddress address) {
         return includesInterfaces() && serves(address, false);
     }
 
     /**
-     * The addresses that serve: those of the Node, then those of the machine's interfaces, each in the given order, then
-     * loopback.
+     * The addresses on which NodePorts are served: those of the Node object, then those of the machine's interfaces, each
+     * in the given order, then loopback.
      */
     List<IpAddress> select(List<IpAddress> node, List<IpAddress> interfaces) {
         Set<IpAddress> candidates = new LinkedHashSet<>(node);
@@ -110,34 +111,34 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
         return selected;
     }
 
-    /** Ranges that together have every address that {@link #select} would select. */
+    /** Ranges that contain exactly the addresses that {@link #select} would select. */
     List<Cidr> allRanges(List<IpAddress> node) {
         List<Cidr> all = new ArrayList<>();
         for (Family family : Family.values()) {
             IpAddress primary = primary(node, family);
-            if (primary != null && words.contains(Word.PRIMARY)) {
+            if (primary != null && keywords.contains(Word.PRIMARY)) {
                 all.add(new Cidr(primary, primary.family().bits()));
             }
-            if (words.contains(Word.LOCALHOST)) {
+            if (keywords.contains(Word.LOCALHOST)) {
                 IpAddress loopback = family == Family.IPV6 ? LOOPBACK_6 : LOOPBACK_4;
                 all.add(new Cidr(loopback, loopback.family().bits()));
             }
-            if (words.contains(Word.ALL) || !concerns(family)) {
-                addAllowed(new Cidr(IpAddress.unspecified(family), 0), all);
+            if (keywords.contains(Word.ALL) || !concerns(family)) {
+                addServed(new Cidr(IpAddress.unspecified(family), 0), all);
             }
         }
         ranges.forEach(range -> {
             if (range.network().isLoopback()) {
                 all.add(range);
             } else {
-                addAllowed(range, all);
+                addServed(range, all);
             }
         });
         return all.stream().distinct().toList();
     }
 
-    /** Halves a range until none of its parts overlaps with one that is not served. */
-    private static void addAllowed(Cidr range, List<Cidr> allowed) {
+    /** Splits a range in halves until no part overlaps one of the exceptions. */
+    private static void addServed(Cidr range, List<Cidr> allowed) {
         if (EXCEPTIONS.stream().anyMatch(exception -> exception.covers(range))) {
             return;
         }
@@ -145,22 +146,22 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
             allowed.add(range);
             return;
         }
-        addAllowed(range.half(false), allowed);
-        addAllowed(range.half(true), allowed);
+        addServed(range.half(false), allowed);
+        addServed(range.half(true), allowed);
     }
 
     private boolean serves(IpAddress address, boolean primary) {
-        if (primary && words.contains(Word.PRIMARY)) {
+        if (primary && keywords.contains(Word.PRIMARY)) {
             return true;
         }
         if (LINK_LOCAL.contains(address)) {
             return false;
         }
         boolean loopback = address.isLoopback();
-        if (!loopback && (words.contains(Word.ALL) || !concerns(address.family()))) {
+        if (!loopback && (keywords.contains(Word.ALL) || !concerns(address.family()))) {
             return true;
         }
-        if (words.contains(Word.LOCALHOST) && (address.equals(LOOPBACK_4) || address.equals(LOOPBACK_6))) {
+        if (keywords.contains(Word.LOCALHOST) && (address.equals(LOOPBACK_4) || address.equals(LOOPBACK_6))) {
             return true;
         }
         return ranges.stream()
@@ -168,7 +169,7 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
                         range.contains(address) && (!loopback || range.network().isLoopback()));
     }
 
-    /** The node's first address of a family; null if it has none. */
+    /** The primary address of a node in a family, which is the first one; null if there is none. */
     static @Nullable IpAddress primary(List<IpAddress> node, Family family) {
         for (IpAddress address : node) {
             if (address.family() == family) {
@@ -178,11 +179,12 @@ public record NodePortAddresses(Set<Word> words, List<Cidr> ranges) {
         return null;
     }
 
-    /** As the setting is written. */
+    /** Formats the selection as the setting is written. */
     @Override
     public String toString() {
         return Stream.concat(
-                        words.stream().map(Word::text).sorted(), ranges.stream().map(Cidr::toString))
+                        keywords.stream().map(Word::text).sorted(),
+                        ranges.stream().map(Cidr::toString))
                 .collect(Collectors.joining(","));
     }
 }

@@ -23,23 +23,23 @@ import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All objects, with the source each came from, and the services touched since last asked. Confined to one thread.
+ * All objects of the feed with the source of each, and the Services whose objects have changed. Confined to one thread.
  *
- * <p>An object that several sources hold counts as the first of them, by name, has it; when that one lets go, the next
- * takes its place.
+ * <p>If several sources define the same object, the definition of the first source by name applies. When that source
+ * removes the object, the definition of the next one applies.
  */
 public final class ObjectStore {
     private final ProblemTracker problems;
     private final Map<String, List<KubeObject>> bySource = new HashMap<>();
-    /** The one that counts. */
+    /** The definition of each object that applies. */
     private final Map<ObjectKey, SourcedObject> byKey = new HashMap<>();
-    /** Every one, by source, of the few objects that several sources hold. */
-    private final Map<ObjectKey, List<SourcedObject>> repeated = new HashMap<>();
-    /** By name. One nearly always, so a list is small and copied at each change. */
+    /** All definitions of the few objects that several sources define, sorted by source. */
+    private final Map<ObjectKey, List<SourcedObject>> duplicated = new HashMap<>();
+    /** The slices of each Service, sorted by name. Nearly always one, so a list is copied at each change. */
     private final Map<ServiceKey, List<EndpointsObject>> slices = new HashMap<>();
 
     private final Set<ServiceCidrObject> serviceCidrs = new LinkedHashSet<>();
-    private boolean knowsNodes;
+    private boolean hasSeenNodes;
     private Set<ServiceKey> dirty = new LinkedHashSet<>();
 
     private record SourcedObject(String source, KubeObject object) {}
@@ -49,11 +49,12 @@ public final class ObjectStore {
     }
 
     /**
-     * What one source holds now, and what is wrong with it.
+     * The objects of one source, and the problems found while reading them.
      *
-     * @param partly whether it may hold more: what it held before and is not among these stays
+     * @param partly whether the list may be incomplete; if so, previous objects that are not in the list are kept
      */
     public record SourceState(List<KubeObject> objects, List<Problem> problems, boolean partly) {
+        /** State of a source that has been removed. */
         public static final SourceState GONE = new SourceState(List.of(), List.of());
 
         public SourceState {
@@ -65,7 +66,7 @@ public final class ObjectStore {
             this(objects, problems, false);
         }
 
-        /** This state and then a later one, as one. */
+        /** Combines this state with a later one of the same source. */
         public SourceState then(SourceState later) {
             if (!later.partly) {
                 return later;
@@ -77,6 +78,7 @@ public final class ObjectStore {
         }
     }
 
+    /** Replaces the objects and problems of one source. */
     public void replace(String source, SourceState state) {
         problems.put(source, state.problems());
         Map<ObjectKey, KubeObject> before = new HashMap<>();
@@ -84,17 +86,17 @@ public final class ObjectStore {
         Map<ObjectKey, KubeObject> now = new LinkedHashMap<>(state.partly() ? before : Map.of());
         for (KubeObject object : state.objects()) {
             KubeObject old = before.get(object.key());
-            // An equal object keeps its instance, and the new one is garbage at once.
+            // Keep the instance of an equal object, so that the new one can be garbage collected.
             now.put(object.key(), object.equals(old) ? old : object);
         }
         before.forEach((key, old) -> {
             if (!now.containsKey(key)) {
-                hold(key, source, null);
+                define(key, source, null);
             }
         });
         now.forEach((key, object) -> {
             if (before.get(key) != object) {
-                hold(key, source, object);
+                define(key, source, object);
             }
         });
         if (now.isEmpty()) {
@@ -104,11 +106,12 @@ public final class ObjectStore {
         }
     }
 
-    private void hold(ObjectKey key, String source, @Nullable KubeObject object) {
+    /** Sets the definition of an object by one source; null removes it. */
+    private void define(ObjectKey key, String source, @Nullable KubeObject object) {
         SourcedObject wasFirst = byKey.get(key);
-        List<SourcedObject> before = repeated.getOrDefault(key, wasFirst == null ? List.of() : List.of(wasFirst));
+        List<SourcedObject> before = duplicated.getOrDefault(key, wasFirst == null ? List.of() : List.of(wasFirst));
         List<SourcedObject> now = new ArrayList<>(before);
-        now.removeIf(held -> held.source().equals(source));
+        now.removeIf(sourced -> sourced.source().equals(source));
         if (object != null) {
             now.add(new SourcedObject(source, object));
             now.sort(Comparator.comparing(SourcedObject::source));
@@ -120,12 +123,12 @@ public final class ObjectStore {
             byKey.put(key, first);
         }
         if (now.size() > 1) {
-            repeated.put(key, List.copyOf(now));
+            duplicated.put(key, List.copyOf(now));
         } else {
-            repeated.remove(key);
+            duplicated.remove(key);
         }
         if (wasFirst != null && !wasFirst.equals(first)) {
-            forget(wasFirst.object());
+            removeFromIndex(wasFirst.object());
         }
         if (first != null && !first.equals(wasFirst)) {
             index(first.object());
@@ -135,24 +138,25 @@ public final class ObjectStore {
         }
     }
 
-    private static List<Problem> duplicates(List<SourcedObject> held) {
+    private static List<Problem> duplicates(List<SourcedObject> sourced) {
         List<Problem> found = new ArrayList<>();
-        for (SourcedObject later : held.subList(Math.min(1, held.size()), held.size())) {
+        for (SourcedObject later : sourced.subList(Math.min(1, sourced.size()), sourced.size())) {
             found.add(new Problem(
                     Problem.Severity.ERROR,
                     later.source(),
                     later.object().key().toString(),
                     "",
-                    "also in " + held.get(0).source() + ", which comes first and counts"));
+                    "also defined in " + sourced.get(0).source()
+                            + ", which comes first by name; this definition is ignored"));
         }
         return found;
     }
 
-    private void forget(KubeObject object) {
-        touch(object);
+    private void removeFromIndex(KubeObject object) {
+        markDirty(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
-            slices.computeIfPresent(endpoints.service(), (service, held) -> {
-                List<EndpointsObject> others = without(held, endpoints.key());
+            slices.computeIfPresent(endpoints.service(), (service, sourced) -> {
+                List<EndpointsObject> others = without(sourced, endpoints.key());
                 return others.isEmpty() ? null : List.copyOf(others);
             });
         } else if (object instanceof ServiceCidrObject cidr) {
@@ -166,7 +170,7 @@ public final class ObjectStore {
         return others;
     }
 
-    private void touch(KubeObject object) {
+    private void markDirty(KubeObject object) {
         ServiceKey service = object.service();
         if (service != null) {
             dirty.add(service);
@@ -174,10 +178,10 @@ public final class ObjectStore {
     }
 
     private void index(KubeObject object) {
-        touch(object);
+        markDirty(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
-            slices.merge(endpoints.service(), List.of(endpoints), (held, one) -> {
-                List<EndpointsObject> all = without(held, endpoints.key());
+            slices.merge(endpoints.service(), List.of(endpoints), (sourced, one) -> {
+                List<EndpointsObject> all = without(sourced, endpoints.key());
                 all.add(endpoints);
                 all.sort(Comparator.comparing(slice -> slice.key().name()));
                 return List.copyOf(all);
@@ -185,16 +189,16 @@ public final class ObjectStore {
         } else if (object instanceof ServiceCidrObject cidr) {
             serviceCidrs.add(cidr);
         } else if (object instanceof NodeObject) {
-            knowsNodes = true;
+            hasSeenNodes = true;
         }
     }
 
-    /** Tells every object that counts, with its source. */
+    /** Calls the action with each object that applies, and its source. */
     void forEach(BiConsumer<String, KubeObject> action) {
-        byKey.values().forEach(held -> action.accept(held.source(), held.object()));
+        byKey.values().forEach(sourced -> action.accept(sourced.source(), sourced.object()));
     }
 
-    /** The services whose objects were touched since the last call. */
+    /** Returns the Services whose objects have changed since the last call. */
     public Set<ServiceKey> takeDirty() {
         Set<ServiceKey> taken = dirty;
         dirty = new LinkedHashSet<>();
@@ -203,17 +207,17 @@ public final class ObjectStore {
 
     @Nullable
     ServiceObject service(ServiceKey key) {
-        SourcedObject held = first(Kind.SERVICE, key);
-        return held == null ? null : (ServiceObject) held.object();
+        SourcedObject sourced = first(Kind.SERVICE, key);
+        return sourced == null ? null : (ServiceObject) sourced.object();
     }
 
-    /** Where the Service was read; empty if there is none. */
+    /** The source of a Service; empty if the Service does not exist. */
     String sourceOf(ServiceKey key) {
-        SourcedObject held = first(Kind.SERVICE, key);
-        return held == null ? "" : held.source();
+        SourcedObject sourced = first(Kind.SERVICE, key);
+        return sourced == null ? "" : sourced.source();
     }
 
-    /** Every Service that counts. */
+    /** The keys of all Services. */
     Set<ServiceKey> services() {
         Set<ServiceKey> keys = new LinkedHashSet<>();
         byKey.keySet().forEach(key -> {
@@ -224,26 +228,26 @@ public final class ObjectStore {
         return keys;
     }
 
-    /** The Node of this name; null if there is none. */
+    /** The Node with this name; null if there is none. */
     @Nullable
     public NodeObject node(String name) {
-        SourcedObject held = byKey.get(new ObjectKey(Kind.NODE, "", name));
-        return held == null ? null : (NodeObject) held.object();
+        SourcedObject sourced = byKey.get(new ObjectKey(Kind.NODE, "", name));
+        return sourced == null ? null : (NodeObject) sourced.object();
     }
 
-    /** Whether there was ever any Node: objects that know nothing of nodes say nothing about this one either. */
-    boolean knowsNodes() {
-        return knowsNodes;
+    /** Whether any Node has ever been seen. If not, the feed has no Nodes, and a missing Node means nothing. */
+    boolean hasSeenNodes() {
+        return hasSeenNodes;
     }
 
-    /** All ranges of ServiceCIDR objects. */
+    /** The ranges of all ServiceCIDR objects. */
     public Set<Cidr> serviceCidrs() {
         Set<Cidr> cidrs = new LinkedHashSet<>();
         serviceCidrs.forEach(object -> cidrs.addAll(object.cidrs()));
         return cidrs;
     }
 
-    /** The service's slices in the order of their names; only where there are none its legacy Endpoints. */
+    /** The slices of a Service, sorted by name; its legacy Endpoints object only if it has no slice. */
     Collection<EndpointsObject> endpoints(ServiceKey key) {
         List<EndpointsObject> ofService = slices.get(key);
         if (ofService != null) {

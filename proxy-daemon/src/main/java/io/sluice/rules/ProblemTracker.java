@@ -10,8 +10,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The problems there are now, by who found them. What comes and goes between two calls of {@link #publish} is never
- * told; what stays is told once.
+ * Tracks the current problems by finder and reports each change once. A problem that appears and disappears between two
+ * calls of {@link #publish} is not reported. Confined to one thread.
  */
 public final class ProblemTracker {
     private static final Comparator<Problem> ORDER = Comparator.comparing(Problem::source)
@@ -23,10 +23,10 @@ public final class ProblemTracker {
     private final Map<Object, List<Problem>> byFinder = new HashMap<>();
     private final Map<Problem, Integer> counts = new HashMap<>();
     private final Set<Problem> touched = new LinkedHashSet<>();
-    private final Set<Problem> told = new LinkedHashSet<>();
+    private final Set<Problem> reported = new LinkedHashSet<>();
     private List<Problem> published = List.of();
 
-    /** Replaces what the finder (a source, an object, a service) has found. */
+    /** Replaces the problems of a finder (a source, an object key or a Service). */
     public void put(Object finder, List<Problem> problems) {
         List<Problem> before =
                 problems.isEmpty() ? byFinder.remove(finder) : byFinder.put(finder, List.copyOf(problems));
@@ -41,26 +41,27 @@ public final class ProblemTracker {
         touched.add(problem);
     }
 
-    /** Tells what has changed since the last time; returns all problems in order. */
+    /** Reports the changes since the last call to the listener. Returns all current problems, sorted. */
     public List<Problem> publish(Listener listener) {
         List<Problem> changed = new ArrayList<>();
         for (Problem problem : touched) {
-            if (counts.containsKey(problem) ? told.add(problem) : told.remove(problem)) {
+            if (counts.containsKey(problem) ? reported.add(problem) : reported.remove(problem)) {
                 changed.add(problem);
             }
         }
         touched.clear();
         if (!changed.isEmpty()) {
-            published = told.stream().sorted(ORDER).toList();
+            published = reported.stream().sorted(ORDER).toList();
             changed.sort(ORDER);
-            changed.forEach(problem -> listener.changed(problem, told.contains(problem)));
+            changed.forEach(problem -> listener.changed(problem, reported.contains(problem)));
         }
         return published;
     }
 
-    /** Called on the control thread; must not block. */
+    /** Receives problems that have appeared or disappeared. */
     @FunctionalInterface
     public interface Listener {
+        /** Called on the control thread; must not block. */
         void changed(Problem problem, boolean appeared);
     }
 }

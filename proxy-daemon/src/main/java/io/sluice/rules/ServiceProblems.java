@@ -12,40 +12,42 @@ import io.sluice.rules.EndpointChains.Link;
 import java.util.ArrayList;
 import java.util.List;
 
-/** What a Service wants and does not get, in words. */
+/** Creates the problems of Services that are not served as their objects request. */
 final class ServiceProblems {
     private final ObjectStore store;
 
-    /** @param store knows where each Service was read from */
+    /** @param store provides the source of each Service */
     ServiceProblems(ObjectStore store) {
         this.store = store;
     }
 
-    /** What is wrong with the node port addresses of this node. */
-    static List<Problem> ofNode(LocalNode here, BuildOptions options) {
+    /** Problems with the addresses on which this node serves NodePorts. */
+    static List<Problem> ofNode(LocalNode localNode, BuildOptions options) {
         List<Problem> found = new ArrayList<>();
         for (Family family : Family.values()) {
-            boolean has =
-                    here.addresses().stream().anyMatch(address -> address.family() == family && !address.isLoopback());
+            boolean has = localNode.addresses().stream()
+                    .anyMatch(address -> address.family() == family && !address.isLoopback());
             if (has && !options.nodePortAddresses().concerns(family)) {
                 found.add(new Problem(
                         Severity.WARNING,
                         "settings",
                         "",
                         "nodePortAddresses",
-                        "names nothing of " + family + ", so node ports answer on all " + family
+                        "contains no " + family + " range, so NodePorts are served on all " + family
                                 + " addresses of the node"));
             }
         }
-        if (here.unservedNodePortAddresses() > 0 && here.nodePortRanges().isEmpty()) {
+        if (localNode.unservedNodePortAddresses() > 0
+                && localNode.nodePortRanges().isEmpty()) {
             found.add(new Problem(
                     Severity.WARNING,
                     "settings",
                     "",
                     "nodePortAddresses",
-                    "matches " + here.unservedNodePortAddresses() + " more addresses than the "
-                            + LocalNode.MAX_NODE_PORT_ADDRESSES
-                            + " on which node ports are served; give a narrower range"));
+                    "matches "
+                            + (LocalNode.MAX_NODE_PORT_ADDRESSES + localNode.unservedNodePortAddresses())
+                            + " addresses, but NodePorts are served only on the first "
+                            + LocalNode.MAX_NODE_PORT_ADDRESSES + "; use a narrower range"));
         }
         return found;
     }
@@ -54,26 +56,27 @@ final class ServiceProblems {
         return name.namespace().equals(key.namespace()) && name.service().equals(key.name());
     }
 
-    /** A health check node port that another Service has. */
+    /** A health check node port that another Service uses. */
     Problem healthCheckPort(ServiceKey key, int port, ServicePortName owner) {
         return new Problem(
                 Severity.ERROR,
                 store.sourceOf(key),
                 "Service " + key,
                 "spec.healthCheckNodePort",
-                port + " belongs to Service " + owner.serviceName() + ", which is older or comes first by name");
+                port + " is already used by Service " + owner.serviceName()
+                        + ", which is older or first by name; no health check is served for this Service");
     }
 
-    /** An address or node port that another Service, or another port of the same one, has. */
+    /** An address or NodePort that another Service, or another port of the same Service, already uses. */
     Problem conflict(ServiceKey key, FrontendAddress address, Kind kind, ServicePortName owner) {
         boolean own = isOwn(key, owner);
-        // A node port is one thing, on however many addresses.
+        // Report a NodePort once, not for each of its addresses.
         String what = kind == Kind.NODE_PORT
-                ? "node port " + address.port() + "/" + address.protocol().text()
+                ? "NodePort " + address.port() + "/" + address.protocol().text()
                 : address.toString();
         String message = own
-                ? what + " is taken by this Service's port \"" + owner.port() + "\""
-                : what + " belongs to Service " + owner.serviceName() + ", which is older or comes first by name";
+                ? what + " is already used by port '" + owner.port() + "' of this Service"
+                : what + " is already used by Service " + owner.serviceName() + ", which is older or first by name";
         String field = switch (kind) {
             case CLUSTER_IP -> own ? "spec.ports" : "spec.clusterIPs";
             case LOAD_BALANCER -> "status.loadBalancer.ingress";
@@ -83,9 +86,9 @@ final class ServiceProblems {
         return new Problem(Severity.ERROR, store.sourceOf(key), "Service " + key, field, message);
     }
 
-    /** An endpoint that is itself an address of a Service, and may not be forwarded to. */
-    Problem leftOut(ServiceKey key, Link link, String why) {
-        String whose = isOwn(key, link.owner())
+    /** An endpoint that is itself an address of a Service and is excluded to prevent loops. */
+    Problem excludedEndpoint(ServiceKey key, Link link, String why) {
+        String owner = isOwn(key, link.owner())
                 ? "this Service itself"
                 : "Service " + link.owner().serviceName();
         return new Problem(
@@ -93,20 +96,20 @@ final class ServiceProblems {
                 store.sourceOf(key),
                 "Service " + key,
                 "",
-                "endpoint " + link.endpoint() + " is left out: it is an address of " + whose + ", and " + why);
+                "endpoint " + link.endpoint() + " is ignored: it is an address of " + owner + ", and " + why);
     }
 
-    /** A frontend that is left to the process of this node which is its endpoint. */
+    /** A frontend that is not proxied because a process on this node is the endpoint at the same address. */
     Problem passed(ServiceKey key, Frontend frontend) {
         return new Problem(
                 Severity.NOTE,
                 store.sourceOf(key),
                 "Service " + key,
                 "",
-                frontend.address() + " is not proxied on this node: it is an endpoint of this Service, and left to the"
-                        + " process that listens there"
+                frontend.address() + " is not proxied on this node: it is also an endpoint of this Service, so packets"
+                        + " are left to the process that listens there"
                         + (frontend.allowedSources().isEmpty()
                                 ? ""
-                                : "; loadBalancerSourceRanges are enforced there only with --mode node"));
+                                : "; loadBalancerSourceRanges are enforced for it only with --mode node"));
     }
 }

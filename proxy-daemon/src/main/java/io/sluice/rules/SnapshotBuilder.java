@@ -24,7 +24,7 @@ import io.sluice.objects.ServiceKey;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
 import io.sluice.rules.EndpointChains.Link;
-import io.sluice.rules.EndpointRules.Choice;
+import io.sluice.rules.EndpointRules.EndpointLists;
 import io.sluice.rules.EndpointRules.Policies;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -41,8 +41,8 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Keeps a snapshot equal to the store, service by service: a change costs what it touches, however many services there
- * are. Confined to one thread.
+ * Builds snapshots from the object store incrementally: the cost of a change depends on the Services that it affects, not
+ * on the number of Services. Confined to one thread.
  */
 public final class SnapshotBuilder {
     private static final NamedPort HEALTH_CHECK = new NamedPort("", Protocol.TCP, 1);
@@ -50,68 +50,68 @@ public final class SnapshotBuilder {
     private final BuildOptions options;
     private final ObjectStore store;
     private final ProblemTracker problems;
-    private final ServiceProblems faults;
+    private final ServiceProblems serviceProblems;
     private final AddressClaims claims = new AddressClaims();
-    private final EndpointAddressIndex dialled = new EndpointAddressIndex();
+    private final EndpointAddressIndex endpointIndex = new EndpointAddressIndex();
     private final EndpointChains chains = new EndpointChains();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
     private boolean healthChecksChanged;
-    /** Few services have any. */
+    /** Few Services have any. */
     private final Map<ServiceKey, List<AddressConflict>> conflicts = new TreeMap<>();
 
     private boolean conflictsChanged;
-    /** Likewise: of ports that are not forwarded only, or that another has. */
+    /** ClusterIPs of Services without a frontend at them: no supported port, or another Service uses the address. */
     private final Map<ServiceKey, Set<IpAddress>> unserved = new HashMap<>();
 
     private boolean unservedChanged;
 
     private List<IpAddress> interfaceAddresses = List.of();
-    private LocalNode here;
+    private LocalNode localNode;
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
 
     public SnapshotBuilder(BuildOptions options, ObjectStore store, ProblemTracker problems) {
         this.options = options;
         this.store = store;
         this.problems = problems;
-        this.faults = new ServiceProblems(store);
-        here = LocalNode.of(options, null, interfaceAddresses);
+        this.serviceProblems = new ServiceProblems(store);
+        localNode = LocalNode.of(options, null, interfaceAddresses);
     }
 
-    /** From the next build on, the machine's interfaces have these addresses. */
+    /** Sets the addresses of the machine's interfaces for the following builds. */
     public void interfaceAddresses(List<IpAddress> addresses) {
         interfaceAddresses = List.copyOf(addresses);
     }
 
-    /** Takes in what the store says was touched. An unchanged service port keeps its instance. */
+    /** Builds a snapshot from the changes in the store. A service port that has not changed keeps its instance. */
     public ServiceSnapshot build() {
         Set<ServiceKey> dirty = store.takeDirty();
         LocalNode now = LocalNode.of(options, store.node(options.nodeName()), interfaceAddresses);
-        if (!now.equals(here)) {
-            // Seldom enough for all services; those for which nothing changes keep their instance.
-            here = now;
+        if (!now.equals(localNode)) {
+            // Rare enough to build all Services again; unchanged service ports keep their instance.
+            localNode = now;
             dirty.addAll(store.services());
         }
-        problems.put(this, ServiceProblems.ofNode(here, options));
+        problems.put(this, ServiceProblems.ofNode(localNode, options));
         Set<ServiceKey> affected = new LinkedHashSet<>(dirty);
         Set<ServicePortName> remove = new HashSet<>();
         for (ServiceKey key : dirty) {
-            remove.addAll(claim(key, affected));
+            remove.addAll(updateClaims(key, affected));
         }
-        affected.forEach(this::link);
-        affected.addAll(chains.judge());
+        affected.forEach(this::updateLinks);
+        affected.addAll(chains.evaluate());
         List<ServicePort> put = new ArrayList<>();
         for (ServiceKey key : affected) {
-            settle(key, put, remove);
+            updateService(key, put, remove);
         }
         put.forEach(port -> remove.remove(port.name()));
         SnapshotContext before = snapshot.context();
         snapshot = snapshot.with(put, remove)
                 .with(new SnapshotContext(
-                        here.origins(),
+                        localNode.origins(),
                         healthChecksChanged ? healthChecks : before.healthChecks(),
                         serviceCidrs(),
                         conflictsChanged ? allConflicts() : before.conflicts(),
-                        here.nodePortRanges(),
+                        localNode.nodePortRanges(),
                         unservedChanged ? allUnserved() : before.unservedClusterIps()));
         healthChecksChanged = false;
         conflictsChanged = false;
@@ -121,21 +121,21 @@ public final class SnapshotBuilder {
 
     private List<Cidr> serviceCidrs() {
         if (!options.serviceProxyName().isEmpty()) {
-            // Most of what is in them is served by somebody else: an address we do not know is not nobody's.
+            // Another proxy serves most addresses of these ranges, so an unknown address may be in use.
             return List.of();
         }
         Set<Cidr> all = store.serviceCidrs();
         all.addAll(options.serviceCidrs());
-        // In an order that does not tell when they came.
+        // Sorted, so that the snapshot does not depend on the order of events.
         return all.stream()
                 .map(options::listenedOn)
                 .sorted(Comparator.comparing(Cidr::network).thenComparing(Cidr::prefix))
                 .toList();
     }
 
-    /** This node, as of the last build. */
+    /** The state of this node as of the last build. */
     public LocalNode here() {
-        return here;
+        return localNode;
     }
 
     AddressClaims claims() {
@@ -143,22 +143,22 @@ public final class SnapshotBuilder {
     }
 
     /**
-     * Why no new traffic should be sent to this node; empty if it should.
+     * Why this node is not eligible for new traffic from load balancers; empty if it is eligible.
      *
-     * @param exists whether there is a Node of this name; null if only the store tells
+     * @param exists whether the Node object exists; null if this is known only from the store
      */
     public Optional<String> nodeUnfit(@Nullable Boolean exists) {
         NodeObject node = store.node(options.nodeName());
         if (node == null || Boolean.FALSE.equals(exists)) {
-            return exists != null || store.knowsNodes()
+            return exists != null || store.hasSeenNodes()
                     ? Optional.of("there is no Node " + options.nodeName())
                     : Optional.empty();
         }
-        return node.unfit().isEmpty() ? Optional.empty() : Optional.of(node.unfit());
+        return node.ineligible().isEmpty() ? Optional.empty() : Optional.of(node.ineligible());
     }
 
-    /** Returns the service ports that may be without an address now. */
-    private Set<ServicePortName> claim(ServiceKey key, Set<ServiceKey> affected) {
+    /** Updates the address claims of a Service. Returns the service ports that may have lost their addresses. */
+    private Set<ServicePortName> updateClaims(ServiceKey key, Set<ServiceKey> affected) {
         ServiceObject service = store.service(key);
         Map<FrontendAddress, ServicePortName> wanted = new HashMap<>();
         if (service != null) {
@@ -174,21 +174,21 @@ public final class SnapshotBuilder {
                 key,
                 service == null ? 0 : service.createdSeconds(),
                 wanted,
-                address -> affected.addAll(dialled.by(address)),
+                address -> affected.addAll(endpointIndex.servicesFor(address)),
                 affected::add);
     }
 
     private Map<FrontendAddress, Kind> addresses(ServiceObject service, Port port) {
-        return FrontendRules.addresses(service, port, here, options);
+        return FrontendRules.addresses(service, port, localNode, options);
     }
 
     private static ServicePortName nameOf(ServiceKey key, NamedPort port) {
         return new ServicePortName(key.namespace(), key.name(), port.name(), port.protocol());
     }
 
-    /** Notes to which addresses the service forwards, and which of them are frontends. */
-    private void link(ServiceKey key) {
-        Set<FrontendAddress> dials = new HashSet<>();
+    /** Updates the endpoint addresses of a Service, and the links to those that are frontends. */
+    private void updateLinks(ServiceKey key) {
+        Set<FrontendAddress> endpointAddresses = new HashSet<>();
         Set<Link> links = new HashSet<>();
         ServiceObject service = store.service(key);
         for (Port port : service == null ? List.<Port>of() : service.ports()) {
@@ -197,28 +197,29 @@ public final class SnapshotBuilder {
             if (addresses.keySet().stream().noneMatch(address -> name.equals(claims.ownerOf(address)))) {
                 continue;
             }
-            EndpointRules.forEach(port.named(), store.endpoints(key), (backend, number) -> {
-                FrontendAddress endpoint = new FrontendAddress(name.protocol(), backend.address(), number);
-                dials.add(endpoint);
+            EndpointRules.forEach(port.named(), store.endpoints(key), (sliceEndpoint, number) -> {
+                FrontendAddress endpoint = new FrontendAddress(name.protocol(), sliceEndpoint.address(), number);
+                endpointAddresses.add(endpoint);
                 ServicePortName owner = claims.ownerOf(endpoint);
-                FrontendAddress wildcard = here.wildcardNodePort(endpoint);
+                FrontendAddress wildcard = localNode.wildcardNodePort(endpoint);
                 if (wildcard != null) {
-                    dials.add(wildcard);
+                    endpointAddresses.add(wildcard);
                     owner = owner == null ? claims.ownerOf(wildcard) : owner;
                 }
                 Kind kind = addresses.getOrDefault(endpoint, Kind.NODE_PORT);
-                // An endpoint of the Service that it is an address of may be real, where a machine has that address.
+                // An external or LoadBalancer IP of the Service may be a real endpoint, on the machine that has the
+                // address.
                 if (owner != null && !(owner.equals(name) && Frontend.mayBeAnEndpoint(kind))) {
                     links.add(new Link(name, endpoint, owner));
                 }
             });
         }
-        dialled.replace(key, dials);
+        endpointIndex.replace(key, endpointAddresses);
         chains.replace(key, links);
     }
 
-    /** Puts into the snapshot what the service wants and owns, and reports what it wants in vain. */
-    private void settle(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
+    /** Builds the ports of a Service with the addresses it holds, and reports the addresses it did not get. */
+    private void updateService(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
         Set<Problem> found = new LinkedHashSet<>();
         List<AddressConflict> lost = new ArrayList<>();
         ServiceObject service = store.service(key);
@@ -229,35 +230,36 @@ public final class SnapshotBuilder {
         Set<IpAddress> withoutBefore = without.isEmpty() ? unserved.remove(key) : unserved.put(key, without);
         unservedChanged |= !without.equals(withoutBefore == null ? Set.of() : withoutBefore);
         put.addAll(ports);
-        check(key, service, found);
+        updateHealthCheck(key, service, found);
         problems.put(key, List.copyOf(found));
         if (service != null) {
             service.ports().forEach(port -> remove.add(nameOf(key, port.named())));
         }
     }
 
-    /** The port of a health check as an address that is claimed, so that of several services the older has it. */
+    /** A health check node port as an address to claim, so that conflicts are resolved as for other addresses. */
     private static FrontendAddress healthCheckOf(ServiceObject service) {
         return new FrontendAddress(
                 Protocol.TCP, IpAddress.v4(0), service.external().healthCheckPort());
     }
 
-    private void check(ServiceKey key, @Nullable ServiceObject service, Set<Problem> found) {
+    private void updateHealthCheck(ServiceKey key, @Nullable ServiceObject service, Set<Problem> found) {
         ServicePortName owner = service == null || service.external().healthCheckPort() == 0
                 ? null
                 : claims.ownerOf(healthCheckOf(service));
         if (service == null || owner == null || !ServiceProblems.isOwn(key, owner)) {
             healthChecksChanged |= healthChecks.remove(key.toString()) != null;
             if (owner != null && service != null) {
-                found.add(faults.healthCheckPort(key, service.external().healthCheckPort(), owner));
+                found.add(
+                        serviceProblems.healthCheckPort(key, service.external().healthCheckPort(), owner));
             }
             return;
         }
         HealthCheck check = new HealthCheck(
-                // Rather everywhere than nowhere.
-                options.nodePortAddresses().isAll() ? List.of() : here.nodePortAddresses(),
+                // No known address means all addresses, so that the health check stays reachable.
+                options.nodePortAddresses().isAll() ? List.of() : localNode.nodePortAddresses(),
                 service.external().healthCheckPort(),
-                EndpointRules.localReady(store.endpoints(key), here.place()));
+                EndpointRules.localReady(store.endpoints(key), localNode.locality()));
         healthChecksChanged |= !check.equals(healthChecks.put(key.toString(), check));
     }
 
@@ -291,7 +293,7 @@ public final class SnapshotBuilder {
             owned.entrySet().removeIf(entry -> {
                 ServicePortName owner = claims.ownerOf(entry.getKey());
                 if (owner != null && !name.equals(owner)) {
-                    found.add(faults.conflict(key, entry.getKey(), entry.getValue(), owner));
+                    found.add(serviceProblems.conflict(key, entry.getKey(), entry.getValue(), owner));
                     lost.add(new AddressConflict(entry.getKey(), name, owner));
                 }
                 return !name.equals(owner);
@@ -308,19 +310,19 @@ public final class SnapshotBuilder {
         ServiceKey key = service.service();
         ServicePortName name = nameOf(key, port.named());
         Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port.named(), store.endpoints(key));
-        Set<Endpoint> frontendsToo = leaveOut(name, endpoints.keySet(), found);
-        Map<Family, Choice> choices = new EnumMap<>(Family.class);
+        Set<Endpoint> frontendEndpoints = removeExcluded(name, endpoints.keySet(), found);
+        Map<Family, EndpointLists> listsByFamily = new EnumMap<>(Family.class);
         List<Frontend> frontends = new ArrayList<>(owned.size());
         owned.forEach((address, kind) -> {
-            Choice choice = choices.computeIfAbsent(
+            EndpointLists lists = listsByFamily.computeIfAbsent(
                     address.address().family(),
-                    family -> EndpointRules.choose(
+                    family -> EndpointRules.categorize(
                             EndpointRules.ofFamily(family, endpoints),
                             Policies.of(service, port, family),
-                            here.place()));
-            Frontend frontend = FrontendRules.frontend(service, kind, address, choice, frontendsToo, here);
+                            localNode.locality()));
+            Frontend frontend = FrontendRules.frontend(service, kind, address, lists, frontendEndpoints, localNode);
             if (frontend.passesAny()) {
-                found.add(faults.passed(key, frontend));
+                found.add(serviceProblems.passed(key, frontend));
             }
             frontends.add(frontend);
         });
@@ -331,24 +333,24 @@ public final class SnapshotBuilder {
                 frontends);
     }
 
-    /** Removes the endpoints to which nothing may be forwarded. Returns those left that are frontends. */
-    private Set<Endpoint> leaveOut(ServicePortName name, Set<Endpoint> endpoints, Set<Problem> found) {
+    /** Removes the endpoints that would cause loops or long chains. Returns the remaining ones that are frontends. */
+    private Set<Endpoint> removeExcluded(ServicePortName name, Set<Endpoint> endpoints, Set<Problem> found) {
         ServiceKey key = new ServiceKey(name.namespace(), name.service());
-        Set<Endpoint> frontendsToo = new HashSet<>();
-        for (Link link : chains.of(key)) {
+        Set<Endpoint> frontendEndpoints = new HashSet<>();
+        for (Link link : chains.linksOf(key)) {
             if (!link.from().equals(name)) {
                 continue;
             }
             Endpoint endpoint =
                     new Endpoint(link.endpoint().address(), link.endpoint().port());
-            String why = chains.whyLeftOut(link);
+            String why = chains.exclusionReason(link);
             if (why == null) {
-                frontendsToo.add(endpoint);
+                frontendEndpoints.add(endpoint);
             } else {
                 endpoints.remove(endpoint);
-                found.add(faults.leftOut(key, link, why));
+                found.add(serviceProblems.excludedEndpoint(key, link, why));
             }
         }
-        return frontendsToo;
+        return frontendEndpoints;
     }
 }

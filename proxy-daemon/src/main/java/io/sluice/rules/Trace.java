@@ -9,37 +9,37 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** What a {@link Tracer} is asked and what it answers. */
+/** The input and output types of {@link Tracer}. */
 public final class Trace {
     private Trace() {}
 
     /**
-     * The first packet of a connection or flow.
+     * The first packet of a TCP connection or UDP flow.
      *
-     * @param protocol null for SCTP, which is never forwarded
+     * @param protocol null for SCTP, which is not supported
      */
     public record Packet(
             IpAddress from,
             IpAddress to,
             int port,
             @Nullable Protocol protocol) {
-        /** What it is addressed to: {@code 10.96.0.1:443/tcp}. */
+        /** The destination, such as {@code 10.96.0.1:443/tcp}. */
         public String destination() {
             return to.withPort(port) + "/" + (protocol == null ? "sctp" : protocol.text());
         }
     }
 
-    /** What happens. */
+    /** What happens to the packet. */
     public enum Verdict {
         FORWARD,
-        /** Refused at once. */
+        /** Answered with a TCP RST or ICMP port unreachable. */
         REJECT,
-        /** No answer at all. */
+        /** Dropped without a reply. */
         DROP,
-        /** Not ours: left to the kernel. */
+        /** Not handled by Sluice: left to the kernel. */
         PASS;
 
-        /** That of a route, as users know it. */
+        /** The verdict of a route. */
         public static Verdict of(Route route) {
             return switch (route.verdict()) {
                 case FORWARD -> FORWARD;
@@ -51,13 +51,14 @@ public final class Trace {
     }
 
     /**
-     * The answer, for programs and for people.
+     * The result of a trace.
      *
-     * @param frontend what was dialled, if that is ours; else empty. Likewise {@code service}
-     * @param endpoints those it may be sent to; empty unless it is forwarded
-     * @param source whose address they see
-     * @param reason one line
-     * @param details a heading and its lines each, in the order one thinks
+     * @param frontend the frontend that the packet is addressed to; empty if there is none
+     * @param service the Service or service port that the frontend belongs to; empty if there is none
+     * @param endpoints the endpoints that it may be forwarded to; empty unless the verdict is FORWARD
+     * @param source the source address that the endpoints see
+     * @param reason the reason for the verdict, in one line
+     * @param details the steps of the decision in order, each a heading with its lines
      */
     public record TraceResult(
             Verdict verdict,

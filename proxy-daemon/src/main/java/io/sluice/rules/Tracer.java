@@ -34,13 +34,13 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Says what happens to the first packet of a connection or flow, and why. What happens is read off the snapshot the data
- * path works from; only the words are made here.
+ * Explains what happens to the first packet of a TCP connection or UDP flow. The verdict comes from the snapshot that the
+ * data path uses; only the explanation is derived here.
  */
 public final class Tracer {
     private final BuildOptions options;
     private final ObjectStore store;
-    private final LocalNode here;
+    private final LocalNode localNode;
     private final ServiceSnapshot snapshot;
     private final Map<FrontendAddress, Served> served = new HashMap<>();
     private final Map<IpAddress, ServiceKey> clusterIps = new HashMap<>();
@@ -50,10 +50,10 @@ public final class Tracer {
 
     private record NodePort(Protocol protocol, int port) {}
 
-    public Tracer(BuildOptions options, ObjectStore store, LocalNode here, ServiceSnapshot snapshot) {
+    public Tracer(BuildOptions options, ObjectStore store, LocalNode localNode, ServiceSnapshot snapshot) {
         this.options = options;
         this.store = store;
-        this.here = here;
+        this.localNode = localNode;
         this.snapshot = snapshot;
         snapshot.forEach(port ->
                 port.frontends().forEach(frontend -> served.put(frontend.address(), new Served(port, frontend))));
@@ -64,7 +64,7 @@ public final class Tracer {
         });
     }
 
-    /** Of several Services with one address or node port the one that has it is told. */
+    /** Indexes a Service by its ClusterIPs and NodePorts. If several have the same, the one that gets it is kept. */
     private void index(ServiceObject service) {
         for (IpAddress address : service.clusterIps()) {
             clusterIps.merge(
@@ -82,7 +82,7 @@ public final class Tracer {
         }
     }
 
-    /** What happens to a packet; the same feed and settings always give the same answer. */
+    /** Traces a packet. The same feed and settings always give the same result. */
     public TraceResult trace(Packet packet) {
         Protocol protocol = packet.protocol();
         Served found = protocol == null ? null : find(new FrontendAddress(protocol, packet.to(), packet.port()));
@@ -91,7 +91,7 @@ public final class Tracer {
 
     private @Nullable Served find(FrontendAddress address) {
         Served exact = served.get(address);
-        FrontendAddress wildcard = exact == null ? here.wildcardNodePort(address) : null;
+        FrontendAddress wildcard = exact == null ? localNode.wildcardNodePort(address) : null;
         return wildcard == null ? exact : served.get(wildcard);
     }
 
@@ -99,20 +99,20 @@ public final class Tracer {
         ServicePortName name = servicePort.name();
         ServiceObject service = store.service(new ServiceKey(name.namespace(), name.service()));
         if (service == null) {
-            throw new IllegalStateException(name + " is served, but there is no such Service");
+            throw new IllegalStateException(name + " is in the snapshot, but its Service is not in the store");
         }
         IpAddress to = packet.to();
         Origin client = snapshot.context().origins().of(packet.from());
-        Origin origin = FrontendRules.countsAs(client, frontend.kind(), to, here);
+        Origin origin = FrontendRules.effectiveOrigin(client, frontend.kind(), to, localNode);
         Route route = frontend.route(client);
         boolean onlyLocal = FrontendRules.onlyLocal(service, frontend.kind(), origin);
-        Map<Endpoint, EndpointDecision> standings = standings(service, name, to.family(), onlyLocal);
+        Map<Endpoint, EndpointDecision> decisions = decisions(service, name, to.family(), onlyLocal);
         Map<String, List<String>> details = new LinkedHashMap<>();
         details.put("client", List.of(client(packet.from(), client)));
         details.put(
                 "frontend",
                 List.of(packet.destination() + ", " + frontend.kind().text() + " of " + name
-                        + (frontend.kind() == Kind.NODE_PORT ? "; " + to + " is " + here.sourceOf(to) : "")));
+                        + (frontend.kind() == Kind.NODE_PORT ? "; " + to + " is " + localNode.sourceOf(to) : "")));
         Verdict verdict;
         List<Endpoint> endpoints = List.of();
         Source source = Source.CLIENT;
@@ -122,12 +122,12 @@ public final class Tracer {
             reason = packet.from() + " is not in loadBalancerSourceRanges " + texts(frontend.allowedSources());
         } else {
             details.put("policy", List.of(policy(service, frontend.kind(), origin)));
-            details.put("endpoints", lines(standings, route, frontend));
+            details.put("endpoints", lines(decisions, route, frontend));
             if (servicePort.affinity().byClientAddress()) {
                 details.put(
                         "affinity",
-                        List.of("ClientIP: the one this client had last, if that was within "
-                                + servicePort.affinity().timeoutSeconds() + " s"));
+                        List.of("ClientIP: the endpoint that this client used in the last "
+                                + servicePort.affinity().timeoutSeconds() + " s, if any"));
             }
             switch (route.verdict()) {
                 case FORWARD -> {
@@ -137,85 +137,90 @@ public final class Tracer {
                             .anyMatch(endpoint -> endpoint.address().equals(packet.from()));
                     source = hairpin ? Source.NODE : route.source();
                     String why = hairpin
-                            ? "the client is an endpoint itself, and would not take an answer from its own address"
+                            ? "the client is an endpoint itself, so hairpin traffic needs source NAT"
                             : endpoints.stream().anyMatch(endpoint -> forwards(frontend, endpoint) != null)
-                                    ? "an endpoint is an address of a Service, so its answer must come back here"
+                                    ? "an endpoint is an address of a Service, so replies must return through this node"
                                     : why(route.source(), service, frontend.kind(), origin, to.family());
                     List<String> lines = new ArrayList<>(List.of(source + ": " + why));
                     if (source == Source.CLIENT) {
-                        lines.addAll(unanswerable(endpoints));
+                        lines.addAll(exceptions(endpoints));
                     }
                     details.put("source", lines);
                     reason = frontend.kind().text() + " of " + name + ", " + endpoints.size() + " of "
-                            + standings.size() + " endpoints; " + source + " address: " + why;
+                            + decisions.size() + " endpoints; source address " + source + ": " + why;
                 }
                 case PASS -> {
                     verdict = Verdict.PASS;
-                    reason = frontend.address() + " is this node's own and an endpoint of " + name
-                            + ", so it is left to the process that listens there";
+                    reason = frontend.address() + " is an address of this node and an endpoint of " + name
+                            + ", so packets are left to the process that listens there";
                 }
                 case REJECT -> {
                     verdict = Verdict.REJECT;
-                    reason = name + " has no usable endpoint" + " of " + to.family() + summary(standings);
+                    reason = name + " has no usable " + to.family() + " endpoint" + summary(decisions);
                 }
                 default -> {
                     verdict = Verdict.DROP;
-                    reason = policyName(frontend.kind()) + " is Local, and of the endpoints of " + name
-                            + " none usable is on node \"" + here.place().node() + "\"" + summary(standings);
+                    reason =
+                            policyName(frontend.kind()) + " is Local, and " + name + " has no usable endpoint on node '"
+                                    + localNode.locality().node() + "'" + summary(decisions);
                 }
             }
         }
         return new TraceResult(verdict, packet.destination(), name.toString(), endpoints, source, reason, details);
     }
 
-    /** Who could not answer a client whose address it sees; of clients on a bridge with it, the feed knows nothing. */
-    private List<String> unanswerable(List<Endpoint> endpoints) {
+    /**
+     * The endpoints that see the node's address although the route preserves the client's. Clients on the same bridge as
+     * an endpoint are not detected, because the feed does not contain bridges.
+     */
+    private List<String> exceptions(List<Endpoint> endpoints) {
         return endpoints.stream()
-                .filter(endpoint -> here.isOwn(endpoint.address()))
-                .map(endpoint ->
-                        "but " + endpoint + " is at this node's own address, from where an answer to the client"
-                                + " would not come back here, and sees the node's (--mode node)")
+                .filter(endpoint -> localNode.isOwn(endpoint.address()))
+                .map(endpoint -> "except " + endpoint + ": it has an address of this node, so its replies would bypass"
+                        + " Sluice, and it sees the node's address (--mode node)")
                 .toList();
     }
 
-    /** Every endpoint of the family with the reason why it is used or not, by the rules the snapshot was made with. */
-    private Map<Endpoint, EndpointDecision> standings(
+    /** Every endpoint of the family with the reason why it is used or not, by the rules that built the snapshot. */
+    private Map<Endpoint, EndpointDecision> decisions(
             ServiceObject service, ServicePortName name, Family family, boolean onlyLocal) {
-        Map<Endpoint, EndpointDecision> standings = new LinkedHashMap<>();
+        Map<Endpoint, EndpointDecision> decisions = new LinkedHashMap<>();
         for (Port port : service.ports()) {
             if (port.named().name().equals(name.port()) && port.named().protocol() == name.protocol()) {
                 Map<Endpoint, Backend> endpoints = EndpointRules.ofFamily(
                         family, EndpointRules.endpointsOf(port.named(), store.endpoints(service.service())));
                 Function<Backend, EndpointDecision> list = onlyLocal
-                        ? EndpointRules.localList(endpoints.values(), here.place())
-                        : EndpointRules.clusterList(endpoints.values(), here.place());
-                endpoints.forEach((endpoint, backend) -> standings.put(endpoint, list.apply(backend)));
+                        ? EndpointRules.localList(endpoints.values(), localNode.locality())
+                        : EndpointRules.clusterList(endpoints.values(), localNode.locality());
+                endpoints.forEach((endpoint, sliceEndpoint) -> decisions.put(endpoint, list.apply(sliceEndpoint)));
             }
         }
-        return standings;
+        return decisions;
     }
 
-    private List<String> lines(Map<Endpoint, EndpointDecision> standings, Route route, Frontend frontend) {
+    private List<String> lines(Map<Endpoint, EndpointDecision> decisions, Route route, Frontend frontend) {
         List<String> lines = new ArrayList<>();
-        standings.forEach((endpoint, standing) -> {
+        decisions.forEach((endpoint, decision) -> {
             boolean used = route.endpoints().contains(endpoint);
-            if (frontend.passesAny() && standing.used()) {
-                lines.add(endpoint
-                        + (frontend.isAt(endpoint)
-                                ? "  used: " + standing.text() + ", and the process at this address"
-                                : "  not used: the process at this address is an endpoint itself"));
+            if (frontend.passesAny() && decision.used()) {
+                lines.add(
+                        endpoint
+                                + (frontend.isAt(endpoint)
+                                        ? "  used: " + decision.text()
+                                                + ", and the process that listens at this address"
+                                        : "  not used: the process that listens at the frontend address is an endpoint itself"));
                 return;
             }
             ServicePortName next = used ? forwards(frontend, endpoint) : null;
             lines.add(endpoint
                     + (used ? "  used: " : "  not used: ")
-                    + words(standing, used)
-                    + (next == null ? "" : ", an address of " + next + ", which forwards it"));
+                    + words(decision, used)
+                    + (next == null ? "" : ", an address of " + next + ", which forwards it further"));
         });
         return lines.isEmpty() ? List.of("none") : lines;
     }
 
-    /** Which Service has an endpoint's address as a frontend and forwards what is sent there; null if none does. */
+    /** The service port that has the endpoint as a frontend and forwards its traffic; null if there is none. */
     private @Nullable ServicePortName forwards(Frontend frontend, Endpoint endpoint) {
         Served next = find(new FrontendAddress(frontend.address().protocol(), endpoint.address(), endpoint.port()));
         return next == null || next.frontend().passesAny() || next.frontend().forwardsToItself()
@@ -223,42 +228,42 @@ public final class Tracer {
                 : next.servicePort().name();
     }
 
-    /** One that the list has and the route has not was left out. The problems of the Service name the others. */
-    private static String words(EndpointDecision standing, boolean used) {
-        return standing.used() && !used
-                ? "an address of a Service, from which traffic would loop or pass through too many Services"
-                : standing.text();
+    /** An endpoint that is usable but not in the route was excluded. The problems of the Service give the details. */
+    private static String words(EndpointDecision decision, boolean used) {
+        return decision.used() && !used
+                ? "an address of a Service, with which traffic would loop or take too many hops"
+                : decision.text();
     }
 
-    /** Of a list none of which is used. */
-    private static String summary(Map<Endpoint, EndpointDecision> standings) {
-        if (standings.isEmpty()) {
-            return ": it has none";
+    /** Counts the reasons why none of the endpoints is used. */
+    private static String summary(Map<Endpoint, EndpointDecision> decisions) {
+        if (decisions.isEmpty()) {
+            return ": none exists";
         }
-        Map<String, Long> counts = standings.values().stream()
+        Map<String, Long> counts = decisions.values().stream()
                 .collect(
-                        Collectors.groupingBy(standing -> words(standing, false), TreeMap::new, Collectors.counting()));
+                        Collectors.groupingBy(decision -> words(decision, false), TreeMap::new, Collectors.counting()));
         return counts.entrySet().stream()
                 .map(entry -> entry.getValue() + " " + entry.getKey())
                 .collect(Collectors.joining(", ", ": ", ""));
     }
 
-    /** The addresses on which node ports are served, each with how it is known to be this node's. */
+    /** The addresses on which NodePorts are served, each with the source it is known from. */
     public Map<IpAddress, String> nodePortAddresses() {
         Map<IpAddress, String> sources = new LinkedHashMap<>();
-        here.nodePortAddresses().forEach(address -> sources.put(address, here.sourceOf(address)));
+        localNode.nodePortAddresses().forEach(address -> sources.put(address, localNode.sourceOf(address)));
         return sources;
     }
 
     private String client(IpAddress from, Origin origin) {
         return switch (origin) {
-            case POD -> from + ", a pod (in " + texts(here.pods()) + ")";
-            case NODE -> from + ", this node itself: " + here.sourceOf(from);
+            case POD -> from + ", a pod (in " + texts(localNode.pods()) + ")";
+            case NODE -> from + ", this node: " + localNode.sourceOf(from);
             case EXTERNAL ->
                 from
-                        + (here.tellsPods(from.family())
-                                ? ", outside the cluster"
-                                : ", pod or not: there is no range of pods to tell by");
+                        + (localNode.detectsPods(from.family())
+                                ? ", an external client"
+                                : ", a pod or an external client: no local traffic detection (--cluster-cidr)");
         };
     }
 
@@ -280,27 +285,27 @@ public final class Tracer {
         }
         return FrontendRules.onlyLocal(service, kind, origin)
                 ? name + " Local: only endpoints on this node"
-                : name + " Local, which does not bind pods and the node itself: endpoints on any node";
+                : name + " Local, which does not apply to pods and this node: endpoints on any node";
     }
 
     private String why(Source source, ServiceObject service, Kind kind, Origin origin, Family family) {
         if (kind == Kind.CLUSTER_IP) {
-            if (here.masqueradeAll()) {
+            if (localNode.masqueradeAll()) {
                 return "--masquerade-all";
             }
-            if (!here.tellsPods(family)) {
-                return "kept, since there is no range of pods to tell clients outside by";
+            if (!localNode.detectsPods(family)) {
+                return "preserved, because there is no local traffic detection for " + family + " (--cluster-cidr)";
             }
             return source == Source.CLIENT
-                    ? "a pod's is kept"
-                    : "the client is no pod, so the answer must come back here";
+                    ? "preserved for pods"
+                    : "the client is not a pod, so replies must return through this node";
         }
         if (!service.external().local()) {
-            return "the endpoint may be on another node, so the answer must come back here";
+            return "the endpoint may be on another node, so replies must return through this node";
         }
         return origin == Origin.NODE
-                ? "the node dials its own address, which means nothing elsewhere"
-                : "externalTrafficPolicy Local keeps it";
+                ? "the client is this node, whose source address may be unreachable from other nodes"
+                : "preserved by externalTrafficPolicy Local";
     }
 
     private TraceResult unserved(Packet packet) {
@@ -308,8 +313,8 @@ public final class Tracer {
         ServiceKey owner = clusterIps.get(to);
         if (owner != null) {
             String why = packet.protocol() == null
-                    ? "SCTP is not forwarded, and " + to + " is the cluster IP of " + owner
-                    : to + " is the cluster IP of " + owner + ", which has no port " + packet.port() + "/"
+                    ? "SCTP is not supported, and " + to + " is the ClusterIP of " + owner
+                    : to + " is the ClusterIP of " + owner + ", which has no port " + packet.port() + "/"
                             + packet.protocol().text();
             return unserved(Verdict.REJECT, packet, owner.toString(), why);
         }
@@ -319,17 +324,17 @@ public final class Tracer {
                         Verdict.DROP,
                         packet,
                         "",
-                        to + " is in the Service range " + range + " and is no Service's cluster IP");
+                        to + " is in the ServiceCIDR " + range + " and is not the ClusterIP of any Service");
             }
         }
         return unserved(isWildcardPort(packet) ? Verdict.REJECT : Verdict.PASS, packet, "", pass(packet));
     }
 
-    /** A node port whose socket is bound to all addresses: on local ones that are not in its ranges, the rules reject. */
+    /** Whether a wildcard NodePort has this port: the nftables rules reject it on local addresses outside its ranges. */
     private boolean isWildcardPort(Packet packet) {
         Protocol protocol = packet.protocol();
         return protocol != null
-                && here.isOwn(packet.to())
+                && localNode.isOwn(packet.to())
                 && served.containsKey(new FrontendAddress(protocol, packet.to(), packet.port()).onAllAddresses());
     }
 
@@ -338,36 +343,36 @@ public final class Tracer {
                 snapshot.context().healthChecks().entrySet()) {
             if (packet.port() == check.getValue().port()
                     && packet.protocol() == Protocol.TCP
-                    && here.isOwn(packet.to())) {
+                    && localNode.isOwn(packet.to())) {
                 return packet.port() + " is the health check port of " + check.getKey()
-                        + ", which this daemon answers itself";
+                        + ", which Sluice serves itself";
             }
         }
         ServiceObject owner =
                 packet.protocol() == null ? null : nodePorts.get(new NodePort(packet.protocol(), packet.port()));
-        if (owner != null && here.isOwn(packet.to())) {
-            return packet.port() + " is a node port of " + owner.service() + ", "
+        if (owner != null && localNode.isOwn(packet.to())) {
+            return packet.port() + " is a NodePort of " + owner.service() + ", "
                     + whereNodePorts(owner, packet.to().family());
         }
         if (owner != null && options.nodePortAddresses().includesInterfaceAddress(packet.to())) {
-            return packet.port() + " is a node port of " + owner.service() + ", and served on " + packet.to()
+            return packet.port() + " is a NodePort of " + owner.service() + ", but it is served on " + packet.to()
                     + " only while an interface of this node has that address";
         }
-        return "no Service has " + packet.destination() + ", so it is left to the kernel";
+        return "no Service is served at " + packet.destination() + ", so it is left to the kernel";
     }
 
     private String whereNodePorts(ServiceObject owner, Family family) {
         if (!owner.hasFamily(family)) {
-            return "which has no cluster IP of " + family;
+            return "which has no " + family + " ClusterIP";
         }
-        String where = here.nodePortAddresses().stream()
+        String where = localNode.nodePortAddresses().stream()
                 .filter(address -> address.family() == family)
                 .map(IpAddress::toString)
                 .collect(Collectors.joining(", "));
         return where.isEmpty()
-                ? "but --nodeport-addresses names none of this node's addresses"
-                : "but node ports answer only on "
-                        + (here.nodePortRanges().isEmpty()
+                ? "but --nodeport-addresses matches no address of this node"
+                : "but NodePorts are served only on "
+                        + (localNode.nodePortRanges().isEmpty()
                                 ? where
                                 : "local addresses in " + options.nodePortAddresses());
     }

@@ -1,8 +1,8 @@
 /**
- * Kubernetes' Service rules as pure functions, from stored objects to a {@link io.sluice.model.ServiceSnapshot}, and
- * what happens to one packet ({@link io.sluice.rules.Tracer}).
+ * The Kubernetes Service rules: builds a {@link io.sluice.model.ServiceSnapshot} from the objects of the feed and
+ * explains what happens to a packet ({@link io.sluice.rules.Tracer}). The README in this directory describes the rules.
  *
- * <p>The daemon, {@code sluice check} and {@code sluice trace} use the same functions. May use
+ * <p>The daemon, {@code sluice check} and {@code sluice trace} use the same code. May use
  * {@link io.sluice.objects}, {@link io.sluice.document} and {@link io.sluice.model}; reads no file and opens no socket.
  */
 @NullMarked

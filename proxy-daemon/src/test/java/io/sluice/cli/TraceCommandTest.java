@@ -82,7 +82,7 @@ final class TraceCommandTest {
                              10.244.2.7:8080  not used: hinted for other zones
                              10.244.2.8:8080  not used: terminating while others are ready
                              10.244.2.9:8080  not used: not ready
-                  source     CLIENT: a pod's is kept
+                  source     CLIENT: preserved for pods
                   verdict    FORWARD: to 1 endpoint
                 """);
         assertThat(err.toString()).isEmpty();
@@ -94,8 +94,8 @@ final class TraceCommandTest {
                 .isZero();
         assertThat(out.toString())
                 .contains(
-                        "  source     CLIENT: a pod's is kept\n             but 10.244.1.5:8080 is at this node's own address,"
-                                + " from where an answer to the client would not come back here, and sees the node's (--mode node)\n");
+                        "  source     CLIENT: preserved for pods\n             except 10.244.1.5:8080: it has an address of this node,"
+                                + " so its replies would bypass Sluice, and it sees the node's address (--mode node)\n");
     }
 
     @Test
@@ -106,7 +106,7 @@ final class TraceCommandTest {
                 .hasToString("{\"verdict\":\"FORWARD\",\"frontend\":\"192.168.0.2:30080/tcp\","
                         + "\"service\":\"shop/web:http\",\"endpoints\":[\"10.244.1.5:8080\"],"
                         + "\"sourceAddress\":\"CLIENT\",\"reason\":\"NodePort of shop/web:http, 1 of 4 endpoints;"
-                        + " CLIENT address: externalTrafficPolicy Local keeps it\"}\n");
+                        + " source address CLIENT: preserved by externalTrafficPolicy Local\"}\n");
     }
 
     @Test
@@ -146,7 +146,7 @@ final class TraceCommandTest {
         assertThat(answers.get(1))
                 .hasToString("{\"error\":\"from: 'what' is not allowed; give an IPv4 or IPv6 address\"}");
         assertThat(answers.get(6).get("error").stringValue()).startsWith("to: '10.96.0.10:80/quic' is not allowed");
-        assertThat(answers.get(7).get("reason").stringValue()).startsWith("SCTP is not forwarded");
+        assertThat(answers.get(7).get("reason").stringValue()).startsWith("SCTP is not supported");
         assertThat(answers.get(9).get("reason").stringValue()).contains("health check port of shop/web");
     }
 

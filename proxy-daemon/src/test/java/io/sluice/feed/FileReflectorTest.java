@@ -245,8 +245,9 @@ class FileReflectorTest {
                 .extracting(Problem::toString)
                 .containsExactly(
                         "a.yaml: 1 object of kind Pod ignored",
-                        "a.yaml: Service default/web: no EndpointSlice belongs to it, so connections are refused",
-                        "b.yaml: Service default/web: also in a.yaml, which comes first and counts");
+                        "a.yaml: Service default/web: has no EndpointSlice, so connections are rejected",
+                        "b.yaml: Service default/web: also defined in a.yaml, which comes first by name;"
+                                + " this definition is ignored");
 
         FileReflector.Reading missing = FileReflector.read(root.resolve("none"), OPTIONS, List.of());
         assertThat(missing.problems()).singleElement().satisfies(problem -> {

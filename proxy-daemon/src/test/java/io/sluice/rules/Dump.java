@@ -11,10 +11,11 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 
-/** A snapshot as text: one line per frontend, in the order of names, then one per health check. */
+/** Formats a snapshot: one line per frontend, sorted by service port, then one line per health check. */
 public final class Dump {
     private Dump() {}
 
+    /** The lines of a snapshot, separated by newlines. */
     public static String of(ServiceSnapshot snapshot) {
         return String.join("\n", lines(snapshot));
     }
@@ -64,13 +65,12 @@ public final class Dump {
         return frontend.allowedSources().isEmpty() ? kind : kind + " for " + frontend.allowedSources();
     }
 
-    /** One route where all origins have the same; else what pods, the node and others get, in this order. */
+    /** One route if it is the same for all origins; otherwise the routes for pods, this node and external clients. */
     private static String routes(Frontend frontend) {
-        boolean alike =
-                frontend.pod().equals(frontend.node()) && frontend.node().equals(frontend.external());
-        return alike
+        boolean same = frontend.pod().equals(frontend.node()) && frontend.node().equals(frontend.external());
+        return same
                 ? route(frontend.external())
-                : "pod: " + route(frontend.pod()) + ", node: " + route(frontend.node()) + ", outside: "
+                : "pod: " + route(frontend.pod()) + ", node: " + route(frontend.node()) + ", external: "
                         + route(frontend.external());
     }
 

@@ -11,7 +11,7 @@ import io.sluice.rules.EndpointChains.Link;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
-/** What scenarios are too small for. */
+/** Graphs of Services that are too large for a scenario. */
 class EndpointChainsTest {
     private static final int MANY = 20_000;
 
@@ -30,52 +30,52 @@ class EndpointChainsTest {
     }
 
     @Test
-    void aLongCycleIsLeftOutAsAWholeAndDescribedInShort() {
+    void excludesALongCycleAndAbbreviatesTheMessage() {
         for (int i = 0; i < MANY; i++) {
             put(link(i, (i + 1) % MANY));
         }
-        assertThat(chains.judge()).hasSize(MANY);
-        assertThat(chains.whyLeftOut(link(7, 8)))
-                .isEqualTo("traffic would loop: default/s7 -> default/s8 -> ... -> default/s7, 20000" + " Services");
+        assertThat(chains.evaluate()).hasSize(MANY);
+        assertThat(chains.exclusionReason(link(7, 8)))
+                .isEqualTo("traffic would loop: default/s7 -> default/s8 -> ... -> default/s7 (20000 Services)");
     }
 
     @Test
-    void aLongChainIsCutIntoPiecesOfTheGreatestDepth() {
+    void splitsALongChainIntoPartsOfMaximumDepth() {
         for (int i = 0; i < MANY; i++) {
             put(link(i, i + 1));
         }
-        chains.judge();
+        chains.evaluate();
         for (int i = 0; i < MANY; i++) {
             boolean cut = (MANY - i) % (EndpointChains.MAX_DEPTH + 1) == 0;
-            assertThat(chains.whyLeftOut(link(i, i + 1)) != null)
+            assertThat(chains.exclusionReason(link(i, i + 1)) != null)
                     .as("from %d", i)
                     .isEqualTo(cut);
         }
     }
 
     @Test
-    void whatLeadsToACycleAndFromOneCycleToAnotherIsFollowed() {
+    void followsLinksToACycleAndBetweenCycles() {
         put(link(0, 1));
         put(link(1, 2));
         put(link(2, 1), link(2, 3));
         put(link(3, 4));
         put(link(4, 3));
-        assertThat(chains.judge()).hasSize(4);
-        assertThat(chains.whyLeftOut(link(0, 1))).isNull();
-        assertThat(chains.whyLeftOut(link(2, 3))).isNull();
-        assertThat(chains.whyLeftOut(link(2, 1))).contains("default/s2 -> default/s1 -> default/s2");
+        assertThat(chains.evaluate()).hasSize(4);
+        assertThat(chains.exclusionReason(link(0, 1))).isNull();
+        assertThat(chains.exclusionReason(link(2, 3))).isNull();
+        assertThat(chains.exclusionReason(link(2, 1))).contains("default/s2 -> default/s1 -> default/s2");
     }
 
     @Test
-    void onlyThoseJudgedDifferentlyAreReturned() {
+    void returnsOnlyServicesWhoseResultChanged() {
         put(link(0, 1));
         put(link(2, 3));
-        assertThat(chains.judge()).isEmpty();
+        assertThat(chains.evaluate()).isEmpty();
         put(link(1, 0));
-        assertThat(chains.judge()).containsExactlyInAnyOrder(key(0), key(1));
-        assertThat(chains.judge()).isEmpty();
+        assertThat(chains.evaluate()).containsExactlyInAnyOrder(key(0), key(1));
+        assertThat(chains.evaluate()).isEmpty();
         chains.replace(key(1), Set.of());
-        assertThat(chains.judge()).containsExactlyInAnyOrder(key(0), key(1));
+        assertThat(chains.evaluate()).containsExactlyInAnyOrder(key(0), key(1));
     }
 
     private static ServiceKey key(int number) {

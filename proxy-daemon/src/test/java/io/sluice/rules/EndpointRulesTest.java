@@ -8,7 +8,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.Hints;
-import io.sluice.rules.EndpointRules.Choice;
+import io.sluice.rules.EndpointRules.EndpointLists;
 import io.sluice.rules.EndpointRules.NodeLocality;
 import io.sluice.rules.EndpointRules.Policies;
 import java.io.IOException;
@@ -28,29 +28,29 @@ import org.junit.jupiter.params.provider.MethodSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** kube-proxy's rules of which endpoints serve: its own test cases, and those one can derive from its code. */
+/** kube-proxy's rules for choosing endpoints: its own test cases, and vectors derived from its code. */
 class EndpointRulesTest {
-    private static final Path FOLDER = Path.of("src/test/resources/rules");
-    private static final String HERE = "here";
-    private static final String ELSEWHERE = "elsewhere";
+    private static final Path DIRECTORY = Path.of("src/test/resources/rules");
+    private static final String THIS_NODE = "this-node";
+    private static final String OTHER_NODE = "other-node";
 
     static Stream<String> vectors() throws IOException {
-        return Files.readAllLines(FOLDER.resolve("vectors.txt")).stream().filter(line -> !line.startsWith("#"));
+        return Files.readAllLines(DIRECTORY.resolve("vectors.txt")).stream().filter(line -> !line.startsWith("#"));
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("vectors")
-    void vector(String line) {
+    void choosesEndpointsOfVector(String line) {
         String[] parts = line.split("\\|", -1);
         String policies = parts[1].strip();
-        Choice choice = EndpointRules.choose(
+        EndpointLists lists = EndpointRules.categorize(
                 endpoints(parts[0].strip()),
                 new Policies(
                         policies.startsWith("Local"), policies.split(" ")[1].equals("Local"), policies.endsWith("ext")),
                 new NodeLocality("N", "Z"));
-        assertThat(names(choice.cluster())).as("cluster").isEqualTo(parts[2].strip());
-        assertThat(names(choice.local())).as("local").isEqualTo(parts[3].strip());
-        assertThat(choice.any()).as("any").isEqualTo(Boolean.parseBoolean(parts[4].strip()));
+        assertThat(names(lists.cluster())).as("cluster").isEqualTo(parts[2].strip());
+        assertThat(names(lists.local())).as("local").isEqualTo(parts[3].strip());
+        assertThat(lists.any()).as("any").isEqualTo(Boolean.parseBoolean(parts[4].strip()));
     }
 
     private static Map<Endpoint, Backend> endpoints(String text) {
@@ -66,7 +66,7 @@ class EndpointRulesTest {
                             conditions.contains("r"),
                             conditions.contains("s"),
                             conditions.contains("t"),
-                            flags.contains("L") ? "N" : ELSEWHERE,
+                            flags.contains("L") ? "N" : OTHER_NODE,
                             new Hints(hints(flags, "z="), hints(flags, "n="))));
         }
         return endpoints;
@@ -109,7 +109,7 @@ class EndpointRulesTest {
         List<Case> cases = new ArrayList<>();
         JsonMapper.builder()
                 .build()
-                .readTree(Files.readString(FOLDER.resolve("topology.json")))
+                .readTree(Files.readString(DIRECTORY.resolve("topology.json")))
                 .forEach(json -> cases.add(new Case(json)));
         assertThat(cases).hasSize(18);
         return cases.stream();
@@ -117,23 +117,23 @@ class EndpointRulesTest {
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("cases")
-    void kubeProxyCase(Case test) {
-        NodeLocality here = new NodeLocality(test.text("node", HERE), test.text("zone", ""));
+    void agreesWithKubeProxyTestCase(Case test) {
+        NodeLocality locality = new NodeLocality(test.text("node", THIS_NODE), test.text("zone", ""));
         Policies policies = new Policies(
                 test.isLocal("internalTrafficPolicy"),
                 test.isLocal("externalTrafficPolicy"),
                 test.json().get("external").booleanValue());
-        Map<Endpoint, Backend> endpoints = endpoints(test.json().get("endpoints"), here);
-        Choice choice = EndpointRules.choose(endpoints, policies, here);
+        Map<Endpoint, Backend> endpoints = endpoints(test.json().get("endpoints"), locality);
+        EndpointLists lists = EndpointRules.categorize(endpoints, policies, locality);
 
         JsonNode expected = test.json().get("expected");
-        assertThat(texts(choice.cluster())).as("cluster").isEqualTo(set(expected.get("cluster")));
-        assertThat(texts(choice.local())).as("local").isEqualTo(set(expected.get("local")));
-        assertThat(choice.any()).isEqualTo(expected.get("hasAnyEndpoints").booleanValue());
-        Set<String> all = texts(choice.cluster());
-        all.addAll(texts(choice.local()));
+        assertThat(texts(lists.cluster())).as("cluster").isEqualTo(set(expected.get("cluster")));
+        assertThat(texts(lists.local())).as("local").isEqualTo(set(expected.get("local")));
+        assertThat(lists.any()).isEqualTo(expected.get("hasAnyEndpoints").booleanValue());
+        Set<String> all = texts(lists.cluster());
+        all.addAll(texts(lists.local()));
         assertThat(all).as("all").isEqualTo(set(expected.get("allEndpoints")));
-        assertThat(choice.any() && all.isEmpty())
+        assertThat(lists.any() && all.isEmpty())
                 .isEqualTo(expected.get("onlyRemoteEndpoints").booleanValue());
         if (!endpoints.isEmpty()) {
             assertThat(policies.useCluster()).isEqualTo(!expected.get("cluster").isNull());
@@ -141,7 +141,7 @@ class EndpointRulesTest {
         }
     }
 
-    private static Map<Endpoint, Backend> endpoints(JsonNode list, NodeLocality here) {
+    private static Map<Endpoint, Backend> endpoints(JsonNode list, NodeLocality locality) {
         Map<Endpoint, Backend> endpoints = new LinkedHashMap<>();
         for (JsonNode json : list) {
             IpAddress address = requireNonNull(IpAddress.parse(json.get("ip").stringValue()));
@@ -153,7 +153,7 @@ class EndpointRulesTest {
                             ready,
                             ready || json.path("serving").booleanValue(false),
                             json.path("terminating").booleanValue(false),
-                            json.get("isLocal").booleanValue() ? here.node() : ELSEWHERE,
+                            json.get("isLocal").booleanValue() ? locality.node() : OTHER_NODE,
                             new Hints(
                                     List.copyOf(set(json.get("zoneHints"))), List.copyOf(set(json.get("nodeHints"))))));
         }
@@ -174,15 +174,16 @@ class EndpointRulesTest {
         return texts;
     }
 
-    /** An empty name would otherwise be equal to that of an endpoint which has none. */
+    /** An empty node name must not match endpoints without a node name. */
     @Test
-    void onANodeWithoutANameNothingIsLocal() {
+    void noEndpointIsLocalOnANodeWithoutAName() {
         Endpoint one = new Endpoint(IpAddress.v4(1), 80);
         Map<Endpoint, Backend> endpoints =
                 Map.of(one, new Backend(one.address(), true, true, false, "", new Hints(List.of(), List.of())));
-        Choice choice = EndpointRules.choose(endpoints, new Policies(true, false, true), new NodeLocality("", ""));
-        assertThat(choice).isEqualTo(new Choice(List.of(one), List.of(), true));
-        assertThat(choice.route(true, Route.Source.NODE)).isSameAs(Route.DROP);
-        assertThat(choice.route(false, Route.Source.NODE).endpoints()).containsExactly(one);
+        EndpointLists lists =
+                EndpointRules.categorize(endpoints, new Policies(true, false, true), new NodeLocality("", ""));
+        assertThat(lists).isEqualTo(new EndpointLists(List.of(one), List.of(), true));
+        assertThat(lists.route(true, Route.Source.NODE)).isSameAs(Route.DROP);
+        assertThat(lists.route(false, Route.Source.NODE).endpoints()).containsExactly(one);
     }
 }

@@ -33,8 +33,8 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What becomes of packets according to kube-proxy's own tests: each case is a small cluster, and for each packet the
- * verdict, the endpoints it may reach and whether they see the client.
+ * Test cases from kube-proxy's own tests: each is a small cluster with packets, and for each packet the verdict, the
+ * usable endpoints and whether they see the client's address.
  */
 class FlowsTest {
     private static final Path FILE = Path.of("src/test/resources/rules/flows.json");
@@ -113,7 +113,7 @@ class FlowsTest {
                 return Verdict.FORWARD;
             }
             String text = expected.stringValue();
-            // A packet let through to a listener of the node, and one nobody has a rule for, are alike to a proxy.
+            // Sluice leaves a packet to the kernel whether kube-proxy accepts it or has no rule for it.
             return text.equals("ACCEPT") || text.equals("NOT_HANDLED") ? Verdict.PASS : Verdict.valueOf(text);
         }
 
@@ -133,48 +133,48 @@ class FlowsTest {
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("flows")
-    void kubeProxyCase(Flow flow) throws IOException {
-        Running running = new Running(flow.scenario().options());
-        check(flow, running.trace(flow.scenario(), flow.packet()));
+    void agreesWithKubeProxyTestCase(Flow flow) throws IOException {
+        RunningProxy proxy = new RunningProxy(flow.scenario().options());
+        check(flow, proxy.trace(flow.scenario(), flow.packet()));
     }
 
-    private static void check(Flow flow, TraceResult answer) {
-        assertThat(answer.verdict()).as(answer.reason()).isEqualTo(flow.verdict());
-        JsonNode backends = flow.json().get("expect").path("backends");
-        assertThat(answer.endpoints().stream().map(Endpoint::toString))
-                .as(answer.reason())
-                .containsExactlyInAnyOrderElementsOf(texts(backends));
-        assertThat(answer.source())
-                .as(answer.reason())
+    private static void check(Flow flow, TraceResult result) {
+        assertThat(result.verdict()).as(result.reason()).isEqualTo(flow.verdict());
+        JsonNode expected = flow.json().get("expect").path("backends");
+        assertThat(result.endpoints().stream().map(Endpoint::toString))
+                .as(result.reason())
+                .containsExactlyInAnyOrderElementsOf(texts(expected));
+        assertThat(result.source())
+                .as(result.reason())
                 .isEqualTo(flow.json().get("masquerade").booleanValue() ? Source.NODE : Source.CLIENT);
     }
 
-    /** The cases that are successive states of one proxy: what came before must leave no trace. */
+    /** Test cases that are successive states of one proxy: earlier states must not affect later ones. */
     @Test
-    void kubeProxyCasesInSequence() throws IOException {
+    void agreesWithKubeProxyForSuccessiveStates() throws IOException {
         List<Scenario> steps = Scenario.all().stream()
                 .filter(scenario -> scenario.json().has("sequence"))
                 .sorted(Comparator.comparingInt(
                         scenario -> scenario.json().get("step").intValue()))
                 .toList();
         assertThat(steps).hasSize(9);
-        Running running = new Running(steps.get(0).options());
+        RunningProxy proxy = new RunningProxy(steps.get(0).options());
         for (Scenario step : steps) {
             for (Flow flow : step.flows()) {
-                check(flow, running.trace(step, flow.packet()));
+                check(flow, proxy.trace(step, flow.packet()));
             }
         }
     }
 
-    private static final class Running {
+    private static final class RunningProxy {
         private final BuildOptions options;
-        private final ProblemTracker board = new ProblemTracker();
-        private final ObjectStore store = new ObjectStore(board);
+        private final ProblemTracker problems = new ProblemTracker();
+        private final ObjectStore store = new ObjectStore(problems);
         private final SnapshotBuilder builder;
 
-        Running(BuildOptions options) {
+        RunningProxy(BuildOptions options) {
             this.options = options;
-            builder = new SnapshotBuilder(options, store, board);
+            builder = new SnapshotBuilder(options, store, problems);
         }
 
         TraceResult trace(Scenario scenario, Packet packet) throws IOException {

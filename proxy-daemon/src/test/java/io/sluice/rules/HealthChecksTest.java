@@ -13,11 +13,11 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
-/** Which Services have a health check port, and what they count: kube-proxy's cases. */
+/** Which Services have a health check port and what it counts; test cases of kube-proxy. */
 final class HealthChecksTest {
-    private final ProblemTracker board = new ProblemTracker();
-    private final ObjectStore store = new ObjectStore(board);
-    private final SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on("test-node"), store, board);
+    private final ProblemTracker problems = new ProblemTracker();
+    private final ObjectStore store = new ObjectStore(problems);
+    private final SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on("test-node"), store, problems);
 
     private Map<String, HealthCheck> checks(String... objects) throws IOException {
         Manifest manifest = ManifestReader.read("a", "", new StringReader(String.join("\n---\n", objects)));
@@ -63,7 +63,7 @@ final class HealthChecksTest {
 
     /** TestBuildServiceMapAddRemove. */
     @Test
-    void onlyLoadBalancersWithALocalPolicyHaveOne() throws IOException {
+    void onlyLoadBalancersWithALocalPolicyHaveAHealthCheck() throws IOException {
         assertThat(ports(
                         service("cluster-ip", "clusterIP: 172.30.55.4, ports: [{name: p, port: 1234, protocol: UDP}]"),
                         service(
@@ -80,7 +80,7 @@ final class HealthChecksTest {
     }
 
     @Test
-    void neitherHeadlessNorExternalNamesHaveOne() throws IOException {
+    void headlessAndExternalNameServicesHaveNoHealthCheck() throws IOException {
         String more = "externalTrafficPolicy: Local, healthCheckNodePort: 345, ports: [{port: 80}]";
         assertThat(ports(
                         service("headless", "clusterIP: None, " + more),
@@ -92,7 +92,7 @@ final class HealthChecksTest {
 
     /** TestBuildServiceMapServiceUpdate. */
     @Test
-    void followsTheTypeOfTheService() throws IOException {
+    void updatesWhenTheServiceTypeChanges() throws IOException {
         String plain = service("web", "clusterIP: 172.30.55.12, ports: [{name: p, port: 8677, protocol: UDP}]");
         assertThat(ports(plain)).isEmpty();
         assertThat(ports(onlyLocal("web"))).containsExactly(Map.entry("somewhere/web", 345));
@@ -104,7 +104,7 @@ final class HealthChecksTest {
 
     /** TestHealthCheckNodePortWhenTerminating. */
     @Test
-    void terminatingEndpointsNeverCount() throws IOException {
+    void doesNotCountTerminatingEndpoints() throws IOException {
         String port = "{name: p, port: 80, protocol: UDP}";
         assertThat(counts(
                         onlyLocal("web"),
@@ -132,7 +132,7 @@ final class HealthChecksTest {
 
     /** TestGetLocalEndpointIPs. */
     @Test
-    void anAddressCountsOnceWhateverItsPorts() throws IOException {
+    void countsAnAddressWithSeveralPortsOnce() throws IOException {
         String p = "{name: p, port: 11, protocol: UDP}";
         String q = "{name: q, port: 12, protocol: UDP}";
         assertThat(counts(onlyLocal("web"))).containsValue(0);

@@ -4,7 +4,7 @@ package io.sluice.rules;
 public final class Manifests {
     private Manifests() {}
 
-    /** A Service default/NAME with one port 80. */
+    /** A Service {@code default/NAME} with port 80. */
     public static String service(String name, String clusterIp) {
         return """
                 ---

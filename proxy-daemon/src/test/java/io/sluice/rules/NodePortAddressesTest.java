@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** The ranges for the kernel and the selection of addresses must say the same. */
+/** Checks that the ranges for the kernel and the selection of addresses agree. */
 final class NodePortAddressesTest {
     private static final List<IpAddress> NODE = List.of(ip("198.18.0.2"), ip("2001:db8::2"));
 
@@ -21,10 +21,10 @@ final class NodePortAddressesTest {
     }
 
     private static NodePortAddresses parse(String text) {
-        Word word = Word.parse(text);
-        return word == null
+        Word keyword = Word.parse(text);
+        return keyword == null
                 ? new NodePortAddresses(Set.of(), List.of(requireNonNull(Cidr.parse(text))))
-                : new NodePortAddresses(Set.of(word), List.of());
+                : new NodePortAddresses(Set.of(keyword), List.of());
     }
 
     @ParameterizedTest
@@ -56,7 +56,7 @@ final class NodePortAddressesTest {
         "fe80::/10, fe80::1, false",
         "2001:db8::/32, 2001:db8:ffff::1, true",
     })
-    void anAddressIsInARangeIfItIsSelected(String given, String address, boolean served) {
+    void rangesContainExactlyTheSelectedAddresses(String given, String address, boolean served) {
         NodePortAddresses addresses = parse(given);
         IpAddress ip = ip(address);
         assertThat(addresses.select(NODE, List.of(ip)).contains(ip)).isEqualTo(served);
@@ -65,7 +65,7 @@ final class NodePortAddressesTest {
     }
 
     @Test
-    void rangesAreFew() {
+    void limitsTheNumberOfRanges() {
         assertThat(parse("all").allRanges(NODE)).hasSizeLessThan(150);
         assertThat(parse("198.18.0.0/16").allRanges(NODE)).hasSizeLessThan(150);
     }

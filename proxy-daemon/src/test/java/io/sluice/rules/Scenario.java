@@ -8,50 +8,51 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * A file that says one behaviour: objects in, table and verdicts out. It is a list of sections, each with a head line:
+ * A file that specifies one behavior: objects as input, frontends and verdicts as output. It starts with a description
+ * of the behavior, followed by sections, each with a header line:
  *
  * <ul>
- *   <li>what comes before the first one says what the behaviour is;
- *   <li>{@code === settings}: flags as on the command line of {@code sluice trace}; stands before the first objects;
+ *   <li>{@code === settings}: command-line flags of {@code sluice trace}; must precede the first objects;
  *   <li>{@code === map FROM TO}: the same as {@code --map-frontends FROM=TO};
- *   <li>{@code === node NAME}: the same as {@code --node-name NAME}; without it this node has no name;
- *   <li>{@code === objects [FILE]}: the named file, {@code objects.yaml} if none, now holds this;
- *   <li>{@code === interfaces}: this machine's interfaces have these addresses now, one in a line;
- *   <li>{@code === gone FILE}: the file is removed;
- *   <li>{@code === expect}: the frontends there are now, the health checks, then all problems, each marked with its
- *       severity;
- *   <li>{@code === trace}: packets and what becomes of them, {@code FROM TO:PORT/PROTO -> VERDICT}, then the endpoints or
- *       the reason; behind endpoints that see the node instead of the client stands {@code as node};
- *   <li>{@code === check}: what {@code sluice check} tells beyond all problems.
+ *   <li>{@code === node NAME}: the same as {@code --node-name NAME}; without it, this node has no name;
+ *   <li>{@code === objects [FILE]}: the new content of a file, by default {@code objects.yaml};
+ *   <li>{@code === interfaces}: the new addresses of the machine's interfaces, one per line;
+ *   <li>{@code === gone FILE}: removes the file;
+ *   <li>{@code === expect}: the current frontends, the health checks, then all problems with their severity;
+ *   <li>{@code === trace}: packets and their verdicts, {@code FROM TO:PORT/PROTO -> VERDICT}, followed by the endpoints or
+ *       the reason, and by {@code as node} if the endpoints see the node's address instead of the client's;
+ *   <li>{@code === check}: additional findings of {@code sluice check}.
  * </ul>
  *
- * The objects since the last of these three are taken in as one change.
+ * All object sections before an expect, trace or check section are applied as one change.
  *
- * @param flags all that settings, map and node sections say
+ * @param flags all flags from the settings, map and node sections
  */
 public record Scenario(String name, List<Section> sections, List<String> flags) {
-    private static final Path FOLDER = Path.of("src/test/resources/scenarios");
+    private static final Path DIRECTORY = Path.of("src/test/resources/scenarios");
 
     /**
-     * One section.
+     * A section of a scenario file.
      *
-     * @param words its head line
-     * @param line where that stands
+     * @param words the words of its header line
+     * @param line the line number of the header line
      */
     public record Section(List<String> words, String body, int line) {
+        /** The kind of section, such as {@code objects}. */
         public String kind() {
             return words.get(0);
         }
 
-        /** The file it is about. */
+        /** The file that an objects or gone section refers to. */
         public String file() {
             return words.size() > 1 ? words.get(1) : "objects.yaml";
         }
     }
 
+    /** Reads all scenario files, sorted by name. */
     public static List<Scenario> all() throws IOException {
         List<Scenario> all = new ArrayList<>();
-        try (Stream<Path> files = Files.list(FOLDER)) {
+        try (Stream<Path> files = Files.list(DIRECTORY)) {
             for (Path file : files.sorted().toList()) {
                 all.add(of(file.getFileName().toString(), Files.readString(file)));
             }
@@ -59,6 +60,7 @@ public record Scenario(String name, List<Section> sections, List<String> flags) 
         return all;
     }
 
+    /** Parses a scenario. */
     public static Scenario of(String name, String text) {
         List<Section> sections = sections(text.lines().toList());
         List<String> flags = new ArrayList<>();
@@ -74,6 +76,7 @@ public record Scenario(String name, List<Section> sections, List<String> flags) 
         return new Scenario(name, sections, List.copyOf(flags));
     }
 
+    /** Whether the scenario sets a node name. */
     public boolean namesTheNode() {
         return flags.stream().anyMatch(flag -> flag.startsWith("--node-name"));
     }

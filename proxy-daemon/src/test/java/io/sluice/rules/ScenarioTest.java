@@ -28,28 +28,28 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every scenario, through store, rules and trace. What the sections of a file mean is told by {@link Scenario}. */
+/** Runs every scenario through the store, the rules and the tracer. {@link Scenario} describes the file format. */
 class ScenarioTest {
     private static final String ARROW = " -> ";
 
-    private final ProblemTracker board = new ProblemTracker();
-    private final ObjectStore store = new ObjectStore(board);
-    private final List<Problem> told = new ArrayList<>();
+    private final ProblemTracker problemTracker = new ProblemTracker();
+    private final ObjectStore store = new ObjectStore(problemTracker);
+    private final List<Problem> reported = new ArrayList<>();
 
     static Stream<Scenario> scenarios() throws IOException {
         return Scenario.all().stream();
     }
 
     @Test
-    void areMany() throws IOException {
+    void findsAllScenarioFiles() throws IOException {
         assertThat(scenarios()).hasSizeGreaterThanOrEqualTo(85);
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("scenarios")
-    void behaves(Scenario scenario) throws IOException {
+    void matchesExpectations(Scenario scenario) throws IOException {
         BuildOptions options = options(scenario);
-        SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
+        SnapshotBuilder builder = new SnapshotBuilder(options, store, problemTracker);
         int expectations = 0;
         for (Section section : scenario.sections()) {
             String actual;
@@ -63,7 +63,7 @@ class ScenarioTest {
                     continue;
                 }
                 case "map", "node", "settings" -> {
-                    assertThat(expectations).as("settings stand first").isZero();
+                    assertThat(expectations).as("settings must come first").isZero();
                     continue;
                 }
                 case "interfaces" -> {
@@ -114,10 +114,11 @@ class ScenarioTest {
     }
 
     private String table(ServiceSnapshot snapshot) {
-        List<Problem> problems = board.publish((problem, appeared) -> {
-            assertThat(appeared ? told.add(problem) : told.remove(problem)).isTrue();
+        List<Problem> problems = problemTracker.publish((problem, appeared) -> {
+            assertThat(appeared ? reported.add(problem) : reported.remove(problem))
+                    .isTrue();
         });
-        assertThat(told).as("what the listener was told").containsExactlyInAnyOrderElementsOf(problems);
+        assertThat(reported).as("problems reported to the listener").containsExactlyInAnyOrderElementsOf(problems);
         return (Dump.of(snapshot) + "\n" + lines(problems)).strip();
     }
 
@@ -137,17 +138,17 @@ class ScenarioTest {
                 .collect(Collectors.joining("\n"));
     }
 
-    private static String text(TraceResult answer) {
-        if (answer.verdict() != Verdict.FORWARD) {
-            assertThat(answer.endpoints()).isEmpty();
-            assertThat(answer.source()).isEqualTo(Source.CLIENT);
-            return answer.verdict() + " " + answer.reason();
+    private static String text(TraceResult result) {
+        if (result.verdict() != Verdict.FORWARD) {
+            assertThat(result.endpoints()).isEmpty();
+            assertThat(result.source()).isEqualTo(Source.CLIENT);
+            return result.verdict() + " " + result.reason();
         }
-        String endpoints = answer.endpoints().stream().map(String::valueOf).collect(Collectors.joining(" "));
-        return answer.verdict() + " " + endpoints + (answer.source() == Source.NODE ? " as node" : "");
+        String endpoints = result.endpoints().stream().map(String::valueOf).collect(Collectors.joining(" "));
+        return result.verdict() + " " + endpoints + (result.source() == Source.NODE ? " as node" : "");
     }
 
-    /** {@code FROM TO:PORT/PROTO}. */
+    /** Parses {@code FROM TO:PORT/PROTO}. */
     private static Packet packet(String line) {
         int blank = line.indexOf(' ');
         int colon = line.lastIndexOf(':');

@@ -38,9 +38,9 @@ import org.junit.jupiter.api.Test;
 class SnapshotBuilderTest {
     private static final BuildOptions OPTIONS = BuildOptions.on("n1");
 
-    private final ProblemTracker board = new ProblemTracker();
-    private final ObjectStore store = new ObjectStore(board);
-    private final SnapshotBuilder builder = new SnapshotBuilder(OPTIONS, store, board);
+    private final ProblemTracker problemTracker = new ProblemTracker();
+    private final ObjectStore store = new ObjectStore(problemTracker);
+    private final SnapshotBuilder builder = new SnapshotBuilder(OPTIONS, store, problemTracker);
 
     private static ServiceObject service(int i, int address) {
         return service(i, address, List.of(new ServiceObject.Port(new NamedPort("", Protocol.TCP, 80), 0)));
@@ -86,7 +86,7 @@ class SnapshotBuilderTest {
     }
 
     @Test
-    void touchingOneOfManyKeepsEveryOtherInstance() {
+    void keepsInstancesOfUnchangedServicePorts() {
         List<KubeObject> objects = new ArrayList<>();
         for (int i = 0; i < 10_000; i++) {
             objects.add(service(i, 0x0a000000 + i));
@@ -113,9 +113,9 @@ class SnapshotBuilderTest {
         assertThat(changed).containsExactly("ns/s77");
     }
 
-    /** Nothing listens there, and yet it is refused rather than taken for an address that is nobody's. */
+    /** Such a ClusterIP has no listener, but packets must be rejected, not dropped like those to an unallocated address. */
     @Test
-    void aClusterIpWithoutAPortThatIsForwardedIsKnown() {
+    void listsClusterIpsWithoutAFrontendAsUnserved() {
         IpAddress address = IpAddress.v4(0x0a000001);
         put("one", service(1, 0x0a000001, List.of()));
         assertThat(builder.build().context().unservedClusterIps()).containsExactly(address);
@@ -124,16 +124,15 @@ class SnapshotBuilderTest {
         assertThat(builder.build().context().unservedClusterIps()).containsExactly(address);
         put("two");
         assertThat(builder.build().context().unservedClusterIps()).isEmpty();
-        // Who goes without its address because another has it is no other case.
+        // A Service whose address is used by another Service is treated the same.
         put("three", service(3, 0x0a000001));
         assertThat(builder.build().context().unservedClusterIps()).containsExactly(address);
         put("one");
         assertThat(builder.build().context().unservedClusterIps()).isEmpty();
     }
 
-    /** A frontend that comes or goes touches those that forward to it, and nobody else. */
     @Test
-    void aNewFrontendTouchesOnlyThoseWhoForwardToIt() {
+    void aNewFrontendChangesOnlyServicesThatForwardToIt() {
         List<KubeObject> objects = new ArrayList<>();
         for (int i = 0; i < 1_000; i++) {
             objects.add(service(i, 0x0a000000 + i));
@@ -149,9 +148,9 @@ class SnapshotBuilderTest {
                 .containsExactly("s77");
     }
 
-    /** As in many a test set-up: thousands of Services, and one server behind them all. */
+    /** A common test setup: thousands of Services with the same server as endpoint. */
     @Test
-    void oneEndpointBehindAllServices() {
+    void updatesAllServicesThatShareAnEndpoint() {
         List<KubeObject> objects = new ArrayList<>();
         for (int i = 0; i < 10_000; i++) {
             objects.add(service(i, 0x0a000000 + i));
@@ -163,7 +162,7 @@ class SnapshotBuilderTest {
         SnapshotDiff diff = SnapshotDiff.between(before, builder.build());
         assertThat(diff.changed())
                 .hasSize(10_000)
-                // One of them is a frontend now, and its answer has to come back here.
+                // One of the endpoints is a frontend now, so its replies must return through this node.
                 .allSatisfy(change -> assertThat(
                                 change.after().frontends().get(0).external().source())
                         .isEqualTo(Source.NODE));
@@ -171,11 +170,11 @@ class SnapshotBuilderTest {
         assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(before));
         store.replace("all", SourceState.GONE);
         assertThat(builder.build().size()).isZero();
-        assertThat(board.publish((problem, appeared) -> {})).isEmpty();
+        assertThat(problemTracker.publish((problem, appeared) -> {})).isEmpty();
     }
 
     @Test
-    void anotherZoneChangesOnlyWhomItConcerns() {
+    void aZoneChangeChangesOnlyServicesWithZoneHints() {
         Hints east = new Hints(List.of("east"), List.of());
         Hints west = new Hints(List.of("west"), List.of());
         put("a", service(1, 1), slice(1, 1, 5, 6), service(2, 2), hinted(2, east, west));
@@ -197,7 +196,7 @@ class SnapshotBuilderTest {
         assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(before));
     }
 
-    /** A slice with one ready endpoint for each hint, 7 and following, on n0 and following. */
+    /** A slice with one ready endpoint per hint: addresses from 0.0.0.7, nodes from n0. */
     private static EndpointsObject hinted(int service, Hints... hints) {
         List<Backend> backends = new ArrayList<>();
         for (Hints hint : hints) {
@@ -211,7 +210,7 @@ class SnapshotBuilderTest {
     }
 
     @Test
-    void anObjectWrittenAgainUnchangedGivesTheSameSnapshot() {
+    void keepsTheSnapshotWhenAnUnchangedObjectIsReplaced() {
         put("a", service(1, 1), slice(1, 1, 5));
         ServiceSnapshot before = builder.build();
         put("a", service(1, 1), slice(1, 1, 5));
@@ -242,27 +241,27 @@ class SnapshotBuilderTest {
                 .isSameAs(second.node().endpoints());
     }
 
-    /** Whatever the order of events, the state is the one that a fresh start would build from the same files. */
+    /** After any sequence of changes, the state is equal to a fresh build from the same files. */
     @Test
-    void anyHistoryEndsInTheStateOfAFreshStart() {
+    void anySequenceOfChangesGivesTheStateOfAFreshBuild() {
         Random random = new Random(42);
         Map<String, SourceState> files = new HashMap<>();
         for (int round = 0; round < 2_000; round++) {
             String file = "f" + random.nextInt(6);
             List<KubeObject> objects = new ArrayList<>();
             for (int n = random.nextInt(4); n > 0; n--) {
-                objects.add(anyObject(random));
+                objects.add(randomObject(random));
             }
             SourceState state = new SourceState(withoutRepeats(objects), List.of());
             files.put(file, state);
             store.replace(file, state);
             if (random.nextInt(3) == 0) {
-                assertLikeFreshStart(files);
+                assertEqualToFreshBuild(files);
             }
         }
     }
 
-    private static KubeObject anyObject(Random random) {
+    private static KubeObject randomObject(Random random) {
         int i = random.nextInt(5);
         return switch (random.nextInt(10)) {
             case 0 -> node("n" + random.nextInt(2), "z" + random.nextInt(3));
@@ -296,12 +295,13 @@ class SnapshotBuilderTest {
         return List.copyOf(byKey.values());
     }
 
-    private void assertLikeFreshStart(Map<String, SourceState> files) {
-        ProblemTracker freshBoard = new ProblemTracker();
-        ObjectStore freshStore = new ObjectStore(freshBoard);
+    private void assertEqualToFreshBuild(Map<String, SourceState> files) {
+        ProblemTracker freshTracker = new ProblemTracker();
+        ObjectStore freshStore = new ObjectStore(freshTracker);
         files.forEach(freshStore::replace);
-        ServiceSnapshot fresh = new SnapshotBuilder(OPTIONS, freshStore, freshBoard).build();
+        ServiceSnapshot fresh = new SnapshotBuilder(OPTIONS, freshStore, freshTracker).build();
         assertThat(Dump.of(builder.build())).isEqualTo(Dump.of(fresh));
-        assertThat(board.publish((problem, appeared) -> {})).isEqualTo(freshBoard.publish((problem, appeared) -> {}));
+        assertThat(problemTracker.publish((problem, appeared) -> {}))
+                .isEqualTo(freshTracker.publish((problem, appeared) -> {}));
     }
 }

@@ -1,4 +1,4 @@
-/** Tests of the rules, from manifests to snapshots. */
+/** Tests of the Service rules, from manifests to snapshots. */
 @NullMarked
 package io.sluice.rules;
 
