@@ -24,8 +24,8 @@ import org.openjdk.jmh.annotations.Threads;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What it costs to choose the endpoint of a new connection, in turn and with ClientIP affinity. The service is shared by
- * all threads as it is by the loops; the classes inside say how many there are.
+ * Measures how long choosing the endpoint of a new connection takes, with round robin and with ClientIP session
+ * affinity. All threads share one service, as the event loops do; the nested classes set the number of threads.
  */
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
@@ -36,7 +36,7 @@ public abstract class RoundRobinBenchmark {
     private static final int KNOWN_CLIENTS = 1024;
     private static final long NOW_NANOS = 0;
 
-    /** A list of endpoints, and clients that are held to one of them. */
+    /** A service with a list of endpoints and an affinity entry for each known client. */
     @State(Scope.Benchmark)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
     public static class Service {
@@ -47,21 +47,21 @@ public abstract class RoundRobinBenchmark {
         private final SessionAffinity affinity = new SessionAffinity(SessionAffinity.DEFAULT_TIMEOUT_SECONDS);
         private final ServiceState service =
                 new ServiceState(new Stats(1).open(new ServicePortName("bench", "sticky", "", Protocol.TCP)), table);
-        private RoundRobin rotation;
+        private RoundRobin roundRobin;
 
         @Setup
         public void fill() {
             List<Endpoint> list = IntStream.range(0, endpoints)
                     .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
                     .toList();
-            rotation = RoundRobin.of(list, List.of());
+            roundRobin = RoundRobin.of(list, List.of());
             for (int client = 0; client < KNOWN_CLIENTS; client++) {
                 pick(client);
             }
         }
 
         EndpointTarget pick(int client) {
-            return table.pick(service, affinity, IpAddress.v4(client), rotation, NOW_NANOS);
+            return table.pick(service, affinity, IpAddress.v4(client), roundRobin, NOW_NANOS);
         }
     }
 
@@ -79,7 +79,7 @@ public abstract class RoundRobinBenchmark {
 
     @Benchmark
     public Object next(Service state) {
-        return state.rotation.next(NOW_NANOS);
+        return state.roundRobin.next(NOW_NANOS);
     }
 
     @Benchmark
@@ -87,7 +87,10 @@ public abstract class RoundRobinBenchmark {
         return state.pick(ThreadLocalRandom.current().nextInt(KNOWN_CLIENTS));
     }
 
-    /** A client never seen, but for one in ten thousand; most of the time the table is full, and another one goes. */
+    /**
+     * A new client in all but about one of 10,000 calls. Most of the time the table is full, so an older entry is
+     * evicted.
+     */
     @Benchmark
     public Object affinityMiss(Service state) {
         return state.pick(ThreadLocalRandom.current().nextInt());

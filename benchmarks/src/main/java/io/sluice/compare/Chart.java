@@ -4,7 +4,10 @@ import io.sluice.compare.Results.Summary;
 import java.util.List;
 import java.util.Locale;
 
-/** Bars for the medians, a line from least to most; the ratio to the baseline, where there is one. */
+/**
+ * Draws a figure as SVG: a bar for each contestant's median, a line from minimum to maximum, and the ratio to the
+ * baseline if there is one.
+ */
 final class Chart {
     private static final int LEFT = 130;
     private static final int BARS = 420;
@@ -19,14 +22,14 @@ final class Chart {
         List<Contestant> rows = results.contestants().stream()
                 .filter(each -> !results.summary(figure.name(), each).isEmpty())
                 .toList();
-        double most = rows.stream()
+        double max = rows.stream()
                 .mapToDouble(each -> results.summary(figure.name(), each).get(0).max())
                 .max()
                 .orElse(1);
         boolean hasRatio = rows.stream()
                 .anyMatch(each -> !ratioToBaseline(results, figure, each).isEmpty());
         int right = hasRatio ? RIGHT_WITH_RATIO : RIGHT;
-        double scale = BARS / Math.max(most, 1e-9);
+        double scale = BARS / Math.max(max, 1e-9);
         StringBuilder svg = new StringBuilder();
         svg.append(
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n"

@@ -21,82 +21,100 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Runs every work through every contestant in turn, and writes down how they did. */
+/** Runs every workload through every contestant in alternating order and writes a report. */
 @Command(
         name = "compare",
         mixinStandardHelpOptions = true,
-        description = "Measures the built distribution beside nftables, HAProxy and nginx, in network namespaces.")
+        description =
+                "Compares the built distribution with nftables, HAProxy and nginx, in network namespaces. Needs root.")
 @SuppressWarnings("NullAway.Init") // picocli sets the fields
 public final class Compare implements Callable<Integer> {
-    /** More SYNs sent again than this in one turn, and the bench was measured, not the contestant. */
+    /**
+     * With more retransmitted SYNs in one measurement, the test network was the bottleneck, and the result is
+     * discarded.
+     */
     private static final int SYN_RETRANSMITS = 5;
 
     private static final int WARM_UPS = 2;
     private static final String PREFIX = "sluice-compare-";
 
-    @Option(names = "--sluice", paramLabel = "FILE", required = true, description = "the launcher of the distribution")
+    @Option(
+            names = "--sluice",
+            paramLabel = "FILE",
+            required = true,
+            description = "launcher script of the distribution")
     private Path launcher;
 
     @Option(
             names = "--baseline",
             paramLabel = "DISTRIBUTION",
-            description = "proxy-daemon/target/sluice of another commit, to compare with in the same run; adds"
+            description = "another build (its proxy-daemon/target/sluice) to measure in the same run; adds contestants"
                     + " baseline-bind and baseline-node unless --contestants is given")
     private @Nullable Path baseline;
 
-    @Option(names = "--out", paramLabel = "FOLDER", required = true, description = "where the results are written")
+    @Option(names = "--out", paramLabel = "DIRECTORY", required = true, description = "directory for the results")
     private Path out;
 
     @Option(
             names = "--only",
             split = ",",
-            paramLabel = "WORK",
-            description = "these works: ${COMPLETION-CANDIDATES}",
-            completionCandidates = Works.class)
+            paramLabel = "WORKLOAD",
+            description = "workloads to run, of: ${COMPLETION-CANDIDATES}",
+            completionCandidates = WorkloadNames.class)
     private List<String> only = List.of();
 
     @Option(
             names = "--contestants",
             split = ",",
             paramLabel = "NAME",
-            description = "these: ${COMPLETION-CANDIDATES}",
-            completionCandidates = Names.class)
+            description = "contestants to measure, of: ${COMPLETION-CANDIDATES}",
+            completionCandidates = ContestantNames.class)
     private List<String> names = List.of();
 
-    @Option(names = "--rounds", defaultValue = "5", description = "turns of each contestant (${DEFAULT-VALUE})")
+    @Option(
+            names = "--rounds",
+            defaultValue = "5",
+            description = "measurements of each contestant (default: ${DEFAULT-VALUE})")
     private int rounds;
 
-    @Option(names = "--seconds", defaultValue = "3", description = "of each turn (${DEFAULT-VALUE})")
+    @Option(
+            names = "--seconds",
+            defaultValue = "3",
+            description = "duration of each measurement (default: ${DEFAULT-VALUE})")
     private double seconds;
 
-    @Option(names = "--idle-connections", defaultValue = "8000", description = "for idle (${DEFAULT-VALUE})")
+    @Option(
+            names = "--idle-connections",
+            defaultValue = "8000",
+            description = "connections of the workload idle (default: ${DEFAULT-VALUE})")
     private int idleConnections;
 
     @Option(
             names = "--rate",
-            description = "requests a second for latency; without it, half of what HAProxy does with 64 connections")
+            description =
+                    "requests per second of the workload latency (default: half of HAProxy's rate with 64 connections)")
     private int rate;
 
     @Option(
             names = "--quick",
-            description = "5 minutes: fewer works, two rounds of one second after as short a warm-up")
+            description = "take 5 minutes: fewer workloads, two rounds of one second, short warm-up")
     private boolean quick;
 
     private final Results results = new Results();
     private long start;
 
-    static final class Works extends ArrayList<String> {
+    static final class WorkloadNames extends ArrayList<String> {
         private static final long serialVersionUID = 1;
 
-        Works() {
-            super(Stream.of(Work.values()).map(work -> work.label).toList());
+        WorkloadNames() {
+            super(Stream.of(Workload.values()).map(work -> work.label).toList());
         }
     }
 
-    static final class Names extends ArrayList<String> {
+    static final class ContestantNames extends ArrayList<String> {
         private static final long serialVersionUID = 1;
 
-        Names() {
+        ContestantNames() {
             super(Stream.of(Contestant.values()).map(each -> each.label).toList());
         }
     }
@@ -117,7 +135,7 @@ public final class Compare implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         Locale.setDefault(Locale.ROOT);
-        List<Work> works = works();
+        List<Workload> workloads = workloads();
         List<Contestant> contestants = Contestant.select(names, baseline != null);
         Path baselineLauncher = baseline == null ? launcher : launcherOf(baseline);
         if (quick) {
@@ -126,44 +144,47 @@ public final class Compare implements Callable<Integer> {
         }
         start = System.nanoTime();
         removeLeftovers();
-        Path folder = Files.createTempDirectory(PREFIX + ProcessHandle.current().pid() + "-");
-        // Servers that give up root must reach their files.
-        folder.toFile().setExecutable(true, false);
-        Shell shell = new Shell(folder);
-        // Also when we are interrupted.
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(shell, folder)));
-        say("building the bench, " + contestants.size() + " contestants");
-        try (Bench bench = new Bench(shell, contestants.size())) {
-            Map<String, String> machine = Machine.look(shell);
+        Path directory =
+                Files.createTempDirectory(PREFIX + ProcessHandle.current().pid() + "-");
+        // HAProxy and nginx drop root privileges and must still reach their files.
+        directory.toFile().setExecutable(true, false);
+        CommandRunner commands = new CommandRunner(directory);
+        // Also runs when the comparison is interrupted.
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(commands, directory)));
+        log("setting up the test network for " + contestants.size() + " contestants");
+        try (TestNetwork network = new TestNetwork(commands, contestants.size())) {
+            Map<String, String> machine = MachineInfo.collect(commands);
             if (baseline != null) {
                 machine.put("baseline", baseline.toString());
             }
-            List<Entry> entries = new ArrayList<>();
+            List<ContestantNode> nodes = new ArrayList<>();
             for (Contestant contestant : contestants) {
                 Path program = contestant.isBaseline() ? baselineLauncher : launcher;
-                Entry entry = new Entry(contestant, bench.lane(entries.size()), bench, shell, program);
-                entry.start();
-                entries.add(entry);
+                ContestantNode node =
+                        new ContestantNode(contestant, network.lane(nodes.size()), network, commands, program);
+                node.start();
+                nodes.add(node);
                 if (contestant.isSluice()) {
-                    machine.put("flags of " + contestant.label, entry.flags());
+                    machine.put("flags of " + contestant.label, node.flags());
                 }
             }
             Report report = new Report(results, out, machine, rounds, seconds);
-            for (Work work : works) {
+            for (Workload work : workloads) {
                 run(
                         work,
-                        entries,
-                        new Work.Setting(bench, shell, seconds, idleConnections, rate(work, entries, bench, shell)));
+                        nodes,
+                        new Workload.Context(
+                                network, commands, seconds, idleConnections, rate(work, nodes, network, commands)));
                 report.write();
             }
         } catch (IOException e) {
-            if (shell.isClosed()) {
-                // Interrupted: what then fails is no news.
+            if (commands.isClosed()) {
+                // Interrupted: the shutdown hook has ended the processes, so errors are expected.
                 return 130;
             }
             throw e;
         }
-        say("written: " + out.resolve("compare.md") + ", compare.json and charts");
+        log("wrote " + out.resolve("compare.md") + ", compare.json and charts");
         System.out.println(Files.readString(out.resolve("compare.md")));
         return 0;
     }
@@ -176,72 +197,73 @@ public final class Compare implements Callable<Integer> {
         return file;
     }
 
-    private List<Work> works() {
+    private List<Workload> workloads() {
         if (!only.isEmpty()) {
-            return only.stream().map(Work::of).sorted().toList();
+            return only.stream().map(Workload::of).sorted().toList();
         }
-        List<Work> works = new ArrayList<>(List.of(Work.values()));
+        List<Workload> workloads = new ArrayList<>(List.of(Workload.values()));
         if (quick) {
-            works.removeAll(List.of(Work.IDLE, Work.BULK_8, Work.BULK_64, Work.KEEP_ALIVE_512));
+            workloads.removeAll(List.of(Workload.IDLE, Workload.BULK_8, Workload.BULK_64, Workload.KEEP_ALIVE_512));
         }
-        return works;
+        return workloads;
     }
 
-    private int rate(Work work, List<Entry> entries, Bench bench, Shell shell)
+    private int rate(Workload work, List<ContestantNode> nodes, TestNetwork network, CommandRunner commands)
             throws IOException, InterruptedException {
-        if (work != Work.LATENCY || rate > 0) {
+        if (work != Workload.LATENCY || rate > 0) {
             return rate;
         }
-        List<Entry> judges = entries.stream()
-                .filter(entry -> entry.contestant == Contestant.HAPROXY)
+        List<ContestantNode> references = nodes.stream()
+                .filter(node -> node.contestant == Contestant.HAPROXY)
                 .toList();
-        Entry judge = judges.isEmpty() ? entries.get(0) : judges.get(0);
-        Work.Setting setting = new Work.Setting(bench, shell, 2, idleConnections, 0);
-        rate = (int) (Work.Wrk.run(judge, setting, 64, 2, false).perSecond() / 2);
-        say("latency at " + rate + " requests/s, half of what " + judge.contestant.label + " does");
+        ContestantNode reference = references.isEmpty() ? nodes.get(0) : references.get(0);
+        Workload.Context context = new Workload.Context(network, commands, 2, idleConnections, 0);
+        rate = (int) (Workload.Wrk.run(reference, context, 64, 2, false).perSecond() / 2);
+        log("latency at " + rate + " requests/s, half of the rate of " + reference.contestant.label);
         return rate;
     }
 
-    private void run(Work work, List<Entry> all, Work.Setting setting) throws IOException, InterruptedException {
-        List<Entry> entries = new ArrayList<>(
-                all.stream().filter(entry -> work.suits(entry.contestant)).toList());
-        for (Entry entry : entries) {
-            for (int i = 0; i < WARM_UPS && work.needsWarmUp() && entry.contestant.isSluice(); i++) {
-                turn(work, 0, entry, setting);
+    private void run(Workload work, List<ContestantNode> all, Workload.Context context)
+            throws IOException, InterruptedException {
+        List<ContestantNode> nodes = new ArrayList<>(
+                all.stream().filter(node -> work.supports(node.contestant)).toList());
+        for (ContestantNode node : nodes) {
+            for (int i = 0; i < WARM_UPS && work.needsWarmUp() && node.contestant.isSluice(); i++) {
+                measure(work, 0, node, context);
             }
         }
-        int turns = work == Work.SYSCALLS ? 1 : rounds;
-        for (int round = 1; round <= turns; round++) {
-            for (Entry entry : entries) {
-                Run run = turn(work, round, entry, setting);
+        int count = work == Workload.SYSCALLS ? 1 : rounds;
+        for (int round = 1; round <= count; round++) {
+            for (ContestantNode node : nodes) {
+                Run run = measure(work, round, node, context);
                 results.runs.add(run);
-                say(describe(run));
+                log(describe(run));
             }
-            // Neither the same one first always, nor the same one after the same.
-            Collections.rotate(entries, 1);
+            // Vary which contestant is first and which one precedes which.
+            Collections.rotate(nodes, 1);
             if (round % 2 == 0) {
-                Collections.reverse(entries);
+                Collections.reverse(nodes);
             }
         }
     }
 
-    private static Run turn(Work work, int round, Entry entry, Work.Setting setting)
+    private static Run measure(Workload work, int round, ContestantNode node, Workload.Context context)
             throws IOException, InterruptedException {
-        entry.forget();
-        long before = setting.bench().synRetransmits(entry.lane);
+        node.flushConnectionTracking();
+        long before = context.network().synRetransmits(node.lane);
         List<Figure> figures = List.of();
         String problem = "";
         try {
-            figures = work.measure(entry, setting);
+            figures = work.measure(node, context);
         } catch (IOException e) {
             problem = String.valueOf(e.getMessage());
             TimeUnit.SECONDS.sleep(1);
         }
-        long retransmits = setting.bench().synRetransmits(entry.lane) - before;
+        long retransmits = context.network().synRetransmits(node.lane) - before;
         if (problem.isEmpty() && retransmits > SYN_RETRANSMITS) {
-            problem = retransmits + " SYNs sent again";
+            problem = retransmits + " SYNs retransmitted";
         }
-        return new Run(work, round, entry.contestant, figures, retransmits, problem.isEmpty(), problem);
+        return new Run(work, round, node.contestant, figures, retransmits, problem.isEmpty(), problem);
     }
 
     private String describe(Run run) {
@@ -255,39 +277,39 @@ public final class Compare implements Callable<Integer> {
                         run.round(),
                         run.contestant().label,
                         figures,
-                        run.counts() ? "" : "  DOES NOT COUNT: " + run.problem());
+                        run.counts() ? "" : "  DISCARDED: " + run.problem());
     }
 
-    private void say(String text) {
+    private void log(String text) {
         System.out.printf(Locale.ROOT, "%6.1f s  %s%n", (System.nanoTime() - start) / 1e9, text);
     }
 
-    /** Folders of runs that were killed; their namespaces are the bench's to remove. */
+    /** Removes the temporary directories of runs that were killed. {@link TestNetwork} removes their namespaces. */
     private static void removeLeftovers() throws IOException {
-        Pattern ours = Pattern.compile(PREFIX + "(\\d+)-\\d+");
+        Pattern ownDirectories = Pattern.compile(PREFIX + "(\\d+)-\\d+");
         try (Stream<Path> files = Files.list(Path.of(System.getProperty("java.io.tmpdir")))) {
             for (Path path : files.toList()) {
-                Matcher matcher = ours.matcher(path.getFileName().toString());
-                if (matcher.matches() && !Bench.isRunning(matcher.group(1))) {
+                Matcher matcher = ownDirectories.matcher(path.getFileName().toString());
+                if (matcher.matches() && !TestNetwork.isRunning(matcher.group(1))) {
                     delete(path);
                 }
             }
         }
     }
 
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
+    private static void delete(Path directory) throws IOException {
+        try (Stream<Path> files = Files.walk(directory)) {
             for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(path);
             }
         }
     }
 
-    private static void cleanUp(Shell shell, Path folder) {
+    private static void cleanUp(CommandRunner commands, Path directory) {
         try {
-            shell.close();
-            Bench.cleanUp(folder);
-            delete(folder);
+            commands.close();
+            TestNetwork.cleanUp(directory);
+            delete(directory);
         } catch (IOException | InterruptedException e) {
             System.err.println("compare: " + e);
         }

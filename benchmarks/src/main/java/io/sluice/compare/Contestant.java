@@ -3,31 +3,31 @@ package io.sluice.compare;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** Who takes part, and who is compared with whom. */
+/** The proxies to compare, and which of them each Sluice contestant is compared with. */
 enum Contestant {
-    DIRECT("direct", "routed, nothing between"),
-    NFT("nft", "nftables DNAT, what kube-proxy's kernel modes do with each packet"),
+    DIRECT("direct", "routed, without a proxy"),
+    NFT("nft", "nftables DNAT, as kube-proxy's iptables and nftables modes do"),
     HAPROXY("haproxy", "mode tcp"),
-    HAPROXY_CLIENT("haproxy-usesrc", "mode tcp, the backend sees the client's address"),
+    HAPROXY_CLIENT("haproxy-usesrc", "mode tcp, the endpoint sees the client's address"),
     NGINX("nginx", "stream, TCP and UDP"),
     BASELINE_BIND("baseline-bind", "sluice run --mode bind of the --baseline distribution"),
     BASELINE_NODE("baseline-node", "sluice run --mode node of the --baseline distribution"),
     BIND("sluice-bind", "sluice run --mode bind"),
-    NODE("sluice-node", "sluice run --mode node, the backend sees the client's address");
+    NODE("sluice-node", "sluice run --mode node, the endpoint sees the client's address");
 
     final String label;
-    final String what;
+    final String description;
 
-    Contestant(String label, String what) {
+    Contestant(String label, String description) {
         this.label = label;
-        this.what = what;
+        this.description = description;
     }
 
     boolean isSluice() {
         return this == BIND || this == NODE || isBaseline();
     }
 
-    /** Whether it runs the distribution that {@code --baseline} names, not the built one. */
+    /** Whether this contestant runs the distribution of {@code --baseline} instead of the built one. */
     boolean isBaseline() {
         return this == BASELINE_BIND || this == BASELINE_NODE;
     }
@@ -44,7 +44,10 @@ enum Contestant {
         return this != HAPROXY && this != HAPROXY_CLIENT;
     }
 
-    /** Whom this one is measured against. What keeps the client's address has to do more, so it has a peer that does too. */
+    /**
+     * The contestants that this one is compared with. Preserving the client's address costs more, so node mode has a
+     * peer that also does.
+     */
     List<Contestant> peers() {
         return switch (this) {
             case BIND -> List.of(DIRECT, NFT, HAPROXY, NGINX, BASELINE_BIND);
@@ -53,7 +56,10 @@ enum Contestant {
         };
     }
 
-    /** The contestants with these labels; without labels all of them, baselines only if there is a baseline. */
+    /**
+     * Returns the contestants with these labels. Without labels, returns all, with the baselines only if there is a
+     * baseline.
+     */
     static List<Contestant> select(List<String> labels, boolean hasBaseline) {
         if (labels.isEmpty()) {
             return Stream.of(values())
@@ -77,6 +83,6 @@ enum Contestant {
                 return contestant;
             }
         }
-        throw new IllegalArgumentException("no contestant is called " + label + "; see --help");
+        throw new IllegalArgumentException("unknown contestant '" + label + "'; see --help");
     }
 }

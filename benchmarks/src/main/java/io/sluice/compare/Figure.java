@@ -5,7 +5,7 @@ record Figure(String name, String unit, Better better, double value) {
     enum Better {
         MORE,
         LESS,
-        /** It tells something of the run, and is not compared. */
+        /** The value describes the run and is not compared. */
         NEITHER
     }
 
@@ -21,7 +21,7 @@ record Figure(String name, String unit, Better better, double value) {
         return new Figure(name, unit, Better.NEITHER, value);
     }
 
-    /** Counts of single system calls have a table of their own. */
+    /** Whether this is the count of one system call; these have a table of their own. */
     boolean isSystemCall() {
         return name.matches("syscalls/\\w+ .*");
     }

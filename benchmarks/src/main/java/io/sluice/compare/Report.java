@@ -14,7 +14,7 @@ import java.util.stream.Stream;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Writes what was measured so far: all of it as JSON, medians and ratios as Markdown, a chart for each figure. */
+/** Writes the results so far: all measurements as JSON, medians and ratios as Markdown, a chart per figure. */
 final class Report {
     private final Results results;
     private final Path out;
@@ -74,20 +74,20 @@ final class Report {
     }
 
     private String markdown() {
-        StringBuilder text = new StringBuilder("# Sluice beside its peers\n\n");
+        StringBuilder text = new StringBuilder("# Sluice compared with its peers\n\n");
         text.append("%d rounds of %s s, contestants in alternating order; medians (min–max). "
                 .formatted(rounds, number(seconds)));
-        text.append("Only ratios count: they are medians of the ratios of each round.\n\n");
+        text.append("Compare ratios only. Each is the median of the ratios of all rounds.\n\n");
         table(text, "Figures", results.contestants(), true);
         for (Contestant contestant : results.contestants()) {
             if (!contestant.peers().isEmpty()) {
                 ratios(text, contestant);
             }
         }
-        table(text, "System calls, each", results.contestants(), false);
+        table(text, "System calls per operation", results.contestants(), false);
         List<Run> out = results.runs.stream().filter(run -> !run.counts()).toList();
         if (!out.isEmpty()) {
-            text.append("## Turns that do not count\n\n");
+            text.append("## Discarded measurements\n\n");
             out.forEach(run -> text.append("- %s, round %d, %s: %s\n"
                     .formatted(
                             run.work().label,
@@ -98,7 +98,7 @@ final class Report {
         }
         text.append("## Machine and versions\n\n");
         machine.forEach((name, value) -> text.append("- %s: %s\n".formatted(name, value)));
-        results.contestants().forEach(each -> text.append("- %s: %s\n".formatted(each.label, each.what)));
+        results.contestants().forEach(each -> text.append("- %s: %s\n".formatted(each.label, each.description)));
         return text.toString();
     }
 
@@ -129,8 +129,8 @@ final class Report {
         List<Contestant> peers = contestant.peers().stream()
                 .filter(results.contestants()::contains)
                 .toList();
-        text.append("## ").append(contestant.label).append(", × peer\n\n");
-        header(text, Stream.concat(Stream.of("better is"), peers.stream().map(each -> each.label)));
+        text.append("## ").append(contestant.label).append(", ratio to each peer\n\n");
+        header(text, Stream.concat(Stream.of("which is better"), peers.stream().map(each -> each.label)));
         for (Figure figure : results.figures().values()) {
             if (figure.isSystemCall() || figure.better() == Figure.Better.NEITHER) {
                 continue;
@@ -161,7 +161,7 @@ final class Report {
                 : "**%s** (%s–%s)".formatted(number(summary.median()), number(summary.min()), number(summary.max()));
     }
 
-    /** Three digits that count. */
+    /** Formats a number with three significant digits. */
     static String number(double value) {
         double size = Math.abs(value);
         String pattern = size >= 100 || value == Math.rint(value) ? "%,.0f" : size >= 10 ? "%.1f" : "%.2f";

@@ -6,15 +6,15 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 
-/** What was measured so far, and what follows from it. */
+/** Holds the measurements so far and computes medians and ratios. */
 final class Results {
     /**
-     * One contestant's turn.
+     * One measurement of one contestant.
      *
-     * @param counts whether the bench was not at its end
+     * @param counts false if the measurement failed or the test network was overloaded
      */
     record Run(
-            Work work,
+            Workload work,
             int round,
             Contestant contestant,
             List<Figure> figures,
@@ -22,7 +22,7 @@ final class Results {
             boolean counts,
             String problem) {}
 
-    /** Of several turns. */
+    /** Median and range of several measurements. */
     record Summary(double median, double min, double max, int count) {
         static Summary of(List<Double> values) {
             List<Double> sorted = values.stream().sorted().toList();
@@ -34,7 +34,7 @@ final class Results {
 
     final List<Run> runs = new ArrayList<>();
 
-    /** Every figure there is, with an example for its unit. */
+    /** All figures by name, each with one measured value for its unit. */
     Map<String, Figure> figures() {
         Map<String, Figure> all = new LinkedHashMap<>();
         runs.forEach(run -> run.figures.forEach(figure -> all.putIfAbsent(figure.name(), figure)));
@@ -47,7 +47,7 @@ final class Results {
                 .toList();
     }
 
-    /** By round. */
+    /** The values of one figure and contestant by round. */
     private Map<Integer, Double> values(String figure, Contestant contestant) {
         Map<Integer, Double> values = new LinkedHashMap<>();
         for (Run run : runs) {
@@ -62,13 +62,16 @@ final class Results {
         return values;
     }
 
-    /** Nothing, or one. */
+    /** Returns one summary, or an empty list if there is no valid measurement. */
     List<Summary> summary(String figure, Contestant contestant) {
         List<Double> values = List.copyOf(values(figure, contestant).values());
         return values.isEmpty() ? List.of() : List.of(Summary.of(values));
     }
 
-    /** The ratios of each round in which both counted: what the machine did meanwhile, it did to both. */
+    /**
+     * Summarizes the ratios of the rounds in which both measurements are valid. Within a round, other load on the
+     * machine affects both.
+     */
     List<Summary> ratio(String figure, Contestant contestant, Contestant peer) {
         Map<Integer, Double> peers = values(figure, peer);
         List<Double> ratios = new ArrayList<>();

@@ -10,16 +10,19 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.LongAdder;
 
-/** Datagrams that are answered by as many. What is not answered in time counts as lost. */
+/**
+ * Sends datagrams and counts responses. A datagram without a response within {@value #TIMEOUT_MILLIS} ms counts as
+ * lost.
+ */
 final class UdpQueries {
     private static final int CLIENTS = 32;
     private static final int FLOOD_CLIENTS = 8;
-    /** In flight for each client of the flood: few enough for the smallest buffer on the way. */
+    /** Datagrams in flight per client of the flood: few enough for the smallest buffer on the path. */
     private static final int WINDOW = 16;
 
     private static final int QUERY_BYTES = 60;
     private static final int FLOOD_BYTES = 1_200;
-    private static final int PATIENCE_MILLIS = 500;
+    private static final int TIMEOUT_MILLIS = 500;
 
     private final InetSocketAddress to;
     private final List<String> from;
@@ -35,17 +38,17 @@ final class UdpQueries {
         this.from = from;
     }
 
-    /** Each query from a port of its own, as resolvers do; over several addresses, so that ports do not come again. */
-    String fresh(double seconds) throws InterruptedException {
-        return all(CLIENTS, seconds, this::fresh);
+    /** Sends each query from a new port, as resolvers do, and from several addresses, so that no port is used twice. */
+    String queryFromNewPorts(double seconds) throws InterruptedException {
+        return runClients(CLIENTS, seconds, this::queryFromNewPorts);
     }
 
-    /** From a few ports, as many in flight as buffers surely take. */
+    /** Sends from a few ports, with as many datagrams in flight as fit into all buffers. */
     String flood(double seconds) throws InterruptedException {
-        return all(FLOOD_CLIENTS, seconds, this::flood);
+        return runClients(FLOOD_CLIENTS, seconds, this::flood);
     }
 
-    private String all(int clients, double seconds, Client client) throws InterruptedException {
+    private String runClients(int clients, double seconds, Client client) throws InterruptedException {
         long start = System.nanoTime();
         long end = start + (long) (seconds * 1e9);
         List<Thread> threads = new ArrayList<>();
@@ -68,7 +71,7 @@ final class UdpQueries {
         return "ok %s %s".formatted(answered.sum() / seconds, lost.sum());
     }
 
-    private void fresh(int number, long endNanos) throws IOException {
+    private void queryFromNewPorts(int number, long endNanos) throws IOException {
         byte[] bytes = new byte[QUERY_BYTES];
         DatagramPacket packet = new DatagramPacket(bytes, bytes.length);
         for (int i = number; System.nanoTime() < endNanos; i++) {
@@ -87,19 +90,19 @@ final class UdpQueries {
         byte[] bytes = new byte[FLOOD_BYTES];
         DatagramPacket packet = new DatagramPacket(bytes, bytes.length);
         try (DatagramSocket socket = open(number)) {
-            int waiting = 0;
+            int inFlight = 0;
             while (System.nanoTime() < endNanos) {
-                for (; waiting < WINDOW; waiting++) {
+                for (; inFlight < WINDOW; inFlight++) {
                     packet.setSocketAddress(to);
                     socket.send(packet);
                 }
                 try {
                     socket.receive(packet);
-                    waiting--;
+                    inFlight--;
                     answered.increment();
                 } catch (SocketTimeoutException e) {
-                    lost.add(waiting);
-                    waiting = 0;
+                    lost.add(inFlight);
+                    inFlight = 0;
                 }
             }
         }
@@ -107,7 +110,7 @@ final class UdpQueries {
 
     private DatagramSocket open(int number) throws SocketException {
         DatagramSocket socket = new DatagramSocket(new InetSocketAddress(from.get(number % from.size()), 0));
-        socket.setSoTimeout(PATIENCE_MILLIS);
+        socket.setSoTimeout(TIMEOUT_MILLIS);
         return socket;
     }
 }

@@ -1,7 +1,9 @@
 /**
- * Sluice beside its peers: the same loads through each of them in turn, on a network of namespaces made for the purpose.
+ * Compares Sluice with nftables, HAProxy and nginx: runs the same workloads through each in alternating order, in a
+ * test network of network namespaces.
  *
- * <p>Knows nothing of Sluice's classes: it meets the daemon as its users do, through sockets, a feed and /proc.
+ * <p>Uses none of Sluice's classes. It runs the distribution as a user would and observes it through sockets, a feed
+ * and /proc.
  */
 @NullMarked
 package io.sluice.compare;

@@ -22,9 +22,9 @@ import org.openjdk.jmh.annotations.Timeout;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What it costs to put a snapshot in force in which one service port is different: to be the same however many there are.
- * A frontend that listens has a socket or two, so no more than 10,000 do, which takes 15,000 descriptors; those beyond
- * have no endpoints.
+ * Measures how long applying a snapshot takes in which one service port changed. The time should not depend on the
+ * number of service ports. A listening frontend needs one or two sockets, so at most 10,000 listen, which takes 15,000
+ * descriptors; the others have no endpoints.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -37,27 +37,27 @@ import org.openjdk.jmh.annotations.Warmup;
 public class ApplyBenchmark {
     private static final int ENDPOINTS = 10;
 
-    private static final int MOST_LISTENING = 10_000;
+    private static final int MAX_LISTENING = 10_000;
 
     @Param({"100", "1000", "10000", "50000"})
     int servicePorts;
 
     private Forwarder forwarder;
-    private ServiceSnapshot usual;
+    private ServiceSnapshot base;
     private ServiceSnapshot oneEndpointMore;
     private ServiceSnapshot without;
 
     @Setup
     public void open() throws IOException {
-        usual = ServiceSnapshot.of(IntStream.range(0, servicePorts)
-                .mapToObj(i -> SnapshotBenchmark.servicePort(i, i < MOST_LISTENING ? ENDPOINTS : 0))
+        base = ServiceSnapshot.of(IntStream.range(0, servicePorts)
+                .mapToObj(i -> SnapshotBenchmark.servicePort(i, i < MAX_LISTENING ? ENDPOINTS : 0))
                 .toArray(ServicePort[]::new));
-        int one = Math.min(servicePorts, MOST_LISTENING) / 2;
+        int one = Math.min(servicePorts, MAX_LISTENING) / 2;
         ServicePort more = SnapshotBenchmark.servicePort(one, ENDPOINTS + 1);
-        oneEndpointMore = usual.with(List.of(more), List.of());
-        without = usual.with(List.of(), List.of(more.name()));
+        oneEndpointMore = base.with(List.of(more), List.of());
+        without = base.with(List.of(), List.of(more.name()));
         forwarder = new Forwarder(ForwarderConfig.defaults(), status -> {});
-        forwarder.apply(usual);
+        forwarder.apply(base);
         for (FrontendStatus status : forwarder.frontends()) {
             if (status.state() != FrontendStatus.State.ACTIVE) {
                 throw new IOException(status.address() + ": " + status.reason());
@@ -70,17 +70,17 @@ public class ApplyBenchmark {
         forwarder.close();
     }
 
-    /** Two changes an operation: there and back. */
+    /** Two changes per operation: one endpoint is added and removed again. */
     @Benchmark
-    public void endpointComesAndGoes() {
+    public void addAndRemoveEndpoint() {
         forwarder.apply(oneEndpointMore);
-        forwarder.apply(usual);
+        forwarder.apply(base);
     }
 
-    /** Two changes an operation: its listening sockets are closed and opened again. */
+    /** Two changes per operation: the listening sockets of a service port are closed and opened again. */
     @Benchmark
-    public void servicePortGoesAndComes() {
+    public void removeAndAddServicePort() {
         forwarder.apply(without);
-        forwarder.apply(usual);
+        forwarder.apply(base);
     }
 }

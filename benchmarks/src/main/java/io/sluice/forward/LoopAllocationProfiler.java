@@ -14,24 +14,26 @@ import org.openjdk.jmh.results.Result;
 import org.openjdk.jmh.results.ScalarResult;
 
 /**
- * The bytes that the forwarder's loops allocate per operation: {@code -prof io.sluice.forward.LoopAllocationProfiler}.
- * JMH's own {@code -prof gc} counts clients and endpoints too, for they run in the same process.
+ * Reports the bytes that the forwarder's event loops allocate per operation. Enable it with
+ * {@code -prof io.sluice.forward.LoopAllocationProfiler}. JMH's own {@code -prof gc} also counts clients and endpoints,
+ * which run in the same process.
  *
- * <p>A profiler and not an auxiliary counter, because JMH adds those up over iterations, and a sum of ratios says
- * nothing.
+ * <p>This is a profiler because JMH sums auxiliary counters over iterations, and a sum of ratios is meaningless.
  */
 public final class LoopAllocationProfiler implements InternalProfiler {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
-    private static final long STILL_RUNNING = -1;
+    private static final long RUNNING = -1;
 
-    /** What the loops had allocated when they were about to end; JMH asks after the tear-down of the last iteration. */
-    private static volatile long bytesAtEnd = STILL_RUNNING;
+    /**
+     * Bytes allocated by the loops before they ended. JMH reads the result after the tear-down of the last iteration.
+     */
+    private static volatile long bytesAtEnd = RUNNING;
 
     private long bytesBefore;
 
-    /** To be called before a forwarder is closed. */
-    static void loopsEnd() {
+    /** Records the allocated bytes; call this before a forwarder is closed. */
+    static void beforeLoopsEnd() {
         bytesAtEnd = loopBytes();
     }
 
@@ -42,14 +44,14 @@ public final class LoopAllocationProfiler implements InternalProfiler {
 
     @Override
     public void beforeIteration(BenchmarkParams benchmarkParams, IterationParams iterationParams) {
-        bytesAtEnd = STILL_RUNNING;
+        bytesAtEnd = RUNNING;
         bytesBefore = loopBytes();
     }
 
     @Override
     public Collection<? extends Result<?>> afterIteration(
             BenchmarkParams benchmarkParams, IterationParams iterationParams, IterationResult result) {
-        long bytes = (bytesAtEnd == STILL_RUNNING ? loopBytes() : bytesAtEnd) - bytesBefore;
+        long bytes = (bytesAtEnd == RUNNING ? loopBytes() : bytesAtEnd) - bytesBefore;
         double perOperation = (double) bytes / result.getMetadata().getAllOps();
         return List.of(new ScalarResult("loopBytesPerOp", perOperation, "B/op", AggregationPolicy.AVG));
     }

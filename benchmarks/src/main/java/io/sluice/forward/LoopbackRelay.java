@@ -18,7 +18,7 @@ import java.net.ServerSocket;
 import java.util.List;
 import java.util.Set;
 
-/** A forwarder with one service on loopback, in front of one endpoint in this process. */
+/** A forwarder with one service on loopback and one endpoint in this process. */
 final class LoopbackRelay implements AutoCloseable {
     private final Forwarder forwarder = new Forwarder(ForwarderConfig.defaults(), status -> {});
     final InetSocketAddress address;
@@ -55,7 +55,7 @@ final class LoopbackRelay implements AutoCloseable {
 
     @Override
     public void close() {
-        LoopAllocationProfiler.loopsEnd();
+        LoopAllocationProfiler.beforeLoopsEnd();
         forwarder.close();
     }
 }

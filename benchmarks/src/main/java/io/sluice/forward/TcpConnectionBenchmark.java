@@ -19,7 +19,7 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Timeout;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Connections that are set up, used once and torn down in order, one after the other. */
+/** Measures opening a connection, one round trip of one byte, and an orderly close, one connection at a time. */
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @Fork(1)
@@ -28,7 +28,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Timeout(time = 20)
 public class TcpConnectionBenchmark {
 
-    /** A forwarder and an echo behind it. */
+    /** A forwarder and its echo endpoint. */
     @State(Scope.Benchmark)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
     public static class Relay {
@@ -48,13 +48,13 @@ public class TcpConnectionBenchmark {
         }
     }
 
-    /** The one byte that shows that a connection reached the endpoint. */
+    /** The byte that each connection sends, and that the endpoint sends back. */
     @State(Scope.Thread)
     public static class OneByte {
         private final ByteBuffer message = ByteBuffer.allocateDirect(1);
     }
 
-    /** Ends when both directions have. */
+    /** Returns when both directions are closed. */
     @Benchmark
     public void connectAndClose(Relay relay, OneByte oneByte) throws IOException {
         ByteBuffer message = oneByte.message;
@@ -62,11 +62,11 @@ public class TcpConnectionBenchmark {
             channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
             channel.write(message.clear());
             if (channel.read(message.clear()) != 1) {
-                throw new IOException("closed before the answer");
+                throw new IOException("connection closed before the response");
             }
             channel.shutdownOutput();
             if (channel.read(message.clear()) >= 0) {
-                throw new IOException("more came back than was sent");
+                throw new IOException("received more than was sent");
             }
         }
     }

@@ -13,8 +13,8 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 
 /**
- * The endpoint behind a benchmark's relay: sends back what it gets and closes when its client does. One thread for all
- * connections, so that a thousand of them cost about what one does.
+ * The endpoint of a benchmark: sends back what it receives and closes when its client does. One thread serves all
+ * connections, so that a thousand connections cost about as much as one.
  */
 final class TcpEcho implements AutoCloseable {
     private static final int BACKLOG = 1_024;
@@ -41,9 +41,9 @@ final class TcpEcho implements AutoCloseable {
                 selector.select(this::ready);
             }
         } catch (IOException | UncheckedIOException e) {
-            throw new IllegalStateException("the echo failed, so clients would wait for ever", e);
+            throw new IllegalStateException("the echo endpoint failed; clients would wait forever", e);
         } catch (ClosedSelectorException e) {
-            // Closed by the tear-down: that ends it.
+            // Closed by the tear-down.
         }
     }
 
@@ -78,7 +78,7 @@ final class TcpEcho implements AutoCloseable {
             client.write(buffer);
             key.interestOps(buffer.hasRemaining() ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
         } catch (IOException e) {
-            // Its client went with an answer under way, as all do in a tear-down; one that did not notices the end.
+            // During a tear-down, clients close with a response in flight. Any other client sees its connection end.
             client.close();
         }
     }

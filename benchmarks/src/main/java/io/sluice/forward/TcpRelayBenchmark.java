@@ -25,11 +25,12 @@ import org.openjdk.jmh.annotations.Timeout;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * Round trips through the TCP relay, one under way in every session: the time is that between two answers of whichever
- * session. A round trip is two messages relayed, one each way. Client, forwarder and echo share the machine, so this
- * compares one version of the forwarder with the next and is no measure of a network.
+ * Measures round trips through the TCP forwarder, with one in flight on every connection: the result is the time
+ * between two responses on any connection. In a round trip, two messages are forwarded, one each way. Client, forwarder
+ * and echo endpoint share the machine, so use this to compare versions of the forwarder, not to predict network
+ * performance.
  *
- * <p>{@link LoopAllocationProfiler} tells what the forwarder allocates.
+ * <p>{@link LoopAllocationProfiler} reports how much the forwarder allocates.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -44,7 +45,7 @@ public class TcpRelayBenchmark {
     int messageBytes;
 
     @Param({"1", "64", "1000"})
-    int sessions;
+    int connections;
 
     private TcpEcho echo;
     private LoopbackRelay relay;
@@ -52,14 +53,14 @@ public class TcpRelayBenchmark {
     private ByteBuffer answer;
     private int answered;
 
-    /** One connection, the message it is sending, and how much of the answer is missing. */
-    private final class Session {
+    /** One connection with the message being sent and the number of response bytes still to receive. */
+    private final class Client {
         private final ByteBuffer message = ByteBuffer.allocateDirect(messageBytes);
         private final SocketChannel channel;
         private final SelectionKey key;
-        private int missingBytes;
+        private int remainingBytes;
 
-        Session() throws IOException {
+        Client() throws IOException {
             channel = SocketChannel.open(relay.address).setOption(StandardSocketOptions.TCP_NODELAY, true);
             channel.configureBlocking(false);
             key = channel.register(selector, SelectionKey.OP_READ, this);
@@ -68,13 +69,13 @@ public class TcpRelayBenchmark {
 
         private void send() throws IOException {
             message.clear();
-            missingBytes = messageBytes;
+            remainingBytes = messageBytes;
             write();
         }
 
         private void write() throws IOException {
             channel.write(message);
-            // What does not fit at once goes on beside the answer: the echo may have to get rid of that first.
+            // Send the rest while reading the response: the echo may have to write before it reads on.
             key.interestOps(SelectionKey.OP_READ | (message.hasRemaining() ? SelectionKey.OP_WRITE : 0));
         }
 
@@ -83,12 +84,12 @@ public class TcpRelayBenchmark {
                 write();
             }
             if (key.isReadable()) {
-                int length = channel.read(answer.clear().limit(missingBytes));
+                int length = channel.read(answer.clear().limit(remainingBytes));
                 if (length < 0) {
-                    throw new EOFException("closed, with " + missingBytes + " bytes of the answer missing");
+                    throw new EOFException("connection closed with " + remainingBytes + " response bytes missing");
                 }
-                missingBytes -= length;
-                if (missingBytes == 0) {
+                remainingBytes -= length;
+                if (remainingBytes == 0) {
                     answered++;
                     send();
                 }
@@ -102,8 +103,8 @@ public class TcpRelayBenchmark {
         relay = new LoopbackRelay(Protocol.TCP, echo.address);
         selector = Selector.open();
         answer = ByteBuffer.allocateDirect(messageBytes);
-        for (int i = 0; i < sessions; i++) {
-            new Session();
+        for (int i = 0; i < connections; i++) {
+            new Client();
         }
     }
 
@@ -127,7 +128,7 @@ public class TcpRelayBenchmark {
 
     private static void ready(SelectionKey key) {
         try {
-            ((Session) key.attachment()).ready();
+            ((Client) key.attachment()).ready();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

@@ -24,21 +24,21 @@ import org.openjdk.jmh.annotations.Timeout;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * Round trips through the UDP relay; with many flows, each datagram has to be told from those of all others. A round
- * trip is two datagrams relayed, one each way. Client, forwarder and echo share the machine: see
- * {@link TcpRelayBenchmark}.
+ * Measures round trips through the UDP forwarder. With many flows, the forwarder has to look up the flow of each
+ * datagram. In a round trip, two datagrams are forwarded, one each way. Client, forwarder and echo endpoint share the
+ * machine: see {@link TcpRelayBenchmark}.
  */
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @Fork(1)
 @Warmup(iterations = 2, time = 1)
 @Measurement(iterations = 3, time = 1)
-// A lost datagram would be waited for until then; a batch fits into every socket's buffer, so nothing should be lost.
+// Ends the wait for a lost datagram. None should be lost, since a batch fits into every socket's buffer.
 @Timeout(time = 20)
 public class UdpRelayBenchmark {
-    private static final int MOST_BYTES = 64 << 10;
+    private static final int MAX_BYTES = 64 << 10;
 
-    /** A forwarder, and an echo behind it that answers every flow from one thread. */
+    /** A forwarder and its echo endpoint, which serves all flows on one thread. */
     @State(Scope.Benchmark)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
     public static class Relay {
@@ -61,21 +61,21 @@ public class UdpRelayBenchmark {
         }
 
         private void serve() {
-            ByteBuffer buffer = ByteBuffer.allocateDirect(MOST_BYTES);
+            ByteBuffer buffer = ByteBuffer.allocateDirect(MAX_BYTES);
             while (echo.isOpen()) {
                 try {
                     SocketAddress from = echo.receive(buffer.clear());
                     echo.send(buffer.flip(), from);
                 } catch (ClosedChannelException e) {
-                    // Closed by the tear-down: the loop's condition ends it.
+                    // Closed by the tear-down; the loop ends.
                 } catch (IOException e) {
-                    throw new IllegalStateException("the echo failed, so the client would wait for ever", e);
+                    throw new IllegalStateException("the echo endpoint failed; the client would wait forever", e);
                 }
             }
         }
     }
 
-    /** The sockets of the clients, each a flow, and the datagram that all of them send. */
+    /** The client sockets, one per flow, and the datagram that all of them send. */
     @State(Scope.Thread)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
     public static class Flows {
@@ -85,7 +85,7 @@ public class UdpRelayBenchmark {
         @Param({"1", "1000"})
         int flows;
 
-        /** So many are sent, each by the next flow in turn, before the first answer is read. */
+        /** Datagrams sent, each by the next flow, before the first response is read. */
         @Param({"1", "16"})
         int batch;
 
@@ -93,7 +93,7 @@ public class UdpRelayBenchmark {
         private ByteBuffer datagram;
         private int sending;
         private int reading;
-        private int underWay;
+        private int inFlight;
 
         @Setup
         public void open(Relay relay) throws IOException {
@@ -112,7 +112,7 @@ public class UdpRelayBenchmark {
         }
 
         private void send() throws IOException {
-            for (; underWay < batch; underWay++) {
+            for (; inFlight < batch; inFlight++) {
                 channels[sending].write(datagram.clear());
                 sending = (sending + 1) % flows;
             }
@@ -120,16 +120,16 @@ public class UdpRelayBenchmark {
 
         private void read() throws IOException {
             if (channels[reading].read(datagram.clear()) != datagramBytes) {
-                throw new IOException("an answer of " + datagram.position() + " bytes");
+                throw new IOException("response has " + datagram.position() + " bytes");
             }
             reading = (reading + 1) % flows;
-            underWay--;
+            inFlight--;
         }
     }
 
     @Benchmark
     public void roundTrip(Flows flows) throws IOException {
-        if (flows.underWay == 0) {
+        if (flows.inFlight == 0) {
             flows.send();
         }
         flows.read();

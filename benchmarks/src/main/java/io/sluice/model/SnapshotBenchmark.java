@@ -17,7 +17,10 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** What it costs to change one service port, and to find out which: to be the same at every size. */
+/**
+ * Measures changing one service port of a snapshot and computing the difference. The time should not depend on the
+ * size.
+ */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
@@ -47,7 +50,7 @@ public class SnapshotBenchmark {
         changeBack = List.of(all.get(one));
     }
 
-    /** The one with this number; its frontend is an address that every Linux has. Without endpoints it refuses. */
+    /** Creates a service port with a frontend on a loopback address. Without endpoints, the frontend rejects. */
     public static ServicePort servicePort(int index, int endpoints) {
         List<Endpoint> list = IntStream.range(0, endpoints)
                 .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + index * 16 + i), 8080))

@@ -12,9 +12,9 @@ import java.io.UncheckedIOException;
 import java.util.List;
 
 /**
- * A made-up cluster: a file for each Service, with the Service and its one slice. Of eight Services four have only a
- * cluster IP, two are NodePort and two LoadBalancer, one of these Local with a health check port; one of ten is UDP, and
- * one of five has zone hints.
+ * A synthetic cluster with one file per Service, which holds the Service and its EndpointSlice. Of eight Services, four
+ * are ClusterIP, two NodePort and two LoadBalancer, one of which has externalTrafficPolicy Local and a health check
+ * port. One of ten uses UDP, and one of five has zone hints.
  */
 final class BigCluster {
     static final int ENDPOINTS_OF_EACH = 5;
@@ -42,7 +42,9 @@ final class BigCluster {
         return "service-" + service + ".json";
     }
 
-    /** As read from a file: what the store keeps is what a parser made, not what a test shares. */
+    /**
+     * Reads the state from a manifest, so that the store retains objects as the parser creates them, without sharing.
+     */
     static SourceState state(int service, int endpoints) {
         return read(
                 source(service),
@@ -99,7 +101,7 @@ final class BigCluster {
             list.append(e == 0 ? "" : ",")
                     .append("{\"addresses\":[\"%s\"],\"conditions\":{\"ready\":true},\"nodeName\":\"node-%d\"%s}"
                             .formatted(
-                                    // One more than usual gets an address that nobody else has.
+                                    // Additional endpoints get addresses of another network.
                                     IpAddress.v4((e < ENDPOINTS_OF_EACH ? 0x0a000000 : 0x0b000000) + address),
                                     address % NODES,
                                     i % 5 == 0

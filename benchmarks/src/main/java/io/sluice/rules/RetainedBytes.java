@@ -3,7 +3,10 @@ package io.sluice.rules;
 import java.lang.management.ManagementFactory;
 import java.lang.ref.Reference;
 
-/** How much memory store, builder and snapshot keep, as the heap after a full collection with them and without. */
+/**
+ * Measures the memory that object store, snapshot builder and snapshot retain, as the difference of the used heap after
+ * full collections.
+ */
 final class RetainedBytes {
     private static final int SERVICES = 50_000;
 
@@ -12,13 +15,13 @@ final class RetainedBytes {
     public static void main(String[] args) {
         measure(1_000, BigCluster.ENDPOINTS_OF_EACH);
         long none = measure(SERVICES, 0);
-        System.out.printf("%,d services without endpoints: %,d bytes each%n", SERVICES, none / SERVICES);
+        System.out.printf("%,d Services without endpoints: %,d bytes per Service%n", SERVICES, none / SERVICES);
         for (int endpoints : new int[] {BigCluster.ENDPOINTS_OF_EACH, 10 * BigCluster.ENDPOINTS_OF_EACH}) {
             int services = SERVICES * BigCluster.ENDPOINTS_OF_EACH / endpoints;
             long bytes = measure(services, endpoints);
             long count = (long) services * endpoints;
             System.out.printf(
-                    "%,d services with %d endpoints each: %,d bytes an endpoint in all, %,d of them for itself%n",
+                    "%,d Services with %d endpoints each: %,d bytes per endpoint, %,d without its share of the Service%n",
                     services, endpoints, bytes / count, (bytes - none * services / SERVICES) / count);
         }
     }
@@ -37,7 +40,7 @@ final class RetainedBytes {
             problems.publish((problem, appeared) -> {});
             return usedBytes() - before;
         } finally {
-            // The builder holds the store and the snapshot.
+            // The builder references the store and the snapshot.
             Reference.reachabilityFence(builder);
         }
     }

@@ -19,8 +19,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * From objects to a snapshot and its diff, at five endpoints a Service. A change of one slice is to cost the same at
- * every size; its percentiles are part of the result.
+ * Measures building a snapshot and its difference from objects, with five endpoints per Service. The time for a change
+ * of one slice should not depend on the number of Services; the result includes percentiles.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.SampleTime)
@@ -35,13 +35,13 @@ public class SnapshotBuilderBenchmark {
 
     private final SourceState[] zones = {BigCluster.node(BigCluster.zone(0)), BigCluster.node(BigCluster.zone(1))};
     private final Map<String, SourceState> all = new LinkedHashMap<>();
-    /** One Service of each type, with one endpoint more and without. */
+    /** States of Services of each type, first with one endpoint more, then without it. */
     private final SourceState[] changes = new SourceState[16];
 
     private ObjectStore store;
     private SnapshotBuilder builder;
     private ServiceSnapshot current;
-    private int turn = -1;
+    private int change = -1;
 
     @Setup
     public void fill() {
@@ -55,9 +55,12 @@ public class SnapshotBuilderBenchmark {
         current = build();
     }
 
-    /** One of each type in turn, and none with zone hints: another endpoint may make no difference to these. */
-    private int changed(int turn) {
-        int service = services / 2 + turn % 8;
+    /**
+     * The Service of a change: cycles through the types and skips Services with zone hints, whose snapshot might not
+     * change.
+     */
+    private int changed(int change) {
+        int service = services / 2 + change % 8;
         return service % 5 == 0 ? service + 8 : service;
     }
 
@@ -81,16 +84,16 @@ public class SnapshotBuilderBenchmark {
 
     @Benchmark
     public SnapshotDiff oneSlice() {
-        turn = (turn + 1) % changes.length;
-        store.replace(BigCluster.source(changed(turn)), changes[turn]);
+        change = (change + 1) % changes.length;
+        store.replace(BigCluster.source(changed(change)), changes[change]);
         return next();
     }
 
-    /** Every Service is looked at; those with hints change. */
+    /** All Services are re-evaluated; those with hints change. */
     @Benchmark
     public SnapshotDiff zoneOfTheNode() {
-        turn = (turn + 1) % zones.length;
-        store.replace("node", zones[1 - turn]);
+        change = (change + 1) % zones.length;
+        store.replace("node", zones[1 - change]);
         return next();
     }
 

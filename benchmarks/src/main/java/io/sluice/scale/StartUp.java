@@ -18,16 +18,16 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * From the start of the launcher to the first byte that came through, and the memory of the idle daemon, with 100
- * Services; with and without the cache that {@code sluice aot} makes, in turns.
+ * Measures the time from the start of the launcher to the first forwarded byte, and the memory of the idle daemon, with
+ * 100 Services. Alternates between starts with and without the cache of {@code sluice aot}.
  */
 final class StartUp {
     private static final int SERVICES = 100;
     private static final int ROUNDS = 7;
     private static final int PORT = 18_081;
-    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(30);
+    private static final long TIMEOUT_NANOS = TimeUnit.SECONDS.toNanos(30);
 
-    /** Copies of the distribution: the cache is nobody else's. */
+    /** Copies of the distribution, so that creating a cache does not modify the original. */
     private final Path plain;
 
     private final Path cached;
@@ -36,28 +36,28 @@ final class StartUp {
 
     private record Start(double millis, double residentMegabytes) {}
 
-    private StartUp(Path distribution, Path folder) throws IOException, InterruptedException {
-        plain = copy(distribution, folder.resolve("plain"));
-        cached = copy(distribution, folder.resolve("cached"));
+    private StartUp(Path distribution, Path directory) throws IOException, InterruptedException {
+        plain = copy(distribution, directory.resolve("plain"));
+        cached = copy(distribution, directory.resolve("cached"));
         Process aot = new ProcessBuilder(cached.resolve("bin/sluice").toString(), "aot")
                 .inheritIO()
                 .start();
         if (aot.waitFor() != 0) {
             throw new IOException("'sluice aot' failed");
         }
-        feed = Files.writeString(folder.resolve("feed.yaml"), feed());
-        Thread greeter = new Thread(this::greet, "endpoint");
-        greeter.setDaemon(true);
-        greeter.start();
+        feed = Files.writeString(directory.resolve("feed.yaml"), feed());
+        Thread endpointThread = new Thread(this::serve, "endpoint");
+        endpointThread.setDaemon(true);
+        endpointThread.start();
     }
 
     public static void main(String[] args) throws IOException, InterruptedException {
         Locale.setDefault(Locale.ROOT);
-        Path folder = Files.createTempDirectory("sluice-scale-");
+        Path directory = Files.createTempDirectory("sluice-scale-");
         try {
-            new StartUp(Path.of(args[0]), folder).run();
+            new StartUp(Path.of(args[0]), directory).run();
         } finally {
-            try (Stream<Path> files = Files.walk(folder)) {
+            try (Stream<Path> files = Files.walk(directory)) {
                 for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
                     Files.delete(path);
                 }
@@ -105,13 +105,13 @@ final class StartUp {
         Process process = builder.start();
         try {
             while (!answers()) {
-                if (!process.isAlive() || System.nanoTime() - start > PATIENCE_NANOS) {
-                    throw new IOException("sluice does not forward\n" + Files.readString(log));
+                if (!process.isAlive() || System.nanoTime() - start > TIMEOUT_NANOS) {
+                    throw new IOException("sluice does not forward within 30 s\n" + Files.readString(log));
                 }
                 TimeUnit.MILLISECONDS.sleep(1);
             }
             double millis = (System.nanoTime() - start) / 1e6;
-            // What is still going on at the start is over then.
+            // Let the start complete before reading the memory.
             TimeUnit.SECONDS.sleep(2);
             return new Start(millis, residentMegabytes(process));
         } finally {
@@ -128,17 +128,17 @@ final class StartUp {
             client.setSoTimeout(1_000);
             return client.getInputStream().read() == 1;
         } catch (IOException e) {
-            // Not there yet.
+            // Not listening yet.
             return false;
         }
     }
 
-    private void greet() {
+    private void serve() {
         while (true) {
             try (Socket client = endpoint.accept()) {
                 client.getOutputStream().write(1);
             } catch (IOException e) {
-                throw new IllegalStateException("the endpoint failed, so no start would ever end", e);
+                throw new IllegalStateException("the endpoint failed; no start would succeed", e);
             }
         }
     }

@@ -1,8 +1,8 @@
 /**
- * How long the daemon takes to start, as its users see it. What a change costs and how much memory a Service takes stands
- * beside the classes it is about.
+ * Measures how long the daemon takes to start. The benchmarks of changes and of memory are in the packages of the
+ * measured classes.
  *
- * <p>Knows nothing of Sluice's classes.
+ * <p>Uses none of Sluice's classes.
  */
 @NullMarked
 package io.sluice.scale;

@@ -3,69 +3,76 @@ package io.sluice.soak;
 import java.util.Random;
 
 /**
- * What client and server do with one connection, or with one turn of a long one. Both run in this process, so the wire
- * carries only the key of the exchange and its bytes.
- *
- * @param how who ends it and in what way
- * @param ask how many bytes the client sends
- * @param answer how many the server sends
- * @param duplex whether the answer is sent while the question still comes
- * @param clientStallMillis how long the client reads nothing
- * @param serverStallMillis how long the server reads nothing
- * @param resetAt for resets: after how many bytes sent, or received if it is more than were to be sent
+ * What client and server do on one connection, or in one request of a long-lived connection. Both run in this process,
+ * so only the key of the exchange and its bytes are sent.
+ * @param closeMode which side ends the connection and in what way
+ * @param requestBytes bytes that the client sends
+ * @param responseBytes bytes that the server sends
+ * @param duplex whether the server sends its response while the client still sends
+ * @param clientStallMillis how long the client does not read
+ * @param serverStallMillis how long the server does not read
+ * @param resetAt for resets: the sum of sent and received bytes at which the side resets
  */
 record Exchange(
         int key,
-        How how,
-        int ask,
-        int answer,
+        CloseMode closeMode,
+        int requestBytes,
+        int responseBytes,
         boolean duplex,
         int clientStallMillis,
         int serverStallMillis,
         int resetAt) {
-    /** The key stands before the question. */
+    /** Magic number and key, which precede the request. */
     static final int HEADER_BYTES = 8;
 
     static final int MAGIC = 0x50AC_50AC;
 
-    enum How {
-        /** Question and answer; the connection goes on. */
-        GO_ON,
+    enum CloseMode {
+        /** A request and its response; the connection stays open for the next. */
+        KEEP_OPEN,
         CLIENT_CLOSES_FIRST,
         SERVER_CLOSES_FIRST,
-        /** The client sends FIN with its question; the server answers when it has seen that. */
+        /** The client sends FIN after its request; the server responds after that FIN. */
         CLIENT_HALF_CLOSES,
-        /** The server sends its answer and FIN; the client asks when it has seen that. */
+        /** The server sends its response and FIN; the client sends its request after that FIN. */
         SERVER_HALF_CLOSES,
         CLIENT_RESETS,
         SERVER_RESETS,
-        /** The client connects, says nothing, and goes. */
+        /** The client connects, sends nothing, and closes. */
         SILENT
     }
 
-    /** Bytes each way until the end or until the reset. */
-    static Exchange of(int key, How how, int ask, int answer) {
-        return new Exchange(key, how, ask, answer, false, 0, 0, 0);
+    /** An exchange without stalls, resets or simultaneous sending. */
+    static Exchange of(int key, CloseMode closeMode, int requestBytes, int responseBytes) {
+        return new Exchange(key, closeMode, requestBytes, responseBytes, false, 0, 0, 0);
     }
 
-    static Exchange reset(int key, How how, Random random) {
-        int ask = random.nextInt(100_000);
-        int answer = 1 + random.nextInt(300_000);
-        return new Exchange(key, how, ask, answer, false, 0, 0, random.nextInt(HEADER_BYTES + ask + answer));
+    static Exchange reset(int key, CloseMode closeMode, Random random) {
+        int requestBytes = random.nextInt(100_000);
+        int responseBytes = 1 + random.nextInt(300_000);
+        return new Exchange(
+                key,
+                closeMode,
+                requestBytes,
+                responseBytes,
+                false,
+                0,
+                0,
+                random.nextInt(HEADER_BYTES + requestBytes + responseBytes));
     }
 
     static Exchange bulk(int key, Random random) {
-        How how = random.nextBoolean() ? How.CLIENT_HALF_CLOSES : How.SERVER_CLOSES_FIRST;
-        return new Exchange(key, how, random.nextInt(6 << 20), random.nextInt(6 << 20), true, 0, 0, 0);
+        CloseMode closeMode = random.nextBoolean() ? CloseMode.CLIENT_HALF_CLOSES : CloseMode.SERVER_CLOSES_FIRST;
+        return new Exchange(key, closeMode, random.nextInt(6 << 20), random.nextInt(6 << 20), true, 0, 0, 0);
     }
 
     static Exchange stalled(int key, Random random) {
         boolean client = random.nextBoolean();
         int millis = 2_000 + random.nextInt(8_000);
-        int most = 4 << 20;
-        How how = random.nextBoolean() ? How.CLIENT_CLOSES_FIRST : How.SERVER_CLOSES_FIRST;
+        int large = 4 << 20;
+        CloseMode closeMode = random.nextBoolean() ? CloseMode.CLIENT_CLOSES_FIRST : CloseMode.SERVER_CLOSES_FIRST;
         return client
-                ? new Exchange(key, how, 100, most, false, millis, 0, 0)
-                : new Exchange(key, how, most, 100, false, 0, millis, 0);
+                ? new Exchange(key, closeMode, 100, large, false, millis, 0, 0)
+                : new Exchange(key, closeMode, large, 100, false, 0, millis, 0);
     }
 }

@@ -10,30 +10,30 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * The manifests of fifty services and their steady change, each file renamed into place. An endpoint knows since when it
- * is in its list or not, so that the loads can tell a right choice from a wrong one. Changed by one thread.
+ * Writes and keeps changing the manifests of fifty services; each file is renamed into place. An endpoint knows since
+ * when it is listed or unlisted, so that the loads can check the choice of endpoints. One thread changes the feed.
  */
 final class Feed {
-    /** How long a change may take to be in force; before that either answer is right. */
+    /** How long applying a change may take. Until then the old and the new state are both valid. */
     static final long GRACE_NANOS = 1_000_000_000L;
 
     /** What happens to a service while it is under load. */
     enum Role {
-        /** Endpoints come and go all the time; two always stay. */
+        /** Endpoints are added and removed all the time; at least two stay. */
         CHURNING,
-        /** Nothing; its rotation must be exact. */
+        /** No change; round robin must be exact. */
         STEADY,
-        /** Nothing; it has ClientIP affinity. */
-        KEEPING_CLIENTS,
-        /** All endpoints go and come back. */
+        /** No change; the service has ClientIP session affinity. */
+        SESSION_AFFINITY,
+        /** All endpoints are removed and added again. */
         VANISHING,
-        /** One endpoint at a time refuses or is silent, and stays in the list. */
+        /** One endpoint at a time rejects connections and another does not accept; both stay listed. */
         FLAKY,
-        /** One endpoint at a time leaves for some seconds: for long UDP flows. */
+        /** One endpoint at a time is removed for some seconds, to test long UDP flows. */
         LEAVING
     }
 
-    /** An endpoint, its place in its list, and what came to it. */
+    /** An endpoint, whether it is listed, and the number of its connections. */
     static final class Endpoint {
         final Service service;
         final int id;
@@ -48,24 +48,24 @@ final class Feed {
             this.address = address;
         }
 
-        /** Whether a connection or datagram of that time may not have come here any more. */
-        boolean wrongAt(long nanos) {
+        /** Whether a connection or datagram of that time must not have been forwarded to this endpoint. */
+        boolean wasUnlistedAt(long nanos) {
             return !listed && nanos - changedNanos > GRACE_NANOS;
         }
 
-        /** Whether it has been in the list for so long that a flow to it had no reason to leave. */
-        boolean rightSince(long nanos) {
+        /** Whether the endpoint was listed the whole time since, so that its flows must not have moved. */
+        boolean wasListedSince(long nanos) {
             return listed && nanos - changedNanos > GRACE_NANOS;
         }
 
         @Override
         public String toString() {
             long millis = (System.nanoTime() - changedNanos) / 1_000_000;
-            return "%s, %s its list for %d ms".formatted(address, listed ? "in" : "out of", millis);
+            return "%s, %s for %d ms".formatted(address, listed ? "listed" : "unlisted", millis);
         }
     }
 
-    /** A service of one port. */
+    /** A service with one port. */
     record Service(
             int number,
             boolean tcp,
@@ -73,8 +73,8 @@ final class Feed {
             boolean affinity,
             InetSocketAddress frontend,
             List<Endpoint> endpoints) {
-        /** Only these may refuse or reset a client, and only one that no endpoint has heard of. */
-        boolean mayRefuse() {
+        /** Whether connections may be rejected or reset before an endpoint received data. */
+        boolean mayReject() {
             return role == Role.VANISHING || role == Role.FLAKY;
         }
 
@@ -85,25 +85,25 @@ final class Feed {
 
     final List<Service> services = new ArrayList<>();
     final List<Endpoint> endpoints = new ArrayList<>();
-    private final Path folder;
+    private final Path directory;
     private final Path feed;
     private final Random random;
     private final List<Service> churning;
     private long updates;
 
-    /** Writes the first state. */
-    Feed(Path folder, long seed) throws IOException {
-        this.folder = folder;
-        this.feed = Files.createDirectory(folder.resolve("feed"));
+    /** Writes the initial manifests. */
+    Feed(Path directory, long seed) throws IOException {
+        this.directory = directory;
+        this.feed = Files.createDirectory(directory.resolve("feed"));
         this.random = new Random(seed);
         add(30, true, Role.CHURNING);
         add(1, true, Role.STEADY);
-        add(1, true, Role.KEEPING_CLIENTS);
+        add(1, true, Role.SESSION_AFFINITY);
         add(2, true, Role.VANISHING);
         add(3, true, Role.FLAKY);
         add(7, false, Role.CHURNING);
         add(2, false, Role.STEADY);
-        add(1, false, Role.KEEPING_CLIENTS);
+        add(1, false, Role.SESSION_AFFINITY);
         add(3, false, Role.LEAVING);
         churning = with(Role.CHURNING);
         for (Service service : services) {
@@ -115,7 +115,7 @@ final class Feed {
     private void add(int count, boolean tcp, Role role) {
         for (int i = 0; i < count; i++) {
             int number = services.size();
-            boolean affinity = role == Role.KEEPING_CLIENTS || (role == Role.CHURNING && i % 6 == 5);
+            boolean affinity = role == Role.SESSION_AFFINITY || (role == Role.CHURNING && i % 6 == 5);
             InetSocketAddress frontend = new InetSocketAddress("127.97.0." + (number + 1), 8000);
             List<Endpoint> own = new ArrayList<>();
             Service service = new Service(number, tcp, role, affinity, frontend, own);
@@ -140,7 +140,7 @@ final class Feed {
         return updates;
     }
 
-    /** One endpoint of one churning service enters or leaves; two always stay. */
+    /** Adds or removes one endpoint of one churning service; at least two stay. */
     void churn() throws IOException {
         Service service = churning.get(random.nextInt(churning.size()));
         Endpoint endpoint = service.endpoints.get(random.nextInt(service.endpoints.size()));
@@ -154,15 +154,15 @@ final class Feed {
         change(List.of(endpoint), !endpoint.listed);
     }
 
-    /** Every vanishing service loses all its endpoints or has them again. */
-    void vanish(boolean gone) throws IOException {
+    /** Removes all endpoints of every vanishing service, or adds them again. */
+    void setVanishing(boolean gone) throws IOException {
         for (Service service : with(Role.VANISHING)) {
             change(service.endpoints, !gone);
         }
     }
 
-    /** Of every leaving service another endpoint leaves, and the last one is back. */
-    void leave(int turn) throws IOException {
+    /** Removes the next endpoint of every leaving service and adds the previous one again. */
+    void removeNext(int turn) throws IOException {
         for (Service service : with(Role.LEAVING)) {
             int size = service.endpoints.size();
             change(List.of(service.endpoints.get(Math.floorMod(turn - 1, size))), true);
@@ -170,7 +170,7 @@ final class Feed {
         }
     }
 
-    /** As it was at first. */
+    /** Restores the initial state. */
     void restore() throws IOException {
         for (Service service : services) {
             change(service.endpoints, true);
@@ -180,7 +180,7 @@ final class Feed {
     private void change(List<Endpoint> changed, boolean listed) throws IOException {
         for (Endpoint endpoint : changed) {
             if (endpoint.listed != listed) {
-                // Time first: a reader that sees the new state with the old time would find a fault that is none.
+                // Set the time first: a reader that sees the new state with the old time would report a false fault.
                 endpoint.changedNanos = System.nanoTime();
                 endpoint.listed = listed;
             }
@@ -222,7 +222,7 @@ final class Feed {
                 """.formatted(service.name(), service.tcp ? "TCP" : "UDP"));
         StringBuilder list = new StringBuilder();
         for (Endpoint endpoint : service.endpoints) {
-            // Endpoints leave both ways: those with an odd number stay in the slice and are not ready.
+            // Endpoints are removed in both ways: those with an odd id stay in the slice and become not ready.
             if (endpoint.listed || endpoint.id % 2 == 1) {
                 list.append("\n- {addresses: [%s], conditions: {ready: %b, serving: %b}}"
                         .formatted(endpoint.address.getHostString(), endpoint.listed, endpoint.listed));
@@ -233,7 +233,7 @@ final class Feed {
     }
 
     private void rename(String name, String text) throws IOException {
-        Path beside = folder.resolve("new");
+        Path beside = directory.resolve("new");
         Files.writeString(beside, text);
         Files.move(beside, feed.resolve(name), StandardCopyOption.ATOMIC_MOVE);
     }

@@ -8,20 +8,22 @@ import java.util.Comparator;
 import java.util.PriorityQueue;
 import java.util.concurrent.TimeUnit;
 
-/** One thread with one selector and timers: the loads need thousands of sockets and two processors for everything. */
+/**
+ * An event loop with one thread, one selector and timers, since the loads have thousands of sockets on two processors.
+ */
 abstract class Reactor implements AutoCloseable {
     final Tally tally;
     final Selector selector;
     private final Thread thread;
     private final PriorityQueue<Timer> timers = new PriorityQueue<>(Comparator.comparingLong(Timer::atNanos));
     private volatile boolean closed;
-    /** No new work from now on; what was begun is brought to its end. */
+    /** Whether no new work may start; work in progress is completed. */
     volatile boolean ending;
 
-    /** Deals with what a channel is ready for. */
+    /** Handles the ready operations of a channel. */
     @FunctionalInterface
     interface Handler {
-        void ready(SelectionKey key) throws IOException;
+        void onReady(SelectionKey key) throws IOException;
     }
 
     private record Timer(long atNanos, Runnable task) {}
@@ -45,15 +47,15 @@ abstract class Reactor implements AutoCloseable {
         timers.add(new Timer(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis), task));
     }
 
-    /** Runs a task at this rate until the end; after a pause it catches up by a few at a time only. */
+    /** Runs a task at this rate until the end. After a pause, it catches up by at most a fiftieth of a second. */
     void paced(double perSecond, Runnable task) {
         double[] due = {0};
         long[] last = {System.nanoTime()};
         Runnable[] tick = new Runnable[1];
-        double most = Math.max(1, perSecond / 50);
+        double limit = Math.max(1, perSecond / 50);
         tick[0] = () -> {
             long now = System.nanoTime();
-            due[0] = Math.min(most, due[0] + (now - last[0]) / 1e9 * perSecond);
+            due[0] = Math.min(limit, due[0] + (now - last[0]) / 1e9 * perSecond);
             last[0] = now;
             for (; due[0] >= 1 && !ending; due[0]--) {
                 task.run();
@@ -89,7 +91,7 @@ abstract class Reactor implements AutoCloseable {
     private void handle(SelectionKey key) {
         try {
             if (key.isValid()) {
-                ((Handler) key.attachment()).ready(key);
+                ((Handler) key.attachment()).onReady(key);
             }
         } catch (IOException | RuntimeException e) {
             fault(e);

@@ -23,57 +23,73 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Runs the daemon under load, watches it, and says in a table which invariants held. */
+/** Runs the daemon under load, monitors it, and prints a table of the invariants that held or failed. */
 @Command(
         name = "soak",
         mixinStandardHelpOptions = true,
-        description = "Runs the built distribution under every kind of load at once and checks each byte.")
+        description =
+                "Runs the built distribution under every kind of load at once, checks each byte, and prints invariants.")
 @SuppressWarnings("NullAway.Init") // picocli sets the fields
 public final class Soak implements Callable<Integer> {
-    @Option(names = "--sluice", paramLabel = "FILE", required = true, description = "the launcher of the distribution")
+    @Option(
+            names = "--sluice",
+            paramLabel = "FILE",
+            required = true,
+            description = "launcher script of the distribution")
     private Path launcher;
 
-    @Option(
-            names = "--minutes",
-            defaultValue = "20",
-            description = "how long everything runs at once (${DEFAULT-VALUE})")
+    @Option(names = "--minutes", defaultValue = "20", description = "duration of the load (default: ${DEFAULT-VALUE})")
     private double minutes;
 
-    @Option(names = "--seed", defaultValue = "1", description = "of all that is random (${DEFAULT-VALUE})")
+    @Option(
+            names = "--seed",
+            defaultValue = "1",
+            description = "seed of the random numbers (default: ${DEFAULT-VALUE})")
     private long seed;
 
-    @Option(names = "--rate", defaultValue = "1", description = "multiplies all rates (${DEFAULT-VALUE})")
+    @Option(names = "--rate", defaultValue = "1", description = "factor for all rates (default: ${DEFAULT-VALUE})")
     private double rate;
 
     @Option(
             names = "--sessions",
             defaultValue = "1000",
-            description = "long sessions that are busy all the time (${DEFAULT-VALUE})")
-    private int sessions;
+            description = "long-lived connections that are always busy (default: ${DEFAULT-VALUE})")
+    private int connections;
 
-    @Option(names = "--short-connections", paramLabel = "N", description = "only this: so many short connections")
+    @Option(
+            names = "--short-connections",
+            paramLabel = "N",
+            description = "run only this number of short connections, without other load")
     private int shortConnections;
 
-    @Option(names = "--udp-queries", paramLabel = "RATE", description = "only this: so many fresh ports a second")
+    @Option(
+            names = "--udp-queries",
+            paramLabel = "RATE",
+            description = "run only UDP queries at this rate per second, each from a new port")
     private int udpQueries;
 
-    @Option(names = "--seconds", defaultValue = "120", description = "how long --udp-queries runs (${DEFAULT-VALUE})")
+    @Option(
+            names = "--seconds",
+            defaultValue = "120",
+            description = "duration of --udp-queries (default: ${DEFAULT-VALUE})")
     private int seconds;
 
-    /** Two thirds of six minutes: a heap of 20 MB goes up and down by half between two samples. */
-    private static final int SAMPLES_FOR_A_TREND = 24;
+    /**
+     * Two thirds of six minutes. Fewer samples give no trend, since a heap of 20 MB varies by half between two samples.
+     */
+    private static final int MIN_TREND_SAMPLES = 24;
 
     private final Tally tally = new Tally();
     private final List<Sample> samples = new ArrayList<>();
     private final List<String> report = new ArrayList<>();
     private boolean passed = true;
-    /** How many of the samples were taken under load. */
-    private int loaded;
+    /** Number of samples taken under load. */
+    private int loadSamples;
 
     private volatile boolean watching = true;
-    private volatile @Nullable Proxy proxy;
+    private volatile @Nullable DaemonProcess daemon;
 
-    /** The daemon at one moment. */
+    /** Memory and CPU time of the daemon at one moment. */
     private record Sample(long nanos, double minute, long heapKilobytes, long residentKilobytes, long ticks) {}
 
     public static void main(String[] args) {
@@ -82,13 +98,13 @@ public final class Soak implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Path folder = Files.createTempDirectory("sluice-soak-");
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(folder)));
-        Feed feed = new Feed(folder, seed);
+        Path directory = Files.createTempDirectory("sluice-soak-");
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(directory)));
+        Feed feed = new Feed(directory, seed);
         try (TcpLoad tcp = new TcpLoad(feed, seed, tally);
                 UdpLoad udp = new UdpLoad(feed, seed, tally);
-                Proxy started = new Proxy(launcher, feed.path(), folder, flags())) {
-            proxy = started;
+                DaemonProcess started = new DaemonProcess(launcher, feed.path(), directory, flags())) {
+            daemon = started;
             try {
                 run(feed, tcp, udp, started);
             } catch (IOException e) {
@@ -96,7 +112,7 @@ public final class Soak implements Callable<Integer> {
                         .lines()
                         .skip(Math.max(0, started.log().lines().count() - 60))
                         .forEach(System.out::println);
-                System.out.println("above, the end of the daemon's log; " + started);
+                System.out.println("the end of the daemon's log is above; " + started);
                 throw e;
             }
         }
@@ -108,21 +124,21 @@ public final class Soak implements Callable<Integer> {
         return shortConnections == 0 && udpQueries == 0;
     }
 
-    /** Short timers, so that flows expire during the load too; for queries alone those that users have. */
+    /** Short idle timeouts, so that flows expire under load; the defaults for UDP queries alone. */
     private List<String> flags() {
         return udpQueries > 0 ? List.of() : List.of("--udp-unreplied-timeout=10s", "--udp-replied-timeout=20s");
     }
 
-    private void run(Feed feed, TcpLoad tcp, UdpLoad udp, Proxy proxy) throws Exception {
-        // What the daemon opens once, for its own pages, is there before it is counted.
+    private void run(Feed feed, TcpLoad tcp, UdpLoad udp, DaemonProcess daemon) throws Exception {
+        // Let the daemon open the descriptors of its own pages before they are counted.
         for (int i = 0; i < 20; i++) {
-            proxy.probe(tally);
+            daemon.probe(tally);
         }
-        proxy.liveHeapKilobytes();
-        long descriptors = proxy.descriptors();
-        Map<String, Long> threads = proxy.threads();
+        daemon.liveHeapKilobytes();
+        long descriptors = daemon.descriptors();
+        Map<String, Long> threads = daemon.threads();
         if (everything()) {
-            tcp.everything(sessions, rate);
+            tcp.everything(connections, rate);
             udp.everything(rate);
         } else if (shortConnections > 0) {
             tcp.shortOnly(shortConnections, 64);
@@ -136,16 +152,19 @@ public final class Soak implements Callable<Integer> {
         if (everything()) {
             changer.start();
         }
-        watch(start, tcp, udp, proxy);
+        watch(start, tcp, udp, daemon);
         tcp.ending = true;
         udp.ending = true;
         watching = false;
         changer.join();
-        settle(start, tcp, udp, proxy, descriptors);
-        judge(feed, tcp, udp, proxy, descriptors, threads);
+        awaitIdle(start, tcp, udp, daemon, descriptors);
+        check(feed, tcp, udp, daemon, descriptors, threads);
     }
 
-    /** Ten thousand changes a minute, on a schedule that makes up for a pause; the storms within the storm. */
+    /**
+     * Changes the feed 10,000 times a minute, catching up after a pause, and every three seconds removes or adds many
+     * endpoints.
+     */
     private void change(Feed feed, TcpLoad tcp) {
         try {
             TimeUnit.SECONDS.sleep(3);
@@ -155,8 +174,8 @@ public final class Soak implements Callable<Integer> {
                 long now = System.nanoTime();
                 if (now >= nextEventNanos) {
                     nextEventNanos += 3_000_000_000L;
-                    feed.vanish(turn % 3 == 1);
-                    feed.leave(turn++);
+                    feed.setVanishing(turn % 3 == 1);
+                    feed.removeNext(turn++);
                 }
                 if (feed.updates() < (now - start) / 1e9 * 10_000 / 60) {
                     feed.churn();
@@ -170,24 +189,24 @@ public final class Soak implements Callable<Integer> {
         }
     }
 
-    private void watch(long start, TcpLoad tcp, UdpLoad udp, Proxy proxy) throws Exception {
+    private void watch(long start, TcpLoad tcp, UdpLoad udp, DaemonProcess daemon) throws Exception {
         long end = start + (long) ((everything() ? minutes * 60 : udpQueries > 0 ? seconds : 3_600) * 1e9);
         long next = start;
         while (System.nanoTime() < end && !tcp.ending) {
-            proxy.probe(tally);
+            daemon.probe(tally);
             if (System.nanoTime() >= next) {
                 next += 10_000_000_000L;
-                sample(start, udp, proxy);
+                sample(start, udp, daemon);
             }
             TimeUnit.MILLISECONDS.sleep(500);
         }
     }
 
-    private void sample(long start, UdpLoad udp, Proxy proxy) throws Exception {
+    private void sample(long start, UdpLoad udp, DaemonProcess daemon) throws Exception {
         long now = System.nanoTime();
         Sample sample = new Sample(
-                now, (now - start) / 60e9, proxy.liveHeapKilobytes(), proxy.residentKilobytes(), proxy.ticks());
-        Map<String, Double> metrics = proxy.scrape();
+                now, (now - start) / 60e9, daemon.liveHeapKilobytes(), daemon.residentKilobytes(), daemon.ticks());
+        Map<String, Double> metrics = daemon.scrape();
         Sample last = samples.isEmpty() ? sample : samples.get(samples.size() - 1);
         samples.add(sample);
         System.out.printf(
@@ -200,79 +219,84 @@ public final class Soak implements Callable<Integer> {
                 tally.of("short"),
                 tally.of("queries"),
                 udp.open(),
-                proxy.descriptors(),
+                daemon.descriptors(),
                 sample.heapKilobytes / 1e3,
                 sample.residentKilobytes / 1000,
                 last.nanos == now ? 0 : (sample.ticks - last.ticks) / ((sample.nanos - last.nanos) / 1e9),
                 tally.faults());
     }
 
-    /** Waits for what was begun to end, and then for the UDP timers. */
-    private void settle(long start, TcpLoad tcp, UdpLoad udp, Proxy proxy, long descriptors) throws Exception {
-        System.out.println("the load ends");
-        loaded = samples.size();
+    /** Waits until all connections and queries have ended, then for the UDP idle timeouts. */
+    private void awaitIdle(long start, TcpLoad tcp, UdpLoad udp, DaemonProcess daemon, long descriptors)
+            throws Exception {
+        System.out.println("the load has ended; waiting for open connections, flows and timers");
+        loadSamples = samples.size();
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(120);
         while (tcp.open() + udp.open() > 0 && System.nanoTime() < deadline) {
             TimeUnit.MILLISECONDS.sleep(200);
         }
-        // The longest timer is UDP's of 120 s.
+        // The longest timer is the UDP idle timeout of 120 s.
         deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(130);
-        while (proxy.descriptors() != descriptors && System.nanoTime() < deadline) {
-            sample(start, udp, proxy);
+        while (daemon.descriptors() != descriptors && System.nanoTime() < deadline) {
+            sample(start, udp, daemon);
             TimeUnit.SECONDS.sleep(10);
         }
-        sample(start, udp, proxy);
+        sample(start, udp, daemon);
     }
 
-    private void judge(Feed feed, TcpLoad tcp, UdpLoad udp, Proxy proxy, long descriptors, Map<String, Long> threads)
+    private void check(
+            Feed feed, TcpLoad tcp, UdpLoad udp, DaemonProcess daemon, long descriptors, Map<String, Long> threads)
             throws Exception {
-        Map<String, Double> metrics = proxy.scrape();
+        Map<String, Double> metrics = daemon.scrape();
         report.add("");
-        report.add("| invariant | | seen |");
+        report.add("| invariant | result | observed |");
         report.add("|---|---|---|");
         for (Fault fault : Fault.values()) {
-            judge(fault.invariant, tally.of(fault) == 0, tally.of(fault) + " faults");
+            check(fault.invariant, tally.of(fault) == 0, tally.of(fault) + " faults");
         }
-        judge(
-                "everything begun has ended",
+        check(
+                "all connections and queries have ended",
                 tcp.open() + udp.open() == 0,
                 tcp.open() + " TCP, " + udp.open() + " UDP open");
-        long now = proxy.descriptors();
-        judge("descriptors as before", now == descriptors, descriptors + " before, " + now + " after");
-        Map<String, Long> after = proxy.threads();
-        judge("threads as before", after.equals(threads), difference(threads, after));
+        long now = daemon.descriptors();
+        check("same number of descriptors as before", now == descriptors, descriptors + " before, " + now + " after");
+        Map<String, Long> after = daemon.threads();
+        check("same threads as before", after.equals(threads), difference(threads, after));
         double left = value(metrics, "sluice_sessions_active") + value(metrics, "sluice_flows_active");
-        judge("no session and no flow left", left == 0, left + " left");
-        judge(
-                "no datagram dropped by the proxy",
+        check("no session or flow left", left == 0, left + " left");
+        check(
+                "no datagram dropped by Sluice",
                 value(metrics, "sluice_datagrams_dropped_total") == 0,
                 value(metrics, "sluice_datagrams_dropped_total") + "");
-        LongSummaryStatistics turns = feed.with(true, Role.STEADY).get(0).endpoints().stream()
+        LongSummaryStatistics connections = feed.with(true, Role.STEADY).get(0).endpoints().stream()
                 .mapToLong((Endpoint endpoint) -> endpoint.connections)
                 .summaryStatistics();
-        judge(
-                "rotation exact",
-                turns.getMax() - turns.getMin() <= 1,
-                turns.getMin() + " to " + turns.getMax() + " each");
+        check(
+                "exact round robin",
+                connections.getMax() - connections.getMin() <= 1,
+                connections.getMin() + " to " + connections.getMax() + " connections per endpoint");
         if (everything()) {
-            judgeTrend("heap after collection flat", sample -> sample.heapKilobytes, 3_000);
-            judgeTrend("resident memory flat", sample -> sample.residentKilobytes, 12_000);
-            judge(
+            checkTrend("used heap does not grow", sample -> sample.heapKilobytes, 3_000);
+            checkTrend("resident memory does not grow", sample -> sample.residentKilobytes, 12_000);
+            check(
                     "10,000 endpoint updates a minute",
                     feed.updates() > (minutes - 0.1) * 9_900,
                     feed.updates() + " updates");
         }
         if (udpQueries > 0) {
-            judge("rate kept", tally.of("queries") > 0.98 * udpQueries * seconds, tally.of("queries") + " queries");
+            check(
+                    "query rate reached",
+                    tally.of("queries") > 0.98 * udpQueries * seconds,
+                    tally.of("queries") + " queries");
         }
-        int exit = proxy.stop();
-        judge("ends in order", exit == 0, "exit code " + exit);
-        List<String> complaints = proxy.complaints();
-        judge("no warning, error or leak in the log", complaints.isEmpty(), complaints.size() + " lines");
-        complaints.stream().limit(10).forEach(System.out::println);
+        int exit = daemon.stop();
+        check("graceful shutdown", exit == 0, "exit code " + exit);
+        List<String> problems = daemon.problems();
+        check("no warning, error or leak in the log", problems.isEmpty(), problems.size() + " lines");
+        problems.stream().limit(10).forEach(System.out::println);
         report.add("");
-        report.add("Done: " + tally.done());
-        report.add("Counted by the proxy, if not zero: " + counted(metrics));
+        report.add("Operations: " + tally.done());
+        report.add("Counters of Sluice that are not zero: " + counted(metrics));
     }
 
     private static String difference(Map<String, Long> before, Map<String, Long> after) {
@@ -297,11 +321,11 @@ public final class Soak implements Callable<Integer> {
         return text.toString();
     }
 
-    /** Fits a line to the samples after the first third, which is warm-up. What it rises in that time must be small. */
-    private void judgeTrend(String invariant, ToDoubleFunction<Sample> figure, double allowedKilobytes) {
-        List<Sample> fitted = samples.subList(loaded / 3, loaded);
-        if (fitted.size() < SAMPLES_FOR_A_TREND) {
-            report.add("| " + invariant + " | | too short a run to tell |");
+    /** Fits a line to the samples after the first third, which is warm-up, and checks that its rise is small. */
+    private void checkTrend(String invariant, ToDoubleFunction<Sample> figure, double allowedKilobytes) {
+        List<Sample> fitted = samples.subList(loadSamples / 3, loadSamples);
+        if (fitted.size() < MIN_TREND_SAMPLES) {
+            report.add("| " + invariant + " | | not checked: the run was too short |");
             return;
         }
         double meanX = fitted.stream().mapToDouble(Sample::minute).average().orElse(0);
@@ -314,30 +338,30 @@ public final class Soak implements Callable<Integer> {
         }
         double perMinute = variance == 0 ? 0 : covariance / variance;
         double rise = fitted.isEmpty() ? 0 : perMinute * (fitted.get(fitted.size() - 1).minute - fitted.get(0).minute);
-        judge(
+        check(
                 invariant,
                 rise <= Math.max(allowedKilobytes, 0.05 * meanY),
                 "%.1f MB, %+.0f kB a minute, %d samples".formatted(meanY / 1e3, perMinute, fitted.size()));
     }
 
-    private void judge(String invariant, boolean held, String seen) {
-        passed &= held;
-        report.add("| " + invariant + " | " + (held ? "PASS" : "**FAIL**") + " | " + seen + " |");
+    private void check(String invariant, boolean ok, String observed) {
+        passed &= ok;
+        report.add("| " + invariant + " | " + (ok ? "PASS" : "**FAIL**") + " | " + observed + " |");
     }
 
-    /** Also when we are interrupted: then the feed may still be written while it is deleted. */
-    private void cleanUp(Path folder) {
+    /** Stops the daemon and deletes the directory. Retries, since after an interrupt the feed may still be written. */
+    private void cleanUp(Path directory) {
         watching = false;
-        if (proxy != null) {
-            proxy.close();
+        if (daemon != null) {
+            daemon.close();
         }
-        for (int attempt = 0; Files.exists(folder) && attempt < 10; attempt++) {
-            try (Stream<Path> files = Files.walk(folder)) {
+        for (int attempt = 0; Files.exists(directory) && attempt < 10; attempt++) {
+            try (Stream<Path> files = Files.walk(directory)) {
                 for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
                     Files.deleteIfExists(path);
                 }
             } catch (IOException | UncheckedIOException e) {
-                System.err.println(folder + ": " + e);
+                System.err.println(directory + ": " + e);
             }
         }
     }

@@ -4,23 +4,23 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.atomic.LongAdder;
 
-/** What was done, and what went wrong. Any thread. */
+/** Counts operations and faults. Thread-safe. */
 final class Tally {
-    /** So many faults of a kind are told; the rest are only counted. */
-    private static final int TOLD = 5;
+    /** Faults printed per kind; further ones are only counted. */
+    private static final int MAX_PRINTED = 5;
 
     private final Map<String, LongAdder> done = new ConcurrentSkipListMap<>();
     private final Map<Fault, LongAdder> faults = new ConcurrentSkipListMap<>();
 
-    /** Each is an invariant of the report. */
+    /** The kinds of faults, each with its invariant in the report. */
     enum Fault {
-        RESET("no unexpected reset, refusal or end"),
+        RESET("no unexpected reset, rejection or end of stream"),
         BYTES("no wrong byte"),
-        HANG("no operation over its deadline"),
+        HANG("no operation exceeded its deadline"),
         LOST("no UDP query lost"),
-        ENDPOINT("every endpoint chosen is in its list, affinity and flows stay"),
-        PAGE("/metrics, /readyz and /healthz always answer"),
-        SOAK("no fault of the soak itself");
+        ENDPOINT("only listed endpoints chosen; session affinity and flows kept"),
+        PAGE("/metrics, /readyz, /healthz and /livez always respond"),
+        SOAK("no internal error of the soak test");
 
         final String invariant;
 
@@ -45,7 +45,7 @@ final class Tally {
     void fault(Fault fault, String detail) {
         LongAdder count = faults.computeIfAbsent(fault, f -> new LongAdder());
         count.increment();
-        if (count.sum() <= TOLD) {
+        if (count.sum() <= MAX_PRINTED) {
             System.out.println("FAULT " + fault + ": " + detail);
         }
     }

@@ -1,6 +1,6 @@
 package io.sluice.soak;
 
-import io.sluice.soak.Exchange.How;
+import io.sluice.soak.Exchange.CloseMode;
 import io.sluice.soak.Feed.Service;
 import io.sluice.soak.Tally.Fault;
 import java.io.IOException;
@@ -12,10 +12,13 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import java.util.concurrent.TimeUnit;
 
-/** The client's end of a connection: plays its part of an {@link Exchange} and checks all it gets. */
+/** The client side of a connection: performs its part of an {@link Exchange} and checks all received bytes. */
 final class TcpClient implements Reactor.Handler {
-    /** Beyond the time it stalls on purpose: three connect timeouts, a pause of a flaky server, a slow machine. */
-    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(20);
+    /**
+     * Time limit beyond intended stalls: allows for three connect timeouts, a pause of a flaky server and a slow
+     * machine.
+     */
+    private static final long TIMEOUT_NANOS = TimeUnit.SECONDS.toNanos(20);
 
     final Service service;
     final long openedNanos = System.nanoTime();
@@ -26,17 +29,17 @@ final class TcpClient implements Reactor.Handler {
     private final InetAddress address;
     private final SelectionKey key;
     private Exchange exchange;
-    private int sent;
-    private int received;
+    private int sentBytes;
+    private int receivedBytes;
     private boolean stalled;
-    private boolean sawEnd;
+    private boolean sawFin;
     private boolean finSent;
     private boolean done;
-    /** How far the server is with this exchange. */
+    /** Whether the server has read the key of this exchange. */
     private boolean seenByServer;
 
     private boolean doneByServer;
-    /** An endpoint answered on this connection, so nothing may cut it any more. */
+    /** Whether an endpoint has responded, after which the connection must not be reset. */
     private boolean everAnswered;
 
     private boolean finished;
@@ -55,40 +58,40 @@ final class TcpClient implements Reactor.Handler {
         begin();
         try {
             if (channel.connect(service.frontend())) {
-                ready(key);
+                onReady(key);
             }
         } catch (IOException e) {
             failed(e);
         }
     }
 
-    /** The next exchange on the same connection. */
-    void go(Exchange next) {
+    /** Starts the next exchange on the same connection. */
+    void startExchange(Exchange next) {
         exchange = next;
-        sent = 0;
-        received = 0;
+        sentBytes = 0;
+        receivedBytes = 0;
         seenByServer = false;
         doneByServer = false;
         begin();
-        ready(key);
+        onReady(key);
     }
 
     private void begin() {
         long stall = TimeUnit.MILLISECONDS.toNanos(exchange.clientStallMillis() + exchange.serverStallMillis());
-        deadlineNanos = System.nanoTime() + stall + PATIENCE_NANOS;
+        deadlineNanos = System.nanoTime() + stall + TIMEOUT_NANOS;
         if (exchange.clientStallMillis() > 0) {
             stalled = true;
             load.after(exchange.clientStallMillis(), () -> {
                 stalled = false;
                 if (isOpen()) {
-                    ready(key);
+                    onReady(key);
                 }
             });
         }
     }
 
     @Override
-    public void ready(SelectionKey key) {
+    public void onReady(SelectionKey key) {
         try {
             if (channel.isConnectionPending() && !channel.finishConnect()) {
                 return;
@@ -96,60 +99,62 @@ final class TcpClient implements Reactor.Handler {
             write();
             read();
             if (!done) {
-                key.interestOps((stalled || sawEnd ? 0 : SelectionKey.OP_READ)
-                        | (sent < mostToSend() ? SelectionKey.OP_WRITE : 0));
+                key.interestOps((stalled || sawFin ? 0 : SelectionKey.OP_READ)
+                        | (sentBytes < sendLimit() ? SelectionKey.OP_WRITE : 0));
             }
         } catch (IOException e) {
             failed(e);
         }
     }
 
-    /** How much may be sent now. */
-    private int mostToSend() {
-        int whole = Exchange.HEADER_BYTES + exchange.ask();
-        return switch (exchange.how()) {
+    /** The number of bytes, header included, that may be sent now. */
+    private int sendLimit() {
+        int totalBytes = Exchange.HEADER_BYTES + exchange.requestBytes();
+        return switch (exchange.closeMode()) {
             case SILENT -> 0;
-            case SERVER_HALF_CLOSES -> sawEnd ? whole : Exchange.HEADER_BYTES;
-            case CLIENT_RESETS -> Math.min(whole, exchange.resetAt());
-            default -> whole;
+            case SERVER_HALF_CLOSES -> sawFin ? totalBytes : Exchange.HEADER_BYTES;
+            case CLIENT_RESETS -> Math.min(totalBytes, exchange.resetAt());
+            default -> totalBytes;
         };
     }
 
     private void write() throws IOException {
-        while (!done && sent < mostToSend()) {
+        while (!done && sentBytes < sendLimit()) {
             ByteBuffer bytes;
-            if (sent < Exchange.HEADER_BYTES) {
+            if (sentBytes < Exchange.HEADER_BYTES) {
                 bytes = ByteBuffer.allocate(Exchange.HEADER_BYTES)
                         .putInt(Exchange.MAGIC)
                         .putInt(exchange.key())
-                        .position(sent)
-                        .limit(Math.min(Exchange.HEADER_BYTES, mostToSend()));
+                        .position(sentBytes)
+                        .limit(Math.min(Exchange.HEADER_BYTES, sendLimit()));
             } else {
-                int length = Math.min(Pattern.MOST_AT_ONCE, mostToSend() - sent);
-                bytes = Pattern.slice(exchange.key(), sent - Exchange.HEADER_BYTES, length);
+                int length = Math.min(BytePattern.MAX_SLICE_BYTES, sendLimit() - sentBytes);
+                bytes = BytePattern.slice(exchange.key(), sentBytes - Exchange.HEADER_BYTES, length);
             }
             int written = channel.write(bytes);
-            sent += written;
+            sentBytes += written;
             if (written == 0) {
                 return;
             }
         }
-        boolean all = sent == Exchange.HEADER_BYTES + exchange.ask();
-        if (all && !finSent && exchange.how() == How.CLIENT_HALF_CLOSES) {
+        boolean all = sentBytes == Exchange.HEADER_BYTES + exchange.requestBytes();
+        if (all && !finSent && exchange.closeMode() == CloseMode.CLIENT_HALF_CLOSES) {
             finSent = true;
             channel.shutdownOutput();
         }
-        if (all && sawEnd) {
+        if (all && sawFin) {
             close();
         }
         resetIfDue();
     }
 
     private void resetIfDue() throws IOException {
-        if (!done && exchange.how() == How.CLIENT_RESETS && sent + received >= exchange.resetAt()) {
+        if (!done
+                && exchange.closeMode() == CloseMode.CLIENT_RESETS
+                && sentBytes + receivedBytes >= exchange.resetAt()) {
             channel.setOption(StandardSocketOptions.SO_LINGER, 0);
-            // Before it has read the key, a server cannot know whose reset it sees.
-            doneByServer |= !seenByServer && sent < Exchange.HEADER_BYTES;
+            // A server that has not read the key cannot match the reset to this client.
+            doneByServer |= !seenByServer && sentBytes < Exchange.HEADER_BYTES;
             close();
             if (!doneByServer && !seenByServer) {
                 // The reset may have overtaken the key.
@@ -163,11 +168,11 @@ final class TcpClient implements Reactor.Handler {
 
     private void read() throws IOException {
         ByteBuffer buffer = load.buffer;
-        for (int round = 0; round < load.rounds() && !done && !stalled && !sawEnd; round++) {
-            int most = exchange.answer() - received;
-            // One byte more than is due, so that too much shows; the next answer of a session is not sent before it is
-            // asked.
-            buffer.clear().limit(Math.min(buffer.capacity(), most + 1));
+        for (int round = 0; round < load.rounds() && !done && !stalled && !sawFin; round++) {
+            int limit = exchange.responseBytes() - receivedBytes;
+            // Read up to one byte more than expected, to detect surplus bytes. The server sends nothing before the
+            // next request.
+            buffer.clear().limit(Math.min(buffer.capacity(), limit + 1));
             int length = channel.read(buffer);
             if (length == 0) {
                 return;
@@ -176,25 +181,25 @@ final class TcpClient implements Reactor.Handler {
                 end();
                 return;
             }
-            if (length > most || !Pattern.matches(buffer.flip(), ~exchange.key(), received)) {
-                load.tally.fault(Fault.BYTES, this + ": wrong answer");
+            if (length > limit || !BytePattern.matches(buffer.flip(), ~exchange.key(), receivedBytes)) {
+                load.tally.fault(Fault.BYTES, this + ": wrong response bytes");
                 abandon();
                 return;
             }
-            received += length;
+            receivedBytes += length;
             everAnswered = true;
             load.tally.add("bytes", length);
             resetIfDue();
-            if (received == exchange.answer() && !done) {
+            if (receivedBytes == exchange.responseBytes() && !done) {
                 answered();
             }
         }
     }
 
     private void answered() throws IOException {
-        if (exchange.how() == How.CLIENT_CLOSES_FIRST) {
+        if (exchange.closeMode() == CloseMode.CLIENT_CLOSES_FIRST) {
             close();
-        } else if (exchange.how() == How.GO_ON) {
+        } else if (exchange.closeMode() == CloseMode.KEEP_OPEN) {
             load.tally.add("exchanges", 1);
             load.forget(exchange.key());
             load.next(this);
@@ -202,13 +207,13 @@ final class TcpClient implements Reactor.Handler {
     }
 
     private void end() throws IOException {
-        sawEnd = true;
-        boolean right = received == exchange.answer()
-                && (exchange.how() == How.SERVER_CLOSES_FIRST
-                        || exchange.how() == How.CLIENT_HALF_CLOSES
-                        || exchange.how() == How.SERVER_HALF_CLOSES);
-        if (!right) {
-            load.tally.fault(Fault.RESET, this + ": end of stream");
+        sawFin = true;
+        boolean valid = receivedBytes == exchange.responseBytes()
+                && (exchange.closeMode() == CloseMode.SERVER_CLOSES_FIRST
+                        || exchange.closeMode() == CloseMode.CLIENT_HALF_CLOSES
+                        || exchange.closeMode() == CloseMode.SERVER_HALF_CLOSES);
+        if (!valid) {
+            load.tally.fault(Fault.RESET, this + ": unexpected end of stream");
             abandon();
         } else {
             write();
@@ -216,11 +221,11 @@ final class TcpClient implements Reactor.Handler {
     }
 
     private void failed(IOException e) {
-        boolean refused = service.mayRefuse() && !seenByServer && received == 0 && !everAnswered;
-        if (exchange.how() == How.SERVER_RESETS && doneByServer) {
+        boolean rejected = service.mayReject() && !seenByServer && receivedBytes == 0 && !everAnswered;
+        if (exchange.closeMode() == CloseMode.SERVER_RESETS && doneByServer) {
             close();
-        } else if (refused) {
-            load.tally.add("refused while nobody served", 1);
+        } else if (rejected) {
+            load.tally.add("rejected without a listening endpoint", 1);
             doneByServer = true;
             close();
         } else {
@@ -229,8 +234,8 @@ final class TcpClient implements Reactor.Handler {
         }
     }
 
-    /** A silent client has been silent for long enough. */
-    void leave() {
+    /** Closes a client that sends nothing. */
+    void endSilence() {
         doneByServer = true;
         if (isOpen()) {
             close();
@@ -288,8 +293,8 @@ final class TcpClient implements Reactor.Handler {
                         name,
                         exchange,
                         service.name(),
-                        sent,
-                        received,
+                        sentBytes,
+                        receivedBytes,
                         done ? "closed" : "open",
                         doneByServer ? "done" : seenByServer ? "seen" : "not seen",
                         TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - openedNanos));

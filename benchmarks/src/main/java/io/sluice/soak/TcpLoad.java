@@ -1,6 +1,6 @@
 package io.sluice.soak;
 
-import io.sluice.soak.Exchange.How;
+import io.sluice.soak.Exchange.CloseMode;
 import io.sluice.soak.Feed.Endpoint;
 import io.sluice.soak.Feed.Role;
 import io.sluice.soak.Feed.Service;
@@ -24,21 +24,21 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Every TCP client and every TCP server of the soak. A client is done when its own end and the server's end have both
- * seen what they should: its bytes, then FIN or a reset.
+ * Runs all TCP clients and TCP servers of the soak test. A client is done when both sides have received the expected
+ * bytes and then FIN or a reset.
  */
 final class TcpLoad extends Reactor {
     private static final int CLIENT_ADDRESSES = 200;
     private static final int THINK_MILLIS = 150;
     private static final int ROUNDS = 16;
 
-    final ByteBuffer buffer = ByteBuffer.allocateDirect(Pattern.MOST_AT_ONCE);
+    final ByteBuffer buffer = ByteBuffer.allocateDirect(BytePattern.MAX_SLICE_BYTES);
     private final Feed feed;
     private final Random random;
     private final List<Service> churning;
     private final List<Service> all;
     private final Map<Integer, TcpClient> clients = new HashMap<>();
-    private final Map<InetAddress, Endpoint> pinned = new HashMap<>();
+    private final Map<InetAddress, Endpoint> affinity = new HashMap<>();
     private final Set<TcpServer> servers = new HashSet<>();
     private final Map<Endpoint, SelectionKey> listeners = new HashMap<>();
     private int nextKey;
@@ -74,14 +74,17 @@ final class TcpLoad extends Reactor {
         }));
     }
 
-    /** One endpoint of each flaky service refuses for a while, another does not accept, so that its queue is soon full. */
-    private void flake(int turn) {
+    /**
+     * For 3 s, one endpoint of each flaky service rejects connections, and another does not accept, so that its queue
+     * fills up.
+     */
+    private void makeFlaky(int turn) {
         try {
             for (Service service : feed.with(true, Role.FLAKY)) {
                 int size = service.endpoints().size();
-                Endpoint refusing = service.endpoints().get(turn % size);
+                Endpoint closing = service.endpoints().get(turn % size);
                 SelectionKey silent = listeners.get(service.endpoints().get((turn + 1) % size));
-                SelectionKey closed = listeners.get(refusing);
+                SelectionKey closed = listeners.get(closing);
                 if (silent == null || closed == null) {
                     return;
                 }
@@ -90,7 +93,7 @@ final class TcpLoad extends Reactor {
                 after(3_000, () -> {
                     silent.interestOps(SelectionKey.OP_ACCEPT);
                     try {
-                        listen(refusing);
+                        listen(closing);
                     } catch (IOException e) {
                         fault(e);
                     }
@@ -100,20 +103,20 @@ final class TcpLoad extends Reactor {
             fault(e);
         }
         if (!ending) {
-            after(5_000, () -> flake(turn + 1));
+            after(5_000, () -> makeFlaky(turn + 1));
         }
     }
 
-    // ---- loads; each method before start() or on the loop
+    // ---- loads; call before start() or on the loop
 
-    /** Everything at once. */
-    void everything(int sessions, double rate) {
-        for (int i = 0; i < sessions; i++) {
+    /** Starts all loads. */
+    void everything(int connections, double rate) {
+        for (int i = 0; i < connections; i++) {
             Service service = churning.get(i % churning.size());
-            after(i * 5L, () -> begin("sessions", service, session(), 0));
+            after(i * 5L, () -> begin("long-lived", service, longLived(), 0));
         }
         for (int i = 0; i < 20; i++) {
-            after(i * 5L, () -> begin("sessions", pick(feed.with(Role.VANISHING)), session(), 0));
+            after(i * 5L, () -> begin("long-lived", pick(feed.with(Role.VANISHING)), longLived(), 0));
         }
         paced(200 * rate, () -> beginShort(pick(all)));
         paced(1.5 * rate, () -> begin("bulk", pick(churning), Exchange.bulk(key(), random), 0));
@@ -123,11 +126,14 @@ final class TcpLoad extends Reactor {
         paced(
                 5 * rate,
                 () -> begin(
-                        "silent", pick(churning), Exchange.of(key(), How.SILENT, 0, 0), 200 + random.nextInt(5_000)));
-        after(2_000, () -> flake(0));
+                        "silent",
+                        pick(churning),
+                        Exchange.of(key(), CloseMode.SILENT, 0, 0),
+                        200 + random.nextInt(5_000)));
+        after(2_000, () -> makeFlaky(0));
     }
 
-    /** Short connections only, so many at a time. */
+    /** Starts a number of short connections, with a limit of concurrent ones. */
     void shortOnly(int count, int atOnce) {
         int[] left = {count};
         Service service = feed.with(true, Role.STEADY).get(0);
@@ -147,24 +153,24 @@ final class TcpLoad extends Reactor {
     }
 
     private void beginShort(Service service) {
-        How how = nextKey % 2 == 0 ? How.CLIENT_CLOSES_FIRST : How.SERVER_CLOSES_FIRST;
-        begin("short", service, Exchange.of(key(), how, random.nextInt(1_000), 1 + random.nextInt(3_000)), 0);
+        CloseMode closeMode = nextKey % 2 == 0 ? CloseMode.CLIENT_CLOSES_FIRST : CloseMode.SERVER_CLOSES_FIRST;
+        begin("short", service, Exchange.of(key(), closeMode, random.nextInt(1_000), 1 + random.nextInt(3_000)), 0);
     }
 
-    private Exchange session() {
-        int ask = random.nextInt(2_000);
-        int answer = 1 + random.nextInt(random.nextInt(20) == 0 ? 100_000 : 2_000);
-        How last = random.nextBoolean() ? How.CLIENT_CLOSES_FIRST : How.SERVER_CLOSES_FIRST;
-        return Exchange.of(key(), ending ? last : How.GO_ON, ask, answer);
+    private Exchange longLived() {
+        int requestBytes = random.nextInt(2_000);
+        int responseBytes = 1 + random.nextInt(random.nextInt(20) == 0 ? 100_000 : 2_000);
+        CloseMode last = random.nextBoolean() ? CloseMode.CLIENT_CLOSES_FIRST : CloseMode.SERVER_CLOSES_FIRST;
+        return Exchange.of(key(), ending ? last : CloseMode.KEEP_OPEN, requestBytes, responseBytes);
     }
 
     private Exchange half() {
-        How how = random.nextBoolean() ? How.CLIENT_HALF_CLOSES : How.SERVER_HALF_CLOSES;
-        return Exchange.of(key(), how, random.nextInt(200_000), random.nextInt(200_000));
+        CloseMode closeMode = random.nextBoolean() ? CloseMode.CLIENT_HALF_CLOSES : CloseMode.SERVER_HALF_CLOSES;
+        return Exchange.of(key(), closeMode, random.nextInt(200_000), random.nextInt(200_000));
     }
 
     private Exchange reset() {
-        return Exchange.reset(key(), random.nextBoolean() ? How.CLIENT_RESETS : How.SERVER_RESETS, random);
+        return Exchange.reset(key(), random.nextBoolean() ? CloseMode.CLIENT_RESETS : CloseMode.SERVER_RESETS, random);
     }
 
     private Service pick(List<Service> services) {
@@ -185,7 +191,7 @@ final class TcpLoad extends Reactor {
             clients.put(exchange.key(), client);
             client.connect();
             if (holdMillis > 0) {
-                after(holdMillis, client::leave);
+                after(holdMillis, client::endSilence);
             }
         } catch (IOException e) {
             fault(e);
@@ -194,13 +200,13 @@ final class TcpLoad extends Reactor {
 
     // ---- for the connections
 
-    /** The next turn of a long connection. */
+    /** Schedules the next exchange of a long-lived connection. */
     void next(TcpClient client) {
         after(random.nextInt(2 * THINK_MILLIS), () -> {
             if (client.isOpen()) {
-                Exchange exchange = session();
+                Exchange exchange = longLived();
                 clients.put(exchange.key(), client);
-                client.go(exchange);
+                client.startExchange(exchange);
             }
         });
     }
@@ -213,9 +219,9 @@ final class TcpLoad extends Reactor {
         servers.remove(server);
     }
 
-    /** The client whose key a server has read; checks that it may have come here. */
+    /** Returns the client whose key a server has read, and checks that this endpoint was a valid choice. */
     @Nullable
-    TcpClient arrived(Endpoint endpoint, int key, boolean first) {
+    TcpClient clientOf(Endpoint endpoint, int key, boolean first) {
         TcpClient client = clients.get(key);
         if (client == null || client.service.number() != endpoint.service.number()) {
             tally.fault(Fault.BYTES, "key " + key + " at " + endpoint.address + " is " + client);
@@ -223,13 +229,16 @@ final class TcpLoad extends Reactor {
         }
         if (first) {
             endpoint.connections++;
-            if (endpoint.wrongAt(client.openedNanos)) {
-                tally.fault(Fault.ENDPOINT, client + " came to " + endpoint);
+            if (endpoint.wasUnlistedAt(client.openedNanos)) {
+                tally.fault(Fault.ENDPOINT, client + " was forwarded to unlisted " + endpoint);
             }
-            if (endpoint.service.role() == Role.KEEPING_CLIENTS) {
-                Endpoint before = pinned.putIfAbsent(client.address(), endpoint);
+            if (endpoint.service.role() == Role.SESSION_AFFINITY) {
+                Endpoint before = affinity.putIfAbsent(client.address(), endpoint);
                 if (before != null && !before.equals(endpoint)) {
-                    tally.fault(Fault.ENDPOINT, client + " went to " + endpoint.address + ", not " + before.address);
+                    tally.fault(
+                            Fault.ENDPOINT,
+                            client + " was forwarded to " + endpoint.address + ", not to " + before.address
+                                    + " of its session affinity");
                 }
             }
         }
@@ -246,7 +255,9 @@ final class TcpLoad extends Reactor {
         }
         for (TcpServer server : new ArrayList<>(servers)) {
             if (now - server.lastNanos > TimeUnit.SECONDS.toNanos(70)) {
-                tally.fault(Fault.HANG, "a server's connection at " + server.endpoint.address + " stays open");
+                tally.fault(
+                        Fault.HANG,
+                        "connection of server " + server.endpoint.address + " is still open after 70 s without data");
                 server.abandon();
             }
         }
@@ -255,7 +266,7 @@ final class TcpLoad extends Reactor {
         after(100, this::sweep);
     }
 
-    /** Connections open now, at either end; a tenth of a second old. */
+    /** Returns the number of open connections of clients and servers, at most a tenth of a second old. */
     int open() {
         return openClients + openServers;
     }

@@ -1,6 +1,6 @@
 package io.sluice.soak;
 
-import io.sluice.soak.Exchange.How;
+import io.sluice.soak.Exchange.CloseMode;
 import io.sluice.soak.Feed.Endpoint;
 import io.sluice.soak.Tally.Fault;
 import java.io.IOException;
@@ -10,7 +10,10 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import org.jspecify.annotations.Nullable;
 
-/** The server's end of a connection: reads a key, then plays its part of that {@link Exchange} and checks all it gets. */
+/**
+ * The server side of a connection: reads a key, performs its part of that {@link Exchange} and checks all received
+ * bytes.
+ */
 final class TcpServer implements Reactor.Handler {
     final Endpoint endpoint;
     long lastNanos = System.nanoTime();
@@ -21,10 +24,10 @@ final class TcpServer implements Reactor.Handler {
     private @Nullable TcpClient client;
     private @Nullable Exchange exchange;
     private boolean first = true;
-    private int received;
-    private int sent;
+    private int receivedBytes;
+    private int sentBytes;
     private boolean stalled;
-    private boolean sawEnd;
+    private boolean sawFin;
     private boolean finSent;
     private boolean closed;
 
@@ -37,14 +40,14 @@ final class TcpServer implements Reactor.Handler {
     }
 
     @Override
-    public void ready(SelectionKey key) {
+    public void onReady(SelectionKey key) {
         lastNanos = System.nanoTime();
         try {
             read();
             write();
             if (!closed) {
-                key.interestOps((stalled || sawEnd ? 0 : SelectionKey.OP_READ)
-                        | (sent < mostToSend() ? SelectionKey.OP_WRITE : 0));
+                key.interestOps((stalled || sawFin ? 0 : SelectionKey.OP_READ)
+                        | (sentBytes < sendLimit() ? SelectionKey.OP_WRITE : 0));
             }
         } catch (IOException e) {
             failed(e);
@@ -52,19 +55,19 @@ final class TcpServer implements Reactor.Handler {
     }
 
     private void read() throws IOException {
-        for (int round = 0; round < load.rounds() && !closed && !stalled && !sawEnd; round++) {
-            Exchange now = exchange;
-            if (now == null ? !readKey() : !readQuestion(now)) {
+        for (int round = 0; round < load.rounds() && !closed && !stalled && !sawFin; round++) {
+            Exchange current = exchange;
+            if (current == null ? !readKey() : !readRequest(current)) {
                 return;
             }
         }
     }
 
-    /** False if there is nothing more to read for the moment. */
+    /** Returns false if there is nothing more to read for now. */
     private boolean readKey() throws IOException {
         int length = channel.read(header);
         if (length < 0) {
-            // A silent client, or one between two turns that the client's end will tell of.
+            // A silent client, or one between two exchanges, for which the client side reports the fault.
             close();
         }
         if (header.hasRemaining()) {
@@ -74,15 +77,15 @@ final class TcpServer implements Reactor.Handler {
         int magic = header.getInt();
         int number = header.getInt();
         header.clear();
-        TcpClient found = magic == Exchange.MAGIC ? load.arrived(endpoint, number, first) : null;
+        TcpClient found = magic == Exchange.MAGIC ? load.clientOf(endpoint, number, first) : null;
         if (found == null) {
-            load.tally.fault(Fault.BYTES, "wrong first bytes at " + endpoint.address);
+            load.tally.fault(Fault.BYTES, "wrong header bytes at " + endpoint.address);
             close();
             return false;
         }
         first = false;
-        received = 0;
-        sent = 0;
+        receivedBytes = 0;
+        sentBytes = 0;
         client = found;
         exchange = found.exchange();
         found.seenByServer();
@@ -91,104 +94,109 @@ final class TcpServer implements Reactor.Handler {
             load.after(exchange.serverStallMillis(), () -> {
                 stalled = false;
                 if (!closed) {
-                    ready(key);
+                    onReady(key);
                 }
             });
         }
         return true;
     }
 
-    private boolean readQuestion(Exchange now) throws IOException {
+    private boolean readRequest(Exchange current) throws IOException {
         ByteBuffer buffer = load.buffer;
-        int most = now.ask() - received;
-        if (most == 0 && (now.how() == How.GO_ON || now.how() == How.SERVER_RESETS)) {
+        int limit = current.requestBytes() - receivedBytes;
+        if (limit == 0
+                && (current.closeMode() == CloseMode.KEEP_OPEN || current.closeMode() == CloseMode.SERVER_RESETS)) {
             return false;
         }
-        buffer.clear().limit(Math.min(buffer.capacity(), most + 1));
+        buffer.clear().limit(Math.min(buffer.capacity(), limit + 1));
         int length = channel.read(buffer);
         if (length < 0) {
-            end(now);
+            end(current);
             return false;
         }
-        if (length > most || !Pattern.matches(buffer.flip(), now.key(), received)) {
-            load.tally.fault(Fault.BYTES, client + ": wrong question at " + endpoint.address);
+        if (length > limit || !BytePattern.matches(buffer.flip(), current.key(), receivedBytes)) {
+            load.tally.fault(Fault.BYTES, client + ": wrong request bytes at " + endpoint.address);
             close();
             return false;
         }
-        received += length;
+        receivedBytes += length;
         load.tally.add("bytes", length);
         return length > 0;
     }
 
-    private void end(Exchange now) throws IOException {
-        sawEnd = true;
-        boolean right = received == now.ask()
-                && switch (now.how()) {
+    private void end(Exchange current) throws IOException {
+        sawFin = true;
+        boolean valid = receivedBytes == current.requestBytes()
+                && switch (current.closeMode()) {
                     case CLIENT_HALF_CLOSES -> true;
-                    case CLIENT_CLOSES_FIRST, SERVER_CLOSES_FIRST, SERVER_HALF_CLOSES -> sent == now.answer();
+                    case CLIENT_CLOSES_FIRST, SERVER_CLOSES_FIRST, SERVER_HALF_CLOSES ->
+                        sentBytes == current.responseBytes();
                     default -> false;
                 };
-        if (!right) {
-            load.tally.fault(Fault.RESET, client + ": end of stream at the server " + endpoint.address);
+        if (!valid) {
+            load.tally.fault(Fault.RESET, client + ": unexpected end of stream at server " + endpoint.address);
             close();
         }
     }
 
-    /** How much may be sent now. */
-    private int mostToSend() {
-        Exchange now = exchange;
-        if (now == null) {
+    /** The number of response bytes that may be sent now. */
+    private int sendLimit() {
+        Exchange current = exchange;
+        if (current == null) {
             return 0;
         }
-        boolean asked = received == now.ask();
-        boolean may = now.duplex()
-                || switch (now.how()) {
+        boolean requestComplete = receivedBytes == current.requestBytes();
+        boolean canSend = current.duplex()
+                || switch (current.closeMode()) {
                     case SERVER_HALF_CLOSES -> true;
-                    case CLIENT_HALF_CLOSES -> sawEnd;
-                    default -> asked;
+                    case CLIENT_HALF_CLOSES -> sawFin;
+                    default -> requestComplete;
                 };
-        return may ? now.answer() : 0;
+        return canSend ? current.responseBytes() : 0;
     }
 
     private void write() throws IOException {
-        Exchange now = exchange;
-        if (now == null || closed || resetIfDue(now)) {
+        Exchange current = exchange;
+        if (current == null || closed || resetIfDue(current)) {
             return;
         }
-        while (sent < mostToSend()) {
-            int length = Math.min(Pattern.MOST_AT_ONCE, mostToSend() - sent);
-            int written = channel.write(Pattern.slice(~now.key(), sent, length));
-            sent += written;
-            if (resetIfDue(now) || written == 0) {
+        while (sentBytes < sendLimit()) {
+            int length = Math.min(BytePattern.MAX_SLICE_BYTES, sendLimit() - sentBytes);
+            int written = channel.write(BytePattern.slice(~current.key(), sentBytes, length));
+            sentBytes += written;
+            if (resetIfDue(current) || written == 0) {
                 return;
             }
         }
-        if (mostToSend() == now.answer() && sent == now.answer()) {
-            answered(now);
+        if (sendLimit() == current.responseBytes() && sentBytes == current.responseBytes()) {
+            answered(current);
         }
     }
 
-    private void answered(Exchange now) throws IOException {
-        switch (now.how()) {
-            case GO_ON -> {
+    private void answered(Exchange current) throws IOException {
+        switch (current.closeMode()) {
+            case KEEP_OPEN -> {
                 exchange = null;
                 client = null;
             }
             case SERVER_CLOSES_FIRST, SERVER_HALF_CLOSES -> {
-                if (!finSent && (now.how() == How.SERVER_HALF_CLOSES || received == now.ask())) {
+                if (!finSent
+                        && (current.closeMode() == CloseMode.SERVER_HALF_CLOSES
+                                || receivedBytes == current.requestBytes())) {
                     finSent = true;
                     channel.shutdownOutput();
                 }
             }
             default -> {}
         }
-        if (sawEnd) {
+        if (sawFin) {
             finish();
         }
     }
 
-    private boolean resetIfDue(Exchange now) throws IOException {
-        if (now.how() != How.SERVER_RESETS || Exchange.HEADER_BYTES + received + sent < now.resetAt()) {
+    private boolean resetIfDue(Exchange current) throws IOException {
+        if (current.closeMode() != CloseMode.SERVER_RESETS
+                || Exchange.HEADER_BYTES + receivedBytes + sentBytes < current.resetAt()) {
             return false;
         }
         channel.setOption(StandardSocketOptions.SO_LINGER, 0);
@@ -197,13 +205,13 @@ final class TcpServer implements Reactor.Handler {
     }
 
     private void failed(IOException e) {
-        Exchange now = exchange;
-        if (now != null && now.how() == How.CLIENT_RESETS) {
+        Exchange current = exchange;
+        if (current != null && current.closeMode() == CloseMode.CLIENT_RESETS) {
             finish();
             return;
         }
-        if (now != null) {
-            load.tally.fault(Fault.RESET, client + ": at the server " + endpoint.address + ": " + e.getMessage());
+        if (current != null) {
+            load.tally.fault(Fault.RESET, client + ": failed at server " + endpoint.address + ": " + e.getMessage());
         }
         close();
     }

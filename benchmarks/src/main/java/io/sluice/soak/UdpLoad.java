@@ -23,15 +23,15 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Every UDP client and server of the soak. Servers send back what they get; where there is room, bytes 4 to 7 of the
- * answer are the endpoint's number. Nothing is ever asked twice.
+ * Runs all UDP clients and servers of the soak test. Servers send back what they receive; in datagrams of at least 8
+ * bytes, bytes 4 to 7 of the response are the endpoint's id. Clients never resend.
  *
- * <p>Clients bind ports below the kernel's range for local ports: that range the proxy needs for its own flows.
+ * <p>Clients bind ports below the kernel's ephemeral port range, which Sluice needs for its flows.
  */
 final class UdpLoad extends Reactor {
     private static final int HEADER_BYTES = 8;
     private static final int LARGEST = 65_507;
-    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long TIMEOUT_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final int FIRST_PORT = 10_000;
     private static final int PORTS = 20_000;
     private static final int[] EDGES = {0, 1, 7, 8, 511, 512, 1_472, 1_473, 2_047, 2_048, 2_049, 32_768, 65_506, LARGEST
@@ -40,15 +40,15 @@ final class UdpLoad extends Reactor {
     private final Feed feed;
     private final Random random;
     private final ByteBuffer buffer = ByteBuffer.allocateDirect(64 << 10);
-    /** Those that wait for their answer; all wait equally long, so the first is the oldest. */
+    /** Queries without a response, oldest first; all have the same timeout. */
     private final Deque<Query> waiting = new ArrayDeque<>();
 
     private final Set<Query> answered = new HashSet<>();
-    private final Map<String, Endpoint> pinned = new HashMap<>();
+    private final Map<String, Endpoint> affinity = new HashMap<>();
     private int nextKey;
     private volatile int open;
 
-    /** One datagram, its client, and what becomes of the answer. */
+    /** One datagram of a client, and the check of its response. */
     private final class Query implements Handler {
         final String load;
         final Service service;
@@ -85,18 +85,18 @@ final class UdpLoad extends Reactor {
             buffer.clear();
             if (size >= HEADER_BYTES) {
                 buffer.putInt(key).putInt(0);
-                buffer.put(Pattern.slice(key, 0, size - HEADER_BYTES));
+                buffer.put(BytePattern.slice(key, 0, size - HEADER_BYTES));
             } else {
-                buffer.put(Pattern.slice(size, 0, size));
+                buffer.put(BytePattern.slice(size, 0, size));
             }
             waiting.add(this);
             if (channel.send(buffer.flip(), service.frontend()) != size) {
-                tally.fault(Fault.SOAK, "the client's own socket did not take a datagram of " + size);
+                tally.fault(Fault.SOAK, "the client's socket did not send a datagram of " + size + " bytes");
             }
         }
 
         @Override
-        public void ready(SelectionKey selected) {
+        public void onReady(SelectionKey selected) {
             buffer.clear();
             SocketAddress from;
             try {
@@ -110,29 +110,32 @@ final class UdpLoad extends Reactor {
                 return;
             }
             buffer.flip();
-            boolean right = buffer.remaining() == size && from.equals(service.frontend());
-            if (right && size >= HEADER_BYTES) {
-                right = buffer.getInt() == key;
+            boolean valid = buffer.remaining() == size && from.equals(service.frontend());
+            if (valid && size >= HEADER_BYTES) {
+                valid = buffer.getInt() == key;
                 check(feed.endpoints.get(buffer.getInt()));
-                right &= Pattern.matches(buffer, key, 0);
+                valid &= BytePattern.matches(buffer, key, 0);
             } else {
-                right &= Pattern.matches(buffer, size, 0);
+                valid &= BytePattern.matches(buffer, size, 0);
             }
-            if (!right) {
-                tally.fault(Fault.BYTES, this + ": wrong answer");
+            if (!valid) {
+                tally.fault(Fault.BYTES, this + ": wrong response bytes");
             }
             tally.add(load, 1);
             finish();
         }
 
         private void check(Endpoint endpoint) {
-            if (endpoint.service.number() != service.number() || endpoint.wrongAt(sentNanos)) {
-                tally.fault(Fault.ENDPOINT, this + ": answered by " + endpoint);
+            if (endpoint.service.number() != service.number() || endpoint.wasUnlistedAt(sentNanos)) {
+                tally.fault(Fault.ENDPOINT, this + ": answered by unlisted " + endpoint);
             }
-            if (service.role() == Role.KEEPING_CLIENTS) {
-                Endpoint before = pinned.putIfAbsent(source.getHostString(), endpoint);
+            if (service.role() == Role.SESSION_AFFINITY) {
+                Endpoint before = affinity.putIfAbsent(source.getHostString(), endpoint);
                 if (before != null && !before.equals(endpoint)) {
-                    tally.fault(Fault.ENDPOINT, this + ": went to " + endpoint.address + ", not " + before.address);
+                    tally.fault(
+                            Fault.ENDPOINT,
+                            this + ": was forwarded to " + endpoint.address + ", not to " + before.address
+                                    + " of its session affinity");
                 }
             }
             if (flow != null) {
@@ -160,7 +163,7 @@ final class UdpLoad extends Reactor {
         }
     }
 
-    /** A client that asks again and again from one port; its endpoint may change only if it has left the list. */
+    /** A client that repeatedly sends from one port. Its endpoint may change only if the previous one was unlisted. */
     private final class Flow {
         private final Service service;
         private final InetSocketAddress source;
@@ -194,8 +197,8 @@ final class UdpLoad extends Reactor {
             Endpoint before = endpoint;
             if (before != null && !before.equals(now)) {
                 tally.add("flows moved", 1);
-                if (before.rightSince(lastNanos - Feed.GRACE_NANOS)) {
-                    tally.fault(Fault.ENDPOINT, query + ": left " + before.address + ", which is in the list");
+                if (before.wasListedSince(lastNanos - Feed.GRACE_NANOS)) {
+                    tally.fault(Fault.ENDPOINT, query + ": moved away from " + before.address + ", which is listed");
                 }
             }
             endpoint = now;
@@ -228,7 +231,7 @@ final class UdpLoad extends Reactor {
                 }
                 int size = buffer.flip().remaining();
                 if (channel.send(buffer, from) != size) {
-                    tally.fault(Fault.SOAK, "a server's own socket did not take an answer of " + size);
+                    tally.fault(Fault.SOAK, "a server's socket did not send a response of " + size + " bytes");
                 }
                 from = channel.receive(buffer.clear());
             }
@@ -240,7 +243,7 @@ final class UdpLoad extends Reactor {
     void everything(double rate) throws IOException {
         queries(800 * rate, feed.with(false, Role.CHURNING));
         queries(300 * rate, feed.with(false, Role.STEADY).subList(0, 1));
-        queries(100 * rate, feed.with(false, Role.KEEPING_CLIENTS));
+        queries(100 * rate, feed.with(false, Role.SESSION_AFFINITY));
         for (Service service : feed.with(false, Role.LEAVING)) {
             for (int i = 0; i < 20; i++) {
                 new Flow(service).ask();
@@ -248,11 +251,11 @@ final class UdpLoad extends Reactor {
         }
         Service sizes = feed.with(false, Role.STEADY).get(1);
         InetSocketAddress source = source(++nextKey);
-        // Not connected: Java would not send an empty datagram.
+        // Not connected: on a connected channel, Java does not send empty datagrams.
         size(sizes, source, DatagramChannel.open().bind(source), 0);
     }
 
-    /** Each from a port of its own. */
+    /** Sends queries at a rate, each from a new port. */
     void queries(double perSecond, List<Service> services) {
         paced(perSecond, () -> {
             try {
@@ -267,7 +270,7 @@ final class UdpLoad extends Reactor {
         });
     }
 
-    /** One size after the other: the edges, then any. */
+    /** Sends one datagram after the other: first of the boundary sizes, then of random sizes. */
     private void size(Service service, InetSocketAddress source, DatagramChannel channel, int turn) {
         if (ending) {
             closeQuietly(channel);
@@ -314,7 +317,7 @@ final class UdpLoad extends Reactor {
     private void sweep() {
         long now = System.nanoTime();
         for (Query oldest = waiting.peek();
-                oldest != null && now - oldest.sentNanos > PATIENCE_NANOS;
+                oldest != null && now - oldest.sentNanos > TIMEOUT_NANOS;
                 oldest = waiting.peek()) {
             tally.fault(Fault.LOST, oldest.toString());
             oldest.finish();
@@ -323,7 +326,7 @@ final class UdpLoad extends Reactor {
         after(100, this::sweep);
     }
 
-    /** Queries without an answer; a tenth of a second old. */
+    /** Returns the number of queries without a response, at most a tenth of a second old. */
     int open() {
         return open;
     }

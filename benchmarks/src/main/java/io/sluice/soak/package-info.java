@@ -1,7 +1,7 @@
 /**
- * The soak: the real distribution under every kind of load at once, each byte checked, for as long as is asked.
+ * The soak test: runs the distribution under every kind of load at once for a given time and checks each byte.
  *
- * <p>Knows nothing of Sluice's classes: it meets the daemon as its users do, through sockets, a feed, metrics and /proc.
+ * <p>Uses none of Sluice's classes. It observes the daemon through sockets, a feed, metrics and /proc.
  */
 @NullMarked
 package io.sluice.soak;

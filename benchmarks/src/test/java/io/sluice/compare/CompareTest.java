@@ -8,7 +8,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
 
-/** What the command line says before anything is built or measured. */
+/** Tests the options of {@link Compare} and their errors; nothing is measured. */
 class CompareTest {
     private final StringWriter out = new StringWriter();
     private final StringWriter err = new StringWriter();
@@ -16,9 +16,9 @@ class CompareTest {
             Compare.commandLine().setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
 
     @Test
-    void helpNamesEveryWorkAndContestant() {
+    void helpListsEveryWorkloadAndContestant() {
         assertThat(line.execute("--help")).isZero();
-        for (Work work : Work.values()) {
+        for (Workload work : Workload.values()) {
             assertThat(out.toString()).contains(work.label);
         }
         for (Contestant contestant : Contestant.values()) {
@@ -27,21 +27,21 @@ class CompareTest {
     }
 
     @Test
-    void unknownWork() {
+    void rejectsAnUnknownWorkload() {
         assertThat(line.execute("--sluice=s", "--out=o", "--only=bulk-1,bulk-2"))
                 .isEqualTo(1);
-        assertThat(err).hasToString("compare: no work is called bulk-2; see --help" + System.lineSeparator());
+        assertThat(err).hasToString("compare: unknown workload 'bulk-2'; see --help" + System.lineSeparator());
     }
 
     @Test
-    void unknownContestant() {
+    void rejectsAnUnknownContestant() {
         assertThat(line.execute("--sluice=s", "--out=o", "--contestants=nft,envoy"))
                 .isEqualTo(1);
-        assertThat(err).hasToString("compare: no contestant is called envoy; see --help" + System.lineSeparator());
+        assertThat(err).hasToString("compare: unknown contestant 'envoy'; see --help" + System.lineSeparator());
     }
 
     @Test
-    void baselineIsNoDistribution() {
+    void rejectsABaselineThatIsNotADistribution() {
         assertThat(line.execute("--sluice=s", "--out=o", "--baseline=/no/such")).isEqualTo(1);
         assertThat(err)
                 .hasToString("compare: --baseline '/no/such' is not a distribution: no executable /no/such/bin/sluice"
@@ -49,7 +49,7 @@ class CompareTest {
     }
 
     @Test
-    void baselineContestantWithoutBaseline() {
+    void rejectsABaselineContestantWithoutBaseline() {
         assertThat(line.execute("--sluice=s", "--out=o", "--contestants=baseline-node,sluice-node"))
                 .isEqualTo(1);
         assertThat(err)
@@ -58,7 +58,7 @@ class CompareTest {
     }
 
     @Test
-    void baselineWithoutBaselineContestant() {
+    void rejectsABaselineWithoutBaselineContestant() {
         assertThat(line.execute("--sluice=s", "--out=o", "--baseline=b", "--contestants=sluice-bind"))
                 .isEqualTo(1);
         assertThat(err)
@@ -67,7 +67,7 @@ class CompareTest {
     }
 
     @Test
-    void baselinesTakePartWhereThereIsOne() {
+    void includesBaselineContestantsOnlyWithABaseline() {
         assertThat(Contestant.select(List.of(), true)).containsExactly(Contestant.values());
         assertThat(Contestant.select(List.of(), false))
                 .contains(Contestant.BIND, Contestant.NODE)
@@ -77,25 +77,25 @@ class CompareTest {
     }
 
     @Test
-    void numbersThatAreNone() {
+    void rejectsAnInvalidNumber() {
         assertThat(line.execute("--sluice=s", "--out=o", "--rounds=many")).isEqualTo(2);
         assertThat(err.toString()).contains("--rounds").contains("many");
     }
 
     @Test
-    void everyNameIsFoundAgain() {
-        assertThat(Work.values())
-                .allSatisfy(work -> assertThat(Work.of(work.label)).isEqualTo(work));
+    void findsEveryWorkloadAndContestantByLabel() {
+        assertThat(Workload.values())
+                .allSatisfy(work -> assertThat(Workload.of(work.label)).isEqualTo(work));
         assertThat(Contestant.values())
                 .allSatisfy(each -> assertThat(Contestant.of(each.label)).isEqualTo(each));
     }
 
     @Test
-    void worksSuitThoseWhoCanDoThem() {
-        assertThat(Work.UDP_FLOWS.suits(Contestant.HAPROXY)).isFalse();
-        assertThat(Work.UDP_FLOWS.suits(Contestant.NGINX)).isTrue();
-        assertThat(Work.CONNECT.suits(Contestant.DIRECT)).isTrue();
-        assertThat(Work.SYSCALLS.suits(Contestant.NFT)).isFalse();
-        assertThat(Work.IDLE.suits(Contestant.HAPROXY)).isTrue();
+    void skipsContestantsThatDoNotSupportAWorkload() {
+        assertThat(Workload.UDP_FLOWS.supports(Contestant.HAPROXY)).isFalse();
+        assertThat(Workload.UDP_FLOWS.supports(Contestant.NGINX)).isTrue();
+        assertThat(Workload.CONNECT.supports(Contestant.DIRECT)).isTrue();
+        assertThat(Workload.SYSCALLS.supports(Contestant.NFT)).isFalse();
+        assertThat(Workload.IDLE.supports(Contestant.HAPROXY)).isTrue();
     }
 }

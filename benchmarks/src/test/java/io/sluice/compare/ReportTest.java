@@ -20,7 +20,7 @@ import org.xml.sax.InputSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What is written after a run in which Sluice was twice as fast as HAProxy, in Markdown, in JSON and as a chart. */
+/** Tests the Markdown, JSON and charts of a run in which Sluice was twice as fast as HAProxy. */
 class ReportTest {
     @TempDir
     private Path out;
@@ -37,25 +37,25 @@ class ReportTest {
         List<Figure> calls = List.of(
                 Figure.less("syscalls/connection", "calls", 18.4),
                 Figure.less("syscalls/connection recvfrom", "calls", 3.94));
-        results.runs.add(new Run(Work.SYSCALLS, 1, Contestant.BIND, calls, 0, true, ""));
+        results.runs.add(new Run(Workload.SYSCALLS, 1, Contestant.BIND, calls, 0, true, ""));
         List<Figure> notes = List.of(Figure.note("udp-flows lost", "datagrams", 3));
-        results.runs.add(new Run(Work.UDP_FLOWS, 1, Contestant.BIND, notes, 0, true, ""));
+        results.runs.add(new Run(Workload.UDP_FLOWS, 1, Contestant.BIND, notes, 0, true, ""));
         new Report(results, out, Map.of("kernel", "6.18"), 3, 1.5).write();
     }
 
     @Test
-    void markdown() throws Exception {
+    void writesMarkdown() throws Exception {
         assertThat(Files.readString(out.resolve("compare.md")))
                 .contains("3 rounds of 1.50 s")
                 .contains("| |haproxy|sluice-bind|\n|---|---|---|")
                 .contains("| bulk-1, Gbit/s | **5** (4–6) | **10** (8–12) |")
                 .contains("| udp-flows lost, datagrams | – | 3 |")
-                .contains("## sluice-bind, × peer\n\n| |better is|haproxy|")
+                .contains("## sluice-bind, ratio to each peer\n\n| |which is better|haproxy|")
                 .contains("| bulk-1 | more | **2** (2–2) |")
                 .doesNotContain("| udp-flows lost | ")
-                .contains("## System calls, each\n\n")
+                .contains("## System calls per operation\n\n")
                 .contains("| syscalls/connection recvfrom, calls | – | 3.94 |")
-                .contains("- bulk-1, round 3, haproxy: 9 SYNs sent again\n")
+                .contains("- bulk-1, round 3, haproxy: 9 SYNs retransmitted\n")
                 .contains("- kernel: 6.18\n");
     }
 
@@ -71,7 +71,7 @@ class ReportTest {
     }
 
     @Test
-    void chartsOfWhatIsCompared() throws Exception {
+    void drawsChartsOfComparedFiguresOnly() throws Exception {
         try (var files = Files.list(out)) {
             assertThat(files.map(file -> file.getFileName().toString()).filter(name -> name.endsWith(".svg")))
                     .containsExactlyInAnyOrder("bulk-1.svg", "syscalls-connection.svg");
@@ -79,7 +79,7 @@ class ReportTest {
     }
 
     @Test
-    void barsAreAsLongAsTheirMediansAndLinesReachFromLeastToMost() throws Exception {
+    void drawsBarsForMediansAndLinesFromMinimumToMaximum() throws Exception {
         Document svg = DocumentBuilderFactory.newDefaultInstance()
                 .newDocumentBuilder()
                 .parse(new InputSource(new StringReader(Files.readString(out.resolve("bulk-1.svg")))));
@@ -94,15 +94,15 @@ class ReportTest {
     }
 
     @Test
-    void ratioToBaselineInTableJsonAndChart() throws Exception {
+    void showsTheRatioToTheBaselineInTableJsonAndChart() throws Exception {
         results.runs.add(ResultsTest.run(1, Contestant.BASELINE_BIND, 10));
         results.runs.add(ResultsTest.run(2, Contestant.BASELINE_BIND, 10));
         new Report(results, out, Map.of(), 3, 1.5).write();
         assertThat(Files.readString(out.resolve("compare.md")))
                 .contains("| |haproxy|baseline-bind|sluice-bind|\n")
-                .contains("## sluice-bind, × peer\n\n| |better is|haproxy|baseline-bind|")
+                .contains("## sluice-bind, ratio to each peer\n\n| |which is better|haproxy|baseline-bind|")
                 .contains("| bulk-1 | more | **2** (2–2) | **1** (0.80–1.20) |")
-                .doesNotContain("## baseline-bind, × peer");
+                .doesNotContain("## baseline-bind, ratio to each peer");
         JsonNode ratio = JsonMapper.shared()
                 .readTree(Files.readString(out.resolve("compare.json")))
                 .at("/summaries/2/ratios/baseline-bind");
@@ -127,7 +127,7 @@ class ReportTest {
             5        | 5
             1234567  | 1,234,567
             """)
-    void threeDigitsCount(double value, String text) {
+    void formatsThreeSignificantDigits(double value, String text) {
         assertThat(Report.number(value)).isEqualTo(text);
     }
 }

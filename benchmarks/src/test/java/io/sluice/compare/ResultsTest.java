@@ -16,11 +16,11 @@ class ResultsTest {
 
     static Run run(int round, Contestant contestant, double value, boolean counts) {
         List<Figure> figures = List.of(Figure.more("bulk-1", "Gbit/s", value));
-        return new Run(Work.BULK_1, round, contestant, figures, 0, counts, counts ? "" : "9 SYNs sent again");
+        return new Run(Workload.BULK_1, round, contestant, figures, 0, counts, counts ? "" : "9 SYNs retransmitted");
     }
 
     @Test
-    void summaryOfOneTwoAndThree() {
+    void summarizesOneTwoAndThreeValues() {
         assertThat(Summary.of(List.of(7.0))).isEqualTo(new Summary(7, 7, 7, 1));
         assertThat(Summary.of(List.of(4.0, 2.0))).isEqualTo(new Summary(3, 2, 4, 2));
         assertThat(Summary.of(List.of(9.0, 1.0, 2.0))).isEqualTo(new Summary(2, 1, 9, 3));
@@ -28,7 +28,7 @@ class ResultsTest {
 
     @Test
     void ratioIsTheMedianOfTheRatiosOfEachRound() {
-        // The machine was three times as slow in the second round, for both.
+        // In the second round the machine was three times slower for both.
         results.runs.add(run(1, Contestant.BIND, 12));
         results.runs.add(run(1, Contestant.HAPROXY, 6));
         results.runs.add(run(2, Contestant.HAPROXY, 2));
@@ -40,7 +40,7 @@ class ResultsTest {
     }
 
     @Test
-    void roundInWhichOneDoesNotCountHasNoRatio() {
+    void ignoresRoundsInWhichOneSideWasDiscarded() {
         results.runs.add(run(1, Contestant.BIND, 12));
         results.runs.add(run(1, Contestant.HAPROXY, 6, false));
         results.runs.add(run(2, Contestant.BIND, 9));
@@ -51,7 +51,7 @@ class ResultsTest {
     }
 
     @Test
-    void noRatioToNothing() {
+    void hasNoRatioToZeroOrMissingValues() {
         results.runs.add(run(1, Contestant.BIND, 12));
         results.runs.add(run(1, Contestant.HAPROXY, 0));
         assertThat(results.ratio("bulk-1", Contestant.BIND, Contestant.HAPROXY)).isEmpty();
@@ -61,7 +61,7 @@ class ResultsTest {
     }
 
     @Test
-    void contestantsStandInOneOrderWhoeverCameFirst() {
+    void listsContestantsInDeclarationOrder() {
         results.runs.add(run(1, Contestant.NODE, 1));
         results.runs.add(run(1, Contestant.DIRECT, 1));
         assertThat(results.contestants()).containsExactly(Contestant.DIRECT, Contestant.NODE);

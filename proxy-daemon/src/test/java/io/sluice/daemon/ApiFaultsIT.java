@@ -21,8 +21,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /**
- * An API server that does everything wrong, at random, while objects change and clients connect through the daemon all
- * the time: none of them may notice, and in the end what is served is what the server holds.
+ * Injects random faults of an API server while objects change and clients keep connecting through the daemon. No client
+ * may see an error, and in the end the daemon serves the state of the API server.
  */
 final class ApiFaultsIT {
     private static final int SERVICES = 4;
@@ -34,26 +34,26 @@ final class ApiFaultsIT {
     private final AtomicBoolean stop = new AtomicBoolean();
     private final AtomicLong answers = new AtomicLong();
     private final Queue<String> failures = new ConcurrentLinkedQueue<>();
-    private int backendPort;
+    private int endpointPort;
     private int port;
 
     @Test
-    void noClientNotices() throws Exception {
+    void clientsSeeNoErrors() throws Exception {
         run(11, Duration.ofSeconds(8));
     }
 
     @Test
     @Tag("long")
     @Timeout(300)
-    void noClientNoticesForTwoMinutes() throws Exception {
+    void clientsSeeNoErrorsForTwoMinutes() throws Exception {
         run(12, Duration.ofMinutes(2));
     }
 
     private void run(long seed, Duration time) throws Exception {
         Random random = new Random(seed);
         for (int i = 0; i < SERVERS; i++) {
-            servers.add(new NameServer("127.33.0." + (i + 1), backendPort, "server " + i));
-            backendPort = servers.get(0).port();
+            servers.add(new NameServer("127.33.0." + (i + 1), endpointPort, "server " + i));
+            endpointPort = servers.get(0).port();
         }
         port = DemoServers.freePort(8098, "127.97.0.1");
         cluster.start();
@@ -70,15 +70,15 @@ final class ApiFaultsIT {
             List<Thread> clients = clients();
             long end = System.nanoTime() + time.toNanos();
             while (System.nanoTime() < end) {
-                misbehave(random);
+                injectFault(random);
                 cluster.apply(slice(random, random.nextInt(SERVICES)));
-                // A breath, so that some of it is got hold of before the next blow.
+                // Let clients connect between two faults.
                 long answered = answers.get();
                 await().atMost(RunIT.PATIENCE).until(() -> answers.get() > answered + 20 || !failures.isEmpty());
             }
             cluster.succeed();
             for (int i = 0; i < SERVICES; i++) {
-                cluster.apply(last(i));
+                cluster.apply(finalSlice(i));
             }
             await().atMost(Duration.ofSeconds(60))
                     .untilAsserted(() -> daemon.syncLoop()
@@ -89,7 +89,7 @@ final class ApiFaultsIT {
                                             .external()
                                             .endpoints())
                                     .singleElement()
-                                    .hasToString("127.33.0.1:" + backendPort)));
+                                    .hasToString("127.33.0.1:" + endpointPort)));
             stop.set(true);
             for (Thread client : clients) {
                 client.join();
@@ -109,14 +109,14 @@ final class ApiFaultsIT {
         List<Thread> clients = new ArrayList<>();
         for (int i = 0; i < CLIENTS; i++) {
             int first = i;
-            Thread client = new Thread(() -> dial(first), "client-" + i);
+            Thread client = new Thread(() -> connectRepeatedly(first), "client-" + i);
             client.start();
             clients.add(client);
         }
         return clients;
     }
 
-    private void dial(int first) {
+    private void connectRepeatedly(int first) {
         for (int i = first; !stop.get(); i++) {
             String address = "127.97.0." + (i % SERVICES + 1);
             try {
@@ -131,7 +131,7 @@ final class ApiFaultsIT {
         }
     }
 
-    private void misbehave(Random random) throws IOException {
+    private void injectFault(Random random) throws IOException {
         switch (random.nextInt(8)) {
             case 0 -> cluster.endWatches();
             case 1 -> cluster.breakWatches();
@@ -162,19 +162,22 @@ final class ApiFaultsIT {
                 """.formatted(i, i + 1, port);
     }
 
-    /** Some of the servers, at least one; all of them go on answering, so whoever is still sent to one is served. */
+    /**
+     * An EndpointSlice with at least one of the servers. All servers keep running, so that connections to removed
+     * endpoints also succeed.
+     */
     private String slice(Random random, int i) {
         List<String> addresses = new ArrayList<>();
-        int must = random.nextInt(SERVERS);
+        int always = random.nextInt(SERVERS);
         for (int server = 0; server < SERVERS; server++) {
-            if (server == must || random.nextBoolean()) {
+            if (server == always || random.nextBoolean()) {
                 addresses.add("{addresses: [127.33.0." + (server + 1) + "]}");
             }
         }
         return slice(i, String.join(", ", addresses));
     }
 
-    private String last(int i) {
+    private String finalSlice(int i) {
         return slice(i, "{addresses: [127.33.0.1]}");
     }
 
@@ -186,6 +189,6 @@ final class ApiFaultsIT {
                 addressType: IPv4
                 ports: [{port: %d}]
                 endpoints: [%s]
-                """.formatted(i, i, backendPort, endpoints);
+                """.formatted(i, i, endpointPort, endpoints);
     }
 }

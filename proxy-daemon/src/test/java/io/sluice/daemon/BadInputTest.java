@@ -24,12 +24,13 @@ import org.junit.jupiter.params.provider.MethodSource;
 import picocli.CommandLine;
 
 /**
- * The catalogue of bad input, {@code bad-input.txt}: what is written, and every line a user is told about it.
+ * Runs the cases of {@code bad-input.txt}: an invalid input, and every line that Sluice prints about it.
  *
- * <p>A case begins with {@code === FILE: title}. {@code sluice.yaml} is a configuration, for {@code run
- * --print-config}; every other name is the only file of a feed, for {@code check}. Lines that begin with {@code =>}
- * are what is said, without the head and the summary of the table; a configuration that is taken says {@code ok}.
- * In the input, {@code «hex 00 FF»} stands for these bytes, and {@code «1000 text»} for the text 1,000 times over.
+ * <p>A case begins with {@code === FILE: title}. {@code sluice.yaml} is a configuration, checked with
+ * {@code run --print-config}. A file of any other name is the only file of a feed, checked with {@code check}. Lines
+ * that begin with {@code =>} are the expected output, without the header and the summary of the table; {@code => ok}
+ * means that the configuration is valid. In the input, {@code «hex 00 FF»} stands for these bytes, and
+ * {@code «1000 text»} for 1,000 repetitions of the text.
  */
 @Tag("end-to-end")
 final class BadInputTest {
@@ -64,31 +65,31 @@ final class BadInputTest {
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("cases")
-    void isTold(Case one, @TempDir Path folder) throws IOException {
-        Path feed = Files.createDirectory(folder.resolve("feed"));
-        Path file = Files.write(feed.resolve(one.file()), bytes(one.input()));
-        StringWriter said = new StringWriter();
+    void reportsExactlyTheListedLines(Case testCase, @TempDir Path directory) throws IOException {
+        Path feed = Files.createDirectory(directory.resolve("feed"));
+        Path file = Files.write(feed.resolve(testCase.file()), bytes(testCase.input()));
+        StringWriter output = new StringWriter();
         CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
-        line.setOut(new PrintWriter(said)).setErr(new PrintWriter(said));
+        line.setOut(new PrintWriter(output)).setErr(new PrintWriter(output));
         List<String> lines;
-        if (one.file().equals("sluice.yaml")) {
+        if (testCase.file().equals("sluice.yaml")) {
             int code = line.execute("run", "--print-config", "--config=" + file);
             lines = code == 0
                     ? List.of("ok")
-                    : said.toString().replace(file + ": ", "").lines().toList();
-            assertThat(code).as(said.toString()).isEqualTo(one.lines().equals(List.of("ok")) ? 0 : 2);
+                    : output.toString().replace(file + ": ", "").lines().toList();
+            assertThat(code).as(output.toString()).isEqualTo(testCase.lines().equals(List.of("ok")) ? 0 : 2);
         } else {
             int code = line.execute("check", "--feed=" + feed);
-            List<String> all = said.toString()
+            List<String> all = output.toString()
                     .lines()
                     .filter(text -> !text.isEmpty() && !text.startsWith("SERVICE "))
-                    // Of this machine, not of the input.
+                    // Depends on this machine, not on the input.
                     .filter(text -> !text.contains(feed + ": 'sluice run' here cannot listen on "))
                     .toList();
             lines = all.subList(0, all.size() - 1);
             assertThat(code).isEqualTo(lines.stream().anyMatch(text -> text.startsWith("error ")) ? 1 : 0);
         }
-        assertThat(lines).containsExactlyElementsOf(one.lines());
+        assertThat(lines).containsExactlyElementsOf(testCase.lines());
     }
 
     private static byte[] bytes(String input) {

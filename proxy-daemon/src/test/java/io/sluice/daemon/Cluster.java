@@ -17,13 +17,14 @@ import java.util.stream.Collectors;
 import org.awaitility.core.ConditionFactory;
 
 /**
- * The {@link NodeLab} of two nodes with a daemon on each, both of one feed; objects go in as a controller would write
- * them. Each node is a zone of its own. On the first node bridged packets pass the IP hooks, on the second not.
+ * The {@link NodeLab} with two nodes and a daemon on each. Both daemons read the same feed, which tests change as a
+ * controller would. Each node is in its own zone. Bridged packets pass the IP hooks on the first node, but not on the
+ * second.
  */
 final class Cluster implements AutoCloseable {
     private static final List<String> NODES = List.of("node", "node2");
 
-    /** Services, whose addresses end in their number here. */
+    /** The Services; the last digits of their addresses are their index in this list. */
     private static final List<String> SERVICES = List.of(
             "marker",
             "web",
@@ -40,14 +41,14 @@ final class Cluster implements AutoCloseable {
             "near",
             "large");
 
-    private final Path folder;
+    private final Path directory;
     private final NodeLab lab;
     private final NodeCases cases;
     private final Map<String, Sluice> daemons = new HashMap<>();
     private int generation;
 
-    Cluster(Path folder) throws IOException {
-        this.folder = folder;
+    Cluster(Path directory) throws IOException {
+        this.directory = directory;
         lab = NodeLab.twoNodes();
         if (Files.exists(Path.of("/proc/sys/net/bridge/bridge-nf-call-iptables"))) {
             for (String node : NODES) {
@@ -72,16 +73,16 @@ final class Cluster implements AutoCloseable {
             start(node);
         }
         for (Sluice daemon : daemons.values()) {
-            soon().atMost(Duration.ofSeconds(30)).until(() -> daemon.err().contains("synced: "));
+            eventually().atMost(Duration.ofSeconds(30)).until(() -> daemon.err().contains("synced: "));
         }
     }
 
-    /** Does not wait for it. */
+    /** Starts the daemon on a node without waiting until it is ready. */
     void start(String node) throws IOException {
         daemons.put(
                 node,
                 NodeLab.launch(
-                        folder,
+                        directory,
                         node,
                         "--detect-local-mode=NodeCIDR",
                         "--service-cidr=10.96.0.0/16,fd00:96::/112",
@@ -107,8 +108,8 @@ final class Cluster implements AutoCloseable {
     }
 
     /**
-     * These, and no others, are what the cluster has from now on. One Service has another port each time: once both nodes
-     * have it, the rest is in force as well.
+     * Replaces all Services of the cluster and waits until both nodes have applied them. A marker Service gets another
+     * port each time; once both nodes serve it, they have applied the rest too.
      */
     void apply(ServiceManifest... services) throws IOException {
         int port = 1_000 + ++generation;
@@ -120,22 +121,22 @@ final class Cluster implements AutoCloseable {
     }
 
     private void write(String services) throws IOException {
-        Path next = folder.resolve("next");
+        Path next = directory.resolve("next");
         Files.writeString(next, NodeLab.NODES + services);
-        Files.move(next, folder.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
+        Files.move(next, directory.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }
 
-    /** Over TCP and UDP, in both families. */
+    /** Checks lines over TCP and UDP, in both families, until they pass. */
     void expect(String... lines) {
-        soon().untilAsserted(() -> cases.checkAll(lines));
+        eventually().untilAsserted(() -> cases.checkAll(lines));
     }
 
     void expectOne(String line) {
-        soon().untilAsserted(() -> cases.check(line));
+        eventually().untilAsserted(() -> cases.check(line));
     }
 
-    /** What is asked is waited for, since it cannot be taken back, and what was heard last is told. */
-    static ConditionFactory soon() {
+    /** Polls in the same thread, since a request to a probe cannot be interrupted, and so reports the last response. */
+    static ConditionFactory eventually() {
         return await().pollInSameThread()
                 .atMost(RunIT.PATIENCE)
                 .pollDelay(Duration.ZERO)

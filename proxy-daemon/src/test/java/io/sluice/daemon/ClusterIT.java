@@ -14,22 +14,22 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Kubernetes' end-to-end cases of Services that come, change and go, and of what reaches their endpoints, on a
- * {@link Cluster}. Each test tells the titles of the cases it has.
+ * Kubernetes' end-to-end cases for creating, changing and deleting Services, and for the traffic to their endpoints, on
+ * a {@link Cluster}. Each test lists the titles of its cases.
  */
 @Tag("netns")
 @Timeout(120)
 @NeedsRoot
 final class ClusterIT {
     @TempDir
-    private static Path folder;
+    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static Cluster cluster;
 
     @BeforeAll
     static void build() throws IOException {
-        cluster = new Cluster(folder);
+        cluster = new Cluster(directory);
     }
 
     @AfterAll
@@ -41,7 +41,7 @@ final class ClusterIT {
 
     /** "should serve a basic endpoint from pods"; "update endpoints: http, udp". */
     @Test
-    void endpointsComeAndGo() throws IOException {
+    void servesAddedAndRemovedEndpoints() throws IOException {
         cluster.apply(cluster.service("web"));
         cluster.expect("one web:80 REFUSED", "one2 web:80 REFUSED");
         cluster.apply(cluster.service("web").endpoints("pod"));
@@ -56,12 +56,12 @@ final class ClusterIT {
     }
 
     /**
-     * "should serve multiport endpoints from pods"; "should be updated after adding or deleting ports"; "should support a
-     * Service with multiple ports specified in multiple EndpointSlices"; "… with multiple endpoint IPs specified in multiple
-     * EndpointSlices".
+     * "should serve multiport endpoints from pods"; "should be updated after adding or deleting ports"; "should support
+     * a Service with multiple ports specified in multiple EndpointSlices"; "… with multiple endpoint IPs specified in
+     * multiple EndpointSlices".
      */
     @Test
-    void eachPortHasTheEndpointsOfItsSlices() throws IOException {
+    void servesEachPortFromItsOwnSlices() throws IOException {
         cluster.apply(cluster.service("web").endpoints("pod"));
         cluster.expect("one web:80 pod=one", "one web:81 REFUSED");
         cluster.apply(cluster.service("web")
@@ -85,7 +85,7 @@ final class ClusterIT {
      * listening on same port number but different protocols".
      */
     @Test
-    void protocolsOfOnePortComeAndGoByThemselves() throws IOException {
+    void addsAndRemovesProtocolsOfOnePortIndependently() throws IOException {
         cluster.apply(cluster.service("web").type("ClusterIP").endpoints("pod", "two2"));
         cluster.expect("one web:80 pod=one two2=one", "out node:30080 REFUSED");
         for (String protocol : List.of("TCP", "UDP")) {
@@ -104,12 +104,12 @@ final class ClusterIT {
     }
 
     /**
-     * "should preserve source pod IP for traffic thru service cluster IP"; "should allow pods to hairpin back to themselves
-     * through services"; "pod-Service", "node-Service" and "endpoint-Service" of both families; "service endpoints using
-     * hostNetwork"; "should be able to create a functioning NodePort service".
+     * "should preserve source pod IP for traffic thru service cluster IP"; "should allow pods to hairpin back to
+     * themselves through services"; "pod-Service", "node-Service" and "endpoint-Service" of both families; "service
+     * endpoints using hostNetwork"; "should be able to create a functioning NodePort service".
      */
     @Test
-    void endpointsSeeTheClientWhereTheAnswerComesBack() throws IOException {
+    void preservesTheClientAddressWhereRepliesPassTheNode() throws IOException {
         cluster.apply(
                 cluster.service("web").nodePort(30080).endpoints("pod", "two2"),
                 cluster.service("routed").endpoints("pod2"),
@@ -123,21 +123,21 @@ final class ClusterIT {
                 "two2 web:80     pod=two2 two2=node2",
                 "node web:80     pod=node two2=node",
                 "out  web:80     pod=node two2=node",
-                // the pod itself, on its veth and on its bridge
+                // the pod itself: routed and on a bridge
                 "pod2 routed:80  pod2=node2",
                 "one  bridged:80 one=node",
                 "one2 bridged2:80 one2=node2",
-                // a neighbour on the bridge, and pods of the other node
+                // another pod on the bridge, and pods of the other node
                 "two  bridged:80 one=node",
                 "two2 bridged2:80 one2=node2",
                 "two  bridged2:80 one2=two",
                 "two2 bridged:80 one=two2",
-                // the node's own address, or the other node's
+                // endpoints on the host network of this node and of the other node
                 "one  hosted:80  node=node node2=one",
                 "pod2 hosted:80  node=pod2 node2=node2",
                 "node hosted:80  node=node node2=node",
                 "node2 hosted:80 node=node2 node2=node2",
-                // node ports of both nodes
+                // NodePorts of both nodes
                 "one  node:30080  pod=node two2=node",
                 "one  node2:30080 pod=node2 two2=node2",
                 "node node2:30080 pod=node2 two2=node2",
@@ -147,32 +147,32 @@ final class ClusterIT {
     }
 
     /**
-     * "should have session affinity work for service with type clusterIP" and "… for NodePort service"; "should be able to
-     * switch session affinity" of both; "client IP session affinity: http, udp" of both families.
+     * "should have session affinity work for service with type clusterIP" and "… for NodePort service"; "should be able
+     * to switch session affinity" of both; "client IP session affinity: http, udp" of both families.
      */
     @Test
-    void affinityHoldsAClientAndCanBeSwitched() throws IOException {
+    void enablesAndDisablesSessionAffinity() throws IOException {
         String[] endpoints = {"pod", "two2", "pod2"};
-        ServiceManifest held = cluster.service("sticky")
+        ServiceManifest withAffinity = cluster.service("sticky")
                 .nodePort(30081)
                 .spec("sessionAffinity: ClientIP")
                 .endpoints(endpoints);
-        cluster.apply(held);
-        expectHeld();
+        cluster.apply(withAffinity);
+        expectAffinity();
         cluster.apply(cluster.service("sticky").nodePort(30081).endpoints(endpoints));
         cluster.expect(
                 "one   sticky:80   pod=one two2=one pod2=one",
                 "node2 sticky:80   pod=node2 two2=node2 pod2=node2",
                 "out   node:30081  pod=node two2=node pod2=node",
                 "out   node2:30081 pod=node2 two2=node2 pod2=node2");
-        cluster.apply(held);
-        expectHeld();
+        cluster.apply(withAffinity);
+        expectAffinity();
     }
 
-    private static void expectHeld() {
+    private static void expectAffinity() {
         for (String line :
                 NodeCases.eachWay(List.of("one sticky:80", "node2 sticky:80", "out node:30081", "out node2:30081"))) {
-            Cluster.soon()
+            Cluster.eventually()
                     .untilAsserted(
                             () -> assertThat(new TreeSet<>(cluster.cases().heard(line, 10, 15)))
                                     .as(line)
@@ -181,9 +181,11 @@ final class ClusterIT {
         }
     }
 
-    /** "should implement service.kubernetes.io/service-proxy-name"; "should implement service.kubernetes.io/headless". */
+    /**
+     * "should implement service.kubernetes.io/service-proxy-name"; "should implement service.kubernetes.io/headless".
+     */
     @Test
-    void labelsSwitchAServiceOff() throws IOException {
+    void ignoresServicesWithAProxyNameOrHeadlessLabel() throws IOException {
         for (String label :
                 List.of("service.kubernetes.io/service-proxy-name: foo-bar", "service.kubernetes.io/headless: ''")) {
             ServiceManifest hidden =
@@ -198,11 +200,11 @@ final class ClusterIT {
     }
 
     /**
-     * "should be able to preserve UDP traffic when server pod cycles for a NodePort service", "… for a ClusterIP service",
-     * "… and client is hostNetwork": the client keeps its port.
+     * "should be able to preserve UDP traffic when server pod cycles for a NodePort service", "… for a ClusterIP
+     * service", "… and client is hostNetwork": the client keeps its port.
      */
     @Test
-    void aFlowMovesWhenItsPodCycles() throws IOException {
+    void movesAFlowWhenItsPodIsReplaced() throws IOException {
         String[] clients = {"one flow:80", "one2 flow:80", "node flow:80", "out node:30086", "out node2:30086"};
         cluster.apply(cluster.service("flow").nodePort(30086).endpoints("two"));
         expectFlows(clients, "two");
@@ -215,7 +217,7 @@ final class ClusterIT {
     private static void expectFlows(String[] clients, String endpoint) {
         for (String client : clients) {
             for (String way : List.of("again 4 ", "again 6 ")) {
-                Cluster.soon()
+                Cluster.eventually()
                         .untilAsserted(() -> assertThat(cluster.cases().heard(way + client))
                                 .as(way + client)
                                 .startsWith(endpoint + "="));
@@ -223,9 +225,9 @@ final class ClusterIT {
         }
     }
 
-    /** "… for a ClusterIP service with InternalTrafficPolicy set to Local": what is elsewhere is of no use. */
+    /** "… for a ClusterIP service with InternalTrafficPolicy set to Local": endpoints on other nodes are not used. */
     @Test
-    void aFlowOfALocalPolicyWaitsForTheNextPodHere() throws IOException {
+    void dropsAFlowOfALocalPolicyUntilALocalPodExists() throws IOException {
         String[] clients = {"one waiting:80", "node waiting:80"};
         ServiceManifest both =
                 cluster.service("waiting").spec("internalTrafficPolicy: Local").endpoints("pod", "pod2");
@@ -243,7 +245,7 @@ final class ClusterIT {
 
     /** "should be able to preserve UDP traffic when initial unready endpoints get ready". */
     @Test
-    void aFlowThatWasRefusedGoesOnOnceThereIsAnEndpoint() throws IOException {
+    void forwardsARejectedFlowOnceAnEndpointIsReady() throws IOException {
         String[] clients = {"one near:80", "node2 near:80", "out node2:30087"};
         cluster.apply(cluster.service("near").nodePort(30087).endpoints("pod unready"));
         for (String client : clients) {
@@ -255,12 +257,12 @@ final class ClusterIT {
     }
 
     /**
-     * "should be able to change the type from ExternalName to NodePort" and back, whatever is left in the object; "should
-     * release NodePorts on delete"; "update nodePort: http, udp"; "should be able to up and down services"; "should work
-     * after the service has been recreated".
+     * "should be able to change the type from ExternalName to NodePort" and back, although the object keeps its other
+     * fields; "should release NodePorts on delete"; "update nodePort: http, udp"; "should be able to up and down
+     * services"; "should work after the service has been recreated".
      */
     @Test
-    void aNodePortGoesWithItsTypeOrItsService() throws IOException {
+    void closesANodePortWithItsTypeOrService() throws IOException {
         ServiceManifest stays = cluster.service("routed").endpoints("pod2");
         ServiceManifest open = cluster.service("web").nodePort(30088).endpoints("pod");
         for (ServiceManifest closed : List.of(
@@ -285,7 +287,7 @@ final class ClusterIT {
 
     /** "large requests: http, udp" of both families. */
     @Test
-    void largeRequestsPass() throws IOException {
+    void forwardsLargeRequests() throws IOException {
         cluster.apply(
                 cluster.service("web").nodePort(30080).endpoints("pod", "two2"),
                 cluster.service("large").slice(80, 8082, "pod", "two2"));
@@ -312,9 +314,12 @@ final class ClusterIT {
         }
     }
 
-    /** "should work after restarting kube-proxy"; "should recreate its iptables rules if they are deleted": one each. */
+    /**
+     * "should work after restarting kube-proxy"; "should recreate its iptables rules if they are deleted": one case per
+     * node.
+     */
     @Test
-    void aRestartedDaemonAndRemovedRulesComeBack() throws Exception {
+    void recoversFromARestartAndFromRemovedRules() throws Exception {
         cluster.apply(
                 cluster.service("web").nodePort(30080).endpoints("pod", "two2"),
                 cluster.service("routed").endpoints("pod2"));

@@ -12,22 +12,22 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Kubernetes' end-to-end cases of which endpoints serve, on a {@link Cluster}: what they are ready for, how near they are and
- * what the policies say. Each test tells the titles of the cases it has.
+ * Kubernetes' end-to-end cases for the choice of endpoints by readiness, topology and traffic policies, on a
+ * {@link Cluster}. Each test lists the titles of its cases.
  */
 @Tag("netns")
 @Timeout(120)
 @NeedsRoot
 final class ClusterPolicyIT {
     @TempDir
-    private static Path folder;
+    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static Cluster cluster;
 
     @BeforeAll
     static void build() throws IOException {
-        cluster = new Cluster(folder);
+        cluster = new Cluster(directory);
     }
 
     @AfterAll
@@ -38,11 +38,11 @@ final class ClusterPolicyIT {
     }
 
     /**
-     * "should fallback to terminating endpoints when there are no ready endpoints with internalTrafficPolicy=Cluster", "…
-     * to local terminating endpoints … with internalTrafficPolicy=Local", and both with externalTrafficPolicy.
+     * "should fallback to terminating endpoints when there are no ready endpoints with internalTrafficPolicy=Cluster",
+     * "… to local terminating endpoints … with internalTrafficPolicy=Local", and both with externalTrafficPolicy.
      */
     @Test
-    void terminatingEndpointsServeWhileNoneIsReady() throws IOException {
+    void fallsBackToTerminatingEndpointsWhenNoneIsReady() throws IOException {
         cluster.apply(cluster.service("going").nodePort(30082).endpoints("pod terminating", "two2"));
         cluster.expect("one going:80 two2=one", "node2 going:80 two2=node2", "out node:30082 two2=node");
         cluster.apply(cluster.service("going").nodePort(30082).endpoints("pod terminating"));
@@ -63,14 +63,14 @@ final class ClusterPolicyIT {
                 "node2 going:80  DROP",
                 "out node:30082  pod=out",
                 "out node2:30082 DROP",
-                // To that node a pod of the other one is anybody.
+                // With NodeCIDR detection, a node treats pods of other nodes as external clients.
                 "one node2:30082 DROP",
                 "one2 node:30082 pod=one2");
     }
 
     /** "should fail health check node port if there are only terminating endpoints". */
     @Test
-    void theHealthPortFailsWhileATerminatingEndpointStillServes() throws IOException {
+    void failsHealthChecksWithOnlyTerminatingEndpoints() throws IOException {
         cluster.apply(local().endpoints("pod"));
         cluster.expectOne("health 4 out node:31083 200");
         cluster.expectOne("health 6 out node2:31083 503");
@@ -96,7 +96,7 @@ final class ClusterPolicyIT {
      * PublishNotReadyAddresses is true", "should not be able … if PublishNotReadyAddresses is false".
      */
     @Test
-    void endpointsThatAreNotReadyServeOnlyIfPublished() throws IOException {
+    void forwardsToUnreadyEndpointsOnlyIfPublished() throws IOException {
         String[] to = {"one going:80", "one2 going:80", "out node:30082", "out node2:30082"};
         cluster.apply(cluster.service("going").nodePort(30082).endpoints("pod unready"));
         cluster.expect(each(to, " REFUSED"));
@@ -121,7 +121,7 @@ final class ClusterPolicyIT {
      * (hostNetwork: true)".
      */
     @Test
-    void aLocalInternalPolicyKeepsToTheNode() throws IOException {
+    void keepsLocalInternalTrafficOnTheNode() throws IOException {
         cluster.apply(
                 cluster.service("routed").spec("internalTrafficPolicy: Local").endpoints("pod"),
                 cluster.service("bridged2").spec("internalTrafficPolicy: Local").endpoints("one2"),
@@ -142,7 +142,7 @@ final class ClusterPolicyIT {
 
     /** "should be rejected when no endpoints exist"; "should be rejected for evicted pods (no endpoints exist)". */
     @Test
-    void withoutEndpointsEverybodyIsRefused() throws IOException {
+    void rejectsAllClientsWithoutEndpoints() throws IOException {
         cluster.apply(local());
         cluster.expect(
                 "one local:80     REFUSED",
@@ -158,11 +158,11 @@ final class ClusterPolicyIT {
 
     /**
      * "should route traffic to an endpoint on the same node when using PreferSameNode and fall back when the endpoint
-     * becomes unavailable"; "should route traffic to an endpoint in the same zone when using PreferSameZone", each node being
-     * a zone.
+     * becomes unavailable"; "should route traffic to an endpoint in the same zone when using PreferSameZone", each node
+     * being a zone.
      */
     @Test
-    void trafficStaysNearAndFallsBack() throws IOException {
+    void prefersNearEndpointsAndFallsBack() throws IOException {
         for (String distribution : List.of(" PreferSameNode", " PreferSameZone")) {
             String[] both = {"pod" + distribution, "two2" + distribution};
             cluster.apply(cluster.service("near").endpoints(both));
@@ -189,7 +189,7 @@ final class ClusterPolicyIT {
      * "ESIPP should work from pods"; "ESIPP should handle updates to ExternalTrafficPolicy".
      */
     @Test
-    void anExternalPolicyIsSwitched() throws IOException {
+    void switchesTheExternalTrafficPolicy() throws IOException {
         for (int i = 0; i < 2; i++) {
             cluster.apply(local().endpoints("pod"));
             cluster.expect(

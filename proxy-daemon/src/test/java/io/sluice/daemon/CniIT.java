@@ -18,28 +18,28 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * What the README's table says of CNIs: proxied connections, and policies that are enforced on them, beside rules that
- * stand in for each CNI, at the hooks and in the order in which it has them. The pods are those of {@link NodeLab}: {@code
- * pod} is routed, {@code one} and {@code two} are on a bridge, {@code far} is on another node.
+ * Verifies the README's table of CNIs: forwarded connections, and the network policies that apply to them. Stand-in
+ * rules imitate each CNI, with its hooks and priorities. The pods are those of {@link NodeLab}: {@code pod} is routed,
+ * {@code one} and {@code two} are on a bridge, {@code far} is on another node.
  */
 @Tag("netns")
 @Timeout(300)
 @NeedsRoot
 final class CniIT {
     @TempDir
-    private static Path folder;
+    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeLab lab;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // made before all tests
     private static Sluice sluice;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeCases cases;
 
     private static final Map<String, List<String>> SERVICES = Map.of(
-            // No pod: the far node itself, as an API server would be.
+            // The far node itself, not a pod, as an API server would be.
             "far-node", List.of("192.0.2.9", "2001:db8:2::9"),
             "both", List.of("10.96.0.11", "fd00:96::11"),
             "to-pod", List.of("10.96.0.12", "fd00:96::12"),
@@ -57,12 +57,12 @@ final class CniIT {
                 + cases.service("to-pod").spec("externalTrafficPolicy: Local").endpoints("pod")
                 + cases.service("to-two").endpoints("two")
                 + cases.service("api").endpoints("far-node");
-        Files.writeString(folder.resolve("feed.yaml"), feed);
+        Files.writeString(directory.resolve("feed.yaml"), feed);
         sluice = start();
     }
 
     private static Sluice start() throws IOException {
-        return NodeLab.sluice(folder, "node", "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
+        return NodeLab.sluice(directory, "node", "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
     }
 
     @AfterAll
@@ -74,7 +74,7 @@ final class CniIT {
     }
 
     @AfterEach
-    void tidy() throws IOException {
+    void removeStandIn() throws IOException {
         removeRules();
     }
 
@@ -86,15 +86,15 @@ final class CniIT {
         }
     }
 
-    /** Rules as nft reads them, in tables called standin. */
+    /** Loads rules in nft syntax; their tables must be named standin. */
     private static void standIn(String rules) throws IOException {
-        Path file = Files.createTempFile(folder, "standin", ".nft");
+        Path file = Files.createTempFile(directory, "standin", ".nft");
         Files.writeString(file, rules);
         NodeLab.in("node", "nft -f " + file);
     }
 
-    /** No endpoint ever says anything; over TCP it may be seen that somebody was there. */
-    private static void assertUnheard(String client, String service) throws IOException {
+    /** Asserts that no endpoint answers. Over TCP, the connection to Sluice may be established and then reset. */
+    private static void assertNotForwarded(String client, String service) throws IOException {
         String to = " 4 " + client + " " + service + ":80";
         assertThat(cases.heard("tcp" + to, 10, 4))
                 .as("tcp" + to)
@@ -104,17 +104,20 @@ final class CniIT {
                 .allMatch(answer -> answer.matches("DROP|REFUSED|java.*unreachable.*"));
     }
 
-    /** The same endpoint without us, so that a rule is known to be in force. */
-    private static String direct(String client, String address) throws IOException {
+    /** Asks an endpoint without Sluice, to verify that a rule is active. */
+    private static String askDirectly(String client, String address) throws IOException {
         return lab.tell(client, "ask tcp - " + address + " 8080 10");
     }
 
-    /** An endpoint that was silent, because of rules or of a busy machine, is passed over for some seconds. */
+    /**
+     * Waits until both endpoints answer: one that did not respond, because of rules or load, is skipped for some
+     * seconds.
+     */
     private static void assertBothAnswer() {
         await().atMost(Duration.ofSeconds(30)).untilAsserted(() -> cases.checkAll("one both:80 pod=one far=one"));
     }
 
-    private static void assertProxied() throws IOException {
+    private static void assertForwarded() throws IOException {
         assertBothAnswer();
         cases.checkAll(
                 "pod to-two:80 two=pod",
@@ -123,9 +126,9 @@ final class CniIT {
                 "out to-pod-ext:80 pod=out");
     }
 
-    /** flannel's own rules, but for the marks of kube-proxy. */
+    /** flannel's rules, without the marks of kube-proxy. */
     @Test
-    void flannelMasqueradesWhatLeavesTheCluster() throws IOException {
+    void flannelMasqueradesTrafficThatLeavesTheCluster() throws IOException {
         standIn("""
                 table ip standin {
                   chain postrouting {
@@ -153,14 +156,14 @@ final class CniIT {
                   }
                 }
                 """);
-        assertProxied();
-        // An endpoint that is no pod sees the node, whose address is put in the place of the client's after us.
+        assertForwarded();
+        // An endpoint outside the pod network sees the node's address, because flannel masquerades after Sluice.
         cases.checkAll("one api:80 far=node");
     }
 
-    /** kindnet's, and its policies: what a process of root's sends is not judged. */
+    /** kindnet's rules and policies, which do not apply to packets of root's processes. */
     @Test
-    void kindnetJudgesNothingThatIsProxied() throws IOException {
+    void kindnetPoliciesDoNotApplyToProxiedTraffic() throws IOException {
         standIn("""
                 table inet standin {
                   chain postrouting {
@@ -173,7 +176,7 @@ final class CniIT {
                   }
                 }
                 """);
-        assertProxied();
+        assertForwarded();
         cases.checkAll("one api:80 far=node");
         standIn("""
                 table inet standin {
@@ -186,15 +189,15 @@ final class CniIT {
                   }
                 }
                 """);
-        assertThat(direct("one", "10.244.1.10")).isEqualTo("DROP");
-        assertThat(direct("pod", "10.244.9.20")).isEqualTo("DROP");
+        assertThat(askDirectly("one", "10.244.1.10")).isEqualTo("DROP");
+        assertThat(askDirectly("pod", "10.244.9.20")).isEqualTo("DROP");
         cases.checkAll("one to-pod:80 pod=one");
         cases.checkAll("pod to-two:80 two=pod");
     }
 
-    /** kube-router's policies, as k3s has them over flannel: in all three hooks, and the node itself is let in. */
+    /** kube-router's policies, as in k3s with flannel: in all three hooks, with an exception for the node. */
     @Test
-    void kubeRouterJudgesTheSecondLeg() throws IOException {
+    void kubeRouterPoliciesApplyToTheConnectionToTheEndpoint() throws IOException {
         standIn("""
                 table ip standin {
                   chain input {
@@ -224,13 +227,13 @@ final class CniIT {
                   }
                 }
                 """);
-        assertThat(direct("far", "10.244.1.10")).isEqualTo("REFUSED");
+        assertThat(askDirectly("far", "10.244.1.10")).isEqualTo("REFUSED");
         cases.checkAll("one to-pod:80 pod=one");
-        assertUnheard("far", "to-pod");
-        assertUnheard("pod", "to-two");
-        // Client and endpoint on one bridge: the node's address is let in whatever the policy says.
+        assertNotForwarded("far", "to-pod");
+        assertNotForwarded("pod", "to-two");
+        // Client and endpoint are on one bridge, so the endpoint sees the node's address, which is always allowed.
         cases.checkAll("one to-two:80 two=node");
-        // What the client's own policy forbids is silent to us: after a second, the next in turn.
+        // The client's egress policy drops packets to this endpoint, so Sluice tries the next one after a second.
         assertThat(cases.heard("tcp 4 one both:80", 10, 4)).contains("pod=one").doesNotContain("far=one");
         removeRules();
         assertBothAnswer();
@@ -288,39 +291,39 @@ final class CniIT {
     private static final String ALL = "meta mark set meta mark or 0x10000";
 
     @Test
-    void calicoWithoutPolicies() throws IOException {
+    void forwardsBesideCalicoWithoutPolicies() throws IOException {
         calico(ALL, "return", "accept");
-        assertProxied();
+        assertForwarded();
     }
 
     @Test
-    void calicoDropsWhatPodsSendTheNodeUnlessToldOtherwise() throws IOException {
+    void calicoDropsTrafficFromPodsToTheNodeByDefault() throws IOException {
         calico(ALL, "return", "drop");
-        assertUnheard("pod", "to-two");
+        assertNotForwarded("pod", "to-two");
         cases.checkAll("one to-pod:80 pod=one");
     }
 
     @Test
-    void calicoJudgesTheFirstLegByTheServicesAddress() throws IOException {
+    void calicoEgressPoliciesMatchTheServiceAddress() throws IOException {
         calico("ip daddr 10.244.2.12 " + ALL, "return", "accept");
-        assertThat(direct("pod", "10.244.2.12")).isEqualTo("two 10.244.1.10");
-        assertUnheard("pod", "to-two");
+        assertThat(askDirectly("pod", "10.244.2.12")).isEqualTo("two 10.244.1.10");
+        assertNotForwarded("pod", "to-two");
         removeRules();
         calico("ip daddr 10.96.0.13 " + ALL, "return", "accept");
-        assertThat(direct("pod", "10.244.2.12")).isEqualTo("DROP");
+        assertThat(askDirectly("pod", "10.244.2.12")).isEqualTo("DROP");
         cases.checkAll("pod to-two:80 two=pod");
     }
 
     @Test
-    void calicoDoesNotJudgeTheSecondLegOnTheEndpointsNode() throws IOException {
+    void calicoIngressPoliciesDoNotApplyOnTheEndpointsNode() throws IOException {
         calico(ALL, "ip saddr 10.244.9.20 return", "accept");
-        assertThat(direct("one", "10.244.1.10")).isEqualTo("DROP");
+        assertThat(askDirectly("one", "10.244.1.10")).isEqualTo("DROP");
         cases.checkAll("one to-pod:80 pod=one");
     }
 
-    /** Where policies are enforced on the pod's device, as eBPF does; the node is always let in. */
+    /** Policies enforced on the pod's device, as with eBPF; the node is always allowed. */
     @Test
-    void onTheDeviceTheFirstLegIsJudgedByTheServicesAddressAndTheSecondByTheClients() throws IOException {
+    void policiesOnTheDeviceMatchTheServiceAddressAndTheClientAddress() throws IOException {
         String device = """
                 table netdev standin {
                   chain egress {
@@ -342,9 +345,9 @@ final class CniIT {
         standIn(device.formatted("10.244.2.12"));
         cases.checkAll("one to-pod:80 pod=one");
         cases.checkAll("node to-pod:80 pod=node");
-        assertUnheard("far", "to-pod");
-        assertThat(direct("pod", "10.244.2.12")).isEqualTo("two 10.244.1.10");
-        assertUnheard("pod", "to-two");
+        assertNotForwarded("far", "to-pod");
+        assertThat(askDirectly("pod", "10.244.2.12")).isEqualTo("two 10.244.1.10");
+        assertNotForwarded("pod", "to-two");
         removeRules();
         standIn(device.formatted("10.96.0.13"));
         cases.checkAll("pod to-two:80 two=pod");
@@ -352,7 +355,7 @@ final class CniIT {
 
     private static final String PROBED = "as a connection of this node's to 198.18.0.254 shows: ";
 
-    /** Starts another one, that tries the way here, and returns what it says of it. */
+    /** Restarts Sluice with these rules and returns the warning of its startup check. */
     private static String startupWarning(String rules) throws Exception {
         sluice.signal("TERM");
         assertThat(sluice.err()).doesNotContain(PROBED);
@@ -375,7 +378,7 @@ final class CniIT {
     }
 
     @Test
-    void theStartSaysThatAnInputChainDrops() throws Exception {
+    void warnsAtStartupThatAnInputChainDrops() throws Exception {
         assertThat(startupWarning("""
                 table inet standin {
                   chain input {
@@ -389,7 +392,7 @@ final class CniIT {
     }
 
     @Test
-    void theStartSaysThatTheMarkIsTakenAway() throws Exception {
+    void warnsAtStartupThatTheMarkIsRemoved() throws Exception {
         assertThat(startupWarning("""
                 table inet standin {
                   chain tidy { type filter hook prerouting priority filter; meta mark set 0; }
@@ -399,7 +402,7 @@ final class CniIT {
     }
 
     @Test
-    void theStartSaysThatAnotherRoutingRuleComesFirst() throws Exception {
+    void warnsAtStartupThatAnotherRoutingRulePrecedes() throws Exception {
         NodeLab.in("node", "ip rule add priority 50 to 198.18.0.0/15 lookup main");
         try {
             assertThat(startupWarning(""))

@@ -26,18 +26,18 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The daemon in this process: what its ports say while it starts, serves and stops. */
+/** Tests the daemon in this process: the responses of its HTTP ports while it starts, serves and stops. */
 final class DaemonTest {
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private Daemon daemon() throws ConfigurationException {
         Configuration configuration = Configuration.load(
                 null,
                 Map.of(
-                        "SLUICE_FEED", folder.resolve("feed.yaml").toString(),
+                        "SLUICE_FEED", directory.resolve("feed.yaml").toString(),
                         "SLUICE_NODE_NAME", "n1",
-                        "SLUICE_READY_FILE", folder.resolve("ready").toString(),
+                        "SLUICE_READY_FILE", directory.resolve("ready").toString(),
                         "SLUICE_HEALTHZ_BIND_ADDRESS", "127.0.0.1:0",
                         "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0"),
                 Map.of());
@@ -50,13 +50,13 @@ final class DaemonTest {
     }
 
     @Test
-    void withoutAFeedItIsAliveButNotReady() throws Exception {
+    void isAliveButNotReadyWithoutAFeed() throws Exception {
         try (Daemon daemon = daemon()) {
             daemon.start();
             InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
             assertThat(get(health, "/readyz").statusCode()).isEqualTo(503);
-            assertThat(folder.resolve("ready")).doesNotExist();
+            assertThat(directory.resolve("ready")).doesNotExist();
             assertThat(get(health, "/readyz").body()).contains("the feed has not been read completely yet");
             InetSocketAddress metrics = daemon.ports().metrics().orElseThrow();
             assertThat(get(metrics, "/metrics").body())
@@ -68,7 +68,7 @@ final class DaemonTest {
     }
 
     @Test
-    void aThreadThatKeepsDyingMakesItFailItsLivenessProbe() throws Exception {
+    void failsLivenessWhenAThreadKeepsDying() throws Exception {
         try (Daemon daemon = daemon()) {
             daemon.start();
             InetSocketAddress health = daemon.ports().healthz().orElseThrow();
@@ -85,7 +85,7 @@ final class DaemonTest {
 
     @Test
     @Tag("end-to-end")
-    void servesAFeedAndStopsAcceptingWhenItDrains() throws Exception {
+    void servesAFeedAndIsNotReadyWhileDraining() throws Exception {
         int port = DemoServers.freePort(8089, "127.96.2.1");
         try (ServerSocket endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
                 Daemon daemon = daemon()) {
@@ -93,21 +93,21 @@ final class DaemonTest {
             daemon.start();
             InetSocketAddress health = daemon.ports().healthz().orElseThrow();
             await().until(() -> get(health, "/readyz").statusCode() == 200);
-            await().until(() -> Files.exists(folder.resolve("ready")));
+            await().until(() -> Files.exists(directory.resolve("ready")));
             try (Socket client = new Socket("127.96.2.1", port);
                     Socket server = endpoint.accept()) {
                 client.getOutputStream().write(7);
                 assertThat(server.getInputStream().read()).isEqualTo(7);
             }
             daemon.drain();
-            assertThat(folder.resolve("ready")).doesNotExist();
+            assertThat(directory.resolve("ready")).doesNotExist();
             assertThat(get(health, "/readyz").body()).isEqualTo("not ready: shutting down\n");
             assertThat(get(health, "/livez").statusCode()).isEqualTo(200);
         }
     }
 
     @Test
-    void toldOfANodeThatGoesAndOfAServiceALoadBalancerAsksFor() throws Exception {
+    void reportsServiceHealthAndAnIneligibleNodeWhileDraining() throws Exception {
         int port = DemoServers.freePort(8090, "127.0.0.1");
         try (Daemon daemon = daemon()) {
             write("""
@@ -153,7 +153,7 @@ final class DaemonTest {
     }
 
     @Test
-    void aNodeThatIsBeingDeletedIsAliveButGetsNothingNew() throws Exception {
+    void isAliveButIneligibleWhileItsNodeIsBeingDeleted() throws Exception {
         try (Daemon daemon = daemon()) {
             write("{apiVersion: v1, kind: Node, metadata: {name: n1, deletionTimestamp: '2026-01-01T00:00:00Z'}}\n");
             daemon.start();
@@ -169,10 +169,10 @@ final class DaemonTest {
     }
 
     private void write(String feed) throws IOException {
-        Files.writeString(folder.resolve("feed.yaml"), feed);
+        Files.writeString(directory.resolve("feed.yaml"), feed);
     }
 
-    private void writeFeed(int port, int targetPort) throws IOException {
+    private void writeFeed(int port, int endpointPort) throws IOException {
         List<String> lines = List.of(
                 "apiVersion: v1",
                 "kind: Service",
@@ -183,14 +183,14 @@ final class DaemonTest {
                 "kind: EndpointSlice",
                 "metadata: {name: web-1, namespace: test, labels: {kubernetes.io/service-name: web}}",
                 "addressType: IPv4",
-                "ports: [{name: '', port: " + targetPort + ", protocol: TCP}]",
+                "ports: [{name: '', port: " + endpointPort + ", protocol: TCP}]",
                 "endpoints: [{addresses: ['127.0.0.1']}]");
-        Files.write(folder.resolve("feed.yaml"), lines);
+        Files.write(directory.resolve("feed.yaml"), lines);
     }
 
     @Test
-    void whoLosesAnAddressIsFailedWithTheOwnersName() throws Exception {
-        Files.writeString(folder.resolve("feed.yaml"), """
+    void failsAConflictingFrontendWithTheOwnersName() throws Exception {
+        Files.writeString(directory.resolve("feed.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: old, creationTimestamp: "2026-01-01T00:00:00Z"}
@@ -212,14 +212,14 @@ final class DaemonTest {
                         assertThat(status.reason())
                                 .isEqualTo("belongs to Service default/old, which is older or comes first by name");
                     });
-            Path next = folder.resolve("next");
+            Path next = directory.resolve("next");
             Files.writeString(next, """
                     apiVersion: v1
                     kind: Service
                     metadata: {name: late, creationTimestamp: "2026-01-02T00:00:00Z"}
                     spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
                     """);
-            Files.move(next, folder.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
+            Files.move(next, directory.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
             await().untilAsserted(() -> assertThat(daemon.forwarder().frontends())
                     .singleElement()
                     .satisfies(status -> {

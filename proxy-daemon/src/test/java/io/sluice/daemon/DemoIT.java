@@ -12,41 +12,45 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** {@code sluice demo}, from the distribution. */
+/** Tests {@code sluice demo} of the distribution. */
 @Tag("end-to-end")
 final class DemoIT {
     @TempDir
-    private Path folder;
+    private Path directory;
 
-    private Map<String, String> tempFolder() throws Exception {
-        Path temp = Files.createDirectories(folder.resolve("temp"));
+    private Map<String, String> tempDirectory() throws Exception {
+        Path temp = Files.createDirectories(directory.resolve("temp"));
         return Map.of("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + temp);
     }
 
     private void assertCleanedUp() throws Exception {
-        try (Stream<Path> left = Files.list(folder.resolve("temp"))) {
+        try (Stream<Path> left = Files.list(directory.resolve("temp"))) {
             assertThat(left.map(Path::getFileName).map(Path::toString).filter(name -> name.startsWith("sluice-demo")))
                     .isEmpty();
         }
     }
 
     @Test
-    void onceHoldsWhatItClaims() throws Exception {
-        try (Sluice demo = Sluice.start(folder, Sluice.HOME.resolve("bin/sluice"), tempFolder(), "demo", "--once")) {
+    void onceVerifiesItsClaimsAndCleansUp() throws Exception {
+        try (Sluice demo =
+                Sluice.start(directory, Sluice.HOME.resolve("bin/sluice"), tempDirectory(), "demo", "--once")) {
             assertThat(demo.exitCode()).as(demo.out() + demo.err()).isZero();
             assertThat(demo.out())
                     .contains("ok      each endpoint answered exactly 4 of them", "Everything is as it should be.")
                     .doesNotContain("FAILED  ", "\033[");
             assertThat(demo.out().lines())
                     .allSatisfy(line -> assertThat(line.length()).isLessThanOrEqualTo(100));
-            assertThat(demo.err()).as("only Java's own note").hasLineCount(1).startsWith("NOTE: Picked up");
+            assertThat(demo.err())
+                    .as("only the JVM's note about JDK_JAVA_OPTIONS")
+                    .hasLineCount(1)
+                    .startsWith("NOTE: Picked up");
         }
         assertCleanedUp();
     }
 
     @Test
-    void withoutOnceItServesUntilASignal() throws Exception {
-        try (Sluice demo = Sluice.start(folder, Sluice.HOME.resolve("bin/sluice"), tempFolder(), "demo")) {
+    void servesUntilASignalWithoutOnce() throws Exception {
+        try (Sluice demo = Sluice.start(directory, Sluice.HOME.resolve("bin/sluice"), tempDirectory(), "demo")) {
             await().atMost(Duration.ofSeconds(30)).until(() -> demo.out().contains("connections ("));
             assertThat(demo.out()).contains("curl http://127.96.0.10:");
             demo.signal("INT");
@@ -57,10 +61,10 @@ final class DemoIT {
     }
 
     @Test
-    void endsWhenNobodyReadsAnyMore() throws Exception {
+    void endsWhenStandardOutputIsClosed() throws Exception {
         String line = "{ timeout 50 '" + Sluice.HOME.resolve("bin/sluice")
                 + "' demo; echo \"ended with $?\" >&2; } | head -3";
-        try (Sluice shell = Sluice.start(folder, Path.of("/bin/sh"), tempFolder(), "-c", line)) {
+        try (Sluice shell = Sluice.start(directory, Path.of("/bin/sh"), tempDirectory(), "-c", line)) {
             assertThat(shell.exitCode()).isZero();
             assertThat(shell.err()).contains("ended with 0");
             assertThat(shell.out()).contains("Sluice demo");

@@ -35,13 +35,13 @@ import picocli.CommandLine.ParseResult;
 import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
-/** What {@code deploy/} says of the daemon is what the daemon knows. */
+/** Checks that the files in {@code deploy/} use flags, settings and defaults that the daemon has. */
 final class DeployTest {
     private static final Path DEPLOY = Path.of("../deploy");
     private static final Path KUBERNETES = DEPLOY.resolve("kubernetes");
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private static List<JsonNode> documents(String text) {
         List<JsonNode> documents = new ArrayList<>();
@@ -61,15 +61,15 @@ final class DeployTest {
         return found.get(0);
     }
 
-    private static List<String> texts(JsonNode list) {
+    private static List<String> strings(JsonNode list) {
         return list.valueStream().map(JsonNode::stringValue).toList();
     }
 
-    /** The settings of a command line, which is refused if it has a flag that the binary does not know. */
-    private static Configuration configuration(List<String> words, @Nullable Path config)
+    /** Returns the settings of a command line; fails if the daemon does not have one of its flags. */
+    private static Configuration configuration(List<String> arguments, @Nullable Path config)
             throws ConfigurationException {
         ParseResult parsed = Main.commandLine(Map.of(), InputStream.nullInputStream())
-                .parseArgs(words.toArray(String[]::new))
+                .parseArgs(arguments.toArray(String[]::new))
                 .subcommand();
         return Main.configuration(Objects.requireNonNull(parsed), config);
     }
@@ -77,11 +77,11 @@ final class DeployTest {
     private static Settings check(List<JsonNode> objects, Path config) throws Exception {
         JsonNode pod = only(objects, "DaemonSet").at("/spec/template/spec");
         JsonNode container = pod.path("containers").path(0);
-        List<String> words = texts(container.path("args")).stream()
-                .map(word -> word.replace("$(NODE_NAME)", "node-a"))
+        List<String> arguments = strings(container.path("args")).stream()
+                .map(argument -> argument.replace("$(NODE_NAME)", "node-a"))
                 .toList();
-        assertThat(words).contains("--config=/etc/sluice/config.yaml");
-        Configuration configuration = configuration(words, config);
+        assertThat(arguments).contains("--config=/etc/sluice/config.yaml");
+        Configuration configuration = configuration(arguments, config);
         assertThat(configuration.warnings()).isEmpty();
         assertThat(configuration.hidden()).isEmpty();
         Settings settings = configuration.settings();
@@ -97,7 +97,8 @@ final class DeployTest {
                             .getPort());
         }
         Path ready = Objects.requireNonNull(settings.readyFile());
-        assertThat(texts(container.at("/readinessProbe/exec/command"))).containsExactly("test", "-f", ready.toString());
+        assertThat(strings(container.at("/readinessProbe/exec/command")))
+                .containsExactly("test", "-f", ready.toString());
         String volume = container
                 .path("volumeMounts")
                 .valueStream()
@@ -106,17 +107,17 @@ final class DeployTest {
                 .findFirst()
                 .orElseThrow();
         assertThat(pod.path("volumes").valueStream())
-                .as("a folder that is this pod's own")
+                .as("an emptyDir of the pod")
                 .anyMatch(each -> each.path("name").stringValue("").equals(volume) && each.has("emptyDir"));
 
         assertThat(pod.path("terminationGracePeriodSeconds").longValue())
                 .isGreaterThan(settings.drainTimeout().toSeconds());
         assertThat(container.has("ports")).isFalse();
-        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(rulesOfTheReadme());
+        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(clusterRoleRulesInTheReadme());
         return settings;
     }
 
-    private static JsonNode rulesOfTheReadme() throws Exception {
+    private static JsonNode clusterRoleRulesInTheReadme() throws Exception {
         String readme = Files.readString(Path.of("../README.md"));
         int start = readme.indexOf("rules:\n- {apiGroups");
         return documents(readme.substring(start, readme.indexOf("```", start)))
@@ -125,7 +126,7 @@ final class DeployTest {
     }
 
     @Test
-    void theBaseFitsTheBinary() throws Exception {
+    void baseManifestMatchesTheBinary() throws Exception {
         List<JsonNode> objects = new ArrayList<>();
         for (String file : List.of("rbac.yaml", "daemonset.yaml")) {
             objects.addAll(documents(Files.readString(KUBERNETES.resolve("base").resolve(file))));
@@ -137,12 +138,12 @@ final class DeployTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"beside-kube-proxy", "instead-of-kube-proxy"})
-    void anOverlayFitsTheBinary(String overlay) throws Exception {
+    void overlayMatchesTheBinary(String overlay) throws Exception {
         assumeThat(Stream.of(System.getenv("PATH").split(File.pathSeparator)))
-                .as("kubectl, which puts overlays together, is on the PATH")
+                .as("kubectl, which builds overlays, is on the PATH")
                 .anyMatch(each -> Files.isExecutable(Path.of(each, "kubectl")));
-        Path out = folder.resolve("objects.yaml");
-        Path err = folder.resolve("err.txt");
+        Path out = directory.resolve("objects.yaml");
+        Path err = directory.resolve("err.txt");
         Process kubectl = new ProcessBuilder(
                         "kubectl", "kustomize", KUBERNETES.resolve(overlay).toString())
                 .redirectOutput(out.toFile())
@@ -152,27 +153,27 @@ final class DeployTest {
         assertThat(kubectl.exitValue()).as(Files.readString(err)).isZero();
         List<JsonNode> objects = documents(Files.readString(out));
         Path config = Files.writeString(
-                folder.resolve("config.yaml"),
+                directory.resolve("config.yaml"),
                 only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
         Settings settings = check(objects, config);
 
-        boolean beside = overlay.startsWith("beside");
-        assertThat(settings.buildOptions().serviceProxyName()).isEqualTo(beside ? "sluice" : "");
-        int kubeProxys = 10256;
-        assertThat(Objects.requireNonNull(settings.healthzBindAddress()).getPort() == kubeProxys)
-                .isNotEqualTo(beside);
+        boolean besideKubeProxy = overlay.startsWith("beside");
+        assertThat(settings.buildOptions().serviceProxyName()).isEqualTo(besideKubeProxy ? "sluice" : "");
+        int kubeProxyPort = 10256;
+        assertThat(Objects.requireNonNull(settings.healthzBindAddress()).getPort() == kubeProxyPort)
+                .isNotEqualTo(besideKubeProxy);
         JsonNode environment = only(objects, "DaemonSet").at("/spec/template/spec/containers/0/env");
         assertThat(environment
                         .valueStream()
                         .anyMatch(each -> each.path("name").stringValue("").equals("KUBERNETES_SERVICE_HOST")))
-                .as("the way to the API server without its Service")
-                .isNotEqualTo(beside);
+                .as("the address of the API server, which does not depend on its Service")
+                .isNotEqualTo(besideKubeProxy);
     }
 
-    /** Each is a feed of its own, and the commands in it name it. */
+    /** Each example is a feed, and its comment contains the command that serves it. */
     @ParameterizedTest
     @ValueSource(strings = {"web.yaml", "dns.yaml", "apiserver-lb/apiservers.yaml", "node-mode/node.yaml"})
-    void anExampleIsServedByTheCommandInIt(String example) throws Exception {
+    void commandInAnExampleServesIt(String example) throws Exception {
         Path file = DEPLOY.resolve("examples").resolve(example);
         Matcher feed = Pattern.compile("sluice run .*--feed (deploy/\\S+)").matcher(Files.readString(file));
         assertThat(feed.find()).isTrue();
@@ -188,10 +189,11 @@ final class DeployTest {
     }
 
     @Test
-    void theUnitFitsTheBinary() throws Exception {
+    void systemdUnitMatchesTheBinary() throws Exception {
         List<String> unit = Files.readAllLines(DEPLOY.resolve("systemd/sluice.service"));
-        List<String> words = Arrays.asList(value(unit, "ExecStart").split(" "));
-        Settings settings = configuration(words.subList(1, words.size()), null).settings();
+        List<String> arguments = Arrays.asList(value(unit, "ExecStart").split(" "));
+        Settings settings =
+                configuration(arguments.subList(1, arguments.size()), null).settings();
         assertThat(Long.parseLong(value(unit, "TimeoutStopSec")))
                 .isGreaterThan(settings.drainTimeout().toSeconds());
     }

@@ -15,9 +15,9 @@ import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What ships, and nothing else. */
+/** Checks the files of the distribution. */
 final class DistributionIT {
-    private static List<String> shipped() throws Exception {
+    private static List<String> jarNames() throws Exception {
         try (Stream<Path> jars = Files.list(Sluice.HOME.resolve("lib"))) {
             return jars.map(jar -> withoutVersion(jar.getFileName().toString()))
                     .sorted()
@@ -30,11 +30,11 @@ final class DistributionIT {
     }
 
     @Test
-    void libHoldsTheListedJars() throws Exception {
+    void libContainsExactlyTheListedJars() throws Exception {
         byte[] list = Objects.requireNonNull(getClass().getResourceAsStream("/dist-jars.txt"))
                 .readAllBytes();
-        assertThat(shipped())
-                .as("a jar that comes or goes is a decision: see src/test/resources/dist-jars.txt")
+        assertThat(jarNames())
+                .as("if the change of the shipped jars is intended, update src/test/resources/dist-jars.txt")
                 .isEqualTo(new String(list, StandardCharsets.UTF_8)
                         .lines()
                         .filter(line -> !line.startsWith("#"))
@@ -42,7 +42,7 @@ final class DistributionIT {
     }
 
     @Test
-    void nothingElseIsThere() throws Exception {
+    void containsNoOtherFiles() throws Exception {
         try (Stream<Path> files = Files.list(Sluice.HOME)) {
             assertThat(files.map(file -> file.getFileName().toString()).filter(name -> !name.equals("bom.json")))
                     .containsExactlyInAnyOrder("LICENSE", "bin", "lib");
@@ -51,22 +51,22 @@ final class DistributionIT {
     }
 
     @Test
-    void billOfMaterialsListsWhatShips() throws Exception {
+    void billOfMaterialsListsAllJars() throws Exception {
         Path file = Sluice.HOME.resolve("bom.json");
-        assumeThat(file).as("made only by a build that is online").exists();
+        assumeThat(file).as("created only by a build with network access").exists();
         JsonNode bom = JsonMapper.shared().readTree(Files.readString(file));
         List<String> components = StreamSupport.stream(bom.get("components").spliterator(), false)
                 .map(DistributionIT::jarOf)
                 .toList();
         List<String> expected =
-                shipped().stream().filter(jar -> !jar.equals("proxy-daemon")).toList();
+                jarNames().stream().filter(jar -> !jar.equals("proxy-daemon")).toList();
         assertThat(components).containsExactlyInAnyOrderElementsOf(expected);
         assertThat(bom.at("/metadata/component/name").stringValue()).isEqualTo("proxy-daemon");
     }
 
-    /** Written by a shell, since a JVM under the locale C cannot even name the folder. */
+    /** Uses a shell, because a JVM in the locale C cannot create the directory. */
     @Test
-    void runsFromAndReadsPathsOfAnyCharactersUnderAnyLocale(@TempDir Path folder) throws Exception {
+    void acceptsPathsWithSpecialCharactersInAnyLocale(@TempDir Path directory) throws Exception {
         String script = """
                 set -e
                 unusual=$(printf 'a:b \\303\\274')
@@ -82,7 +82,7 @@ final class DistributionIT {
                   LANG=$locale LC_ALL=$locale "$unusual/sluice/bin/sluice" check --feed "$unusual/feed"
                 done
                 """;
-        Process process = start(folder, script);
+        Process process = start(directory, script);
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(process.waitFor()).as(output).isZero();
         assertThat(output.lines().filter(line -> line.startsWith("1 service, 1 address;")))
@@ -90,8 +90,8 @@ final class DistributionIT {
                 .hasSize(4);
     }
 
-    private static Process start(Path folder, String script) throws Exception {
-        ProcessBuilder builder = new ProcessBuilder("sh", "-c", script).directory(folder.toFile());
+    private static Process start(Path directory, String script) throws Exception {
+        ProcessBuilder builder = new ProcessBuilder("sh", "-c", script).directory(directory.toFile());
         builder.environment().put("SLUICE_HOME", Sluice.HOME.toString());
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
         return builder.redirectErrorStream(true).start();

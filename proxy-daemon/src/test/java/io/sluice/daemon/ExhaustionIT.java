@@ -23,13 +23,16 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A daemon that runs out of descriptors keeps what it has, says so once, and serves again once there are some. */
+/**
+ * A daemon that runs out of descriptors keeps established connections, logs one warning, and accepts connections again
+ * when descriptors are free.
+ */
 @Tag("end-to-end")
 final class ExhaustionIT {
     private static final int DESCRIPTORS = 200;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private static void echo(ServerSocket server) {
         while (!server.isClosed()) {
@@ -39,7 +42,7 @@ final class ExhaustionIT {
                     try (socket) {
                         socket.getInputStream().transferTo(socket.getOutputStream());
                     } catch (IOException e) {
-                        assertThat(e).as("its client went").isNotNull();
+                        assertThat(e).as("the client closed the connection").isNotNull();
                     }
                 });
                 thread.setDaemon(true);
@@ -59,7 +62,7 @@ final class ExhaustionIT {
         }
     }
 
-    private static boolean answersAnew(InetSocketAddress address, String from) {
+    private static boolean answersNewConnection(InetSocketAddress address, String from) {
         try (Socket client = new Socket()) {
             client.bind(new InetSocketAddress(from, 0));
             client.setSoTimeout(1_000);
@@ -71,16 +74,16 @@ final class ExhaustionIT {
     }
 
     private Path limited() throws IOException {
-        Path launcher = folder.resolve("limited");
+        Path launcher = directory.resolve("limited");
         Files.writeString(
                 launcher, "#!/bin/sh\nulimit -n " + DESCRIPTORS + "\nexec '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
         Files.setPosixFilePermissions(launcher, PosixFilePermissions.fromString("rwxr-xr-x"));
         return launcher;
     }
 
-    /** Most clients would find a closed port, so no load balancer is to send any here. The other ports do serve. */
+    /** Most ports are closed, so load balancers must not send clients to this node. The other ports serve. */
     @Test
-    void withoutDescriptorsForItsFrontendsItIsNotReady() throws Exception {
+    void isNotReadyWithoutDescriptorsForAllFrontends() throws Exception {
         try (ServerSocket server = new ServerSocket(0, 500, InetAddress.getLoopbackAddress())) {
             Thread acceptor = new Thread(() -> echo(server));
             acceptor.setDaemon(true);
@@ -105,9 +108,9 @@ final class ExhaustionIT {
                     subsets: [{addresses: [{ip: 127.0.0.1}], ports: [{port: %4$d}]}]
                     """.formatted(i, 10 + i / 200, 1 + i % 200, endpointPort));
         }
-        Files.writeString(folder.resolve("feed.yaml"), feed);
+        Files.writeString(directory.resolve("feed.yaml"), feed);
         try (Sluice sluice = Sluice.start(
-                folder,
+                directory,
                 limited(),
                 Map.of(),
                 "run",
@@ -146,21 +149,21 @@ final class ExhaustionIT {
         throw new AssertionError("no frontend listens");
     }
 
-    private static List<SocketChannel> crowd(InetSocketAddress address, String from) throws IOException {
-        List<SocketChannel> crowd = new ArrayList<>();
+    private static List<SocketChannel> connections(InetSocketAddress address, String from) throws IOException {
+        List<SocketChannel> connections = new ArrayList<>();
         for (int i = 0; i < 2 * DESCRIPTORS; i++) {
-            SocketChannel one = SocketChannel.open();
-            crowd.add(one);
-            one.bind(new InetSocketAddress(from, 0));
-            one.configureBlocking(false);
-            one.connect(address);
+            SocketChannel channel = SocketChannel.open();
+            connections.add(channel);
+            channel.bind(new InetSocketAddress(from, 0));
+            channel.configureBlocking(false);
+            channel.connect(address);
         }
-        return crowd;
+        return connections;
     }
 
-    private static void leave(List<SocketChannel> crowd) throws IOException {
-        for (SocketChannel one : crowd) {
-            one.close();
+    private static void closeAll(List<SocketChannel> connections) throws IOException {
+        for (SocketChannel channel : connections) {
+            channel.close();
         }
     }
 
@@ -168,11 +171,11 @@ final class ExhaustionIT {
         return sluice.err().lines().filter(line -> line.contains(text)).toList();
     }
 
-    private interface Case {
+    private interface TestCase {
         void run(Sluice sluice, InetSocketAddress address) throws Exception;
     }
 
-    private void withFewDescriptors(Case test, String... flags) throws Exception {
+    private void withFewDescriptors(TestCase test, String... flags) throws Exception {
         int port = DemoServers.freePort(8188, "127.96.1.2");
         InetSocketAddress address = new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 2}), port);
         Path launcher = limited();
@@ -184,7 +187,7 @@ final class ExhaustionIT {
             acceptor.setDaemon(true);
             acceptor.start();
             writeFeed(port, server.getLocalPort());
-            try (Sluice sluice = Sluice.start(folder, launcher, Map.of(), args.toArray(String[]::new))) {
+            try (Sluice sluice = Sluice.start(directory, launcher, Map.of(), args.toArray(String[]::new))) {
                 RunIT.awaitReady(sluice);
                 test.run(sluice, address);
             }
@@ -192,25 +195,26 @@ final class ExhaustionIT {
     }
 
     @Test
-    void outOfDescriptorsAndBack() throws Exception {
+    void recoversFromDescriptorExhaustion() throws Exception {
         withFewDescriptors(
                 (sluice, address) -> {
-                    try (Socket old = new Socket()) {
-                        old.setSoTimeout(5_000);
-                        old.connect(address);
-                        assertThat(answers(old)).isTrue();
-                        List<SocketChannel> crowd = crowd(address, "127.0.0.1");
+                    try (Socket established = new Socket()) {
+                        established.setSoTimeout(5_000);
+                        established.connect(address);
+                        assertThat(answers(established)).isTrue();
+                        List<SocketChannel> connections = connections(address, "127.0.0.1");
                         await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("out of file descriptors"));
                         for (int i = 0; i < 20; i++) {
-                            assertThat(answers(old)).isTrue();
+                            assertThat(answers(established)).isTrue();
                         }
-                        // A probe that hears nothing would have the daemon restarted, and the sessions with it.
+                        // If the liveness probe failed, the kubelet would restart the daemon and so end its
+                        // connections.
                         assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez"))
                                         .statusCode())
                                 .isEqualTo(200);
-                        leave(crowd);
-                        await().atMost(Duration.ofSeconds(20)).until(() -> answersAnew(address, "127.0.0.1"));
-                        assertThat(answers(old)).isTrue();
+                        closeAll(connections);
+                        await().atMost(Duration.ofSeconds(20)).until(() -> answersNewConnection(address, "127.0.0.1"));
+                        assertThat(answers(established)).isTrue();
                         assertThat(sluice.isAlive()).isTrue();
                         assertThat(lines(sluice, "WARN  out of file descriptors"))
                                 .hasSize(1);
@@ -219,20 +223,20 @@ final class ExhaustionIT {
                 "--max-client-share=100");
     }
 
-    /** The most connections that one client address gets leave room for those of others. */
+    /** The limit per client address leaves descriptors for other clients. */
     @Test
-    void oneClientCannotHaveAllDescriptors() throws Exception {
+    void oneClientCannotUseAllDescriptors() throws Exception {
         withFewDescriptors((sluice, address) -> {
-            List<SocketChannel> crowd = crowd(address, "127.0.0.2");
+            List<SocketChannel> connections = connections(address, "127.0.0.2");
             await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("client 127.0.0.2 holds its share, 25 %"));
             for (int i = 0; i < 20; i++) {
-                assertThat(answersAnew(address, "127.0.0.3")).isTrue();
+                assertThat(answersNewConnection(address, "127.0.0.3")).isTrue();
             }
-            assertThat(answersAnew(address, "127.0.0.2")).isFalse();
+            assertThat(answersNewConnection(address, "127.0.0.2")).isFalse();
             assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
                     .containsPattern("sluice_sessions_over_client_share_total\\{.*} [1-9]");
-            leave(crowd);
-            await().atMost(Duration.ofSeconds(20)).until(() -> answersAnew(address, "127.0.0.2"));
+            closeAll(connections);
+            await().atMost(Duration.ofSeconds(20)).until(() -> answersNewConnection(address, "127.0.0.2"));
             await().atMost(Duration.ofSeconds(20))
                     .until(() -> lines(sluice, "no client is denied").size() == 1);
             assertThat(lines(sluice, "client 127.0.0.2 holds its share")).hasSize(1);
@@ -241,7 +245,7 @@ final class ExhaustionIT {
     }
 
     private void writeFeed(int port, int endpointPort) throws IOException {
-        Files.writeString(Files.createDirectories(folder.resolve("feed")).resolve("echo.yaml"), """
+        Files.writeString(Files.createDirectories(directory.resolve("feed")).resolve("echo.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: echo, namespace: it}

@@ -21,8 +21,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * A network that loses packets and peers that vanish, around Sluice on {@code node}: its clients on {@code out} and its
- * endpoints on {@code far}, each a network namespace.
+ * Tests Sluice with packet loss and vanishing peers. Sluice runs on {@code node}, clients on {@code out} and endpoints
+ * on {@code far}; each is a network namespace.
  */
 @Tag("netns")
 @Timeout(300)
@@ -31,17 +31,17 @@ final class FaultyNetworkIT {
     private static final String ONE_ENDPOINT = "198.19.0.1";
     private static final String TWO_ENDPOINTS = "198.19.0.2";
     private static final String SLOW = "198.19.0.3";
-    /** Their connections have short timeouts, which would end slow connections to the other Services. */
+    /** These Services are served with short timeouts, which would end slow connections to the other Services. */
     private static final String ECHO = "198.19.0.4";
 
     private static final String VANISHING = "198.19.0.5";
 
-    /** Both echo servers: what clients send comes back. */
+    /** The port of both echo servers. */
     private static final int ECHO_PORT = 8080;
 
     private static final int SLOW_PORT = 8081;
-    /** Far more than all buffers on the way hold. */
-    private static final int POURED_BYTES = 64 << 20;
+    /** More than all buffers on the path hold. */
+    private static final int TRANSFER_BYTES = 64 << 20;
 
     private static final Duration PATIENCE = Duration.ofSeconds(60);
 
@@ -52,7 +52,7 @@ final class FaultyNetworkIT {
     private static final List<Sluice> STARTED = new ArrayList<>();
 
     @TempDir
-    private static Path folder;
+    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeLab lab;
@@ -83,11 +83,11 @@ final class FaultyNetworkIT {
     }
 
     private static void serve(String feed, int metricsPort, String... args) throws IOException {
-        Path own = Files.createTempDirectory(folder, "sluice");
+        Path own = Files.createTempDirectory(directory, "sluice");
         Files.writeString(own.resolve("feed.yaml"), feed);
         List<String> options = new ArrayList<>(List.of(args));
         options.add("--metrics-bind-address=" + NODE + ":" + metricsPort);
-        STARTED.add(NodeLab.bound(own, "node", options.toArray(String[]::new)));
+        STARTED.add(NodeLab.launchInBindMode(own, "node", options.toArray(String[]::new)));
     }
 
     private static String service(String name, String address, int port, String endpoints) {
@@ -116,15 +116,15 @@ final class FaultyNetworkIT {
     }
 
     @AfterEach
-    void loseNothing() throws IOException {
+    void removeFaults() throws IOException {
         NodeLab.in("far", "nft flush ruleset");
         NodeLab.in("out", "nft flush ruleset");
         lab.tell("out", "release");
     }
 
-    /** What becomes of TCP packets that arrive for the echo servers. */
+    /** Applies a rule to TCP packets for the echo servers. */
     private static void rules(String sets, String rule) throws IOException {
-        Path rules = Files.createTempFile(folder, "rules", ".nft");
+        Path rules = Files.createTempFile(directory, "rules", ".nft");
         Files.writeString(rules, """
                 table ip faults {
                   %s
@@ -141,7 +141,7 @@ final class FaultyNetworkIT {
         assertThat(NodeLab.in("far", "nft list ruleset")).containsPattern("packets [1-9]\\d* .*drop");
     }
 
-    /** How many of the connections were answered. */
+    /** Opens connections and returns how many were answered. */
     private static int answered(String address, int port, int connections, int atOnce) throws IOException {
         return Integer.parseInt(lab.tell("out", "crowd " + address + " " + port + " " + connections + " " + atOnce));
     }
@@ -150,10 +150,13 @@ final class FaultyNetworkIT {
         return Integer.parseInt(lab.tell("node", "metric " + NODE + " " + port + " sluice_" + name + "_total"));
     }
 
-    /** The first, third and so on of each attempt: with every second one of all, chance would decide who loses several. */
+    /**
+     * Drops the first, third and so on SYN of each attempt. Dropping every second SYN overall could drop several of one
+     * attempt.
+     */
     @ParameterizedTest
     @ValueSource(strings = {ONE_ENDPOINT, TWO_ENDPOINTS})
-    void everySecondSynIsLost(String service) throws Exception {
+    void connectsAlthoughEverySecondSynIsLost(String service) throws Exception {
         rules("set lost { type ipv4_addr . inet_service . ipv4_addr; flags dynamic; }", """
                 tcp flags & (syn | ack) == syn jump second
                   }
@@ -164,13 +167,13 @@ final class FaultyNetworkIT {
         int retried = metric(METRICS_PORT, "connect_retried");
         assertThat(answered(service, 80, 24, 24)).isEqualTo(24);
         assertSomeWereDropped();
-        // A single lost SYN is no reason to try another endpoint.
+        // After a single lost SYN, Sluice does not try another endpoint.
         assertThat(metric(METRICS_PORT, "connect_retried")).isEqualTo(retried);
     }
 
     @ParameterizedTest
     @ValueSource(strings = {ONE_ENDPOINT, TWO_ENDPOINTS})
-    void threePercentOfPacketsAreLost(String service) throws Exception {
+    void answersAlthoughThreePercentOfPacketsAreLost(String service) throws Exception {
         rules("", "numgen random mod 100 < 3 counter drop");
         assertThat(answered(service, 80, 300, 50)).isEqualTo(300);
         assertSomeWereDropped();
@@ -178,7 +181,7 @@ final class FaultyNetworkIT {
 
     @ParameterizedTest
     @CsvSource({"tcp reset, connect_refused", "icmp type host-unreachable, connect_unreachable"})
-    void anEndpointThatRejectsIsNotWaitedFor(String rejection, String counter) throws Exception {
+    void triesTheNextEndpointImmediatelyAfterARejection(String rejection, String counter) throws Exception {
         rules("", "ip daddr 198.18.1.2 reject with " + rejection);
         int rejected = metric(METRICS_PORT, counter);
         int timeouts = metric(METRICS_PORT, "connect_timeout");
@@ -187,24 +190,24 @@ final class FaultyNetworkIT {
         assertThat(metric(METRICS_PORT, "connect_timeout")).isEqualTo(timeouts);
     }
 
-    /** A server that listens with a backlog of 5 and takes its time for each connection. */
+    /** The server has a backlog of 5 and pauses between connections. */
     @Test
-    void aFullAcceptQueueServesAsManyAsWithoutSluice() throws Exception {
+    void servesAsManyClientsOfAFullAcceptQueueAsWithoutSluice() throws Exception {
         int direct = answered("198.18.1.2", SLOW_PORT, 60, 60);
         int before = overflows();
         assertThat(answered(SLOW, 80, 60, 60)).isGreaterThanOrEqualTo(direct);
         assertThat(overflows()).isGreaterThan(before);
     }
 
-    /** How many SYNs the endpoints dropped because of a full accept queue. */
+    /** The number of SYNs that endpoints dropped because of a full accept queue. */
     private static int overflows() throws IOException {
         return Integer.parseInt(NodeLab.in("far", "nstat -asz TcpExtListenOverflows | awk '/Overflows/ {print $2}'")
                 .trim());
     }
 
-    /** From now on, an address neither receives nor sends, as when its machine loses power. */
-    private static void vanish(String namespace, String address) throws IOException {
-        Path rules = Files.createTempFile(folder, "vanish", ".nft");
+    /** Drops all packets from and to an address, as if its machine had lost power. */
+    private static void isolate(String namespace, String address) throws IOException {
+        Path rules = Files.createTempFile(directory, "vanish", ".nft");
         Files.writeString(rules, """
                 table ip gone {
                   chain input { type filter hook input priority filter; ip daddr %1$s drop; }
@@ -214,11 +217,11 @@ final class FaultyNetworkIT {
         NodeLab.in(namespace, "nft -f " + rules);
     }
 
-    private static String keep(String service) throws IOException {
+    private static String sendOnKeptConnection(String service) throws IOException {
         return lab.tell("out", "keep " + service + " 80");
     }
 
-    /** Sluice's connections to an address, with what the kernel knows about each. */
+    /** Sluice's connections to an address, with the kernel's details about each. */
     private static String connectionsTo(String address) throws IOException {
         return NodeLab.in("node", "ss -tnHiO state established dst " + address);
     }
@@ -228,44 +231,44 @@ final class FaultyNetworkIT {
     }
 
     @Test
-    void anIdleConnectionToAnEndpointThatVanishedEnds() throws Exception {
+    void closesAnIdleConnectionToAVanishedEndpoint() throws Exception {
         int lost = metric(SHORT_METRICS_PORT, "sessions_endpoint_lost");
-        assertThat(keep(VANISHING)).isEqualTo("ok");
-        vanish("far", "198.18.1.3");
+        assertThat(sendOnKeptConnection(VANISHING)).isEqualTo("ok");
+        isolate("far", "198.18.1.3");
         awaitNoConnectionTo("198.18.1.3");
-        assertThat(keep(VANISHING)).contains("reset");
+        assertThat(sendOnKeptConnection(VANISHING)).contains("reset");
         assertThat(metric(SHORT_METRICS_PORT, "sessions_endpoint_lost")).isEqualTo(lost + 1);
     }
 
     @Test
-    void anIdleConnectionOfAClientThatVanishedEnds() throws Exception {
+    void closesAnIdleConnectionOfAVanishedClient() throws Exception {
         int lost = metric(SHORT_METRICS_PORT, "sessions_client_lost");
-        assertThat(keep(ECHO)).isEqualTo("ok");
-        vanish("out", "198.18.2.2");
+        assertThat(sendOnKeptConnection(ECHO)).isEqualTo("ok");
+        isolate("out", "198.18.2.2");
         awaitNoConnectionTo("198.18.2.2");
         awaitNoConnectionTo("198.18.1.2");
         assertThat(metric(SHORT_METRICS_PORT, "sessions_client_lost")).isEqualTo(lost + 1);
     }
 
     @Test
-    void aConnectionWithDataForAVanishedEndpointEnds() throws Exception {
+    void closesAConnectionWithUnacknowledgedDataToAVanishedEndpoint() throws Exception {
         int lost = metric(SHORT_METRICS_PORT, "sessions_endpoint_lost");
-        assertThat(keep(VANISHING)).isEqualTo("ok");
-        vanish("far", "198.18.1.3");
-        assertThat(keep(VANISHING)).isEqualTo("DROP");
+        assertThat(sendOnKeptConnection(VANISHING)).isEqualTo("ok");
+        isolate("far", "198.18.1.3");
+        assertThat(sendOnKeptConnection(VANISHING)).isEqualTo("DROP");
         awaitNoConnectionTo("198.18.1.3");
-        assertThat(keep(VANISHING)).contains("reset");
+        assertThat(sendOnKeptConnection(VANISHING)).contains("reset");
         assertThat(metric(SHORT_METRICS_PORT, "sessions_endpoint_lost")).isEqualTo(lost + 1);
     }
 
-    /** It acknowledges the kernel's window probes, although these come further and further apart. */
+    /** The reader acknowledges the kernel's window probes, whose interval grows. */
     @Test
-    void aConnectionWhoseReaderStoppedLivesForLongerThanTheStalledTimeout() throws Exception {
+    void keepsAConnectionWhoseReaderStoppedBeyondTheStalledTimeout() throws Exception {
         int lost = metric(SHORT_METRICS_PORT, "sessions_client_lost");
-        assertThat(lab.tell("out", "pour " + ECHO + " 80 " + POURED_BYTES)).isEqualTo("ok");
-        // 6 s after the window closed, of which the last two probes are 3 s apart.
+        assertThat(lab.tell("out", "pour " + ECHO + " 80 " + TRANSFER_BYTES)).isEqualTo("ok");
+        // 6 s after the window closed; the last two probes are 3 s apart.
         await().atMost(PATIENCE).until(() -> connectionsTo("198.18.2.2").matches("(?s).*\\bbackoff:([5-9]|\\d\\d).*"));
-        assertThat(lab.tell("out", "drain")).isEqualTo(String.valueOf(POURED_BYTES));
+        assertThat(lab.tell("out", "drain")).isEqualTo(String.valueOf(TRANSFER_BYTES));
         assertThat(metric(SHORT_METRICS_PORT, "sessions_client_lost")).isEqualTo(lost);
     }
 }

@@ -20,23 +20,23 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Whatever is done to the files of a feed, a client that asks all the while is never turned away. */
+/** While the files of a feed change in many ways, a client that connects all the time never fails. */
 @Tag("end-to-end")
 @Timeout(120)
 final class FeedUnderTrafficIT {
     private static final String ADDRESS = "127.96.3.1";
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final NameServer one;
     private final NameServer two;
     private final int port;
     private final AtomicInteger answers = new AtomicInteger();
     private final Set<String> names = ConcurrentHashMap.newKeySet();
-    private final Queue<String> lost = new ConcurrentLinkedQueue<>();
-    private final Thread client = new Thread(this::askOnAndOn, "client");
-    private volatile boolean done;
+    private final Queue<String> failures = new ConcurrentLinkedQueue<>();
+    private final Thread client = new Thread(this::connectRepeatedly, "client");
+    private volatile boolean stop;
 
     FeedUnderTrafficIT() throws IOException {
         port = DemoServers.freePort(8088, ADDRESS);
@@ -46,7 +46,7 @@ final class FeedUnderTrafficIT {
 
     @BeforeEach
     void makeFeed() throws IOException {
-        Files.createDirectory(folder.resolve("feed"));
+        Files.createDirectory(directory.resolve("feed"));
     }
 
     @AfterEach
@@ -71,38 +71,38 @@ final class FeedUnderTrafficIT {
                 """.formatted(ADDRESS, port, server.port(), address);
     }
 
-    private String toOne() {
+    private String manifestForOne() {
         return manifest("127.10.3.1", one);
     }
 
-    private String toTwo() {
+    private String manifestForTwo() {
         return manifest("127.10.3.2", two);
     }
 
-    private void rename(String text) throws IOException {
-        Path draft = Files.writeString(folder.resolve("draft"), text);
-        Files.move(draft, folder.resolve("feed/web.yaml"), StandardCopyOption.ATOMIC_MOVE);
+    private void replaceFeedFile(String text) throws IOException {
+        Path draft = Files.writeString(directory.resolve("draft"), text);
+        Files.move(draft, directory.resolve("feed/web.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }
 
     private Sluice start() throws IOException {
         Sluice sluice = Sluice.start(
-                folder, "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=off");
+                directory, "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=off");
         RunIT.awaitReady(sluice);
         await().until(() -> sluice.err().contains("active"));
         client.start();
         return sluice;
     }
 
-    private void askOnAndOn() {
-        while (!done) {
+    private void connectRepeatedly() {
+        while (!stop) {
             try {
                 String name = NameServer.ask(ADDRESS, port);
                 names.add(name);
                 if (name.isEmpty()) {
-                    lost.add("no answer");
+                    failures.add("no answer");
                 }
             } catch (IOException e) {
-                lost.add(e.toString());
+                failures.add(e.toString());
             }
             answers.incrementAndGet();
         }
@@ -119,20 +119,20 @@ final class FeedUnderTrafficIT {
     }
 
     private void finish() throws InterruptedException {
-        done = true;
+        stop = true;
         client.join();
-        assertThat(lost).isEmpty();
+        assertThat(failures).isEmpty();
     }
 
     @Test
-    void aFileSwappedAThousandTimes() throws Exception {
-        rename(toOne());
+    void keepsServingThroughAThousandFileReplacements() throws Exception {
+        replaceFeedFile(manifestForOne());
         try (Sluice sluice = start()) {
             for (int i = 0; i < 500; i++) {
-                rename(toTwo());
-                rename(toOne());
+                replaceFeedFile(manifestForTwo());
+                replaceFeedFile(manifestForOne());
             }
-            rename(toTwo());
+            replaceFeedFile(manifestForTwo());
             awaitAnswerOf("two");
             finish();
             assertThat(sluice.err()).doesNotContain("WARN");
@@ -140,47 +140,48 @@ final class FeedUnderTrafficIT {
     }
 
     @Test
-    void brokenHalfEmptyAndUnreadableFiles() throws Exception {
-        rename(toOne());
+    void keepsServingWithBrokenEmptyAndUnreadableFiles() throws Exception {
+        replaceFeedFile(manifestForOne());
         try (Sluice sluice = start()) {
-            Path file = folder.resolve("feed/web.yaml");
-            Files.writeString(file, toTwo().substring(0, toTwo().indexOf("ports")));
+            Path file = directory.resolve("feed/web.yaml");
+            Files.writeString(
+                    file, manifestForTwo().substring(0, manifestForTwo().indexOf("ports")));
             await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("web.yaml: line "));
-            rename("kind: [");
+            replaceFeedFile("kind: [");
             awaitMoreAnswers();
-            rename("");
+            replaceFeedFile("");
             await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("holds no document"));
             Files.delete(file);
             assertThat(new ProcessBuilder("mkfifo", file.toString()).start().waitFor())
                     .isZero();
             await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("but a pipe, a socket or a device"));
             awaitMoreAnswers();
-            rename(toTwo());
+            replaceFeedFile(manifestForTwo());
             awaitAnswerOf("two");
             finish();
         }
     }
 
     @Test
-    void aFolderDeletedAndMadeAgain() throws Exception {
-        rename(toOne());
+    void keepsServingWhileTheDirectoryIsReplaced() throws Exception {
+        replaceFeedFile(manifestForOne());
         try (Sluice sluice = start()) {
-            Files.move(folder.resolve("feed"), folder.resolve("away"));
+            Files.move(directory.resolve("feed"), directory.resolve("away"));
             await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("feed: is gone; its last state is kept"));
             awaitMoreAnswers();
-            Files.createDirectory(folder.resolve("making"));
-            Files.writeString(folder.resolve("making/web.yaml"), toTwo());
-            Files.move(folder.resolve("making"), folder.resolve("feed"));
+            Files.createDirectory(directory.resolve("making"));
+            Files.writeString(directory.resolve("making/web.yaml"), manifestForTwo());
+            Files.move(directory.resolve("making"), directory.resolve("feed"));
             awaitAnswerOf("two");
             finish();
         }
     }
 
     @Test
-    void theSwapOfAConfigMapMount() throws Exception {
-        Path feed = folder.resolve("feed");
-        Files.writeString(Files.createDirectory(feed.resolve("..1")).resolve("web.yaml"), toOne());
-        Files.writeString(Files.createDirectory(feed.resolve("..2")).resolve("web.yaml"), toTwo());
+    void followsTheSwapOfAConfigMapMount() throws Exception {
+        Path feed = directory.resolve("feed");
+        Files.writeString(Files.createDirectory(feed.resolve("..1")).resolve("web.yaml"), manifestForOne());
+        Files.writeString(Files.createDirectory(feed.resolve("..2")).resolve("web.yaml"), manifestForTwo());
         Files.createSymbolicLink(feed.resolve("..data"), Path.of("..1"));
         Files.createSymbolicLink(feed.resolve("web.yaml"), Path.of("..data/web.yaml"));
         try (Sluice sluice = start()) {

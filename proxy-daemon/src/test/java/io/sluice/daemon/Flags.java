@@ -11,11 +11,11 @@ import java.util.Map;
 import picocli.CommandLine;
 import picocli.CommandLine.ParseResult;
 
-/** What flags mean, for tests elsewhere: read as the command line reads them. */
+/** Parses flags as the command line does, for tests of all packages. */
 public final class Flags {
     private Flags() {}
 
-    /** What the flags of {@code sluice trace} say of the rules. */
+    /** Returns the options of the snapshot builder for flags of {@code sluice trace}. */
     public static BuildOptions rules(List<String> flags) {
         return configuration("trace", flags).settings().buildOptions();
     }

@@ -35,16 +35,16 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Processes that succeed each other while clients connect, talk and ask. */
+/** Tests handovers from an old process to a new one while TCP and UDP clients are active. */
 @Tag("end-to-end")
 final class HandoverIT {
     private static final String ADDRESS = "127.96.2.1";
     private static final IpAddress ADDRESS_IP = Objects.requireNonNull(IpAddress.parse(ADDRESS));
-    private static final int HAND_OVERS = 10;
+    private static final int HANDOVERS = 10;
     private static final long CONNECT_EVERY_NANOS = 1_000_000;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final List<AutoCloseable> open = new ArrayList<>();
     private final int port = DemoServers.freePort(8089, ADDRESS);
@@ -65,14 +65,14 @@ final class HandoverIT {
             health = free.getLocalPort();
         }
         feed.append(service("web", port, "TCP", "ClientIP"));
-        feed.append(service("turns", port + 1, "TCP", "None"));
-        feed.append(service("ask", port, "UDP", "None"));
+        feed.append(service("round-robin", port + 1, "TCP", "None"));
+        feed.append(service("query", port, "UDP", "None"));
         for (int i = 0; i < 3; i++) {
             feed.append(slice("web", i, servers.get(i).port(), "TCP"));
-            feed.append(slice("turns", i, servers.get(i).port(), "TCP"));
-            feed.append(slice("ask", i, udpServers.get(i).getLocalPort(), "UDP"));
+            feed.append(slice("round-robin", i, servers.get(i).port(), "TCP"));
+            feed.append(slice("query", i, udpServers.get(i).getLocalPort(), "UDP"));
         }
-        Files.writeString(folder.resolve("feed.yaml"), feed);
+        Files.writeString(directory.resolve("feed.yaml"), feed);
     }
 
     private static String service(String name, int port, String protocol, String affinity) {
@@ -103,7 +103,7 @@ final class HandoverIT {
                 """.formatted(service, number, service, port, protocol);
     }
 
-    /** Answers with its own port and the one that the question came from. */
+    /** Answers each datagram with its own port and the port of the sender. */
     private DatagramSocket udpServer() throws IOException {
         DatagramSocket socket = closing(new DatagramSocket(0, InetAddress.getLoopbackAddress()));
         Thread thread = new Thread(() -> {
@@ -141,12 +141,12 @@ final class HandoverIT {
                 "run",
                 "--healthz-bind-address=127.0.0.1:" + health,
                 "--metrics-bind-address=127.0.0.1:0",
-                "--handover-socket=hand-over.sock"));
+                "--handover-socket=handover.sock"));
         args.addAll(List.of(more));
         if (args.stream().noneMatch(arg -> arg.startsWith("--feed="))) {
             args.add("--feed=feed.yaml");
         }
-        return closing(Sluice.start(folder, args.toArray(String[]::new)));
+        return closing(Sluice.start(directory, args.toArray(String[]::new)));
     }
 
     private static void awaitSynced(Sluice sluice) {
@@ -167,15 +167,15 @@ final class HandoverIT {
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
     }
 
-    /** Connects a thousand times a second until told to stop, and remembers what went wrong. */
-    private final class Connecting {
+    /** Connects a thousand times a second until {@link #end} and records failures. */
+    private final class ConnectLoop {
         final AtomicLong answered = new AtomicLong();
         final ConcurrentLinkedQueue<String> failures = new ConcurrentLinkedQueue<>();
         private final AtomicBoolean stop = new AtomicBoolean();
-        private final Thread thread = new Thread(this::connect, "connecting");
+        private final Thread thread = new Thread(this::connect, "connect-loop");
         private final int port;
 
-        Connecting(int port) {
+        ConnectLoop(int port) {
             this.port = port;
             open.add(this::end);
             thread.start();
@@ -188,7 +188,7 @@ final class HandoverIT {
                     if (NameServer.ask(ADDRESS, port).startsWith("tcp")) {
                         answered.incrementAndGet();
                     } else {
-                        failures.add("nothing came");
+                        failures.add("no response");
                     }
                 } catch (IOException e) {
                     failures.add(e.toString());
@@ -198,7 +198,7 @@ final class HandoverIT {
             }
         }
 
-        /** Ends it, again too. */
+        /** Stops the loop; further calls have no effect. */
         void end() throws InterruptedException {
             stop.set(true);
             thread.join();
@@ -206,43 +206,43 @@ final class HandoverIT {
     }
 
     @Test
-    void tenProcessesSucceedEachOtherAndNobodyNotices() throws Exception {
+    void tenHandoversLoseNoConnectionOrFlow() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
-        String held = NameServer.ask(ADDRESS, port);
+        String endpointBefore = NameServer.ask(ADDRESS, port);
         List<DatagramSocket> clients = List.of(udpClient(), udpClient(), udpClient(), udpClient());
         List<String> flows = new ArrayList<>();
         for (DatagramSocket client : clients) {
             flows.add(ask(client));
         }
-        Connecting connecting = new Connecting(port + 1);
-        for (int i = 0; i < HAND_OVERS; i++) {
+        ConnectLoop connectLoop = new ConnectLoop(port + 1);
+        for (int i = 0; i < HANDOVERS; i++) {
             Sluice next = start();
             awaitSynced(next);
             assertThat(next.err()).contains("taking over 3 addresses and 4 UDP flows");
             assertThat(serving.exitCode()).as(serving.err()).isZero();
             assertThat(serving.err()).contains("process " + next.pid() + " has taken over");
-            assertThat(NameServer.ask(ADDRESS, port)).as("affinity").isEqualTo(held);
+            assertThat(NameServer.ask(ADDRESS, port)).as("affinity").isEqualTo(endpointBefore);
             for (int c = 0; c < clients.size(); c++) {
                 assertThat(ask(clients.get(c))).as("UDP flow").isEqualTo(flows.get(c));
             }
-            // At once: the incumbent gave the port up before.
+            // The new process has the port immediately, since the old one released it before.
             assertThat(next.err()).contains("health on http://127.0.0.1:" + health);
             serving = next;
         }
-        connecting.end();
-        assertThat(connecting.failures).isEmpty();
-        assertThat(connecting.answered.get()).isGreaterThan(1_000);
+        connectLoop.end();
+        assertThat(connectLoop.failures).isEmpty();
+        assertThat(connectLoop.answered.get()).isGreaterThan(1_000);
         serving.signal("TERM");
         assertThat(serving.exitCode()).isZero();
-        assertThat(folder.resolve("hand-over.sock")).doesNotExist();
+        assertThat(directory.resolve("handover.sock")).doesNotExist();
     }
 
     @Test
-    void anOpenConnectionLivesUntilTheDrainEnds() throws Exception {
+    void keepsAnOpenConnectionUntilTheDrainEnds() throws Exception {
         try (ServerSocket endpoint = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
             Files.writeString(
-                    folder.resolve("feed.yaml"),
+                    directory.resolve("feed.yaml"),
                     service("web", port, "TCP", "None") + slice("web", 0, endpoint.getLocalPort(), "TCP"));
             Sluice before = start();
             awaitSynced(before);
@@ -262,7 +262,7 @@ final class HandoverIT {
     }
 
     @Test
-    void inAPodItWaitsToBeToldToEnd() throws Exception {
+    void waitsForSigtermAfterAHandoverInAPod() throws Exception {
         Sluice before = start("--exit-after-handover=false");
         awaitSynced(before);
         Sluice after = start("--exit-after-handover=false");
@@ -277,41 +277,41 @@ final class HandoverIT {
     }
 
     @Test
-    void anOlderSuccessorThatDiesHalfWayLeavesTheIncumbentServing() throws Exception {
+    void keepsServingWhenANewProcessOfVersion2DiesDuringTheHandover() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        Path pipe = folder.resolve("hand-over.sock.4711");
-        Connecting connecting = new Connecting(port + 1);
+        Path pipe = directory.resolve("handover.sock.4711");
+        ConnectLoop connectLoop = new ConnectLoop(port + 1);
         try (ServerSocketChannel listening = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             listening.bind(UnixDomainSocketAddress.of(pipe));
-            try (SocketChannel successor =
-                    SocketChannel.open(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")))) {
-                successor.write(ByteBuffer.wrap(
+            try (SocketChannel newProcess =
+                    SocketChannel.open(UnixDomainSocketAddress.of(directory.resolve("handover.sock")))) {
+                newProcess.write(ByteBuffer.wrap(
                         ("sluice-hand-over-2 4711 none " + pipe + "\n").getBytes(StandardCharsets.UTF_8)));
-                // It has been given something, and goes.
-                successor.read(ByteBuffer.allocate(10));
+                // Read some of the transferred state, then close.
+                newProcess.read(ByteBuffer.allocate(10));
             }
             await().until(() -> serving.err().contains("process 4711 wanted to take over and did not; going on"));
             assertThat(ask(client)).isEqualTo(flow);
-            long answered = connecting.answered.get();
-            await().until(() -> connecting.answered.get() > answered + 100);
-            connecting.end();
-            assertThat(connecting.failures).isEmpty();
+            long answered = connectLoop.answered.get();
+            await().until(() -> connectLoop.answered.get() > answered + 100);
+            connectLoop.end();
+            assertThat(connectLoop.failures).isEmpty();
         }
     }
 
     @Test
-    void whoConnectsAndSaysNothingOrNonsenseKeepsNobodyFromTakingOver() throws Exception {
+    void handsOverDespiteSilentAndInvalidPeers() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
-        UnixDomainSocketAddress socket = UnixDomainSocketAddress.of(folder.resolve("hand-over.sock"));
+        UnixDomainSocketAddress socket = UnixDomainSocketAddress.of(directory.resolve("handover.sock"));
         try (SocketChannel silent = SocketChannel.open(socket);
                 SocketChannel newer = SocketChannel.open(socket);
-                SocketChannel mad = SocketChannel.open(socket)) {
+                SocketChannel invalid = SocketChannel.open(socket)) {
             newer.write(ByteBuffer.wrap("sluice-hand-over-99 1 x\n".getBytes(StandardCharsets.UTF_8)));
-            mad.write(ByteBuffer.wrap("sluice-hand-over-2 1 none a\0b\n".getBytes(StandardCharsets.UTF_8)));
+            invalid.write(ByteBuffer.wrap("sluice-hand-over-2 1 none a\0b\n".getBytes(StandardCharsets.UTF_8)));
             Sluice next = start();
             awaitSynced(next);
             assertThat(serving.exitCode()).isZero();
@@ -324,14 +324,14 @@ final class HandoverIT {
     }
 
     @Test
-    void whoSpeaksAnotherVersionStartsCold() throws Exception {
-        try (ServerSocketChannel strange = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
-            strange.bind(UnixDomainSocketAddress.of(folder.resolve("hand-over.sock")));
+    void startsColdWhenTheOldProcessSpeaksAnotherVersion() throws Exception {
+        try (ServerSocketChannel oldProcess = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            oldProcess.bind(UnixDomainSocketAddress.of(directory.resolve("handover.sock")));
             Thread answering = new Thread(() -> {
-                try (SocketChannel looking = strange.accept()) {
-                    assertThat(looking.isOpen()).isTrue();
+                try (SocketChannel check = oldProcess.accept()) {
+                    assertThat(check.isOpen()).isTrue();
                     for (int attempt = 1; attempt <= 5; attempt++) {
-                        answer(strange, "no\n");
+                        answer(oldProcess, "no\n");
                     }
                 } catch (IOException e) {
                     throw new AssertionError(e);
@@ -347,39 +347,43 @@ final class HandoverIT {
     }
 
     private static void answer(ServerSocketChannel server, String text) throws IOException {
-        try (SocketChannel successor = server.accept()) {
-            successor.read(ByteBuffer.allocate(1000));
-            successor.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
+        try (SocketChannel newProcess = server.accept()) {
+            newProcess.read(ByteBuffer.allocate(1000));
+            newProcess.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
         }
     }
 
-    private Sluice startWithNothing() throws IOException {
-        Files.createDirectory(folder.resolve("empty"));
+    private Sluice startWithAnEmptyFeed() throws IOException {
+        Files.createDirectory(directory.resolve("empty"));
         Sluice next = start("--feed=empty");
         await().until(() -> next.err().contains("empty has nothing to serve, but another process serves"));
         return next;
     }
 
-    private void giveSomething() throws IOException {
-        Files.copy(folder.resolve("feed.yaml"), folder.resolve("empty/feed.yaml"));
+    private void fillTheFeed() throws IOException {
+        Files.copy(directory.resolve("feed.yaml"), directory.resolve("empty/feed.yaml"));
     }
 
-    /** However long it took: an incumbent of version 2 hangs up, and still answers. */
+    /**
+     * Imitates an old process of protocol version 2, which closes the connection before it confirms and keeps
+     * listening.
+     */
     @Test
-    void aSuccessorThatIsNotToldThatItIsAloneEnds() throws Exception {
-        Path path = folder.resolve("hand-over.sock");
-        try (ServerSocketChannel incumbent = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
-            incumbent.bind(UnixDomainSocketAddress.of(path));
+    void endsWithoutAConfirmationFromTheOldProcess() throws Exception {
+        Path path = directory.resolve("handover.sock");
+        try (ServerSocketChannel oldProcess = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            oldProcess.bind(UnixDomainSocketAddress.of(path));
             Sluice next = start();
-            incumbent.accept().close();
-            answer(incumbent, "");
-            try (SocketChannel successor = incumbent.accept()) {
+            oldProcess.accept().close();
+            answer(oldProcess, "");
+            try (SocketChannel newProcess = oldProcess.accept()) {
                 ByteBuffer hello = ByteBuffer.allocate(1000);
-                successor.read(hello);
+                newProcess.read(hello);
                 String pipe = new String(hello.array(), 0, hello.position(), StandardCharsets.UTF_8).split("\\s")[3];
-                successor.write(ByteBuffer.wrap("{\"frontends\":[],\"services\":[]}".getBytes(StandardCharsets.UTF_8)));
+                newProcess.write(
+                        ByteBuffer.wrap("{\"frontends\":[],\"services\":[]}".getBytes(StandardCharsets.UTF_8)));
                 SocketChannel.open(UnixDomainSocketAddress.of(pipe)).close();
-                successor.read(hello.clear());
+                newProcess.read(hello.clear());
             }
             assertThat(next.exitCode()).isEqualTo(1);
             assertThat(next.err())
@@ -390,24 +394,24 @@ final class HandoverIT {
     }
 
     @Test
-    void aSuccessorWithNothingToServeWaitsUntilItHas() throws Exception {
+    void waitsWithAnEmptyFeedBeforeItTakesOver() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
-        Sluice next = startWithNothing();
+        Sluice next = startWithAnEmptyFeed();
         assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
         assertThat(next.err()).doesNotContain("synced: ");
-        giveSomething();
+        fillTheFeed();
         awaitSynced(next);
         assertThat(serving.exitCode()).isZero();
         assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
     }
 
     @Test
-    void aSuccessorThatStandsStillTooLongEndsAndTheIncumbentGoesOn() throws Exception {
+    void keepsServingWhenTheNewProcessStalls() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
-        Sluice next = startWithNothing();
-        giveSomething();
+        Sluice next = startWithAnEmptyFeed();
+        fillTheFeed();
         while (!next.err().contains("taking over")) {
             Thread.onSpinWait();
         }
@@ -417,26 +421,26 @@ final class HandoverIT {
                         || serving.err().contains("has taken over"));
         next.signal("CONT");
         if (serving.err().contains("has taken over")) {
-            // It was through before it stood still.
+            // The handover completed before the new process stopped.
             assertThat(serving.exitCode()).isZero();
         } else {
             assertThat(next.exitCode()).isEqualTo(1);
             assertThat(next.err()).contains("the process that served goes on; this one ends");
-            assertThat(folder.resolve("hand-over.sock")).exists();
+            assertThat(directory.resolve("handover.sock")).exists();
         }
         assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
     }
 
-    /** At whatever step it is then. */
+    /** The step of the handover at which the new process is killed varies. */
     @Test
-    void aSuccessorThatIsKilledLosesNothing() throws Exception {
+    void losesNothingWhenTheNewProcessIsKilled() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        Connecting connecting = new Connecting(port + 1);
-        Sluice next = startWithNothing();
-        giveSomething();
+        ConnectLoop connectLoop = new ConnectLoop(port + 1);
+        Sluice next = startWithAnEmptyFeed();
+        fillTheFeed();
         while (!next.err().contains("taking over")) {
             Thread.onSpinWait();
         }
@@ -445,28 +449,28 @@ final class HandoverIT {
                 .until(() ->
                         serving.err().contains("; going on: ") || serving.err().contains("has taken over"));
         if (serving.err().contains("has taken over")) {
-            // It was through before it was killed, and took everything with it.
-            connecting.end();
+            // The handover completed before the new process was killed, so its connections and flows ended with it.
+            connectLoop.end();
             return;
         }
         assertThat(ask(client)).isEqualTo(flow);
-        long answered = connecting.answered.get();
-        await().until(() -> connecting.answered.get() > answered + 100);
-        connecting.end();
-        assertThat(connecting.failures).isEmpty();
+        long answered = connectLoop.answered.get();
+        await().until(() -> connectLoop.answered.get() > answered + 100);
+        connectLoop.end();
+        assertThat(connectLoop.failures).isEmpty();
         Sluice another = start();
         awaitSynced(another);
         assertThat(ask(client)).isEqualTo(flow);
     }
 
     @Test
-    void anIncumbentThatIsKilledAfterItGaveEverythingLosesNothing() throws Exception {
+    void losesNothingWhenTheOldProcessIsKilledAfterTheTransfer() throws Exception {
         Sluice serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        Sluice next = startWithNothing();
-        giveSomething();
+        Sluice next = startWithAnEmptyFeed();
+        fillTheFeed();
         while (!next.err().contains("taking over")) {
             Thread.onSpinWait();
         }
@@ -478,13 +482,13 @@ final class HandoverIT {
     }
 
     @Test
-    void whatAnotherUserServesIsNotTakenOver() throws Exception {
-        assumeThat(Files.getAttribute(folder, "unix:uid"))
-                .as("needs root, to start a process of another user")
+    void doesNotTakeOverFromAProcessOfAnotherUser() throws Exception {
+        assumeThat(Files.getAttribute(directory, "unix:uid"))
+                .as("needs root to start a process of another user")
                 .isEqualTo(0);
-        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwxrwx"));
-        Path listening = folder.resolve("hand-over.sock");
-        Process stranger = new ProcessBuilder(
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxrwxrwx"));
+        Path listening = directory.resolve("handover.sock");
+        Process otherUser = new ProcessBuilder(
                         "setpriv",
                         "--reuid=65534",
                         "--regid=65534",
@@ -494,9 +498,9 @@ final class HandoverIT {
                         "--healthz-bind-address=",
                         "--metrics-bind-address=",
                         "--handover-socket=" + listening,
-                        "--feed=" + folder.resolve("feed.yaml"))
+                        "--feed=" + directory.resolve("feed.yaml"))
                 .redirectErrorStream(true)
-                .redirectOutput(folder.resolve("stranger.txt").toFile())
+                .redirectOutput(directory.resolve("other-user.txt").toFile())
                 .start();
         try {
             await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(listening));
@@ -505,27 +509,29 @@ final class HandoverIT {
             assertThat(sluice.err())
                     .contains("it runs as user id 65534; only root and the own user are trusted")
                     .doesNotContainPattern("(?<!not )taking over");
-            assertThat(stranger.isAlive()).isTrue();
-            assertThat(Files.getAttribute(listening, "unix:uid")).as("ours").isEqualTo(0);
+            assertThat(otherUser.isAlive()).isTrue();
+            assertThat(Files.getAttribute(listening, "unix:uid"))
+                    .as("the socket belongs to the new process")
+                    .isEqualTo(0);
         } finally {
-            stranger.destroyForcibly();
+            otherUser.destroyForcibly();
         }
     }
 
     @Test
-    void whatIsNoSocketIsLeftAlone() throws Exception {
-        Path file = Files.writeString(folder.resolve("hand-over.sock"), "something");
+    void failsIfTheSocketPathIsAnotherFile() throws Exception {
+        Path file = Files.writeString(directory.resolve("handover.sock"), "something");
         Sluice sluice = start();
         assertThat(sluice.exitCode()).isEqualTo(1);
-        assertThat(sluice.err()).contains("hand-over.sock is there already and is no socket");
+        assertThat(sluice.err()).contains("handover.sock is there already and is no socket");
         assertThat(file).hasContent("something");
     }
 
     @Test
-    void aProcessDoesNotRemoveTheSocketOfAnother() throws Exception {
+    void doesNotRemoveTheSocketOfAnotherProcess() throws Exception {
         Sluice first = start();
         awaitSynced(first);
-        Path socket = folder.resolve("hand-over.sock");
+        Path socket = directory.resolve("handover.sock");
         Files.delete(socket);
         try (ServerSocketChannel other = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             other.bind(UnixDomainSocketAddress.of(socket));
@@ -536,7 +542,7 @@ final class HandoverIT {
     }
 
     @Test
-    void aSocketThatAKilledProcessLeftIsNoHindrance() throws Exception {
+    void replacesASocketLeftByAKilledProcess() throws Exception {
         Sluice killed = start();
         awaitSynced(killed);
         killed.signal("KILL");

@@ -14,15 +14,15 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A machine whose name only DNS could resolve: what Sluice needs of it comes from the kernel, so a resolver that does not
- * answer delays nothing.
+ * Tests a machine whose host name only DNS could resolve. Sluice takes the host name from the kernel, so a resolver
+ * that does not respond causes no delay.
  */
 @Tag("netns")
 @NeedsRoot
 final class HostNameIT {
     /**
-     * A shell in new network, mount and UTS namespaces, where DNS is all that knows names other than localhost. Datagrams
-     * sent there are look-ups, which the kernel counts.
+     * Prepares network, mount and UTS namespaces in which names other than localhost are resolved by DNS only. All
+     * datagrams sent there are lookups, which the kernel counts.
      */
     private static final String PREPARE = """
             ip link set lo up
@@ -33,15 +33,15 @@ final class HostNameIT {
             """;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
-    /** @param then what the shell does, with the launcher and {@code args} as its arguments */
+    /** @param then the shell command to run, with the launcher and {@code args} as its arguments */
     private Sluice start(String hostName, String then, String... args) throws IOException {
-        Files.writeString(folder.resolve("hosts"), "127.0.0.1 localhost\n");
-        // No server listens there, which takes less time than one that does not answer.
-        Files.writeString(folder.resolve("resolv.conf"), "nameserver 127.0.0.1\n");
-        Files.writeString(folder.resolve("nsswitch.conf"), "hosts: files dns\n");
-        Files.writeString(folder.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
+        Files.writeString(directory.resolve("hosts"), "127.0.0.1 localhost\n");
+        // No server listens there, which fails faster than a server that does not respond.
+        Files.writeString(directory.resolve("resolv.conf"), "nameserver 127.0.0.1\n");
+        Files.writeString(directory.resolve("nsswitch.conf"), "hosts: files dns\n");
+        Files.writeString(directory.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
         List<String> command = new ArrayList<>(List.of(
                 "--net",
                 "--mount",
@@ -52,10 +52,11 @@ final class HostNameIT {
                 "sh",
                 Sluice.HOME.resolve("bin/sluice").toString()));
         command.addAll(List.of(args));
-        return Sluice.start(folder, Path.of("unshare"), Map.of("HOST_NAME", hostName), command.toArray(String[]::new));
+        return Sluice.start(
+                directory, Path.of("unshare"), Map.of("HOST_NAME", hostName), command.toArray(String[]::new));
     }
 
-    /** Datagrams sent in the network namespace of a process, from the lines of its {@code /proc/PID/net/snmp}. */
+    /** Returns the numbers of sent datagrams, for each copy of {@code /proc/PID/net/snmp} in a string. */
     private static List<Long> datagramsSent(String snmp) {
         List<Long> sent = new ArrayList<>();
         List<String> names = List.of();
@@ -71,7 +72,7 @@ final class HostNameIT {
     }
 
     @Test
-    void theVersionIsPrintedWithoutALookUp() throws Exception {
+    void printsTheVersionWithoutALookup() throws Exception {
         try (Sluice sluice = start(
                 "nowhere",
                 "\"$@\"; cat /proc/net/snmp; getent hosts nowhere || true; cat /proc/net/snmp",
@@ -80,12 +81,12 @@ final class HostNameIT {
             assertThat(sluice.out()).startsWith("sluice ");
             List<Long> sent = datagramsSent(sluice.out());
             assertThat(sent.get(0)).isZero();
-            assertThat(sent.get(1)).as("a look-up is counted").isPositive();
+            assertThat(sent.get(1)).as("the lookup of getent is counted").isPositive();
         }
     }
 
     @Test
-    void theDaemonStartsWithoutALookUp() throws Exception {
+    void startsWithoutALookup() throws Exception {
         try (Sluice sluice = start(
                 "nowhere",
                 "exec \"$@\"",
@@ -101,7 +102,7 @@ final class HostNameIT {
     }
 
     @Test
-    void theNodeHasTheKernelsName() throws Exception {
+    void usesTheHostNameAsNodeName() throws Exception {
         try (Sluice sluice = start("Node-1.Example", "exec \"$@\"", "run", "--print-config")) {
             assertThat(sluice.exitCode()).as(sluice.err()).isZero();
             assertThat(sluice.out()).containsPattern("\nnodeName: node-1\\.example +# default\n");
@@ -110,7 +111,7 @@ final class HostNameIT {
     }
 
     @Test
-    void aHostNameThatIsNoNodeNameIsReported() throws Exception {
+    void reportsAHostNameThatIsNotAValidNodeName() throws Exception {
         try (Sluice sluice = start("node_1", "exec \"$@\"", "run", "--print-config")) {
             assertThat(sluice.exitCode()).as(sluice.err()).isZero();
             assertThat(sluice.out()).containsPattern("\nnodeName: localhost +# default\n");

@@ -11,16 +11,16 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The script {@code bin/sluice}: how it finds itself and Java, and which flags it gives. */
+/** Tests the script {@code bin/sluice}: how it finds its directory and Java, and which flags it passes to the JVM. */
 final class LauncherIT {
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final Path launcher = Sluice.HOME.resolve("bin/sluice");
 
-    /** A Java that says which version it is, and otherwise prints its arguments, one a line. */
+    /** A Java that prints its version for {@code -version}, and its arguments, one per line, otherwise. */
     private Path fakeJava(String version) throws IOException {
-        Path home = Files.createDirectories(folder.resolve("java " + version));
+        Path home = Files.createDirectories(directory.resolve("java " + version));
         Path java = Files.createDirectories(home.resolve("bin")).resolve("java");
         Files.writeString(java, """
                 #!/bin/sh
@@ -32,7 +32,7 @@ final class LauncherIT {
     }
 
     private Sluice run(Path script, Map<String, String> environment, String... args) throws Exception {
-        Sluice sluice = Sluice.start(folder, script, environment, args);
+        Sluice sluice = Sluice.start(directory, script, environment, args);
         sluice.exitCode();
         return sluice;
     }
@@ -46,10 +46,13 @@ final class LauncherIT {
         }
     }
 
-    /** The launcher runs {@code readlink} early on; this one signals the process group, which holds only the two. */
+    /**
+     * The launcher runs {@code readlink} early. The replacement signals the process group, which contains only these
+     * two processes.
+     */
     @Test
-    void sigusr1IsHarmlessFromTheStartOfTheLauncher() throws Exception {
-        Path bin = Files.createDirectories(folder.resolve("bin"));
+    void ignoresSigusr1FromTheStartOfTheLauncher() throws Exception {
+        Path bin = Files.createDirectories(directory.resolve("bin"));
         Path readlink = Files.writeString(bin.resolve("readlink"), """
                 #!/bin/sh
                 trap '' USR1
@@ -57,7 +60,7 @@ final class LauncherIT {
                 PATH=${PATH#*:} exec readlink "$@"
                 """);
         Path detached = Files.writeString(
-                folder.resolve("detached"), "#!/bin/sh\nexec setsid --wait '" + launcher + "' \"$@\"\n");
+                directory.resolve("detached"), "#!/bin/sh\nexec setsid --wait '" + launcher + "' \"$@\"\n");
         for (Path script : new Path[] {readlink, detached}) {
             Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwxr-xr-x"));
         }
@@ -70,7 +73,7 @@ final class LauncherIT {
     }
 
     @Test
-    void oldJavaIsRefusedInOneLine() throws Exception {
+    void rejectsOldJavaInOneLine() throws Exception {
         for (String version : new String[] {"11.0.2", "1.8.0_372", "16"}) {
             try (Sluice sluice =
                     run(launcher, Map.of("JAVA_HOME", fakeJava(version).toString()))) {
@@ -78,22 +81,22 @@ final class LauncherIT {
                 assertThat(sluice.out()).isEmpty();
                 assertThat(sluice.err())
                         .hasLineCount(1)
-                        .startsWith("sluice: needs Java 17 or newer, but ")
+                        .startsWith("sluice: needs Java 17 or newer, but '")
                         .contains("is version " + version);
             }
         }
     }
 
     @Test
-    void javaHomeWithoutJavaIsTold() throws Exception {
+    void reportsAJavaHomeWithoutJava() throws Exception {
         try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "/nowhere"))) {
             assertThat(sluice.exitCode()).isEqualTo(2);
-            assertThat(sluice.err()).isEqualTo("sluice: JAVA_HOME is /nowhere, but there is no bin/java in it\n");
+            assertThat(sluice.err()).isEqualTo("sluice: JAVA_HOME is '/nowhere', but it contains no bin/java\n");
         }
     }
 
     @Test
-    void javaOnThePathIsUsedWithoutJavaHome() throws Exception {
+    void usesJavaOnThePathWithoutJavaHome() throws Exception {
         String path = fakeJava("17.0.1").resolve("bin") + ":" + System.getenv("PATH");
         try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "", "PATH", path), "--help")) {
             assertThat(sluice.exitCode()).isZero();
@@ -102,7 +105,7 @@ final class LauncherIT {
     }
 
     @Test
-    void flagsFitTheVersion() throws Exception {
+    void choosesFlagsForTheJavaVersion() throws Exception {
         assertThat(flagsFor("17.0.1", ""))
                 .contains("-XX:+UseSerialGC\n", "-Xmx1g\n")
                 .doesNotContain("--enable-native-access", "UseCompactObjectHeaders");
@@ -114,7 +117,7 @@ final class LauncherIT {
     }
 
     @Test
-    void javaOptionsWinOverOurs() throws Exception {
+    void userOptionsOverrideTheDefaults() throws Exception {
         assertThat(flagsFor("25", "-XX:+UseG1GC -Xmx100m -XX:-UseCompactObjectHeaders"))
                 .doesNotContain("UseSerialGC", "-Xmx1g", "-Xms", "UseCompactObjectHeaders")
                 .contains("-XX:+ExitOnOutOfMemoryError\n");
@@ -122,7 +125,7 @@ final class LauncherIT {
     }
 
     @Test
-    void classPathNamesEveryJarInOrder() throws Exception {
+    void listsEveryJarInOrderOnTheClassPath() throws Exception {
         String[] lines = flagsFor("17", "").split("\n");
         String classPath = lines[java.util.Arrays.asList(lines).indexOf("-cp") + 1];
         try (Stream<Path> jars = Files.list(Sluice.HOME.resolve("lib"))) {
@@ -132,15 +135,15 @@ final class LauncherIT {
     }
 
     @Test
-    void worksThroughLinksAndFromAFolderWithBlanks() throws Exception {
-        Path home = Files.createDirectories(folder.resolve("a b/sluice home"));
+    void worksThroughSymbolicLinksAndFromADirectoryWithSpaces() throws Exception {
+        Path home = Files.createDirectories(directory.resolve("a b/sluice home"));
         Files.createSymbolicLink(home.resolve("bin"), Sluice.HOME.resolve("bin"));
-        Path copied = folder.resolve("c d");
+        Path copied = directory.resolve("c d");
         Files.createDirectories(copied.resolve("bin"));
         Files.copy(launcher, copied.resolve("bin/sluice"), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
         Files.createSymbolicLink(copied.resolve("lib"), Sluice.HOME.resolve("lib"));
-        Path relative = Files.createSymbolicLink(folder.resolve("relative"), Path.of("c d/bin/sluice"));
-        Path twice = Files.createSymbolicLink(folder.resolve("twice"), relative);
+        Path relative = Files.createSymbolicLink(directory.resolve("relative"), Path.of("c d/bin/sluice"));
+        Path twice = Files.createSymbolicLink(directory.resolve("twice"), relative);
         for (Path script : new Path[] {home.resolve("bin/sluice"), copied.resolve("bin/sluice"), relative, twice}) {
             try (Sluice sluice = run(script, Map.of(), "--version")) {
                 assertThat(sluice.exitCode()).as(script.toString()).isZero();
@@ -150,9 +153,9 @@ final class LauncherIT {
         }
     }
 
-    /** The distribution, where something may be added to it. */
+    /** Copies the distribution, so that a test may add files. */
     private Path copy() throws IOException {
-        Path copied = Files.createDirectories(folder.resolve("copied"));
+        Path copied = Files.createDirectories(directory.resolve("copied"));
         for (String part : new String[] {"bin", "lib"}) {
             Files.createDirectories(copied.resolve(part));
             try (Stream<Path> files = Files.list(Sluice.HOME.resolve(part))) {
@@ -169,10 +172,10 @@ final class LauncherIT {
 
     private static final String UNUSED = " is of another Java, other jars or other flags, and not used;";
 
-    private String logOfAStart(Path script, String options) throws Exception {
-        Files.writeString(folder.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
+    private String startAndReadLog(Path script, String options) throws Exception {
+        Files.writeString(directory.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
         try (Sluice sluice = Sluice.start(
-                folder,
+                directory,
                 script,
                 Map.of("JDK_JAVA_OPTIONS", options),
                 "run",
@@ -186,29 +189,30 @@ final class LauncherIT {
     }
 
     @Test
-    void aCacheIsMadeAndUsedAndWhereItDoesNotFitOneLineSaysSo() throws Exception {
+    void createsACacheAndReportsAMismatchInOneLine() throws Exception {
         Path copied = copy();
         try (Sluice aot = run(copied, Map.of(), "aot")) {
             assertThat(aot.err()).isEmpty();
-            assertThat(aot.out()).hasLineCount(1).endsWith(" is used from now on\n");
+            assertThat(aot.out()).hasLineCount(1).endsWith("; later starts use it\n");
             assertThat(aot.exitCode()).isZero();
         }
-        assertThat(logOfAStart(copied, "-Dof=mine")).doesNotContain(UNUSED, "[aot]", "[cds]");
-        // Another jar, and first of all; a real one, since Java 25 passes over an empty file, and the cache still fits.
+        assertThat(startAndReadLog(copied, "-Dof=mine")).doesNotContain(UNUSED, "[aot]", "[cds]");
+        // Add a jar as the first one. It must not be empty: Java 25 ignores empty files, and the cache would still
+        // match.
         Path lib = copied.resolveSibling("../lib");
         try (Stream<Path> jars = Files.list(lib)) {
             Files.copy(jars.findAny().orElseThrow(), lib.resolve("a.jar"));
         }
-        assertThat(logOfAStart(copied, "-Dof=mine").lines())
+        assertThat(startAndReadLog(copied, "-Dof=mine").lines())
                 .filteredOn(line -> line.contains(UNUSED) || line.contains("[aot]") || line.contains("[cds]"))
                 .hasSize(1);
-        assertThat(logOfAStart(copied, "-Xshare:off"))
-                .as("then it is not ours to say")
+        assertThat(startAndReadLog(copied, "-Xshare:off"))
+                .as("no message if the user disabled the cache")
                 .doesNotContain(UNUSED);
     }
 
     @Test
-    void aotTakesNothingElse() throws Exception {
+    void rejectsArgumentsOfAot() throws Exception {
         try (Sluice sluice = run(launcher, Map.of(), "aot", "--help")) {
             assertThat(sluice.exitCode()).isEqualTo(2);
             assertThat(sluice.err()).startsWith("sluice: aot takes no arguments");
@@ -216,7 +220,7 @@ final class LauncherIT {
     }
 
     @Test
-    void exitCodeAndErrorsPassThrough() throws Exception {
+    void passesThroughExitCodeAndErrors() throws Exception {
         try (Sluice sluice = run(launcher, Map.of(), "run", "--fed", "a b")) {
             assertThat(sluice.exitCode()).isEqualTo(2);
             assertThat(sluice.err()).startsWith("sluice: unknown flag '--fed'; did you mean '--feed'?");

@@ -22,26 +22,26 @@ final class LifecycleTest {
         assertThat(lifecycle.isStopping()).isFalse();
         assertThat(lifecycle.enter(Phase.HANDED_OVER)).isTrue();
         assertThat(lifecycle.isStopping()).isTrue();
-        AtomicInteger told = new AtomicInteger();
-        lifecycle.whenServedElsewhere(told::incrementAndGet);
+        AtomicInteger calls = new AtomicInteger();
+        lifecycle.whenServedElsewhere(calls::incrementAndGet);
         lifecycle.givenAway();
-        assertThat(told).hasValue(1);
+        assertThat(calls).hasValue(1);
         assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
         assertThat(lifecycle.isServedElsewhere()).isTrue();
     }
 
     @Test
-    void oneThatIsBeatenEnds() {
+    void endsAfterLosingTheHandover() {
         Lifecycle lifecycle = new Lifecycle(true);
         assertThat(lifecycle.enter(Phase.BEATEN)).isTrue();
         assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
         assertThat(lifecycle.enter(Phase.CLOSED)).isTrue();
-        assertThat(lifecycle.enter(Phase.DRAINING)).as("it is closed").isFalse();
+        assertThat(lifecycle.enter(Phase.DRAINING)).as("already closed").isFalse();
         assertThat(lifecycle.wasBeaten()).isTrue();
     }
 
     @Test
-    void oneThatIsToldToEndWhileItWaitsHasServedNothing() {
+    void hasServedNothingWhenStoppedWhileWaiting() {
         Lifecycle lifecycle = new Lifecycle(true);
         assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
         assertThat(lifecycle.phase().isStopping()).isTrue();
@@ -49,11 +49,11 @@ final class LifecycleTest {
         assertThat(lifecycle.hasServed()).isFalse();
         lifecycle.takenOver();
         assertThat(lifecycle.phase()).isEqualTo(Phase.DRAINING);
-        assertThat(lifecycle.hasServed()).as("it was being taken over").isTrue();
+        assertThat(lifecycle.hasServed()).as("the handover was in progress").isTrue();
     }
 
     @Test
-    void oneThatIsAloneServesUntilItDrains() {
+    void servesUntilDrainWithoutAHandover() {
         Lifecycle lifecycle = new Lifecycle(false);
         assertThat(lifecycle.enter(Phase.WAITING)).isFalse();
         assertThat(lifecycle.enter(Phase.SERVING)).isTrue();

@@ -13,9 +13,10 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What the log looks like, byte for byte. */
+/** Tests the exact format of log lines. */
 final class LoggingTest {
-    private static final String NASTY = "quote \" backslash \\ tab \t newline \n bell \u0007 and \u00e9\u20ac";
+    private static final String SPECIAL_CHARACTERS =
+            "quote \" backslash \\ tab \t newline \n bell \u0007 and \u00e9\u20ac";
 
     private final ByteArrayOutputStream stream = new ByteArrayOutputStream();
     private final Logger log = LoggerFactory.getLogger("io.sluice.daemon.Some\"Name");
@@ -25,16 +26,16 @@ final class LoggingTest {
     }
 
     @AfterEach
-    void quiet() {
+    void restoreLogging() {
         Logging.configure("text", "warn", System.err);
     }
 
     @Test
-    void everyJsonLineParses() {
+    void writesOneJsonObjectPerLine() {
         Logging.configure("json", "info", stream);
         log.info("plain {}", 1);
-        log.warn(NASTY);
-        log.error("failed", new IllegalStateException(NASTY, new RuntimeException("cause \"of\" it")));
+        log.warn(SPECIAL_CHARACTERS);
+        log.error("failed", new IllegalStateException(SPECIAL_CHARACTERS, new RuntimeException("cause \"of\" it")));
         log.info("null {}", (Object) null);
         log.debug("not logged");
         assertThat(lines()).hasSize(4);
@@ -45,14 +46,14 @@ final class LoggingTest {
         assertThat(events.get(0).at("/logger").stringValue()).isEqualTo(log.getName());
         assertThat(Instant.parse(events.get(0).at("/time").stringValue())).isAfter(Instant.EPOCH);
         assertThat(events.get(0).has("exception")).isFalse();
-        assertThat(events.get(1).at("/message").stringValue()).isEqualTo(NASTY);
+        assertThat(events.get(1).at("/message").stringValue()).isEqualTo(SPECIAL_CHARACTERS);
         assertThat(events.get(2).at("/exception").stringValue())
-                .startsWith("java.lang.IllegalStateException: " + NASTY)
-                .contains("Caused by: java.lang.RuntimeException: cause \"of\" it", "everyJsonLineParses");
+                .startsWith("java.lang.IllegalStateException: " + SPECIAL_CHARACTERS)
+                .contains("Caused by: java.lang.RuntimeException: cause \"of\" it", "writesOneJsonObjectPerLine");
     }
 
     @Test
-    void textIsOneLineWithTimeAndLevel() {
+    void writesTextAsOneLineWithTimeAndLevel() {
         Logging.configure("text", "info", stream);
         LoggerFactory.getLogger("io.sluice.daemon.Daemon").info("feed synced");
         assertThat(lines())
@@ -62,7 +63,7 @@ final class LoggingTest {
     }
 
     @Test
-    void levelIsKept() {
+    void honorsTheLevel() {
         Logging.configure("text", "error", stream);
         log.warn("not this");
         log.error("this");

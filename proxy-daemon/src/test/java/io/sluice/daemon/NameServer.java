@@ -9,11 +9,11 @@ import java.net.Socket;
 import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 
-/** A server that tells every client its name and hangs up; tells at the end whether anything went wrong. */
+/** A TCP server that sends its name to every client and closes the connection. */
 public final class NameServer implements AutoCloseable {
     private final ServerSocket socket;
     private final String name;
-    private final Thread thread = new Thread(this::serve, "named-server");
+    private final Thread thread = new Thread(this::serve, "name-server");
 
     public NameServer(String address, int port, String name) throws IOException {
         socket = new ServerSocket(port, 500, InetAddress.getByName(address));
@@ -30,7 +30,7 @@ public final class NameServer implements AutoCloseable {
             try {
                 answerOne();
             } catch (SocketException e) {
-                // Closed, or the client is gone already; the client knows whether that was all right.
+                // The server was closed, or the client has closed its connection and checks the result itself.
                 assertThat(e).hasMessageNotContaining("Too many open files");
             } catch (IOException e) {
                 throw new AssertionError(e);
@@ -44,7 +44,7 @@ public final class NameServer implements AutoCloseable {
         }
     }
 
-    /** The name of whoever answers there. */
+    /** Returns the name of the server that answers at an address. */
     public static String ask(String address, int port) throws IOException {
         try (Socket client = new Socket(address, port)) {
             client.setSoTimeout((int) RunIT.PATIENCE.toMillis());

@@ -7,10 +7,13 @@ import java.lang.annotation.Target;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /**
- * A class whose tests work in network namespaces of their own. Without root each of them is reported as skipped, with
- * the reason; an assumption in {@code @BeforeAll} would leave no trace of them on the console.
+ * Marks a class whose tests create network namespaces. Without root, each test is reported as skipped with the reason;
+ * with an assumption in {@code @BeforeAll}, the console would not show them.
  */
-@EnabledIfSystemProperty(named = "user.name", matches = "root", disabledReason = "needs root, for network namespaces")
+@EnabledIfSystemProperty(
+        named = "user.name",
+        matches = "root",
+        disabledReason = "needs root to create network namespaces")
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.TYPE)
 @interface NeedsRoot {}

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Node mode where the file systems that it sees are not what they are by default. */
+/** Tests node mode with unusual contents of /etc/iproute2 and /sys. */
 @Tag("netns")
 @Timeout(300)
 @NeedsRoot
@@ -31,12 +31,12 @@ final class NodeEnvironmentIT {
     private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge/bridge-nf-call-iptables");
 
     @TempDir
-    private static Path folder;
+    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeLab lab;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeCases cases;
 
     @BeforeAll
@@ -45,7 +45,7 @@ final class NodeEnvironmentIT {
         cases = new NodeCases(lab, SERVICES);
         cases.serve(8080, "pod", "two", "far");
         Files.writeString(
-                folder.resolve("feed.yaml"),
+                directory.resolve("feed.yaml"),
                 NodeLab.NODES
                         + cases.service("plain").endpoints("pod", "far")
                         + cases.service("bridged").endpoints("two"));
@@ -59,20 +59,21 @@ final class NodeEnvironmentIT {
     }
 
     private static Sluice start(List<String> enter, Map<String, String> environment) throws IOException {
-        Sluice sluice = NodeLab.launch(folder, "node", enter, environment, "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
+        Sluice sluice =
+                NodeLab.launch(directory, "node", enter, environment, "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
         await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
         return sluice;
     }
 
     @Test
-    void aNamedRoutingTableIsNotRestoredAgainAndAgain() throws Exception {
-        assumeTrue(Files.isDirectory(IPROUTE2), "iproute2 has its names elsewhere");
-        Path names = Files.createDirectory(folder.resolve("iproute2"));
+    void doesNotRestoreANamedRoutingTableRepeatedly() throws Exception {
+        assumeTrue(Files.isDirectory(IPROUTE2), "iproute2 stores table names in another directory");
+        Path names = Files.createDirectory(directory.resolve("iproute2"));
         Path tables = IPROUTE2.resolve("rt_tables");
         Files.writeString(names.resolve("rt_tables"), Files.exists(tables) ? Files.readString(tables) : "");
         Files.writeString(names.resolve("rt_tables"), "19019 sluice\n", StandardOpenOption.APPEND);
-        Path log = Files.createFile(folder.resolve("ip.log"));
-        Path programs = Files.createDirectory(folder.resolve("programs"));
+        Path log = Files.createFile(directory.resolve("ip.log"));
+        Path programs = Files.createDirectory(directory.resolve("programs"));
         Path ip = programs.resolve("ip");
         Files.writeString(ip, """
                 #!/bin/sh
@@ -109,9 +110,12 @@ final class NodeEnvironmentIT {
                 .count();
     }
 
-    /** Without br_netfilter, an answer that is switched past the node is lost; with it, what comes over the bridge is. */
+    /**
+     * If Sluice does not find the bridge, responses switched past the node are lost without br_netfilter, and bridged
+     * packets with it.
+     */
     @Test
-    void bridgesAreFoundWhereSysIsThatOfAnotherNamespace() throws Exception {
+    void findsBridgesWhenSysBelongsToAnotherNamespace() throws Exception {
         List<String> enter = NodeLab.execWithForeignSys("node");
         try (Sluice sluice = start(enter, Map.of())) {
             cases.checkAll("one bridged:80 two=node", "one plain:80 pod=one far=one");

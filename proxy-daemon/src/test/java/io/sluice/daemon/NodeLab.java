@@ -18,15 +18,15 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Nodes with their pods, and clients outside, as network namespaces of this machine, joined by veth pairs. Of a node's pods
- * one is routed and two are on a bridge; the second node's are called as the first's with a 2 behind. Both families. All
- * addresses are inside the namespaces; what a killed run left behind is removed first.
+ * Nodes with pods, and external clients, as network namespaces of this machine, joined by veth pairs, with IPv4 and
+ * IPv6. Each node has one routed pod and two pods on a bridge; names on the second node end in 2. All addresses are
+ * inside the namespaces. Namespaces that a killed run left are removed first.
  */
 final class NodeLab implements AutoCloseable {
-    private static final Pattern OURS = Pattern.compile("sluice-it-(\\d+)-\\w+");
+    private static final Pattern OWN_NAMESPACES = Pattern.compile("sluice-it-(\\d+)-\\w+");
     private static final String PREFIX = "sluice-it-" + ProcessHandle.current().pid() + "-";
 
-    /** What a feed says of the nodes. */
+    /** The manifests of the Nodes. */
     static final String NODES = node(1, "10.244.0.0/22, 'fd00:10::/46'") + node(2, "10.244.4.0/22, 'fd00:10:4::/46'");
 
     /** The addresses of {@link #endpointsBehindALink}. */
@@ -34,7 +34,7 @@ final class NodeLab implements AutoCloseable {
 
     private final Map<String, Process> probes = new LinkedHashMap<>();
     private final Map<String, BufferedReader> answers = new LinkedHashMap<>();
-    private final Map<String, PrintWriter> questions = new LinkedHashMap<>();
+    private final Map<String, PrintWriter> requests = new LinkedHashMap<>();
     private final Map<String, List<String>> addresses = new LinkedHashMap<>();
     private final Map<String, String> owners = new LinkedHashMap<>();
 
@@ -43,8 +43,8 @@ final class NodeLab implements AutoCloseable {
     }
 
     /**
-     * One node, a pod that is far from it, behind something that answers as another node would, and outside clients: one is
-     * behind the other, over a narrower link.
+     * One node, a pod on another node, and two external clients: {@code out}, and {@code behind}, which is connected
+     * through {@code out} over a link with a smaller MTU.
      */
     static NodeLab oneNode() throws IOException {
         NodeLab lab = new NodeLab();
@@ -57,14 +57,17 @@ final class NodeLab implements AutoCloseable {
         lab.address("far", "lo", "10.244.9.20/32", "fd00:10:9::20/128");
         route("node", "10.244.9.0/24", "192.0.2.9", "");
         route("node", "fd00:10:9::/64", "", "2001:db8:2::9");
-        lab.outside();
-        lab.behind();
-        lab.known("node", "192.0.2.1", "2001:db8:2::1");
+        lab.addExternalClient();
+        lab.addNarrowLink();
+        lab.register("node", "192.0.2.1", "2001:db8:2::1");
         lab.start();
         return lab;
     }
 
-    /** Two nodes side by side, and a client outside that is next to both; for what is not the second's it asks the first. */
+    /**
+     * Two nodes on one link, and an external client with a link to both, which uses the first node as its default
+     * gateway.
+     */
     static NodeLab twoNodes() throws IOException {
         NodeLab lab = new NodeLab();
         lab.node("", 0);
@@ -76,24 +79,24 @@ final class NodeLab implements AutoCloseable {
         route("node", "fd00:10:4::/46", "", "2001:db8:2::2");
         route("node2", "10.244.0.0/22", "192.0.2.1", "");
         route("node2", "fd00:10::/46", "", "2001:db8:2::1");
-        lab.outside();
+        lab.addExternalClient();
         join("node2", "v-out", "out", "eth1");
         lab.address("node2", "v-out", "198.51.101.1/24", "2001:db8:52::1/64");
         lab.address("out", "eth1", "198.51.101.7/24", "2001:db8:52::7/64");
         route("node2", "default", "198.51.101.7", "2001:db8:52::7");
         route("out", "192.0.2.2/32", "198.51.101.1", "");
         route("out", "2001:db8:2::2/128", "", "2001:db8:52::1");
-        lab.known("node", "192.0.2.1", "2001:db8:2::1");
-        lab.known("node2", "192.0.2.2", "2001:db8:2::2");
-        lab.known("out", "198.51.100.7", "2001:db8:51::7");
+        lab.register("node", "192.0.2.1", "2001:db8:2::1");
+        lab.register("node2", "192.0.2.2", "2001:db8:2::2");
+        lab.register("out", "198.51.100.7", "2001:db8:51::7");
         lab.start();
         return lab;
     }
 
     /**
-     * A node that has the addresses of Services itself, with clients on one link and endpoints on another.
-     *
-     * @param services their addresses
+     * A node that has the addresses of Services on its loopback interface, with clients on one link and endpoints on
+     * another.
+     * @param services the addresses of the Services
      */
     static NodeLab endpointsBehindALink(String... services) throws IOException {
         NodeLab lab = new NodeLab();
@@ -143,7 +146,7 @@ final class NodeLab implements AutoCloseable {
     }
 
     private static void up(String name, String device) throws IOException {
-        // Addresses are used at once; there is nobody here who could have the same.
+        // Duplicate address detection would delay the use of addresses, which are unique here.
         in(name, "sysctl -qw net.ipv6.conf." + device + ".accept_dad=0");
         in(name, "ip link set " + device + " up");
     }
@@ -151,16 +154,16 @@ final class NodeLab implements AutoCloseable {
     private void address(String name, String device, String v4, String v6) throws IOException {
         in(name, "ip addr add " + v4 + " dev " + device);
         in(name, "ip -6 addr add " + v6 + " dev " + device);
-        known(name, v4.replaceFirst("/.*", ""), v6.replaceFirst("/.*", ""));
+        register(name, v4.replaceFirst("/.*", ""), v6.replaceFirst("/.*", ""));
     }
 
-    private void known(String name, String v4, String v6) {
+    private void register(String name, String v4, String v6) {
         addresses.put(name, List.of(v4, v6));
         owners.put(v4, name);
         owners.put(v6, name);
     }
 
-    /** An empty gateway: not in that family. */
+    /** Adds a route in each family whose gateway is not empty. */
     private static void route(String name, String to, String v4, String v6) throws IOException {
         if (!v4.isEmpty()) {
             in(name, "ip route add " + to + " via " + v4);
@@ -170,12 +173,12 @@ final class NodeLab implements AutoCloseable {
         }
     }
 
-    /** The third part of its pods' addresses begins where it is told to. */
+    /** @param third the base of the third byte of the addresses of its pods */
     private void node(String suffix, int third) throws IOException {
         String node = "node" + suffix;
         namespace(node);
         in(node, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-        // The kernel tells a peer only now and then that a port is unreachable; here one asks often.
+        // Disable the kernel's limit of ICMP errors, since tests often probe unreachable ports.
         in(node, "sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0");
         for (String pod : List.of("pod", "one", "two")) {
             namespace(pod + suffix);
@@ -211,20 +214,22 @@ final class NodeLab implements AutoCloseable {
         }
     }
 
-    private void outside() throws IOException {
+    private void addExternalClient() throws IOException {
         namespace("out");
         join("node", "v-out", "out", "eth0");
         address("node", "v-out", "198.51.100.1/24", "2001:db8:51::1/64");
         address("out", "eth0", "198.51.100.200/24", "2001:db8:51::200/64");
-        known("stranger", "198.51.100.200", "2001:db8:51::200");
+        register("stranger", "198.51.100.200", "2001:db8:51::200");
         address("out", "eth0", "198.51.100.7/24", "2001:db8:51::7/64");
         route("out", "default", "198.51.100.1", "2001:db8:51::1");
-        // A node needs some route for the addresses that its own processes dial.
+        // Local processes can connect to Service addresses only if the node has a route for them.
         route("node", "default", "198.51.100.7", "2001:db8:51::7");
     }
 
-    /** It claims to take larger packets than its link does, so that only the router before it can tell. */
-    private void behind() throws IOException {
+    /**
+     * Adds a client that announces a larger MSS than its link allows, so that path MTU discovery has to find the limit.
+     */
+    private void addNarrowLink() throws IOException {
         namespace("behind");
         join("out", "v-behind", "behind", "eth0");
         in("out", "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
@@ -246,70 +251,74 @@ final class NodeLab implements AutoCloseable {
         }
     }
 
-    /** Who is where, by family: of the nodes the addresses that a cluster knows. */
+    /** The IPv4 and IPv6 address of each namespace; for nodes, those of the Node object. */
     Map<String, List<String>> addresses() {
         return Map.copyOf(addresses);
     }
 
-    /** Whose an address is; the nodes have several. */
+    /** Returns the name of the namespace that has an address, or the address if unknown. */
     String owner(String address) {
         return owners.getOrDefault(address, address);
     }
 
-    /** The name by which the cluster knows where a pod is. */
+    /** Returns the name of the Node of a pod. */
     static String nodeName(String pod) {
         return pod.endsWith("2") || pod.startsWith("far") ? "n2" : "n1";
     }
 
-    /** Starts the daemon on a node, and waits until what its feed says is in force. */
-    static Sluice sluice(Path folder, String node, String... args) throws IOException {
-        return inForce(launch(folder, node, args));
+    /** Starts the daemon on a node and waits until it has applied its feed. */
+    static Sluice sluice(Path directory, String node, String... args) throws IOException {
+        return awaitSynced(launch(directory, node, args));
     }
 
-    private static Sluice inForce(Sluice started) {
-        // With the rules in force, which come after the listeners.
+    private static Sluice awaitSynced(Sluice started) {
+        // Logged after the rules are loaded, which happens after the listeners are open.
         await().atMost(Duration.ofSeconds(30)).until(() -> started.err().contains("synced: "));
         return started;
     }
 
-    /** The feed is {@code feed.yaml} in the folder. */
-    static Sluice launch(Path folder, String node, String... args) throws IOException {
-        return launch(folder, node, Map.of(), args);
+    /** Starts the daemon with the feed {@code feed.yaml} in a directory, without waiting. */
+    static Sluice launch(Path directory, String node, String... args) throws IOException {
+        return launch(directory, node, Map.of(), args);
     }
 
-    static Sluice launch(Path folder, String node, Map<String, String> environment, String... args) throws IOException {
-        return launch(folder, node, exec(node), environment, args);
+    static Sluice launch(Path directory, String node, Map<String, String> environment, String... args)
+            throws IOException {
+        return launch(directory, node, exec(node), environment, args);
     }
 
-    /** @param enter the command that runs another one on that node */
-    static Sluice launch(Path folder, String node, List<String> enter, Map<String, String> environment, String... args)
+    /** @param enter the command prefix that runs a program on the node */
+    static Sluice launch(
+            Path directory, String node, List<String> enter, Map<String, String> environment, String... args)
             throws IOException {
         List<String> options = new ArrayList<>(List.of("--mode=node", "--metrics-bind-address=off"));
         options.addAll(List.of(args));
-        return start(folder, node, enter, environment, options);
+        return start(directory, node, enter, environment, options);
     }
 
-    /** Starts the daemon in bind mode on a node that has the Services' addresses, and waits until it serves them. */
-    static Sluice bound(Path folder, String node, String... args) throws IOException {
+    /**
+     * Starts the daemon in bind mode on a node that has the addresses of the Services, and waits until it serves them.
+     */
+    static Sluice launchInBindMode(Path directory, String node, String... args) throws IOException {
         List<String> options = new ArrayList<>(List.of("--mode=bind"));
         options.addAll(List.of(args));
-        return inForce(start(folder, node, exec(node), Map.of(), options));
+        return awaitSynced(start(directory, node, exec(node), Map.of(), options));
     }
 
     private static Sluice start(
-            Path folder, String node, List<String> enter, Map<String, String> environment, List<String> options)
+            Path directory, String node, List<String> enter, Map<String, String> environment, List<String> options)
             throws IOException {
         List<String> command = new ArrayList<>(enter);
         command.addAll(List.of(
                 Sluice.HOME.resolve("bin/sluice").toString(),
                 "run",
-                "--feed=" + folder.resolve("feed.yaml"),
+                "--feed=" + directory.resolve("feed.yaml"),
                 "--node-name=" + nodeName(node),
                 "--healthz-bind-address=off",
                 "--loops=1"));
         command.addAll(options);
         return Sluice.start(
-                folder,
+                directory,
                 Path.of(command.get(0)),
                 environment,
                 command.subList(1, command.size()).toArray(String[]::new));
@@ -332,12 +341,12 @@ final class NodeLab implements AutoCloseable {
                 .start();
         probes.put(name, process);
         answers.put(name, process.inputReader(StandardCharsets.UTF_8));
-        questions.put(name, new PrintWriter(process.outputWriter(StandardCharsets.UTF_8), true));
+        requests.put(name, new PrintWriter(process.outputWriter(StandardCharsets.UTF_8), true));
     }
 
-    /** What the probe in a namespace answers to a line. */
+    /** Sends a command to the probe in a namespace and returns its response. */
     String tell(String name, String line) throws IOException {
-        requireNonNull(questions.get(name)).println(line);
+        requireNonNull(requests.get(name)).println(line);
         String answer = requireNonNull(answers.get(name)).readLine();
         if (answer == null) {
             throw new IOException("the probe in " + name + " has ended");
@@ -345,17 +354,17 @@ final class NodeLab implements AutoCloseable {
         return answer;
     }
 
-    /** Runs a command in a namespace, and returns what it printed. */
+    /** Runs a command in a namespace and returns its output. */
     static String in(String name, String command) throws IOException {
         return sh("ip netns exec " + PREFIX + name + " " + command);
     }
 
-    /** How to run something in a namespace. */
+    /** The command prefix that runs a program in a namespace. */
     static List<String> exec(String name) {
         return List.of("ip", "netns", "exec", PREFIX + name);
     }
 
-    /** How to run something in a namespace with the /sys of this one. */
+    /** The command prefix that runs a program in a namespace, but with /sys of the host namespace. */
     static List<String> execWithForeignSys(String name) {
         return List.of("nsenter", "--net=/run/netns/" + PREFIX + name);
     }
@@ -376,11 +385,11 @@ final class NodeLab implements AutoCloseable {
         return output;
     }
 
-    /** Our own, and those of runs that are over. */
+    /** Removes the namespaces of this run and of runs whose process has ended. */
     private static void remove() throws IOException {
         for (String line : sh("ip netns list").lines().toList()) {
             String name = line.split(" ")[0];
-            Matcher matcher = OURS.matcher(name);
+            Matcher matcher = OWN_NAMESPACES.matcher(name);
             if (matcher.matches() && (name.startsWith(PREFIX) || !isRunning(matcher.group(1)))) {
                 sh("ip netns pids " + name + " | xargs -r kill -9");
                 sh("ip netns del " + name);

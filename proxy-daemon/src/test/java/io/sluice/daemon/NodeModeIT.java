@@ -212,7 +212,7 @@ final class NodeModeIT {
     }
 
     @ParameterizedTest(name = "{0}")
-    @MethodSource("surroundings")
+    @MethodSource("context")
     @Order(3)
     void worksWhateverTheNodeIsSetTo(String sysctls) throws IOException {
         NodeLab.in("node", "sysctl -qw " + sysctls);

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Node ports on addresses that the Node object does not have, in node mode, with real packets. */
+/** Tests NodePorts on addresses that are not in the Node object, in node mode, with real packets. */
 @Tag("netns")
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 @Timeout(300)
@@ -34,10 +34,10 @@ final class NodePortAddressesIT {
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeLab lab;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeCases cases;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // made before all tests
     private static Sluice sluice;
 
     private static final Map<String, List<String>> ADDRESSES = Map.of(
@@ -58,7 +58,7 @@ final class NodePortAddressesIT {
         cases.serve(8080, "pod", "far");
         Files.writeString(directory.resolve("feed.yaml"), feed());
         sluice = start("all");
-        // After the start: nothing has to notice them.
+        // Added after the start: Sluice must serve these addresses without a change of its rules.
         NodeLab.in("node", "ip link add vip0 type veth peer name vip1");
         NodeLab.in("node", "ip link set vip0 up");
         NodeLab.in("node", "ip link set vip1 up");
@@ -83,7 +83,7 @@ final class NodePortAddressesIT {
                 Stream.concat(
                                 Stream.of(
                                         "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
-                                        "--handover-socket=" + directory.resolve("hand-over.sock"),
+                                        "--handover-socket=" + directory.resolve("handover.sock"),
                                         "--nodeport-addresses=" + nodePortAddresses),
                                 Stream.of(more))
                         .toArray(String[]::new));
@@ -97,12 +97,12 @@ final class NodePortAddressesIT {
                         .spec("externalTrafficPolicy: Local")
                         .endpoints("pod", "far")
                 + cases.service("empty").nodePort(30083)
-                // A cluster IP has the port, too.
+                // A ClusterIP with the same port number.
                 + cases.service("same")
                         .port("TCP", 30084, 30084)
                         .port("UDP", 30084, 30084)
                         .slice(30084, 8080, "pod")
-                // Its endpoint is its own node port.
+                // The endpoint is the Service's own NodePort.
                 + cases.service("loop").nodePort(30085).slice(80, 30085, "vip");
     }
 
@@ -120,7 +120,7 @@ final class NodePortAddressesIT {
 
     @Test
     @Order(1)
-    void anAddressThatAppearsIsServed() throws IOException {
+    void servesNodePortsOnNewAddresses() throws IOException {
         check(
                 "out  vip:30081      pod=node far=node",
                 "one  vip:30081      pod=node far=node",
@@ -134,7 +134,7 @@ final class NodePortAddressesIT {
                 "node vip:30083      REFUSED",
                 "out  vip:30084      pod=node",
                 "one  same:30084     pod=one",
-                // by name only
+                // served only with the keyword localhost
                 "node loopback:30081 REFUSED",
                 "out  vip:30085      REFUSED");
     }
@@ -142,7 +142,7 @@ final class NodePortAddressesIT {
     /** The client's socket takes answers only from the address that it sent to. */
     @Test
     @Order(1)
-    void aFlowGoesOnAfterAHandOver() throws Exception {
+    void keepsAFlowThroughAHandover() throws Exception {
         String again = "again 4 out vip:30081";
         String again6 = "again 6 out vip:30081";
         String first = cases.heard(again);
@@ -158,20 +158,20 @@ final class NodePortAddressesIT {
 
     @Test
     @Order(2)
-    void linkLocalAddressesAreNot() throws IOException {
+    void doesNotServeLinkLocalAddresses() throws IOException {
         String address = NodeLab.in("node", "ip -6 -o addr show dev v-out scope link")
                 .replaceAll("(?s).*inet6 (fe80:[^/]*)/.*", "$1");
         for (String protocol : List.of("tcp", "udp")) {
             assertThat(lab.tell("out", "ask " + protocol + " - " + address + "%eth0 30081 10"))
                     .as(protocol + " " + address)
-                    // The kernel finds no route back for a rejection.
+                    // The kernel may have no route for the rejection.
                     .isIn("REFUSED", "DROP");
         }
     }
 
     @Test
     @Order(2)
-    void oneSocketHasThePortOfAllAddressesOfAFamily() throws IOException {
+    void usesOneSocketPerFamilyForAllAddresses() throws IOException {
         for (String protocol : List.of("-lt", "-lu")) {
             assertThat(NodeLab.in("node", "ss -Hn " + protocol + " 'sport = :30081'")
                             .lines()
@@ -181,10 +181,10 @@ final class NodePortAddressesIT {
         }
     }
 
-    /** Packets pass as many rules at any number of Services. */
+    /** The number of nftables rules is constant; Services are elements of sets. */
     @Test
     @Order(2)
-    void theNumberOfRulesDoesNotDependOnTheServices() throws IOException {
+    void numberOfRulesDoesNotDependOnTheNumberOfServices() throws IOException {
         long few = rules();
         assertThat(few).isBetween(50L, 99L);
         StringBuilder many = new StringBuilder(feed());
@@ -217,7 +217,7 @@ final class NodePortAddressesIT {
 
     @Test
     @Order(3)
-    void onlyAddressesInARangeAreServed() throws Exception {
+    void servesOnlyAddressesInTheGivenRanges() throws Exception {
         Sluice before = sluice;
         sluice = start("198.18.5.0/24,2001:db8:5::/64");
         assertThat(before.exitCode()).as(before.err()).isZero();
@@ -233,7 +233,7 @@ final class NodePortAddressesIT {
 
     @Test
     @Order(4)
-    void thePrimaryAddressAndLoopbackAreServedByName() throws Exception {
+    void servesThePrimaryAddressAndLoopbackByKeyword() throws Exception {
         Sluice before = sluice;
         sluice = start("primary,localhost,198.18.5.0/24");
         assertThat(before.exitCode()).as(before.err()).isZero();
@@ -245,10 +245,10 @@ final class NodePortAddressesIT {
         cases.check("udp 4 out vip:30081 pod=node far=node");
     }
 
-    /** Without rules in the kernel, each address has sockets of its own, which come and go with it. */
+    /** In bind mode each address has its own sockets, which are opened and closed with the address. */
     @Test
     @Order(5)
-    void inBindModeInterfacesAreFollowed() throws Exception {
+    void followsInterfaceAddressesInBindMode() throws Exception {
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
         List<String> command = new ArrayList<>(NodeLab.exec("node"));

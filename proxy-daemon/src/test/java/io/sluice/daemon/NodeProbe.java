@@ -27,26 +27,42 @@ import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Run in a network namespace: does there what lines on its standard input say, and answers each with a line. {@code serve
- * ADDRESS PORT} serves TCP and UDP, telling whom it sees; {@code ask tcp|udp FROM|- ADDRESS PORT BYTES [PATIENCE-MILLIS]} asks such a
- * server, {@code ask again} from the same UDP socket each time, and {@code ask health} for the code of a health check.
+ * A program that runs in a network namespace, executes commands from standard input, one per line, and prints one line
+ * in response to each. It runs on the class path of the tests alone, without other libraries.
  *
- * <p>{@code listen ADDRESS PORT} serves TCP only. {@code echo ADDRESS PORT} gives back what clients send, and {@code keep ADDRESS PORT} has one connection to such a
- * server, says something on it and tells whether it came back; {@code release} ends those. {@code fetch ADDRESS PORT BYTES}
- * tells how many of so many bytes come back, {@code volley} the same of five datagrams. {@code post ADDRESS PORT BYTES}
- * sends, ends its direction and leaves the answer where it is until {@code collect} tells how much of it there is. {@code
- * slow ADDRESS PORT} echoes a byte to each client, with a backlog of 5 and a pause between them; {@code crowd ADDRESS PORT
- * CONNECTIONS AT-ONCE} tells how many of so many connections got their byte back. {@code pour ADDRESS PORT BYTES} keeps
- * sending to an echo server without reading, {@code drain} reads what comes back and tells how much. {@code metric ADDRESS
- * PORT NAME} tells the sum of a metric over all labels.
+ * <p>Servers:
+ *
+ * <ul>
+ *   <li>{@code serve ADDRESS PORT}: over TCP and UDP, sends the name of the namespace and the address of the client
+ *   <li>{@code listen ADDRESS PORT}: the same over TCP only
+ *   <li>{@code echo ADDRESS PORT}: sends back what clients send, over TCP and UDP
+ *   <li>{@code slow ADDRESS PORT}: echoes one byte to each client, with a backlog of 5 and a pause between clients
+ * </ul>
+ *
+ * <p>Clients:
+ *
+ * <ul>
+ *   <li>{@code ask tcp|udp FROM|- ADDRESS PORT BYTES [TIMEOUT-MILLIS]}: returns the response of {@code serve}, DROP or
+ *       REFUSED; {@code ask again} uses the same UDP socket each time, and {@code ask health} returns the status code
+ *       of a health check
+ *   <li>{@code keep ADDRESS PORT}: echoes a byte on a connection that stays open until {@code release}
+ *   <li>{@code fetch ADDRESS PORT BYTES}: returns how many of the bytes were echoed over TCP
+ *   <li>{@code volley ADDRESS PORT BYTES}: returns how many of five datagrams were echoed
+ *   <li>{@code post ADDRESS PORT BYTES}: sends the bytes and FIN, and leaves the response unread until {@code collect},
+ *       which returns its length
+ *   <li>{@code crowd ADDRESS PORT CONNECTIONS CONCURRENT}: returns how many connections got a byte back
+ *   <li>{@code pour ADDRESS PORT BYTES}: sends to an echo server without reading until {@code drain}, which returns the
+ *       number of echoed bytes
+ *   <li>{@code metric ADDRESS PORT NAME}: returns the sum of a metric over all labels
+ * </ul>
  */
 final class NodeProbe {
-    private static final int PATIENCE_MILLIS = 500;
+    private static final int TIMEOUT_MILLIS = 500;
     /** The connect deadline of Sluice. */
     private static final int CONNECT_MILLIS = 10_000;
-    /** How long retransmissions may take once a connection is established. */
+    /** Time limit for a response, with retransmissions, on an established connection. */
     private static final int ANSWER_MILLIS = 60_000;
-    /** Between two connections that a slow server accepts. */
+    /** The pause of a slow server between two connections. */
     private static final int PAUSE_MILLIS = 2;
 
     private static final int PIECE_BYTES = 1 << 16;
@@ -89,7 +105,7 @@ final class NodeProbe {
             while (!tcp.isClosed()) {
                 try (Socket client = tcp.accept()) {
                     client.getOutputStream()
-                            .write(saw(name, client.getInetAddress()).getBytes(StandardCharsets.UTF_8));
+                            .write(peerSeenBy(name, client.getInetAddress()).getBytes(StandardCharsets.UTF_8));
                 } catch (IOException e) {
                     System.err.println(name + ": " + e);
                 }
@@ -100,7 +116,7 @@ final class NodeProbe {
 
     private static String pour(String address, int port, int bytes) throws IOException {
         POURED.setReceiveBufferSize(4_096);
-        POURED.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+        POURED.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
         start(() -> {
             try {
                 for (int sent = 0; sent < bytes; sent += PIECE_BYTES) {
@@ -134,7 +150,7 @@ final class NodeProbe {
                 .scheduleWithFixedDelay(
                         () -> {
                             try (Socket client = server.accept()) {
-                                client.setSoTimeout(PATIENCE_MILLIS);
+                                client.setSoTimeout(TIMEOUT_MILLIS);
                                 client.getOutputStream()
                                         .write(client.getInputStream().read());
                             } catch (IOException e) {
@@ -187,8 +203,8 @@ final class NodeProbe {
     private static String serve(String name, InetAddress address, int port) throws IOException {
         listen(name, address, port);
         answer(address, port, question -> {
-            byte[] answer =
-                    (saw(name, question.getAddress()) + " " + question.getLength()).getBytes(StandardCharsets.UTF_8);
+            byte[] answer = (peerSeenBy(name, question.getAddress()) + " " + question.getLength())
+                    .getBytes(StandardCharsets.UTF_8);
             return new DatagramPacket(answer, answer.length, question.getSocketAddress());
         });
         return "ok";
@@ -216,7 +232,7 @@ final class NodeProbe {
             while (!server.isClosed()) {
                 try {
                     Socket client = server.accept();
-                    start(() -> giveBack(client));
+                    start(() -> echoBack(client));
                 } catch (IOException e) {
                     System.err.println("echo: " + e);
                 }
@@ -245,8 +261,8 @@ final class NodeProbe {
 
     private static String post(String address, int port, int bytes) throws IOException {
         POSTED.setReceiveBufferSize(4_096);
-        POSTED.setSoTimeout(4 * PATIENCE_MILLIS);
-        POSTED.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+        POSTED.setSoTimeout(4 * TIMEOUT_MILLIS);
+        POSTED.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
         POSTED.getOutputStream().write(new byte[bytes]);
         POSTED.shutdownOutput();
         return "ok";
@@ -267,7 +283,7 @@ final class NodeProbe {
         }
     }
 
-    private static void giveBack(Socket client) {
+    private static void echoBack(Socket client) {
         try (client) {
             client.getInputStream().transferTo(client.getOutputStream());
         } catch (IOException e) {
@@ -280,8 +296,8 @@ final class NodeProbe {
             Socket socket = KEPT.get(address);
             if (socket == null) {
                 socket = new Socket();
-                socket.setSoTimeout(PATIENCE_MILLIS);
-                socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+                socket.setSoTimeout(TIMEOUT_MILLIS);
+                socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
                 KEPT.put(address, socket);
             }
             socket.getOutputStream().write('x');
@@ -297,8 +313,8 @@ final class NodeProbe {
 
     private static String fetch(String address, int port, int bytes) throws IOException {
         try (Socket socket = new Socket()) {
-            socket.setSoTimeout(4 * PATIENCE_MILLIS);
-            socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), PATIENCE_MILLIS);
+            socket.setSoTimeout(4 * TIMEOUT_MILLIS);
+            socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
             socket.getOutputStream().write(new byte[bytes]);
             socket.shutdownOutput();
             return String.valueOf(socket.getInputStream().readAllBytes().length);
@@ -325,7 +341,7 @@ final class NodeProbe {
         return thread;
     }
 
-    private static String saw(String name, InetAddress peer) {
+    private static String peerSeenBy(String name, InetAddress peer) {
         return name + " " + peer.getHostAddress();
     }
 
@@ -333,13 +349,13 @@ final class NodeProbe {
         InetSocketAddress to = new InetSocketAddress(InetAddress.getByName(words[3]), Integer.parseInt(words[4]));
         InetAddress from = words[2].equals("-") ? null : InetAddress.getByName(words[2]);
         int bytes = Integer.parseInt(words[5]);
-        int patienceMillis = words.length > 6 ? Integer.parseInt(words[6]) : PATIENCE_MILLIS;
+        int timeoutMillis = words.length > 6 ? Integer.parseInt(words[6]) : TIMEOUT_MILLIS;
         try {
             return switch (words[1]) {
-                case "tcp" -> tcp(from, to, patienceMillis);
-                case "health" -> health(from, to, patienceMillis);
-                case "again" -> again(from, to, bytes, patienceMillis);
-                default -> udp(from, to, bytes, patienceMillis);
+                case "tcp" -> tcp(from, to, timeoutMillis);
+                case "health" -> health(from, to, timeoutMillis);
+                case "again" -> again(from, to, bytes, timeoutMillis);
+                default -> udp(from, to, bytes, timeoutMillis);
             };
         } catch (SocketTimeoutException e) {
             return "DROP";
@@ -350,49 +366,49 @@ final class NodeProbe {
         }
     }
 
-    private static String tcp(@Nullable InetAddress from, InetSocketAddress to, int patienceMillis) throws IOException {
+    private static String tcp(@Nullable InetAddress from, InetSocketAddress to, int timeoutMillis) throws IOException {
         try (Socket socket = new Socket()) {
             socket.bind(new InetSocketAddress(from, 0));
-            socket.setSoTimeout(patienceMillis);
-            socket.connect(to, patienceMillis);
+            socket.setSoTimeout(timeoutMillis);
+            socket.connect(to, timeoutMillis);
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
     }
 
-    private static String health(@Nullable InetAddress from, InetSocketAddress to, int patienceMillis)
+    private static String health(@Nullable InetAddress from, InetSocketAddress to, int timeoutMillis)
             throws IOException {
         try (Socket socket = new Socket()) {
             socket.bind(new InetSocketAddress(from, 0));
-            socket.setSoTimeout(patienceMillis);
-            socket.connect(to, patienceMillis);
+            socket.setSoTimeout(timeoutMillis);
+            socket.connect(to, timeoutMillis);
             socket.getOutputStream().write("GET /healthz HTTP/1.0\r\n\r\n".getBytes(StandardCharsets.UTF_8));
             String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             return answer.replaceFirst("(?s)^HTTP/1.. (\\d+).*", "$1");
         }
     }
 
-    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes, int patienceMillis)
+    private static String udp(@Nullable InetAddress from, InetSocketAddress to, int bytes, int timeoutMillis)
             throws IOException {
         try (DatagramSocket socket = socket(from, to)) {
-            socket.setSoTimeout(patienceMillis);
+            socket.setSoTimeout(timeoutMillis);
             return exchange(socket, bytes);
         }
     }
 
-    private static String again(@Nullable InetAddress from, InetSocketAddress to, int bytes, int patienceMillis)
+    private static String again(@Nullable InetAddress from, InetSocketAddress to, int bytes, int timeoutMillis)
             throws IOException {
         DatagramSocket socket = SOCKETS.get(to);
         if (socket == null) {
             socket = socket(from, to);
             SOCKETS.put(to, socket);
         }
-        socket.setSoTimeout(patienceMillis);
+        socket.setSoTimeout(timeoutMillis);
         return exchange(socket, bytes);
     }
 
     private static DatagramSocket socket(@Nullable InetAddress from, InetSocketAddress to) throws IOException {
         DatagramSocket socket = new DatagramSocket(new InetSocketAddress(from, 0));
-        socket.setSoTimeout(PATIENCE_MILLIS);
+        socket.setSoTimeout(TIMEOUT_MILLIS);
         socket.connect(to);
         return socket;
     }
@@ -401,8 +417,7 @@ final class NodeProbe {
         try {
             socket.send(new DatagramPacket(new byte[bytes], bytes));
         } catch (IOException e) {
-            // So the kernel stops a datagram of our own node on its way out; whether it is refused or dropped shows
-            // in what comes back.
+            // A rule in the output hook stopped the datagram. Whether it was rejected or dropped shows when receiving.
             if (!String.valueOf(e.getMessage()).contains("not permitted")) {
                 throw e;
             }

@@ -18,7 +18,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A Service whose rules the kernel rejects is failed wherever one looks, until the kernel takes them. */
+/**
+ * A frontend whose rules the kernel rejects is reported as failed in the log, metrics and debug pages, until the kernel
+ * accepts the rules.
+ */
 @Tag("netns")
 @Timeout(120)
 @NeedsRoot
@@ -35,7 +38,7 @@ final class NodeRejectionIT {
             """ + service("good", "198.18.96.10") + service("bad", "198.18.96.11");
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private static String service(String name, String address) {
         return """
@@ -93,9 +96,9 @@ final class NodeRejectionIT {
         return in("curl", "-s", "--max-time", "10", "http://" + METRICS + path);
     }
 
-    /** An nft that takes nothing of an address while a file is there. */
-    private Path stubbornNft(Path stubborn) throws IOException {
-        Path programs = Files.createDirectory(folder.resolve("programs"));
+    /** Creates an nft that rejects rules for one address while a file exists. */
+    private Path rejectingNft(Path rejectMarker) throws IOException {
+        Path programs = Files.createDirectory(directory.resolve("programs"));
         Path nft = programs.resolve("nft");
         Files.writeString(nft, """
                 #!/bin/sh
@@ -105,18 +108,18 @@ final class NodeRejectionIT {
                   case $rules in *'198.18.96.11 . tcp'*) echo "Error: none of that"; exit 1;; esac
                 fi
                 printf '%%s\n' "$rules" | nft "$@"
-                """.formatted(System.getenv("PATH"), stubborn));
+                """.formatted(System.getenv("PATH"), rejectMarker));
         assertThat(nft.toFile().setExecutable(true)).isTrue();
         return programs;
     }
 
     @Test
-    void rejectedRulesAreFailedUntilARetrySucceeds() throws Exception {
-        Files.writeString(folder.resolve("feed.yaml"), FEED);
-        Path stubborn = Files.createFile(folder.resolve("stubborn"));
-        Map<String, String> environment = Map.of("PATH", stubbornNft(stubborn) + ":" + System.getenv("PATH"));
+    void failsAFrontendWithRejectedRulesUntilARetrySucceeds() throws Exception {
+        Files.writeString(directory.resolve("feed.yaml"), FEED);
+        Path rejectMarker = Files.createFile(directory.resolve("reject"));
+        Map<String, String> environment = Map.of("PATH", rejectingNft(rejectMarker) + ":" + System.getenv("PATH"));
         try (Sluice sluice = Sluice.start(
-                folder,
+                directory,
                 Path.of("ip"),
                 environment,
                 "netns",
@@ -146,7 +149,7 @@ final class NodeRejectionIT {
                             .containsOnlyOnce("frontend 198.18.96.11:80/tcp failed (it/bad): the kernel rejects its"
                                     + " rules: nft -f -: Error: none of that"));
 
-            Files.delete(stubborn);
+            Files.delete(rejectMarker);
             await().atMost(RunIT.PATIENCE)
                     .untilAsserted(() -> assertThat(metrics("/debug/frontends"))
                             .containsPattern("198.18.96.11:80/tcp\"[^}]*\"ACTIVE\""));

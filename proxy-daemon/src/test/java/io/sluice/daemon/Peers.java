@@ -18,12 +18,12 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Endpoints that tell their address to whoever asks, and clients with addresses of their own who ask. */
+/** Endpoints that answer with their address, and clients that connect from given addresses. */
 final class Peers implements AutoCloseable {
-    /** Who answers a client that is refused or reset. */
-    static final String NOBODY = "nobody";
+    /** The answer of a client whose connection was rejected or reset. */
+    static final String NO_ANSWER = "no answer";
 
-    private static final int PATIENCE_MILLIS = 10_000;
+    private static final int TIMEOUT_MILLIS = 10_000;
 
     private final Map<Endpoint, NameServer> tcp = new HashMap<>();
     private final Map<Endpoint, DatagramSocket> udp = new HashMap<>();
@@ -40,7 +40,7 @@ final class Peers implements AutoCloseable {
 
     private static DatagramSocket answering(Endpoint endpoint) throws IOException {
         DatagramSocket socket = new DatagramSocket(endpoint.address().toSocketAddress(endpoint.port()));
-        Thread thread = new Thread(() -> answerAll(socket, endpoint.toString()), "named-server");
+        Thread thread = new Thread(() -> answerAll(socket, endpoint.toString()), "name-server");
         thread.setDaemon(true);
         thread.start();
         return socket;
@@ -59,30 +59,30 @@ final class Peers implements AutoCloseable {
         }
     }
 
-    /** Who answers a connection. */
+    /** Returns the endpoint that answers a connection, or {@link #NO_ANSWER}. */
     static String overTcp(IpAddress from, InetSocketAddress to) throws IOException {
         try (Socket client = new Socket()) {
             client.bind(from.toSocketAddress(0));
-            client.setSoTimeout(PATIENCE_MILLIS);
+            client.setSoTimeout(TIMEOUT_MILLIS);
             try {
-                client.connect(to, PATIENCE_MILLIS);
+                client.connect(to, TIMEOUT_MILLIS);
                 return new String(client.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             } catch (SocketException refusedOrReset) {
-                return NOBODY;
+                return NO_ANSWER;
             }
         }
     }
 
-    /** Who answers a datagram. */
+    /** Returns the endpoint that answers a datagram, or {@link #NO_ANSWER}. */
     String overUdp(IpAddress from, InetSocketAddress to) throws IOException {
         return answer(asking(from, to));
     }
 
-    /** A client that has sent a datagram; open until all this is closed. */
+    /** Returns a client that has sent a datagram; it stays open until this object is closed. */
     DatagramSocket asking(IpAddress from, InetSocketAddress to) throws IOException {
         DatagramSocket client = new DatagramSocket(from.toSocketAddress(0));
         clients.add(client);
-        client.setSoTimeout(PATIENCE_MILLIS);
+        client.setSoTimeout(TIMEOUT_MILLIS);
         client.connect(to);
         client.send(new DatagramPacket(new byte[1], 1));
         return client;
@@ -93,7 +93,7 @@ final class Peers implements AutoCloseable {
         try {
             client.receive(answer);
         } catch (PortUnreachableException e) {
-            return NOBODY;
+            return NO_ANSWER;
         }
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
     }

@@ -27,15 +27,15 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** {@code sluice run} as a process with a real feed, a real server and real signals. */
+/** Tests {@code sluice run} as a process, with a feed in files, a TCP server and signals. */
 @Tag("end-to-end")
 public final class RunIT {
     public static final Duration PATIENCE = Duration.ofSeconds(60);
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
-    /** The server behind the service: this test accepts and talks itself. */
+    /** The endpoint of the Service; tests accept its connections themselves. */
     private final ServerSocket endpoint;
 
     private final int port;
@@ -46,7 +46,7 @@ public final class RunIT {
     }
 
     private void writeFeed() throws IOException {
-        Files.writeString(Files.createDirectories(folder.resolve("feed")).resolve("web.yaml"), """
+        Files.writeString(Files.createDirectories(directory.resolve("feed")).resolve("web.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: web, namespace: it}
@@ -72,7 +72,7 @@ public final class RunIT {
         List<String> args = new ArrayList<>(List.of(
                 "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"));
         args.addAll(List.of(more));
-        return Sluice.start(folder, args.toArray(String[]::new));
+        return Sluice.start(directory, args.toArray(String[]::new));
     }
 
     static URI uri(Sluice sluice, String server, String path) {
@@ -106,7 +106,7 @@ public final class RunIT {
     }
 
     @Test
-    void forwardsAndTells() throws Exception {
+    void forwardsAndReportsMetricsAndState() throws Exception {
         try (Sluice sluice = start()) {
             awaitReady(sluice);
             try (Socket client = connect();
@@ -133,7 +133,7 @@ public final class RunIT {
     }
 
     @Test
-    void termDrainsTheOpenSession() throws Exception {
+    void sigtermDrainsAnOpenConnection() throws Exception {
         try (Sluice sluice = start()) {
             awaitReady(sluice);
             URI readyz = uri(sluice, "health", "/readyz");
@@ -145,7 +145,7 @@ public final class RunIT {
                 await().atMost(PATIENCE).until(() -> get(readyz).statusCode() == 503);
                 assertThat(get(readyz).body()).isEqualTo("not ready: shutting down\n");
                 assertThat(get(livez).statusCode()).isEqualTo(200);
-                await().atMost(PATIENCE).until(this::refused);
+                await().atMost(PATIENCE).until(this::isRejected);
                 exchange(client, server, "still open");
                 exchange(server, client, "both ways");
             }
@@ -154,7 +154,7 @@ public final class RunIT {
         }
     }
 
-    private boolean refused() throws IOException {
+    private boolean isRejected() throws IOException {
         try (Socket late = connect()) {
             return !late.isConnected();
         } catch (ConnectException e) {
@@ -163,25 +163,25 @@ public final class RunIT {
     }
 
     @Test
-    void hardFailEndsAStartWhosePortIsTaken() throws Exception {
-        int taken = endpoint.getLocalPort();
+    void hardFailExitsIfAPortIsInUse() throws Exception {
+        int portInUse = endpoint.getLocalPort();
         writeFeed();
         try (Sluice sluice = Sluice.start(
-                folder,
+                directory,
                 "run",
                 "--feed=feed",
                 "--bind-address-hard-fail",
                 "--healthz-bind-address=127.0.0.1:0",
-                "--metrics-bind-address=127.0.0.1:" + taken)) {
+                "--metrics-bind-address=127.0.0.1:" + portInUse)) {
             assertThat(sluice.exitCode()).isEqualTo(1);
             assertThat(sluice.err())
-                    .contains("cannot run here: metrics cannot be served on 127.0.0.1:" + taken
+                    .contains("cannot run here: metrics cannot be served on 127.0.0.1:" + portInUse
                             + ": Address already in use");
         }
     }
 
     @Test
-    void drainEndsWithItsTimeout() throws Exception {
+    void closesOpenConnectionsAtTheDrainTimeout() throws Exception {
         try (Sluice sluice = start("--drain-timeout=100ms")) {
             awaitReady(sluice);
             try (Socket client = connect();
@@ -195,9 +195,9 @@ public final class RunIT {
     }
 
     @Test
-    void signalWhileItStartsEndsItInOrder() throws Exception {
+    void shutsDownGracefullyOnASignalDuringStartup() throws Exception {
         try (Sluice sluice = start()) {
-            // The line that says which Sluice this is; nothing is open yet.
+            // The first line, with the version; no socket is open yet.
             await().pollDelay(Duration.ZERO)
                     .pollInterval(Duration.ofMillis(1))
                     .atMost(PATIENCE)
@@ -209,7 +209,7 @@ public final class RunIT {
     }
 
     @Test
-    void secondSignalEndsAtOnce() throws Exception {
+    void secondSignalExitsImmediately() throws Exception {
         try (Sluice sluice = start("--drain-timeout=1h")) {
             awaitReady(sluice);
             try (Socket client = connect();
@@ -225,7 +225,7 @@ public final class RunIT {
     }
 
     @Test
-    void interruptIsATerminationToo() throws Exception {
+    void sigintTerminatesToo() throws Exception {
         try (Sluice sluice = start("--log-format=json")) {
             awaitReady(sluice);
             sluice.signal("INT");
@@ -238,15 +238,16 @@ public final class RunIT {
     }
 
     @Test
-    void hangupOfATerminalIsATermination() throws Exception {
-        Path pid = folder.resolve("pid");
+    void sighupFromATerminalTerminates() throws Exception {
+        Path pid = directory.resolve("pid");
         String run = "echo $$ > '" + pid + "'; exec '" + Sluice.HOME + "/bin/sluice' run --feed='"
-                + folder.resolve("feed") + "' --healthz-bind-address=127.0.0.1:0";
-        Path launcher = Files.writeString(folder.resolve("attached"), "#!/bin/sh\nexec script -qec \"$1\" /dev/null\n");
+                + directory.resolve("feed") + "' --healthz-bind-address=127.0.0.1:0";
+        Path launcher =
+                Files.writeString(directory.resolve("attached"), "#!/bin/sh\nexec script -qec \"$1\" /dev/null\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
         writeFeed();
-        try (Sluice script = Sluice.start(folder, launcher, Map.of(), run)) {
-            // What the terminal shows, which gets both of the process's outputs.
+        try (Sluice script = Sluice.start(directory, launcher, Map.of(), run)) {
+            // The terminal shows standard output and standard error.
             await().atMost(PATIENCE)
                     .untilAsserted(() -> assertThat(script.out()).contains("synced: "));
             int killed = new ProcessBuilder(
@@ -261,17 +262,17 @@ public final class RunIT {
     }
 
     @Test
-    void hangupReloadsWhereThereIsNoTerminal() throws Exception {
+    void sighupWithoutATerminalReloads() throws Exception {
         String head = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
-        Path config = Files.writeString(folder.resolve("sluice.yaml"), head + "logLevel: info\n");
+        Path config = Files.writeString(directory.resolve("sluice.yaml"), head + "logLevel: info\n");
         Path launcher = Files.writeString(
-                folder.resolve("detached"), "#!/bin/sh\nexec setsid '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
+                directory.resolve("detached"), "#!/bin/sh\nexec setsid '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
         String[] args = {
-            "run", "--config=" + config, "--feed=" + folder.resolve("feed"), "--healthz-bind-address=127.0.0.1:0"
+            "run", "--config=" + config, "--feed=" + directory.resolve("feed"), "--healthz-bind-address=127.0.0.1:0"
         };
         writeFeed();
-        try (Sluice sluice = Sluice.start(folder, launcher, Map.of(), args)) {
+        try (Sluice sluice = Sluice.start(directory, launcher, Map.of(), args)) {
             awaitReady(sluice);
             sluice.signal("USR1");
             Files.writeString(config, head + "logLevel: debug\n");
@@ -300,12 +301,12 @@ public final class RunIT {
     }
 
     @Test
-    void foreignAddressFailsWithAHintAndTheRestServes() throws Exception {
+    void reportsAForeignAddressWithAHintAndServesTheRest() throws Exception {
         writeFeed();
-        String foreign = Files.readString(folder.resolve("feed/web.yaml"))
+        String foreign = Files.readString(directory.resolve("feed/web.yaml"))
                 .replace("127.96.1.1", "198.51.100.7")
                 .replace("web", "far");
-        Files.writeString(folder.resolve("feed/far.yaml"), foreign);
+        Files.writeString(directory.resolve("feed/far.yaml"), foreign);
         try (Sluice sluice = start()) {
             awaitReady(sluice);
             await().atMost(PATIENCE)

@@ -56,32 +56,33 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Every scenario on the running daemon, moved to {@link Loopback}: after each step its table must be the one the scenario
- * expects, and its IPv4 frontends are dialled, by a client of the node, one of the cluster's pods and one of each range
- * that is admitted. What they meet must be what {@code trace} says of the same feed: the endpoints in turn, or nobody.
+ * Runs every scenario on a daemon, with its addresses rewritten by {@link LoopbackRewriter}. After each step, the table
+ * must be as the scenario expects. Then clients connect to the IPv4 frontends: one on the node, one pod, and one of
+ * each allowed source range. The result must be that of {@code trace} for the same feed: the endpoints in round-robin
+ * order, or no answer.
  */
 @Tag("end-to-end")
 final class ScenarioLiveTest {
     private static final Duration PATIENCE = Duration.ofSeconds(60);
 
-    private static final String OWN_MOVE = "moves frontends to loopback itself, from addresses that would be the same";
-    private static final String NOT_ON_LOOPBACK = "node ports treat loopback differently from other addresses";
-    private static final String FORWARDED_ON = "another Service's endpoints answer, not the one that trace names";
+    private static final String MAPS_FRONTENDS =
+            "maps frontends to loopback, from addresses that the rewriting would make equal";
+    private static final String NOT_ON_LOOPBACK = "NodePorts on loopback differ from those on other addresses";
+    private static final String SERVICE_CHAIN = "endpoints of another Service answer instead of the traced one";
     private static final String NEEDS_RULES =
-            "all of loopback is this machine's, and source ranges are the rules' to enforce";
-    private static final String OTHER_INTERFACES =
-            "says which addresses interfaces have, which this machine's have not";
-    private static final String ONLY_THE_NODE = "a node port on loopback has no clients but the node";
+            "all loopback addresses are local, and only kernel rules enforce source ranges";
+    private static final String OTHER_INTERFACES = "needs interface addresses that this machine does not have";
+    private static final String ONLY_THE_NODE = "NodePorts on loopback are reachable from the node only";
 
-    /** Scenarios that would mean something else on loopback, and why. */
-    private static final Map<String, String> LEFT_OUT = Map.ofEntries(
-            Map.entry("chain-of-moved-frontends.txt", OWN_MOVE),
-            Map.entry("chain-comes-and-goes.txt", FORWARDED_ON),
-            Map.entry("chain-of-two.txt", FORWARDED_ON),
-            Map.entry("chain-protocols-differ.txt", FORWARDED_ON),
-            Map.entry("chain-too-long.txt", FORWARDED_ON),
-            Map.entry("chain-within-a-service.txt", FORWARDED_ON),
-            Map.entry("cycle-of-three.txt", FORWARDED_ON),
+    /** Scenarios with a different meaning on loopback, with the reason. */
+    private static final Map<String, String> EXCLUDED = Map.ofEntries(
+            Map.entry("chain-of-moved-frontends.txt", MAPS_FRONTENDS),
+            Map.entry("chain-comes-and-goes.txt", SERVICE_CHAIN),
+            Map.entry("chain-of-two.txt", SERVICE_CHAIN),
+            Map.entry("chain-protocols-differ.txt", SERVICE_CHAIN),
+            Map.entry("chain-too-long.txt", SERVICE_CHAIN),
+            Map.entry("chain-within-a-service.txt", SERVICE_CHAIN),
+            Map.entry("cycle-of-three.txt", SERVICE_CHAIN),
             Map.entry("host-network-ingress.txt", NEEDS_RULES),
             Map.entry("host-network-ingress-behind-another.txt", NEEDS_RULES),
             Map.entry("host-network-ingress-elsewhere.txt", NEEDS_RULES),
@@ -91,7 +92,7 @@ final class ScenarioLiveTest {
             Map.entry("node-port-on-too-many-addresses.txt", OTHER_INTERFACES),
             Map.entry("node-port-primary-is-the-nodes.txt", OTHER_INTERFACES),
             Map.entry("node-port-wildcard.txt", OTHER_INTERFACES),
-            Map.entry("frontends-moved.txt", OWN_MOVE),
+            Map.entry("frontends-moved.txt", MAPS_FRONTENDS),
             Map.entry("node-port-on-all.txt", NOT_ON_LOOPBACK),
             Map.entry("node-port-conflict.txt", NOT_ON_LOOPBACK),
             Map.entry("node-port-on-a-loopback-range.txt", NOT_ON_LOOPBACK),
@@ -106,37 +107,37 @@ final class ScenarioLiveTest {
             Map.entry("udp-flows-of-external-addresses.txt", ONLY_THE_NODE));
 
     private static final IpAddress NODE = ip("127.0.0.1");
-    private static final List<String> dialled = new ArrayList<>();
-    private static final List<CompletableFuture<Void>> closing = new ArrayList<>();
-    private static final ExecutorService closer = Executors.newCachedThreadPool();
+    private static final List<String> dialed = new ArrayList<>();
+    private static final List<CompletableFuture<Void>> pendingCloses = new ArrayList<>();
+    private static final ExecutorService closeExecutor = Executors.newCachedThreadPool();
     private static int ran;
     private static FileChannel lock;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
-    /** Open until the end of a scenario, so that no two clients have one port, which would be one flow. */
+    /** Open until the end of a scenario, so that no two clients use the same port, which would be the same flow. */
     private final Peers clients = new Peers();
 
     private int dials;
 
-    /** Its addresses are fixed: two of this test on one machine take turns. */
+    /** The addresses are fixed, so only one run of this test on a machine may proceed at a time. */
     @BeforeAll
-    static void takeTurns() throws IOException {
+    static void lockFixedAddresses() throws IOException {
         Path file = Path.of(
                 System.getProperty("java.io.tmpdir"), "sluice-scenarios-" + System.getProperty("user.name") + ".lock");
         lock = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         lock.lock();
     }
 
-    /** Nobody would notice a test that has come to dial nothing. */
+    /** Guards against a test that passes without connecting. */
     @AfterAll
-    static void theyWereDialled() throws IOException {
-        CompletableFuture.allOf(closing.toArray(CompletableFuture[]::new)).join();
-        closer.shutdown();
+    static void checkThatFrontendsWereDialed() throws IOException {
+        CompletableFuture.allOf(pendingCloses.toArray(CompletableFuture[]::new)).join();
+        closeExecutor.shutdown();
         lock.close();
-        if (ran == Scenario.all().size() - LEFT_OUT.size()) {
-            assertThat(dialled).hasSizeGreaterThanOrEqualTo(120);
+        if (ran == Scenario.all().size() - EXCLUDED.size()) {
+            assertThat(dialed).hasSizeGreaterThanOrEqualTo(120);
         }
     }
 
@@ -147,22 +148,25 @@ final class ScenarioLiveTest {
 
     static Stream<Scenario> scenarios() throws IOException {
         List<Scenario> all = Scenario.all();
-        assertThat(all).extracting(Scenario::name).containsAll(LEFT_OUT.keySet());
-        return all.stream().filter(scenario -> !LEFT_OUT.containsKey(scenario.name()));
+        assertThat(all).extracting(Scenario::name).containsAll(EXCLUDED.keySet());
+        return all.stream().filter(scenario -> !EXCLUDED.containsKey(scenario.name()));
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("scenarios")
-    void behaves(Scenario scenario) throws Exception {
-        Loopback loopback = new Loopback();
+    void behavesAsTraced(Scenario scenario) throws Exception {
+        LoopbackRewriter loopback = new LoopbackRewriter();
         List<String> flags = new ArrayList<>();
         scenario.flags().forEach(flag -> flags.add(loopback.addresses(flag)));
         if (!scenario.namesTheNode()) {
-            flags.add("--node-name=nobody");
+            flags.add("--node-name=no-such-node");
         }
         BuildOptions options = Flags.rules(flags);
         flags.addAll(List.of(
-                "--feed=" + folder, "--healthz-bind-address=off", "--metrics-bind-address=off", "--drain-timeout=0s"));
+                "--feed=" + directory,
+                "--healthz-bind-address=off",
+                "--metrics-bind-address=off",
+                "--drain-timeout=0s"));
         Configuration configuration = Flags.configuration("run", flags);
         Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null, List::of);
         try {
@@ -170,27 +174,28 @@ final class ScenarioLiveTest {
             deleteAll();
             until(() -> daemon.forwarder().frontends().isEmpty());
         } finally {
-            // Takes a tenth of a second each time, for which nobody has to wait.
-            closing.add(CompletableFuture.runAsync(daemon::close, closer));
+            // Closing takes a tenth of a second; do it in the background.
+            pendingCloses.add(CompletableFuture.runAsync(daemon::close, closeExecutor));
         }
         ran++;
         if (dials > 0) {
-            dialled.add(scenario.name());
+            dialed.add(scenario.name());
         }
     }
 
-    private void play(Scenario scenario, Loopback loopback, BuildOptions options, Daemon daemon) throws IOException {
+    private void play(Scenario scenario, LoopbackRewriter loopback, BuildOptions options, Daemon daemon)
+            throws IOException {
         boolean started = false;
         for (Section section : scenario.sections()) {
             switch (section.kind()) {
                 case "objects" -> write(section.file(), loopback.manifest(section.body()));
-                case "gone" -> Files.delete(folder.resolve(section.file()));
+                case "gone" -> Files.delete(directory.resolve(section.file()));
                 case "expect", "trace", "check" -> {
                     if (!started) {
                         daemon.start();
                         started = true;
                     }
-                    Step step = new Step(daemon, FileReflector.read(folder, options, List.of()));
+                    Step step = new Step(daemon, FileReflector.read(directory, options, List.of()));
                     if (section.kind().equals("expect")) {
                         assertThat(Dump.of(step.reading.snapshot()))
                                 .as(scenario.name() + ":" + section.line())
@@ -204,17 +209,21 @@ final class ScenarioLiveTest {
     }
 
     private void deleteAll() throws IOException {
-        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(directory)) {
             for (Path file : files) {
                 Files.delete(file);
             }
         }
     }
 
-    /** Renamed into place, and so read at once. */
+    /** Writes a file atomically by renaming it, so that the daemon reads it immediately. */
     private void write(String name, String text) throws IOException {
-        Path whole = Files.writeString(folder.resolve("." + name), text);
-        Files.move(whole, folder.resolve(name), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        Path temporary = Files.writeString(directory.resolve("." + name), text);
+        Files.move(
+                temporary,
+                directory.resolve(name),
+                StandardCopyOption.ATOMIC_MOVE,
+                StandardCopyOption.REPLACE_EXISTING);
     }
 
     private static void until(BooleanSupplier condition) {
@@ -228,7 +237,7 @@ final class ScenarioLiveTest {
         return requireNonNull(IpAddress.parse(text));
     }
 
-    /** The daemon after a change, and what is to be expected of it. */
+    /** One step of a scenario: the daemon after a change, and its expected state. */
     private final class Step {
         private final Daemon daemon;
         private final FileReflector.Reading reading;
@@ -243,7 +252,7 @@ final class ScenarioLiveTest {
             until(() -> Dump.of(daemon.syncLoop().snapshot()).equals(expected));
             until(() -> daemon.forwarder().frontends().stream()
                     .filter(status -> status.address().address().family() == Family.IPV4)
-                    // Whoever loses an address to another Service has failed for good.
+                    // A frontend that lost its address to another Service stays failed.
                     .filter(status -> status.failure() != FrontendStatus.Failure.OWNED_BY_ANOTHER)
                     .map(FrontendStatus::state)
                     .allMatch(State.ACTIVE::equals));
@@ -284,7 +293,7 @@ final class ScenarioLiveTest {
             return froms;
         }
 
-        /** An address of the range that is no endpoint's. */
+        /** Returns an address of the range that is not an endpoint. */
         private IpAddress inside(Cidr range) {
             return range.prefix() == 32
                     ? range.network()
@@ -300,9 +309,9 @@ final class ScenarioLiveTest {
                 if (dial.address().protocol() == Protocol.TCP) {
                     assertThat(Peers.overTcp(dial.client(), dial.destination()))
                             .as(dial.toString())
-                            .isEqualTo(Peers.NOBODY);
+                            .isEqualTo(Peers.NO_ANSWER);
                 } else {
-                    unansweredOverUdp(dial);
+                    expectNoAnswerOverUdp(dial);
                 }
                 return;
             }
@@ -322,19 +331,22 @@ final class ScenarioLiveTest {
             }
         }
 
-        /** A closed port is refused by the kernel; one that is open for other clients says nothing. */
-        private void unansweredOverUdp(Dial dial) throws IOException {
+        /**
+         * Expects a kernel rejection if the port is closed, and a counted datagram without a response if it serves
+         * other clients.
+         */
+        private void expectNoAnswerOverUdp(Dial dial) throws IOException {
             long before = daemon.forwarder().stats().sum(Counter.DATAGRAMS_REFUSED);
             DatagramSocket client = clients.asking(dial.client(), dial.destination());
             if (dial.frontend().forwardsAny()) {
                 until(() -> daemon.forwarder().stats().sum(Counter.DATAGRAMS_REFUSED) == before + 1);
             } else {
-                assertThat(Peers.answer(client)).as(dial.toString()).isEqualTo(Peers.NOBODY);
+                assertThat(Peers.answer(client)).as(dial.toString()).isEqualTo(Peers.NO_ANSWER);
             }
         }
     }
 
-    /** One frontend seen by one client. */
+    /** A connection of one client to one frontend, with the expected result. */
     private record Dial(IpAddress client, Frontend frontend, TraceResult answer, boolean hasSessionAffinity) {
         static Dial of(Tracer tracer, IpAddress client, ServicePort servicePort, Frontend frontend) {
             FrontendAddress to = frontend.address();

@@ -17,7 +17,10 @@ import io.netty.channel.socket.DatagramPacket;
 import io.netty.channel.socket.SocketProtocolFamily;
 import java.nio.charset.StandardCharsets;
 
-/** Another transparent proxy of the node: it listens on a port of every address, and answers for whoever was asked. */
+/**
+ * Another transparent proxy on the node, which listens on a port of all addresses and answers clients of any
+ * destination.
+ */
 final class SinkServer {
     private SinkServer() {}
 
@@ -28,14 +31,14 @@ final class SinkServer {
                 .group(group)
                 .channelFactory(() -> new EpollServerSocketChannel(SocketProtocolFamily.INET))
                 .option(EpollChannelOption.IP_TRANSPARENT, true)
-                .childHandler(new TraceResult())
+                .childHandler(new AnswerHandler())
                 .bind("0.0.0.0", port)
                 .sync();
         new Bootstrap()
                 .group(group)
                 .channelFactory(() -> new EpollDatagramChannel(SocketProtocolFamily.INET))
                 .option(EpollChannelOption.IP_TRANSPARENT, true)
-                .handler(new TraceResult())
+                .handler(new AnswerHandler())
                 .bind("0.0.0.0", port)
                 .sync();
         System.out.println("listening");
@@ -43,8 +46,8 @@ final class SinkServer {
     }
 
     @ChannelHandler.Sharable
-    @SuppressWarnings("FutureReturnValueIgnored") // an answer that cannot be sent is one that was not given
-    private static final class TraceResult extends ChannelInboundHandlerAdapter {
+    @SuppressWarnings("FutureReturnValueIgnored") // the client detects a missing answer
+    private static final class AnswerHandler extends ChannelInboundHandlerAdapter {
         @Override
         public void channelActive(ChannelHandlerContext ctx) {
             if (!(ctx.channel() instanceof EpollDatagramChannel)) {

@@ -10,12 +10,15 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
-/** A process started from the distribution through its launcher, as users start it. */
+/** A process started from the distribution through its launcher. */
 final class Sluice implements AutoCloseable {
     static final Path HOME =
             Path.of(System.getProperty("sluice.home", "target/sluice")).toAbsolutePath();
 
-    /** A process started under nohup or in the background of a script ignores these signals, and no JVM can undo that. */
+    /**
+     * Resets these signals to their default: under nohup or in the background of a script they are ignored, which the
+     * JVM would inherit.
+     */
     private static final List<String> DEFAULT_SIGNALS = defaultSignals();
 
     private final Process process;
@@ -28,7 +31,7 @@ final class Sluice implements AutoCloseable {
         this.err = err;
     }
 
-    /** Begins a command; nothing where there is no such option of {@code env}. */
+    /** Returns the command prefix, or an empty list if {@code env} does not support the option. */
     private static List<String> defaultSignals() {
         List<String> prefix = List.of("env", "--default-signal=HUP,INT");
         List<String> trial = new ArrayList<>(prefix);
@@ -48,23 +51,23 @@ final class Sluice implements AutoCloseable {
         }
     }
 
-    static Sluice start(Path folder, String... args) throws IOException {
-        return start(folder, HOME.resolve("bin/sluice"), Map.of(), args);
+    static Sluice start(Path directory, String... args) throws IOException {
+        return start(directory, HOME.resolve("bin/sluice"), Map.of(), args);
     }
 
     /**
-     * @param folder for its output; also where it runs
-     * @param environment added to ours; an empty value takes the variable away
+     * @param directory the working directory, which also receives the output files
+     * @param environment additional environment variables; an empty value removes the variable
      */
-    static Sluice start(Path folder, Path launcher, Map<String, String> environment, String... args)
+    static Sluice start(Path directory, Path launcher, Map<String, String> environment, String... args)
             throws IOException {
         List<String> command = new ArrayList<>(DEFAULT_SIGNALS);
         command.add(launcher.toString());
         command.addAll(List.of(args));
-        Path out = Files.createTempFile(folder, "out", ".txt");
-        Path err = Files.createTempFile(folder, "err", ".txt");
+        Path out = Files.createTempFile(directory, "out", ".txt");
+        Path err = Files.createTempFile(directory, "err", ".txt");
         ProcessBuilder builder = new ProcessBuilder(command)
-                .directory(folder.toFile())
+                .directory(directory.toFile())
                 .redirectOutput(out.toFile())
                 .redirectError(err.toFile());
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
@@ -78,7 +81,7 @@ final class Sluice implements AutoCloseable {
         return new Sluice(builder.start(), out, err);
     }
 
-    /** Waits for its end. */
+    /** Waits until the process ends and returns its exit code. */
     int exitCode() throws InterruptedException {
         if (!process.waitFor(60, TimeUnit.SECONDS)) {
             throw new AssertionError("still running after 60 s\n" + out() + err());

@@ -16,7 +16,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** 10,000 Services of 3 endpoints each, from files. The figures go to {@code target/storm.txt}. */
+/**
+ * Tests a feed of 10,000 Services with 3 endpoints each, in files. Writes its measurements to {@code target/storm.txt}.
+ */
 @Tag("long")
 @Timeout(300)
 final class StormIT {
@@ -25,7 +27,7 @@ final class StormIT {
     private static final int CHANGES = 50;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final NameServer old;
     private final NameServer next;
@@ -63,15 +65,15 @@ final class StormIT {
     }
 
     @Test
-    void tenThousandServicesFromAFolder() throws Exception {
-        Path feed = Files.createDirectory(folder.resolve("feed"));
+    void appliesChangesWithTenThousandServicesInADirectory() throws Exception {
+        Path feed = Files.createDirectory(directory.resolve("feed"));
         for (int i = 0; i < SERVICES; i++) {
             Files.writeString(feed.resolve("s" + i + ".yaml"), manifest(i, 10, 11, 12));
         }
         List<String> report = new ArrayList<>();
         long start = System.nanoTime();
         try (Sluice sluice = Sluice.start(
-                        folder,
+                        directory,
                         "run",
                         "--feed=feed",
                         "--healthz-bind-address=127.0.0.1:0",
@@ -87,15 +89,15 @@ final class StormIT {
             List<Long> times = new ArrayList<>();
             for (int i = 0; i < CHANGES; i++) {
                 boolean toNew = i % 2 == 0;
-                Path draft = Files.writeString(folder.resolve("draft"), manifest(CHANGED, toNew ? 13 : 10));
+                Path draft = Files.writeString(directory.resolve("draft"), manifest(CHANGED, toNew ? 13 : 10));
                 long change = System.nanoTime();
                 Files.move(draft, feed.resolve("s" + CHANGED + ".yaml"), StandardCopyOption.ATOMIC_MOVE);
                 awaitAnswer(toNew ? "new" : "old");
                 times.add(millisSince(change));
             }
             Collections.sort(times);
-            report.add("one endpoint changed, to its first answer: median " + times.get(CHANGES / 2) + " ms, worst "
-                    + times.get(CHANGES - 1) + " ms of " + CHANGES);
+            report.add("from the change of one endpoint to its first response: median " + times.get(CHANGES / 2)
+                    + " ms, worst " + times.get(CHANGES - 1) + " ms of " + CHANGES);
             assertThat(sluice.err()).doesNotContain("WARN", "ERROR");
         } finally {
             Files.write(Path.of("target/storm.txt"), report);
@@ -111,7 +113,9 @@ final class StormIT {
         String answer = NameServer.ask(address, port);
         for (long start = System.nanoTime(); !answer.equals(name); answer = NameServer.ask(address, port)) {
             assertThat(answer).isNotEmpty();
-            assertThat(millisSince(start)).as("ms without a change").isLessThan(RunIT.PATIENCE.toMillis());
+            assertThat(millisSince(start))
+                    .as("milliseconds without a response of the new endpoint")
+                    .isLessThan(RunIT.PATIENCE.toMillis());
         }
     }
 }

@@ -30,20 +30,20 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * How many system calls the event loops of a running daemon make, as strace counts them: most of what a connection costs
- * is spent in these.
+ * Limits the system calls of the event loops of a running daemon, counted by strace. Connections cost mostly system
+ * calls.
  */
 @Tag("end-to-end")
 final class SystemCallsIT {
     private static final int TIMES = 320;
     private static final int WARM_UP_TIMES = 1_600;
-    /** As under load, where one wake-up of a loop serves several connections. */
-    private static final int AT_ONCE = 32;
+    /** Simulates load, where one wake-up of an event loop serves several connections. */
+    private static final int CONCURRENT_CONNECTIONS = 32;
 
     private static final String ADDRESS = "127.96.1.5";
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final ServerSocket endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     private final DatagramSocket udpEndpoint =
@@ -59,15 +59,15 @@ final class SystemCallsIT {
         void run() throws IOException;
     }
 
-    /** Calls by name, for one of what was done. */
+    /** The number of system calls per operation, by name. */
     private record Calls(Map<String, Double> byName) {
-        /** With these a thread waits for the JVM's compiler and collector, less and less as it grows warm. */
-        private static final Set<String> OF_THE_JVM = Set.of("futex", "madvise", "mmap", "mprotect", "munmap");
+        /** Calls caused by the JVM's compiler and garbage collector; they decrease as the JVM warms up. */
+        private static final Set<String> JVM_CALLS = Set.of("futex", "madvise", "mmap", "mprotect", "munmap");
 
-        /** Those that are ours to answer for. */
+        /** The number of calls without those of the JVM. */
         double sum() {
             return byName.entrySet().stream()
-                    .filter(each -> !OF_THE_JVM.contains(each.getKey()))
+                    .filter(each -> !JVM_CALLS.contains(each.getKey()))
                     .mapToDouble(Map.Entry::getValue)
                     .sum();
         }
@@ -79,8 +79,8 @@ final class SystemCallsIT {
                     .map(each -> "%8.2f  %s".formatted(each.getValue(), each.getKey()))
                     .collect(Collectors.joining(
                             "\n",
-                            "system calls, each:\n",
-                            "\n%8.2f  in all, without those of the JVM".formatted(sum())));
+                            "system calls per operation:\n",
+                            "\n%8.2f  in total, without those of the JVM".formatted(sum())));
         }
     }
 
@@ -88,7 +88,7 @@ final class SystemCallsIT {
     void start() throws IOException {
         endpoint.setSoTimeout(10_000);
         udpEndpoint.setSoTimeout(10_000);
-        Files.writeString(folder.resolve("feed.yaml"), """
+        Files.writeString(directory.resolve("feed.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: web, namespace: it}
@@ -105,7 +105,11 @@ final class SystemCallsIT {
                 """.formatted(
                         ADDRESS, frontend.getPort(), endpoint.getLocalPort(), udpEndpoint.getLocalPort()));
         sluice = Sluice.start(
-                folder, "run", "--feed=feed.yaml", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=off");
+                directory,
+                "run",
+                "--feed=feed.yaml",
+                "--healthz-bind-address=127.0.0.1:0",
+                "--metrics-bind-address=off");
         RunIT.awaitReady(sluice);
     }
 
@@ -117,31 +121,32 @@ final class SystemCallsIT {
     }
 
     /**
-     * What the loops call for each time that something is done.
+     * Counts the system calls of the event loops per operation.
      *
-     * @param atOnce how many times the operation does it
+     * @param perRun operations in one call of {@code operation}
      */
-    private Calls count(int atOnce, Operation operation) throws IOException, InterruptedException {
-        for (int i = 0; i < WARM_UP_TIMES; i += atOnce) {
+    private Calls count(int perRun, Operation operation) throws IOException, InterruptedException {
+        for (int i = 0; i < WARM_UP_TIMES; i += perRun) {
             operation.run();
         }
-        Path counts = folder.resolve("counts.txt");
-        Path said = folder.resolve("strace.txt");
+        Path counts = directory.resolve("counts.txt");
+        Path output = directory.resolve("strace.txt");
         List<String> command = new ArrayList<>(List.of("strace", "-c", "-o", counts.toString()));
         List<String> threads = loopThreads();
         threads.forEach(thread -> command.addAll(List.of("-p", thread)));
-        Process strace = start(command, said);
+        Process strace = start(command, output);
         try {
             await().atMost(RunIT.PATIENCE)
                     .until(() -> !strace.isAlive()
-                            || Files.readString(said)
+                            || Files.readString(output)
                                             .lines()
                                             .filter(line -> line.contains("attached"))
                                             .count()
                                     == threads.size());
             assumeFalse(
-                    Files.readString(said).contains("not permitted"), "ptrace is forbidden: " + Files.readString(said));
-            for (int i = 0; i < TIMES; i += atOnce) {
+                    Files.readString(output).contains("not permitted"),
+                    "ptrace is not permitted: " + Files.readString(output));
+            for (int i = 0; i < TIMES; i += perRun) {
                 operation.run();
             }
             strace.destroy();
@@ -156,7 +161,7 @@ final class SystemCallsIT {
                 byName.put(words[words.length - 1], Double.parseDouble(words[3]) / TIMES);
             }
         }
-        assertThat(byName).as("what strace wrote").isNotEmpty();
+        assertThat(byName).as("the output of strace").isNotEmpty();
         return new Calls(byName);
     }
 
@@ -167,7 +172,7 @@ final class SystemCallsIT {
                     .redirectOutput(output.toFile())
                     .start();
         } catch (IOException e) {
-            assumeTrue(false, "there is no strace here: " + e.getMessage());
+            assumeTrue(false, "strace is not installed: " + e.getMessage());
             throw new AssertionError(e);
         }
     }
@@ -198,15 +203,15 @@ final class SystemCallsIT {
     }
 
     @Test
-    void shortConnection() throws Exception {
-        Calls calls = count(AT_ONCE, () -> {
+    void limitsSystemCallsOfAShortConnection() throws Exception {
+        Calls calls = count(CONCURRENT_CONNECTIONS, () -> {
             List<Socket> clients = new ArrayList<>();
-            for (int i = 0; i < AT_ONCE; i++) {
+            for (int i = 0; i < CONCURRENT_CONNECTIONS; i++) {
                 Socket client = connect();
                 clients.add(client);
                 client.getOutputStream().write(bytes);
             }
-            for (int i = 0; i < AT_ONCE; i++) {
+            for (int i = 0; i < CONCURRENT_CONNECTIONS; i++) {
                 try (Socket server = endpoint.accept()) {
                     assertThat(server.getInputStream().readNBytes(bytes, 0, bytes.length))
                             .isEqualTo(bytes.length);
@@ -222,7 +227,7 @@ final class SystemCallsIT {
     }
 
     @Test
-    void roundTripOnAnOpenConnection() throws Exception {
+    void limitsSystemCallsOfATcpRoundTrip() throws Exception {
         try (Socket client = connect();
                 Socket server = endpoint.accept()) {
             server.setTcpNoDelay(true);
@@ -235,7 +240,7 @@ final class SystemCallsIT {
     }
 
     @Test
-    void roundTripOfADatagram() throws Exception {
+    void limitsSystemCallsOfAUdpRoundTrip() throws Exception {
         try (DatagramSocket client = new DatagramSocket()) {
             client.connect(frontend);
             client.setSoTimeout(10_000);

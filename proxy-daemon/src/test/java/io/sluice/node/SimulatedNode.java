@@ -3,7 +3,7 @@ package io.sluice.node;
 import static java.util.Objects.requireNonNull;
 
 import io.sluice.balance.AffinityTable;
-import io.sluice.balance.PolicyRouting;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.RoundRobin;
 import io.sluice.balance.ServiceState;
 import io.sluice.daemon.PacketTable;
@@ -41,7 +41,7 @@ final class SimulatedNode {
     private final FakeKernel kernel;
     private final NodeRules rules;
     private final LocalNode local;
-    private final Map<FrontendAddress, PolicyRouting> routings = new HashMap<>();
+    private final Map<FrontendAddress, FrontendRouting> routings = new HashMap<>();
     private final ServiceSnapshot snapshot;
     private PacketPath path;
 
@@ -207,7 +207,7 @@ final class SimulatedNode {
             answers.add("MISDELIVERED to " + address);
             return;
         }
-        PolicyRouting routing = requireNonNull(routings.get(address), address.toString());
+        FrontendRouting routing = requireNonNull(routings.get(address), address.toString());
         @Nullable RoundRobin rotation = routing.roundRobinFor(packet.source());
         if (rotation == null) {
             // The rules have delivered what the forwarder does not serve.

@@ -15,17 +15,18 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
-/** The daemon, started from the distribution as a user would, and what can be seen of it from outside. */
-final class Proxy implements AutoCloseable {
-    private static final int PATIENCE_MILLIS = 10_000;
+/** Starts the daemon from the distribution and reads its health, metrics, memory, descriptors and log. */
+final class DaemonProcess implements AutoCloseable {
+    private static final int TIMEOUT_MILLIS = 10_000;
 
     private final Process process;
     private final Path log;
     private final URI health;
     private final URI metrics;
 
-    Proxy(Path launcher, Path feed, Path folder, List<String> flags) throws IOException, InterruptedException {
-        log = folder.resolve("sluice.log");
+    DaemonProcess(Path launcher, Path feed, Path directory, List<String> flags)
+            throws IOException, InterruptedException {
+        log = directory.resolve("sluice.log");
         List<String> command = Stream.concat(
                         Stream.of(
                                 launcher.toString(),
@@ -46,7 +47,7 @@ final class Proxy implements AutoCloseable {
             metrics = await("metrics on (http://\\S+)");
             for (int i = 0; !get(health, "/readyz").startsWith("HTTP/1.1 200"); i++) {
                 if (i == 100) {
-                    throw new IOException("not ready\n" + log());
+                    throw new IOException("the daemon did not become ready\n" + log());
                 }
                 TimeUnit.MILLISECONDS.sleep(100);
             }
@@ -67,17 +68,17 @@ final class Proxy implements AutoCloseable {
         throw new IOException("the daemon did not start\n" + log());
     }
 
-    /** Connections of its own that are closed at once: one kept for later would be counted as a descriptor lost. */
+    /** Sends a request on a new connection and closes it: a connection kept open would count as a leaked descriptor. */
     private static String get(URI server, String path) throws IOException {
         try (Socket socket = new Socket(server.getHost(), server.getPort())) {
-            socket.setSoTimeout(PATIENCE_MILLIS);
+            socket.setSoTimeout(TIMEOUT_MILLIS);
             String request = "GET " + path + " HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n";
             socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
     }
 
-    /** Asks every page once. */
+    /** Requests every page once and counts failures. */
     void probe(Tally tally) {
         try {
             for (String page : List.of("/readyz", "/healthz", "/livez")) {
@@ -93,7 +94,7 @@ final class Proxy implements AutoCloseable {
         }
     }
 
-    /** The sum of each metric over its labels. */
+    /** Returns the sum of each metric over its labels. */
     Map<String, Double> scrape() throws IOException {
         String text = get(metrics, "/metrics");
         if (!text.startsWith("HTTP/1.1 200")) {
@@ -113,7 +114,10 @@ final class Proxy implements AutoCloseable {
         }
     }
 
-    /** The threads by name, without those of the compiler and the common pool, which the JVM starts and ends by need. */
+    /**
+     * Counts threads by name, without those of the compiler and the common pool, which the JVM starts and ends on
+     * demand.
+     */
     Map<String, Long> threads() throws IOException {
         Map<String, Long> names = new TreeMap<>();
         try (Stream<Path> tasks = Files.list(proc("task"))) {
@@ -124,7 +128,7 @@ final class Proxy implements AutoCloseable {
                         names.merge(name, 1L, Long::sum);
                     }
                 } catch (NoSuchFileException e) {
-                    names.merge("ended while we looked", 1L, Long::sum);
+                    names.merge("ended while counting", 1L, Long::sum);
                 }
             }
         }
@@ -136,14 +140,14 @@ final class Proxy implements AutoCloseable {
         return matcher.find() ? Long.parseLong(matcher.group(1)) : 0;
     }
 
-    /** Processor time used so far, in hundredths of a second. */
+    /** CPU time used so far, in hundredths of a second. */
     long ticks() throws IOException {
         String[] fields =
                 Files.readString(proc("stat")).replaceAll(".*\\) ", "").split(" ");
         return Long.parseLong(fields[11]) + Long.parseLong(fields[12]);
     }
 
-    /** What is left of the heap after a full collection. */
+    /** Collects garbage and returns the used heap. */
     long liveHeapKilobytes() throws IOException, InterruptedException {
         jcmd("GC.run");
         Matcher matcher = Pattern.compile("total \\d+K, used (\\d+)K").matcher(jcmd("GC.heap_info"));
@@ -175,14 +179,14 @@ final class Proxy implements AutoCloseable {
         return Files.readString(log);
     }
 
-    /** Warnings, errors and lost buffers. */
-    List<String> complaints() throws IOException {
+    /** The log lines with warnings, errors and leaked buffers. */
+    List<String> problems() throws IOException {
         return log().lines()
                 .filter(line -> line.contains(" WARN ") || line.contains(" ERROR ") || line.contains("LEAK:"))
                 .toList();
     }
 
-    /** Ends it in order; its exit code, or -1 if it had to be killed. */
+    /** Shuts the daemon down gracefully and returns its exit code, or -1 if it does not end within 40 s. */
     int stop() throws InterruptedException {
         process.destroy();
         return process.waitFor(40, TimeUnit.SECONDS) ? process.exitValue() : -1;

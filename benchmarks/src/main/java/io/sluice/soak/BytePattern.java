@@ -4,13 +4,13 @@ import java.nio.ByteBuffer;
 import java.util.Random;
 
 /**
- * The bytes of every stream and datagram: a function of a key and a position, so that either end knows what must come
- * without keeping it. The table's length is a prime, so a byte lost or sent twice shows at once.
+ * Generates the bytes of every stream and datagram from a key and a position, so that the receiver can check them
+ * without a copy. The period is a prime, so that a lost or duplicated byte is detected immediately.
  */
-final class Pattern {
-    static final int MOST_AT_ONCE = 64 << 10;
+final class BytePattern {
+    static final int MAX_SLICE_BYTES = 64 << 10;
     private static final int PERIOD = 65_521;
-    private static final byte[] TABLE = new byte[PERIOD + MOST_AT_ONCE];
+    private static final byte[] TABLE = new byte[PERIOD + MAX_SLICE_BYTES];
 
     static {
         new Random(20_260_101).nextBytes(TABLE);
@@ -19,9 +19,9 @@ final class Pattern {
         }
     }
 
-    private Pattern() {}
+    private BytePattern() {}
 
-    /** The bytes of stream {@code key} from {@code position} on, at most {@link #MOST_AT_ONCE}. */
+    /** Returns bytes of stream {@code key} from {@code position} on, at most {@link #MAX_SLICE_BYTES}. */
     static ByteBuffer slice(int key, long position, int length) {
         int start = (int) Math.floorMod(key * 7919L + position, (long) PERIOD);
         return ByteBuffer.wrap(TABLE, start, length);

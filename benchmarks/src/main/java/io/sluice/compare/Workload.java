@@ -12,9 +12,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** What is measured, and with which program. */
-enum Work {
-    /** First, because it starts its contestants anew, which is the end of all warmth. */
+/** The workloads, each with the program that generates it. */
+enum Workload {
+    /** First, because it restarts the contestants, which then have to warm up again. */
     IDLE("idle", false),
     BULK_1("bulk-1", false),
     BULK_8("bulk-8", false),
@@ -27,7 +27,7 @@ enum Work {
     UDP_PING("udp-ping", true),
     UDP_THROUGHPUT("udp-throughput", true),
     UDP_FLOWS("udp-flows", true),
-    /** Last, because it stops its contestants at every call. */
+    /** Last, because strace slows down the contestants. */
     SYSCALLS("syscalls", false);
 
     private static final int LATENCY_CONNECTIONS = 64;
@@ -35,15 +35,16 @@ enum Work {
     final String label;
     final boolean udp;
 
-    Work(String label, boolean udp) {
+    Workload(String label, boolean udp) {
         this.label = label;
         this.udp = udp;
     }
 
-    /** What all works need. */
-    record Setting(Bench bench, Shell shell, double seconds, int idleConnections, int requestsPerSecond) {}
+    /** The parameters of all workloads. */
+    record Context(
+            TestNetwork network, CommandRunner commands, double seconds, int idleConnections, int requestsPerSecond) {}
 
-    boolean suits(Contestant contestant) {
+    boolean supports(Contestant contestant) {
         if (this == IDLE || this == SYSCALLS) {
             return contestant.isProcess();
         }
@@ -54,50 +55,51 @@ enum Work {
         return this != IDLE && this != SYSCALLS;
     }
 
-    static Work of(String label) {
-        for (Work work : values()) {
-            if (work.label.equals(label)) {
-                return work;
+    static Workload of(String label) {
+        for (Workload workload : values()) {
+            if (workload.label.equals(label)) {
+                return workload;
             }
         }
-        throw new IllegalArgumentException("no work is called " + label + "; see --help");
+        throw new IllegalArgumentException("unknown workload '" + label + "'; see --help");
     }
 
-    List<Figure> measure(Entry entry, Setting setting) throws IOException, InterruptedException {
+    List<Figure> measure(ContestantNode node, Context context) throws IOException, InterruptedException {
         return switch (this) {
-            case IDLE -> idle(entry, setting);
-            case BULK_1 -> bulk(entry, setting, 1);
-            case BULK_8 -> bulk(entry, setting, 8);
-            case BULK_64 -> bulk(entry, setting, 64);
-            case KEEP_ALIVE_1 -> keepAlive(entry, setting, 1);
-            case KEEP_ALIVE_64 -> keepAlive(entry, setting, 64);
-            case KEEP_ALIVE_512 -> keepAlive(entry, setting, 512);
+            case IDLE -> idle(node, context);
+            case BULK_1 -> bulk(node, context, 1);
+            case BULK_8 -> bulk(node, context, 8);
+            case BULK_64 -> bulk(node, context, 64);
+            case KEEP_ALIVE_1 -> keepAlive(node, context, 1);
+            case KEEP_ALIVE_64 -> keepAlive(node, context, 64);
+            case KEEP_ALIVE_512 -> keepAlive(node, context, 512);
             case CONNECT -> {
-                Wrk wrk = Wrk.run(entry, setting, 32, setting.seconds, true);
+                Wrk wrk = Wrk.run(node, context, 32, context.seconds, true);
                 yield List.of(Figure.more(label, "connections/s", wrk.perSecond));
             }
-            case LATENCY -> latency(entry, setting);
-            case UDP_PING -> udpPing(entry, setting);
-            case UDP_THROUGHPUT -> udp(entry, setting, "flood", Bench.FLOOD, "datagrams/s");
-            case UDP_FLOWS -> udp(entry, setting, "queries", Bench.QUERY, "queries/s");
-            case SYSCALLS -> systemCalls(entry, setting);
+            case LATENCY -> latency(node, context);
+            case UDP_PING -> udpPing(node, context);
+            case UDP_THROUGHPUT -> udp(node, context, "flood", TestNetwork.FLOOD, "datagrams/s");
+            case UDP_FLOWS -> udp(node, context, "queries", TestNetwork.QUERY, "queries/s");
+            case SYSCALLS -> systemCalls(node, context);
         };
     }
 
-    private List<Figure> bulk(Entry entry, Setting setting, int streams) throws IOException, InterruptedException {
-        String json = setting.bench.in(
-                Bench.client(),
+    private List<Figure> bulk(ContestantNode node, Context context, int streams)
+            throws IOException, InterruptedException {
+        String json = context.network.in(
+                TestNetwork.client(),
                 "iperf3 -J -c %s -p %d -t %d -P %d"
-                        .formatted(entry.address(), Bench.BULK, wholeSeconds(setting.seconds), streams));
+                        .formatted(node.address(), TestNetwork.BULK, wholeSeconds(context.seconds), streams));
         return List.of(Figure.more(
                 label,
                 "Gbit/s",
                 number(json, "(?s)\"sum_received\":\\s*\\{.*?\"bits_per_second\":\\s*([0-9.e+]+)") / 1e9));
     }
 
-    private List<Figure> keepAlive(Entry entry, Setting setting, int connections)
+    private List<Figure> keepAlive(ContestantNode node, Context context, int connections)
             throws IOException, InterruptedException {
-        Wrk wrk = Wrk.run(entry, setting, connections, setting.seconds, false);
+        Wrk wrk = Wrk.run(node, context, connections, context.seconds, false);
         List<Figure> figures = new ArrayList<>();
         figures.add(Figure.more(label, "requests/s", wrk.perSecond));
         if (connections == 1) {
@@ -106,15 +108,15 @@ enum Work {
         return figures;
     }
 
-    private List<Figure> latency(Entry entry, Setting setting) throws IOException {
-        double[] answer = setting.bench.load("rate %s %d %d %d %s %s"
+    private List<Figure> latency(ContestantNode node, Context context) throws IOException {
+        double[] answer = context.network.load("rate %s %d %d %d %s %s"
                 .formatted(
-                        entry.address(),
-                        Bench.HTTP,
-                        setting.requestsPerSecond,
+                        node.address(),
+                        TestNetwork.HTTP,
+                        context.requestsPerSecond,
                         LATENCY_CONNECTIONS,
-                        Math.min(2, setting.seconds),
-                        setting.seconds));
+                        Math.min(2, context.seconds),
+                        context.seconds));
         String[] names = {"p50", "p90", "p99", "p99.9", "p99.99", "max"};
         List<Figure> figures = new ArrayList<>();
         for (int i = 0; i < names.length; i++) {
@@ -124,58 +126,61 @@ enum Work {
         return figures;
     }
 
-    private List<Figure> udpPing(Entry entry, Setting setting) throws IOException, InterruptedException {
-        String out = setting.bench.in(
-                Bench.client(),
+    private List<Figure> udpPing(ContestantNode node, Context context)
+            throws IOException, InterruptedException {
+        String out = context.network.in(
+                TestNetwork.client(),
                 "sockperf ping-pong -i %s -p %d -t %d"
-                        .formatted(entry.address(), Bench.PING, wholeSeconds(setting.seconds)));
+                        .formatted(node.address(), TestNetwork.PING, wholeSeconds(context.seconds)));
         return List.of(
                 Figure.less(label + " p50", "µs one way", number(out, "percentile 50\\.000\\s*=\\s*([0-9.]+)")),
                 Figure.less(label + " p99", "µs one way", number(out, "percentile 99\\.000\\s*=\\s*([0-9.]+)")));
     }
 
-    private List<Figure> udp(Entry entry, Setting setting, String load, int port, String unit) throws IOException {
-        double[] answer = setting.bench.load(
-                "%s %s %d %s %s".formatted(load, entry.address(), port, entry.lane.clients(), setting.seconds));
+    private List<Figure> udp(ContestantNode node, Context context, String load, int port, String unit)
+            throws IOException {
+        double[] answer = context.network.load(
+                "%s %s %d %s %s".formatted(load, node.address(), port, node.lane.clients(), context.seconds));
         return List.of(Figure.more(label, unit, answer[0]), Figure.note(label + " lost", "datagrams", answer[1]));
     }
 
-    private List<Figure> idle(Entry entry, Setting setting) throws IOException, InterruptedException {
-        entry.restart();
-        // One round of what is opened once: classes, buffers, tables.
-        openIdle(entry, setting, 50);
+    private List<Figure> idle(ContestantNode node, Context context) throws IOException, InterruptedException {
+        node.restart();
+        // Load classes and create buffers and tables before the first sample.
+        openIdle(node, context, 50);
         TimeUnit.MILLISECONDS.sleep(500);
-        long before = entry.residentKilobytes();
+        long before = node.residentKilobytes();
         try {
-            openIdle(entry, setting, setting.idleConnections);
-            // A client is connected as soon as the kernel says so.
-            for (int i = 0; entry.descriptors() < 2L * setting.idleConnections; i++) {
+            openIdle(node, context, context.idleConnections);
+            // The kernel completes handshakes before the contestant accepts; wait for that.
+            for (int i = 0; node.descriptors() < 2L * context.idleConnections; i++) {
                 if (i == 100) {
-                    throw new IOException("%d descriptors for %d connections"
-                            .formatted(entry.descriptors(), setting.idleConnections));
+                    throw new IOException("contestant has only %d descriptors for %d connections"
+                            .formatted(node.descriptors(), context.idleConnections));
                 }
                 TimeUnit.MILLISECONDS.sleep(100);
             }
             TimeUnit.SECONDS.sleep(1);
-            long after = entry.residentKilobytes();
+            long after = node.residentKilobytes();
             return List.of(
-                    Figure.less(label, "kB/connection", (after - before) / (double) setting.idleConnections),
+                    Figure.less(label, "kB/connection", (after - before) / (double) context.idleConnections),
                     Figure.less(label + " RSS before", "MB", before / 1e3),
                     Figure.less(label + " RSS after", "MB", after / 1e3));
         } finally {
-            setting.bench.load("close");
+            context.network.load("close");
         }
     }
 
-    private static void openIdle(Entry entry, Setting setting, int connections) throws IOException {
-        setting.bench.load(
-                "idle %s %d %d %s".formatted(entry.address(), Bench.HTTP, connections, entry.lane.clients()));
+    private static void openIdle(ContestantNode node, Context context, int connections) throws IOException {
+        context.network.load(
+                "idle %s %d %d %s".formatted(node.address(), TestNetwork.HTTP, connections, node.lane.clients()));
     }
 
-    private List<Figure> systemCalls(Entry entry, Setting setting) throws IOException, InterruptedException {
+    private List<Figure> systemCalls(ContestantNode node, Context context)
+            throws IOException, InterruptedException {
         List<Figure> figures = new ArrayList<>();
-        Map<String, Double> connection = traced(entry, setting, true);
-        Map<String, Double> message = traced(entry, setting, false);
+        Map<String, Double> connection = callsPerOperation(node, context, true);
+        Map<String, Double> message = callsPerOperation(node, context, false);
         connection.forEach(
                 (call, count) -> figures.add(Figure.less(label + "/connection" + suffix(call), "calls", count)));
         message.forEach((call, count) -> figures.add(Figure.less(label + "/message" + suffix(call), "calls", count)));
@@ -186,29 +191,32 @@ enum Work {
         return call.equals("total") ? "" : " " + call;
     }
 
-    /** Calls for each connection, or for each message: a request and its answer are two. */
-    private static Map<String, Double> traced(Entry entry, Setting setting, boolean close)
+    /**
+     * System calls per connection or, if connections stay open, per message; a request and its response are two
+     * messages.
+     */
+    private static Map<String, Double> callsPerOperation(ContestantNode node, Context context, boolean close)
             throws IOException, InterruptedException {
-        Path counts = setting.shell.folder().resolve("strace.txt");
+        Path counts = context.commands.directory().resolve("strace.txt");
         Files.deleteIfExists(counts);
         List<String> command = new ArrayList<>(List.of("strace", "-c", "-f", "-o", counts.toString()));
-        entry.pids().forEach(pid -> command.addAll(List.of("-p", String.valueOf(pid))));
-        Process strace = setting.shell.start(setting.shell.folder().resolve("strace.log"), command);
+        node.pids().forEach(pid -> command.addAll(List.of("-p", String.valueOf(pid))));
+        Process strace = context.commands.start(context.commands.directory().resolve("strace.log"), command);
         Wrk wrk;
         try {
             TimeUnit.SECONDS.sleep(1);
-            wrk = Wrk.run(entry, setting, 32, 2, close);
+            wrk = Wrk.run(node, context, 32, 2, close);
             strace.destroy();
             strace.waitFor(10, TimeUnit.SECONDS);
         } finally {
-            setting.shell.end(strace);
+            context.commands.end(strace);
         }
-        double things = close ? wrk.requests : wrk.requests * 2;
+        double operations = close ? wrk.requests : wrk.requests * 2;
         Map<String, Double> result = new LinkedHashMap<>();
         for (String line : Files.readAllLines(counts)) {
             String[] words = line.trim().split("\\s+");
             if (words.length >= 5 && words[3].matches("\\d+")) {
-                double each = Long.parseLong(words[3]) / things;
+                double each = Long.parseLong(words[3]) / operations;
                 String name = words[words.length - 1];
                 if (each >= 0.05) {
                     result.put(name, each);
@@ -225,24 +233,24 @@ enum Work {
     private static double number(String text, String pattern) throws IOException {
         Matcher matcher = Pattern.compile(pattern).matcher(text);
         if (!matcher.find()) {
-            throw new IOException("no " + pattern + " in\n" + text);
+            throw new IOException("no match for " + pattern + " in\n" + text);
         }
         return Double.parseDouble(matcher.group(1));
     }
 
-    /** What wrk says. */
+    /** The results of one run of wrk. */
     record Wrk(double perSecond, long requests, double medianMicros) {
-        static Wrk run(Entry entry, Setting setting, int connections, double seconds, boolean close)
+        static Wrk run(ContestantNode node, Context context, int connections, double seconds, boolean close)
                 throws IOException, InterruptedException {
             List<String> command = new ArrayList<>(List.of("wrk", "--latency", "-t", connections == 1 ? "1" : "2"));
             command.addAll(List.of("-c", "" + connections, "-d", wholeSeconds(seconds) + "s"));
             if (close) {
                 command.addAll(List.of("-H", "Connection: close"));
             }
-            command.add("http://" + entry.address() + ":" + Bench.HTTP + "/");
-            String out = setting.shell.run(Bench.in(Bench.client(), command));
+            command.add("http://" + node.address() + ":" + TestNetwork.HTTP + "/");
+            String out = context.commands.run(TestNetwork.in(TestNetwork.client(), command));
             if (out.contains("Socket errors") || out.contains("Non-2xx")) {
-                throw new IOException(entry.contestant.label + ": " + out);
+                throw new IOException(node.contestant.label + ": " + out);
             }
             Matcher median = Pattern.compile("50%\\s+([0-9.]+)(us|ms|s)").matcher(out);
             double micros = !median.find()

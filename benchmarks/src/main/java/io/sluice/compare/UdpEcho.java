@@ -6,11 +6,11 @@ import java.net.DatagramSocket;
 import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
 
-/** The backend of our own UDP loads: sends every datagram back. Two sockets a port, as a server on two cores has. */
-final class Echo {
+/** The UDP endpoint: sends every datagram back, with two sockets per port, as a server on two cores would have. */
+final class UdpEcho {
     private static final int SOCKETS = 2;
 
-    private Echo() {}
+    private UdpEcho() {}
 
     public static void main(String[] args) throws IOException {
         for (String port : args) {
@@ -33,7 +33,7 @@ final class Echo {
                 socket.receive(packet);
                 socket.send(packet);
             } catch (IOException e) {
-                // A client that has gone: the next one may be there.
+                // The client may have closed its socket; serve the others.
                 System.err.println(e);
             }
         }

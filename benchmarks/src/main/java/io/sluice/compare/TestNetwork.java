@@ -11,21 +11,22 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A client, nodes and a backend as network namespaces, joined by veth pairs. Every contestant has a node of its own, so
- * that nobody pays for another's rules in the kernel, and all can stay up, warm, while others are measured.
+ * A client, one node per contestant and an endpoint as network namespaces, joined by veth pairs. Because every
+ * contestant has its own node, kernel rules of one do not slow down another, and all stay running and warm while others
+ * are measured.
  */
-final class Bench implements AutoCloseable {
+final class TestNetwork implements AutoCloseable {
     static final int HTTP = 8000;
     static final int BULK = 5201;
     static final int PING = 11111;
     static final int QUERY = 5300;
     static final int FLOOD = 5301;
-    private static final Pattern OURS = Pattern.compile("sluice-compare-(\\d+)-\\w+");
+    private static final Pattern OWN_NAMESPACES = Pattern.compile("sluice-compare-(\\d+)-\\w+");
     private static final String PREFIX =
             "sluice-compare-" + ProcessHandle.current().pid() + "-";
     private static final int CLIENT_ADDRESSES = 4;
 
-    /** The way from the client to the backend over one node. */
+    /** The addresses on the path from the client to the endpoint through one node. */
     record Lane(int number) {
         String node() {
             return PREFIX + "node" + number;
@@ -51,48 +52,48 @@ final class Bench implements AutoCloseable {
             return "198.18." + (10 + number) + ".1";
         }
 
-        String nodeToBackend() {
+        String nodeToEndpoint() {
             return "198.18." + (20 + number) + ".1";
         }
 
-        String backend() {
+        String endpoint() {
             return "198.18." + (20 + number) + ".2";
         }
 
-        /** What clients dial. */
+        /** The address that clients connect to. */
         String service() {
             return "198.18." + (30 + number) + ".1";
         }
     }
 
-    private final Shell shell;
+    private final CommandRunner commands;
     private final List<Lane> lanes = new ArrayList<>();
-    private final BufferedReader answers;
-    private final PrintWriter questions;
+    private final BufferedReader responses;
+    private final PrintWriter requests;
 
-    Bench(Shell shell, int nodes) throws IOException, InterruptedException {
-        this.shell = shell;
-        remove(shell);
+    TestNetwork(CommandRunner commands, int nodes) throws IOException, InterruptedException {
+        this.commands = commands;
+        remove(commands);
         addNamespace("client");
-        addNamespace("backend");
+        addNamespace("endpoint");
         for (int i = 0; i < nodes; i++) {
             lanes.add(new Lane(i));
             addLane(lanes.get(i));
         }
-        startBackend();
-        Process load = shell.start(
-                new ProcessBuilder(in(client(), Shell.java(Load.class, "-Xms256m", "-Xmx256m", "-XX:+UseSerialGC")))
-                        .redirectError(shell.folder().resolve("load.log").toFile()));
-        answers = load.inputReader(StandardCharsets.UTF_8);
-        questions = new PrintWriter(load.outputWriter(StandardCharsets.UTF_8), true);
+        startEndpoint();
+        Process load = commands.start(new ProcessBuilder(in(
+                        client(), CommandRunner.java(LoadGenerator.class, "-Xms256m", "-Xmx256m", "-XX:+UseSerialGC")))
+                .redirectError(commands.directory().resolve("load.log").toFile()));
+        responses = load.inputReader(StandardCharsets.UTF_8);
+        requests = new PrintWriter(load.outputWriter(StandardCharsets.UTF_8), true);
     }
 
     static String client() {
         return PREFIX + "client";
     }
 
-    private static String backend() {
-        return PREFIX + "backend";
+    private static String endpoint() {
+        return PREFIX + "endpoint";
     }
 
     Lane lane(int number) {
@@ -100,7 +101,7 @@ final class Bench implements AutoCloseable {
     }
 
     private void addNamespace(String name) throws IOException, InterruptedException {
-        shell.run("ip netns add " + PREFIX + name);
+        commands.run("ip netns add " + PREFIX + name);
         in(PREFIX + name, "ip link set lo up");
         in(
                 PREFIX + name,
@@ -113,31 +114,32 @@ final class Bench implements AutoCloseable {
         addNamespace(name);
         in(lane.node(), "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0");
         join(client(), "eth" + lane.number, lane.client(0), lane.node(), "front", lane.nodeToClient());
-        join(backend(), "eth" + lane.number, lane.backend(), lane.node(), "back", lane.nodeToBackend());
+        join(endpoint(), "eth" + lane.number, lane.endpoint(), lane.node(), "back", lane.nodeToEndpoint());
         for (int i = 1; i < CLIENT_ADDRESSES; i++) {
             in(client(), "ip addr add " + lane.client(i) + "/24 dev eth" + lane.number);
         }
         in(client(), "ip route add " + lane.service() + " via " + lane.nodeToClient());
-        in(client(), "ip route add " + lane.backend() + " via " + lane.nodeToClient());
-        in(backend(), "ip route add " + lane.clientNetwork() + " via " + lane.nodeToBackend());
+        in(client(), "ip route add " + lane.endpoint() + " via " + lane.nodeToClient());
+        in(endpoint(), "ip route add " + lane.clientNetwork() + " via " + lane.nodeToEndpoint());
     }
 
     private void join(String one, String device, String address, String other, String otherDevice, String otherAddress)
             throws IOException, InterruptedException {
-        shell.run("ip link add %s netns %s type veth peer name %s netns %s".formatted(device, one, otherDevice, other));
+        commands.run(
+                "ip link add %s netns %s type veth peer name %s netns %s".formatted(device, one, otherDevice, other));
         in(one, "ip addr add " + address + "/24 dev " + device);
         in(one, "ip link set " + device + " up");
         in(other, "ip addr add " + otherAddress + "/24 dev " + otherDevice);
         in(other, "ip link set " + otherDevice + " up");
     }
 
-    private void startBackend() throws IOException {
-        Path nginx = shell.file("backend.conf", """
+    private void startEndpoint() throws IOException {
+        Path nginx = commands.file("endpoint.conf", """
                 worker_processes auto;
                 worker_rlimit_nofile 20000;
                 daemon off;
-                pid backend.pid;
-                error_log backend-error.log;
+                pid endpoint.pid;
+                error_log endpoint-error.log;
                 events { worker_connections 18000; }
                 http {
                   access_log off;
@@ -150,20 +152,20 @@ final class Bench implements AutoCloseable {
                   }
                 }
                 """.formatted("0123456789abcdef".repeat(8)));
-        start(backend(), "backend", List.of("nginx", "-p", shell.folder() + "/", "-c", nginx.toString()));
-        start(backend(), "iperf3", List.of("iperf3", "-s", "-p", "" + BULK));
-        start(backend(), "sockperf", List.of("sockperf", "server", "-p", "" + PING));
-        List<String> echo = Shell.java(Echo.class, "-Xms64m", "-Xmx64m", "-XX:+UseSerialGC");
+        start(endpoint(), "endpoint", List.of("nginx", "-p", commands.directory() + "/", "-c", nginx.toString()));
+        start(endpoint(), "iperf3", List.of("iperf3", "-s", "-p", "" + BULK));
+        start(endpoint(), "sockperf", List.of("sockperf", "server", "-p", "" + PING));
+        List<String> echo = CommandRunner.java(UdpEcho.class, "-Xms64m", "-Xmx64m", "-XX:+UseSerialGC");
         echo.addAll(List.of("" + QUERY, "" + FLOOD));
-        start(backend(), "echo", echo);
+        start(endpoint(), "echo", echo);
     }
 
     Process start(String namespace, String name, List<String> command) throws IOException {
-        return shell.start(shell.folder().resolve(name + ".log"), in(namespace, command));
+        return commands.start(commands.directory().resolve(name + ".log"), in(namespace, command));
     }
 
     String in(String namespace, String line) throws IOException, InterruptedException {
-        return shell.run(in(namespace, List.of(line.split(" "))));
+        return commands.run(in(namespace, List.of(line.split(" "))));
     }
 
     static List<String> in(String namespace, List<String> command) {
@@ -172,10 +174,12 @@ final class Bench implements AutoCloseable {
         return all;
     }
 
-    /** What our own load in the client's namespace answers: a word, then numbers. */
+    /**
+     * Sends a command to the {@link LoadGenerator} in the client's namespace and returns the numbers of its response.
+     */
     double[] load(String line) throws IOException {
-        questions.println(line);
-        String answer = answers.readLine();
+        requests.println(line);
+        String answer = responses.readLine();
         if (answer == null || !answer.startsWith("ok")) {
             throw new IOException(line + ": " + answer);
         }
@@ -187,7 +191,10 @@ final class Bench implements AutoCloseable {
         return numbers;
     }
 
-    /** SYNs sent again so far, by clients and by the node: if there are more later, the bench was at its end. */
+    /**
+     * The SYNs retransmitted so far by clients and by the node. If the number rises during a measurement, the test
+     * network was overloaded.
+     */
     long synRetransmits(Lane lane) throws IOException, InterruptedException {
         return counter(client()) + counter(lane.node());
     }
@@ -198,16 +205,16 @@ final class Bench implements AutoCloseable {
         return matcher.find() ? Long.parseLong(matcher.group(1)) : 0;
     }
 
-    /** Our own namespaces, and those of runs that are over. */
-    private static void remove(Shell shell) throws IOException, InterruptedException {
-        for (String line : shell.run("ip netns list").lines().toList()) {
+    /** Removes the namespaces of this run and of runs whose process has ended. */
+    private static void remove(CommandRunner commands) throws IOException, InterruptedException {
+        for (String line : commands.run("ip netns list").lines().toList()) {
             String name = line.split(" ")[0];
-            Matcher matcher = OURS.matcher(name);
+            Matcher matcher = OWN_NAMESPACES.matcher(name);
             if (matcher.matches() && (name.startsWith(PREFIX) || !isRunning(matcher.group(1)))) {
-                for (String pid : shell.run("ip netns pids " + name).lines().toList()) {
+                for (String pid : commands.run("ip netns pids " + name).lines().toList()) {
                     ProcessHandle.of(Long.parseLong(pid)).ifPresent(ProcessHandle::destroyForcibly);
                 }
-                shell.run("ip netns del " + name);
+                commands.run("ip netns del " + name);
             }
         }
     }
@@ -216,16 +223,16 @@ final class Bench implements AutoCloseable {
         return ProcessHandle.of(Long.parseLong(pid)).isPresent();
     }
 
-    /** For the end, when everything is closed already. */
-    static void cleanUp(Path folder) throws IOException, InterruptedException {
-        try (Shell shell = new Shell(folder)) {
-            remove(shell);
+    /** Removes the namespaces of this run, after everything else was closed. */
+    static void cleanUp(Path directory) throws IOException, InterruptedException {
+        try (CommandRunner commands = new CommandRunner(directory)) {
+            remove(commands);
         }
     }
 
     @Override
     public void close() throws IOException {
-        questions.close();
-        answers.close();
+        requests.close();
+        responses.close();
     }
 }

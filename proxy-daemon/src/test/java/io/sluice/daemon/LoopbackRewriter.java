@@ -11,10 +11,11 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
- * Moves a text about some cluster to where it can be tried without rights: the first part of every IPv4 address becomes
- * 127, and ports below 10,000 become larger by 20,000, where nothing usually listens. IPv6 stays as it is.
+ * Rewrites the addresses and ports in a string so that it can be tested without privileges: the first byte of every
+ * IPv4 address becomes 127, and ports below 10,000 increase by 20,000, where usually no process listens. IPv6 addresses
+ * do not change.
  */
-final class Loopback {
+final class LoopbackRewriter {
     private static final Pattern ADDRESS =
             Pattern.compile("(?<![\\d.])(?!0+\\.|127\\.)(\\d{1,3})((?:\\.\\d{1,3}){3})(?![\\d.])");
     private static final Pattern PORT_OF_MANIFEST = Pattern.compile("(?<=\\bport\"?: ?)([1-9]\\d{0,3})(?![\\d.])");
@@ -29,21 +30,21 @@ final class Loopback {
     private String moved(MatchResult address) {
         String to = "127" + address.group(2);
         assertThat(moved.merge(to, address.group(), (before, now) -> before))
-                .as("what becomes " + to)
+                .as("only one address may become " + to)
                 .isEqualTo(address.group());
         return to;
     }
 
     String manifest(String text) {
-        return PORT_OF_MANIFEST.matcher(addresses(text)).replaceAll(Loopback::movedPort);
+        return PORT_OF_MANIFEST.matcher(addresses(text)).replaceAll(LoopbackRewriter::movedPort);
     }
 
-    /** Without the problems behind it, which name what was not understood. */
+    /** Rewrites a table, without the problems below it, which quote the original input. */
     String table(String text) {
         return addresses(text)
                 .lines()
                 .filter(line -> Arrays.stream(Severity.values()).noneMatch(severity -> line.startsWith(severity + " ")))
-                .map(line -> PORT_OF_TABLE.matcher(line).replaceAll(Loopback::movedPort))
+                .map(line -> PORT_OF_TABLE.matcher(line).replaceAll(LoopbackRewriter::movedPort))
                 .collect(Collectors.joining("\n"));
     }
 

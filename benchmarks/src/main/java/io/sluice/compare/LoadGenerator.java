@@ -11,23 +11,23 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The loads Debian has no program for, in the client's namespace. One process for all of them and all contestants, told
- * what to do line by line, so that it is as warm for the first contestant as for the last.
+ * Generates the loads for which Debian has no program, in the client's namespace. Reads a command per line from
+ * standard input. One process serves all loads and contestants, so that it is equally warm for each contestant.
  */
-final class Load {
+final class LoadGenerator {
     private static final byte[] REQUEST = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
 
     private final List<SocketChannel> idle = new ArrayList<>();
 
-    private Load() {}
+    private LoadGenerator() {}
 
     public static void main(String[] args) throws IOException {
-        Load load = new Load();
+        LoadGenerator load = new LoadGenerator();
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String answer;
             try {
-                answer = load.obey(line.split(" "));
+                answer = load.execute(line.split(" "));
             } catch (IOException | InterruptedException e) {
                 answer = "failed: " + e;
             }
@@ -36,7 +36,7 @@ final class Load {
         System.exit(0);
     }
 
-    private String obey(String[] words) throws IOException, InterruptedException {
+    private String execute(String[] words) throws IOException, InterruptedException {
         InetSocketAddress to = words.length > 2
                 ? new InetSocketAddress(words[1], Integer.parseInt(words[2]))
                 : new InetSocketAddress(0);
@@ -47,7 +47,7 @@ final class Load {
                 for (int i = 0; i < Integer.parseInt(words[3]); i++) {
                     SocketChannel channel = SocketChannel.open();
                     idle.add(channel);
-                    // Sluice lets one client address have a quarter of the descriptors where they get scarce.
+                    // Several client addresses, because --max-client-share limits the descriptors of each.
                     channel.bind(new InetSocketAddress(from[i % from.length], 0));
                     channel.connect(to);
                 }
@@ -61,15 +61,16 @@ final class Load {
                 yield "ok";
             }
             case "rate" ->
-                new FixedRate(to, REQUEST, probe(to).length, Integer.parseInt(words[4]))
+                new FixedRateLoad(to, REQUEST, probe(to).length, Integer.parseInt(words[4]))
                         .run(Double.parseDouble(words[3]), Double.parseDouble(words[5]), Double.parseDouble(words[6]));
-            case "queries" -> new UdpQueries(to, List.of(words[3].split(","))).fresh(Double.parseDouble(words[4]));
+            case "queries" ->
+                new UdpQueries(to, List.of(words[3].split(","))).queryFromNewPorts(Double.parseDouble(words[4]));
             case "flood" -> new UdpQueries(to, List.of(words[3].split(","))).flood(Double.parseDouble(words[4]));
-            default -> "failed: what is " + words[0];
+            default -> "failed: unknown command " + words[0];
         };
     }
 
-    /** One request; its whole answer. */
+    /** Sends one request and returns the whole response. */
     private static byte[] probe(InetSocketAddress to) throws IOException {
         try (Socket socket = new Socket()) {
             socket.connect(to, 1_000);
@@ -77,11 +78,11 @@ final class Load {
             socket.getOutputStream().write(REQUEST);
             byte[] bytes = new byte[4_096];
             int length = 0;
-            // The body has no line feed in it, and is 128 bytes.
+            // The body has 128 bytes.
             while (true) {
                 int n = socket.getInputStream().read(bytes, length, bytes.length - length);
                 if (n < 0) {
-                    throw new IOException("closed after " + length + " bytes");
+                    throw new IOException("connection closed after " + length + " bytes");
                 }
                 length += n;
                 String text = new String(bytes, 0, length, StandardCharsets.US_ASCII);

@@ -10,30 +10,30 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
-/** Runs programs and forgets none: whatever was started here is ended by {@link #close}. */
-final class Shell implements AutoCloseable {
-    private static final int PATIENCE_SECONDS = 180;
+/** Runs programs in a temporary directory; {@link #close} kills all that still run. */
+final class CommandRunner implements AutoCloseable {
+    private static final int TIMEOUT_SECONDS = 180;
 
     private final Set<Process> running = ConcurrentHashMap.newKeySet();
-    private final Path folder;
+    private final Path directory;
     private volatile boolean closed;
 
-    Shell(Path folder) {
-        this.folder = folder;
+    CommandRunner(Path directory) {
+        this.directory = directory;
     }
 
-    /** Runs a line of words without blanks in them to its end; what it printed. */
+    /** Runs a command, split at spaces, until it ends, and returns its output. */
     String run(String line) throws IOException, InterruptedException {
         return run(List.of(line.split(" ")));
     }
 
     String run(List<String> command) throws IOException, InterruptedException {
-        // A file, not a pipe: a child of the program that holds the pipe open would keep us here.
-        Path output = Files.createTempFile(folder, "run", ".out");
+        // A file, not a pipe: a child process that keeps a pipe open would block this method.
+        Path output = Files.createTempFile(directory, "run", ".out");
         Process process = start(output, command);
         try {
-            if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
-                throw new IOException(String.join(" ", command) + ": still running after " + PATIENCE_SECONDS + " s");
+            if (!process.waitFor(TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
+                throw new IOException(String.join(" ", command) + ": still running after " + TIMEOUT_SECONDS + " s");
             }
             String text = Files.readString(output);
             if (process.exitValue() != 0) {
@@ -46,7 +46,7 @@ final class Shell implements AutoCloseable {
         }
     }
 
-    /** Starts a program that goes on; what it prints goes to the file. */
+    /** Starts a program in the background with its output in a file. */
     Process start(Path output, List<String> command) throws IOException {
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
@@ -77,14 +77,14 @@ final class Shell implements AutoCloseable {
     }
 
     Path file(String name, String text) throws IOException {
-        return Files.writeString(folder.resolve(name), text);
+        return Files.writeString(directory.resolve(name), text);
     }
 
-    Path folder() {
-        return folder;
+    Path directory() {
+        return directory;
     }
 
-    /** Java on our own class path. */
+    /** The command line that runs a class on the class path of this process. */
     static List<String> java(Class<?> main, String... flags) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());

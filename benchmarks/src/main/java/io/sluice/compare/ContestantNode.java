@@ -1,6 +1,6 @@
 package io.sluice.compare;
 
-import io.sluice.compare.Bench.Lane;
+import io.sluice.compare.TestNetwork.Lane;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,49 +13,49 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** A contestant on its node: how it is set up, and what can be seen of its processes. */
-final class Entry {
-    private static final int[] TCP = {Bench.HTTP, Bench.BULK};
-    private static final int[] UDP = {Bench.PING, Bench.QUERY, Bench.FLOOD};
+/** Sets up a contestant on its node and reads memory, descriptors and flags of its processes. */
+final class ContestantNode {
+    private static final int[] TCP = {TestNetwork.HTTP, TestNetwork.BULK};
+    private static final int[] UDP = {TestNetwork.PING, TestNetwork.QUERY, TestNetwork.FLOOD};
 
     final Contestant contestant;
     final Lane lane;
-    private final Bench bench;
-    private final Shell shell;
+    private final TestNetwork network;
+    private final CommandRunner commands;
     private final Path launcher;
     private @Nullable Process process;
 
-    Entry(Contestant contestant, Lane lane, Bench bench, Shell shell, Path launcher) {
+    ContestantNode(Contestant contestant, Lane lane, TestNetwork network, CommandRunner commands, Path launcher) {
         this.contestant = contestant;
         this.lane = lane;
-        this.bench = bench;
-        this.shell = shell;
+        this.network = network;
+        this.commands = commands;
         this.launcher = launcher;
     }
 
-    /** What clients dial. */
+    /** The address that clients connect to. */
     String address() {
-        return contestant == Contestant.DIRECT ? lane.backend() : lane.service();
+        return contestant == Contestant.DIRECT ? lane.endpoint() : lane.service();
     }
 
     void start() throws IOException, InterruptedException {
         switch (contestant) {
             case DIRECT -> {}
-            case NFT -> rules("compare", """
+            case NFT -> loadRules("compare", """
                     table ip compare {
                       chain pre {
                         type nat hook prerouting priority dstnat;
                         ip daddr %s dnat to %s
                       }
                     }
-                    """.formatted(lane.service(), lane.backend()));
+                    """.formatted(lane.service(), lane.endpoint()));
             case HAPROXY -> {
-                local();
+                addServiceAddress();
                 process = start(List.of("haproxy", "-db", "-f", haproxy("")));
             }
             case HAPROXY_CLIENT -> {
-                local();
-                rules("compare", """
+                addServiceAddress();
+                loadRules("compare", """
                         table ip compare {
                           chain pre {
                             type filter hook prerouting priority mangle;
@@ -63,43 +63,43 @@ final class Entry {
                           }
                         }
                         """);
-                bench.in(lane.node(), "ip route replace local default dev lo table 100");
-                if (bench.in(lane.node(), "ip rule list").contains("lookup 100")) {
-                    bench.in(lane.node(), "ip rule del fwmark 1 lookup 100");
+                network.in(lane.node(), "ip route replace local default dev lo table 100");
+                if (network.in(lane.node(), "ip rule list").contains("lookup 100")) {
+                    network.in(lane.node(), "ip rule del fwmark 1 lookup 100");
                 }
-                bench.in(lane.node(), "ip rule add fwmark 1 lookup 100");
+                network.in(lane.node(), "ip rule add fwmark 1 lookup 100");
                 process = start(List.of("haproxy", "-db", "-f", haproxy("source 0.0.0.0 usesrc clientip")));
             }
             case NGINX -> {
-                local();
-                process = start(List.of("nginx", "-p", shell.folder() + "/", "-c", nginx()));
+                addServiceAddress();
+                process = start(List.of("nginx", "-p", commands.directory() + "/", "-c", nginx()));
             }
             case BIND, BASELINE_BIND -> {
-                local();
+                addServiceAddress();
                 process = start(sluice("--mode=bind"));
             }
             case NODE, BASELINE_NODE ->
                 process = start(sluice(
                         "--mode=node",
-                        // The client stands for a pod: of others kube-proxy would hide the address.
+                        // Treat the client as a pod: connections of external clients would be masqueraded.
                         "--cluster-cidr=" + lane.clientNetwork(),
-                        "--node-ip=" + lane.nodeToClient() + "," + lane.nodeToBackend()));
+                        "--node-ip=" + lane.nodeToClient() + "," + lane.nodeToEndpoint()));
         }
-        awaitAnswer();
+        awaitResponse();
     }
 
     private Process start(List<String> command) throws IOException {
-        return bench.start(lane.node(), contestant.label, command);
+        return network.start(lane.node(), contestant.label, command);
     }
 
-    private void awaitAnswer() throws IOException, InterruptedException {
+    private void awaitResponse() throws IOException, InterruptedException {
         for (int i = 0; ; i++) {
             try {
-                bench.load("probe " + address() + " " + Bench.HTTP);
+                network.load("probe " + address() + " " + TestNetwork.HTTP);
                 return;
             } catch (IOException e) {
                 if (i == 100 || (process != null && !process.isAlive())) {
-                    throw new IOException(contestant.label + " does not answer\n" + log(), e);
+                    throw new IOException(contestant.label + " does not respond\n" + log(), e);
                 }
                 TimeUnit.MILLISECONDS.sleep(100);
             }
@@ -107,36 +107,36 @@ final class Entry {
     }
 
     private String log() throws IOException {
-        Path log = shell.folder().resolve(contestant.label + ".log");
+        Path log = commands.directory().resolve(contestant.label + ".log");
         return Files.exists(log) ? Files.readString(log) : "";
     }
 
-    /** Gone and started anew, for what is measured on a fresh process. */
+    /** Ends the process and starts a new one, for workloads that need a fresh process. */
     void restart() throws IOException, InterruptedException {
         if (process != null) {
             process.destroy();
             if (contestant.isSluice() && !process.waitFor(40, TimeUnit.SECONDS)) {
-                System.err.println(contestant.label + " does not end");
+                System.err.println(contestant.label + " did not end within 40 s; killing it");
             }
-            shell.end(process);
+            commands.end(process);
             start();
         }
     }
 
-    /** Forgets the connections of the run before, which connection tracking keeps for two minutes. */
-    void forget() throws IOException, InterruptedException {
+    /** Removes conntrack entries of the previous measurement, which the kernel would keep for two minutes. */
+    void flushConnectionTracking() throws IOException, InterruptedException {
         if (contestant == Contestant.NFT || contestant.isNodeMode()) {
-            bench.in(lane.node(), "conntrack -F");
+            network.in(lane.node(), "conntrack -F");
         }
     }
 
-    private void local() throws IOException, InterruptedException {
-        bench.in(lane.node(), "ip addr replace " + lane.service() + "/32 dev lo");
+    private void addServiceAddress() throws IOException, InterruptedException {
+        network.in(lane.node(), "ip addr replace " + lane.service() + "/32 dev lo");
     }
 
-    private void rules(String name, String text) throws IOException, InterruptedException {
+    private void loadRules(String name, String text) throws IOException, InterruptedException {
         String all = "table ip %s\ndelete table ip %s\n".formatted(name, name) + text;
-        bench.in(lane.node(), "nft -f " + shell.file(name + ".nft", all));
+        network.in(lane.node(), "nft -f " + commands.file(name + ".nft", all));
     }
 
     private String haproxy(String source) throws IOException {
@@ -154,9 +154,9 @@ final class Entry {
                 """.formatted(Runtime.getRuntime().availableProcessors(), source));
         for (int port : TCP) {
             text.append("listen p%1$d\n  bind %2$s:%1$d\n  server b %3$s:%1$d\n"
-                    .formatted(port, lane.service(), lane.backend()));
+                    .formatted(port, lane.service(), lane.endpoint()));
         }
-        return shell.file(contestant.label + ".cfg", text.toString()).toString();
+        return commands.file(contestant.label + ".cfg", text.toString()).toString();
     }
 
     private String nginx() throws IOException {
@@ -172,16 +172,16 @@ final class Entry {
                 """);
         for (int port : TCP) {
             text.append("server { listen %1$s:%2$d reuseport backlog=8192; proxy_pass %3$s:%2$d; tcp_nodelay on; }\n"
-                    .formatted(lane.service(), port, lane.backend()));
+                    .formatted(lane.service(), port, lane.endpoint()));
         }
         for (int port : UDP) {
-            // With it, nginx ends the session after the answer: right for queries, and ruinous for all else.
-            String responses = port == Bench.QUERY ? "proxy_responses 1;" : "";
+            // Lets nginx end the flow after one response, which suits queries only.
+            String responses = port == TestNetwork.QUERY ? "proxy_responses 1;" : "";
             text.append(
                     "server { listen %1$s:%2$d udp reuseport rcvbuf=4m; proxy_pass %3$s:%2$d; proxy_timeout 30s; %4$s }\n"
-                            .formatted(lane.service(), port, lane.backend(), responses));
+                            .formatted(lane.service(), port, lane.endpoint(), responses));
         }
-        return shell.file("nginx.conf", text.append("}\n").toString()).toString();
+        return commands.file("nginx.conf", text.append("}\n").toString()).toString();
     }
 
     private List<String> sluice(String... flags) throws IOException {
@@ -208,17 +208,17 @@ final class Entry {
                 ports:
                 %sendpoints:
                 - {addresses: [%s], conditions: {ready: true}}
-                """.formatted(lane.service(), ports, endpoints, lane.backend());
+                """.formatted(lane.service(), ports, endpoints, lane.endpoint());
         List<String> command = new ArrayList<>();
         command.add(launcher.toString());
         command.add("run");
-        command.add("--feed=" + shell.file(contestant.label + ".yaml", feed));
+        command.add("--feed=" + commands.file(contestant.label + ".yaml", feed));
         command.add("--drain-timeout=1s");
         command.addAll(List.of(flags));
         return command;
     }
 
-    /** With what the JVM and Sluice run. */
+    /** The flags of the JVM and of Sluice. */
     String flags() throws IOException {
         if (process == null) {
             return "none";
@@ -230,7 +230,7 @@ final class Entry {
                 .collect(Collectors.joining(" "));
     }
 
-    /** Its processes, workers too. */
+    /** The ids of the contestant's processes, including workers. */
     List<Long> pids() {
         if (process == null) {
             return List.of();

@@ -30,21 +30,21 @@ import javax.net.ssl.TrustManagerFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** {@code deploy/examples/apiserver-lb}, with its addresses on loopback: the daemon in front of three API servers. */
-final class ApiServersBehindIT {
+/** Tests {@code deploy/examples/apiserver-lb} with loopback addresses: the daemon load-balances three API servers. */
+final class ApiServerLoadBalancingIT {
     private static final String FRONT = "127.98.0.10";
     private static final int CLIENTS = 4;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final Map<String, AtomicInteger> answers = new ConcurrentHashMap<>();
     private final Queue<String> failures = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean stop = new AtomicBoolean();
 
     @Test
-    void oneOfThreeIsKilledUnderLoad() throws Exception {
-        TestAuthority authority = TestAuthority.in(Files.createDirectory(folder.resolve("ca")));
+    void keepsServingWhenOneOfThreeServersIsKilled() throws Exception {
+        TestAuthority authority = TestAuthority.in(Files.createDirectory(directory.resolve("ca")));
         SSLSocketFactory trusting = trusting(authority);
         List<FakeApiServer> servers = new ArrayList<>();
         int port = 0;
@@ -53,7 +53,7 @@ final class ApiServersBehindIT {
             port = servers.get(0).port();
         }
         int front = DemoServers.freePort(6543, FRONT);
-        Path feed = Files.createDirectory(folder.resolve("feed"));
+        Path feed = Files.createDirectory(directory.resolve("feed"));
         String example = Files.readString(Path.of("../deploy/examples/apiserver-lb/apiservers.yaml"));
         Files.writeString(
                 feed.resolve("apiservers.yaml"),
@@ -62,10 +62,15 @@ final class ApiServersBehindIT {
                         .replace("192.0.2.", "127.98.0."));
         List<Thread> clients = new ArrayList<>();
         try (Sluice sluice = Sluice.start(
-                folder, "run", "--feed", feed.toString(), "--healthz-bind-address=off", "--metrics-bind-address=off")) {
+                directory,
+                "run",
+                "--feed",
+                feed.toString(),
+                "--healthz-bind-address=off",
+                "--metrics-bind-address=off")) {
             await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("active"));
             for (int i = 0; i < CLIENTS; i++) {
-                Thread client = new Thread(() -> dial(front, trusting), "client-" + i);
+                Thread client = new Thread(() -> connectRepeatedly(front, trusting), "client-" + i);
                 client.start();
                 clients.add(client);
             }
@@ -82,7 +87,7 @@ final class ApiServersBehindIT {
             stop.set(true);
             servers.forEach(FakeApiServer::stop);
         }
-        // Whoever was on it when it died saw that, once; nobody was sent there afterwards in vain.
+        // Each client may fail once, on a connection to the killed server. Afterwards no client is sent to it.
         assertThat(failures).hasSizeLessThanOrEqualTo(CLIENTS);
     }
 
@@ -90,7 +95,7 @@ final class ApiServersBehindIT {
         return answers.values().stream().mapToInt(AtomicInteger::get).sum();
     }
 
-    private void dial(int port, SSLSocketFactory trusting) {
+    private void connectRepeatedly(int port, SSLSocketFactory trusting) {
         while (!stop.get()) {
             try {
                 HttpsURLConnection connection =

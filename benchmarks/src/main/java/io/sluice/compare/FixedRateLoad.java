@@ -14,19 +14,21 @@ import java.util.concurrent.locks.LockSupport;
 import org.HdrHistogram.Histogram;
 
 /**
- * Requests at a fixed rate, whatever becomes of those before. Latency counts from when a request was due, not from when
- * it could be sent: a stall is charged with everything that waited for it.
+ * Sends requests at a fixed rate, whether or not earlier ones were answered. Latency counts from when a request was
+ * due, not from when it was sent, so a stall also counts for the requests that it delayed (no coordinated omission).
  */
-final class FixedRate {
-    private static final long NAP_NANOS = 20_000;
-    private static final long PATIENCE_NANOS = 5_000_000_000L;
+final class FixedRateLoad {
+    private static final long SLEEP_NANOS = 20_000;
+    private static final long TIMEOUT_NANOS = 5_000_000_000L;
 
     private final InetSocketAddress to;
     private final byte[] request;
     private final int answerBytes;
     private final int connections;
     private final Histogram histogram = new Histogram(3);
-    /** How late a request was sent although a connection was free: what of the latency is ours, not the contestant's. */
+    /**
+     * How late requests were sent although a connection was free: the part of the latency caused by the load generator.
+     */
     private final Histogram lateness = new Histogram(3);
 
     private static final class Connection {
@@ -39,14 +41,17 @@ final class FixedRate {
         }
     }
 
-    FixedRate(InetSocketAddress to, byte[] request, int answerBytes, int connections) {
+    FixedRateLoad(InetSocketAddress to, byte[] request, int answerBytes, int connections) {
         this.to = to;
         this.request = request;
         this.answerBytes = answerBytes;
         this.connections = connections;
     }
 
-    /** How many requests there were, microseconds at the percentiles, and the p99 of our own lateness. */
+    /**
+     * Returns "ok", the number of requests, microseconds at the percentiles, and the p99 of the load generator's
+     * lateness.
+     */
     String run(double perSecond, double warmUpSeconds, double seconds) throws IOException {
         List<Connection> all = new ArrayList<>();
         ArrayDeque<Connection> free = new ArrayDeque<>();
@@ -83,7 +88,7 @@ final class FixedRate {
         ByteBuffer out = ByteBuffer.allocateDirect(request.length).put(request).flip();
         ByteBuffer in = ByteBuffer.allocateDirect(answerBytes + 1);
         long start = System.nanoTime();
-        long deadline = start + (long) (requests / perSecond * 1e9) + PATIENCE_NANOS;
+        long deadline = start + (long) (requests / perSecond * 1e9) + TIMEOUT_NANOS;
         boolean wasFull = false;
         for (long sent = 0, answered = 0; answered < requests; ) {
             long now = System.nanoTime();
@@ -103,7 +108,7 @@ final class FixedRate {
                 }
                 connection.missing = answerBytes;
                 if (connection.channel.write(out.rewind()) != request.length) {
-                    throw new IOException("a request that does not fit");
+                    throw new IOException("request does not fit into the send buffer");
                 }
                 sent++;
                 waiting = false;
@@ -115,7 +120,7 @@ final class FixedRate {
                 int n = connection.channel.read(in.clear());
                 connection.missing -= n;
                 if (n < 0 || connection.missing < 0) {
-                    throw new IOException(n < 0 ? "closed" : "more than the answer");
+                    throw new IOException(n < 0 ? "connection closed" : "response too long");
                 }
                 if (connection.missing == 0) {
                     histogram.recordValue(System.nanoTime() - connection.dueNanos);
@@ -126,7 +131,7 @@ final class FixedRate {
             }
             selector.selectedKeys().clear();
             if (waiting) {
-                LockSupport.parkNanos(NAP_NANOS);
+                LockSupport.parkNanos(SLEEP_NANOS);
             }
         }
     }

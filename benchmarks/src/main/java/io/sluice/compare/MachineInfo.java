@@ -8,11 +8,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 
-/** On what, and with which versions. */
-final class Machine {
-    private Machine() {}
+/** Collects facts about the machine and the versions of the programs. */
+final class MachineInfo {
+    private MachineInfo() {}
 
-    static Map<String, String> look(Shell shell) throws IOException, InterruptedException {
+    static Map<String, String> collect(CommandRunner commands) throws IOException, InterruptedException {
         Map<String, String> facts = new LinkedHashMap<>();
         facts.put("processors", String.valueOf(Runtime.getRuntime().availableProcessors()));
         facts.put(
@@ -28,19 +28,19 @@ final class Machine {
         facts.put("Java of Sluice", Runtime.version().toString());
         String options = System.getenv("JDK_JAVA_OPTIONS");
         facts.put("JDK_JAVA_OPTIONS", options == null ? "not set" : options);
-        facts.put("HAProxy", firstLine(shell, "haproxy -v"));
-        facts.put("nginx", firstLine(shell, "nginx -v"));
-        facts.put("nft", firstLine(shell, "nft -v"));
-        facts.put("iperf3", firstLine(shell, "iperf3 -v"));
-        facts.put("sockperf", firstLine(shell, "sockperf --version"));
+        facts.put("HAProxy", firstLine(commands, "haproxy -v"));
+        facts.put("nginx", firstLine(commands, "nginx -v"));
+        facts.put("nft", firstLine(commands, "nft -v"));
+        facts.put("iperf3", firstLine(commands, "iperf3 -v"));
+        facts.put("sockperf", firstLine(commands, "sockperf --version"));
         facts.put(
                 "load average at the start",
                 Files.readString(Path.of("/proc/loadavg")).trim());
         return facts;
     }
 
-    private static String firstLine(Shell shell, String command) throws IOException, InterruptedException {
-        return shell.run(List.of(command.split(" ")))
+    private static String firstLine(CommandRunner commands, String command) throws IOException, InterruptedException {
+        return commands.run(List.of(command.split(" ")))
                 .lines()
                 .filter(Pattern.compile("\\d").asPredicate())
                 .findFirst()
