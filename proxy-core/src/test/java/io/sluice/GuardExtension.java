@@ -16,18 +16,22 @@ import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.junit.jupiter.api.extension.AfterAllCallback;
+import org.junit.jupiter.api.extension.AfterEachCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.slf4j.LoggerFactory;
 
 /**
- * Fails a test class if a buffer leak or an error was logged in it or before it. Registered for all test classes of the
- * module.
+ * Fails a test during which another thread ended with an exception, and a test class if a buffer leak or an error was
+ * logged in it or before it. Registered for all test classes of the module.
  */
-public final class GuardExtension implements AfterAllCallback {
+public final class GuardExtension implements AfterEachCallback, AfterAllCallback {
     private static final Queue<String> LEAKS = new ConcurrentLinkedQueue<>();
     private static final Queue<String> ERRORS = new ConcurrentLinkedQueue<>();
+    private static final Queue<Throwable> UNCAUGHT = new ConcurrentLinkedQueue<>();
 
     static {
+        Thread.setDefaultUncaughtExceptionHandler((thread, e) ->
+                UNCAUGHT.add(new AssertionError("thread " + thread.getName() + " ended with an exception", e)));
         // Must run before the first buffer: Netty creates its leak detectors once, when their classes are loaded.
         ResourceLeakDetectorFactory.setResourceLeakDetectorFactory(new ResourceLeakDetectorFactory() {
             @Override
@@ -65,7 +69,20 @@ public final class GuardExtension implements AfterAllCallback {
     }
 
     @Override
+    public void afterEach(ExtensionContext context) {
+        Throwable first = UNCAUGHT.poll();
+        if (first != null) {
+            AssertionError failure = new AssertionError("failed in another thread than the test's", first);
+            for (Throwable next = UNCAUGHT.poll(); next != null; next = UNCAUGHT.poll()) {
+                failure.addSuppressed(next);
+            }
+            throw failure;
+        }
+    }
+
+    @Override
     public void afterAll(ExtensionContext context) {
+        afterEach(context);
         for (int i = 0; i < 3; i++) {
             System.gc();
             // The detector reports leaked buffers when another buffer is allocated.

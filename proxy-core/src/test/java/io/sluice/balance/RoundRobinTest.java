@@ -50,6 +50,8 @@ class RoundRobinTest {
         Random random = new Random(7);
         RoundRobin roundRobin = RoundRobin.of(endpoints(IntStream.range(0, 10).toArray()), List.of());
         Map<Endpoint, Integer> waits = new HashMap<>();
+        // Those that stay, whether or not they are ever picked.
+        endpoints(0, 1, 2).forEach(endpoint -> waits.put(endpoint, 0));
         for (int change = 0; change < 500; change++) {
             for (Endpoint picked : next(roundRobin, random.nextInt(4))) {
                 waits.replaceAll((endpoint, wait) -> wait + 1);

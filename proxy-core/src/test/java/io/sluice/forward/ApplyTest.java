@@ -67,6 +67,8 @@ class ApplyTest {
                 for (int i = 0; i < 50; i++) {
                     lab.ask(address);
                 }
+                assertThat(Thread.getAllStackTraces().keySet())
+                        .anyMatch(thread -> thread.getName().startsWith("sluice-"));
             }
             long limit = before;
             if (round > 0) {

@@ -187,7 +187,14 @@ public final class FakeApiServer implements AutoCloseable {
                 return;
             }
             handler.handle(exchange);
+        } catch (RuntimeException e) {
+            throw swallowedOtherwise(e);
         }
+    }
+
+    /** The JDK's server only closes the connection after an exception; after an error, its thread ends and the test fails. */
+    static AssertionError swallowedOtherwise(RuntimeException failure) {
+        return new AssertionError("a handler failed", failure);
     }
 
     private HttpsConfigurator configurator() {

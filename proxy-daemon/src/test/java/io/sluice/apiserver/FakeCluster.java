@@ -309,6 +309,15 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
 
     @Override
     public void handle(HttpExchange exchange) throws IOException {
+        try {
+            respond(exchange);
+        } catch (RuntimeException e) {
+            exchange.close();
+            throw FakeApiServer.swallowedOtherwise(e);
+        }
+    }
+
+    private void respond(HttpExchange exchange) throws IOException {
         Query query = Query.of(exchange);
         String address = exchange.getRequestURI().toString();
         requests.add(address);

@@ -4,8 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.sluice.apiserver.ApiOptions;
+import io.sluice.apiserver.KubernetesReflector;
+import io.sluice.forward.ForwarderConfig;
 import io.sluice.model.Cidr;
+import io.sluice.model.IpAddress;
+import io.sluice.node.RuleOptions;
+import io.sluice.rules.BuildOptions;
 import io.sluice.rules.BuildOptions.AddressMap;
+import io.sluice.rules.NodePortAddresses;
 import io.sluice.socket.KeepAlive;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
@@ -14,6 +20,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.function.LongSupplier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -52,10 +60,10 @@ final class ConfigurationTest {
         assertThat(settings.healthzBindAddress()).isEqualTo(new InetSocketAddress("0.0.0.0", 10256));
         assertThat(settings.metricsBindAddress()).hasToString("/127.0.0.1:10249");
         assertThat(settings.drainTimeout()).isEqualTo(Duration.ofSeconds(30));
-        io.sluice.forward.ForwarderConfig defaults = io.sluice.forward.ForwarderConfig.defaults();
+        ForwarderConfig defaults = ForwarderConfig.defaults();
         assertThat(settings.forwarder())
                 .usingRecursiveComparison()
-                .ignoringFieldsOfTypes(java.util.function.LongSupplier.class, java.util.function.Function.class)
+                .ignoringFieldsOfTypes(LongSupplier.class, java.util.function.Function.class)
                 .isEqualTo(defaults);
     }
 
@@ -86,13 +94,33 @@ final class ConfigurationTest {
 
     @Test
     void everySettingCanBeWrittenInTheFile() throws Exception {
-        Settings settings =
-                Configuration.load(file(HEADER + """
+        Configuration configuration = Configuration.load(file(HEADER + """
                                 feed: /manifests
+                                kubeconfig: /a:/b
+                                context: prod
+                                masters: ["https://a:6443", "https://b:6443"]
+                                tokenFile: /token
+                                certificateAuthority: /ca.crt
+                                insecureSkipTLSVerify: true
+                                endpointsApi: endpoints
                                 nodeName: node-1
-                                mode: bind
+                                nodeIPs: [192.0.2.1, "2001:db8::1"]
+                                clusterCIDR: [10.244.0.0/16]
+                                detectLocalMode: NodeCIDR
+                                serviceCIDR: [10.96.0.0/12]
+                                nodePortAddresses: [localhost, 192.0.2.0/24]
+                                masqueradeAll: true
+                                serviceProxyName: mine
+                                mode: node
+                                markBit: 13
+                                routingTable: 4711
+                                rulePriority: 120
+                                keepRulesOnExit: true
+                                handoverSocket: /handover
+                                exitAfterHandover: false
                                 mapFrontends: ["10.96.0.0/12=127.96.0.0/12"]
-                                loops: 4
+                                loops: 64
+                                busyPoll: false
                                 connectTimeout: 500ms
                                 connectDeadline: 3s
                                 connectAttempts: 2
@@ -108,36 +136,71 @@ final class ConfigurationTest {
                                 drainTimeout: 0s
                                 healthzBindAddress: off
                                 metricsBindAddress: "[::1]:0"
+                                bindAddressHardFail: true
+                                readyFile: /ready
                                 logFormat: json
                                 logLevel: warn
-                                kubeconfig: /a:/b
-                                context: prod
-                                masters: ["https://a:6443", "https://b:6443"]
-                                tokenFile: /token
-                                certificateAuthority: /ca.crt
-                                insecureSkipTLSVerify: true
-                                """), Map.of(), Map.of()).settings();
-        assertThat(settings.forwarder().connectTimeout()).isEqualTo(Duration.ofMillis(500));
-        assertThat(settings.forwarder().connectDeadline()).isEqualTo(Duration.ofSeconds(3));
-        assertThat(settings.forwarder().halfClosedTimeout()).isEqualTo(Duration.ofMinutes(5));
-        assertThat(settings.forwarder().keepAlive()).isEqualTo(new KeepAlive(120, 5, 4));
-        assertThat(settings.forwarder().stalledTimeout()).isEqualTo(Duration.ofSeconds(150));
-        assertThat(settings.forwarder().maxFlows()).isEqualTo(1000);
-        assertThat(settings.forwarder().maxClientSharePercent()).isEqualTo(40);
-        assertThat(settings.healthzBindAddress()).isNull();
-        assertThat(settings.api())
-                .isEqualTo(new ApiOptions(
-                        List.of(Path.of("/a"), Path.of("/b")),
-                        "prod",
-                        List.of("https://a:6443", "https://b:6443"),
-                        Path.of("/token"),
-                        Path.of("/ca.crt"),
-                        true));
-        assertThat(Objects.requireNonNull(settings.metricsBindAddress()).getPort())
-                .isZero();
-        assertThat(settings.buildOptions().nodeName()).isEqualTo("node-1");
-        assertThat(settings.buildOptions().frontendMap())
-                .containsExactly(new AddressMap(cidr("10.96.0.0/12"), cidr("127.96.0.0/12")));
+                                """), Map.of(), Map.of());
+        assertThat(Setting.values())
+                .allSatisfy(setting -> assertThat(configuration.value(setting).texts())
+                        .as(setting.key())
+                        .isNotEmpty()
+                        .isNotEqualTo(List.of(setting.defaultText())));
+        assertThat(configuration.settings())
+                .usingRecursiveComparison()
+                .ignoringFieldsOfTypes(LongSupplier.class)
+                .isEqualTo(new Settings(
+                        Path.of("/manifests"),
+                        new ApiOptions(
+                                List.of(Path.of("/a"), Path.of("/b")),
+                                "prod",
+                                List.of("https://a:6443", "https://b:6443"),
+                                Path.of("/token"),
+                                Path.of("/ca.crt"),
+                                true),
+                        KubernetesReflector.EndpointsApi.ENDPOINTS,
+                        new BuildOptions(
+                                "node-1",
+                                List.of(address("192.0.2.1"), address("2001:db8::1")),
+                                List.of(cidr("10.244.0.0/16")),
+                                true,
+                                List.of(cidr("10.96.0.0/12")),
+                                new NodePortAddresses(
+                                        Set.of(NodePortAddresses.Word.LOCALHOST), List.of(cidr("192.0.2.0/24"))),
+                                true,
+                                List.of(new AddressMap(cidr("10.96.0.0/12"), cidr("127.96.0.0/12"))),
+                                "mine",
+                                true),
+                        new ForwarderConfig(
+                                64,
+                                false,
+                                Duration.ofMillis(500),
+                                Duration.ofSeconds(3),
+                                2,
+                                Duration.ofMinutes(5),
+                                new KeepAlive(120, 5, 4),
+                                Duration.ofSeconds(150),
+                                Duration.ofSeconds(10),
+                                Duration.ofHours(1),
+                                1000,
+                                40,
+                                ForwarderConfig.defaults().maxHeldBytes(),
+                                null,
+                                System::nanoTime),
+                        new RuleOptions(13, 4711, 120, true, 10, 3600),
+                        Path.of("/handover"),
+                        false,
+                        Duration.ZERO,
+                        null,
+                        address("::1").toSocketAddress(0),
+                        true,
+                        Path.of("/ready"),
+                        "json",
+                        "warn"));
+    }
+
+    private static IpAddress address(String text) {
+        return Objects.requireNonNull(IpAddress.parse(text));
     }
 
     private static Cidr cidr(String text) {

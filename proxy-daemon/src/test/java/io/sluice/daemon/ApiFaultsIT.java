@@ -5,7 +5,6 @@ import static org.awaitility.Awaitility.await;
 
 import io.sluice.apiserver.FakeCluster;
 import io.sluice.config.Configuration;
-import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -55,7 +54,7 @@ final class ApiFaultsIT {
             servers.add(new NameServer("127.33.0." + (i + 1), endpointPort, "server " + i));
             endpointPort = servers.get(0).port();
         }
-        port = DemoServers.freePort(8098, "127.97.0.1");
+        port = NameServer.freePort("127.97.0.1");
         cluster.start();
         for (int i = 0; i < SERVICES; i++) {
             cluster.apply(service(i));
@@ -81,9 +80,9 @@ final class ApiFaultsIT {
                 cluster.apply(finalSlice(i));
             }
             await().atMost(Duration.ofSeconds(60))
-                    .untilAsserted(() -> daemon.syncLoop()
-                            .snapshot()
-                            .forEach(servicePort -> assertThat(servicePort
+                    .untilAsserted(() -> assertThat(daemon.syncLoop().snapshot().sorted())
+                            .hasSize(SERVICES)
+                            .allSatisfy(servicePort -> assertThat(servicePort
                                             .frontends()
                                             .get(0)
                                             .external()

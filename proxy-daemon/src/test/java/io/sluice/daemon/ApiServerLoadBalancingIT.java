@@ -5,7 +5,6 @@ import static org.awaitility.Awaitility.await;
 
 import io.sluice.apiserver.FakeApiServer;
 import io.sluice.apiserver.TestAuthority;
-import io.sluice.demo.DemoServers;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -52,7 +51,7 @@ final class ApiServerLoadBalancingIT {
             servers.add(FakeApiServer.secure(authority, "ip:" + FRONT, "127.98.0.1" + i, port, "server " + i));
             port = servers.get(0).port();
         }
-        int front = DemoServers.freePort(6543, FRONT);
+        int front = NameServer.freePort(FRONT);
         Path feed = Files.createDirectory(directory.resolve("feed"));
         String example = Files.readString(Path.of("../deploy/examples/apiserver-lb/apiservers.yaml"));
         Files.writeString(

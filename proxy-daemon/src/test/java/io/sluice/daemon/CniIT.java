@@ -98,9 +98,11 @@ final class CniIT {
         String to = " 4 " + client + " " + service + ":80";
         assertThat(cases.heard("tcp" + to, 10, 4))
                 .as("tcp" + to)
+                .isNotEmpty()
                 .allMatch(answer -> answer.isEmpty() || answer.matches("DROP|REFUSED|java.*reset.*"));
         assertThat(cases.heard("udp" + to, 10, 4))
                 .as("udp" + to)
+                .isNotEmpty()
                 .allMatch(answer -> answer.matches("DROP|REFUSED|java.*unreachable.*"));
     }
 

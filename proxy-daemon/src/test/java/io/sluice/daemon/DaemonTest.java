@@ -5,7 +5,6 @@ import static org.awaitility.Awaitility.await;
 
 import io.sluice.config.Configuration;
 import io.sluice.config.ConfigurationException;
-import io.sluice.demo.DemoServers;
 import io.sluice.forward.FrontendStatus;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -86,7 +85,7 @@ final class DaemonTest {
     @Test
     @Tag("end-to-end")
     void servesAFeedAndIsNotReadyWhileDraining() throws Exception {
-        int port = DemoServers.freePort(8089, "127.96.2.1");
+        int port = NameServer.freePort("127.96.2.1");
         try (ServerSocket endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
                 Daemon daemon = daemon()) {
             writeFeed(port, endpoint.getLocalPort());
@@ -108,7 +107,7 @@ final class DaemonTest {
 
     @Test
     void reportsServiceHealthAndAnIneligibleNodeWhileDraining() throws Exception {
-        int port = DemoServers.freePort(8090, "127.0.0.1");
+        int port = NameServer.freePort("0.0.0.0");
         try (Daemon daemon = daemon()) {
             write("""
                     {apiVersion: v1, kind: Node, metadata: {name: n1}}
@@ -121,7 +120,7 @@ final class DaemonTest {
                       clusterIP: 127.96.2.3
                       externalTrafficPolicy: Local
                       healthCheckNodePort: %d
-                      ports: [{port: 65431, protocol: TCP}]
+                      ports: [{port: %d, protocol: TCP}]
                     ---
                     apiVersion: discovery.k8s.io/v1
                     kind: EndpointSlice
@@ -129,7 +128,7 @@ final class DaemonTest {
                     addressType: IPv4
                     ports: [{name: '', port: 9, protocol: TCP}]
                     endpoints: [{addresses: ['127.0.0.1'], nodeName: n1}]
-                    """.formatted(port));
+                    """.formatted(port, NameServer.freePort("127.96.2.3")));
             daemon.start();
             await().until(() -> !daemon.ports().healthCheckAddresses("test/web").isEmpty());
             InetSocketAddress check =
@@ -190,17 +189,18 @@ final class DaemonTest {
 
     @Test
     void failsAConflictingFrontendWithTheOwnersName() throws Exception {
+        int port = NameServer.freePort("127.96.77.1");
         Files.writeString(directory.resolve("feed.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: old, creationTimestamp: "2026-01-01T00:00:00Z"}
-                spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
+                spec: {clusterIP: 127.96.77.1, ports: [{port: %1$d}]}
                 ---
                 apiVersion: v1
                 kind: Service
                 metadata: {name: late, creationTimestamp: "2026-01-02T00:00:00Z"}
-                spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
-                """);
+                spec: {clusterIP: 127.96.77.1, ports: [{port: %1$d}]}
+                """.formatted(port));
         try (Daemon daemon = daemon()) {
             daemon.start();
             await().until(() -> daemon.forwarder().frontends().size() == 2);
@@ -217,8 +217,8 @@ final class DaemonTest {
                     apiVersion: v1
                     kind: Service
                     metadata: {name: late, creationTimestamp: "2026-01-02T00:00:00Z"}
-                    spec: {clusterIP: 127.96.77.1, ports: [{port: 18080}]}
-                    """);
+                    spec: {clusterIP: 127.96.77.1, ports: [{port: %d}]}
+                    """.formatted(port));
             Files.move(next, directory.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
             await().untilAsserted(() -> assertThat(daemon.forwarder().frontends())
                     .singleElement()

@@ -3,7 +3,6 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,7 +38,7 @@ final class FeedUnderTrafficIT {
     private volatile boolean stop;
 
     FeedUnderTrafficIT() throws IOException {
-        port = DemoServers.freePort(8088, ADDRESS);
+        port = NameServer.freePort(ADDRESS);
         one = new NameServer("127.10.3.1", 0, "one");
         two = new NameServer("127.10.3.2", 0, "two");
     }

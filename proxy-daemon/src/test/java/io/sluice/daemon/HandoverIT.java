@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
-import io.sluice.demo.DemoServers;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
 import java.net.DatagramPacket;
@@ -47,7 +46,8 @@ final class HandoverIT {
     private Path directory;
 
     private final List<AutoCloseable> open = new ArrayList<>();
-    private final int port = DemoServers.freePort(8089, ADDRESS);
+    private final int port = NameServer.freePort(ADDRESS);
+    private final int roundRobinPort = NameServer.freePort(ADDRESS);
     private final List<NameServer> servers = new ArrayList<>();
     private final List<DatagramSocket> udpServers = new ArrayList<>();
     private int health;
@@ -65,7 +65,7 @@ final class HandoverIT {
             health = free.getLocalPort();
         }
         feed.append(service("web", port, "TCP", "ClientIP"));
-        feed.append(service("round-robin", port + 1, "TCP", "None"));
+        feed.append(service("round-robin", roundRobinPort, "TCP", "None"));
         feed.append(service("query", port, "UDP", "None"));
         for (int i = 0; i < 3; i++) {
             feed.append(slice("web", i, servers.get(i).port(), "TCP"));
@@ -215,7 +215,7 @@ final class HandoverIT {
         for (DatagramSocket client : clients) {
             flows.add(ask(client));
         }
-        ConnectLoop connectLoop = new ConnectLoop(port + 1);
+        ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
         for (int i = 0; i < HANDOVERS; i++) {
             Sluice next = start();
             awaitSynced(next);
@@ -283,7 +283,7 @@ final class HandoverIT {
         DatagramSocket client = udpClient();
         String flow = ask(client);
         Path pipe = directory.resolve("handover.sock.4711");
-        ConnectLoop connectLoop = new ConnectLoop(port + 1);
+        ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
         try (ServerSocketChannel listening = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             listening.bind(UnixDomainSocketAddress.of(pipe));
             try (SocketChannel newProcess =
@@ -438,7 +438,7 @@ final class HandoverIT {
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        ConnectLoop connectLoop = new ConnectLoop(port + 1);
+        ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
         Sluice next = startWithAnEmptyFeed();
         fillTheFeed();
         while (!next.err().contains("taking over")) {

@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -41,6 +42,13 @@ public final class NameServer implements AutoCloseable {
     private void answerOne() throws IOException {
         try (Socket client = socket.accept()) {
             client.getOutputStream().write(name.getBytes(StandardCharsets.UTF_8));
+        }
+    }
+
+    /** Returns a port that the kernel chose and that is free on the address, for TCP and UDP. */
+    public static int freePort(String address) throws IOException {
+        try (ServerSocket any = new ServerSocket(0, 1, InetAddress.getByName(address))) {
+            return DemoServers.freePort(any.getLocalPort(), address);
         }
     }
 

@@ -116,7 +116,7 @@ final class NodeProbe {
 
     private static String pour(String address, int port, int bytes) throws IOException {
         POURED.setReceiveBufferSize(4_096);
-        POURED.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
+        POURED.connect(new InetSocketAddress(InetAddress.getByName(address), port), CONNECT_MILLIS);
         start(() -> {
             try {
                 for (int sent = 0; sent < bytes; sent += PIECE_BYTES) {
@@ -261,8 +261,8 @@ final class NodeProbe {
 
     private static String post(String address, int port, int bytes) throws IOException {
         POSTED.setReceiveBufferSize(4_096);
-        POSTED.setSoTimeout(4 * TIMEOUT_MILLIS);
-        POSTED.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
+        POSTED.setSoTimeout(CONNECT_MILLIS);
+        POSTED.connect(new InetSocketAddress(InetAddress.getByName(address), port), CONNECT_MILLIS);
         POSTED.getOutputStream().write(new byte[bytes]);
         POSTED.shutdownOutput();
         return "ok";
@@ -313,8 +313,8 @@ final class NodeProbe {
 
     private static String fetch(String address, int port, int bytes) throws IOException {
         try (Socket socket = new Socket()) {
-            socket.setSoTimeout(4 * TIMEOUT_MILLIS);
-            socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), TIMEOUT_MILLIS);
+            socket.setSoTimeout(CONNECT_MILLIS);
+            socket.connect(new InetSocketAddress(InetAddress.getByName(address), port), CONNECT_MILLIS);
             socket.getOutputStream().write(new byte[bytes]);
             socket.shutdownOutput();
             return String.valueOf(socket.getInputStream().readAllBytes().length);

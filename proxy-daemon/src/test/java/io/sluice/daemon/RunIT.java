@@ -3,7 +3,6 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
@@ -42,7 +41,7 @@ public final class RunIT {
 
     RunIT() throws IOException {
         endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
-        port = DemoServers.freePort(8088, "127.96.1.1");
+        port = NameServer.freePort("127.96.1.1");
     }
 
     private void writeFeed() throws IOException {
@@ -241,7 +240,7 @@ public final class RunIT {
     void sighupFromATerminalTerminates() throws Exception {
         Path pid = directory.resolve("pid");
         String run = "echo $$ > '" + pid + "'; exec '" + Sluice.HOME + "/bin/sluice' run --feed='"
-                + directory.resolve("feed") + "' --healthz-bind-address=127.0.0.1:0";
+                + directory.resolve("feed") + "' --healthz-bind-address=127.0.0.1:0 --metrics-bind-address=off";
         Path launcher =
                 Files.writeString(directory.resolve("attached"), "#!/bin/sh\nexec script -qec \"$1\" /dev/null\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
@@ -269,7 +268,7 @@ public final class RunIT {
                 directory.resolve("detached"), "#!/bin/sh\nexec setsid '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
         String[] args = {
-            "run", "--config=" + config, "--feed=" + directory.resolve("feed"), "--healthz-bind-address=127.0.0.1:0"
+            "run", "--config=" + config, "--feed=" + directory.resolve("feed"), "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=off"
         };
         writeFeed();
         try (Sluice sluice = Sluice.start(directory, launcher, Map.of(), args)) {

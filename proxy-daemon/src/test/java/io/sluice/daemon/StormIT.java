@@ -2,7 +2,6 @@ package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,7 +35,7 @@ final class StormIT {
     StormIT() throws IOException {
         old = new NameServer(endpoint(10, CHANGED), 0, "old");
         next = new NameServer(endpoint(13, CHANGED), old.port(), "new");
-        port = DemoServers.freePort(8088, endpoint(96, CHANGED));
+        port = NameServer.freePort(endpoint(96, CHANGED));
     }
 
     private static String endpoint(int net, int service) {

@@ -5,7 +5,6 @@ import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.sluice.demo.DemoServers;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
@@ -48,8 +47,8 @@ final class SystemCallsIT {
     private final ServerSocket endpoint = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     private final DatagramSocket udpEndpoint =
             new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
-    private final InetSocketAddress frontend = new InetSocketAddress(
-            InetAddress.getByAddress(new byte[] {127, 96, 1, 5}), DemoServers.freePort(8288, ADDRESS));
+    private final InetSocketAddress frontend =
+            new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 5}), NameServer.freePort(ADDRESS));
     private final byte[] bytes = new byte[100];
     private Sluice sluice;
 

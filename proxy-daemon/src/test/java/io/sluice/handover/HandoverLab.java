@@ -8,7 +8,6 @@ import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import io.sluice.daemon.NameServer;
 import io.sluice.daemon.RunIT;
-import io.sluice.demo.DemoServers;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.model.Endpoint;
@@ -37,7 +36,7 @@ import org.slf4j.LoggerFactory;
 final class HandoverLab {
     static final String ADDRESS = "127.96.3.1";
 
-    final int port = DemoServers.freePort(8091, ADDRESS);
+    final int port = NameServer.freePort(ADDRESS);
     final ServiceSnapshot snapshot;
     private final List<AutoCloseable> open = new ArrayList<>();
     private final ListAppender<ILoggingEvent> appender = new ListAppender<>();

@@ -62,6 +62,7 @@ final class MetricsTest {
         open("web", Protocol.TCP).record(0, Timing.CONNECT, 1_500_000);
         open("dns", Protocol.UDP);
         String text = metrics.scrape(true);
+        assertThat(text).contains("sluice_sessions_opened_total{", "service=\"web\"", "service=\"dns\"");
         assertThat(text.lines())
                 .allSatisfy(line -> assertThat(line)
                         .matches(
