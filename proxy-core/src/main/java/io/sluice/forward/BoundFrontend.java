@@ -16,8 +16,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One frontend address and its sockets. The loops read {@link #routes}; all else belongs to the control side, under the
- * forwarder's lock.
+ * One frontend address, its listeners and its state. The loops read {@link #routes}; everything else is used by control
+ * threads only, under the forwarder's lock.
  */
 final class BoundFrontend {
     private static final long FIRST_RETRY_NANOS = 500_000_000L;
@@ -28,7 +28,7 @@ final class BoundFrontend {
 
     volatile FrontendStatus status;
     private List<Listener> listeners = List.of();
-    /** Registrations of the listeners. */
+    /** Pending registrations of the listeners on their loops. */
     private List<Future<?>> starting = List.of();
 
     private ForwarderHandover.@Nullable Sockets inherited;
@@ -51,15 +51,17 @@ final class BoundFrontend {
     }
 
     /**
-     * Whether there is anybody to send clients to; if not, the closed port tells them so. But flows whose endpoint still
-     * serves go on, whatever becomes of new ones, and it is their socket.
+     * Whether the frontend should have open sockets: it forwards, or it is draining. Otherwise the port stays closed,
+     * so that the kernel rejects clients (TCP RST, ICMP port unreachable).
      */
     boolean wantsOpen() {
-        return routing().frontend().forwardsAny() || lingers();
+        return routing().frontend().forwardsAny() || isDraining();
     }
 
-    /** Whether it is open only for the flows that it has. */
-    boolean lingers() {
+    /**
+     * Whether it takes no new flows, and its UDP sockets are open only for existing flows whose endpoint still serves.
+     */
+    boolean isDraining() {
         if (routing().frontend().forwardsAny()
                 || routing().servicePort().flowEndpoints().isEmpty()) {
             return false;
@@ -74,40 +76,46 @@ final class BoundFrontend {
                         .anyMatch(socket -> !socket.flows().isEmpty());
     }
 
-    /** Has sockets of a predecessor, or of its own from before, to open with. */
+    /**
+     * Sets the open sockets to use instead of new ones: those of the old process, or its own after a failed handover.
+     */
     void inherit(ForwarderHandover.@Nullable Sockets sockets) {
         inherited = sockets;
     }
 
-    /** How many sockets it has, those of flows not counted. */
+    /** Number of listener sockets; sockets of flows are not included. */
     int sockets() {
         return listeners.size();
     }
 
-    /** Gives its sockets away, open; the futures are done when nothing is read from them any more. */
+    /**
+     * Releases its sockets without closing them. Each future completes when its loop no longer reads from the socket.
+     */
     List<Future<ForwarderHandover.OpenSocket>> detach() {
         List<Future<ForwarderHandover.OpenSocket>> detaching = new ArrayList<>(listeners.size());
         for (Listener listener : listeners) {
             detaching.add(listener.detach());
         }
-        forgetListeners();
+        clearListeners();
         return detaching;
     }
 
-    /** Why its port is closed; empty if it is to be open. */
-    String closedBecause() {
+    /** Why its port is closed, for operators; empty if it should be open. */
+    String closedReason() {
         if (wantsOpen()) {
             return "";
         }
         return routing().frontend().passesAny()
-                ? "left to the process of this node that is its endpoint"
-                : "nothing to forward to, refused";
+                ? "not proxied: left to the process on this node that is its endpoint"
+                : "no endpoint to forward to; the port is closed";
     }
 
     /**
-     * Opens a socket on each of {@code loops}, or none; {@link #startFailure} tells whether they have events.
+     * Opens a socket on each of {@code loops}, or on none if it throws. Call {@link #startFailure} afterwards to learn
+     * whether the loops could register them.
      *
-     * @param sharesPort whether another frontend here has the port, too, so that whether the port is free says nothing
+     * @param sharesPort whether another frontend of this process uses the same port on all addresses or on one of them;
+     *     the check that no other process has the port is then skipped, because our own socket would fail it
      */
     void open(List<Loop> loops, boolean sharesPort) throws IOException {
         ForwarderHandover.Sockets ready = inherited;
@@ -122,10 +130,12 @@ final class BoundFrontend {
         List<Listener> opened = new ArrayList<>(loops.size());
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
-            TransparentSockets transparency = loops.get(0).transparency;
-            // Without it, another process's socket still keeps ours out, unless it has SO_REUSEPORT and our user.
+            TransparentSockets transparentSockets = loops.get(0).transparentSockets;
+            // Without this check, bind still fails if another process has the port, unless that process set
+            // SO_REUSEPORT
+            // and has the same user.
             if (!sharesPort) {
-                probe(transparency);
+                probe(transparentSockets);
             }
             for (Loop loop : loops) {
                 opened.add(tcp ? TcpListener.bind(loop, routes) : UdpListener.bind(loop, routes));
@@ -143,7 +153,9 @@ final class BoundFrontend {
         starting = opened.stream().<Future<?>>map(Listener::start).toList();
     }
 
-    /** Waits for the loops to register the listeners; null if all are registered. */
+    /**
+     * Waits until the loops have registered the listeners. Returns the first failure, or null if all are registered.
+     */
     @Nullable
     Throwable startFailure() {
         Throwable failure = null;
@@ -159,15 +171,15 @@ final class BoundFrontend {
         return listeners.contains(listener);
     }
 
-    private void probe(@Nullable TransparentSockets transparency) throws IOException {
+    private void probe(@Nullable TransparentSockets transparentSockets) throws IOException {
         if (address.protocol() == Protocol.TCP) {
-            TcpListener.probe(address, transparency);
+            TcpListener.probe(address, transparentSockets);
         } else {
-            UdpListener.probe(address, transparency != null);
+            UdpListener.probe(address, transparentSockets != null);
         }
     }
 
-    /** Each of them is kept, since clients may wait on any: however many loops there are. */
+    /** Adopts every socket, even if there are more sockets than loops, because clients may be queued on any of them. */
     private void adopt(List<ForwarderHandover.OpenSocket> sockets, List<Loop> loops) throws IOException {
         List<Listener> opened = new ArrayList<>(sockets.size());
         try {
@@ -179,7 +191,7 @@ final class BoundFrontend {
                                 : UdpListener.adopt(loop, routes, socket));
             }
         } catch (IOException | RuntimeException | Error e) {
-            // The socket of the one that failed is closed.
+            // The listener that failed has closed its own socket, but not those of its flows.
             ForwarderHandover.close(sockets.get(opened.size()).flows());
             ForwarderHandover.close(
                     new ForwarderHandover.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
@@ -189,7 +201,7 @@ final class BoundFrontend {
         start(opened);
     }
 
-    /** Closes the sockets; the futures are done when the address is free. */
+    /** Closes the sockets. The futures complete when the address is free. */
     List<Future<?>> close() {
         if (inherited != null) {
             ForwarderHandover.close(inherited);
@@ -199,21 +211,21 @@ final class BoundFrontend {
         for (Listener listener : listeners) {
             closing.add(listener.stop());
         }
-        forgetListeners();
+        clearListeners();
         return closing;
     }
 
-    private void forgetListeners() {
+    private void clearListeners() {
         Descriptors.removeListeners(listeners.size());
         listeners = List.of();
     }
 
-    /** Closes the listening sockets; a UDP socket stays, since the answers of its flows leave through it. */
+    /** Closes TCP listening sockets. UDP sockets stay open, because replies to existing flows are sent through them. */
     List<Future<?>> stopAccepting() {
         return address.protocol() == Protocol.TCP ? close() : List.of();
     }
 
-    /** The state it is in from now on; the same as before keeps its time. */
+    /** Sets the state; returns whether anything changed. An unchanged state keeps its {@code since} time. */
     boolean enter(State state, Failure failure, String reason) {
         FrontendStatus before = status;
         boolean same = before.state() == state
@@ -229,7 +241,7 @@ final class BoundFrontend {
         return !same;
     }
 
-    void retryLater(long nowNanos) {
+    void scheduleRetry(long nowNanos) {
         retryDelayNanos = Math.min(LONGEST_RETRY_NANOS, Math.max(FIRST_RETRY_NANOS, retryDelayNanos * 2));
         retryAtNanos = nowNanos + retryDelayNanos;
     }

@@ -8,28 +8,28 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What all sessions together keep for readers that do not take it, and how much that may be. Touched only when a reader
- * is slower than its sender. Any thread.
+ * Limits the bytes that all connections together buffer for slow readers. Used only when a reader is slower than its
+ * sender. Any thread.
  *
- * <p>Each direction holds one read at most. When half the budget is taken, reads become short; when all is, no new
- * connections are accepted until some is given back.
+ * <p>Each direction buffers at most one read. When more than half of the budget is used, reads become smaller. When all
+ * of it is used, no new connections are accepted until some is released.
  */
 final class BufferBudget {
-    /** The usual, for whoever has not shown that he takes more. */
+    /** Default read size, used until a reader has taken larger amounts. */
     static final int READ_BYTES = 128 << 10;
 
     private static final int SHORT_READ_BYTES = 16 << 10;
 
     private final long budget;
-    private final AtomicLong held = new AtomicLong();
+    private final AtomicLong usedBytes = new AtomicLong();
 
     BufferBudget(long budget) {
         this.budget = budget;
     }
 
-    /** Keeps a copy of a buffer from {@code start} to {@code end}; null if there is no memory for it. */
+    /** Copies the bytes of a buffer from {@code start} to {@code end}; returns null if direct memory is exhausted. */
     @Nullable
-    ByteBuf hold(ByteBuffer buffer, int start, int end) {
+    ByteBuf copy(ByteBuffer buffer, int start, int end) {
         ByteBuf kept;
         try {
             kept = PooledByteBufAllocator.DEFAULT.directBuffer(end - start);
@@ -39,25 +39,25 @@ final class BufferBudget {
         buffer.limit(end).position(start);
         kept.writeBytes(buffer);
         buffer.clear();
-        held.addAndGet(kept.capacity());
+        usedBytes.addAndGet(kept.capacity());
         return kept;
     }
 
     void release(ByteBuf kept) {
-        held.addAndGet(-kept.capacity());
+        usedBytes.addAndGet(-kept.capacity());
         kept.release();
     }
 
-    /** How much to read at once for somebody who takes {@code pace} times the usual. */
-    int readBytes(int pace) {
-        return held.get() > budget / 2 ? SHORT_READ_BYTES : READ_BYTES * pace;
+    /** Read size for a reader that currently takes {@code readFactor} times the default. */
+    int readBytes(int readFactor) {
+        return usedBytes.get() > budget / 2 ? SHORT_READ_BYTES : READ_BYTES * readFactor;
     }
 
     boolean isExhausted() {
-        return held.get() >= budget;
+        return usedBytes.get() >= budget;
     }
 
     long bytes() {
-        return held.get();
+        return usedBytes.get();
     }
 }

@@ -5,31 +5,31 @@ import io.netty.util.IntSupplier;
 import java.util.function.LongSupplier;
 
 /**
- * Whether a loop that has nothing to do sleeps at once. To be woken takes longer than to pass on what one is woken for, so
- * a loop that is nearly always needed again at once, as by one conversation of questions and answers, asks for the next
- * event again and again instead.
+ * Decides whether an event loop without work polls for the next event or sleeps in epoll_wait. Waking a thread takes
+ * longer than forwarding a message, so a loop whose next event nearly always follows within 60 µs polls.
+ * A single request-response conversation is such a case.
  *
- * <p>Such a loop is at work half of the time anyway, so at most this doubles what it takes. Where events come at random it
- * sleeps, however many they are: polling would take the processor from those who are waited for, and a mixture of both was
- * slower than either. Belongs to its loop.
+ * <p>Such a loop is busy about half of the time anyway, so polling at most doubles its CPU time. With events at random
+ * intervals the loop sleeps, however many there are: polling would take CPU time from the clients and endpoints it
+ * waits for, and a mixture of both was slower than either. Belongs to its loop.
  */
 final class BusyPoll implements SelectStrategy {
-    /** A round that begins later than this after the one before is late. */
+    /** A round of the loop is late if it begins more than this after the previous one. */
     private static final long LATE_NANOS = 60_000;
 
-    /** What does not come within this time is waited for asleep. */
-    private static final long MOST_NANOS = 100_000;
+    /** Longest time to poll before the loop sleeps. */
+    private static final long MAX_POLL_NANOS = 100_000;
 
-    private static final int ALL = 1 << 16;
-    /** As long as fewer rounds than this are late, a loop begins to poll, and then goes on up to twice as many. */
-    private static final int FEW = ALL / 16;
+    private static final int ONE = 1 << 16;
+    /** A loop begins to poll when its share of late rounds is below this, and stops at twice as much. */
+    private static final int MAX_LATE_SHARE = ONE / 16;
 
     private static final int ROUNDS_AVERAGED = 64;
 
     private final LongSupplier nanoClock;
     private long sinceNanos;
-    /** The share of late rounds among the last ones. */
-    private int late = ALL;
+    /** Moving average of the share of late rounds, as a fraction of {@link #ONE}. */
+    private int lateShare = ONE;
 
     private boolean polling;
 
@@ -44,15 +44,15 @@ final class BusyPoll implements SelectStrategy {
             return ready.get();
         }
         long now = nanoClock.getAsLong();
-        late += ((now - sinceNanos > LATE_NANOS ? ALL : 0) - late) / ROUNDS_AVERAGED;
+        lateShare += ((now - sinceNanos > LATE_NANOS ? ONE : 0) - lateShare) / ROUNDS_AVERAGED;
         sinceNanos = now;
-        polling = late < (polling ? 2 * FEW : FEW);
+        polling = lateShare < (polling ? 2 * MAX_LATE_SHARE : MAX_LATE_SHARE);
         while (polling) {
             int events = ready.get();
             if (events != 0) {
                 return events;
             }
-            if (nanoClock.getAsLong() - now >= MOST_NANOS) {
+            if (nanoClock.getAsLong() - now >= MAX_POLL_NANOS) {
                 break;
             }
         }

@@ -18,8 +18,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The flows of one UDP socket: which of them a client's datagram belongs to, which endpoint a new one goes to, and
- * whether there is room for it. Belongs to the listener's loop.
+ * Flows of one UDP listener: finds the flow of a datagram, opens new ones within the limits, and moves those whose
+ * endpoint stopped serving. Belongs to the listener's loop.
  */
 final class ClientFlows {
     private static final Logger log = LoggerFactory.getLogger(ClientFlows.class);
@@ -28,37 +28,38 @@ final class ClientFlows {
     private final FrontendRoutes frontend;
     private final InetSocket socket;
     private final FlowTable<UdpFlow> table = new FlowTable<>();
-    /** How many there are, for the control side. */
+    /** Number of flows, for control threads. */
     private volatile int open;
-    /** Those of a predecessor, until the loop has taken them over. */
+    /** Flows of the old process, until the loop has adopted them. */
     private List<ForwarderHandover.OpenFlow> inherited = List.of();
 
-    /** @param socket what clients are answered through */
+    /** @param socket the frontend's socket, which sends replies to clients */
     ClientFlows(Loop loop, FrontendRoutes frontend, InetSocket socket) {
         this.loop = loop;
         this.frontend = frontend;
         this.socket = socket;
     }
 
-    /** Control side, before the loop has the socket. */
+    /** Sets the flows to adopt. Control threads, before the loop has the socket. */
     void inherit(List<ForwarderHandover.OpenFlow> flows) {
         inherited = flows;
         open = flows.size();
     }
 
-    /** Any thread. */
-    boolean areOpen() {
+    /** Whether any flow is open. Any thread. */
+    boolean hasFlows() {
         return open > 0;
     }
 
-    /** Takes over the flows of a predecessor. */
+    /** Adopts the flows of the old process; a flow that cannot be adopted is closed and logged. */
     void adoptInherited() {
         long nowNanos = loop.now();
         for (ForwarderHandover.OpenFlow flow : inherited) {
             try {
                 adopt(flow, nowNanos);
             } catch (IOException | RuntimeException | Error e) {
-                log.error("closing an inherited flow of {} to {}", flow.client(), frontend.address, e);
+                log.error(
+                        "internal error; closing the inherited flow from {} to {}", flow.client(), frontend.address, e);
             }
         }
         inherited = List.of();
@@ -73,8 +74,8 @@ final class ClientFlows {
                 back.closeQuietly();
                 return;
             }
-            RoundRobin rotation = routing.roundRobinFor(flow.client());
-            EndpointTarget known = rotation == null ? null : rotation.find(flow.endpoint());
+            RoundRobin roundRobin = routing.roundRobinFor(flow.client());
+            EndpointTarget known = roundRobin == null ? null : roundRobin.find(flow.endpoint());
             EndpointTarget target = known == null ? new EndpointTarget(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             long openedNanos = nowNanos - flow.ageNanos();
@@ -103,7 +104,7 @@ final class ClientFlows {
         }
     }
 
-    /** Stops all flows and leaves their sockets open. */
+    /** Stops all flows but leaves their sockets open, for a handover. */
     List<ForwarderHandover.OpenFlow> detach() {
         List<ForwarderHandover.OpenFlow> detached = new ArrayList<>(table.size());
         try {
@@ -111,7 +112,8 @@ final class ClientFlows {
                 if (FlowTable.scopeId(flow.client.getAddress()) == 0) {
                     detached.add(flow.detach());
                 } else {
-                    // A successor is not told the interface; the client's next datagram opens a new flow there.
+                    // The handover format has no interface, so the client's next datagram opens a new flow in the new
+                    // process.
                     flow.end();
                 }
             }
@@ -122,15 +124,18 @@ final class ClientFlows {
         return detached;
     }
 
-    /** Ends all of them, also those of a listener that never started. */
+    /** Ends all flows, including the inherited ones of a listener that never started. */
     void end() {
         table.flows().forEach(UdpFlow::end);
         ForwarderHandover.close(inherited);
         inherited = List.of();
     }
 
-    /** The one there is, if it may stay, or a new one; null if the client may not be served or nothing is left for it. */
-    @SuppressWarnings("ReferenceEquality") // whether the routing was swapped, not whether it differs
+    /**
+     * The client's flow if the routing still allows its endpoint, otherwise a new one; null if {@link #open} returns
+     * null.
+     */
+    @SuppressWarnings("ReferenceEquality") // whether the routing was replaced, not whether it differs
     @Nullable
     UdpFlow flowOf(InetSocketAddress client, FrontendRouting routing, long nowNanos) {
         UdpFlow flow = table.get(client);
@@ -140,7 +145,7 @@ final class ClientFlows {
         return flow == null ? open(client, routing, null, nowNanos) : flow;
     }
 
-    /** The flow if it may stay where it is by the new routing; null if it was ended. */
+    /** The flow if the new routing still allows its endpoint; otherwise ends the flow and returns null. */
     private @Nullable UdpFlow rerouted(UdpFlow flow, FrontendRouting routing) {
         if (flow.routing.service() == routing.service() && routing.keepsFlowOn(flow.target.endpoint)) {
             flow.routing = routing;
@@ -152,48 +157,49 @@ final class ClientFlows {
     }
 
     /**
-     * Opens a flow; null if the client may not be served or nothing is left for it.
+     * Opens a flow; returns null, with the reason counted, if the routing rejects or drops the client, a limit is
+     * reached, or the kernel cannot open the socket.
      *
-     * @param avoided an endpoint that does not answer
+     * @param avoided an endpoint that was found dead; null if any endpoint may be chosen
      */
     @Nullable
     UdpFlow open(InetSocketAddress client, FrontendRouting routing, @Nullable EndpointTarget avoided, long nowNanos) {
         CounterCells cells = routing.service().stats.cells(loop.index);
         IpAddress clientAddress = IpAddress.of(client.getAddress());
-        RoundRobin rotation = routing.roundRobinFor(clientAddress);
-        if (rotation == null) {
+        RoundRobin roundRobin = routing.roundRobinFor(clientAddress);
+        if (roundRobin == null) {
             cells.increment(Counter.DATAGRAMS_REFUSED);
             return null;
         }
         if (!isWithinShare(clientAddress, nowNanos)) {
             cells.increment(Counter.DATAGRAMS_OVER_CLIENT_SHARE);
-            loop.shortage.noteShare(clientAddress, loop.clients.percent());
+            loop.exhaustion.noteClientLimit(clientAddress, loop.clients.percent());
             return null;
         }
         EndpointTarget target = avoided == null
-                ? routing.pick(clientAddress, rotation, nowNanos)
-                : anotherTarget(clientAddress, routing, rotation, avoided, nowNanos);
-        boolean room = !loop.flows.full() && Descriptors.roomFor(1);
+                ? routing.pick(clientAddress, roundRobin, nowNanos)
+                : anotherTarget(clientAddress, routing, roundRobin, avoided, nowNanos);
+        boolean room = !loop.flows.isFull() && Descriptors.roomFor(1);
         if (!room && !evictIdlest()) {
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
         }
         try {
-            IpAddress source = loop.sourceOf(clientAddress, target.endpoint, routing, cells);
+            IpAddress source = loop.sourceAddressFor(clientAddress, target.endpoint, routing, cells);
             UdpFlow flow = add(connect(client, routing, target, source, nowNanos));
             cells.increment(Counter.FLOWS_OPENED);
             return flow;
         } catch (IOException e) {
-            ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(Errno.of(e));
-            if (lacking != null) {
-                loop.shortage.note(lacking);
+            ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(Errno.of(e));
+            if (exhausted != null) {
+                loop.exhaustion.note(exhausted);
             }
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;
         }
     }
 
-    /** @param source the client's address if the endpoint is to see it; null for this node's */
+    /** @param source the client's address if the endpoint should see it; null for the node's own address */
     private UdpFlow connect(
             InetSocketAddress client,
             FrontendRouting routing,
@@ -204,10 +210,10 @@ final class ClientFlows {
         InetSocket back = InetSocket.datagram(target.endpoint.address().family());
         try {
             if (source != null) {
-                TransparentSockets.assume(back, source);
+                TransparentSockets.bindToClient(back, source);
             }
-            if (loop.transparency != null) {
-                loop.transparency.prioritize(back, target.endpoint);
+            if (loop.transparentSockets != null) {
+                loop.transparentSockets.prioritize(back, target.endpoint);
             }
             back.connect(target.socketAddress());
             return new UdpFlow(loop, this, socket, routing, client, target, back, nowNanos);
@@ -218,10 +224,10 @@ final class ClientFlows {
     }
 
     private static EndpointTarget anotherTarget(
-            IpAddress client, FrontendRouting routing, RoundRobin rotation, EndpointTarget avoided, long nowNanos) {
-        EndpointTarget target = rotation.next(nowNanos);
+            IpAddress client, FrontendRouting routing, RoundRobin roundRobin, EndpointTarget avoided, long nowNanos) {
+        EndpointTarget target = roundRobin.next(nowNanos);
         if (target.endpoint.equals(avoided.endpoint)) {
-            target = rotation.next(nowNanos);
+            target = roundRobin.next(nowNanos);
         }
         if (routing.hasSessionAffinity()) {
             routing.service().affinityTable.hold(routing.service(), client, target.endpoint, nowNanos);
@@ -229,16 +235,16 @@ final class ClientFlows {
         return target;
     }
 
-    /** Finished flows end first, as they do anyway where it gets full. */
+    /** Whether the client may open a flow; ends finished flows early if that makes room. */
     private boolean isWithinShare(IpAddress client, long nowNanos) {
-        if (loop.clients.admitsFlow(client)) {
+        if (loop.clients.allowsFlow(client)) {
             return true;
         }
-        loop.timeouts.endBriefFlows(nowNanos);
-        return loop.clients.admitsFlow(client);
+        loop.timeouts.endFinishedFlows(nowNanos);
+        return loop.clients.allowsFlow(client);
     }
 
-    /** Ends the flow of this loop that has been idle longest; false if there is none. */
+    /** Ends the flow of this loop that has been idle longest; returns false if there is none. */
     private boolean evictIdlest() {
         if (!(loop.timeouts.idlestFlow() instanceof UdpFlow idlest)) {
             return false;

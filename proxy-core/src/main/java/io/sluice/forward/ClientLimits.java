@@ -6,14 +6,14 @@ import io.sluice.socket.Descriptors;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /**
- * How many descriptors and UDP flows each client address holds, over all loops, and whether it may have more: one client
- * may hold everything as long as less than three quarters are in use, and from then on no more than its share, so that
- * the rest is left for other clients. Any thread.
+ * Limits the descriptors and UDP flows that one client address holds, over all loops. Up to three quarters of the
+ * total, one client may use everything. Beyond that, each client is limited to its share, so that the rest is left for
+ * other clients. Any thread.
  *
- * <p>Counted in count-min sketches: two atomic additions, no lock, no allocation, and the same memory for any number of
- * clients. An estimate is never too low. It is too high only where other clients fall into both cells of a client. No
- * more than four can hold a quarter of something, so with that share a client is mistaken for one of them with a
- * probability of at most (4 / 16,384)<sup>2</sup>, 1 to 17 million; and since the hash is keyed, no client can choose an
+ * <p>Usage is counted in count-min sketches: two atomic additions, no lock, no allocation, and constant memory for any
+ * number of clients. An estimate is never too low. It is too high only if other clients share both cells of a client.
+ * At most four clients can each hold a quarter, so with a share of 25 % a client is mistaken for one of them with a
+ * probability of at most (4 / 16,384)<sup>2</sup>, or 1 in 17 million. The hash is keyed, so a client cannot choose an
  * address that shares the cells of another.
  */
 final class ClientLimits {
@@ -25,7 +25,7 @@ final class ClientLimits {
     private final Sketch descriptors = new Sketch();
     private final Sketch flows = new Sketch();
 
-    /** @param percent the share, 1 to 100, where 100 means no limit */
+    /** @param percent the share of one client, 1 to 100; 100 means no limit */
     ClientLimits(int percent, FlowLimit flowLimit) {
         this.percent = percent;
         this.flowLimit = flowLimit;
@@ -35,18 +35,18 @@ final class ClientLimits {
         return percent;
     }
 
-    boolean admitsSession(IpAddress client) {
+    boolean allowsSession(IpAddress client) {
         return !Descriptors.areScarce()
                 || isWithinShare(descriptors, client, DESCRIPTORS_PER_SESSION, Descriptors.max());
     }
 
-    boolean admitsFlow(IpAddress client) {
-        return (!flowLimit.areScarce() || isWithinShare(flows, client, 1, flowLimit.max()))
+    boolean allowsFlow(IpAddress client) {
+        return (!flowLimit.isScarce() || isWithinShare(flows, client, 1, flowLimit.max()))
                 && (!Descriptors.areScarce() || isWithinShare(descriptors, client, 1, Descriptors.max()));
     }
 
     private boolean isWithinShare(Sketch held, IpAddress client, int more, long max) {
-        // Where the limit is absurd, a client that holds nothing is still served.
+        // A client that holds nothing is served even if its share is less than one connection.
         return percent == ALL_PERCENT || held.of(client) + more <= Math.max(more, max * percent / ALL_PERCENT);
     }
 
@@ -68,7 +68,7 @@ final class ClientLimits {
         flows.add(client, -1);
     }
 
-    /** For tests: whether no client holds anything. */
+    /** Whether no client holds anything. For tests. */
     boolean areEmpty() {
         return descriptors.isEmpty() && flows.isEmpty();
     }

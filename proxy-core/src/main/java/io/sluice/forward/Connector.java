@@ -11,16 +11,17 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Connects a {@link TcpSession} to an endpoint, one attempt at a time: another endpoint when one refuses or does not
- * answer within the connect timeout; the last or only one gets the rest of the connect deadline, in which the kernel
- * sends its SYN several times more. Belongs to the session's loop, and is dropped once the connection is established.
+ * Connects a {@link TcpSession} to an endpoint, one attempt at a time. If an endpoint refuses or does not answer within
+ * the connect timeout, the next one is tried. The last or only endpoint gets the rest of the connect deadline, in which
+ * the kernel retransmits the SYN several times. Belongs to the session's loop; discarded once the connection is
+ * established.
  */
 final class Connector {
     private final TcpSession session;
     private final Loop loop;
     private final EndpointAttempts attempts;
 
-    /** When the attempt in progress began. */
+    /** Start time of the current attempt. */
     private long attemptNanos;
 
     private @Nullable EndpointTarget target;
@@ -32,7 +33,7 @@ final class Connector {
         this.attempts = attempts;
     }
 
-    void begin(FrontendRouting routing) {
+    void start(FrontendRouting routing) {
         connect(attempts.first(routing, session.openedNanos));
     }
 
@@ -45,16 +46,16 @@ final class Connector {
             } catch (IOException e) {
                 int errno = Errno.of(e);
                 attemptFailed(errno);
-                // Without a descriptor or an epoll watch, no other endpoint can be tried either.
-                next = errno == Errno.EMFILE || errno == Errno.ENFILE || errno == Errno.ENOSPC ? null : another();
+                // Without a descriptor or an epoll watch, another endpoint would fail in the same way.
+                next = errno == Errno.EMFILE || errno == Errno.ENFILE || errno == Errno.ENOSPC ? null : nextEndpoint();
             }
         }
         session.cells.increment(attempts.anyFailed() ? Counter.SESSIONS_FAILED : Counter.SESSIONS_REFUSED);
         session.end(true);
     }
 
-    private @Nullable EndpointTarget another() {
-        EndpointTarget next = attempts.another(loop.now());
+    private @Nullable EndpointTarget nextEndpoint() {
+        EndpointTarget next = attempts.nextUntried(loop.now());
         if (next != null) {
             session.cells.increment(Counter.CONNECT_RETRIED);
         }
@@ -67,12 +68,13 @@ final class Connector {
         InetSocket socket = InetSocket.stream(next.endpoint.address().family());
         Leg attempt = new Leg(session, socket, false);
         leg = attempt;
-        IpAddress source = loop.sourceOf(session.clientAddress, next.endpoint, attempts.routing(), session.cells);
+        IpAddress source =
+                loop.sourceAddressFor(session.clientAddress, next.endpoint, attempts.routing(), session.cells);
         if (source != null) {
-            TransparentSockets.assume(socket, source);
+            TransparentSockets.bindToClient(socket, source);
         }
-        if (loop.transparency != null) {
-            loop.transparency.prioritize(socket, next.endpoint);
+        if (loop.transparentSockets != null) {
+            loop.transparentSockets.prioritize(socket, next.endpoint);
         }
         socket.acknowledgeWithData();
         socket.connect(next.socketAddress());
@@ -80,12 +82,12 @@ final class Connector {
         loop.timeouts.await(loop.timeouts.connecting, session, attemptNanos);
     }
 
-    /** The endpoint has not answered yet. */
-    void keepWaiting(long nowNanos) {
+    /** Called every 100 ms while the endpoint has not answered: keeps waiting, tries the next endpoint, or gives up. */
+    void checkTimeout(long nowNanos) {
         EndpointTarget next = null;
         if (nowNanos - session.openedNanos < loop.connectDeadlineNanos) {
             if (nowNanos - attemptNanos >= loop.connectTimeoutNanos) {
-                next = attempts.insteadOf(Objects.requireNonNull(target), nowNanos);
+                next = attempts.alternativeTo(Objects.requireNonNull(target), nowNanos);
             }
             if (next == null) {
                 loop.timeouts.await(loop.timeouts.connecting, session, nowNanos);
@@ -106,13 +108,13 @@ final class Connector {
             attempts.failed(target, timeouts, now);
         }
         session.cells.increment(reason(errno));
-        ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(errno);
-        if (lacking != null) {
-            loop.shortage.note(lacking);
+        ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(errno);
+        if (exhausted != null) {
+            loop.exhaustion.note(exhausted);
         }
     }
 
-    /** Ends the attempt in progress. */
+    /** Ends the current attempt and closes its socket. */
     void release() {
         Leg attempt = leg;
         if (attempt != null) {
@@ -131,21 +133,21 @@ final class Connector {
         };
     }
 
-    /** An event of the endpoint's socket; one of an earlier attempt means nothing any more. */
-    void onEvent(Leg of, int ops) {
-        if (of != leg) {
+    /** Handles an event of the endpoint's socket; events of earlier attempts are ignored. */
+    void onEvent(Leg source, int ops) {
+        if (source != leg) {
             return;
         }
         if ((ops & (Leg.EPOLLERR | Leg.EPOLLHUP)) != 0) {
-            int errno = of.takeError();
+            int errno = source.takeError();
             attemptFailed(errno == 0 ? Errno.ECONNREFUSED : errno);
-            connect(another());
+            connect(nextEndpoint());
         } else if ((ops & Leg.EPOLLOUT) != 0) {
             long now = loop.now();
             EndpointTarget answered = Objects.requireNonNull(target);
             attempts.succeeded(answered, now);
-            // Drops this connector as soon as the session has the leg.
-            session.connected(of, answered, now);
+            // The session takes the leg and discards this connector.
+            session.connected(source, answered, now);
         }
     }
 }

@@ -6,35 +6,38 @@ import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One way of a session: what is read from one {@link Leg} is written to the other. Keeps at most one buffer's worth that
- * the reader does not take; while it does, nothing more is read. Belongs to the session's loop.
+ * One direction of a connection: reads from one {@link Leg} and writes to the other. Back-pressure: bytes that the
+ * reader does not take are buffered, at most {@link Loop#BUFFER_BYTES}, and nothing more is read from the sender until
+ * they are written. Belongs to the session's loop.
  *
- * <p>The two directions of a session can only be in these states together, whichever is which:
+ * <p>Only these combinations of the states of the two directions are legal, in either order:
  *
  * <table>
- * <caption>Legal combinations</caption>
- * <tr><td>OPEN, OPEN</td><td>bytes pass both ways</td></tr>
- * <tr><td>ENDED, OPEN</td><td>half closed, for the half-closed timeout without a byte at most</td></tr>
- * <tr><td>ENDED, ENDED</td><td>the session is over</td></tr>
- * <tr><td>BROKEN, OPEN</td><td>a peer takes nothing any more; what it sent before still passes</td></tr>
- * <tr><td>BROKEN, BROKEN</td><td>neither peer takes anything; the first end of stream ends the session</td></tr>
- * <tr><td>DELIVERING, CLOSED</td><td>a peer was reset; the other one gets what had arrived for it, then RST</td></tr>
+ * <caption>Legal combinations of states</caption>
+ * <tr><td>OPEN, OPEN</td><td>bytes are forwarded both ways</td></tr>
+ * <tr><td>ENDED, OPEN</td><td>half closed; reset after the half-closed timeout without a byte</td></tr>
+ * <tr><td>ENDED, ENDED</td><td>both peers sent FIN; the session ends</td></tr>
+ * <tr><td>BROKEN, OPEN</td><td>writing to one peer failed; bytes it sent earlier are still forwarded</td></tr>
+ * <tr><td>BROKEN, BROKEN</td><td>writing to both peers failed; the first end of stream ends the session</td></tr>
+ * <tr><td>DELIVERING, CLOSED</td><td>one peer was reset or lost; the other gets earlier bytes, then RST</td></tr>
  * </table>
  */
 final class Direction {
     enum State {
-        /** What is read is written. */
+        /** Bytes are read and written. */
         OPEN,
-        /** Writing has failed: what is still read is dropped. */
+        /** Writing to the reader failed. Bytes are still read, and discarded. */
         BROKEN,
-        /** The end of the stream was read, and passed on behind everything that came before it. */
+        /** The sender sent FIN; all bytes before it and the FIN were forwarded. */
         ENDED,
-        /** The sender was reset: nothing more is read, and what is held is written before the reader is reset too. */
+        /**
+         * The sender was reset or lost. Nothing more is read; pending bytes are written, then the reader is reset too.
+         */
         DELIVERING,
-        /** The reader was reset: nothing passes any more. */
+        /** The reader was reset or lost. Nothing is read or written. */
         CLOSED;
 
-        boolean mayStandBeside(State opposite) {
+        boolean isLegalWith(State opposite) {
             return switch (this) {
                 case OPEN -> opposite == OPEN || opposite == BROKEN || opposite == ENDED;
                 case BROKEN -> opposite == OPEN || opposite == BROKEN;
@@ -49,13 +52,13 @@ final class Direction {
         }
     }
 
-    /** So much of one direction at a time, then the other sessions of the loop have their turn. */
-    private static final int READS_PER_TURN = 8;
+    /** Reads of one direction before the loop serves its other connections. */
+    private static final int READS_PER_ROUND = 8;
 
     private static final int END_OF_STREAM = -1;
     private static final int FAILED = -2;
 
-    private static final int FASTEST = Loop.BUFFER_BYTES / BufferBudget.READ_BYTES;
+    private static final int MAX_READ_FACTOR = Loop.BUFFER_BYTES / BufferBudget.READ_BYTES;
 
     final Leg from;
     final Leg to;
@@ -64,13 +67,13 @@ final class Direction {
     private final Counter bytes;
     private State state = State.OPEN;
 
-    /** What was read and not written yet; while it is there, nothing is read. */
-    private @Nullable ByteBuf held;
+    /** Bytes that were read but not yet written; while there are any, nothing is read. */
+    private @Nullable ByteBuf pending;
 
-    /** How many times the usual amount to read at once: the reader has taken so much before. */
-    private int pace = 1;
+    /** Read size as a multiple of {@link BufferBudget#READ_BYTES}; grows while the reader takes whole reads. */
+    private int readFactor = 1;
 
-    /** @param bytes counts what is read */
+    /** @param bytes the counter of forwarded bytes */
     Direction(Relay relay, Loop loop, Leg from, Leg to, Counter bytes) {
         this.relay = relay;
         this.loop = loop;
@@ -87,26 +90,29 @@ final class Direction {
         state = next;
     }
 
-    boolean holds() {
-        return held != null;
+    boolean hasPending() {
+        return pending != null;
     }
 
-    /** Passes on what there is, while the reader takes it. */
+    /**
+     * Forwards available bytes until there are none, the reader does not take them, or the limit of one round is
+     * reached.
+     */
     void pump() {
         int reads = 0;
-        while (from.readable && held == null && state.reads() && !relay.isOver()) {
-            if (reads++ == READS_PER_TURN) {
-                relay.takeTurnLater();
+        while (from.readable && pending == null && state.reads() && !relay.isOver()) {
+            if (reads++ == READS_PER_ROUND) {
+                relay.continueLater();
                 break;
             }
-            int most = loop.held.readBytes(pace);
-            int length = read(most);
+            int maxBytes = loop.bufferBudget.readBytes(readFactor);
+            int length = read(maxBytes);
             if (length > 0) {
-                from.readable = length == most || from.hungUp;
-                if (from.hungUp && length < most) {
+                from.readable = length == maxBytes || from.readUntilEmpty;
+                if (from.readUntilEmpty && length < maxBytes) {
                     to.cork();
                 }
-                passOn(length);
+                forward(length);
             } else {
                 from.readable = false;
                 if (length == END_OF_STREAM) {
@@ -119,10 +125,10 @@ final class Direction {
         }
     }
 
-    /** How much now is in the loop's buffer; 0 for nothing yet, or one of the two below that. */
-    private int read(int most) {
+    /** Reads into the loop's buffer. Returns the length, 0 if there is nothing to read yet, END_OF_STREAM or FAILED. */
+    private int read(int maxBytes) {
         try {
-            return from.socket.read(loop.bufferAddress, most);
+            return from.socket.read(loop.bufferAddress, maxBytes);
         } catch (IOException e) {
             from.failed(e);
             relay.fail(this);
@@ -130,7 +136,7 @@ final class Direction {
         }
     }
 
-    private void passOn(int length) {
+    private void forward(int length) {
         if (state == State.BROKEN) {
             return;
         }
@@ -138,46 +144,52 @@ final class Direction {
         if (sent < 0) {
             return;
         }
-        relay.passed(bytes, length);
-        pace(sent, length);
+        relay.forwarded(bytes, length);
+        adaptReadSize(sent, length);
         if (sent < length) {
-            hold(sent, length);
+            keepPending(sent, length);
         }
     }
 
-    /** The faster the reader takes, the more to read at once: fewer calls, and fewer updates of the sender's window. */
-    private void pace(int sent, int length) {
+    /**
+     * Adapts the read size: larger reads for fast readers need fewer system calls and fewer window updates to the
+     * sender.
+     */
+    private void adaptReadSize(int sent, int length) {
         if (sent < length) {
-            pace = 1;
-        } else if (length == BufferBudget.READ_BYTES * pace && pace < FASTEST) {
-            pace *= 2;
+            readFactor = 1;
+        } else if (length == BufferBudget.READ_BYTES * readFactor && readFactor < MAX_READ_FACTOR) {
+            readFactor *= 2;
         }
     }
 
-    private void hold(int start, int end) {
-        ByteBuf rest = loop.held.hold(loop.buffer, start, end);
-        if (rest == null || loop.held.isExhausted()) {
-            loop.shortage.note(ResourceExhaustion.Kind.HELD_BYTES);
+    private void keepPending(int start, int end) {
+        ByteBuf rest = loop.bufferBudget.copy(loop.buffer, start, end);
+        if (rest == null || loop.bufferBudget.isExhausted()) {
+            loop.exhaustion.note(ResourceExhaustion.Kind.BUFFER_MEMORY);
         }
         if (rest == null) {
             relay.shed();
             return;
         }
-        held = rest;
+        pending = rest;
         to.awaitWritable();
-        if (from.leaving) {
-            relay.awaitReader();
+        if (from.peerClosed) {
+            relay.ensureHalfClosedTimeout();
         }
     }
 
-    /** How much the reader took; -1 if it takes nothing any more, and then the session may be over. */
+    /**
+     * Writes to the reader. Returns the number of bytes taken; -1 if writing failed, which may have ended the session.
+     */
     private int write(long address, int start, int end) {
         try {
             return to.write(address, start, end);
         } catch (IOException e) {
             to.failed(e);
             Direction opposite = relay.opposite(this);
-            // What it sent before it failed may still lie in our receive buffer: an early answer, then a reset.
+            // Bytes that it sent before the failure may still be in our receive buffer: an early response, then a
+            // reset.
             if (!opposite.state.reads()) {
                 relay.fail(opposite);
                 return -1;
@@ -185,25 +197,25 @@ final class Direction {
             enter(State.BROKEN);
             assert relay.isLegal();
             to.readable = true;
-            to.hungUp = true;
-            relay.awaitEnd();
+            to.readUntilEmpty = true;
+            relay.startHalfClosedTimeout();
             opposite.pump();
             return -1;
         }
     }
 
-    /** Writes what is held, once the reader takes bytes again. */
+    /** Writes the pending bytes once the reader is writable again, then continues to read. */
     void flush() {
-        ByteBuf rest = held;
+        ByteBuf rest = pending;
         while (rest != null && rest.isReadable()) {
             int sent = write(rest.memoryAddress(), rest.readerIndex(), rest.writerIndex());
             if (sent <= 0) {
                 return;
             }
             rest.skipBytes(sent);
-            relay.stayAlive();
+            relay.restartHalfClosedTimeout();
         }
-        dropHeld();
+        dropPending();
         if (state == State.DELIVERING) {
             relay.resetOnceDelivered(to);
             return;
@@ -211,14 +223,14 @@ final class Direction {
         pump();
     }
 
-    void dropHeld() {
-        if (held != null) {
-            loop.held.release(held);
-            held = null;
+    void dropPending() {
+        if (pending != null) {
+            loop.bufferBudget.release(pending);
+            pending = null;
         }
     }
 
-    /** The sender has sent its last byte, and the reader has taken it. */
+    /** Forwards the FIN of the sender, after all of its bytes were written. */
     private void endOfStream() {
         if (from.hasFailed()) {
             relay.fail(this);
@@ -227,7 +239,7 @@ final class Direction {
         enter(State.ENDED);
         assert relay.isLegal();
         if (relay.opposite(this).state == State.ENDED) {
-            relay.ended();
+            relay.bothEnded();
             return;
         }
         try {
@@ -237,6 +249,6 @@ final class Direction {
             relay.fail(relay.opposite(this));
             return;
         }
-        relay.awaitEnd();
+        relay.startHalfClosedTimeout();
     }
 }

@@ -11,64 +11,69 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which endpoints one connection tries, one after the other: the first by affinity or turn, then the next in turn, never
- * one twice, by the routes in force at that moment. Belongs to the session's loop.
+ * Chooses the endpoints that one connection tries: the first by session affinity or round robin, then the next ones by
+ * round robin, none twice. Each choice uses the routes that are active at that moment. Belongs to the session's loop.
  */
 final class EndpointAttempts {
-    /** Endpoints that refuse cost nothing, but a list of a thousand that all do must not be walked for every client. */
-    private static final int MOST = 16;
+    /**
+     * Attempts that may fail. A refusal is cheap, but a thousand refusing endpoints must not all be tried for each
+     * client.
+     */
+    private static final int MAX_FAILED = 16;
 
     private final FrontendRoutes frontend;
     private final ServiceState service;
     private final IpAddress client;
-    private final int mostSilent;
-    /** Empty for nearly every session. */
+    private final int maxTimedOut;
+    /** Endpoints that failed; empty for nearly all connections. */
     private List<Endpoint> failed = List.of();
 
-    private int silent;
-    /** The routes that had no other endpoint to try instead of a silent one. */
-    private @Nullable FrontendRouting exhausted;
+    private int timedOut;
+    /** The routing in which {@link #alternativeTo} found no other endpoint, so that it need not search again. */
+    private @Nullable FrontendRouting exhaustedRouting;
 
-    EndpointAttempts(FrontendRoutes frontend, ServiceState service, IpAddress client, int mostSilent) {
+    EndpointAttempts(FrontendRoutes frontend, ServiceState service, IpAddress client, int maxTimedOut) {
         this.frontend = frontend;
         this.service = service;
         this.client = client;
-        this.mostSilent = mostSilent;
+        this.maxTimedOut = maxTimedOut;
     }
 
-    /** Null if this client may not be served. */
+    /** The endpoint for the first attempt; null if the routing rejects or drops this client. */
     @Nullable
     EndpointTarget first(FrontendRouting routing, long nowNanos) {
-        RoundRobin rotation = routing.roundRobinFor(client);
-        return rotation == null ? null : routing.pick(client, rotation, nowNanos);
+        RoundRobin roundRobin = routing.roundRobinFor(client);
+        return roundRobin == null ? null : routing.pick(client, roundRobin, nowNanos);
     }
 
-    /** Null if there is none left to try. */
+    /** The endpoint for the next attempt; null if none is left. */
     @Nullable
-    EndpointTarget another(long nowNanos) {
-        return silent >= mostSilent ? null : untried(frontend.routing, null, nowNanos);
+    EndpointTarget nextUntried(long nowNanos) {
+        return timedOut >= maxTimedOut ? null : findUntried(frontend.routing, null, nowNanos);
     }
 
-    /** An endpoint to try instead of one that is silent; null if that one is the last. Asked again, it costs nothing. */
+    /**
+     * An endpoint to try instead of one that does not answer; null if there is none. Cheap to call again after null.
+     */
     @Nullable
-    @SuppressWarnings("ReferenceEquality") // a routing is replaced as a whole
-    EndpointTarget insteadOf(EndpointTarget tried, long nowNanos) {
+    @SuppressWarnings("ReferenceEquality") // whether the routing was replaced
+    EndpointTarget alternativeTo(EndpointTarget tried, long nowNanos) {
         FrontendRouting routing = frontend.routing;
-        if (silent + 1 >= mostSilent || routing == exhausted) {
+        if (timedOut + 1 >= maxTimedOut || routing == exhaustedRouting) {
             return null;
         }
-        EndpointTarget next = untried(routing, tried.endpoint, nowNanos);
-        exhausted = next == null ? routing : null;
+        EndpointTarget next = findUntried(routing, tried.endpoint, nowNanos);
+        exhaustedRouting = next == null ? routing : null;
         return next;
     }
 
-    private @Nullable EndpointTarget untried(FrontendRouting routing, @Nullable Endpoint tried, long nowNanos) {
-        RoundRobin rotation = routing.service() == service ? routing.roundRobinFor(client) : null;
-        if (rotation == null || failed.size() >= MOST) {
+    private @Nullable EndpointTarget findUntried(FrontendRouting routing, @Nullable Endpoint tried, long nowNanos) {
+        RoundRobin roundRobin = routing.service() == service ? routing.roundRobinFor(client) : null;
+        if (roundRobin == null || failed.size() >= MAX_FAILED) {
             return null;
         }
-        for (int turn = 0; turn < rotation.size(); turn++) {
-            EndpointTarget next = rotation.next(nowNanos);
+        for (int i = 0; i < roundRobin.size(); i++) {
+            EndpointTarget next = roundRobin.next(nowNanos);
             if (!next.endpoint.equals(tried) && !failed.contains(next.endpoint)) {
                 return next;
             }
@@ -76,15 +81,15 @@ final class EndpointAttempts {
         return null;
     }
 
-    /** What is in force now. */
+    /** The routing that is active now. */
     FrontendRouting routing() {
         return frontend.routing;
     }
 
     /**
-     * Notes a failed attempt.
+     * Records a failed attempt.
      *
-     * @param timeouts how many connect timeouts it waited for an answer; 0 if it failed otherwise or soon
+     * @param timeouts number of whole connect timeouts that the attempt lasted without an answer; 0 for other failures
      */
     void failed(EndpointTarget target, long timeouts, long nowNanos) {
         if (failed.isEmpty()) {
@@ -92,12 +97,15 @@ final class EndpointAttempts {
         }
         failed.add(target.endpoint);
         if (timeouts > 0) {
-            silent++;
+            timedOut++;
             target.timedOut(timeouts > 1, nowNanos);
         }
     }
 
-    /** Holds the client to the endpoint that answered, if it is held at all and the one before did not. */
+    /**
+     * Records that the endpoint answered. With session affinity, moves the entry of the client if other endpoints
+     * failed.
+     */
     void succeeded(EndpointTarget target, long nowNanos) {
         target.answered();
         if (!failed.isEmpty() && frontend.routing.hasSessionAffinity()) {

@@ -2,7 +2,7 @@ package io.sluice.forward;
 
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** How many UDP flows there are and may be, over all loops: each has a descriptor and a local port. Any thread. */
+/** Counts UDP flows over all loops and limits them; each has a descriptor and a local port. Any thread. */
 final class FlowLimit {
     private final int max;
     private final AtomicInteger active = new AtomicInteger();
@@ -23,11 +23,11 @@ final class FlowLimit {
         return active.get();
     }
 
-    boolean full() {
+    boolean isFull() {
         return active.get() >= max;
     }
 
-    boolean moreThanHalf() {
+    boolean isMoreThanHalf() {
         return active.get() > max / 2;
     }
 
@@ -36,7 +36,7 @@ final class FlowLimit {
     }
 
     /** Whether more than three quarters are open. */
-    boolean areScarce() {
+    boolean isScarce() {
         return active.get() > max * 3L / 4;
     }
 }

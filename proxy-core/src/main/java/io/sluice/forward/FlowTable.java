@@ -10,19 +10,20 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The flows of one listener by client: address, port and, for a link-local address, interface. Belongs to the listener's
- * loop; as large as its flows are many, and again small when they have ended.
+ * Hash table from client to flow for one listener. The key is the address, the port and, for a link-local address, the
+ * interface. The table grows with the number of flows and shrinks again. Belongs to the listener's loop.
  *
- * <p>A lookup allocates nothing and costs the same whatever addresses clients choose. The JDK shows the 128 bits of an
- * IPv6 address only as a copy, for free just a sum of them, so flows are found by a keyed hash of that sum. Clients can
- * choose addresses with equal sums, but not more than {@link #MOST_ALIKE} flows are placed by one sum and port; what
- * comes on top is placed by the whole address in a second table, and only lookups there pay for the copy.
+ * <p>A lookup allocates nothing, and its cost does not depend on the addresses that clients choose. The JDK exposes the
+ * 128 bits of an IPv6 address only as a copy; without one, only the sum of its four words is available. So flows are
+ * placed by a keyed hash of that sum and the port. Clients can choose addresses with equal sums, but at most
+ * {@link #MAX_SAME_HASH} flows with the same hash are placed in that table. Further ones go to a second table by their
+ * whole address, and only lookups that miss the first table need the copy.
  *
- * @param <F> a flow
+ * @param <F> the type of a flow
  */
 final class FlowTable<F> {
-    /** Addresses that were not crafted have equal sums once in 2<sup>32</sup>. */
-    private static final int MOST_ALIKE = 4;
+    /** Addresses that were not chosen for it have equal sums with a probability of 2<sup>-32</sup>. */
+    private static final int MAX_SAME_HASH = 4;
 
     private final Slots<F> bySum = new Slots<>();
     private @Nullable Slots<F> byAddress;
@@ -33,10 +34,10 @@ final class FlowTable<F> {
         return flow != null || byAddress == null ? flow : byAddress.get(hashOfAddress(client), client);
     }
 
-    /** Adds the flow of a client that has none. */
+    /** Adds the flow of a client; the client must not have one. */
     void put(InetSocketAddress client, F flow) {
         int hash = hashOfSum(client);
-        if (bySum.alike(hash) < MOST_ALIKE) {
+        if (bySum.countWithHash(hash) < MAX_SAME_HASH) {
             bySum.put(hash, client, flow);
             return;
         }
@@ -46,7 +47,7 @@ final class FlowTable<F> {
         byAddress.put(hashOfAddress(client), client, flow);
     }
 
-    /** Removes this flow; does nothing if the client has another one or none. */
+    /** Removes this flow; does nothing if the client has another flow or none. */
     void remove(InetSocketAddress client, F flow) {
         if (!bySum.remove(hashOfSum(client), client, flow) && byAddress != null) {
             byAddress.remove(hashOfAddress(client), client, flow);
@@ -60,7 +61,7 @@ final class FlowTable<F> {
         return bySum.size + (byAddress == null ? 0 : byAddress.size);
     }
 
-    /** A copy, so that flows may end while it is walked. */
+    /** A copy of all flows, so that flows may be removed during iteration. */
     List<F> flows() {
         List<F> all = new ArrayList<>(size());
         bySum.addTo(all);
@@ -72,7 +73,7 @@ final class FlowTable<F> {
 
     private static int hashOfSum(InetSocketAddress client) {
         InetAddress address = client.getAddress();
-        // For IPv4 the JDK's hash is the address, for IPv6 the sum of its four words.
+        // The JDK's hash code is the address itself for IPv4 and the sum of the four words for IPv6.
         return (int) AddressHash.of(address.hashCode(), client.getPort(), scopeId(address));
     }
 
@@ -82,40 +83,42 @@ final class FlowTable<F> {
         return (int) AddressHash.of(address.high(), address.low(), scopeId << 16 | client.getPort());
     }
 
-    /** Unlike in the JDK, two interfaces make two clients. */
+    /** Whether both are the same client. Unlike in the JDK, addresses on different interfaces differ. */
     static boolean isSame(InetSocketAddress one, InetSocketAddress other) {
         return one.getPort() == other.getPort()
                 && one.getAddress().equals(other.getAddress())
                 && scopeId(one.getAddress()) == scopeId(other.getAddress());
     }
 
-    /** The interface of a link-local address; 0 for any other. */
+    /** The interface of a link-local address; 0 for other addresses. */
     static int scopeId(InetAddress address) {
         return address instanceof Inet6Address v6 ? v6.getScopeId() : 0;
     }
 
-    /** For tests: the most slots that finding a flow takes. */
+    /** Largest number of slots that a lookup inspects. For tests. */
     int longestProbe() {
         return bySum.longestProbe() + (byAddress == null ? 0 : byAddress.longestProbe());
     }
 
-    /** For tests. */
+    /** Number of slots. For tests. */
     int capacity() {
         return bySum.hashes.length + (byAddress == null ? 0 : byAddress.hashes.length);
     }
 
-    /** Open addressing with linear probing, at most half full. A removal closes its gap, so there are no tombstones. */
+    /**
+     * Open addressing with linear probing, at most half full. Removal shifts entries back, so there are no tombstones.
+     */
     private static final class Slots<F> {
-        private static final int LEAST = 8;
-        /** In place of a hash. */
+        private static final int MIN_CAPACITY = 8;
+        /** Marks a free slot, in place of a hash. */
         private static final int FREE = 0;
 
         private int size;
-        private int[] hashes = new int[LEAST];
-        private @Nullable InetSocketAddress[] clients = new @Nullable InetSocketAddress[LEAST];
-        private @Nullable Object[] flows = new @Nullable Object[LEAST];
+        private int[] hashes = new int[MIN_CAPACITY];
+        private @Nullable InetSocketAddress[] clients = new @Nullable InetSocketAddress[MIN_CAPACITY];
+        private @Nullable Object[] flows = new @Nullable Object[MIN_CAPACITY];
 
-        @SuppressWarnings("unchecked") // only put fills it
+        @SuppressWarnings("unchecked") // only put adds flows
         @Nullable
         F get(int hash, InetSocketAddress client) {
             int at = find(hash, client);
@@ -135,14 +138,14 @@ final class FlowTable<F> {
             return -1;
         }
 
-        /** How many flows have this hash. */
-        int alike(int anyHash) {
+        /** Number of flows with this hash. */
+        int countWithHash(int anyHash) {
             int hash = notFree(anyHash);
-            int alike = 0;
+            int countWithHash = 0;
             for (int at = home(hash); hashes[at] != FREE; at = next(at)) {
-                alike += hashes[at] == hash ? 1 : 0;
+                countWithHash += hashes[at] == hash ? 1 : 0;
             }
-            return alike;
+            return countWithHash;
         }
 
         void put(int hash, InetSocketAddress client, F flow) {
@@ -168,13 +171,16 @@ final class FlowTable<F> {
             }
             size--;
             close(at);
-            if (hashes.length > LEAST && 8 * size < hashes.length) {
+            if (hashes.length > MIN_CAPACITY && 8 * size < hashes.length) {
                 resize(hashes.length / 2);
             }
             return true;
         }
 
-        /** Moves back those behind that a flow in this slot had pushed on, so that each is still found from its home. */
+        /**
+         * Frees a slot. Moves back later entries of the same probe sequence, so that lookups from their home slot find
+         * them.
+         */
         private void close(int slot) {
             int gap = slot;
             for (int at = next(gap); hashes[at] != FREE; at = next(at)) {
@@ -208,7 +214,7 @@ final class FlowTable<F> {
             }
         }
 
-        @SuppressWarnings("unchecked") // as for get
+        @SuppressWarnings("unchecked") // only put adds flows
         void addTo(List<F> all) {
             for (Object flow : flows) {
                 if (flow != null) {

@@ -20,10 +20,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /**
- * Makes this machine's sockets match a {@link ServiceSnapshot} and forwards what arrives on them.
+ * Forwards TCP and UDP for the frontends of a {@link ServiceSnapshot}.
  *
- * <p>This is the control side: it opens and closes listeners and publishes a {@link FrontendRouting} to each. What happens to a
- * connection or a datagram from then on is the loops' affair.
+ * <p>This class is the control side: it opens and closes listeners and publishes a {@link FrontendRouting} to each. The
+ * event loops handle connections and datagrams, and take no lock of this class.
  */
 public final class Forwarder implements AutoCloseable {
     private static final Duration HOUSEKEEPING = Duration.ofMillis(250);
@@ -33,56 +33,63 @@ public final class Forwarder implements AutoCloseable {
 
     private final ForwarderConfig config;
     private final Stats stats;
-    private final ResourceExhaustion shortage;
+    private final ResourceExhaustion exhaustion;
     private final ClientLimits clients;
-    private final BufferBudget held;
+    private final BufferBudget bufferBudget;
     private final FlowLimit flows;
     private final EventLoops eventLoops;
     private final List<Loop> loops = new ArrayList<>();
     private final FrontendTable table;
-    private final ListenerHandover detachment;
+    private final ListenerHandover listenerHandover;
     private final Worker housekeeper;
 
-    /** Whether it is open which process serves, so that no socket may be opened or closed. */
+    /**
+     * Whether the sockets were released and neither taken back nor closed; until then no socket may be opened or
+     * closed.
+     */
     private boolean released;
 
     private boolean closed;
 
     /**
-     * Starts the event loops.
+     * Starts the event loops, with a supervisor of its own.
      *
-     * @param onChange told of every frontend that enters a state; called on the thread that caused it, must not block
-     * @throws IllegalStateException where epoll cannot be used, saying why
+     * @param onChange called for every change of a frontend's state, on the thread that caused it; must not block
+     * @throws IllegalStateException if epoll cannot be used; the message says why
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange) {
         this(config, onChange, new Supervisor());
     }
 
     /**
-     * As above.
+     * Starts the event loops.
      *
-     * @param supervisor knows of the threads
+     * @param onChange called for every change of a frontend's state, on the thread that caused it; must not block
+     * @param supervisor reports threads of the forwarder that died or are blocked
+     * @throws IllegalStateException if epoll cannot be used; the message says why
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange, Supervisor supervisor) {
         HostLimits.requireEpoll();
         this.config = config;
         this.stats = new Stats(config.loops());
-        this.shortage = new ResourceExhaustion(config.nanoClock());
+        this.exhaustion = new ResourceExhaustion(config.nanoClock());
         this.eventLoops = EventLoops.start(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
-        flows = new FlowLimit(config.maxFlows() > 0 ? config.maxFlows() : HostLimits.mostFlows());
+        flows = new FlowLimit(config.maxFlows() > 0 ? config.maxFlows() : HostLimits.defaultMaxFlows());
         clients = new ClientLimits(config.maxClientSharePercent(), flows);
-        held = new BufferBudget(config.maxHeldBytes() > 0 ? config.maxHeldBytes() : HostLimits.heldBytes());
+        bufferBudget =
+                new BufferBudget(config.maxHeldBytes() > 0 ? config.maxHeldBytes() : HostLimits.defaultBufferBudget());
         try {
             for (EventExecutor executor : eventLoops.group()) {
-                loops.add(new Loop(loops.size(), (IoEventLoop) executor, config, flows, clients, shortage, held));
+                loops.add(new Loop(
+                        loops.size(), (IoEventLoop) executor, config, flows, clients, exhaustion, bufferBudget));
             }
         } catch (RuntimeException | Error e) {
             endLoops();
             throw e;
         }
         table = new FrontendTable(config, stats, loops, new FrontendStates(onChange));
-        detachment = new ListenerHandover(table);
-        housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::keepHouse);
+        listenerHandover = new ListenerHandover(table);
+        housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::runHousekeeping);
     }
 
     private static IoHandlerFactory ioHandlers(boolean busyPoll) {
@@ -92,38 +99,40 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /**
-     * Opens, re-routes and closes listeners until they match. Costs what changed. Established sessions are never
-     * touched. Any thread; calls are serialised. A frontend that cannot be opened is {@code FAILED} and retried; this
-     * method does not throw for it.
+     * Applies a snapshot: opens, updates and closes listeners. The cost depends on the difference to the last snapshot.
+     * Established connections are not affected. A frontend that cannot be opened becomes {@code FAILED} and is retried;
+     * this method does not throw for it. Any thread; calls are serialized.
      */
     public synchronized void apply(ServiceSnapshot snapshot) {
         table.apply(snapshot);
     }
 
     /**
-     * Tells which addresses have no rules in the kernel, since it rejects them, and why. They are {@code FAILED} until a
-     * later call leaves them out, whatever becomes of their sockets. Any thread.
+     * Replaces the set of addresses whose nftables rules the kernel rejected, with the reason for each. They are
+     * {@code FAILED}, whatever the state of their sockets, until a later call omits them. Any thread.
      */
     public synchronized void rejected(Map<FrontendAddress, String> reasons) {
         table.rejected(reasons);
     }
 
-    /** Called by the housekeeper, and by tests. */
-    void keepHouse() {
-        shortage.check();
+    /**
+     * Retries failed frontends and closes drained ones. Called every 250 ms by the housekeeper thread, and by tests.
+     */
+    void runHousekeeping() {
+        exhaustion.check();
         synchronized (this) {
             if (!released) {
-                table.keepHouse();
+                table.runHousekeeping();
             }
         }
     }
 
-    /** The state of every frontend of the last snapshot, ordered by address. Any thread. */
+    /** State of every frontend of the last snapshot, ordered by address. Any thread. */
     public List<FrontendStatus> frontends() {
         return table.statuses();
     }
 
-    /** How many descriptors forwarding leaves to the HTTP connections of this process, whatever it forwards. */
+    /** Number of descriptors that forwarding always leaves free for the HTTP connections of this process. */
     public static int descriptorsLeftForHttp() {
         return Descriptors.LEFT_FOR_HTTP;
     }
@@ -133,22 +142,22 @@ public final class Forwarder implements AutoCloseable {
         return table.states.counts();
     }
 
-    /** What was counted so far. */
+    /** Counters and timings of all services. Any thread. */
     public Stats stats() {
         return stats;
     }
 
-    /** For tests. */
+    /** The event loops. For tests. */
     List<Loop> loops() {
         return loops;
     }
 
-    /** For tests. */
+    /** The limits per client. For tests. */
     ClientLimits clients() {
         return clients;
     }
 
-    /** TCP sessions open now, those of services that are gone included. */
+    /** Number of open TCP connections, including those of services that were removed. Any thread. */
     public int sessions() {
         int sum = 0;
         for (Loop loop : loops) {
@@ -157,54 +166,55 @@ public final class Forwarder implements AutoCloseable {
         return sum;
     }
 
-    /** Bytes kept for readers that do not take them, over all sessions. */
+    /** Bytes buffered for slow readers, over all connections. Any thread. */
     public long heldBytes() {
-        return held.bytes();
+        return bufferBudget.bytes();
     }
 
-    /** Refuses new connections and flows from now on; those that exist go on. */
+    /** Stops accepting new connections and flows; existing ones continue. Cannot be undone. */
     public synchronized void stopAccepting() {
         table.stopAccepting();
     }
 
-    /** What {@link #release} would hand out now; UDP flows come and go in between. */
+    /** What {@link #release} would return now; approximate, because UDP flows open and end meanwhile. */
     public synchronized ForwarderHandover.Size handoverSize() {
-        ForwarderHandover.Size size = detachment.size();
+        ForwarderHandover.Size size = listenerHandover.size();
         return new ForwarderHandover.Size(size.frontends(), size.descriptors() + flows.active());
     }
 
     /**
-     * Stops to read from all sockets but those of TCP sessions, and hands them out with what a successor needs to go on.
-     * Clients wait. Until {@link #takeBack} or {@link #closeReleased}, no snapshot is to be applied.
+     * Releases all sockets except those of TCP connections for a handover, with the state that the new process needs.
+     * Nothing is read from them any more; new connections and datagrams wait in the kernel. Do not apply a snapshot
+     * before {@link #takeBack} or {@link #closeReleased} was called.
      */
     public synchronized ForwarderHandover release() {
-        ForwarderHandover handOver = detachment.release(config.nanoClock());
+        ForwarderHandover handover = listenerHandover.release(config.nanoClock());
         released = true;
-        return handOver;
+        return handover;
     }
 
-    /** Goes on as before the {@link #release}, since nobody came to take over. */
-    public synchronized void takeBack(ForwarderHandover handOver) {
+    /** Continues to serve the released sockets after a handover failed. */
+    public synchronized void takeBack(ForwarderHandover handover) {
         released = false;
-        detachment.takeBack(handOver);
+        listenerHandover.takeBack(handover);
     }
 
-    /** Closes what was released, which the successor has open, too. Nothing new is served from now on. */
-    public synchronized void closeReleased(ForwarderHandover handOver) {
+    /** Closes the released sockets, which the new process has open. Nothing new is served from now on. */
+    public synchronized void closeReleased(ForwarderHandover handover) {
         released = false;
-        table.refuse();
-        handOver.frontends().forEach(ForwarderHandover::close);
+        table.stopOpening();
+        handover.frontends().forEach(ForwarderHandover::close);
     }
 
-    /** Has the first snapshot use the sockets of a predecessor, and goes on where its balancing stood. */
-    public synchronized void inherit(ForwarderHandover handOver) {
-        detachment.inherit(handOver);
+    /** Sets the sockets and balancing state of the old process, which the first applied snapshot uses. */
+    public synchronized void inherit(ForwarderHandover handover) {
+        listenerHandover.inherit(handover);
     }
 
     /**
-     * Waits for open TCP sessions to end by themselves.
+     * Waits until all TCP connections have ended, or the timeout is over.
      *
-     * @return how many were still open when the time was up
+     * @return the number of connections that are still open
      */
     public int drain(Duration timeout) throws InterruptedException {
         long deadline = System.nanoTime() + timeout.toNanos();
@@ -214,7 +224,7 @@ public final class Forwarder implements AutoCloseable {
         return sessions();
     }
 
-    /** Resets what is left and stops the loops. Closing again does nothing. */
+    /** Resets open connections and stops the loops. Idempotent. */
     @Override
     public void close() {
         housekeeper.close();
@@ -230,7 +240,7 @@ public final class Forwarder implements AutoCloseable {
 
     private void endLoops() {
         loops.forEach(Loop::closeSocketsAtEnd);
-        // A loop without a quiet period does not look at its hooks.
+        // Without a quiet period, Netty does not run the shutdown hooks of a loop.
         eventLoops.close(QUIET, SHUTDOWN).awaitUninterruptibly();
         loops.forEach(Loop::free);
     }

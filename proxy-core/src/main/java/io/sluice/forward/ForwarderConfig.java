@@ -6,25 +6,26 @@ import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What may be set about forwarding.
+ * Settings of the forwarder.
  *
- * @param loops the number of event loops, 1 to 64
- * @param busyPoll whether a loop whose events follow each other closely polls for the next one instead of sleeping
- * @param connectTimeout how long one endpoint may take to answer before the next is tried, if there is one
- * @param connectDeadline how long a connection may take to reach an endpoint, over all attempts
- * @param connectAttempts how many endpoints are tried for one connection
- * @param halfClosedTimeout how long a session may be closed in one direction and silent in the other
- * @param keepAlive of both legs of a TCP connection
- * @param stalledTimeout how long a peer may send nothing, not even an acknowledgement, while there is output for it
- * @param udpUnrepliedTimeout how long a flow lives that never got an answer
- * @param udpRepliedTimeout how long a flow lives, silent, that did
- * @param maxFlows the most UDP flows at a time; 0 derives it from the descriptor limit
- * @param maxClientSharePercent how much of the descriptors, and of the flows, one client address may hold while more than
- *     three quarters are in use; 100 for no limit
- * @param maxHeldBytes the most that may be kept for slow readers before no new connection is accepted; 0 takes half of
- *     the JVM's direct memory
- * @param transparency null where all addresses are the machine's own
- * @param nanoClock monotonic time; tests inject their own
+ * @param loops number of event loops, 1 to 64
+ * @param busyPoll whether a loop whose events follow closely polls for the next one instead of sleeping
+ * @param connectTimeout how long to wait for one endpoint before the next one is tried, if there is one
+ * @param connectDeadline how long a connection may take to reach an endpoint, over all attempts; then the client is
+ *     reset
+ * @param connectAttempts maximum number of endpoints that may time out for one connection
+ * @param halfClosedTimeout how long a connection may be closed in one direction and without a byte in the other
+ * @param keepAlive TCP keep-alive of the client and the endpoint connection
+ * @param stalledTimeout how long a peer may send nothing, not even an acknowledgement, while it has data to acknowledge
+ * @param udpUnrepliedTimeout idle timeout of a UDP flow without a reply, or less than two seconds old
+ * @param udpRepliedTimeout idle timeout of a UDP flow with a reply
+ * @param maxFlows maximum number of UDP flows; 0 derives it from the limits of descriptors and local ports
+ * @param maxClientSharePercent share of the descriptors, and of the UDP flows, that one client address may hold while
+ *     more than three quarters are in use; 100 for no limit
+ * @param maxHeldBytes buffer budget for slow readers, over all connections; when it is used up, no new connection is
+ *     accepted. 0 for half of the JVM's direct memory
+ * @param transparentSockets how to open transparent sockets (node mode); null in bind mode
+ * @param nanoClock monotonic clock; replaced in tests
  */
 public record ForwarderConfig(
         int loops,
@@ -40,7 +41,7 @@ public record ForwarderConfig(
         int maxFlows,
         int maxClientSharePercent,
         long maxHeldBytes,
-        @Nullable TransparentSockets transparency,
+        @Nullable TransparentSockets transparentSockets,
         LongSupplier nanoClock) {
 
     public static ForwarderConfig defaults() {
@@ -77,11 +78,11 @@ public record ForwarderConfig(
                 maxFlows,
                 maxClientSharePercent,
                 maxHeldBytes,
-                transparency,
+                transparentSockets,
                 nanoClock);
     }
 
-    public ForwarderConfig withTransparency(TransparentSockets theTransparency) {
+    public ForwarderConfig withTransparency(TransparentSockets sockets) {
         return new ForwarderConfig(
                 loops,
                 busyPoll,
@@ -96,7 +97,7 @@ public record ForwarderConfig(
                 maxFlows,
                 maxClientSharePercent,
                 maxHeldBytes,
-                theTransparency,
+                sockets,
                 nanoClock);
     }
 }

@@ -10,22 +10,29 @@ import java.util.Iterator;
 import java.util.List;
 
 /**
- * What a forwarder gives to its successor in another process: its open sockets, on which clients wait meanwhile, and what
- * is needed to balance as if nothing had happened. TCP sessions stay where they are.
+ * State that the forwarder of the old process hands over to the new process: listening and UDP sockets, UDP flows,
+ * round-robin positions and session affinity. TCP connections stay in the old process.
  *
- * <p>A value that can be written down, but the descriptors in it are open and belong to whoever holds it last.
+ * <p>The component names are JSON keys of the handover protocol. The descriptors are open; the code that holds this
+ * object must close them or pass them on.
+ *
+ * @param frontends the frontends with their sockets
+ * @param services the balancing state of each service port
  */
 public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> services) {
-    /** The sockets of a frontend: TCP ones listen, UDP ones have flows. */
+    /** Sockets of one frontend, one or more. */
     public record Sockets(FrontendAddress address, List<OpenSocket> sockets) {}
 
-    /** One of them. */
+    /** A listening TCP socket, without flows, or a UDP socket and its flows. */
     public record OpenSocket(int descriptor, List<OpenFlow> flows) {}
 
     /**
      * A UDP flow and its connected socket.
      *
-     * @param ageNanos since its first datagram
+     * @param descriptor the socket that is connected to the endpoint
+     * @param asked number of datagrams from the client
+     * @param answered number of datagrams from the endpoint
+     * @param ageNanos time since the first datagram
      */
     public record OpenFlow(
             int descriptor,
@@ -36,10 +43,10 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
             long answered,
             long ageNanos) {}
 
-    /** How much there is to hand over. */
+    /** Number of frontends and descriptors to hand over. */
     public record Size(int frontends, int descriptors) {}
 
-    /** All descriptors, in the order in which {@link #withDescriptors} wants them. */
+    /** All descriptors, in the order that {@link #withDescriptors} expects. */
     public List<Integer> descriptors() {
         List<Integer> descriptors = new ArrayList<>();
         for (Sockets frontend : frontends) {
@@ -51,7 +58,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
         return descriptors;
     }
 
-    /** The same with the numbers that the descriptors have in another process. */
+    /** The same state with other descriptor numbers, as received by another process. */
     public ForwarderHandover withDescriptors(List<Integer> descriptors) {
         Iterator<Integer> next = descriptors.iterator();
         List<Sockets> renumbered = new ArrayList<>(frontends.size());
@@ -77,7 +84,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
         return new ForwarderHandover(renumbered, services);
     }
 
-    /** How many UDP flows there are. */
+    /** Number of UDP flows. */
     public int flows() {
         int flows = 0;
         for (Sockets frontend : frontends) {

@@ -18,6 +18,7 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
         failures = Map.copyOf(failures);
     }
 
+    /** Counts frontends by state, and failed ones by failure. */
     public static FrontendCounts of(Collection<FrontendStatus> frontends) {
         Map<State, Integer> states = new EnumMap<>(State.class);
         Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
@@ -30,10 +31,12 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
         return new FrontendCounts(states, failures);
     }
 
+    /** Number of all frontends. */
     public int total() {
         return states.values().stream().mapToInt(Integer::intValue).sum();
     }
 
+    /** Number of frontends in this state. */
     public int count(State state) {
         return states.getOrDefault(state, 0);
     }
@@ -45,10 +48,10 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
 
     /** Number of frontends that failed because the process or the kernel ran out of a resource. */
     public int resourceExhausted() {
-        int lacking = 0;
+        int sum = 0;
         for (Map.Entry<Failure, Integer> entry : failures.entrySet()) {
-            lacking += entry.getKey().isResourceExhaustion() ? entry.getValue() : 0;
+            sum += entry.getKey().isResourceExhaustion() ? entry.getValue() : 0;
         }
-        return lacking;
+        return sum;
     }
 }

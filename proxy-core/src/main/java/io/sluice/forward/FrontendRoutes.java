@@ -4,27 +4,27 @@ import io.sluice.balance.FrontendRouting;
 import io.sluice.model.FrontendAddress;
 import java.util.function.Consumer;
 
-/** What the listeners of one frontend, and their connections and flows, know of it. Any loop. */
+/** Address and active routing of one frontend, shared by its listeners, connections and flows. Any loop. */
 final class FrontendRoutes {
     final FrontendAddress address;
 
-    /** In force now; replaced as a whole on the control side. */
+    /** The active routing; immutable, replaced by control threads. */
     volatile FrontendRouting routing;
 
-    private final Consumer<BrokenListener> onBroken;
+    private final Consumer<FailedListener> onListenerFailure;
 
-    /** A listener that has stopped by itself. */
-    record BrokenListener(FrontendAddress address, Listener listener, Throwable cause) {}
+    /** A listener whose socket failed after it was opened. */
+    record FailedListener(FrontendAddress address, Listener listener, Throwable cause) {}
 
-    /** @param onBroken called by the loop of such a listener */
-    FrontendRoutes(FrontendAddress address, FrontendRouting routing, Consumer<BrokenListener> onBroken) {
+    /** @param onListenerFailure called on the loop of a listener that failed */
+    FrontendRoutes(FrontendAddress address, FrontendRouting routing, Consumer<FailedListener> onListenerFailure) {
         this.address = address;
         this.routing = routing;
-        this.onBroken = onBroken;
+        this.onListenerFailure = onListenerFailure;
     }
 
-    /** Called by the listener's loop. */
-    void broke(Listener listener, Throwable cause) {
-        onBroken.accept(new BrokenListener(address, listener, cause));
+    /** Reports a listener that failed; the frontend is then retried. Called on the listener's loop. */
+    void listenerFailed(Listener listener, Throwable cause) {
+        onListenerFailure.accept(new FailedListener(address, listener, cause));
     }
 }

@@ -21,8 +21,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * States of all frontends: counts, notifications of changes, and which frontends to retry. Changed under the forwarder's
- * lock; {@link #counts} and {@link #lost} may be read by any thread.
+ * States of all frontends: counts, notifications of changes, and which frontends to retry. Changed under the
+ * forwarder's lock; {@link #counts} and {@link #conflictLosers} may be read by any thread.
  */
 final class FrontendStates {
     private static final Logger log = LoggerFactory.getLogger(FrontendStates.class);
@@ -30,15 +30,15 @@ final class FrontendStates {
     private final Consumer<FrontendStatus> onChange;
     private final Map<State, Integer> states = new EnumMap<>(State.class);
     private final Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
-    /** To be retried. */
+    /** Frontends to retry. */
     private final Set<BoundFrontend> failed = new LinkedHashSet<>();
-    /** Reasons of the kernel not to take the rules of an address. */
+    /** Addresses whose rules the kernel rejected, with the reason. */
     private Map<FrontendAddress, String> rejected = Map.of();
 
     private volatile FrontendCounts counts = new FrontendCounts(states, failures);
 
-    /** Replaced as a whole. */
-    private volatile Map<AddressConflict, FrontendStatus> lost = Map.of();
+    /** Immutable; replaced at each snapshot. */
+    private volatile Map<AddressConflict, FrontendStatus> conflictLosers = Map.of();
 
     FrontendStates(Consumer<FrontendStatus> onChange) {
         this.onChange = onChange;
@@ -48,29 +48,31 @@ final class FrontendStates {
         return counts;
     }
 
-    /** States of service ports that lost an address to another one. */
-    Collection<FrontendStatus> lost() {
-        return lost.values();
+    /** States of service ports that lost an address conflict. */
+    Collection<FrontendStatus> conflictLosers() {
+        return conflictLosers.values();
     }
 
-    /** Adds a new frontend, which is pending. */
+    /** Adds a new, pending frontend. */
     void add(BoundFrontend frontend) {
         count(frontend.status, 1);
         publish();
     }
 
-    /** Its sockets are as they should be; it is active unless the kernel rejects its rules. */
+    /**
+     * Records that the sockets of a frontend are as they should be: it is active, unless the kernel rejected its rules.
+     */
     void active(BoundFrontend frontend) {
         failed.remove(frontend);
         String rejection = rejected.get(frontend.address);
         if (rejection == null) {
-            enter(frontend, State.ACTIVE, Failure.NONE, frontend.closedBecause());
+            enter(frontend, State.ACTIVE, Failure.NONE, frontend.closedReason());
         } else {
             enter(frontend, State.FAILED, Failure.REJECTED_BY_KERNEL, rejection);
         }
     }
 
-    /** Replaces the rejections; returns the addresses for which that makes a difference. */
+    /** Replaces the rejected addresses; returns those whose rejection has changed. */
     Set<FrontendAddress> reject(Map<FrontendAddress, String> reasons) {
         Set<FrontendAddress> changed = new HashSet<>(rejected.keySet());
         changed.addAll(reasons.keySet());
@@ -79,21 +81,21 @@ final class FrontendStates {
         return changed;
     }
 
-    /** Considers a change of its rejection, if its sockets are not a reason to fail already. */
+    /** Updates the state after a change of its rejection, unless it is pending or its sockets failed anyway. */
     void reconsider(BoundFrontend frontend) {
         if (frontend.status.state() != State.PENDING && !failed.contains(frontend)) {
             active(frontend);
         }
     }
 
-    /** A failed frontend is retried with back-off. */
+    /** Records a failure and schedules a retry with back-off. */
     void failed(BoundFrontend frontend, Throwable cause, long nowNanos) {
         Failure failure = failureOf(cause);
-        frontend.retryLater(nowNanos);
+        frontend.scheduleRetry(nowNanos);
         failed.add(frontend);
         boolean changed = enter(frontend, State.FAILED, failure, reason(failure, cause));
         if (changed && !(cause instanceof IOException || cause instanceof OutOfMemoryError)) {
-            log.error("internal error; {} is not served", frontend.address, cause);
+            log.error("internal error; {} is not served and will be retried", frontend.address, cause);
         }
     }
 
@@ -115,29 +117,30 @@ final class FrontendStates {
     private static String reason(Failure failure, Throwable e) {
         return switch (failure) {
             case ADDRESS_NOT_LOCAL -> "not an address of this machine";
-            case ADDRESS_IN_USE -> "another socket has this address and port, or this port on every address";
-            // The bare error is of bind(2).
+            case ADDRESS_IN_USE -> "another socket has this address and port, or this port on all addresses";
+            // An exception without a cause is bind(2)'s own error; others already name the missing capability.
             case NOT_PERMITTED ->
                 e.getCause() == null
-                        ? "this process may not bind ports below 1024 (CAP_NET_BIND_SERVICE)"
+                        ? "binding a port below 1024 requires CAP_NET_BIND_SERVICE"
                         : String.valueOf(e.getMessage());
-            case OUT_OF_DESCRIPTORS -> "no descriptor left for a listener (ulimit -n)";
+            case OUT_OF_DESCRIPTORS -> "out of file descriptors for listeners (ulimit -n)";
             case OUT_OF_MEMORY ->
                 e instanceof OutOfMemoryError
-                        ? "no memory left for buffers (-XX:MaxDirectMemorySize)"
-                        : "no kernel memory left for sockets";
-            case OUT_OF_EPOLL_WATCHES -> "no epoll watch left (fs.epoll.max_user_watches)";
+                        ? "out of memory for buffers (-XX:MaxDirectMemorySize)"
+                        : "out of kernel memory for sockets";
+            case OUT_OF_EPOLL_WATCHES -> "out of epoll watches (fs.epoll.max_user_watches)";
             case NONE, OTHER, OWNED_BY_ANOTHER, REJECTED_BY_KERNEL ->
                 e.getMessage() == null ? e.toString() : e.getMessage();
         };
     }
 
-    void gone(BoundFrontend frontend) {
+    /** Removes a frontend that is no longer in the snapshot. */
+    void removed(BoundFrontend frontend) {
         failed.remove(frontend);
         enter(frontend, State.GONE, Failure.NONE, "");
     }
 
-    /** Removes a frontend without notification, when the forwarder closes. */
+    /** Removes a frontend without notification. Used when the forwarder closes. */
     void forget(BoundFrontend frontend) {
         failed.remove(frontend);
         count(frontend.status, -1);
@@ -182,16 +185,18 @@ final class FrontendStates {
         failed.clear();
     }
 
-    /** Replaces the conflicts. Their losers count as failed, without notification: the snapshot came with a problem. */
-    void lose(List<AddressConflict> conflicts) {
+    /**
+     * Replaces the conflicts. Losers count as failed, without notification: the snapshot already contains a problem.
+     */
+    void setConflicts(List<AddressConflict> conflicts) {
         Map<AddressConflict, FrontendStatus> now = new LinkedHashMap<>();
         for (AddressConflict conflict : conflicts) {
-            FrontendStatus known = lost.get(conflict);
+            FrontendStatus known = conflictLosers.get(conflict);
             now.put(conflict, known != null ? known : status(conflict));
         }
-        lost.values().forEach(status -> count(status, -1));
+        conflictLosers.values().forEach(status -> count(status, -1));
         now.values().forEach(status -> count(status, 1));
-        lost = now;
+        conflictLosers = now;
         publish();
     }
 

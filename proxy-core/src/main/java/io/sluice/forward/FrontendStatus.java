@@ -5,59 +5,67 @@ import io.sluice.model.ServicePortName;
 import java.time.Instant;
 
 /**
- * How one frontend fares.
+ * State of one frontend at one moment.
  *
- * @param failure what stands in the way; {@code NONE} unless the state is {@code FAILED}
- * @param reason the same in words, for people; for an {@code ACTIVE} one empty, or why its port is closed
+ * @param service the service port that it belongs to
+ * @param failure the kind of failure; {@code NONE} unless the state is {@code FAILED}
+ * @param reason explanation for operators: of the failure, or why the port of an {@code ACTIVE} frontend is closed; may
+ *     be empty
  * @param since when it entered this state
  */
 public record FrontendStatus(
         FrontendAddress address, ServicePortName service, State state, Failure failure, String reason, Instant since) {
 
+    /** Whether a frontend is served. */
     public enum State {
-        /** Known, not yet tried. */
+        /** Known, not yet opened. */
         PENDING,
-        /** Does what its routes say: listens, or leaves the port closed because there is nothing to forward to. */
+        /** Works as its routes require: listens, or keeps the port closed because there is no endpoint. */
         ACTIVE,
         /** Not served; retried with back-off. */
         FAILED,
-        /** No longer in the snapshot: told when it happens, never listed. */
+        /** No longer in the snapshot. Only notified, never listed. */
         GONE
     }
 
+    /** Why a frontend is not served. */
     public enum Failure {
+        /** It has not failed. */
         NONE,
         /** No interface of this machine has the address. */
         ADDRESS_NOT_LOCAL,
-        /** Another Service has the address, being older or first by name. */
+        /** Another Service, which is older or comes first by name, has the address. */
         OWNED_BY_ANOTHER,
-        /** Another socket has the port. */
+        /** Another socket has the address and port. */
         ADDRESS_IN_USE,
-        /** Ports below {@code net.ipv4.ip_unprivileged_port_start} need CAP_NET_BIND_SERVICE. */
+        /**
+         * A capability is missing, such as CAP_NET_BIND_SERVICE for low ports or CAP_NET_ADMIN for transparent sockets.
+         */
         NOT_PERMITTED,
-        /** The process may not open more descriptors. */
+        /** The process cannot open more descriptors for listeners. */
         OUT_OF_DESCRIPTORS(true),
-        /** The kernel has no memory for another socket, or the process has none for its buffers. */
+        /** The kernel has no memory for another socket, or the process has no memory for its buffers. */
         OUT_OF_MEMORY(true),
-        /** The user may not register more sockets with epoll ({@code fs.epoll.max_user_watches}). */
+        /** The user cannot register more sockets with epoll ({@code fs.epoll.max_user_watches}). */
         OUT_OF_EPOLL_WATCHES(true),
-        /** The kernel does not take the rules that redirect packets for the address. */
+        /** The kernel rejected the nftables rules of the address. */
         REJECTED_BY_KERNEL,
+        /** Any other error; the reason has its message. */
         OTHER;
 
-        private final boolean lackOfResources;
+        private final boolean resourceExhaustion;
 
         Failure() {
             this(false);
         }
 
-        Failure(boolean lackOfResources) {
-            this.lackOfResources = lackOfResources;
+        Failure(boolean resourceExhaustion) {
+            this.resourceExhaustion = resourceExhaustion;
         }
 
         /** Whether the process or the kernel ran out of a resource. */
         public boolean isResourceExhaustion() {
-            return lackOfResources;
+            return resourceExhaustion;
         }
     }
 }

@@ -5,7 +5,7 @@ import io.sluice.balance.AffinityTable;
 import io.sluice.balance.BalancePosition;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceState;
-import io.sluice.forward.FrontendRoutes.BrokenListener;
+import io.sluice.forward.FrontendRoutes.FailedListener;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -36,8 +36,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The frontends there are, and what must be done so that they match a snapshot: which open, which close, which routes the
- * loops use. Control side, under the forwarder's lock, unless a method says otherwise.
+ * All frontends. Applies snapshots: decides which frontends open and close, and publishes their routes to the loops.
+ * Used by control threads under the forwarder's lock, unless a method says otherwise.
  */
 final class FrontendTable {
     private static final Logger log = LoggerFactory.getLogger(FrontendTable.class);
@@ -49,24 +49,25 @@ final class FrontendTable {
     final AffinityTable affinityTable = new AffinityTable();
     final Map<ServicePortName, ServiceState> services = new HashMap<>();
     final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
-    /** Added by the loops. */
-    private final Queue<BrokenListener> broken = new ConcurrentLinkedQueue<>();
+    /** Listeners that failed; added by the loops, handled by the housekeeper. */
+    private final Queue<FailedListener> failedListeners = new ConcurrentLinkedQueue<>();
 
-    /** Open only for the flows that they have. */
-    private final Set<BoundFrontend> lingering = new LinkedHashSet<>();
+    /** Frontends that are open only for their existing flows. */
+    private final Set<BoundFrontend> draining = new LinkedHashSet<>();
 
-    /** Sockets of a predecessor, until the first snapshot. */
+    /** Sockets of the old process, until the first snapshot is applied. */
     final Map<FrontendAddress, ForwarderHandover.Sockets> inherited = new HashMap<>();
 
+    /** Balancing state of the old process, until the first snapshot is applied. */
     final Map<ServicePortName, BalancePosition> positions = new HashMap<>();
 
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
-    /** Read by the loops, once per connection or flow whose route depends on it. */
+    /** Read by the loops for each new connection or flow whose route depends on the origin of the client. */
     private volatile Origins origins = Origins.UNKNOWN;
 
     private boolean accepting = true;
-    private boolean sharingSaid;
+    private boolean sharingLogged;
     private int nextLoop;
 
     FrontendTable(ForwarderConfig config, Stats stats, List<Loop> loops, FrontendStates states) {
@@ -81,13 +82,13 @@ final class FrontendTable {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         current = snapshot;
         origins = snapshot.context().origins();
-        states.lose(snapshot.context().conflicts());
-        Map<FrontendAddress, BoundFrontend> leaving = leaving(diff);
-        List<BoundFrontend> staying = new ArrayList<>();
+        states.setConflicts(snapshot.context().conflicts());
+        Map<FrontendAddress, BoundFrontend> toClose = toClose(diff);
+        List<BoundFrontend> kept = new ArrayList<>();
         for (ServicePort added : diff.added()) {
             ServiceState service = new ServiceState(stats.open(added.name()), affinityTable);
             services.put(added.name(), service);
-            route(service, added, leaving, staying);
+            route(service, added, toClose, kept);
             BalancePosition before = positions.remove(added.name());
             if (before != null) {
                 service.resume(before, config.nanoClock().getAsLong());
@@ -96,52 +97,52 @@ final class FrontendTable {
         for (SnapshotDiff.Change change : diff.changed()) {
             ServiceState service =
                     Objects.requireNonNull(services.get(change.after().name()));
-            route(service, change.after(), leaving, staying);
+            route(service, change.after(), toClose, kept);
         }
         List<Future<?>> closing = new ArrayList<>();
-        for (BoundFrontend frontend : leaving.values()) {
+        for (BoundFrontend frontend : toClose.values()) {
             frontends.remove(frontend.address);
-            lingering.remove(frontend);
+            draining.remove(frontend);
             closing.addAll(frontend.close());
-            states.gone(frontend);
+            states.removed(frontend);
         }
-        for (BoundFrontend frontend : staying) {
+        for (BoundFrontend frontend : kept) {
             if (frontend.isOpen() && !frontend.wantsOpen()) {
                 closing.addAll(frontend.close());
             }
         }
-        // An address that moves from one service to another must be free before it is opened again.
+        // An address that moves from one service to another must be closed before it is opened again.
         closing.forEach(Future::awaitUninterruptibly);
-        settle(staying);
-        staying.stream().filter(BoundFrontend::lingers).forEach(lingering::add);
+        reconcile(kept);
+        kept.stream().filter(BoundFrontend::isDraining).forEach(draining::add);
         closeInherited();
         positions.clear();
     }
 
     private Origin originOf(IpAddress client) {
         Origin origin = origins.of(client);
-        TransparentSockets transparency = config.transparency();
+        TransparentSockets transparentSockets = config.transparentSockets();
         return origin == Origin.EXTERNAL
-                        && transparency != null
-                        && transparency.isOwn().test(client)
+                        && transparentSockets != null
+                        && transparentSockets.isOwn().test(client)
                 ? Origin.NODE
                 : origin;
     }
 
-    /** Addresses that some service port of the old snapshot had and may not have any more. */
-    private Map<FrontendAddress, BoundFrontend> leaving(SnapshotDiff diff) {
-        Map<FrontendAddress, BoundFrontend> leaving = new HashMap<>();
+    /** Frontends of removed and changed service ports; {@link #route} keeps those that are still needed. */
+    private Map<FrontendAddress, BoundFrontend> toClose(SnapshotDiff diff) {
+        Map<FrontendAddress, BoundFrontend> toClose = new HashMap<>();
         for (ServicePort removed : diff.removed()) {
             ServiceState service = services.remove(removed.name());
             if (service != null) {
                 stats.close(service.stats);
             }
-            collect(removed, leaving);
+            collect(removed, toClose);
         }
         for (SnapshotDiff.Change change : diff.changed()) {
-            collect(change.before(), leaving);
+            collect(change.before(), toClose);
         }
-        return leaving;
+        return toClose;
     }
 
     private void collect(ServicePort servicePort, Map<FrontendAddress, BoundFrontend> into) {
@@ -156,21 +157,22 @@ final class FrontendTable {
     private void route(
             ServiceState service,
             ServicePort servicePort,
-            Map<FrontendAddress, BoundFrontend> leaving,
-            List<BoundFrontend> staying) {
-        // Without rules, what is sent to a frontend's own address would arrive at its listener again.
-        ServicePort served = config.transparency() == null ? servicePort.withoutForwardingToItself() : servicePort;
+            Map<FrontendAddress, BoundFrontend> toClose,
+            List<BoundFrontend> kept) {
+        // In bind mode, a connection to an endpoint with the frontend's own address would reach our own listener again.
+        ServicePort served =
+                config.transparentSockets() == null ? servicePort.withoutForwardingToItself() : servicePort;
         for (FrontendRouting routing : service.update(served, this::originOf)) {
             FrontendAddress address = routing.frontend().address();
-            BoundFrontend bound = leaving.remove(address);
+            BoundFrontend bound = toClose.remove(address);
             if (bound == null) {
-                bound = new BoundFrontend(new FrontendRoutes(address, routing, broken::add));
+                bound = new BoundFrontend(new FrontendRoutes(address, routing, failedListeners::add));
                 bound.inherit(inherited.remove(address));
                 frontends.put(address, bound);
                 states.add(bound);
             }
             bound.routes.routing = accepting ? routing : routing.rejectingNew();
-            staying.add(bound);
+            kept.add(bound);
         }
     }
 
@@ -179,14 +181,14 @@ final class FrontendTable {
         states.failed(frontend, cause, config.nanoClock().getAsLong());
     }
 
-    /** Opens frontends that should be open, and records the state of each. */
-    void settle(Collection<BoundFrontend> unsettled) {
+    /** Opens those frontends that should be open, and records the state of each. */
+    void reconcile(Collection<BoundFrontend> candidates) {
         List<BoundFrontend> opened = new ArrayList<>();
-        Set<FrontendAddress> portsOfSingles = portsOfSingles(unsettled);
-        for (BoundFrontend frontend : unsettled) {
+        Set<FrontendAddress> singleAddressPorts = singleAddressPorts(candidates);
+        for (BoundFrontend frontend : candidates) {
             if (accepting && !frontend.isOpen() && frontend.wantsOpen()) {
                 try {
-                    frontend.open(loopsForOne(), sharesPort(frontend.address, portsOfSingles));
+                    frontend.open(loopsForFrontend(), sharesPort(frontend.address, singleAddressPorts));
                     opened.add(frontend);
                 } catch (IOException | RuntimeException | Error e) {
                     fail(frontend, e);
@@ -218,15 +220,15 @@ final class FrontendTable {
         }
     }
 
-    /** Whether a frontend at all addresses and one at a single address have the same port. */
-    private boolean sharesPort(FrontendAddress address, Set<FrontendAddress> portsOfSingles) {
+    /** Whether the port is used both by a frontend on all addresses and by one on a single address. */
+    private boolean sharesPort(FrontendAddress address, Set<FrontendAddress> singleAddressPorts) {
         return address.address().isUnspecified()
-                ? portsOfSingles.contains(address)
+                ? singleAddressPorts.contains(address)
                 : frontends.containsKey(address.onAllAddresses());
     }
 
-    /** The ports of frontends at single addresses, as of frontends at all; looked for only if one of those is to be opened. */
-    private Set<FrontendAddress> portsOfSingles(Collection<BoundFrontend> opening) {
+    /** Ports of frontends on single addresses; collected only if a frontend on all addresses is about to be opened. */
+    private Set<FrontendAddress> singleAddressPorts(Collection<BoundFrontend> opening) {
         if (opening.stream().noneMatch(frontend -> frontend.address.address().isUnspecified())) {
             return Set.of();
         }
@@ -236,15 +238,16 @@ final class FrontendTable {
                 .collect(Collectors.toSet());
     }
 
-    /** One socket per loop while there are descriptors for that, else one in all, on each loop in turn. */
-    private List<Loop> loopsForOne() {
+    /** The loops on which to open a frontend: all, or one if all would take over a quarter of the descriptors. */
+    private List<Loop> loopsForFrontend() {
         if ((long) frontends.size() * loops.size() <= Descriptors.LIMIT / 4) {
             return loops;
         }
-        if (!sharingSaid && loops.size() > 1) {
-            sharingSaid = true;
+        if (!sharingLogged && loops.size() > 1) {
+            sharingLogged = true;
             log.info(
-                    "{} frontends on {} loops would take more than a quarter of {} descriptors: one socket each from now on",
+                    "{} frontends on {} event loops would use more than a quarter of {} file descriptors; from now on"
+                            + " opening one socket per frontend (ulimit -n)",
                     frontends.size(),
                     loops.size(),
                     Descriptors.LIMIT);
@@ -252,15 +255,15 @@ final class FrontendTable {
         return List.of(loops.get(nextLoop++ % loops.size()));
     }
 
-    /** What happened since the last time: broken listeners, retries that are due, flows that were the last ones. */
-    void keepHouse() {
-        closeBroken();
-        settle(states.retryDue(config.nanoClock().getAsLong()));
-        closeUnused();
+    /** Handles failed listeners, retries that are due, and draining frontends without flows. */
+    void runHousekeeping() {
+        handleFailedListeners();
+        reconcile(states.retryDue(config.nanoClock().getAsLong()));
+        closeDrained();
     }
 
-    private void closeBroken() {
-        for (BrokenListener next = broken.poll(); next != null; next = broken.poll()) {
+    private void handleFailedListeners() {
+        for (FailedListener next = failedListeners.poll(); next != null; next = failedListeners.poll()) {
             BoundFrontend frontend = frontends.get(next.address());
             if (frontend != null && frontend.has(next.listener())) {
                 fail(frontend, next.cause());
@@ -268,27 +271,28 @@ final class FrontendTable {
         }
     }
 
-    /** A frontend that stayed open for its flows closes after the last of them. */
-    private void closeUnused() {
-        for (BoundFrontend frontend : List.copyOf(lingering)) {
-            if (!frontend.lingers()) {
-                lingering.remove(frontend);
+    /** Closes draining frontends whose last flow has ended. */
+    private void closeDrained() {
+        for (BoundFrontend frontend : List.copyOf(draining)) {
+            if (!frontend.isDraining()) {
+                draining.remove(frontend);
                 if (frontend.isOpen() && !frontend.wantsOpen()) {
                     frontend.close().forEach(Future::awaitUninterruptibly);
-                    settle(List.of(frontend));
+                    reconcile(List.of(frontend));
                 }
             }
         }
     }
 
-    /** Notes which frontends are open only for their flows. */
-    void noteLingering() {
-        frontends.values().stream().filter(BoundFrontend::lingers).forEach(lingering::add);
+    /** Records which frontends are open only for their flows. */
+    void noteDraining() {
+        frontends.values().stream().filter(BoundFrontend::isDraining).forEach(draining::add);
     }
 
-    /** Any thread. */
+    /** State of every frontend, ordered by address. Any thread. */
     List<FrontendStatus> statuses() {
-        return Stream.concat(frontends.values().stream().map(frontend -> frontend.status), states.lost().stream())
+        return Stream.concat(
+                        frontends.values().stream().map(frontend -> frontend.status), states.conflictLosers().stream())
                 .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
                         .thenComparing(s -> s.address().port())
                         .thenComparing(s -> s.address().protocol()))
@@ -297,7 +301,7 @@ final class FrontendTable {
 
     /** See {@link Forwarder#stopAccepting}. */
     void stopAccepting() {
-        refuse();
+        stopOpening();
         List<Future<?>> closing = new ArrayList<>();
         for (BoundFrontend frontend : frontends.values()) {
             frontend.routes.routing = frontend.routes.routing.rejectingNew();
@@ -306,8 +310,8 @@ final class FrontendTable {
         closing.forEach(Future::awaitUninterruptibly);
     }
 
-    /** Opens nothing from now on. */
-    void refuse() {
+    /** Opens no frontends from now on. */
+    void stopOpening() {
         accepting = false;
         states.stopRetrying();
     }

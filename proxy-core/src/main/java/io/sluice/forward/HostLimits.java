@@ -8,13 +8,13 @@ import java.io.IOException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** What this machine has, and so how much the forwarder may take where its configuration does not say. */
+/** Requirements on the host, and default limits derived from its resources. */
 final class HostLimits {
     private static final Logger log = LoggerFactory.getLogger(HostLimits.class);
 
     private HostLimits() {}
 
-    /** @throws IllegalStateException where epoll cannot be used, saying why */
+    /** @throws IllegalStateException if epoll cannot be used; the message says why */
     static void requireEpoll() {
         if (!Epoll.isAvailable()) {
             throw new IllegalStateException(withoutEpoll(Epoll.unavailabilityCause()), Epoll.unavailabilityCause());
@@ -23,30 +23,32 @@ final class HostLimits {
 
     private static String withoutEpoll(Throwable cause) {
         if (!PlatformDependent.normalizedOs().equals("linux")) {
-            return "Sluice needs Linux and its epoll; elsewhere, run the container image";
+            return "Sluice requires Linux (epoll); on other systems, run the container image";
         }
         Throwable root = cause;
         while (root.getCause() != null) {
             root = root.getCause();
         }
-        return "Netty's library for epoll cannot be loaded: " + root.getMessage() + "; it is unpacked to "
-                + System.getProperty("java.io.tmpdir") + ", which must be writable and allow execution"
-                + " (-Djava.io.tmpdir names another folder)";
+        return "cannot load Netty's native epoll library: " + root.getMessage() + "; it is unpacked to '"
+                + System.getProperty("java.io.tmpdir") + "', which must be writable and not mounted noexec; set"
+                + " -Djava.io.tmpdir to use another directory";
     }
 
-    /** Half of the memory for buffers outside the heap. */
-    static long heldBytes() {
+    /** Default buffer budget: half of the direct memory. */
+    static long defaultBufferBudget() {
         return PlatformDependent.maxDirectMemory() / 2;
     }
 
-    /** Each flow takes a descriptor, and a local port that is its own on the whole machine. */
-    static int mostFlows() {
+    /**
+     * Default limit of UDP flows: each needs a descriptor, and a local port that no other socket of the machine uses.
+     */
+    static int defaultMaxFlows() {
         long ports = 28_232;
         try {
             String[] range = Sysctl.read("net/ipv4/ip_local_port_range").split("\\s+");
             ports = Long.parseLong(range[1]) - Long.parseLong(range[0]) + 1;
         } catch (IOException | NumberFormatException | ArrayIndexOutOfBoundsException e) {
-            log.debug("local port range unknown, assuming the kernel's default", e);
+            log.debug("cannot read net.ipv4.ip_local_port_range; assuming the kernel's default of {} ports", ports, e);
         }
         return (int) Math.min(Descriptors.LIMIT / 2, ports * 7 / 10);
     }

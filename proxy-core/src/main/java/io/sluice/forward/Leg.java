@@ -14,10 +14,11 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One of the two sockets of a {@link TcpSession}: its registration, its options, and what its events said. Belongs to the
- * session's loop.
+ * One of the two sockets of a {@link TcpSession}, with its epoll registration, socket options and readiness. Belongs to
+ * the session's loop.
  *
- * <p>Edge-triggered: an event says that something changed, the flags here say what may still be there.
+ * <p>The registration is edge-triggered: an event reports a change, and the flags of this class remember what may still
+ * be available.
  */
 final class Leg implements EpollIoHandle {
     static final int EPOLLIN = 0x1;
@@ -27,43 +28,46 @@ final class Leg implements EpollIoHandle {
     static final int EPOLLHUP = 0x10;
     static final int EPOLLRDHUP = 0x2000;
 
-    // Netty makes two objects for every event that is not exactly one flag, and an edge-triggered EPOLLIN comes with
-    // EPOLLOUT whenever that was asked for and the socket has room. So EPOLLOUT is asked for only while it is needed.
+    // Netty allocates two objects for every event that is not exactly one flag, and an edge-triggered EPOLLIN includes
+    // EPOLLOUT if that is registered and the socket is writable. So EPOLLOUT is registered only while it is needed.
     private static final EpollIoOps READING =
             EpollIoOps.valueOf(EPOLLIN | EPOLLPRI | EPOLLRDHUP).with(EpollIoOps.EPOLLET);
     private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
 
-    /** A session that sends more than so many events is worth the system call that drops EPOLLOUT. */
-    private static final int EVENTS_BEFORE_LEAN = 4;
+    /** After this many events, the connection lasts long enough to justify the system call that removes EPOLLOUT. */
+    private static final int EVENTS_BEFORE_DROPPING_EPOLLOUT = 4;
 
     final TcpSession session;
     final InetSocket socket;
 
-    /** The kernel may have bytes, an end or an error for us. */
+    /** A read may return bytes, the end of the stream or an error. */
     boolean readable;
-    /** The peer has closed or failed; what it sent before may still be there to read. */
-    boolean leaving;
-    /** The peer has closed, failed or sent urgent data: a short read does not mean that nothing follows. */
-    boolean hungUp;
+    /** The peer has closed or failed; bytes that it sent earlier may still be readable. */
+    boolean peerClosed;
+    /**
+     * The peer has closed, failed or sent urgent data, so a short read does not mean that there is nothing more to
+     * read.
+     */
+    boolean readUntilEmpty;
 
     private @Nullable IoRegistration registration;
-    /** Whether its socket has TCP_NODELAY; accepted ones inherit it. */
+    /** Whether the socket has TCP_NODELAY; accepted sockets inherit it from the listener. */
     private boolean noDelay;
-    /** Something was written that the peer's kernel may not have acknowledged. */
+    /** Bytes were written that the peer's kernel may not have acknowledged. */
     private boolean unacknowledged;
-    /** At the last check, the kernel had output for the peer, as at all checks since {@link #stuckSinceNanos}. */
-    private boolean stuck;
+    /** The kernel had unacknowledged output at all checks since {@link #outputPendingSinceNanos}. */
+    private boolean outputPending;
 
-    private long stuckSinceNanos;
+    private long outputPendingSinceNanos;
 
     private boolean failed;
-    /** The error number of the first failed call, which the kernel does not repeat; 0 if it is not known. */
+    /** The error number of the first failed call, because the kernel reports it only once; 0 if unknown. */
     private int error;
 
     private boolean written;
     private boolean corked;
-    private boolean asksToWrite;
-    private boolean sticky;
+    private boolean epollOutEnabled;
+    private boolean keepEpollOut;
     private int events;
 
     Leg(TcpSession session, InetSocket socket, boolean noDelay) {
@@ -72,26 +76,29 @@ final class Leg implements EpollIoHandle {
         this.noDelay = noDelay;
     }
 
-    /** Starts to receive events; with {@code connecting}, also the one that says the connection stands. */
-    void register(Loop loop, boolean connecting) throws IOException {
-        asksToWrite = connecting;
-        registration = loop.register(this, connecting ? READING_AND_WRITING : READING);
+    /**
+     * Registers the socket for events; with {@code writable}, also for EPOLLOUT, which reports an established
+     * connection.
+     */
+    void register(Loop loop, boolean writable) throws IOException {
+        epollOutEnabled = writable;
+        registration = loop.register(this, writable ? READING_AND_WRITING : READING);
     }
 
     boolean isRegistered() {
         return registration != null;
     }
 
-    /** Asks for the event that says this socket takes bytes again. */
+    /** Registers for EPOLLOUT, which reports that the socket is writable again. */
     void awaitWritable() {
-        sticky = true;
-        if (!asksToWrite && registration != null) {
-            asksToWrite = true;
+        keepEpollOut = true;
+        if (!epollOutEnabled && registration != null) {
+            epollOutEnabled = true;
             registration.submit(READING_AND_WRITING);
         }
     }
 
-    /** {@link InetSocket#write}. The first is never kept back by the kernel; from the second on, none may be. */
+    /** {@link InetSocket#write}. Sets TCP_NODELAY before the second write; the kernel never delays the first. */
     int write(long address, int start, int end) throws IOException {
         if (written) {
             disableDelay();
@@ -101,7 +108,7 @@ final class Leg implements EpollIoHandle {
         return socket.write(address, start, end);
     }
 
-    /** The other side has sent its last: what is written from now on may go with the FIN. */
+    /** Sets TCP_CORK: the other peer has closed, so the last bytes can be sent in one packet with the FIN. */
     void cork() {
         if (!corked) {
             corked = true;
@@ -109,7 +116,7 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** There is no FIN yet after all. */
+    /** Clears TCP_CORK, if set, because no FIN follows yet. */
     void uncork() {
         if (corked) {
             corked = false;
@@ -117,20 +124,22 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** Sends FIN, and what was kept back with it; errors as for {@link InetSocket#read}. */
+    /** Sends FIN, with any corked bytes; throws as {@link InetSocket#read}. */
     void shutdownOutput() throws IOException {
         corked = false;
         socket.shutdownOutput();
     }
 
-    /** The connection stands: its peer is to know, if nothing that was written told it. */
+    /** Sends the ACK that ends the handshake, unless data was written, which carries it. */
     void completeHandshake() {
         if (!written) {
             socket.acknowledgeNow();
         }
     }
 
-    /** A connection of one short exchange does without it: a system call fewer. */
+    /**
+     * Sets TCP_NODELAY. Not done at connect, because a connection with a single write does not need this system call.
+     */
     private void disableDelay() {
         if (noDelay) {
             return;
@@ -139,34 +148,34 @@ final class Leg implements EpollIoHandle {
         try {
             socket.setTcpNoDelay(true);
         } catch (IOException e) {
-            // The connection is gone, which its next read tells.
+            // The connection is closed; the next read reports it.
             assert Errno.of(e) != 0 : e;
         }
     }
 
-    /** Sets the options that a connection of less than two seconds does without. */
-    void makeLasting(KeepAlive keepAlive) {
+    /** Sets TCP_NODELAY and keep-alive, which a connection of less than two seconds does not need. */
+    void setLongLivedOptions(KeepAlive keepAlive) {
         disableDelay();
         try {
             keepAlive.enable(socket);
         } catch (IOException e) {
-            // As above.
+            // The connection is closed; the next read reports it.
             assert Errno.of(e) != 0 : e;
         }
     }
 
-    /** Notes a failed system call on its socket. */
+    /** Records a failed system call on the socket. */
     void failed(IOException e) {
         failed(Errno.of(e));
     }
 
-    /** The same, by its error number; 0 if that is not known. */
+    /** Records a failed system call by its error number; 0 if unknown. */
     void failed(int errno) {
         failed = true;
         error = error == 0 ? errno : error;
     }
 
-    /** The kernel's error of its socket, 0 for none; reading it clears it. */
+    /** Reads and clears the pending error of the socket (SO_ERROR); 0 if there is none. */
     int takeError() {
         try {
             return socket.getSoError();
@@ -175,43 +184,46 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** Whether a call on its socket has failed: what its peer sent before may still be read, nothing can be written. */
+    /** Whether a system call on the socket has failed. Earlier bytes may still be readable; nothing can be written. */
     boolean hasFailed() {
         return failed;
     }
 
-    /** Whether the peer no longer answered; the error is that of an ICMP message if the kernel received one meanwhile. */
+    /**
+     * Whether the peer stopped answering: the error is ETIMEDOUT, or an ICMP error that the kernel received meanwhile.
+     */
     boolean hasLostPeer() {
         return error == Errno.ETIMEDOUT || error == Errno.EHOSTUNREACH || error == Errno.ENETUNREACH;
     }
 
-    /** Whether something may lie in its socket that the peer has not acknowledged; costs no system call. */
+    /** Whether the socket may have unacknowledged output; needs no system call. */
     boolean mayHaveOutput() {
         return unacknowledged;
     }
 
     /**
-     * Checks whether the peer has acknowledged all that was written; one system call, none if nothing was written since it
-     * had.
+     * Checks whether the peer has acknowledged all output. Needs one system call, or none if nothing was written since
+     * the last check that found everything acknowledged.
      *
-     * @param more whether there is more to write
-     * @return true if it had not at any check within the timeout, and the kernel received nothing from it for as long
+     * @param moreToWrite whether bytes are pending that the socket did not take
+     * @return true if output was unacknowledged at all checks within the timeout and the kernel received nothing from
+     *     the peer for as long
      */
-    boolean isStalled(TcpInfo info, boolean more, long timeoutNanos, long nowNanos) {
+    boolean isStalled(TcpInfo info, boolean moreToWrite, long timeoutNanos, long nowNanos) {
         if (!unacknowledged) {
             return false;
         }
         if (!info.read(socket) || !info.hasOutput()) {
-            unacknowledged = more;
-            stuck = false;
+            unacknowledged = moreToWrite;
+            outputPending = false;
             return false;
         }
-        if (!stuck) {
-            stuck = true;
-            stuckSinceNanos = nowNanos;
+        if (!outputPending) {
+            outputPending = true;
+            outputPendingSinceNanos = nowNanos;
         }
-        // Both times: a peer may have been idle for long before something was written that it is about to acknowledge.
-        return nowNanos - stuckSinceNanos >= timeoutNanos
+        // Both times are needed: a peer may have been idle for long before the write that it is about to acknowledge.
+        return nowNanos - outputPendingSinceNanos >= timeoutNanos
                 && TimeUnit.MILLISECONDS.toNanos(info.silentMillis()) >= timeoutNanos
                 && info.isUnanswered();
     }
@@ -220,24 +232,24 @@ final class Leg implements EpollIoHandle {
     public void handle(IoRegistration registration, IoEvent ioEvent) {
         int ops = ((EpollIoEvent) ioEvent).ops().value();
         try {
-            if (asksToWrite && !sticky && ++events > EVENTS_BEFORE_LEAN) {
-                asksToWrite = false;
+            if (epollOutEnabled && !keepEpollOut && ++events > EVENTS_BEFORE_DROPPING_EPOLLOUT) {
+                epollOutEnabled = false;
                 registration.submit(READING);
             }
             session.onEvent(this, ops);
         } catch (RuntimeException | Error fault) {
-            // Thrown on, it would cost the other sessions the events of this round, which never come again.
-            session.broke(fault);
+            // If it were thrown, other connections would lose the events of this round, which are not repeated.
+            session.failInternally(fault);
         }
     }
 
-    /** Called by Netty when the loop ends; sessions that are still open then are cut. */
+    /** Called by Netty when the loop ends: resets a connection that is still open. */
     @Override
     public void close() {
         session.cut();
     }
 
-    /** Lets go of the socket. */
+    /** Closes the socket after the current events; with {@code reset}, sends RST. */
     void release(Loop loop, boolean reset) {
         if (reset) {
             socket.resetOnClose();

@@ -2,17 +2,22 @@ package io.sluice.forward;
 
 import io.netty.util.concurrent.Future;
 
-/** The socket of one frontend on one loop. */
+/** Listening TCP socket, or UDP socket, of one frontend on one loop. */
 interface Listener {
-    /** Starts to take connections or datagrams. Control side; fails if the kernel refuses to report them. */
+    /**
+     * Starts to accept connections or read datagrams. The future fails if epoll rejects the socket. Control threads.
+     */
     Future<?> start();
 
-    /** Closes the socket. Control side; done when the address is free. */
+    /** Closes the socket. The future completes when the address is free. Control threads. */
     Future<?> stop();
 
-    /** Stops as well, but leaves the socket open, and its flows' sockets. Control side; done when nothing is read any more. */
+    /**
+     * Stops reading but leaves the socket and those of its flows open, for a handover. The future completes when
+     * nothing is read any more. Control threads.
+     */
     Future<ForwarderHandover.OpenSocket> detach();
 
-    /** Whether it is the socket of something that goes on. Any thread. */
+    /** Whether open flows use the socket. Any thread. */
     boolean isUsed();
 }

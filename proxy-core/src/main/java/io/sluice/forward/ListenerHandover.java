@@ -13,7 +13,10 @@ import java.util.function.LongSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Takes the sockets of a {@link FrontendTable} away for another process, and puts them back. Under the forwarder's lock. */
+/**
+ * Releases the sockets of a {@link FrontendTable} for another process, takes them back if the handover fails, and
+ * adopts those of the old process. Used under the forwarder's lock.
+ */
 final class ListenerHandover {
     private static final Logger log = LoggerFactory.getLogger(ListenerHandover.class);
 
@@ -23,7 +26,7 @@ final class ListenerHandover {
         this.table = table;
     }
 
-    /** How much {@link #release} would hand out now, but for UDP flows. */
+    /** What {@link #release} would return now, without UDP flows. */
     ForwarderHandover.Size size() {
         int open = 0;
         int sockets = 0;
@@ -49,10 +52,11 @@ final class ListenerHandover {
                 sockets.add(new ForwarderHandover.Sockets(address, detached));
             }
         });
-        Map<ServiceState, List<BalancePosition.AffinityEntry>> pins = table.affinityTable.pins(nanoClock.getAsLong());
+        Map<ServiceState, List<BalancePosition.AffinityEntry>> affinity =
+                table.affinityTable.pins(nanoClock.getAsLong());
         List<BalancePosition> balance = new ArrayList<>(table.services.size());
         table.services.forEach((name, service) ->
-                balance.add(new BalancePosition(name, service.turns(), pins.getOrDefault(service, List.of()))));
+                balance.add(new BalancePosition(name, service.turns(), affinity.getOrDefault(service, List.of()))));
         return new ForwarderHandover(sockets, balance);
     }
 
@@ -63,29 +67,29 @@ final class ListenerHandover {
             if (future.awaitUninterruptibly().isSuccess()) {
                 sockets.add(future.getNow());
             } else {
-                log.error("internal error; not handing over a socket of {}", address, future.cause());
+                log.error("internal error; a socket of {} is closed and not handed over", address, future.cause());
             }
         }
         return sockets;
     }
 
     /** See {@link Forwarder#takeBack}. */
-    void takeBack(ForwarderHandover handOver) {
-        for (ForwarderHandover.Sockets sockets : handOver.frontends()) {
+    void takeBack(ForwarderHandover handover) {
+        for (ForwarderHandover.Sockets sockets : handover.frontends()) {
             Objects.requireNonNull(table.frontends.get(sockets.address())).inherit(sockets);
         }
-        table.settle(table.frontends.values().stream()
+        table.reconcile(table.frontends.values().stream()
                 .filter(frontend -> !frontend.isOpen())
                 .toList());
-        table.noteLingering();
+        table.noteDraining();
     }
 
     /** See {@link Forwarder#inherit}. */
-    void inherit(ForwarderHandover handOver) {
-        for (ForwarderHandover.Sockets sockets : handOver.frontends()) {
+    void inherit(ForwarderHandover handover) {
+        for (ForwarderHandover.Sockets sockets : handover.frontends()) {
             table.inherited.put(sockets.address(), sockets);
         }
-        for (BalancePosition balance : handOver.services()) {
+        for (BalancePosition balance : handover.services()) {
             table.positions.put(balance.name(), balance);
         }
     }

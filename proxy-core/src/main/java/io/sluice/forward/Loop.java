@@ -29,13 +29,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One event loop and what its sessions and flows share: the read buffer, the timeouts, the sockets that wait to be
- * closed. Every method belongs to the loop's thread unless it says otherwise.
+ * One event loop, with the state that its connections and flows share: read buffer, timeouts, sockets to close. Methods
+ * are called on the loop's thread unless they say otherwise.
  */
 final class Loop {
     private static final Logger log = LoggerFactory.getLogger(Loop.class);
 
-    /** One read takes at most this much; also the most that one direction of a session holds. */
+    /** Size of the read buffer; also the maximum that one direction of a connection buffers. */
     static final int BUFFER_BYTES = 512 << 10;
 
     final int index;
@@ -43,30 +43,30 @@ final class Loop {
     final LongSupplier nanoClock;
     final FlowLimit flows;
     final ClientLimits clients;
-    final ResourceExhaustion shortage;
-    final BufferBudget held;
+    final ResourceExhaustion exhaustion;
+    final BufferBudget bufferBudget;
     final int connectAttempts;
     final long connectTimeoutNanos;
     final long connectDeadlineNanos;
     final KeepAlive keepAlive;
     final long stalledTimeoutNanos;
     final TcpInfo tcpInfo = new TcpInfo();
-    final @Nullable TransparentSockets transparency;
+    final @Nullable TransparentSockets transparentSockets;
     final long bufferAddress;
     final ByteBuffer buffer;
     final Batch batch = new Batch();
-    /** Filled by accept(2): length, address, scope (IPv6), port. */
+    /** Peer address, written by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
 
     final Timeouts timeouts;
 
     private final CleanableDirectBuffer memory;
-    private final ArrayDeque<Runnable> doomed = new ArrayDeque<>();
-    /** Made for the first datagram socket; written on the control side, under the forwarder's lock. */
+    private final ArrayDeque<Runnable> pendingCloses = new ArrayDeque<>();
+    /** Allocated for the first UDP listener. Control threads, under the forwarder's lock. */
     private @Nullable SharedReadBuffer datagramBuffer;
 
     private boolean closeScheduled;
-    /** Written here, read by whoever waits for the drain. */
+    /** Number of open TCP connections; written by the loop, read by any thread. */
     private volatile int sessions;
 
     Loop(
@@ -75,38 +75,38 @@ final class Loop {
             ForwarderConfig config,
             FlowLimit flows,
             ClientLimits clients,
-            ResourceExhaustion shortage,
-            BufferBudget held) {
+            ResourceExhaustion exhaustion,
+            BufferBudget bufferBudget) {
         this.index = index;
         this.executor = executor;
         this.nanoClock = config.nanoClock();
         this.flows = flows;
         this.clients = clients;
-        this.shortage = shortage;
-        this.held = held;
+        this.exhaustion = exhaustion;
+        this.bufferBudget = bufferBudget;
         this.connectAttempts = config.connectAttempts();
-        this.transparency = config.transparency();
+        this.transparentSockets = config.transparentSockets();
         connectTimeoutNanos = config.connectTimeout().toNanos();
         connectDeadlineNanos = config.connectDeadline().toNanos();
         keepAlive = config.keepAlive();
         stalledTimeoutNanos = config.stalledTimeout().toNanos();
         timeouts = new Timeouts(executor, config, flows);
-        // Last: nothing that fails leaves it behind.
+        // Last, so that no failure above leaks the memory.
         memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
         buffer = memory.buffer();
         bufferAddress = Buffer.memoryAddress(buffer);
     }
 
     /**
-     * The address that an endpoint is to see where it is the client's own; null where it is this node's. Counted where
-     * the route asks for the client's and it cannot be.
+     * The source address for a connection to an endpoint: the client's, or null for the node's own. If the route asks
+     * for the client's address but the endpoint could not reply to it, this is counted.
      */
     @Nullable
-    IpAddress sourceOf(IpAddress client, Endpoint endpoint, FrontendRouting routing, CounterCells cells) {
-        if (transparency == null || !routing.preservesClientAddress(client)) {
+    IpAddress sourceAddressFor(IpAddress client, Endpoint endpoint, FrontendRouting routing, CounterCells cells) {
+        if (transparentSockets == null || !routing.preservesClientAddress(client)) {
             return null;
         }
-        if (transparency.keeps(client, endpoint.address())) {
+        if (transparentSockets.allowsClientAddress(client, endpoint.address())) {
             return client;
         }
         cells.increment(Counter.CLIENT_ADDRESSES_LOST);
@@ -117,21 +117,21 @@ final class Loop {
         return nanoClock.getAsLong();
     }
 
-    /** Registers a socket of this loop for events; a failure leaves no registration behind. */
+    /** Registers a socket for events; throws if epoll rejects it, and then nothing stays registered. */
     IoRegistration register(EpollIoHandle handle, EpollIoOps ops) throws IOException {
         Future<IoRegistration> registered = executor.register(handle);
         if (!registered.isSuccess()) {
-            throw new IOException("event loop does not take the socket", registered.cause());
+            throw new IOException("cannot register the socket with its event loop", registered.cause());
         }
         IoRegistration registration = registered.getNow();
         try {
-            // Only this calls epoll_ctl(2).
+            // Only submit calls epoll_ctl(2), so it finds errors that register does not.
             registration.submit(ops);
             return registration;
         } catch (UncheckedIOException e) {
             registration.cancel();
             IOException cause = Objects.requireNonNull(e.getCause());
-            throw new IOException("epoll does not take the socket: " + cause.getMessage(), cause);
+            throw new IOException("epoll rejected the socket: " + cause.getMessage(), cause);
         } catch (RuntimeException | Error e) {
             registration.cancel();
             throw e;
@@ -139,18 +139,18 @@ final class Loop {
     }
 
     /**
-     * Registers a socket and cancels it again. What epoll says to a channel Netty only logs, and leaves its registration
-     * unfinished.
+     * Throws if epoll rejects the socket: registers it and cancels the registration. When epoll rejects a channel,
+     * Netty only logs the error and leaves the channel half registered.
      */
     void requireRegistrable(InetSocket socket) throws IOException {
-        register(new Unused(socket), EpollIoOps.EPOLLERR).cancel();
+        register(new TrialRegistration(socket), EpollIoOps.EPOLLERR).cancel();
     }
 
-    /** A registration that is cancelled before it has events. */
-    private record Unused(InetSocket fd) implements EpollIoHandle {
+    /** A handle whose registration is canceled before it receives events. */
+    private record TrialRegistration(InetSocket fd) implements EpollIoHandle {
         @Override
         public void handle(IoRegistration registration, IoEvent ioEvent) {
-            throw new IllegalStateException("event of a cancelled registration");
+            throw new IllegalStateException("event of a canceled registration");
         }
 
         @Override
@@ -160,38 +160,38 @@ final class Loop {
     }
 
     /**
-     * Closes a socket once the events now at hand are dealt with. At once would be wrong: the next accept could be
-     * given the same descriptor number, and an event still queued for the old socket would reach the new one.
+     * Closes a socket after the current round of events. If it were closed at once, the next accept could get the same
+     * descriptor number, and an event still queued for the old socket would reach the new one.
      *
-     * @param registration null if it was not watched yet
+     * @param registration null if the socket was not registered
      */
     void closeLater(InetSocket socket, @Nullable IoRegistration registration) {
-        doomed.add(() -> {
+        pendingCloses.add(() -> {
             socket.closeQuietly();
             if (registration != null) {
                 registration.cancel();
             }
         });
         if (!closeScheduled) {
-            executor.execute(this::closeDoomed);
-            // Only now: if that failed, the next call schedules it for both.
+            executor.execute(this::closePending);
+            // Set last: if execute throws, the next call schedules again and closes both.
             closeScheduled = true;
         }
     }
 
-    private void closeDoomed() {
+    private void closePending() {
         closeScheduled = false;
-        for (Runnable close = doomed.poll(); close != null; close = doomed.poll()) {
+        for (Runnable close = pendingCloses.poll(); close != null; close = pendingCloses.poll()) {
             try {
                 close.run();
             } catch (RuntimeException | Error fault) {
-                // The others are closed all the same: whoever is left in the queue here is never asked for again.
-                log.error("a socket of loop {} could not be closed", index, fault);
+                // Continue, because sockets that stay in the queue would not be closed before the next call.
+                log.error("internal error; a socket of event loop {} may not be closed", index, fault);
             }
         }
     }
 
-    // Error Prone is right that ++ on a volatile is no atomic increment: one thread writes, others only read.
+    // ++ on a volatile is not atomic, but only the loop's thread writes.
     @SuppressWarnings("NonAtomicVolatileUpdate")
     void sessionOpened() {
         sessions++;
@@ -202,30 +202,30 @@ final class Loop {
         sessions--;
     }
 
-    /** TCP sessions open now. Any thread. */
+    /** Number of open TCP connections. Any thread. */
     int sessions() {
         return sessions;
     }
 
-    /** Where this loop's datagram channels read into. Control side. */
+    /** The read buffer of the loop's UDP listeners, allocated at the first call. Control threads. */
     SharedReadBuffer datagramBuffer(int bytes) {
-        SharedReadBuffer made = datagramBuffer;
-        if (made == null) {
-            made = new SharedReadBuffer(bytes);
-            datagramBuffer = made;
+        SharedReadBuffer created = datagramBuffer;
+        if (created == null) {
+            created = new SharedReadBuffer(bytes);
+            datagramBuffer = created;
         }
-        return made;
+        return created;
     }
 
     /**
-     * Has the loop close its sockets when it ends. Netty does that between two rounds of tasks; a loop that is at its tasks
-     * when it is told to end would exit after them. A shutdown hook makes it start another round. Control side.
+     * Makes the loop close its sockets when it ends. Netty closes them between two rounds of tasks, and a loop that is
+     * running tasks at shutdown would exit after them. A shutdown hook makes it run another round. Control threads.
      */
     void closeSocketsAtEnd() {
-        ((SingleThreadEventExecutor) executor).addShutdownHook(() -> log.trace("loop {} ends", index));
+        ((SingleThreadEventExecutor) executor).addShutdownHook(() -> log.trace("event loop {} ends", index));
     }
 
-    /** Frees the read buffers; the loop must have ended. */
+    /** Frees the read buffers. The loop must have ended. */
     void free() {
         memory.clean();
         if (datagramBuffer != null) {

@@ -9,13 +9,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Passes bytes between the two legs of a connected {@link TcpSession}: events of the legs, turns, and what one direction
- * means for the other. Belongs to the session's loop.
+ * Forwards bytes between the two legs of an established {@link TcpSession}. Dispatches events to the two {@link
+ * Direction}s and decides how the end or failure of one affects the other. Belongs to the session's loop.
  */
 final class Relay implements Runnable {
     private static final Logger log = LoggerFactory.getLogger(Relay.class);
 
-    /** How often to look whether the last bytes before a reset have arrived. */
+    /** Interval at which to check whether the last bytes before a reset were acknowledged. */
     private static final long DELIVERY_CHECK_MILLIS = 20;
 
     private final TcpSession session;
@@ -26,7 +26,7 @@ final class Relay implements Runnable {
     private final Direction toEndpoint;
     private final Direction toClient;
     private boolean firstByteSeen;
-    private boolean turnScheduled;
+    private boolean continuationScheduled;
 
     Relay(TcpSession session, Leg client, Leg endpoint, EndpointTarget target) {
         this.session = session;
@@ -38,16 +38,16 @@ final class Relay implements Runnable {
         this.toClient = new Direction(this, loop, endpoint, client, Counter.BYTES_TO_CLIENT);
     }
 
-    /** Starts to read the client; fails if its socket cannot be registered. */
-    void begin() throws IOException {
-        // What the client sent meanwhile goes first and its socket is watched after: that spares a wake-up.
+    /** Starts to forward; throws if the client's socket cannot be registered. */
+    void start() throws IOException {
+        // The client has often sent bytes meanwhile. Reading them before its socket is registered saves a wake-up.
         client.readable = true;
         toEndpoint.pump();
         if (!session.isOver()) {
             endpoint.completeHandshake();
         }
         if (!session.isOver() && !client.isRegistered()) {
-            client.register(loop, toClient.holds());
+            client.register(loop, toClient.hasPending());
         }
     }
 
@@ -58,73 +58,76 @@ final class Relay implements Runnable {
         Direction reading = leg == client ? toEndpoint : toClient;
         Direction writing = leg == client ? toClient : toEndpoint;
         if ((ops & Leg.EPOLLERR) != 0 && !reading.state().reads()) {
-            // Its end was read before, so no read will tell what happened since.
+            // Its end of stream was read before, so no read will report the error.
             leg.failed(leg.takeError());
             fail(reading);
             return;
         }
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR)) != 0) {
-            leg.leaving = true;
-            if (reading.holds()) {
-                awaitReader();
+            leg.peerClosed = true;
+            if (reading.hasPending()) {
+                ensureHalfClosedTimeout();
             }
         }
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR | Leg.EPOLLPRI)) != 0) {
-            leg.hungUp = true;
+            leg.readUntilEmpty = true;
             leg.readable = true;
         }
         if ((ops & Leg.EPOLLIN) != 0) {
             leg.readable = true;
         }
-        if ((ops & Leg.EPOLLOUT) != 0 && writing.holds()) {
+        if ((ops & Leg.EPOLLOUT) != 0 && writing.hasPending()) {
             writing.flush();
         }
         reading.pump();
     }
 
-    /** Goes on with what its turn was too short for. */
+    /** Continues after {@link #continueLater}. */
     @Override
     public void run() {
-        turnScheduled = false;
+        continuationScheduled = false;
         try {
             toEndpoint.pump();
             toClient.pump();
         } catch (RuntimeException | Error fault) {
-            session.broke(fault);
+            session.failInternally(fault);
         }
     }
 
-    void takeTurnLater() {
-        if (!turnScheduled) {
-            turnScheduled = true;
+    /** Schedules the rest of the work behind the loop's other events. */
+    void continueLater() {
+        if (!continuationScheduled) {
+            continuationScheduled = true;
             loop.executor.execute(this);
         }
     }
 
-    /** Sets what a connection of less than two seconds does without. */
-    void makeLasting(long nowNanos) {
-        endpoint.makeLasting(loop.keepAlive);
-        watch(nowNanos);
+    /** Called when the connection is two seconds old: sets keep-alive, and starts the stall check. */
+    void setLongLivedOptions(long nowNanos) {
+        endpoint.setLongLivedOptions(loop.keepAlive);
+        startStallCheck(nowNanos);
     }
 
-    /** Has the session checked while a leg may have output that its peer has not acknowledged. */
-    private void watch(long nowNanos) {
+    /**
+     * Enqueues the connection for the next stall check, if a leg may have unacknowledged output and no timeout runs.
+     */
+    private void startStallCheck(long nowNanos) {
         if (session.queue == null && (client.mayHaveOutput() || endpoint.mayHaveOutput())) {
-            loop.timeouts.await(loop.timeouts.watched, session, nowNanos);
+            loop.timeouts.await(loop.timeouts.unacknowledged, session, nowNanos);
         }
     }
 
-    /** Ends the session if a peer has not acknowledged anything for the stalled timeout. */
+    /** Ends the connection if a peer has not acknowledged anything for the stalled timeout. */
     void checkStalled(long nowNanos) {
         long timeoutNanos = loop.stalledTimeoutNanos;
-        if (client.isStalled(loop.tcpInfo, toClient.holds(), timeoutNanos, nowNanos)) {
+        if (client.isStalled(loop.tcpInfo, toClient.hasPending(), timeoutNanos, nowNanos)) {
             client.failed(Errno.ETIMEDOUT);
             fail(toEndpoint);
-        } else if (endpoint.isStalled(loop.tcpInfo, toEndpoint.holds(), timeoutNanos, nowNanos)) {
+        } else if (endpoint.isStalled(loop.tcpInfo, toEndpoint.hasPending(), timeoutNanos, nowNanos)) {
             endpoint.failed(Errno.ETIMEDOUT);
             fail(toClient);
         } else {
-            watch(nowNanos);
+            startStallCheck(nowNanos);
         }
     }
 
@@ -136,12 +139,12 @@ final class Relay implements Runnable {
         return session.isOver();
     }
 
-    /** So many bytes were written, or are held for the reader. */
-    void passed(Counter bytes, int length) {
+    /** Records forwarded bytes: written to the reader, or pending for it. */
+    void forwarded(Counter bytes, int length) {
         if (session.queue == null) {
-            watch(loop.now());
+            startStallCheck(loop.now());
         }
-        stayAlive();
+        restartHalfClosedTimeout();
         session.cells.add(bytes, length);
         if (bytes == Counter.BYTES_TO_CLIENT && !firstByteSeen) {
             firstByteSeen = true;
@@ -149,37 +152,39 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Half closed and not silent: the wait starts again. */
-    void stayAlive() {
+    /** Restarts the half-closed timeout, if it runs, because bytes were forwarded. */
+    void restartHalfClosedTimeout() {
         if (session.queue == loop.timeouts.halfClosed) {
-            awaitEnd();
+            startHalfClosedTimeout();
         }
     }
 
-    /** Ends the session after the half-closed timeout, unless bytes pass. */
-    void awaitEnd() {
+    /** Starts the half-closed timeout; the connection is reset unless bytes are forwarded within it. */
+    void startHalfClosedTimeout() {
         loop.timeouts.await(loop.timeouts.halfClosed, session, loop.now());
     }
 
-    /** The sender is leaving, and its last bytes have to wait for the reader: not for ever. */
-    void awaitReader() {
+    /** Starts the half-closed timeout unless it runs: the sender has closed, and its last bytes wait for the reader. */
+    void ensureHalfClosedTimeout() {
         if (session.queue != loop.timeouts.halfClosed) {
-            awaitEnd();
+            startHalfClosedTimeout();
         }
     }
 
-    /** Both directions have ended. */
-    void ended() {
+    /** Ends the connection after both peers have sent FIN. */
+    void bothEnded() {
         session.end(false);
     }
 
-    /** There is no memory for what a reader does not take. */
+    /** Resets the connection because there is no memory to buffer bytes for its reader. */
     void shed() {
         session.cells.increment(Counter.SESSIONS_SHED);
         session.end(true);
     }
 
-    /** The sender of this direction was reset or is lost; the reader gets what had arrived for it, then a reset too. */
+    /**
+     * Ends the connection after the sender of this direction was reset or lost: delivers pending bytes, then resets.
+     */
     void fail(Direction dead) {
         if (session.isOver() || dead.state() == Direction.State.DELIVERING || dead.state() == Direction.State.CLOSED) {
             return;
@@ -188,16 +193,16 @@ final class Relay implements Runnable {
         dead.enter(Direction.State.DELIVERING);
         opposite(dead).enter(Direction.State.CLOSED);
         assert isLegal();
-        if (dead.holds()) {
-            awaitEnd();
+        if (dead.hasPending()) {
+            startHalfClosedTimeout();
         } else {
             resetOnceDelivered(dead.to);
         }
     }
 
-    /** Whether the directions may be in their states together. */
+    /** Whether the states of the two directions are a legal combination. */
     boolean isLegal() {
-        return toEndpoint.state().mayStandBeside(toClient.state());
+        return toEndpoint.state().isLegalWith(toClient.state());
     }
 
     private void countFailure(Leg dead) {
@@ -208,12 +213,12 @@ final class Relay implements Runnable {
         }
         session.cells.increment(ofClient ? Counter.SESSIONS_CLIENT_LOST : Counter.SESSIONS_ENDPOINT_LOST);
         log.debug(
-                "{}: no answer from {} to data or keep-alive probes; resetting the connection",
+                "{}: {} does not answer data or keep-alive probes; resetting the connection",
                 session,
                 ofClient ? "the client" : target);
     }
 
-    /** A reset makes the kernel drop what it has not sent yet, so it has to wait until that has arrived. */
+    /** Resets the leg once its output is acknowledged, because a reset makes the kernel discard unsent bytes. */
     void resetOnceDelivered(Leg leg) {
         if (session.isOver()) {
             return;
@@ -223,15 +228,15 @@ final class Relay implements Runnable {
             return;
         }
         if (session.queue != loop.timeouts.halfClosed) {
-            awaitEnd();
+            startHalfClosedTimeout();
         }
         loop.timeouts.later(() -> resetOnceDelivered(leg), DELIVERY_CHECK_MILLIS);
     }
 
-    /** Drops what is held, and lets go of the endpoint's socket. */
+    /** Discards pending bytes and closes the endpoint's socket. */
     void release(boolean reset) {
-        toEndpoint.dropHeld();
-        toClient.dropHeld();
+        toEndpoint.dropPending();
+        toClient.dropPending();
         endpoint.release(loop, reset);
     }
 }

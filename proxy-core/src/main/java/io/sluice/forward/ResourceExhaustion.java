@@ -13,9 +13,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What this process has run out of, and whether clients were denied more than their share of it. Says so once when it
- * begins and once when it is over: a shortage fails thousands of connections a second, and a line for each would be the
- * next shortage. Any thread.
+ * Tracks which resources the process has run out of, and whether clients were limited to their share. Logs once when
+ * such a condition begins and once when it ends, because it can affect thousands of connections a second. Any thread.
  */
 final class ResourceExhaustion {
     private static final Logger log = LoggerFactory.getLogger(ResourceExhaustion.class);
@@ -23,26 +22,26 @@ final class ResourceExhaustion {
     private static final long OVER_AFTER_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long NONE = Long.MIN_VALUE;
 
-    /** How long no connection is accepted after one could not be served: they wait in the kernel meanwhile. */
+    /** How long to accept no connections after a resource ran out; they wait in the accept queue. */
     static final long PAUSE_MILLIS = 100;
 
     private static final long PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(PAUSE_MILLIS);
 
-    /** The things there is only so much of. */
+    /** Limited resources. */
     enum Kind {
         DESCRIPTORS("file descriptors (ulimit -n)"),
-        PORTS("local ports towards an endpoint (net.ipv4.ip_local_port_range)"),
+        PORTS("local ports for connections to an endpoint (net.ipv4.ip_local_port_range)"),
         KERNEL_MEMORY("kernel memory for sockets"),
         EPOLL_WATCHES("epoll watches (fs.epoll.max_user_watches)"),
-        HELD_BYTES("memory for what slow readers have not taken (-XX:MaxDirectMemorySize)");
+        BUFFER_MEMORY("buffer memory for slow readers (-XX:MaxDirectMemorySize)");
 
-        private final String text;
+        private final String description;
 
-        Kind(String text) {
-            this.text = text;
+        Kind(String description) {
+            this.description = description;
         }
 
-        /** What an error number says is lacking here; null if it says something else. */
+        /** The resource whose exhaustion an error number reports; null for other errors. */
         static @Nullable Kind errno(int errno) {
             return switch (errno) {
                 case Errno.EMFILE, Errno.ENFILE -> DESCRIPTORS;
@@ -55,59 +54,61 @@ final class ResourceExhaustion {
     }
 
     private final LongSupplier nanoClock;
-    /** When each was last found lacking. */
+    /** When each resource was last found exhausted. */
     private final Map<Kind, AtomicLong> lastNanos = new EnumMap<>(Kind.class);
 
-    /** When a client was last denied more than its share. */
-    private final AtomicLong lastShareNanos = new AtomicLong(NONE);
+    /** When a client was last limited to its share. */
+    private final AtomicLong lastClientLimitNanos = new AtomicLong(NONE);
 
     private volatile long pauseUntilNanos;
 
     ResourceExhaustion(LongSupplier nanoClock) {
         this.nanoClock = nanoClock;
         this.pauseUntilNanos = nanoClock.getAsLong();
-        for (Kind what : Kind.values()) {
-            lastNanos.put(what, new AtomicLong(NONE));
+        for (Kind kind : Kind.values()) {
+            lastNanos.put(kind, new AtomicLong(NONE));
         }
     }
 
-    /** Something could not be had. */
-    void note(Kind what) {
+    /** Records that a resource was not available. */
+    void note(Kind kind) {
         long now = nanoClock.getAsLong();
-        if (what != Kind.PORTS) {
-            // Ports lack towards one endpoint; the rest is lacking for everybody.
+        if (kind != Kind.PORTS) {
+            // Ports run out for one endpoint only; the other resources are needed by all connections.
             pauseUntilNanos = now + PAUSE_NANOS;
         }
-        if (begins(Objects.requireNonNull(lastNanos.get(what)), now)) {
-            log.warn("out of {}: new connections and flows wait or fail, those that exist go on", what.text);
+        if (begins(Objects.requireNonNull(lastNanos.get(kind)), now)) {
+            log.warn(
+                    "out of {}; new connections and flows are delayed or fail, established ones are not affected",
+                    kind.description);
         }
     }
 
-    /** A client was denied a connection or flow beyond its share. */
-    void noteShare(IpAddress client, int percent) {
-        if (begins(lastShareNanos, nanoClock.getAsLong())) {
+    /** Records that a connection or flow of a client was rejected because the client holds its share. */
+    void noteClientLimit(IpAddress client, int percent) {
+        if (begins(lastClientLimitNanos, nanoClock.getAsLong())) {
             log.warn(
-                    "client {} holds its share, {} %, of the file descriptors or UDP flows, of which more than 75 % are in"
-                            + " use: its new connections are reset and its new flows dropped (--max-client-share)",
+                    "client {} holds its share ({} %) of file descriptors or UDP flows, and more than 75 % are in use;"
+                            + " resetting its new connections and dropping its new flows (--max-client-share)",
                     client, percent);
         }
     }
 
-    /** Whether new connections had better wait in the kernel's queue. */
-    boolean isAcute() {
+    /** Whether new connections should wait in the accept queue. */
+    boolean shouldPauseAccepting() {
         return pauseUntilNanos - nanoClock.getAsLong() > 0;
     }
 
-    /** Called now and then: says that it is over when nothing has failed for a while. */
+    /** Logs the end of conditions that have not occurred for five seconds. Called periodically. */
     void check() {
         long now = nanoClock.getAsLong();
-        lastNanos.forEach((what, last) -> {
+        lastNanos.forEach((kind, last) -> {
             if (ends(last, now)) {
-                log.info("no longer out of {}", what.text);
+                log.info("no longer out of {}", kind.description);
             }
         });
-        if (ends(lastShareNanos, now)) {
-            log.info("no client is denied connections or flows beyond its share any more (--max-client-share)");
+        if (ends(lastClientLimitNanos, now)) {
+            log.info("no client is limited to its share any more (--max-client-share)");
         }
     }
 

@@ -6,22 +6,23 @@ import io.netty.buffer.UnpooledByteBufAllocator;
 import java.nio.ByteBuffer;
 
 /**
- * Gives the datagram channels of one loop the same buffer for every read. What was read is sent on before the next
- * read, so one is enough; from a pool, a megabyte for each read would make and free a whole chunk of the pool.
+ * Allocator that gives all UDP listeners of one loop the same buffer for every read. One buffer is enough, because the
+ * datagrams of a read are forwarded before the next read. From a pool, each read of a megabyte would allocate and free
+ * a whole chunk.
  */
 final class SharedReadBuffer extends AbstractByteBufAllocator {
     private final ByteBuf buffer;
-    /** The same memory. */
+    /** The memory of {@link #buffer}. */
     private final ByteBuffer memory;
 
     SharedReadBuffer(int bytes) {
         super(true);
-        // Made here and not by the pool, whose leak detection would follow every slice of it for ever.
+        // Unpooled, because the leak detector would track every slice of a pooled buffer.
         buffer = UnpooledByteBufAllocator.DEFAULT.directBuffer(bytes, bytes);
         memory = buffer.nioBuffer(0, bytes);
     }
 
-    /** Copies a datagram that was read into the buffer. Netty's own copy makes an object each time on newer Javas. */
+    /** Copies a datagram out of the buffer. Netty's own copy allocates an object each time on newer JDKs. */
     void copy(ByteBuf datagram, ByteBuffer to, int at) {
         int start = (int) (datagram.memoryAddress() + datagram.readerIndex() - buffer.memoryAddress());
         to.put(at, memory, start, datagram.readableBytes());
@@ -30,7 +31,7 @@ final class SharedReadBuffer extends AbstractByteBufAllocator {
     @Override
     protected ByteBuf newDirectBuffer(int initialCapacity, int maxCapacity) {
         if (buffer.refCnt() != 1 || initialCapacity > buffer.capacity()) {
-            throw new IllegalStateException("a datagram of the last read is still held");
+            throw new IllegalStateException("the read buffer is still in use by a datagram of the last read");
         }
         return buffer.retain().clear();
     }

@@ -22,23 +22,23 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A listening TCP socket of one frontend on one loop: accepts, and starts a session for each connection. */
+/** Accepts connections on one listening socket of a frontend, and starts a {@link TcpSession} for each. */
 final class TcpListener implements EpollIoHandle, Listener {
     private static final Logger log = LoggerFactory.getLogger(TcpListener.class);
 
-    /** One wake-up accepts at most this many, so that open sessions get their turn. */
+    /** Maximum number of connections to accept per event, so that open connections are served in between. */
     private static final int ACCEPTS_PER_EVENT = 64;
 
     private static final EpollIoOps ACCEPTING = EpollIoOps.EPOLLIN;
-    // Errors are always reported; asking for nothing at all would remove the socket, and Netty could not put it back.
+    // epoll always reports errors. Without any flag, Netty would remove the socket and could not add it again.
     private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
 
     private static final int DESCRIPTORS_PER_SESSION = 2;
 
-    /** Where there is nobody by agreement: documentation. */
-    private static final IpAddress NOBODY4 = Objects.requireNonNull(IpAddress.parse("192.0.2.254"));
+    /** Addresses that no other socket has: they are reserved for documentation. */
+    private static final IpAddress UNUSED_IPV4 = Objects.requireNonNull(IpAddress.parse("192.0.2.254"));
 
-    private static final IpAddress NOBODY6 = Objects.requireNonNull(IpAddress.parse("2001:db8:ffff::fffe"));
+    private static final IpAddress UNUSED_IPV6 = Objects.requireNonNull(IpAddress.parse("2001:db8:ffff::fffe"));
 
     private static final int SOL_SOCKET = 1;
     private static final int SO_OOBINLINE = 10;
@@ -55,16 +55,16 @@ final class TcpListener implements EpollIoHandle, Listener {
         this.socket = socket;
     }
 
-    /** Binds and listens; connections wait in the kernel until {@link #start}. Control side. */
+    /** Binds and listens. Connections wait in the accept queue until {@link #start}. Control threads. */
     static TcpListener bind(Loop loop, FrontendRoutes frontend) throws IOException {
         FrontendAddress address = frontend.address;
-        int port = loop.transparency == null ? address.port() : loop.transparency.listeningPort(address);
-        InetSocket socket = bound(address.address(), port, loop.transparency != null, true);
+        int port = loop.transparentSockets == null ? address.port() : loop.transparentSockets.listeningPort(address);
+        InetSocket socket = bound(address.address(), port, loop.transparentSockets != null, true);
         try {
-            // Inherited by every accepted socket, which saves five system calls a connection.
+            // Accepted sockets inherit these options, which saves five system calls per connection.
             socket.setTcpNoDelay(true);
             loop.keepAlive.enable(socket);
-            // An urgent byte stays in the stream, so that it is passed on like any other.
+            // Urgent bytes stay in the stream and are forwarded like others.
             socket.setIntOpt(SOL_SOCKET, SO_OOBINLINE, 1);
             socket.listen(NetUtil.SOMAXCONN);
             return new TcpListener(loop, frontend, socket);
@@ -75,22 +75,22 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     /**
-     * A socket that listens already, of a predecessor; one like it where that listens on another port than we would. It
-     * is closed where this fails.
+     * Adopts a listening socket of the old process. If it listens on another port than this process would use, closes
+     * it and binds a new one. Closes it on failure.
      */
     static TcpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
             throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
         try {
-            // The process that opened it may have had other settings.
+            // The old process may have had other settings.
             loop.keepAlive.enable(socket);
         } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
             throw e;
         }
         InetSocketAddress bound = socket.localAddress();
-        if (loop.transparency == null
-                || (bound != null && bound.getPort() == loop.transparency.listeningPort(frontend.address))) {
+        if (loop.transparentSockets == null
+                || (bound != null && bound.getPort() == loop.transparentSockets.listeningPort(frontend.address))) {
             return new TcpListener(loop, frontend, socket);
         }
         socket.closeQuietly();
@@ -98,26 +98,28 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     /**
-     * Finds out whether somebody else serves the address: with SO_REUSEPORT alone the kernel would let us share it, and
-     * each of us would get some of the connections. Where we listen on another port, whoever has this one on all addresses
-     * has its own on the others.
+     * Throws if another process serves the address. Binds without SO_REUSEPORT, because with it the kernel would let
+     * both processes share the address, and each would get some of the connections. If Sluice listens on a flipped
+     * port, a process that has the frontend's port on all addresses is no conflict: it keeps its connections to the
+     * other addresses.
      */
-    static void probe(FrontendAddress frontend, @Nullable TransparentSockets transparency) throws IOException {
+    static void probe(FrontendAddress frontend, @Nullable TransparentSockets transparentSockets) throws IOException {
         IpAddress address = frontend.address();
         try {
-            bound(address, frontend.port(), transparency != null, false).closeQuietly();
+            bound(address, frontend.port(), transparentSockets != null, false).closeQuietly();
         } catch (IOException e) {
-            if (transparency == null
-                    || transparency.listeningPort(frontend) == frontend.port()
-                    || !isTakenEverywhere(address.family(), frontend.port())) {
+            if (transparentSockets == null
+                    || transparentSockets.listeningPort(frontend) == frontend.port()
+                    || !isTakenOnAllAddresses(address.family(), frontend.port())) {
                 throw e;
             }
         }
     }
 
-    private static boolean isTakenEverywhere(Family family, int port) throws IOException {
+    private static boolean isTakenOnAllAddresses(Family family, int port) throws IOException {
         try {
-            bound(family == Family.IPV6 ? NOBODY6 : NOBODY4, port, true, false).closeQuietly();
+            bound(family == Family.IPV6 ? UNUSED_IPV6 : UNUSED_IPV4, port, true, false)
+                    .closeQuietly();
             return false;
         } catch (IOException e) {
             if (Errno.of(e) != Errno.EADDRINUSE) {
@@ -154,14 +156,14 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     @Override
     public void handle(IoRegistration registration, IoEvent ioEvent) {
-        if (loop.shortage.isAcute() || loop.held.isExhausted()) {
+        if (loop.exhaustion.shouldPauseAccepting() || loop.bufferBudget.isExhausted()) {
             pause();
             return;
         }
         FrontendRouting routing = frontend.routing;
         for (int i = 0; i < ACCEPTS_PER_EVENT && !closed; i++) {
             if (!Descriptors.roomFor(DESCRIPTORS_PER_SESSION)) {
-                loop.shortage.note(ResourceExhaustion.Kind.DESCRIPTORS);
+                loop.exhaustion.note(ResourceExhaustion.Kind.DESCRIPTORS);
                 pause();
                 return;
             }
@@ -185,31 +187,31 @@ final class TcpListener implements EpollIoHandle, Listener {
             IpAddress client = IpAddress.of(address, 1, address[0] == 8 ? 4 : 16);
             TcpSession.open(loop, frontend, routing, accepted, client);
         } catch (RuntimeException | Error fault) {
-            // Thrown on, it would cost the other sessions the events of this round, which never come again.
+            // If it were thrown, other connections would lose the events of this round, which are not repeated.
             accepted.closeQuietly();
-            log.error("internal error; closing a connection to {}", frontend.address, fault);
+            log.error("internal error; closing a new connection to {}", frontend.address, fault);
         }
     }
 
     private void acceptFailed(IOException e) {
         int errno = Errno.of(e);
         if (errno == Errno.EINVAL || errno == Errno.EBADF || errno == Errno.ENOTSOCK) {
-            // It does not listen any more, and would say so without end.
+            // The socket no longer listens; every accept would fail.
             close();
-            frontend.broke(this, e);
+            frontend.listenerFailed(this, e);
             return;
         }
-        ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(errno);
-        if (lacking == null) {
-            // ECONNABORTED and network errors belong to the one connection that was in the queue: accept(2).
-            log.trace("{}: {}", frontend.address, e.getMessage());
+        ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(errno);
+        if (exhausted == null) {
+            // ECONNABORTED and network errors concern only the connection that was in the queue; see accept(2).
+            log.trace("{}: accept failed: {}", frontend.address, e.getMessage());
             return;
         }
-        loop.shortage.note(lacking);
+        loop.exhaustion.note(exhausted);
         pause();
     }
 
-    /** Leaves connections in the kernel's queue for a moment. */
+    /** Stops accepting for a moment; connections wait in the accept queue. */
     private void pause() {
         if (registration != null) {
             registration.submit(PAUSED);
@@ -223,7 +225,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
     }
 
-    /** Sessions have sockets of their own. */
+    /** False: connections have their own sockets. */
     @Override
     public boolean isUsed() {
         return false;
@@ -246,7 +248,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         });
     }
 
-    /** Connections the kernel still holds for us are reset by it. */
+    /** Closes the socket; the kernel resets connections in its accept queue. */
     @Override
     public void close() {
         if (closed) {

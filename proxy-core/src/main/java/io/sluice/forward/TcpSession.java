@@ -16,20 +16,21 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One client connection and the endpoint connection made for it. Belongs to the loop that accepted it.
+ * One proxied TCP connection: the client's connection and the one to the endpoint. Belongs to the loop that accepted
+ * it.
  *
- * <p>A {@link Connector} connects first; only then is the client read, so that nothing is lost by trying another endpoint.
- * Then a {@link Relay} passes bytes both ways. The session ends when both directions have ended, or when a {@link Leg}
- * fails:
+ * <p>First a {@link Connector} connects to an endpoint. The client is not read before that succeeds, so no bytes are
+ * lost if another endpoint has to be tried. Then a {@link Relay} forwards bytes both ways. The connection ends when
+ * both directions have ended, or when a {@link Leg} fails:
  *
  * <table>
- * <caption>What one end does, and what the other end sees</caption>
- * <tr><td>FIN</td><td>everything sent before, then FIN; the other direction goes on</td></tr>
- * <tr><td>FIN, then nothing from the other end for the half-closed timeout</td><td>RST on both</td></tr>
- * <tr><td>RST, or no answer to keep-alive probes, or none to data for the stalled timeout</td>
- * <td>everything that had arrived here before, then RST; RST at once if it takes nothing of that for the half-closed
+ * <caption>Events at one peer, and what the other peer sees</caption>
+ * <tr><td>FIN</td><td>all earlier bytes, then FIN; the other direction continues</td></tr>
+ * <tr><td>FIN, then no byte from the other peer within the half-closed timeout</td><td>RST to both</td></tr>
+ * <tr><td>RST, no answer to keep-alive probes, or no acknowledgement of data within the stalled timeout</td>
+ * <td>all bytes that Sluice had received before, then RST; RST earlier if it takes none of them within the half-closed
  * timeout</td></tr>
- * <tr><td>every endpoint refuses, or none answers before the deadline</td><td>RST at the client</td></tr>
+ * <tr><td>all endpoints refuse, or none answers before the connect deadline</td><td>RST to the client</td></tr>
  * </table>
  */
 final class TcpSession extends TimeoutEntry {
@@ -42,10 +43,12 @@ final class TcpSession extends TimeoutEntry {
     final long openedNanos;
     private final Leg client;
 
-    /** Null once the endpoint has answered; the relay is there from then on. */
+    /** Connecting phase; null once an endpoint has answered. */
     private @Nullable Connector connector;
 
+    /** Established phase; null until an endpoint has answered. */
     private @Nullable Relay relay;
+
     private boolean over;
 
     private TcpSession(
@@ -60,48 +63,48 @@ final class TcpSession extends TimeoutEntry {
                 new Connector(this, new EndpointAttempts(frontend, service, clientAddress, loop.connectAttempts));
     }
 
-    /** Owns the socket once it returns, whatever became of the session; an exception leaves it to the caller. */
+    /** Starts a connection, or resets it if its client holds its share. Owns the socket, unless it throws. */
     static void open(
             Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
         CounterCells cells = routing.service().stats.cells(loop.index);
         cells.increment(Counter.SESSIONS_OPENED);
-        if (!loop.clients.admitsSession(clientAddress)) {
+        if (!loop.clients.allowsSession(clientAddress)) {
             cells.increment(Counter.SESSIONS_OVER_CLIENT_SHARE);
-            loop.shortage.noteShare(clientAddress, loop.clients.percent());
+            loop.exhaustion.noteClientLimit(clientAddress, loop.clients.percent());
             socket.resetOnClose();
             socket.closeQuietly();
             return;
         }
-        new TcpSession(loop, frontend, routing, socket, clientAddress).begin(routing);
+        new TcpSession(loop, frontend, routing, socket, clientAddress).start(routing);
     }
 
-    private void begin(FrontendRouting routing) {
+    private void start(FrontendRouting routing) {
         cells.increment(Counter.SESSIONS_ACTIVE);
         loop.sessionOpened();
         loop.clients.sessionOpened(clientAddress);
         try {
-            Objects.requireNonNull(connector).begin(routing);
+            Objects.requireNonNull(connector).start(routing);
         } catch (RuntimeException | Error fault) {
-            broke(fault);
+            failInternally(fault);
         }
     }
 
-    /** The endpoint behind {@code leg} has answered. */
+    /** Called when the endpoint of {@code leg} has answered: starts to forward. */
     void connected(Leg leg, EndpointTarget target, long nowNanos) {
         Relay made = new Relay(this, client, leg, target);
         connector = null;
         relay = made;
-        loop.timeouts.await(loop.timeouts.young, this, nowNanos);
+        loop.timeouts.await(loop.timeouts.newSessions, this, nowNanos);
         service.stats.record(loop.index, Timing.CONNECT, nowNanos - openedNanos);
         try {
-            made.begin();
+            made.start();
         } catch (IOException e) {
-            ResourceExhaustion.Kind lacking = ResourceExhaustion.Kind.errno(Errno.of(e));
-            if (lacking == null) {
-                broke(e);
+            ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(Errno.of(e));
+            if (exhausted == null) {
+                failInternally(e);
                 return;
             }
-            loop.shortage.note(lacking);
+            loop.exhaustion.note(exhausted);
             cells.increment(Counter.CONNECT_NO_RESOURCES);
             end(true);
         }
@@ -111,7 +114,7 @@ final class TcpSession extends TimeoutEntry {
         Connector connecting = connector;
         if (!over && connecting != null) {
             connecting.onEvent(leg, ops);
-            // An endpoint that speaks first, or closes at once, says so in this same event.
+            // Continue with the relay: the same event may report bytes or a FIN of the endpoint.
         }
         Relay relaying = relay;
         if (!over && relaying != null) {
@@ -120,12 +123,12 @@ final class TcpSession extends TimeoutEntry {
     }
 
     @Override
-    void expire(TimeoutQueue waitedIn, long nowNanos) {
-        if (waitedIn == loop.timeouts.connecting) {
-            Objects.requireNonNull(connector).keepWaiting(nowNanos);
-        } else if (waitedIn == loop.timeouts.young) {
-            Objects.requireNonNull(relay).makeLasting(nowNanos);
-        } else if (waitedIn == loop.timeouts.watched) {
+    void expire(TimeoutQueue expiredIn, long nowNanos) {
+        if (expiredIn == loop.timeouts.connecting) {
+            Objects.requireNonNull(connector).checkTimeout(nowNanos);
+        } else if (expiredIn == loop.timeouts.newSessions) {
+            Objects.requireNonNull(relay).setLongLivedOptions(nowNanos);
+        } else if (expiredIn == loop.timeouts.unacknowledged) {
             Objects.requireNonNull(relay).checkStalled(nowNanos);
         } else {
             cells.increment(Counter.SESSIONS_TIMED_OUT);
@@ -138,7 +141,7 @@ final class TcpSession extends TimeoutEntry {
     }
 
     @Override
-    void broke(Throwable fault) {
+    void failInternally(Throwable fault) {
         try {
             log.error("internal error; closing {}", this, fault);
         } finally {
@@ -146,7 +149,7 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** The loop ends. */
+    /** Resets the connection because the loop ends. */
     void cut() {
         if (!over) {
             cells.increment(Counter.SESSIONS_CUT);
@@ -154,7 +157,7 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** Ends it once; with {@code reset}, both peers see RST. */
+    /** Ends the connection; with {@code reset}, both peers get RST. Idempotent. */
     void end(boolean reset) {
         if (over) {
             return;
@@ -181,6 +184,6 @@ final class TcpSession extends TimeoutEntry {
 
     @Override
     public String toString() {
-        return "session of " + service.stats.name() + " from " + clientAddress;
+        return "connection to " + service.stats.name() + " from " + clientAddress;
     }
 }

@@ -2,7 +2,7 @@ package io.sluice.forward;
 
 import org.jspecify.annotations.Nullable;
 
-/** Something that ends when nothing happens to it for a while. In at most one {@link TimeoutQueue} at a time. */
+/** Base class of connections and flows, which wait for a timeout. In at most one {@link TimeoutQueue} at a time. */
 abstract class TimeoutEntry {
     @Nullable
     TimeoutEntry previous;
@@ -13,18 +13,18 @@ abstract class TimeoutEntry {
     @Nullable
     TimeoutQueue queue;
 
-    /** When it last entered its queue, or was touched there. */
+    /** When the current wait began. */
     long sinceNanos;
 
     /**
-     * Called after it was taken out of its queue.
+     * Handles the timeout. The entry has been removed from its queue.
      *
-     * @param waitedIn that queue, which says what it waited for
+     * @param expiredIn the queue that it waited in, which tells which timeout it is
      */
-    abstract void expire(TimeoutQueue waitedIn, long nowNanos);
+    abstract void expire(TimeoutQueue expiredIn, long nowNanos);
 
-    /** Ends after an exception that has no handler of its own; it would wait in no queue any more. */
-    abstract void broke(Throwable fault);
+    /** Logs an unexpected exception and ends the connection or flow. */
+    abstract void failInternally(Throwable fault);
 
     final void leaveQueue() {
         if (queue != null) {

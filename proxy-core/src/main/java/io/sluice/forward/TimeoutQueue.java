@@ -3,8 +3,8 @@ package io.sluice.forward;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Everything that waits for the same timeout, the longest idle first. Since the timeout is one and the same, a touch
- * moves to the tail and expiry looks at the head: no heap, no wheel, no allocation. Belongs to one loop.
+ * Linked list of all entries with the same timeout, longest idle first. As the timeout is the same for all, a touch
+ * moves an entry to the tail, and expiry looks at the head only. Neither allocates. Belongs to one loop.
  */
 final class TimeoutQueue {
     private final long timeoutNanos;
@@ -15,27 +15,27 @@ final class TimeoutQueue {
         this.timeoutNanos = timeoutNanos;
     }
 
-    /** Starts, or starts again, the wait of {@code timed}, which leaves whatever queue it was in. */
-    void touch(TimeoutEntry timed, long nowNanos) {
-        timed.sinceNanos = nowNanos;
-        if (timed == tail) {
+    /** Starts or restarts the timeout of an entry, which is removed from any other queue. */
+    void touch(TimeoutEntry entry, long nowNanos) {
+        entry.sinceNanos = nowNanos;
+        if (entry == tail) {
             return;
         }
-        timed.leaveQueue();
-        timed.queue = this;
-        timed.previous = tail;
+        entry.leaveQueue();
+        entry.queue = this;
+        entry.previous = tail;
         if (tail == null) {
-            head = timed;
+            head = entry;
         } else {
-            tail.next = timed;
+            tail.next = entry;
         }
-        tail = timed;
+        tail = entry;
     }
 
-    void remove(TimeoutEntry timed) {
-        assert timed.queue == this;
-        TimeoutEntry before = timed.previous;
-        TimeoutEntry after = timed.next;
+    void remove(TimeoutEntry entry) {
+        assert entry.queue == this;
+        TimeoutEntry before = entry.previous;
+        TimeoutEntry after = entry.next;
         if (before == null) {
             head = after;
         } else {
@@ -46,29 +46,29 @@ final class TimeoutQueue {
         } else {
             after.previous = before;
         }
-        timed.queue = null;
-        timed.previous = null;
-        timed.next = null;
+        entry.queue = null;
+        entry.previous = null;
+        entry.next = null;
     }
 
-    /** Expires what has waited long enough. */
+    /** Expires all entries whose timeout is over. */
     void expire(long nowNanos) {
         for (TimeoutEntry first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
             expire(first, nowNanos);
         }
     }
 
-    /** Expires one that is in this queue, however long it has waited; an exception ends only that one. */
-    void expire(TimeoutEntry timed, long nowNanos) {
-        remove(timed);
+    /** Expires one entry of this queue, even before its timeout. An exception ends only this entry. */
+    void expire(TimeoutEntry entry, long nowNanos) {
+        remove(entry);
         try {
-            timed.expire(this, nowNanos);
+            entry.expire(this, nowNanos);
         } catch (RuntimeException | Error fault) {
-            timed.broke(fault);
+            entry.failInternally(fault);
         }
     }
 
-    /** The one that has waited longest. */
+    /** The entry that has waited longest; null if the queue is empty. */
     @Nullable
     TimeoutEntry oldest() {
         return head;

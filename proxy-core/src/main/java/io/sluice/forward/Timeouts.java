@@ -9,35 +9,39 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** What the sessions and flows of one loop wait for, and the clock that ends their waits. Belongs to the loop. */
+/** The timeout queues of one loop, and the task that expires them. Belongs to the loop. */
 final class Timeouts {
     private static final Logger log = LoggerFactory.getLogger(Timeouts.class);
 
-    /** How precise timeouts are. */
+    /** Interval at which queues are checked, and so the precision of all timeouts. */
     private static final long TICK_MILLIS = 50;
 
-    /** How long a flow that seems to be over may wait for more while many are open. */
-    private static final long BRIEF_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** Idle timeout of finished flows while many flows are open. */
+    private static final long FINISHED_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    /** How often a session that waits for its endpoint looks at the clock; most are connected before the first time. */
+    /** Interval at which a connecting session checks its timeouts; most are connected before the first check. */
     private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
-    /** How often a session with unacknowledged output is checked within the stalled timeout. */
+    /** Number of checks of a connection with unacknowledged output within the stalled timeout. */
     private static final int CHECKS_PER_STALL = 6;
 
-    /** Of sessions whose endpoint has not answered yet; each compares its own times with the two limits. */
+    /**
+     * Connections whose endpoint has not answered; at each check, {@link Connector} compares the two connect limits.
+     */
     final TimeoutQueue connecting = new TimeoutQueue(CONNECT_CHECK_NANOS);
-    /** Of sessions that may be over before it is worth a system call to prepare them for a long life. */
-    final TimeoutQueue young = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
+    /** Connections younger than two seconds, which do not yet have the options of long-lived ones. */
+    final TimeoutQueue newSessions = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
 
-    /** Of sessions with output that their peers may not have acknowledged; an idle session is in no queue. */
-    final TimeoutQueue watched;
+    /** Connections with output that may be unacknowledged. An idle connection is in no queue. */
+    final TimeoutQueue unacknowledged;
 
+    /** Connections that are closed in one direction, or whose last bytes wait for a reader. */
     final TimeoutQueue halfClosed;
+
     final TimeoutQueue unrepliedFlows;
     final TimeoutQueue repliedFlows;
-    /** Of flows that seem to be over; they wait for more like those without an answer, if few are open. */
-    final TimeoutQueue briefFlows;
+    /** Flows that are probably finished. They have the timeout of unreplied ones, and end earlier if many are open. */
+    final TimeoutQueue finishedFlows;
 
     private final TimeoutQueue[] queues;
     private final IoEventLoop executor;
@@ -49,17 +53,19 @@ final class Timeouts {
         this.executor = executor;
         this.nanoClock = config.nanoClock();
         this.flows = flows;
-        watched = new TimeoutQueue(config.stalledTimeout().toNanos() / CHECKS_PER_STALL);
+        unacknowledged = new TimeoutQueue(config.stalledTimeout().toNanos() / CHECKS_PER_STALL);
         halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
         unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
         repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
-        briefFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        queues = new TimeoutQueue[] {connecting, young, watched, halfClosed, unrepliedFlows, repliedFlows, briefFlows};
+        finishedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
+        queues = new TimeoutQueue[] {
+            connecting, newSessions, unacknowledged, halfClosed, unrepliedFlows, repliedFlows, finishedFlows
+        };
     }
 
-    /** The wait of {@code timed} in one of these queues starts, or starts again. */
-    void await(TimeoutQueue queue, TimeoutEntry timed, long nowNanos) {
-        queue.touch(timed, nowNanos);
+    /** Starts or restarts the timeout of an entry in one of these queues. */
+    void await(TimeoutQueue queue, TimeoutEntry entry, long nowNanos) {
+        queue.touch(entry, nowNanos);
         startTicking();
     }
 
@@ -70,7 +76,7 @@ final class Timeouts {
         }
     }
 
-    /** Runs a task on the loop after a while; an exception it throws is logged. */
+    /** Runs a task on the loop after a delay; an exception is logged. */
     void later(Runnable task, long delayMillis) {
         Future<?> scheduled = executor.schedule(task, delayMillis, TimeUnit.MILLISECONDS);
         scheduled.addListener(done -> {
@@ -85,32 +91,35 @@ final class Timeouts {
         long now = nanoClock.getAsLong();
         for (TimeoutQueue queue : queues) {
             if (!queue.isEmpty()) {
-                // Before anything expires, so that a failure there does not stop the clock.
+                // First, so that an exception in expire does not stop the ticks.
                 startTicking();
                 queue.expire(now);
             }
         }
-        endBriefFlows(now);
+        endFinishedFlows(now);
     }
 
-    /** Ends flows that seem to be finished. The fuller it gets, the sooner, so that no others have to go. */
-    void endBriefFlows(long nowNanos) {
-        while (flows.moreThanHalf() || Descriptors.areScarce()) {
-            boolean atOnce = flows.areScarce() || Descriptors.areScarce();
-            TimeoutEntry oldest = briefFlows.oldest();
-            if (oldest == null || (nowNanos - oldest.sinceNanos < BRIEF_NANOS && !atOnce)) {
+    /**
+     * Ends finished flows while more than half of the allowed flows are open: after two seconds, or at once above three
+     * quarters. This avoids evicting flows that are in use.
+     */
+    void endFinishedFlows(long nowNanos) {
+        while (flows.isMoreThanHalf() || Descriptors.areScarce()) {
+            boolean atOnce = flows.isScarce() || Descriptors.areScarce();
+            TimeoutEntry oldest = finishedFlows.oldest();
+            if (oldest == null || (nowNanos - oldest.sinceNanos < FINISHED_NANOS && !atOnce)) {
                 return;
             }
-            briefFlows.expire(oldest, nowNanos);
+            finishedFlows.expire(oldest, nowNanos);
         }
     }
 
-    /** The flow that has been idle longest, finished ones first. */
+    /** The flow to evict: the longest idle of the finished ones, else of all; null if there is none. */
     @Nullable
     TimeoutEntry idlestFlow() {
-        TimeoutEntry brief = briefFlows.oldest();
-        if (brief != null) {
-            return brief;
+        TimeoutEntry finished = finishedFlows.oldest();
+        if (finished != null) {
+            return finished;
         }
         TimeoutEntry unreplied = unrepliedFlows.oldest();
         TimeoutEntry replied = repliedFlows.oldest();

@@ -11,21 +11,22 @@ import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
 
 /**
- * How sockets are opened on a node whose kernel delivers the packets for every Service here: they may have addresses that
- * are not the machine's own, those of Services and, towards endpoints, those of clients. Needs CAP_NET_ADMIN.
+ * How sockets are opened in node mode, in which the kernel redirects the packets of all Services to Sluice. Transparent
+ * sockets can have addresses that the machine does not have: those of Services and, for connections to endpoints, those
+ * of clients. Requires CAP_NET_ADMIN.
  *
- * @param isOwn whether an address is the machine's now, whatever the snapshot knows of it; a client that has one is this
- *     node. Asked like {@code keepsClient}
- * @param flippedPortBits what is other in the port that the TCP socket of a frontend listens on, where the kernel is told to
- *     lead connections to it all the same; 0 where it listens on the frontend's own
- * @param keepsClient whether an endpoint (second) can answer a client (first) whose address it sees; asked once per
- *     connection or flow, on a loop, where the route says that it should
- * @param priority the SO_PRIORITY of a socket that connects to an endpoint, 0 for the kernel's default: by it the rules
- *     recognize what they must not redirect. Asked like {@code keepsClient}
+ * @param isOwn whether the machine has an address now, even if the snapshot does not contain it; the origin of a client
+ *     with such an address is the node. Called like {@code canPreserveClient}
+ * @param canPreserveClient whether replies of an endpoint (second) to the address of a client (first) would reach
+ *     Sluice. Called on a loop, once per connection or flow whose route preserves the client's address
+ * @param priority the SO_PRIORITY of a socket that connects to an endpoint, by which the nftables rules recognize
+ *     packets that they must not redirect; 0 for the kernel's default. Called like {@code canPreserveClient}
+ * @param flippedPortBits bits in which the port of a TCP listening socket differs from the frontend's port, if the
+ *     rules redirect each connection to its listener; 0 to listen on the frontend's port
  */
 public record TransparentSockets(
         Predicate<IpAddress> isOwn,
-        BiPredicate<IpAddress, IpAddress> keepsClient,
+        BiPredicate<IpAddress, IpAddress> canPreserveClient,
         ToIntFunction<Endpoint> priority,
         int flippedPortBits) {
     private static final int SOL_SOCKET = 1;
@@ -38,12 +39,12 @@ public record TransparentSockets(
     private static final int SOL_IPV6 = 41;
     private static final int IPV6_TRANSPARENT = 75;
 
-    /** Where the TCP socket of a frontend listens. */
+    /** The port on which the TCP socket of a frontend listens. */
     int listeningPort(FrontendAddress frontend) {
         return frontend.listeningPort(flippedPortBits);
     }
 
-    /** Gives a socket that is about to connect the priority of this endpoint. */
+    /** Sets the SO_PRIORITY for connections to this endpoint. Call before connecting. */
     void prioritize(InetSocket socket, Endpoint endpoint) throws IOException {
         int value = priority.applyAsInt(endpoint);
         if (value != 0) {
@@ -51,7 +52,7 @@ public record TransparentSockets(
         }
     }
 
-    /** Lets a socket have an address that is not the machine's. */
+    /** Makes a socket transparent, so that it can have an address that the machine does not have. */
     static void allow(InetSocket socket, Family family) throws IOException {
         try {
             if (family == Family.IPV6) {
@@ -60,30 +61,37 @@ public record TransparentSockets(
                 socket.setIntOpt(SOL_IP, IP_TRANSPARENT, 1);
             }
         } catch (IOException e) {
-            throw new IOException("its socket may not be transparent (CAP_NET_ADMIN): " + e.getMessage(), e);
+            throw new IOException("transparent sockets require CAP_NET_ADMIN: " + e.getMessage(), e);
         }
     }
 
     /**
-     * Has datagrams that are too large for the way cut in pieces. Told by a router how large they may be, the kernel does
-     * not keep that for an address that is not its own (IPv4), and without this whatever is larger is lost each time.
+     * Allows the fragmentation of datagrams that exceed the path MTU (IPv4). The kernel does not store the path MTU
+     * that a router reports for a source address that the machine does not have, so without this larger datagrams are
+     * always lost.
      */
-    static void cutToPath(InetSocket socket, Family family) throws IOException {
+    static void allowFragmentation(InetSocket socket, Family family) throws IOException {
         if (family == Family.IPV4) {
             socket.setIntOpt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
         }
     }
 
-    /** Gives a socket that is about to connect the client's address; its port is chosen when it does. */
-    static void assume(InetSocket socket, IpAddress client) throws IOException {
+    /** Binds a socket to the client's address. The port is chosen by connect, so call this before connecting. */
+    static void bindToClient(InetSocket socket, IpAddress client) throws IOException {
         allow(socket, client.family());
-        // Chosen now, a port would have to be unused by all connections, whomever they go to.
+        // A port chosen now would have to be unused by all connections; connect needs one unused for this endpoint
+        // only.
         socket.setIntOpt(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
         socket.bind(client.toSocketAddress(0));
     }
 
-    /** An endpoint that is the client itself would take its own address for a stranger's. */
-    boolean keeps(IpAddress client, IpAddress endpoint) {
-        return client.family() == endpoint.family() && !client.equals(endpoint) && keepsClient.test(client, endpoint);
+    /**
+     * Whether an endpoint can see the client's address: not if the endpoint is the client, or if replies would bypass
+     * Sluice.
+     */
+    boolean allowsClientAddress(IpAddress client, IpAddress endpoint) {
+        return client.family() == endpoint.family()
+                && !client.equals(endpoint)
+                && canPreserveClient.test(client, endpoint);
     }
 }

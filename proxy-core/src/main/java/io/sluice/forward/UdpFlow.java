@@ -20,21 +20,23 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What one client address sends to one frontend, the endpoint it goes to, and the connected socket that leads there:
- * connected, so that only the endpoint can answer and its ICMP errors are reported. Each flow has a socket of its own, so
- * that a late answer never reaches another client. Belongs to the listener's loop.
+ * UDP flow from one client address and port to one frontend, with its endpoint and the socket connected to it. As the
+ * socket is connected, only the endpoint can reply, and its ICMP errors are reported. Each flow has its own socket, so
+ * a late reply never reaches another client. Belongs to the listener's loop.
  *
- * <p>It ends when nothing came for a while. The timers are conntrack's: short until an answer came and the flow is two
- * seconds old, longer from then on. Where many flows are open, one that seems to be over ends sooner.
+ * <p>A flow ends after an idle timeout, as in the kernel's connection tracking: the short one until there was a reply
+ * and the flow is two seconds old, then the long one. If many flows are open, finished ones end earlier.
  */
 final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
 
-    private static final long YOUNG_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final long MIN_REPLIED_AGE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    private static final int ANSWERS_PER_EVENT = 32;
+    private static final int REPLIES_PER_EVENT = 32;
 
-    /** More datagrams than a question and its answer, or larger ones, are worth the system calls for larger buffers. */
+    /**
+     * Up to this many requests, a flow may be a DNS lookup; further or larger datagrams justify larger socket buffers.
+     */
     private static final int FEW_DATAGRAMS = 2;
 
     private static final int SMALL_BYTES = 8 << 10;
@@ -43,28 +45,28 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private final IpAddress clientAddress;
     final EndpointTarget target;
     final CounterCells cells;
-    /** The routing by which its endpoint was last found good. */
+    /** The routing that last allowed its endpoint. */
     FrontendRouting routing;
 
     private final Loop loop;
-    private final ClientFlows siblings;
-    /** Its client is answered through this one. */
-    private final InetSocket front;
+    private final ClientFlows clientFlows;
+    /** The frontend's socket, which sends replies to the client. */
+    private final InetSocket frontendSocket;
     /** Connected to the endpoint. */
     private final InetSocket socket;
 
     private final IoRegistration registration;
     private final long openedNanos;
-    private long asked;
-    private long answered;
-    private boolean widened;
+    private long requests;
+    private long replies;
+    private boolean buffersEnlarged;
     private boolean over;
 
     /** Owns the connected socket once it returns. */
     UdpFlow(
             Loop loop,
-            ClientFlows siblings,
-            InetSocket front,
+            ClientFlows clientFlows,
+            InetSocket frontendSocket,
             FrontendRouting routing,
             InetSocketAddress client,
             EndpointTarget target,
@@ -72,8 +74,8 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
             long openedNanos)
             throws IOException {
         this.loop = loop;
-        this.siblings = siblings;
-        this.front = front;
+        this.clientFlows = clientFlows;
+        this.frontendSocket = frontendSocket;
         this.routing = routing;
         this.client = client;
         this.clientAddress = IpAddress.of(client.getAddress());
@@ -81,35 +83,37 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         this.socket = socket;
         this.openedNanos = openedNanos;
         this.cells = routing.service().stats.cells(loop.index);
-        // Last: nothing that fails leaves it behind.
+        // Last, so that no failure above leaves it registered or counted.
         registration = loop.register(this, EpollIoOps.EPOLLIN);
         cells.increment(Counter.FLOWS_ACTIVE);
         loop.flows.opened();
         loop.clients.flowOpened(clientAddress);
     }
 
-    /** Goes on where the flow of a predecessor stood, which had the same socket. */
+    /** Restores the state of a flow of the old process that had the same socket. */
     void resume(ForwarderHandover.OpenFlow before, long nowNanos) {
-        asked = before.asked();
-        answered = before.answered();
+        requests = before.asked();
+        replies = before.answered();
         touch(nowNanos);
     }
 
-    /** Stops, but leaves its socket open for somebody else. */
+    /** Stops the flow but leaves its socket open, for a handover. */
     ForwarderHandover.OpenFlow detach() {
         long ageNanos = loop.now() - openedNanos;
         finish();
         registration.cancel();
         Descriptors.closed();
         return new ForwarderHandover.OpenFlow(
-                socket.intValue(), clientAddress, client.getPort(), target.endpoint, asked, answered, ageNanos);
+                socket.intValue(), clientAddress, client.getPort(), target.endpoint, requests, replies, ageNanos);
     }
 
-    /** Sends a client's datagrams on. False if the endpoint is known to be dead, and then the flow has ended. */
+    /**
+     * Sends datagrams of the client to the endpoint. Returns false if the endpoint is dead; the flow has then ended.
+     */
     boolean forward(long address, Batch batch, long nowNanos) {
-        asked += batch.datagrams;
+        requests += batch.datagrams;
         touch(nowNanos);
-        widen(asked, batch);
+        enlargeBuffers(requests, batch);
         try {
             count(
                     Counter.DATAGRAMS_TO_ENDPOINT,
@@ -140,69 +144,69 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
             return;
         }
         try {
-            answerAll();
+            forwardReplies();
         } catch (RuntimeException | Error fault) {
-            // Thrown on, it would stop the loop for a second.
-            broke(fault);
+            // If it were thrown, Netty would pause the loop for a second.
+            failInternally(fault);
         }
     }
 
-    /** Passes on what came, answers of one size together. */
-    private void answerAll() {
+    /** Forwards the replies that have arrived; those of equal size in one system call. */
+    private void forwardReplies() {
         long nowNanos = loop.now();
         Batch batch = loop.batch;
         batch.clear();
         try {
-            for (int i = 0; i < ANSWERS_PER_EVENT; i++) {
+            for (int i = 0; i < REPLIES_PER_EVENT; i++) {
                 if (!batch.hasRoom(Loop.BUFFER_BYTES)) {
-                    answer(batch, nowNanos);
+                    sendReplies(batch, nowNanos);
                     batch.clear();
                 }
                 int length = socket.read(loop.bufferAddress + batch.end, InetSocket.DATAGRAM_BYTES);
                 if (length == 0) {
                     break;
                 }
-                // Netty takes what recv says of an empty datagram for the end of a stream.
+                // For an empty datagram recv returns 0, which Netty reports as end of stream (-1).
                 length = Math.max(length, 0);
                 if (!batch.takes(length)) {
-                    answer(batch, nowNanos);
+                    sendReplies(batch, nowNanos);
                     batch.next();
                 }
                 batch.add(length);
-                answered++;
-                if (answered == asked) {
-                    // Most likely all there is; if not, the next event comes at once.
+                replies++;
+                if (replies == requests) {
+                    // Probably no more replies; if there are, epoll reports them at once (level-triggered).
                     break;
                 }
             }
-            answer(batch, nowNanos);
+            sendReplies(batch, nowNanos);
         } catch (IOException e) {
-            answer(batch, nowNanos);
+            sendReplies(batch, nowNanos);
             endpointFailed(e, 1);
         }
     }
 
-    private void answer(Batch batch, long nowNanos) {
+    private void sendReplies(Batch batch, long nowNanos) {
         if (batch.datagrams > 0) {
             touch(nowNanos);
-            widen(answered, batch);
-            count(Counter.DATAGRAMS_TO_CLIENT, Counter.BYTES_TO_CLIENT, batch, toClient(batch));
+            enlargeBuffers(replies, batch);
+            count(Counter.DATAGRAMS_TO_CLIENT, Counter.BYTES_TO_CLIENT, batch, sendToClient(batch));
         }
     }
 
-    /** How many the client's side took. */
-    private int toClient(Batch batch) {
+    /** Number of datagrams that the frontend's socket accepted for sending. */
+    private int sendToClient(Batch batch) {
         try {
-            return front.sendAll(loop.bufferAddress, batch, client);
+            return frontendSocket.sendAll(loop.bufferAddress, batch, client);
         } catch (IOException e) {
             log.trace("{}: {}", this, e.getMessage());
             return 0;
         }
     }
 
-    private void widen(long datagrams, Batch batch) {
-        if (!widened && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
-            widened = true;
+    private void enlargeBuffers(long datagrams, Batch batch) {
+        if (!buffersEnlarged && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
+            buffersEnlarged = true;
             socket.widen();
         }
     }
@@ -212,26 +216,29 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
             return;
         }
         TimeoutQueue queue = loop.timeouts.unrepliedFlows;
-        if (answered > 0 && nowNanos - openedNanos >= YOUNG_NANOS) {
+        if (replies > 0 && nowNanos - openedNanos >= MIN_REPLIED_AGE_NANOS) {
             queue = loop.timeouts.repliedFlows;
-        } else if (isBrief()) {
-            queue = loop.timeouts.briefFlows;
+        } else if (isProbablyFinished()) {
+            queue = loop.timeouts.finishedFlows;
         }
         loop.timeouts.await(queue, this, nowNanos);
     }
 
-    /** Likely over: a resolver's one question, or its two, have been answered. */
-    private boolean isBrief() {
-        return asked == answered && asked <= FEW_DATAGRAMS;
+    /** Whether the one or two requests of the flow were answered, as in a DNS lookup (A and AAAA). */
+    private boolean isProbablyFinished() {
+        return requests == replies && requests <= FEW_DATAGRAMS;
     }
 
-    /** Whether the error says that the endpoint is gone; errors of our own making lose the datagram only. */
+    /**
+     * Handles a send or receive error. Returns whether the endpoint is dead, which ends the flow; other errors drop
+     * datagrams.
+     */
     private boolean endpointFailed(IOException e, int lost) {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
                 if (routing.hasSessionAffinity()) {
-                    // Held to a dead endpoint, the client would come back to it for hours.
+                    // Otherwise the client would be sent to the dead endpoint until the affinity entry expires.
                     routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);
                 }
                 end();
@@ -245,12 +252,12 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     }
 
     @Override
-    void expire(TimeoutQueue waitedIn, long nowNanos) {
+    void expire(TimeoutQueue expiredIn, long nowNanos) {
         end();
     }
 
     @Override
-    void broke(Throwable fault) {
+    void failInternally(Throwable fault) {
         try {
             log.error("internal error; closing {}", this, fault);
         } finally {
@@ -268,7 +275,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private void finish() {
         over = true;
         leaveQueue();
-        siblings.ended(this);
+        clientFlows.ended(this);
         cells.add(Counter.FLOWS_ACTIVE, -1);
         loop.flows.closed();
         loop.clients.flowClosed(clientAddress);

@@ -24,20 +24,20 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The UDP socket of one frontend on one loop: reads the datagrams of clients, and gives those of one client that came
- * together to its flow. Everything a client gets leaves through this socket, so answers come from the address that was
- * asked; where it listens on all addresses, the node's rules see to that.
+ * UDP socket of one frontend on one loop. Reads datagrams of clients in batches, and passes consecutive ones of the
+ * same client to its flow together. Replies are sent through this socket, so their source is the address that the
+ * client sent to. For a socket on all addresses, the nftables rules restore that address.
  *
- * <p>Datagrams are read many at a time through Netty's channel. They are sent on the bare socket: the channel's batched
- * write loses count when one of the datagrams is empty.
+ * <p>Datagrams are read through Netty's channel, many at a time, but sent on the plain socket, because the batched
+ * write of the channel miscounts when a datagram is empty.
  */
 final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
     private static final Logger log = LoggerFactory.getLogger(UdpListener.class);
 
     static final int DATAGRAMS_PER_READ = 16;
 
-    /** How many endpoints are tried when the kernel refuses at once. */
-    private static final int MOST_ATTEMPTS = 4;
+    /** Number of endpoints to try if sending fails because the endpoint is dead. */
+    private static final int MAX_ATTEMPTS = 4;
 
     private final Loop loop;
     private final FrontendRoutes frontend;
@@ -46,10 +46,10 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     private final SharedReadBuffer readBuffer;
     private final ClientFlows flows;
 
-    /** Whose datagrams are in the loop's batch. */
-    private @Nullable UdpFlow gathered;
+    /** The flow whose datagrams are in the loop's batch. */
+    private @Nullable UdpFlow batchFlow;
 
-    private boolean inBatch;
+    private boolean batchStarted;
     private long nowNanos;
 
     private UdpListener(Loop loop, FrontendRoutes frontend, InetSocket socket) {
@@ -66,16 +66,16 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         channel.pipeline().addLast(this);
     }
 
-    /** Binds; datagrams wait in the kernel until {@link #start}. Control side. */
+    /** Binds. Datagrams wait in the kernel until {@link #start}. Control threads. */
     static UdpListener bind(Loop loop, FrontendRoutes frontend) throws IOException {
         IpAddress address = frontend.address.address();
         InetSocket socket = InetSocket.datagram(address.family());
         try {
             socket.widen();
             socket.setReusePort(true);
-            if (loop.transparency != null) {
+            if (loop.transparentSockets != null) {
                 TransparentSockets.allow(socket, address.family());
-                TransparentSockets.cutToPath(socket, address.family());
+                TransparentSockets.allowFragmentation(socket, address.family());
             }
             socket.bind(address, frontend.address.port());
             return new UdpListener(loop, frontend, socket);
@@ -85,7 +85,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
     }
 
-    /** A bound socket of a predecessor, and its flows. If this fails the socket is closed, the flows are not. */
+    /** Adopts a socket of the old process and its flows. On failure, closes the socket but not the flows. */
     static UdpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
             throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
@@ -99,7 +99,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
     }
 
-    /** As for TCP: whether somebody else has the address. */
+    /** Throws if another process has the address; binds without SO_REUSEPORT for that. */
     static void probe(FrontendAddress frontend, boolean transparent) throws IOException {
         IpAddress address = frontend.address();
         InetSocket socket = InetSocket.datagram(address.family());
@@ -118,11 +118,11 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         EventLoopGroup group = loop.executor;
         return loop.executor.submit(() -> {
             loop.requireRegistrable(socket);
-            // Before the first datagram is read, which may be of one of these.
+            // Before the first datagram is read, because it may belong to an inherited flow.
             flows.adoptInherited();
             ChannelFuture registered = group.register(channel);
             if (!registered.isSuccess() || !channel.isOpen()) {
-                throw new IOException("epoll does not take the socket", registered.cause());
+                throw new IOException("epoll rejected the socket", registered.cause());
             }
             return channel;
         });
@@ -130,7 +130,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     @Override
     public boolean isUsed() {
-        return flows.areOpen();
+        return flows.hasFlows();
     }
 
     @Override
@@ -143,7 +143,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             flows.end();
         } finally {
             channel.unsafe().close(channel.voidPromise());
-            // The channel has closed the descriptor that our own socket object counted.
+            // The channel closed the descriptor, which was counted when our own socket object was created.
             Descriptors.closed();
         }
     }
@@ -164,14 +164,14 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         return detached;
     }
 
-    // ---- from clients
+    // ---- datagrams from clients
 
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
         DatagramPacket datagram = (DatagramPacket) message;
         try {
-            if (!inBatch) {
-                inBatch = true;
+            if (!batchStarted) {
+                batchStarted = true;
                 nowNanos = loop.now();
             }
             received(datagram.sender(), datagram.content());
@@ -182,53 +182,58 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     @Override
     public void channelReadComplete(ChannelHandlerContext ctx) {
-        sendGathered();
-        inBatch = false;
+        sendBatch();
+        batchStarted = false;
     }
 
     @Override
     public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
         if (!(cause instanceof IOException)) {
-            log.error("{} failed on loop {}", frontend.address, loop.index, cause);
+            log.error(
+                    "internal error; datagrams to {} on event loop {} may be lost",
+                    frontend.address,
+                    loop.index,
+                    cause);
         }
     }
 
-    @SuppressWarnings("ReferenceEquality") // per datagram: whether the routing was swapped, not whether it differs
+    @SuppressWarnings("ReferenceEquality") // whether the routing was replaced, not whether it differs
     private void received(InetSocketAddress client, ByteBuf content) {
         FrontendRouting routing = frontend.routing;
         int length = content.readableBytes();
-        UdpFlow flow = gathered;
+        UdpFlow flow = batchFlow;
         if (flow == null
                 || !FlowTable.isSame(flow.client, client)
                 || flow.routing != routing
                 || !loop.batch.takes(length)) {
-            sendGathered();
+            sendBatch();
             flow = flows.flowOf(client, routing, nowNanos);
         }
         if (flow != null) {
-            gathered = flow;
+            batchFlow = flow;
             readBuffer.copy(content, loop.buffer, loop.batch.end);
             loop.batch.add(length);
         }
     }
 
-    /** To another endpoint, if the kernel knows that theirs is gone. */
-    private void sendGathered() {
-        UdpFlow flow = gathered;
-        gathered = null;
+    /**
+     * Sends the batch of the current flow; if its endpoint is dead, opens a flow to another endpoint and sends it
+     * there.
+     */
+    private void sendBatch() {
+        UdpFlow flow = batchFlow;
+        batchFlow = null;
         try {
             for (int attempt = 1; flow != null; attempt++) {
                 UdpFlow dead = flow;
                 if (flow.forward(loop.bufferAddress, loop.batch, nowNanos)) {
                     break;
                 }
-                flow = attempt < MOST_ATTEMPTS
-                        ? flows.open(flow.client, frontend.routing, dead.target, nowNanos)
-                        : null;
+                flow = attempt < MAX_ATTEMPTS ? flows.open(flow.client, frontend.routing, dead.target, nowNanos) : null;
             }
         } catch (RuntimeException | Error fault) {
             if (flow != null) {
-                flow.broke(fault);
+                flow.failInternally(fault);
             }
         } finally {
             loop.batch.clear();

@@ -46,15 +46,15 @@ public enum Counter {
     FLOWS_ENDPOINT_ERROR("UDP flows closed because of an ICMP error from the endpoint");
 
     private final String text;
-    private final boolean level;
+    private final boolean gauge;
 
     Counter(String text) {
         this(text, false);
     }
 
-    Counter(String text, boolean level) {
+    Counter(String text, boolean gauge) {
         this.text = text;
-        this.level = level;
+        this.gauge = gauge;
     }
 
     /** The help text of the metric. */
@@ -64,6 +64,6 @@ public enum Counter {
 
     /** Whether this is a gauge, whose value can fall, rather than a counter. */
     public boolean isLevel() {
-        return level;
+        return gauge;
     }
 }

@@ -45,28 +45,29 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * What the data path allocates, as bounds that no machine is too slow for: bytes are counted, not time. Only the thread
- * that does the work is looked at, and the best of many rounds counts, because compilation comes at its own time and the
- * loop's clock ticks meanwhile.
+ * Bounds on the bytes that the data path allocates; independent of the speed of the machine. Measures only the
+ * thread that does the work, and takes the best of many rounds, because compilation and timer ticks allocate too.
  */
 class AllocationTest {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
-    /** What may be left of something that happens once in a round. */
+    /** Share, per operation, of an allocation that happens once in a round. */
     private static final double ROUNDING = 1;
 
-    /** The copy that an InetAddress gives of its bytes: in some runs the compiler does without it, in others it does not. */
-    private static final double MAYBE_A_COPY = 24;
+    /**
+     * Copy of the bytes of an InetAddress, which the compiler eliminates in some runs only.
+     */
+    private static final double OPTIONAL_COPY = 24;
 
-    /** 665 bytes were measured; the rest is margin. */
-    private static final double MOST_PER_CONNECTION = 900;
+    /** Measured: 665 bytes; the rest is margin. */
+    private static final double MAX_PER_CONNECTION = 900;
 
-    /** More than are likely to be busy at a time. */
+    /** More services than are likely to be busy at the same time. */
     private static final int SERVICES = 2_000;
 
     private static final Timing[] TIMINGS = Timing.values();
 
-    private static final int LEAST_ROUNDS = 20;
+    private static final int MIN_ROUNDS = 20;
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(15);
 
     private final ResourceLeakDetector.Level leakDetection = ResourceLeakDetector.getLevel();
@@ -75,39 +76,40 @@ class AllocationTest {
         void run() throws Exception;
     }
 
-    /** It would write down where each buffer has been, and that is thousands of bytes for a datagram. */
+    /** The leak detector records the history of each buffer, which takes thousands of bytes per datagram. */
     @BeforeEach
-    void looksForNoLeaks() {
+    void disableLeakDetection() {
         ResourceLeakDetector.setLevel(ResourceLeakDetector.Level.DISABLED);
     }
 
     @AfterEach
-    void looksForLeaksAgain() {
+    void restoreLeakDetection() {
         ResourceLeakDetector.setLevel(leakDetection);
     }
 
-    /** Bytes an operation in the best round; there are rounds until one is within the bound, or patience ends. */
-    private static double least(long thread, int operationsPerRound, double bound, Operation operation)
+    /** Bytes per operation in the best round. Repeats until a round is within the bound, or the time is over. */
+    private static double leastBytes(long thread, int operationsPerRound, double bound, Operation operation)
             throws Exception {
-        double least = Double.MAX_VALUE;
+        double leastBytes = Double.MAX_VALUE;
         long start = System.nanoTime();
         for (int round = 0;
-                round < LEAST_ROUNDS || (least > bound && System.nanoTime() - start < PATIENCE_NANOS);
+                round < MIN_ROUNDS || (leastBytes > bound && System.nanoTime() - start < PATIENCE_NANOS);
                 round++) {
             long before = THREADS.getThreadAllocatedBytes(thread);
             for (int i = 0; i < operationsPerRound; i++) {
                 operation.run();
             }
-            least = Math.min(least, (double) (THREADS.getThreadAllocatedBytes(thread) - before) / operationsPerRound);
+            leastBytes = Math.min(
+                    leastBytes, (double) (THREADS.getThreadAllocatedBytes(thread) - before) / operationsPerRound);
         }
-        return least;
+        return leastBytes;
     }
 
     private static long threadOf(Loop loop) throws Exception {
         return loop.executor.submit(() -> Thread.currentThread().getId()).get();
     }
 
-    private static RoundRobin rotation(int endpoints) {
+    private static RoundRobin roundRobin(int endpoints) {
         return RoundRobin.of(
                 IntStream.range(0, endpoints)
                         .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
@@ -117,32 +119,32 @@ class AllocationTest {
 
     @ParameterizedTest
     @ValueSource(ints = {1, 10, 1_000})
-    void nextInTurn(int endpoints) throws Exception {
-        RoundRobin rotation = rotation(endpoints);
-        double bytes = least(Thread.currentThread().getId(), 10_000, ROUNDING, () -> rotation.next(0));
+    void roundRobinPickAllocatesNothing(int endpoints) throws Exception {
+        RoundRobin roundRobin = roundRobin(endpoints);
+        double bytes = leastBytes(Thread.currentThread().getId(), 10_000, ROUNDING, () -> roundRobin.next(0));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 
     @ParameterizedTest
     @ValueSource(ints = {1, 10, 1_000})
-    void clientThatIsHeldToAnEndpoint(int endpoints) throws Exception {
-        RoundRobin rotation = rotation(endpoints);
+    void affinityLookupAllocatesNothing(int endpoints) throws Exception {
+        RoundRobin roundRobin = roundRobin(endpoints);
         AffinityTable table = new AffinityTable();
         ServiceState service =
                 new ServiceState(new Stats(1).open(new ServicePortName("test", "sticky", "", Protocol.TCP)), table);
         SessionAffinity affinity = new SessionAffinity(60);
         IpAddress client = Lab.ip("10.1.2.3");
-        double bytes = least(
+        double bytes = leastBytes(
                 Thread.currentThread().getId(),
                 10_000,
                 ROUNDING,
-                () -> table.pick(service, affinity, client, rotation, 0));
+                () -> table.pick(service, affinity, client, roundRobin, 0));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"10.1.2.3", "2001:db8::1"})
-    void flowOfAClient(String address) throws Exception {
+    void flowLookupAllocatesNothing(String address) throws Exception {
         FlowTable<InetSocketAddress> table = new FlowTable<>();
         InetSocketAddress[] datagrams = new InetSocketAddress[1_000];
         for (int i = 0; i < datagrams.length; i++) {
@@ -151,24 +153,24 @@ class AllocationTest {
             datagrams[i] = Lab.ip(address).toSocketAddress(10_000 + i);
         }
         int[] next = {0};
-        double bytes =
-                least(Thread.currentThread().getId(), 10_000, ROUNDING, () -> table.get(datagrams[next[0]++ % 1_000]));
+        double bytes = leastBytes(
+                Thread.currentThread().getId(), 10_000, ROUNDING, () -> table.get(datagrams[next[0]++ % 1_000]));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 
     @ParameterizedTest
     @ValueSource(ints = {64, 1 << 10, 16 << 10, 64 << 10})
-    void tcpMessage(int messageBytes) throws Exception {
+    void forwardingATcpMessageAllocatesNothing(int messageBytes) throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         try (Lab lab = new Lab(1)) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("web", address, backend.endpoint()));
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Lab.service("web", address, endpointServer.endpoint()));
             try (Socket client = lab.dial(address);
-                    Socket endpoint = backend.next()) {
+                    Socket endpoint = endpointServer.next()) {
                 client.setTcpNoDelay(true);
                 endpoint.setTcpNoDelay(true);
                 byte[] message = new byte[messageBytes];
-                double bytes = least(threadOf(lab.forwarder.loops().get(0)), 200, ROUNDING, () -> {
+                double bytes = leastBytes(threadOf(lab.forwarder.loops().get(0)), 200, ROUNDING, () -> {
                     send(client, endpoint, message);
                     send(endpoint, client, message);
                 });
@@ -183,27 +185,27 @@ class AllocationTest {
     }
 
     @Test
-    void tcpConnection() throws Exception {
+    void aTcpConnectionStaysWithinItsBound() throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         InetSocketAddress frontend = address.address().toSocketAddress(address.port());
         try (Lab lab = new Lab(1)) {
-            lab.apply(Lab.service("name", address, lab.backend("it").endpoint()));
-            double bytes = least(threadOf(lab.forwarder.loops().get(0)), 50, MOST_PER_CONNECTION, () -> {
+            lab.apply(Lab.service("name", address, lab.endpointServer("it").endpoint()));
+            double bytes = leastBytes(threadOf(lab.forwarder.loops().get(0)), 50, MAX_PER_CONNECTION, () -> {
                 try (Socket client = new Socket()) {
                     client.connect(frontend);
                     assertThat(Lab.read(client)).isEqualTo("it");
                 }
             });
-            assertThat(bytes).isLessThanOrEqualTo(MOST_PER_CONNECTION);
+            assertThat(bytes).isLessThanOrEqualTo(MAX_PER_CONNECTION);
         }
     }
 
-    /** The statistics of a service are made with its first connection, and cost nothing from then on. */
+    /** The statistics of a service are allocated for its first connection, and never again. */
     @Test
-    void tcpConnectionsOfManyServices() throws Exception {
+    void connectionsToManyServicesStayWithinTheBound() throws Exception {
         List<FrontendAddress> addresses = new ArrayList<>(SERVICES);
         try (Lab lab = new Lab(1)) {
-            Endpoint endpoint = lab.backend("it").endpoint();
+            Endpoint endpoint = lab.endpointServer("it").endpoint();
             ServicePort[] services = new ServicePort[SERVICES];
             int port = Lab.freeAddress(Protocol.TCP).port();
             for (int i = 0; i < SERVICES; i++) {
@@ -215,25 +217,25 @@ class AllocationTest {
                 assertThat(lab.ask(address)).isEqualTo("it");
             }
             AtomicInteger next = new AtomicInteger();
-            double bytes = least(threadOf(lab.forwarder.loops().get(0)), 50, MOST_PER_CONNECTION, () -> {
+            double bytes = leastBytes(threadOf(lab.forwarder.loops().get(0)), 50, MAX_PER_CONNECTION, () -> {
                 FrontendAddress address = addresses.get(next.getAndIncrement() % SERVICES);
                 try (Socket client = new Socket()) {
                     client.connect(address.address().toSocketAddress(address.port()));
                     assertThat(Lab.read(client)).isEqualTo("it");
                 }
             });
-            assertThat(bytes).isLessThanOrEqualTo(MOST_PER_CONNECTION);
+            assertThat(bytes).isLessThanOrEqualTo(MAX_PER_CONNECTION);
         }
     }
 
     @Test
-    void timesOfManyServices() throws Exception {
+    void recordingTimesOfManyServicesAllocatesNothing() throws Exception {
         Stats stats = new Stats(1);
         List<ServiceStats> services = IntStream.range(0, SERVICES)
                 .mapToObj(i -> stats.open(new ServicePortName("test", "s" + i, "", Protocol.TCP)))
                 .toList();
         AtomicInteger next = new AtomicInteger();
-        double bytes = least(Thread.currentThread().getId(), 2 * SERVICES, ROUNDING, () -> {
+        double bytes = leastBytes(Thread.currentThread().getId(), 2 * SERVICES, ROUNDING, () -> {
             ServiceStats service = services.get(next.getAndIncrement() % SERVICES);
             for (Timing timing : TIMINGS) {
                 service.record(0, timing, 1_000_000);
@@ -243,12 +245,12 @@ class AllocationTest {
     }
 
     /**
-     * Of a datagram Netty makes objects, and of the address that one is sent to an array; beyond these there is nothing
-     * of ours.
+     * Netty allocates objects for a datagram and an array for the address that it is sent to. Sluice must not allocate
+     * more.
      */
     @ParameterizedTest
     @CsvSource({"127.0.0.1, 64", "127.0.0.1, 1400", "::1, 64"})
-    void datagram(String loopback, int datagramBytes) throws Exception {
+    void aDatagramAllocatesNoMoreThanNettyDoes(String loopback, int datagramBytes) throws Exception {
         InetSocketAddress any = Lab.ip(loopback).toSocketAddress(0);
         FrontendAddress free = Lab.freeAddress(Protocol.UDP);
         FrontendAddress address = any.getAddress() instanceof Inet6Address
@@ -258,14 +260,14 @@ class AllocationTest {
                 DatagramSocket endpoint = new DatagramSocket(any);
                 DatagramSocket client = new DatagramSocket(any)) {
             Loop loop = lab.forwarder.loops().get(0);
-            double bound = ofNettyAlone(loop, any, datagramBytes) + MAYBE_A_COPY + ROUNDING;
+            double bound = bytesOfNettyAlone(loop, any, datagramBytes) + OPTIONAL_COPY + ROUNDING;
             lab.apply(Lab.service("dns", address, new Endpoint(Lab.ip(loopback), endpoint.getLocalPort())));
             client.connect(address.address().toSocketAddress(address.port()));
             client.setSoTimeout(5_000);
             endpoint.setSoTimeout(5_000);
             DatagramPacket packet = new DatagramPacket(new byte[datagramBytes], datagramBytes);
             DatagramPacket answer = new DatagramPacket(new byte[datagramBytes], datagramBytes);
-            double bytes = least(threadOf(loop), 50, bound, () -> {
+            double bytes = leastBytes(threadOf(loop), 50, bound, () -> {
                 client.send(packet);
                 endpoint.receive(answer);
                 endpoint.send(answer);
@@ -275,8 +277,8 @@ class AllocationTest {
         }
     }
 
-    /** Bytes a datagram on a channel set up like ours, with a handler that only sends it back. */
-    private static double ofNettyAlone(Loop loop, InetSocketAddress any, int datagramBytes) throws Exception {
+    /** Bytes per datagram on a channel that is set up like ours, with a handler that only sends it back. */
+    private static double bytesOfNettyAlone(Loop loop, InetSocketAddress any, int datagramBytes) throws Exception {
         EpollDatagramChannel channel = new EpollDatagramChannel();
         int batchBytes = InetSocket.DATAGRAM_BYTES * UdpListener.DATAGRAMS_PER_READ;
         channel.config().setAllocator(loop.datagramBuffer(batchBytes));
@@ -290,8 +292,8 @@ class AllocationTest {
             client.connect(channel.localAddress());
             client.setSoTimeout(5_000);
             DatagramPacket packet = new DatagramPacket(new byte[datagramBytes], datagramBytes);
-            // Whatever it is, it is the bound.
-            return least(threadOf(loop), 500, Double.MAX_VALUE, () -> {
+            // The result is the bound, so there is no bound here.
+            return leastBytes(threadOf(loop), 500, Double.MAX_VALUE, () -> {
                 client.send(packet);
                 client.receive(packet);
             });
@@ -302,7 +304,7 @@ class AllocationTest {
 
     private static final class SendBack extends ChannelInboundHandlerAdapter {
         private final io.netty.channel.unix.Socket socket;
-        /** So that the compiler cannot do without the objects. */
+        /** Keeps the compiler from eliminating the objects. */
         private final AtomicReference<Object> last = new AtomicReference<>();
 
         SendBack(io.netty.channel.unix.Socket socket) {

@@ -16,7 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** What a change costs, counted in sockets and state changes, never in time. */
+/** Cost of applying a change, in sockets and state changes, and what closing the forwarder releases. */
 class ApplyTest {
     private static final int SERVICES = 10_000;
     private static final int PORT = 31_007;
@@ -26,10 +26,10 @@ class ApplyTest {
     }
 
     @Test
-    void touchingOneOfTenThousandServicesTouchesNothingElse() throws Exception {
+    void changingOneOfTenThousandServicesChangesNothingElse() throws Exception {
         try (Lab lab = new Lab(2)) {
-            Endpoint a = lab.backend("a").endpoint();
-            Endpoint b = lab.backend("b").endpoint();
+            Endpoint a = lab.endpointServer("a").endpoint();
+            Endpoint b = lab.endpointServer("b").endpoint();
             List<ServicePort> services = new ArrayList<>();
             for (int i = 0; i < SERVICES; i++) {
                 services.add(Lab.service("s" + i, address(i), a));
@@ -58,12 +58,12 @@ class ApplyTest {
     }
 
     @Test
-    void descriptorsAndThreadsReturnToTheirStart() throws Exception {
+    void closingReleasesAllDescriptorsAndThreads() throws Exception {
         long before = 0;
         for (int round = 0; round < 3; round++) {
             try (Lab lab = new Lab(2)) {
                 FrontendAddress address = Lab.freeAddress(Protocol.TCP);
-                lab.apply(Lab.service("web", address, lab.backend("a").endpoint()));
+                lab.apply(Lab.service("web", address, lab.endpointServer("a").endpoint()));
                 for (int i = 0; i < 50; i++) {
                     lab.ask(address);
                 }
@@ -81,19 +81,21 @@ class ApplyTest {
                 .noneMatch(thread -> thread.getName().startsWith("sluice-")));
     }
 
-    /** Found by the test above, once in a while: a loop that was at its tasks when told to end left its sockets open. */
+    /**
+     * Regression: a loop that was running tasks at shutdown left its sockets open.
+     */
     @Test
     void closingWhileALoopIsBusyClosesItsSessions() throws Exception {
         Lab lab = new Lab(1);
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
-        Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-        lab.apply(Lab.service("web", address, backend.endpoint()));
+        EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+        lab.apply(Lab.service("web", address, endpointServer.endpoint()));
         Socket client = lab.dial(address);
-        lab.closing(backend.next()).getOutputStream().write(1);
+        lab.closing(endpointServer.next()).getOutputStream().write(1);
         assertThat(client.getInputStream().read()).isEqualTo(1);
         IoEventLoop loop = lab.forwarder.loops().get(0).executor;
         new Runnable() {
-            /** Keeps the loop at its tasks until it is told to end. */
+            /** Keeps the loop running tasks until it shuts down. */
             @Override
             public void run() {
                 for (long start = System.nanoTime(); System.nanoTime() - start < 1_000_000; ) {

@@ -23,12 +23,12 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** Bounds: what slow readers cost, and whose an address is. */
+/** Buffer budget for slow readers; also address conflicts between processes, and endpoint updates during traffic. */
 class BufferBudgetTest {
     private final FrontendAddress address = Lab.freeAddress(Protocol.TCP);
 
-    /** A client that sends until nothing more goes in, to an endpoint that does not read. */
-    private SocketChannel stalled(Lab lab) throws IOException {
+    /** Connects a non-blocking client with a small send buffer, whose endpoint does not read. */
+    private SocketChannel connectStalled(Lab lab) throws IOException {
         SocketChannel channel = lab.closing(SocketChannel.open(address.address().toSocketAddress(address.port())));
         channel.setOption(StandardSocketOptions.SO_SNDBUF, 16 << 10);
         channel.configureBlocking(false);
@@ -47,17 +47,19 @@ class BufferBudgetTest {
     }
 
     @Test
-    void stalledReadersHoldABoundedAmountEachAndDisturbNobody() throws Exception {
+    void stalledReadersBufferABoundedAmountAndDoNotAffectOthers() throws Exception {
         try (Lab lab = new Lab(1)) {
-            Backend sink = lab.backend(Backend.Kind.HAND_OVER);
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
             FrontendAddress echoAddress = Lab.freeAddress(Protocol.TCP);
             lab.apply(
-                    Lab.service("sink", address, sink.endpoint()),
+                    Lab.service("sink", address, endpointServer.endpoint()),
                     Lab.service(
-                            "echo", echoAddress, lab.backend(Backend.Kind.ECHO).endpoint()));
+                            "echo",
+                            echoAddress,
+                            lab.endpointServer(EndpointServer.Kind.ECHO).endpoint()));
             List<SocketChannel> clients = new ArrayList<>();
             for (int i = 0; i < 20; i++) {
-                clients.add(stalled(lab));
+                clients.add(connectStalled(lab));
             }
             await().until(() -> {
                 clients.forEach(BufferBudgetTest::push);
@@ -76,23 +78,23 @@ class BufferBudgetTest {
     }
 
     @Test
-    void whenTheBudgetIsUsedUpNewConnectionsWaitUntilSomeIsGivenBack() throws Exception {
+    void newConnectionsWaitWhileTheBudgetIsExhausted() throws Exception {
         try (Lab lab = new Lab(Lab.limited(0, 100_000))) {
-            Backend sink = lab.backend(Backend.Kind.HAND_OVER);
-            sink.holdLittle();
-            lab.apply(Lab.service("sink", address, sink.endpoint()));
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            endpointServer.setSmallReceiveBuffer();
+            lab.apply(Lab.service("sink", address, endpointServer.endpoint()));
             List<SocketChannel> clients = new ArrayList<>();
-            // As many as it takes: how much of a read a full endpoint leaves behind is the kernel's affair.
+            // As many clients as needed: the kernel decides how much of a read an endpoint with full buffers takes.
             await().pollInterval(Duration.ofMillis(1)).until(() -> {
-                clients.add(stalled(lab));
+                clients.add(connectStalled(lab));
                 clients.forEach(BufferBudgetTest::push);
                 return lab.forwarder.heldBytes() >= 100_000;
             });
-            // Behind whatever the loop is at: from here on it knows.
+            // Wait for the loop's current tasks; from here on it knows that the budget is exhausted.
             lab.forwarder.loops().get(0).executor.submit(() -> {}).get();
             long opened = lab.count(Counter.SESSIONS_OPENED);
             Socket waiting = lab.dial(address);
-            // Held in the kernel's queue: the handshake is done, nobody has taken it.
+            // The connection stays in the accept queue: the handshake is complete, but it is not accepted.
             await().during(Duration.ofMillis(250))
                     .atMost(Duration.ofSeconds(5))
                     .until(() -> lab.count(Counter.SESSIONS_OPENED) == opened);
@@ -100,9 +102,9 @@ class BufferBudgetTest {
                 client.setOption(StandardSocketOptions.SO_LINGER, 0);
                 client.close();
             }
-            // The endpoints go too, so nothing has to be delivered any more.
-            sink.close();
-            Backend echo = lab.backend(Backend.Kind.ECHO);
+            // Close the endpoints too, so that no bytes have to be delivered any more.
+            endpointServer.close();
+            EndpointServer echo = lab.endpointServer(EndpointServer.Kind.ECHO);
             lab.apply(Lab.service("sink", address, echo.endpoint()));
             await().until(() -> {
                 lab.advance(Duration.ofSeconds(30));
@@ -116,10 +118,10 @@ class BufferBudgetTest {
     }
 
     @Test
-    void oneOfTwoForwardersHasAnAddressAndTheOtherTakesOver() throws Exception {
+    void theSecondForwarderServesTheAddressOnceTheFirstCloses() throws Exception {
         Lab first = new Lab(2);
         try (Lab second = new Lab(2)) {
-            Endpoint a = second.backend("a").endpoint();
+            Endpoint a = second.endpointServer("a").endpoint();
             first.apply(Lab.service("web", address, a));
             second.apply(Lab.service("web", address, a));
             assertThat(first.status(address).state()).isEqualTo(FrontendStatus.State.ACTIVE);
@@ -140,12 +142,12 @@ class BufferBudgetTest {
     }
 
     @Test
-    void anAddressServedWithReusePortIsNotShared() throws Exception {
+    void doesNotShareAnAddressServedWithReusePort() throws Exception {
         try (Lab lab = new Lab();
                 ServerSocket foreign = new ServerSocket()) {
             foreign.setOption(StandardSocketOptions.SO_REUSEPORT, true);
             foreign.bind(new InetSocketAddress(address.address().toInetAddress(), address.port()));
-            lab.apply(Lab.service("web", address, lab.backend("a").endpoint()));
+            lab.apply(Lab.service("web", address, lab.endpointServer("a").endpoint()));
             assertThat(lab.status(address).failure()).isEqualTo(FrontendStatus.Failure.ADDRESS_IN_USE);
         }
     }
@@ -155,7 +157,7 @@ class BufferBudgetTest {
         try (Lab lab = new Lab(2)) {
             Endpoint[] echoes = new Endpoint[5];
             for (int i = 0; i < echoes.length; i++) {
-                echoes[i] = lab.backend(Backend.Kind.ECHO).endpoint();
+                echoes[i] = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
             }
             ServicePort[] versions = new ServicePort[echoes.length];
             for (int i = 0; i < versions.length; i++) {
@@ -179,12 +181,12 @@ class BufferBudgetTest {
     }
 
     @Test
-    void endpointsThatChangeDuringTheAttemptCountForTheNext() throws Exception {
+    void theNextAttemptUsesTheCurrentEndpoints() throws Exception {
         try (Lab lab = new Lab(1)) {
             lab.apply(Lab.service("web", address, lab.silent()));
             Socket waiting = lab.dial(address);
             await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 1);
-            lab.apply(Lab.service("web", address, lab.backend("late").endpoint()));
+            lab.apply(Lab.service("web", address, lab.endpointServer("late").endpoint()));
             await().until(() -> {
                 lab.advance(Duration.ofMillis(300));
                 return lab.count(Counter.BYTES_TO_CLIENT) > 0;
@@ -194,7 +196,7 @@ class BufferBudgetTest {
     }
 
     @Test
-    void atMostThreeSilentEndpointsAreWaitedFor() throws Exception {
+    void waitsForAtMostThreeSilentEndpoints() throws Exception {
         try (Lab lab = new Lab(1)) {
             lab.apply(Lab.service("web", address, lab.silent(), lab.silent(), lab.silent(), lab.silent()));
             Socket waiting = lab.dial(address);

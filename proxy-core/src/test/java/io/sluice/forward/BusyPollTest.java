@@ -5,9 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.netty.channel.SelectStrategy;
 import org.junit.jupiter.api.Test;
 
-/** When a loop polls, on a clock that the test moves: each look for events takes a microsecond. */
+/** When a loop polls, measured on a clock that the test controls; each poll takes a microsecond. */
 final class BusyPollTest {
-    private static final long LOOK_NANOS = 1_000;
+    private static final long POLL_NANOS = 1_000;
 
     private long now;
     private long nextEvent;
@@ -15,17 +15,19 @@ final class BusyPollTest {
     private long slept;
     private final BusyPoll strategy = new BusyPoll(() -> now);
 
-    private int look() {
-        now += LOOK_NANOS;
+    private int poll() {
+        now += POLL_NANOS;
         return now >= nextEvent ? 1 : 0;
     }
 
-    /** A loop that is told of an event so and so long after it was done with the one before, and works on each for a while. */
+    /**
+     * Simulates events that arrive {@code gapNanos} after the work on the previous one, which takes {@code workNanos}.
+     */
     private void rounds(int count, long gapNanos, long workNanos) throws Exception {
         for (int i = 0; i < count; i++) {
             nextEvent = now + gapNanos;
             long start = now;
-            int events = strategy.calculateStrategy(this::look, false);
+            int events = strategy.calculateStrategy(this::poll, false);
             polled += now - start;
             if (events == SelectStrategy.SELECT) {
                 slept++;
@@ -45,7 +47,7 @@ final class BusyPollTest {
     }
 
     @Test
-    void eventsThatFollowCloselyArePolledFor() throws Exception {
+    void pollsWhileEventsFollowClosely() throws Exception {
         rounds(400, 20_000, 10_000);
         slept = 0;
         rounds(1_000, 20_000, 10_000);
@@ -53,21 +55,21 @@ final class BusyPollTest {
     }
 
     @Test
-    void whoHasLittleToDoSleepsAtOnce() throws Exception {
+    void aMostlyIdleLoopSleepsAtOnce() throws Exception {
         rounds(1_000, 60_000, 10_000);
         assertThat(slept).isEqualTo(1_000);
         assertThat(polled).isZero();
     }
 
-    /** As many events, but at random. */
+    /** The mean interval would justify polling, but some events are late. */
     @Test
-    void whoIsNeededAtRandomSleeps() throws Exception {
+    void aLoopWithRandomEventsSleeps() throws Exception {
         oneOfTenIsLate(100_000);
         assertThat(polled).isZero();
     }
 
     @Test
-    void oneThatPollsGoesOnUntilMoreAreLate() throws Exception {
+    void aPollingLoopStopsWhenTooManyEventsAreLate() throws Exception {
         rounds(400, 20_000, 10_000);
         slept = 0;
         oneOfTenIsLate(80_000);
@@ -79,7 +81,7 @@ final class BusyPollTest {
     }
 
     @Test
-    void anIdleLoopStopsSoon() throws Exception {
+    void anIdleLoopSoonStopsPolling() throws Exception {
         rounds(400, 20_000, 10_000);
         polled = 0;
         rounds(1_000, 10_000_000, 10_000);
@@ -87,11 +89,11 @@ final class BusyPollTest {
     }
 
     @Test
-    void tasksDoNotWait() throws Exception {
+    void tasksAreNotDelayedByPolling() throws Exception {
         rounds(400, 20_000, 10_000);
         nextEvent = Long.MAX_VALUE;
         long before = now;
-        assertThat(strategy.calculateStrategy(this::look, true)).isZero();
-        assertThat(now - before).isEqualTo(LOOK_NANOS);
+        assertThat(strategy.calculateStrategy(this::poll, true)).isZero();
+        assertThat(now - before).isEqualTo(POLL_NANOS);
     }
 }

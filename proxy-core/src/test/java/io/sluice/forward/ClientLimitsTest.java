@@ -29,29 +29,28 @@ import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
 /**
- * One client address can have all flows up to three quarters of the limit, and no more than its share from then on. What
- * is counted for a client is given back however its flows and sessions end; for those of TCP that is also a check after
- * each case of {@link CloseMatrixTest}.
+ * One client address can use everything up to three quarters of the limit, and only its share beyond. The usage of a
+ * client is released however its flows and connections end; {@link CloseMatrixTest} checks this for TCP.
  */
 class ClientLimitsTest {
-    private static final int MOST_FLOWS = 20;
+    private static final int MAX_FLOWS = 20;
     private static final int THREE_QUARTERS = 15;
     private static final int SHARE_PERCENT = 25;
     private static final int SHARE = 5;
 
     private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
-    private final Lab lab = new Lab(Lab.limited(MOST_FLOWS, SHARE_PERCENT, 0));
+    private final Lab lab = new Lab(Lab.limited(MAX_FLOWS, SHARE_PERCENT, 0));
     private final ListAppender<ILoggingEvent> logged = new ListAppender<>();
     private final Logger logger = (Logger) LoggerFactory.getLogger(ResourceExhaustion.class);
 
     @BeforeEach
-    void readTheLog() {
+    void captureLog() {
         logged.start();
         logger.addAppender(logged);
     }
 
     @AfterEach
-    void everythingIsGivenBack() throws IOException {
+    void allLimitsAreReleased() throws IOException {
         logger.detachAppender(logged);
         try {
             await().until(() -> {
@@ -85,7 +84,7 @@ class ClientLimitsTest {
         return new Endpoint(Lab.ip("127.0.0.1"), socket.getLocalPort());
     }
 
-    /** A datagram from a new port; whether it opened a flow. */
+    /** Sends a datagram from a new port; returns whether it opened a flow. */
     private boolean send(String from, DatagramSocket endpoint) throws IOException {
         long denied = lab.count(Counter.DATAGRAMS_OVER_CLIENT_SHARE);
         long passed = lab.count(Counter.DATAGRAMS_TO_ENDPOINT);
@@ -106,7 +105,7 @@ class ClientLimitsTest {
         }
     }
 
-    private List<String> lines(String text) {
+    private List<String> logLines(String text) {
         return logged.list.stream()
                 .map(ILoggingEvent::getFormattedMessage)
                 .filter(line -> line.contains(text))
@@ -114,38 +113,38 @@ class ClientLimitsTest {
     }
 
     @Test
-    void oneClientCannotHaveWhatIsLeft() throws Exception {
+    void reservesTheLastQuarterForOtherClients() throws Exception {
         DatagramSocket endpoint = endpoint();
         open(THREE_QUARTERS + 1, "127.0.0.2", endpoint);
         for (int i = 0; i < 10; i++) {
             assertThat(send("127.0.0.2", endpoint)).isFalse();
         }
         assertThat(lab.count(Counter.DATAGRAMS_OVER_CLIENT_SHARE)).isEqualTo(10);
-        open(MOST_FLOWS - THREE_QUARTERS - 1, "127.0.0.3", endpoint);
+        open(MAX_FLOWS - THREE_QUARTERS - 1, "127.0.0.3", endpoint);
         assertThat(lab.count(Counter.FLOWS_EVICTED)).isZero();
-        assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(MOST_FLOWS);
-        assertThat(lines("client 127.0.0.2 holds its share, 25 %")).hasSize(1);
-        assertThat(lines("no client")).isEmpty();
+        assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(MAX_FLOWS);
+        assertThat(logLines("client 127.0.0.2 holds its share (25 %)")).hasSize(1);
+        assertThat(logLines("no client")).isEmpty();
         lab.advance(Duration.ofSeconds(6));
-        await().until(() -> lines("no client is denied").size() == 1);
+        await().until(() -> logLines("no client is limited").size() == 1);
     }
 
     @Test
-    void eachClientMayHaveItsShare() throws Exception {
+    void eachClientGetsItsShare() throws Exception {
         DatagramSocket endpoint = endpoint();
         for (int client = 2; client < 6; client++) {
             open(SHARE, "127.0.0." + client, endpoint);
         }
         assertThat(send("127.0.0.5", endpoint)).isFalse();
-        // Full, so that the flow that was idle longest goes.
+        // The table is full, so the longest idle flow is evicted.
         open(1, "127.0.0.6", endpoint);
         assertThat(lab.count(Counter.FLOWS_EVICTED)).isEqualTo(1);
     }
 
     @Test
-    void finishedFlowsMakeRoomForTheNextOfTheirClient() throws Exception {
+    void finishedFlowsMakeRoomForTheSameClient() throws Exception {
         DatagramSocket endpoint = endpoint();
-        for (int i = 0; i < 5 * MOST_FLOWS; i++) {
+        for (int i = 0; i < 5 * MAX_FLOWS; i++) {
             DatagramSocket client = socket("127.0.0.2");
             client.connect(address.address().toSocketAddress(address.port()));
             client.send(new DatagramPacket(new byte[] {1}, 1));
@@ -158,7 +157,7 @@ class ClientLimitsTest {
     }
 
     @Test
-    void flowsThatMoveOrFailAreGivenBack() throws Exception {
+    void movedAndFailedFlowsAreReleased() throws Exception {
         DatagramSocket endpoint = endpoint();
         DatagramSocket client = socket("127.0.0.2");
         client.connect(address.address().toSocketAddress(address.port()));
@@ -167,7 +166,7 @@ class ClientLimitsTest {
             endpoint.receive(new DatagramPacket(new byte[1], 1));
             endpoint.close();
             if (round % 2 == 0) {
-                // The endpoint is dead, but still listed: an ICMP error ends the flow, now or with the next datagram.
+                // The endpoint is closed but still listed: an ICMP error ends the flow, now or at the next datagram.
                 long before = lab.count(Counter.FLOWS_ENDPOINT_ERROR);
                 await().until(() -> {
                     client.send(new DatagramPacket(new byte[] {1}, 1));
@@ -180,9 +179,9 @@ class ClientLimitsTest {
     }
 
     @Test
-    void sessionsWithoutAnEndpointAreGivenBack() throws Exception {
+    void connectionsWithoutAnEndpointAreReleased() throws Exception {
         FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
-        lab.apply(Lab.service("web", tcp, SessionAffinity.NONE, Lab.rejectingNew(), Lab.rejectingNew()));
+        lab.apply(Lab.service("web", tcp, SessionAffinity.NONE, Lab.closedPort(), Lab.closedPort()));
         for (int i = 0; i < 10; i++) {
             connectAndBeReset(tcp);
         }
@@ -204,30 +203,30 @@ class ClientLimitsTest {
     }
 
     @Test
-    void clientsAreDistinguished() {
+    void distinguishesClients() {
         int max = 4_000;
         FlowLimit full = new FlowLimit(max);
         IntStream.range(0, max).forEach(i -> full.opened());
-        ClientLimits shares = new ClientLimits(SHARE_PERCENT, full);
+        ClientLimits limits = new ClientLimits(SHARE_PERCENT, full);
         List<IpAddress> heavy = List.of(Lab.ip("10.0.0.1"), Lab.ip("10.0.0.2"), Lab.ip("2001:db8::1"));
         List<IpAddress> light = IntStream.range(0, 1_000)
                 .mapToObj(i -> new IpAddress(0x20010db8_00000000L, i + 2, Family.IPV6))
                 .toList();
-        IntStream.range(0, max / 4).forEach(i -> heavy.forEach(shares::flowOpened));
-        light.forEach(shares::flowOpened);
-        assertThat(heavy).noneMatch(shares::admitsFlow);
-        assertThat(light).allMatch(shares::admitsFlow);
-        shares.flowClosed(heavy.get(0));
-        assertThat(shares.admitsFlow(heavy.get(0))).isTrue();
+        IntStream.range(0, max / 4).forEach(i -> heavy.forEach(limits::flowOpened));
+        light.forEach(limits::flowOpened);
+        assertThat(heavy).noneMatch(limits::allowsFlow);
+        assertThat(light).allMatch(limits::allowsFlow);
+        limits.flowClosed(heavy.get(0));
+        assertThat(limits.allowsFlow(heavy.get(0))).isTrue();
     }
 
     @Test
     void aShareOfOneHundredPercentIsNoLimit() {
         FlowLimit full = new FlowLimit(4);
         IntStream.range(0, 4).forEach(i -> full.opened());
-        ClientLimits shares = new ClientLimits(100, full);
+        ClientLimits limits = new ClientLimits(100, full);
         IpAddress client = Lab.ip("10.0.0.1");
-        IntStream.range(0, 4).forEach(i -> shares.flowOpened(client));
-        assertThat(shares.admitsFlow(client)).isTrue();
+        IntStream.range(0, 4).forEach(i -> limits.flowOpened(client));
+        assertThat(limits.allowsFlow(client)).isTrue();
     }
 }

@@ -25,28 +25,28 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * What one end does, and what the other end sees of it: the same as without a proxy.
+ * FIN and RST in all combinations: each peer sees the same as without a proxy.
  *
  * <table>
- * <caption>The rows, a test each; "one" and "other" are client and endpoint, and both ways round</caption>
- * <tr><th>one end</th><th>the other end</th></tr>
- * <tr><td>sends, FIN</td><td>all bytes, end of stream; what it sends still arrives</td></tr>
- * <tr><td>both send FIN at once</td><td>both see all bytes and the end</td></tr>
- * <tr><td>FIN while the other does not read</td><td>all bytes, then the end, however late it reads</td></tr>
- * <tr><td>FIN, then the other trickles a byte now and then</td><td>all of it arrives; the session is not timed out</td></tr>
+ * <caption>One test per row; the peers are client and endpoint, in both roles unless stated</caption>
+ * <tr><th>acting peer</th><th>what the opposite peer sees</th></tr>
+ * <tr><td>bytes, FIN</td><td>all bytes, end of stream; bytes it sends still arrive</td></tr>
+ * <tr><td>both send FIN at once</td><td>both see all bytes and the end of stream</td></tr>
+ * <tr><td>FIN while the opposite peer does not read</td><td>all bytes, then end of stream, however late</td></tr>
+ * <tr><td>FIN, and the opposite peer sends single bytes slowly</td><td>all arrive; no timeout</td></tr>
  * <tr><td>closes with unread bytes (FIN or RST by the kernel's choice)</td><td>a reset</td></tr>
- * <tr><td>RST while relaying</td><td>all bytes that had arrived, then a reset</td></tr>
- * <tr><td>RST while the other does not read</td><td>all bytes that had arrived, then a reset</td></tr>
+ * <tr><td>RST</td><td>all bytes that had arrived, then a reset</td></tr>
+ * <tr><td>RST while the opposite peer does not read</td><td>all bytes that had arrived, then a reset</td></tr>
  * <tr><td>FIN, then RST</td><td>end of stream, and a reset when it writes</td></tr>
- * <tr><td>RST after the other's FIN</td><td>a reset when it reads or the end, as the kernels race</td></tr>
- * <tr><td>client: FIN at once after its bytes, endpoint answers</td><td>endpoint sees both, client the answer</td></tr>
- * <tr><td>client: bytes, FIN; first endpoint refuses</td><td>the next endpoint gets all of it</td></tr>
- * <tr><td>client: RST while connecting</td><td>the endpoint sees a reset or nothing at all</td></tr>
- * <tr><td>FIN, then silence of the other end</td><td>a reset at both after the half-closed timeout</td></tr>
+ * <tr><td>RST after the opposite peer's FIN</td><td>a reset or end of stream, depending on timing</td></tr>
+ * <tr><td>client: bytes and FIN while connecting</td><td>the endpoint sees both, the client its response</td></tr>
+ * <tr><td>client: bytes, FIN; first endpoint refuses</td><td>the next endpoint gets all bytes</td></tr>
+ * <tr><td>client: RST while connecting</td><td>the endpoint sees a reset, or no connection</td></tr>
+ * <tr><td>FIN, and the opposite peer sends nothing</td><td>both are reset after the half-closed timeout</td></tr>
  * </table>
  */
 class CloseMatrixTest {
-    /** Which end acts. */
+    /** The acting peer. */
     enum Side {
         CLIENT,
         ENDPOINT
@@ -54,24 +54,24 @@ class CloseMatrixTest {
 
     private final FrontendAddress address = Lab.freeAddress(Protocol.TCP);
     private final Lab lab = new Lab(1);
-    private Backend backend;
+    private EndpointServer endpointServer;
     private Socket client;
     private Socket endpoint;
 
     @BeforeEach
     void open() throws Exception {
-        backend = lab.backend(Backend.Kind.HAND_OVER);
-        lab.apply(Lab.service("s", address, backend.endpoint()));
+        endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+        lab.apply(Lab.service("s", address, endpointServer.endpoint()));
         client = lab.dial(address);
-        endpoint = lab.closing(backend.next());
+        endpoint = lab.closing(endpointServer.next());
         endpoint.setSoTimeout(5_000);
-        // The session relays from here on: the client's socket is watched.
+        // From here on, bytes are forwarded and the client's socket is registered.
         endpoint.getOutputStream().write(1);
         assertThat(client.getInputStream().read()).isEqualTo(1);
     }
 
     @AfterEach
-    void everySessionEndsAndNothingIsHeld() throws Exception {
+    void allConnectionsEndAndBuffersAreFreed() throws Exception {
         client.close();
         endpoint.close();
         try {
@@ -86,11 +86,11 @@ class CloseMatrixTest {
         }
     }
 
-    private Socket one(Side side) {
+    private Socket acting(Side side) {
         return side == Side.CLIENT ? client : endpoint;
     }
 
-    private Socket other(Side side) {
+    private Socket opposite(Side side) {
         return side == Side.CLIENT ? endpoint : client;
     }
 
@@ -103,17 +103,17 @@ class CloseMatrixTest {
         assertThatThrownBy(call).isInstanceOf(SocketException.class);
     }
 
-    /** Fills both kernels and the proxy until the writer is stuck; the number of bytes that went in. */
+    /** Writes until the buffers of the kernel and of Sluice are full; returns the number of bytes written. */
     private static long fill(SocketChannel channel) throws IOException {
         channel.configureBlocking(false);
         long written = 0;
-        long stuckSince = System.nanoTime();
+        long noProgressSince = System.nanoTime();
         byte[] pattern = new byte[64 << 10];
-        while (System.nanoTime() - stuckSince < 300_000_000L) {
+        while (System.nanoTime() - noProgressSince < 300_000_000L) {
             int n = channel.write(ByteBuffer.wrap(pattern));
             if (n > 0) {
                 written += n;
-                stuckSince = System.nanoTime();
+                noProgressSince = System.nanoTime();
             }
         }
         return written;
@@ -136,12 +136,12 @@ class CloseMatrixTest {
     @ParameterizedTest
     @EnumSource
     void finEndsOneDirectionOnly(Side side) throws Exception {
-        one(side).getOutputStream().write(Lab.bytes(100_000));
-        one(side).shutdownOutput();
-        assertThat(other(side).getInputStream().readAllBytes()).isEqualTo(Lab.bytes(100_000));
-        other(side).getOutputStream().write(Lab.bytes(50_000));
-        other(side).shutdownOutput();
-        assertThat(one(side).getInputStream().readAllBytes()).isEqualTo(Lab.bytes(50_000));
+        acting(side).getOutputStream().write(Lab.bytes(100_000));
+        acting(side).shutdownOutput();
+        assertThat(opposite(side).getInputStream().readAllBytes()).isEqualTo(Lab.bytes(100_000));
+        opposite(side).getOutputStream().write(Lab.bytes(50_000));
+        opposite(side).shutdownOutput();
+        assertThat(acting(side).getInputStream().readAllBytes()).isEqualTo(Lab.bytes(50_000));
         await().until(() -> lab.forwarder.sessions() == 0);
     }
 
@@ -160,12 +160,12 @@ class CloseMatrixTest {
 
     @ParameterizedTest
     @EnumSource
-    void finWhileTheOtherEndDoesNotRead(Side side) throws Exception {
+    void finIsDeliveredToASlowReader(Side side) throws Exception {
         byte[] sent = Lab.bytes(8 << 20);
         Thread writer = new Thread(() -> {
             try {
-                one(side).getOutputStream().write(sent);
-                one(side).shutdownOutput();
+                acting(side).getOutputStream().write(sent);
+                acting(side).shutdownOutput();
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }
@@ -173,45 +173,45 @@ class CloseMatrixTest {
         writer.start();
         await().until(() -> lab.forwarder.heldBytes() > 0);
         assertThat(lab.forwarder.heldBytes()).isLessThanOrEqualTo(2L * Loop.BUFFER_BYTES);
-        assertThat(other(side).getInputStream().readAllBytes()).isEqualTo(sent);
+        assertThat(opposite(side).getInputStream().readAllBytes()).isEqualTo(sent);
         writer.join();
     }
 
     @ParameterizedTest
     @EnumSource
-    void slowTailAfterFinIsNoSilence(Side side) throws Exception {
-        one(side).shutdownOutput();
-        Lab.assertEof(other(side).getInputStream());
+    void slowBytesAfterFinRestartTheTimeout(Side side) throws Exception {
+        acting(side).shutdownOutput();
+        Lab.assertEof(opposite(side).getInputStream());
         for (int i = 0; i < 20; i++) {
             lab.advance(Duration.ofSeconds(20));
-            other(side).getOutputStream().write(i);
-            assertThat(one(side).getInputStream().read()).isEqualTo(i);
+            opposite(side).getOutputStream().write(i);
+            assertThat(acting(side).getInputStream().read()).isEqualTo(i);
         }
         assertThat(lab.count(Counter.SESSIONS_TIMED_OUT)).isZero();
     }
 
     @ParameterizedTest
     @EnumSource
-    void silenceAfterFinEndsAtTheTimeout(Side side) throws Exception {
-        one(side).shutdownOutput();
-        Lab.assertEof(other(side).getInputStream());
+    void silenceAfterFinEndsAtTheHalfClosedTimeout(Side side) throws Exception {
+        acting(side).shutdownOutput();
+        Lab.assertEof(opposite(side).getInputStream());
         await().until(() -> {
             lab.advance(Duration.ofSeconds(20));
             return lab.count(Counter.SESSIONS_TIMED_OUT) == 1;
         });
-        assertReset(() -> one(side).getInputStream().read());
+        assertReset(() -> acting(side).getInputStream().read());
     }
 
     @ParameterizedTest
     @EnumSource
     void closingWithUnreadBytesResetsTheOther(Side side) throws Exception {
-        other(side).getOutputStream().write(Lab.bytes(1000));
-        assertThat(one(side).getInputStream().read()).isNotEqualTo(-1);
-        one(side).close();
+        opposite(side).getOutputStream().write(Lab.bytes(1000));
+        assertThat(acting(side).getInputStream().read()).isNotEqualTo(-1);
+        acting(side).close();
         assertReset(() -> {
-            // The JDK sends FIN before the kernel resets: the end of the stream may be seen first.
+            // The JDK sends FIN before the kernel resets, so the end of stream may be seen first.
             for (int i = 0; i < 100_000; i++) {
-                other(side).getOutputStream().write(1);
+                opposite(side).getOutputStream().write(1);
             }
         });
     }
@@ -219,10 +219,10 @@ class CloseMatrixTest {
     @ParameterizedTest
     @EnumSource
     void resetAfterBytesThatWereRead(Side side) throws Exception {
-        one(side).getOutputStream().write(Lab.bytes(100));
-        assertThat(other(side).getInputStream().readNBytes(100)).isEqualTo(Lab.bytes(100));
-        reset(one(side));
-        assertReset(() -> other(side).getInputStream().read());
+        acting(side).getOutputStream().write(Lab.bytes(100));
+        assertThat(opposite(side).getInputStream().readNBytes(100)).isEqualTo(Lab.bytes(100));
+        reset(acting(side));
+        assertReset(() -> opposite(side).getInputStream().read());
         assertThat(lab.count(
                         side == Side.CLIENT ? Counter.SESSIONS_RESET_BY_CLIENT : Counter.SESSIONS_RESET_BY_ENDPOINT))
                 .isEqualTo(1);
@@ -232,39 +232,39 @@ class CloseMatrixTest {
     @EnumSource
     void bytesAndResetInOneRoundOfEvents(Side side) throws Exception {
         CountDownLatch release = lab.stopLoop();
-        one(side).getOutputStream().write(Lab.bytes(5_000));
-        reset(one(side));
+        acting(side).getOutputStream().write(Lab.bytes(5_000));
+        reset(acting(side));
         release.countDown();
-        assertThat(other(side).getInputStream().readNBytes(5_000)).isEqualTo(Lab.bytes(5_000));
-        assertReset(() -> other(side).getInputStream().read());
+        assertThat(opposite(side).getInputStream().readNBytes(5_000)).isEqualTo(Lab.bytes(5_000));
+        assertReset(() -> opposite(side).getInputStream().read());
     }
 
-    /** All that the proxy had taken off the sender must arrive before the reset does, however slowly it is read. */
+    /** All bytes that Sluice has read must arrive before the reset, however slowly they are read. */
     @Test
     void resetOfAClientWhileTheEndpointDoesNotRead() throws Exception {
         SocketChannel channel = lab.closing(SocketChannel.open(address.address().toSocketAddress(address.port())));
-        Socket server = lab.closing(backend.next());
+        Socket server = lab.closing(endpointServer.next());
         long written = fill(channel);
         await().until(() -> lab.forwarder.heldBytes() > 0);
-        long passedOn = lab.count(Counter.BYTES_TO_ENDPOINT);
+        long forwarded = lab.count(Counter.BYTES_TO_ENDPOINT);
         channel.setOption(StandardSocketOptions.SO_LINGER, 0);
         channel.close();
         boolean[] wasReset = new boolean[1];
         long read = drainUntilEndOrReset(server, wasReset);
         assertThat(wasReset[0]).as("reset after the bytes").isTrue();
-        assertThat(read).isBetween(passedOn, written);
+        assertThat(read).isBetween(forwarded, written);
     }
 
     @ParameterizedTest
     @EnumSource
     void finThenReset(Side side) throws Exception {
-        one(side).shutdownOutput();
-        Lab.assertEof(other(side).getInputStream());
-        reset(one(side));
+        acting(side).shutdownOutput();
+        Lab.assertEof(opposite(side).getInputStream());
+        reset(acting(side));
         await().until(() -> lab.forwarder.sessions() == 0);
         assertReset(() -> {
             for (int i = 0; i < 1000; i++) {
-                other(side).getOutputStream().write(new byte[1000]);
+                opposite(side).getOutputStream().write(new byte[1000]);
             }
         });
     }
@@ -272,14 +272,14 @@ class CloseMatrixTest {
     @ParameterizedTest
     @EnumSource
     void resetAfterTheOthersFin(Side side) throws Exception {
-        other(side).shutdownOutput();
-        Lab.assertEof(one(side).getInputStream());
-        reset(one(side));
-        assertReset(() -> other(side).getInputStream().read());
+        opposite(side).shutdownOutput();
+        Lab.assertEof(acting(side).getInputStream());
+        reset(acting(side));
+        assertReset(() -> opposite(side).getInputStream().read());
         await().until(() -> lab.forwarder.sessions() == 0);
     }
 
-    /** recv(2) stops at the urgent mark, though more may follow it. */
+    /** recv(2) stops at the urgent mark, although more bytes may follow. */
     @Test
     void urgentDataDoesNotStopTheStream() throws Exception {
         CountDownLatch release = lab.stopLoop();
@@ -299,7 +299,7 @@ class CloseMatrixTest {
         early.getOutputStream().write(Lab.bytes(3_000));
         early.shutdownOutput();
         release.countDown();
-        Socket server = lab.closing(backend.next());
+        Socket server = lab.closing(endpointServer.next());
         assertThat(server.getInputStream().readAllBytes()).isEqualTo(Lab.bytes(3_000));
         server.getOutputStream().write(Lab.bytes(4_000));
         server.close();
@@ -308,12 +308,12 @@ class CloseMatrixTest {
 
     @Test
     void clientBytesAndFinSurviveRefusals() throws Exception {
-        lab.apply(Lab.service("s", address, Lab.rejectingNew(), Lab.rejectingNew(), backend.endpoint()));
+        lab.apply(Lab.service("s", address, Lab.closedPort(), Lab.closedPort(), endpointServer.endpoint()));
         for (int i = 0; i < 3; i++) {
             Socket early = lab.dial(address);
             early.getOutputStream().write(Lab.bytes(3_000));
             early.shutdownOutput();
-            Socket server = lab.closing(backend.next());
+            Socket server = lab.closing(endpointServer.next());
             assertThat(server.getInputStream().readAllBytes()).isEqualTo(Lab.bytes(3_000));
             server.getOutputStream().write(9);
             server.close();
@@ -323,7 +323,7 @@ class CloseMatrixTest {
 
     @Test
     void allRefuseAfterTheClientSentBytesAndFin() throws Exception {
-        lab.apply(Lab.service("s", address, Lab.rejectingNew()));
+        lab.apply(Lab.service("s", address, Lab.closedPort()));
         assertReset(() -> {
             Socket early = lab.dial(address);
             early.getOutputStream().write(Lab.bytes(3_000));
@@ -342,13 +342,13 @@ class CloseMatrixTest {
             lab.advance(Duration.ofMillis(500));
             return lab.forwarder.sessions() == 1;
         });
-        lab.apply(Lab.service("s", address, backend.endpoint()));
+        lab.apply(Lab.service("s", address, endpointServer.endpoint()));
         CountDownLatch release = lab.stopLoop();
         reset(lab.dial(address));
         release.countDown();
-        // The end of the handshake would have gone with the first bytes, so the endpoint hears nothing of it.
+        // The ACK of the handshake would have been sent with the first bytes, so the endpoint has not accepted it.
         try (Socket next = lab.dial(address);
-                Socket server = backend.next()) {
+                Socket server = endpointServer.next()) {
             next.getOutputStream().write('n');
             assertThat(server.getInputStream().read()).isEqualTo('n');
         }
@@ -357,14 +357,14 @@ class CloseMatrixTest {
     @Test
     void endpointClosesAtOnce() throws Exception {
         Socket early = lab.dial(address);
-        backend.next().close();
+        endpointServer.next().close();
         Lab.assertEof(early.getInputStream());
     }
 
     @Test
     void endpointResetsAtOnce() throws Exception {
         Socket early = lab.dial(address);
-        reset(backend.next());
+        reset(endpointServer.next());
         assertReset(() -> early.getInputStream().read());
     }
 }

@@ -14,7 +14,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
-/** The table of states in {@link Direction}'s Javadoc. Every transition in the other tests asserts that it is kept. */
+/** Compares the table in the Javadoc of {@link Direction} with the code, which asserts it at every transition. */
 final class DirectionTest {
     private static final Pattern ROW = Pattern.compile("<tr><td>([A-Z]+), ([A-Z]+)</td>");
 
@@ -29,18 +29,18 @@ final class DirectionTest {
     }
 
     @Test
-    void onlyTheCombinationsOfTheTableAreLegal() throws IOException {
+    void onlyTheCombinationsInTheTableAreLegal() throws IOException {
         Set<Set<State>> table = table();
         assertThat(table).hasSize(6);
         Set<State> seen = new TreeSet<>();
-        for (State one : State.values()) {
-            for (State other : State.values()) {
-                Set<State> pair = new HashSet<>(List.of(one, other));
-                assertThat(one.mayStandBeside(other))
-                        .as("%s beside %s", one, other)
+        for (State first : State.values()) {
+            for (State second : State.values()) {
+                Set<State> pair = new HashSet<>(List.of(first, second));
+                assertThat(first.isLegalWith(second))
+                        .as("%s with %s", first, second)
                         .isEqualTo(table.contains(pair));
                 if (table.contains(pair)) {
-                    seen.add(one);
+                    seen.add(first);
                 }
             }
         }

@@ -29,13 +29,13 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
-/** What is known of the forwarder's threads when one of them dies or stands still. */
+/** Failure reports for threads of the forwarder that die or are blocked. */
 final class EventLoopsTest {
     private final AtomicLong clockNanos = new AtomicLong();
     private final Supervisor supervisor = new Supervisor(clockNanos::get);
 
-    /** Silent while it is wanted: what is logged would be a fault of this class. */
-    private static AutoCloseable silent(String... loggers) {
+    /** Turns loggers off until closed, because errors that are logged fail the test. */
+    private static AutoCloseable silence(String... loggers) {
         for (String name : loggers) {
             ((Logger) LoggerFactory.getLogger(name)).setLevel(Level.OFF);
         }
@@ -46,11 +46,11 @@ final class EventLoopsTest {
         };
     }
 
-    /** Dies from an error as soon as it is told to. */
-    private static final class Dying implements IoHandler {
+    /** Throws an error as soon as the test asks for it. */
+    private static final class FailingHandler implements IoHandler {
         private final AtomicBoolean die;
 
-        Dying(AtomicBoolean die) {
+        FailingHandler(AtomicBoolean die) {
             this.die = die;
         }
 
@@ -77,10 +77,10 @@ final class EventLoopsTest {
     }
 
     @Test
-    void aLoopThatDiesIsAFailure() throws Exception {
+    void reportsALoopThatDies() throws Exception {
         AtomicBoolean die = new AtomicBoolean();
-        IoHandlerFactory dying = executor -> new Dying(die);
-        try (AutoCloseable quiet = silent("io.netty", "io.sluice.thread")) {
+        IoHandlerFactory dying = executor -> new FailingHandler(die);
+        try (AutoCloseable quiet = silence("io.netty", "io.sluice.thread")) {
             EventLoops loops = EventLoops.start(supervisor, "sluice-test", 1, dying);
             assertThat(supervisor.failures()).as("%s", quiet).isEmpty();
             die.set(true);
@@ -92,22 +92,22 @@ final class EventLoopsTest {
     }
 
     @Test
-    void aLoopThatStandsStillIsAFailure() throws InterruptedException {
+    void reportsALoopThatIsBlocked() throws InterruptedException {
         EventLoops loops = EventLoops.start(supervisor, "sluice-test", 2, EpollIoHandler.newFactory());
-        CountDownLatch standing = new CountDownLatch(1);
+        CountDownLatch blocked = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
         IoEventLoop first = (IoEventLoop) loops.group().iterator().next();
         first.execute(() -> {
-            standing.countDown();
+            blocked.countDown();
             try {
                 release.await();
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }
         });
-        standing.await();
+        blocked.await();
         clockNanos.addAndGet(Duration.ofSeconds(60).toNanos());
-        // The other one beats when it is due, which it is only by the real clock; both are late by this one.
+        // The second loop's heartbeat follows the real clock, so by this clock it may be late too.
         assertThat(supervisor.failures())
                 .extracting(Failure::thread)
                 .contains("sluice-test-1")
@@ -118,7 +118,7 @@ final class EventLoopsTest {
     }
 
     @Test
-    void housekeepingGoesOnAfterAnError() throws Exception {
+    void housekeepingContinuesAfterAnError() throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         AtomicBoolean fail = new AtomicBoolean();
         AtomicInteger failures = new AtomicInteger();
@@ -131,7 +131,7 @@ final class EventLoopsTest {
         });
         ServerSocket taken =
                 new ServerSocket(address.port(), 1, address.address().toInetAddress());
-        try (AutoCloseable quiet = silent("io.sluice.thread");
+        try (AutoCloseable quiet = silence("io.sluice.thread");
                 Forwarder forwarder = new Forwarder(config, status -> {}, supervisor)) {
             fail.set(true);
             forwarder.apply(ServiceSnapshot.of(Lab.service("web", address, new Endpoint(Lab.ip("127.0.0.1"), 1))));

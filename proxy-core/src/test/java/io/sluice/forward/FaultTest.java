@@ -41,12 +41,12 @@ import java.util.function.LongSupplier;
 import java.util.function.Predicate;
 import org.junit.jupiter.api.Test;
 
-/** An exception in the middle of opening something leaves no count, descriptor, buffer or registration behind. */
+/** Exceptions while something is opened leak no counter, descriptor, buffer or registration. */
 class FaultTest {
-    /** Not the address of an endpoint, which would not be shown its own. */
+    /** Differs from the address of the endpoints; an endpoint never sees its own address as that of the client. */
     private static final String CLIENT = "127.0.0.9";
 
-    /** Bits that make the port of a listener larger than any port. */
+    /** Flipped bits that make the port of a listener invalid. */
     private static final int NO_PORT = 0x10000;
 
     private static final int IPPROTO_TCP = 6;
@@ -55,26 +55,29 @@ class FaultTest {
     private final FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
     private final FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
 
-    private static boolean isNotOwn(IpAddress address) {
+    private static boolean notLocal(IpAddress address) {
         return false;
     }
 
-    private static boolean isNotKept(IpAddress client, IpAddress endpoint) {
+    private static boolean neverPreserved(IpAddress client, IpAddress endpoint) {
         return false;
     }
 
     private static Lab transparent(
-            int loops, Predicate<IpAddress> isOwn, BiPredicate<IpAddress, IpAddress> keepsClient, int flippedPortBits)
+            int loops,
+            Predicate<IpAddress> isOwn,
+            BiPredicate<IpAddress, IpAddress> canPreserveClient,
+            int flippedPortBits)
             throws IOException {
         assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
                 .as("needs root, for transparent sockets")
                 .isEqualTo(0);
         return new Lab(ForwarderConfig.defaults()
                 .withLoops(loops)
-                .withTransparency(new TransparentSockets(isOwn, keepsClient, endpoint -> 0, flippedPortBits)));
+                .withTransparency(new TransparentSockets(isOwn, canPreserveClient, endpoint -> 0, flippedPortBits)));
     }
 
-    /** Its endpoints are to see the client's address, so it is asked for each whether they can. */
+    /** A service that preserves the client's address, so {@code canPreserveClient} is called for each attempt. */
     private static ServicePort clientAddressService(FrontendAddress address, Endpoint... endpoints) {
         return new ServicePort(
                 new ServicePortName("test", "kept", "", address.protocol()),
@@ -83,30 +86,30 @@ class FaultTest {
                 List.of(Frontend.of(address, Route.forward(List.of(endpoints), Source.CLIENT))));
     }
 
-    private static void awaitNothingLeft(Lab lab, int descriptorsBefore) throws InterruptedException {
+    private static void awaitAllReleased(Lab lab, int descriptorsBefore) throws InterruptedException {
         await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(descriptorsBefore));
         assertThat(lab.count(Counter.SESSIONS_ACTIVE)).isZero();
         assertThat(lab.forwarder.drain(Duration.ZERO)).isZero();
     }
 
     @Test
-    void aConnectionWhoseFirstAttemptThrowsEnds() throws Exception {
+    void endsAConnectionWhoseFirstAttemptThrows() throws Exception {
         BiPredicate<IpAddress, IpAddress> fault = (client, endpoint) -> {
             throw new IllegalStateException("on purpose");
         };
-        try (Lab lab = transparent(1, FaultTest::isNotOwn, fault, 0)) {
-            lab.apply(clientAddressService(tcp, lab.backend("a").endpoint()));
+        try (Lab lab = transparent(1, FaultTest::notLocal, fault, 0)) {
+            lab.apply(clientAddressService(tcp, lab.endpointServer("a").endpoint()));
             int before = Descriptors.open();
             assertThatThrownBy(() -> Lab.read(lab.dial(tcp, CLIENT)))
                     .isInstanceOf(SocketException.class)
                     .hasMessageContaining("reset");
-            awaitNothingLeft(lab, before);
+            awaitAllReleased(lab, before);
             assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
         }
     }
 
     @Test
-    void aConnectionWhoseNextAttemptThrowsEnds() throws Exception {
+    void endsAConnectionWhoseSecondAttemptThrows() throws Exception {
         AtomicInteger attempts = new AtomicInteger();
         BiPredicate<IpAddress, IpAddress> fault = (client, endpoint) -> {
             if (attempts.incrementAndGet() > 1) {
@@ -114,7 +117,7 @@ class FaultTest {
             }
             return false;
         };
-        try (Lab lab = transparent(1, FaultTest::isNotOwn, fault, 0)) {
+        try (Lab lab = transparent(1, FaultTest::notLocal, fault, 0)) {
             lab.apply(clientAddressService(tcp, lab.silent(), lab.silent()));
             int before = Descriptors.open();
             Socket client = lab.dial(tcp, CLIENT);
@@ -124,16 +127,16 @@ class FaultTest {
                 return attempts.get() == 2;
             });
             assertThatThrownBy(() -> Lab.read(client)).isInstanceOf(SocketException.class);
-            awaitNothingLeft(lab, before);
+            awaitAllReleased(lab, before);
             assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
         }
     }
 
     @Test
-    void aListenerThatThrowsFailsAloneAndIsTriedAgain() throws Exception {
-        try (Lab lab = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, NO_PORT)) {
+    void aListenerThatThrowsFailsAloneAndIsRetried() throws Exception {
+        try (Lab lab = transparent(2, FaultTest::notLocal, FaultTest::neverPreserved, NO_PORT)) {
             int before = Descriptors.open();
-            Endpoint endpoint = lab.backend("a").endpoint();
+            Endpoint endpoint = lab.endpointServer("a").endpoint();
             lab.apply(
                     Lab.service("tcp", tcp, endpoint),
                     Lab.service("udp", udp, endpoint),
@@ -144,7 +147,7 @@ class FaultTest {
                     .filteredOn(status -> status.state() == FrontendStatus.State.ACTIVE)
                     .hasSize(2);
             lab.apply(Lab.service("tcp", tcp, endpoint));
-            // While it is tried again, it has one for a moment.
+            // A retry has a descriptor open for a moment.
             await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(before));
             assertThat(GuardExtension.takeFaults())
                     .isNotEmpty()
@@ -152,9 +155,9 @@ class FaultTest {
         }
     }
 
-    /** A socket opened then would not be closed where the successor serves, and would keep its port from it. */
+    /** A socket opened meanwhile would never be closed, and would keep its port from the new process. */
     @Test
-    void nothingIsOpenedWhileItIsOpenWhichProcessServes() throws Exception {
+    void opensNothingBetweenReleaseAndTakeBack() throws Exception {
         try (Lab lab = new Lab(1)) {
             FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
             ForwarderHandover released;
@@ -165,7 +168,7 @@ class FaultTest {
                 released = lab.forwarder.release();
             }
             lab.advance(Duration.ofMinutes(1));
-            lab.forwarder.keepHouse();
+            lab.forwarder.runHousekeeping();
             assertThat(lab.forwarder.handoverSize()).isEqualTo(new ForwarderHandover.Size(0, 0));
             lab.forwarder.takeBack(released);
             assertThat(lab.forwarder.handoverSize()).isEqualTo(new ForwarderHandover.Size(1, 1));
@@ -173,20 +176,20 @@ class FaultTest {
     }
 
     @Test
-    void adoptedSocketsAreClosedWhereOneThrows() throws Exception {
-        try (Lab before = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, 0);
-                Lab after = transparent(2, FaultTest::isNotOwn, FaultTest::isNotKept, NO_PORT)) {
-            ServicePort web = Lab.service("web", tcp, before.backend("a").endpoint());
+    void closesAllAdoptedSocketsIfOneThrows() throws Exception {
+        try (Lab before = transparent(2, FaultTest::notLocal, FaultTest::neverPreserved, 0);
+                Lab after = transparent(2, FaultTest::notLocal, FaultTest::neverPreserved, NO_PORT)) {
+            ServicePort web = Lab.service("web", tcp, before.endpointServer("a").endpoint());
             before.apply(web);
             ForwarderHandover released = before.forwarder.release();
             assertThat(released.descriptors()).hasSize(2);
             int open = Descriptors.open();
-            // In one process there are no copies: what the one releases the other owns.
+            // Within one process the descriptors are not duplicated: the second forwarder owns them.
             after.forwarder.inherit(released);
             after.apply(web);
             assertThat(after.status(tcp).state()).isEqualTo(FrontendStatus.State.FAILED);
             await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(open));
-            // The port is free: both are closed.
+            // The port is free, so both sockets are closed.
             try (Lab third = new Lab(1)) {
                 third.apply(web);
                 assertThat(third.status(tcp).state()).isEqualTo(FrontendStatus.State.ACTIVE);
@@ -196,12 +199,12 @@ class FaultTest {
     }
 
     @Test
-    void oneAdoptedFlowThatThrowsCostsTheOthersNothing() throws Exception {
+    void anAdoptedFlowThatThrowsDoesNotAffectTheOthers() throws Exception {
         Predicate<IpAddress> fault = address -> {
             throw new IllegalStateException("on purpose");
         };
         try (Lab before = new Lab(1);
-                Lab after = transparent(1, fault, FaultTest::isNotKept, 0)) {
+                Lab after = transparent(1, fault, FaultTest::neverPreserved, 0)) {
             UdpForwardingTest.Echo echo = before.closing(new UdpForwardingTest.Echo("a", "127.0.0.1"));
             before.apply(Lab.service("dns", udp, echo.endpoint()));
             List<DatagramSocket> clients = new ArrayList<>();
@@ -213,16 +216,16 @@ class FaultTest {
                 assertThat(ask(client)).isEqualTo("a?");
             }
             int open = Descriptors.open();
-            ForwarderHandover released = withStranger(before.forwarder.release());
+            ForwarderHandover released = withExternalClient(before.forwarder.release());
             after.forwarder.inherit(released);
             after.forwarder.apply(ServiceSnapshot.of(byOrigin(udp, echo.endpoint())));
             await().untilAsserted(
                             () -> assertThat(after.count(Counter.FLOWS_ACTIVE)).isEqualTo(2));
             await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(open - 1));
-            int stranger =
+            int externalPort =
                     released.frontends().get(0).sockets().get(0).flows().get(0).clientPort();
             for (DatagramSocket client : clients) {
-                if (client.getLocalPort() != stranger) {
+                if (client.getLocalPort() != externalPort) {
                     assertThat(ask(client)).isEqualTo("a?");
                 }
             }
@@ -231,12 +234,12 @@ class FaultTest {
         }
     }
 
-    /** Its clock throws while it is asked how old the flow is. */
+    /** The clock throws while the age of the flow is computed. */
     @Test
-    void aFlowThatCannotBeReleasedIsClosedAndItsAddressIsServedAgain() throws Exception {
-        AtomicBoolean broken = new AtomicBoolean();
+    void closesAFlowThatCannotBeReleasedAndServesItsAddressAgain() throws Exception {
+        AtomicBoolean failing = new AtomicBoolean();
         LongSupplier clock = () -> {
-            if (broken.get() && Thread.currentThread().getName().startsWith("sluice-loop")) {
+            if (failing.get() && Thread.currentThread().getName().startsWith("sluice-loop")) {
                 throw new IllegalStateException("on purpose");
             }
             return System.nanoTime();
@@ -249,9 +252,9 @@ class FaultTest {
             client.connect(udp.address().toSocketAddress(udp.port()));
             int before = Descriptors.open();
             assertThat(ask(client)).isEqualTo("a?");
-            broken.set(true);
+            failing.set(true);
             ForwarderHandover released = forwarder.release();
-            broken.set(false);
+            failing.set(false);
             assertThat(released.frontends()).isEmpty();
             await().untilAsserted(() -> assertThat(Descriptors.open()).isZero());
             forwarder.takeBack(released);
@@ -282,12 +285,14 @@ class FaultTest {
                 defaults.maxFlows(),
                 defaults.maxClientSharePercent(),
                 defaults.maxHeldBytes(),
-                defaults.transparency(),
+                defaults.transparentSockets(),
                 clock);
     }
 
-    /** The client of the first flow is from outside, where it depends on the machine's addresses what it is. */
-    private static ForwarderHandover withStranger(ForwarderHandover released) {
+    /**
+     * Replaces the client of the first flow by an external one, whose origin depends on the addresses of the machine.
+     */
+    private static ForwarderHandover withExternalClient(ForwarderHandover released) {
         ForwarderHandover.Sockets sockets = released.frontends().get(0);
         ForwarderHandover.OpenSocket socket = sockets.sockets().get(0);
         List<ForwarderHandover.OpenFlow> flows = new ArrayList<>(socket.flows());
@@ -324,10 +329,10 @@ class FaultTest {
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
     }
 
-    /** Of which callers know what to do without it. */
+    /** Callers handle an IOException, but not the RuntimeException that Netty throws. */
     @Test
-    void aSocketOptionThatTheKernelDoesNotKnowIsAnIOException() throws Exception {
-        // Before it, there is no native code.
+    void anUnknownSocketOptionIsAnIOException() throws Exception {
+        // Loads the native code.
         Lab lab = new Lab(1);
         InetSocket socket = InetSocket.stream(tcp.address().family());
         try (lab) {
@@ -343,9 +348,9 @@ class FaultTest {
     }
 
     @Test
-    void whatWasInheritedAndNeverAppliedIsClosed() throws Exception {
+    void closesInheritedSocketsThatWereNeverApplied() throws Exception {
         try (Lab before = new Lab(2)) {
-            before.apply(Lab.service("web", tcp, before.backend("a").endpoint()));
+            before.apply(Lab.service("web", tcp, before.endpointServer("a").endpoint()));
             long open = Lab.descriptors();
             Lab after = new Lab(1);
             after.forwarder.inherit(before.forwarder.release());
@@ -355,7 +360,7 @@ class FaultTest {
     }
 
     @Test
-    void aForwarderThatCannotBeMadeLeavesNothing() throws Exception {
+    void aFailedConstructorLeavesNoDescriptors() throws Exception {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         ForwarderConfig impossible = new ForwarderConfig(
                 2,
@@ -371,18 +376,18 @@ class FaultTest {
                 defaults.maxFlows(),
                 defaults.maxClientSharePercent(),
                 defaults.maxHeldBytes(),
-                defaults.transparency(),
+                defaults.transparentSockets(),
                 defaults.nanoClock());
-        // What is loaded once is loaded now.
+        // Load classes first, because that opens descriptors.
         new Lab(1).close();
         long open = Lab.descriptors();
         assertThatThrownBy(() -> new Lab(impossible)).isInstanceOf(ArithmeticException.class);
         await().untilAsserted(() -> assertThat(Lab.descriptors()).isLessThanOrEqualTo(open));
     }
 
-    /** In a process of its own, which has memory for its loop but not for what datagrams are read into. */
+    /** Runs in a process with direct memory for the loop, but not for the read buffer of datagrams. */
     @Test
-    void withoutMemoryForDatagramsTcpIsServed() throws Exception {
+    void servesTcpWithoutMemoryForDatagrams() throws Exception {
         Path out = Files.createTempFile("memory", ".txt");
         Process process = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -403,7 +408,7 @@ class FaultTest {
         }
     }
 
-    /** What runs there; any failure is an exception and exit code 1. */
+    /** Main class of that process; exits with 1 after an exception. */
     static final class WithoutMemory {
         private WithoutMemory() {}
 
@@ -411,7 +416,7 @@ class FaultTest {
             FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
             FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
             try (Lab lab = new Lab(1)) {
-                Endpoint endpoint = lab.backend("a").endpoint();
+                Endpoint endpoint = lab.endpointServer("a").endpoint();
                 lab.apply(Lab.service("udp", udp, endpoint), Lab.service("tcp", tcp, endpoint));
                 assertThat(Descriptors.open()).isEqualTo(1);
                 assertThat(lab.ask(tcp)).isEqualTo("a");

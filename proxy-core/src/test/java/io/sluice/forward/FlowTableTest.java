@@ -20,16 +20,16 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Finds what a map finds, and needs few steps for it whatever the clients' addresses are. */
+/** Behaves like a map, with short probe sequences for any choice of client addresses. */
 class FlowTableTest {
     private static final int CLIENTS = 16_000;
 
-    /** One of 10<sup>12</sup> half-full tables has a longer one by chance. */
+    /** A half-full table has a longer probe sequence with a probability of 10<sup>-12</sup>. */
     private static final int LONG_PROBE = 200;
 
-    /** Each kind has one value under a hash that clients can compute. */
+    /** Sets of addresses with equal values under a hash that clients can compute. */
     private enum Crafted {
-        /** {@link InetSocketAddress} of IPv4: address + port. */
+        /** Hash code of an IPv4 {@link InetSocketAddress}: address + port. */
         IPV4_SUM {
             @Override
             InetSocketAddress client(int i) {
@@ -41,7 +41,7 @@ class FlowTableTest {
                 return client.hashCode();
             }
         },
-        /** The last bits of that sum, which pick the slot where nothing mixes them. */
+        /** Lowest bits of that sum, which select the slot if the hash is not mixed. */
         IPV4_LAST_BITS {
             @Override
             InetSocketAddress client(int i) {
@@ -53,7 +53,7 @@ class FlowTableTest {
                 return client.hashCode() & 0xffff;
             }
         },
-        /** {@link InetSocketAddress} of IPv6: the sum of the words + port. */
+        /** Hash code of an IPv6 {@link InetSocketAddress}: sum of the words + port. */
         IPV6_SUM {
             @Override
             InetSocketAddress client(int i) {
@@ -65,7 +65,7 @@ class FlowTableTest {
                 return client.hashCode();
             }
         },
-        /** What a record of two longs has for a hash. */
+        /** Hash code of a record of two longs. */
         IPV6_RECORD {
             @Override
             InetSocketAddress client(int i) {
@@ -78,7 +78,7 @@ class FlowTableTest {
                 return 31 * Long.hashCode(address.high()) + Long.hashCode(address.low());
             }
         },
-        /** The last bits of the address. */
+        /** Lowest bits of the address. */
         IPV6_LAST_BITS {
             @Override
             InetSocketAddress client(int i) {
@@ -105,7 +105,7 @@ class FlowTableTest {
         return new InetSocketAddress(Inet6Address.getByAddress(null, bytes, scopeId), 5353);
     }
 
-    /** Equal, but another object, as each datagram brings its own. */
+    /** An equal object, as each datagram has its own address object. */
     private static InetSocketAddress copy(InetSocketAddress client) {
         try {
             byte[] bytes = client.getAddress().getAddress();
@@ -120,7 +120,7 @@ class FlowTableTest {
 
     @ParameterizedTest
     @EnumSource
-    void craftedAddressesCostNoMoreThanOthers(Crafted crafted) {
+    void craftedAddressesDoNotLengthenProbes(Crafted crafted) {
         List<InetSocketAddress> clients =
                 IntStream.range(0, CLIENTS).mapToObj(crafted::client).toList();
         assertThat(clients.stream().map(crafted::hash).distinct()).hasSize(1);
@@ -143,7 +143,7 @@ class FlowTableTest {
     }
 
     @Test
-    void linkLocalClientsOfTwoInterfacesAreTwo() throws Exception {
+    void distinguishesLinkLocalClientsByInterface() throws Exception {
         FlowTable<String> table = new FlowTable<>();
         table.put(linkLocal(1, 2), "eth0");
         table.put(linkLocal(1, 3), "eth1");
@@ -156,16 +156,16 @@ class FlowTableTest {
     }
 
     @Test
-    void anotherFlowOfTheClientIsNotRemoved() {
+    void doesNotRemoveAnotherFlowOfTheClient() {
         FlowTable<String> table = new FlowTable<>();
         table.put(v6(1, 1), "new");
         table.remove(v6(1, 1), "old");
         assertThat(table.get(v6(1, 1))).isEqualTo("new");
     }
 
-    /** Adds and removes at random, more of the one in some phases and more of the other in others. */
+    /** Adds and removes at random, in phases of growth and of shrinking. */
     @Test
-    void findsWhatAMapFinds() throws Exception {
+    void behavesLikeAMap() throws Exception {
         Random random = new Random(7);
         List<InetSocketAddress> universe = universe();
         FlowTable<Object> table = new FlowTable<>();

@@ -28,19 +28,21 @@ import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** One forwarder succeeds another; here both are in one process, and the sockets go through a Unix socket all the same. */
+/**
+ * Handover between two forwarders. Both run in this process, but descriptors are sent over a Unix socket.
+ */
 class ForwarderHandoverTest {
     private static final Duration LIMIT = Duration.ofSeconds(10);
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
     private final FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
 
-    /** The same with descriptors of its own, as another process would receive it. */
+    /** Duplicates the descriptors, as another process would receive them. */
     private ForwarderHandover received(ForwarderHandover released) throws IOException {
-        Path path = folder.resolve("socket");
+        Path path = directory.resolve("socket");
         try (UnixListener listening = UnixListener.bind(path);
                 UnixSocket sending = UnixSocket.connect(path, LIMIT);
                 UnixSocket receiving = Objects.requireNonNull(listening.accept(LIMIT))) {
@@ -76,20 +78,20 @@ class ForwarderHandoverTest {
                 "web",
                 tcp,
                 affinity,
-                lab.backend("a").endpoint(),
-                lab.backend("b").endpoint(),
-                lab.backend("c").endpoint());
+                lab.endpointServer("a").endpoint(),
+                lab.endpointServer("b").endpoint(),
+                lab.endpointServer("c").endpoint());
     }
 
     @Test
-    void roundRobinGoesOnWhereItStood() throws IOException {
+    void roundRobinContinuesAtItsPosition() throws IOException {
         try (Lab before = new Lab();
                 Lab after = new Lab(1)) {
             ServicePort web = web(before, SessionAffinity.NONE);
             before.apply(web);
             List<String> answers = new ArrayList<>(List.of(before.ask(tcp), before.ask(tcp)));
             ForwarderHandover released = before.forwarder.release();
-            // Comes while nobody reads, and waits.
+            // Arrives while no process accepts, and waits in the accept queue.
             Socket waiting = before.dial(tcp);
             after.forwarder.inherit(received(released));
             after.apply(web);
@@ -97,15 +99,15 @@ class ForwarderHandoverTest {
             answers.add(Lab.read(waiting));
             assertThat(answers).containsExactlyInAnyOrder("a", "b", "c");
             List<String> again = List.of(after.ask(tcp), after.ask(tcp), after.ask(tcp));
-            assertThat(again).as("in the same order").isEqualTo(answers);
+            assertThat(again).as("same order").isEqualTo(answers);
             assertThat(before.count(Counter.SESSIONS_OPENED)).isEqualTo(2);
             assertThat(after.count(Counter.SESSIONS_OPENED)).isEqualTo(4);
         }
     }
 
-    /** What leads connections to a listener is the successor's from then on. */
+    /** From then on, the rules of the new process redirect connections to its own listening port. */
     @Test
-    void aSuccessorThatListensOnOtherPortsDoesSo() throws IOException {
+    void theNewProcessListensOnItsOwnPorts() throws IOException {
         assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
                 .as("needs root, for transparent sockets")
                 .isEqualTo(0);
@@ -130,12 +132,12 @@ class ForwarderHandoverTest {
     }
 
     @Test
-    void aClientStaysHeldToItsEndpointForTheRestOfItsTime() throws IOException {
+    void anAffinityEntryKeepsItsRemainingTime() throws IOException {
         try (Lab before = new Lab();
                 Lab after = new Lab()) {
             ServicePort web = web(before, new SessionAffinity(100));
             before.apply(web);
-            String held = before.ask(tcp);
+            String assigned = before.ask(tcp);
             before.advance(Duration.ofSeconds(60));
             ForwarderHandover released = before.forwarder.release();
             assertThat(released.services().get(0).pins().get(0).idleNanos())
@@ -143,7 +145,7 @@ class ForwarderHandoverTest {
             after.forwarder.inherit(received(released));
             after.apply(web);
             before.forwarder.closeReleased(released);
-            assertThat(after.ask(tcp)).isEqualTo(held);
+            assertThat(after.ask(tcp)).isEqualTo(assigned);
         }
     }
 
@@ -183,7 +185,7 @@ class ForwarderHandoverTest {
     }
 
     @Test
-    void whatNobodyTakesIsTakenBack() throws IOException {
+    void takesBackSocketsThatWereNotHandedOver() throws IOException {
         try (Lab lab = new Lab()) {
             ServicePort web = web(lab, SessionAffinity.NONE);
             UdpForwardingTest.Echo a = echo(lab, "a");
@@ -209,11 +211,11 @@ class ForwarderHandoverTest {
     }
 
     @Test
-    void theSuccessorsSnapshotSaysWhatIsServed() throws IOException {
+    void theSnapshotOfTheNewProcessDecidesWhatIsServed() throws IOException {
         try (Lab before = new Lab();
                 Lab after = new Lab()) {
-            UdpForwardingTest.Echo gone = echo(before, "gone");
-            before.apply(web(before, SessionAffinity.NONE), Lab.service("dns", udp, gone.endpoint()));
+            UdpForwardingTest.Echo old = echo(before, "gone");
+            before.apply(web(before, SessionAffinity.NONE), Lab.service("dns", udp, old.endpoint()));
             DatagramSocket client = udpClient(before);
             assertThat(ask(client)).isEqualTo("gone?");
             ForwarderHandover released = before.forwarder.release();
@@ -226,11 +228,11 @@ class ForwarderHandoverTest {
     }
 
     @Test
-    void openConnectionsStayWithTheirProcess() throws IOException, InterruptedException {
+    void openConnectionsStayInTheOldProcess() throws IOException, InterruptedException {
         try (Lab before = new Lab();
                 Lab after = new Lab()) {
-            ServicePort echo =
-                    Lab.service("echo", tcp, before.backend(Backend.Kind.ECHO).endpoint());
+            ServicePort echo = Lab.service(
+                    "echo", tcp, before.endpointServer(EndpointServer.Kind.ECHO).endpoint());
             before.apply(echo);
             Socket session = before.dial(tcp);
             session.getOutputStream().write('1');

@@ -25,7 +25,7 @@ import java.util.Set;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The counts are those of the list, whatever has happened. */
+/** Counts always agree with the list of frontends. */
 class FrontendCountsTest {
     private static final int STEPS = 60;
 
@@ -33,7 +33,7 @@ class FrontendCountsTest {
     private final List<FrontendAddress> foreign = new ArrayList<>();
     private final List<ServerSocket> taken = new ArrayList<>();
 
-    /** Every change of state is made with the lock held. */
+    /** Takes the lock under which all states change. */
     private static void check(Forwarder forwarder) {
         synchronized (forwarder) {
             assertThat(forwarder.counts()).isEqualTo(FrontendCounts.of(forwarder.frontends()));
@@ -64,13 +64,13 @@ class FrontendCountsTest {
         return new ServicePortName("test", service, "", address.protocol());
     }
 
-    /** Of one of two Services, and without an endpoint at times. */
+    /** A port of one of two Services, sometimes without an endpoint. */
     private static ServicePort service(FrontendAddress address, Random random, Endpoint endpoint) {
         String name = (random.nextBoolean() ? "a" : "b") + address.port();
         return random.nextInt(3) == 0 ? Lab.service(name, address) : Lab.service(name, address, endpoint);
     }
 
-    private void take(FrontendAddress address, Random random) throws IOException {
+    private void takePortOrFreeOne(FrontendAddress address, Random random) throws IOException {
         if (taken.isEmpty() || random.nextBoolean()) {
             ServerSocket socket = new ServerSocket();
             taken.add(socket);
@@ -86,7 +86,7 @@ class FrontendCountsTest {
 
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4})
-    void areThoseOfTheList(long seed) throws Exception {
+    void countsMatchTheList(long seed) throws Exception {
         Random random = new Random(seed);
         for (int i = 0; i < 8; i++) {
             own.add(Lab.freeAddress(i % 2 == 0 ? Protocol.TCP : Protocol.UDP));
@@ -94,7 +94,7 @@ class FrontendCountsTest {
         }
         try (Lab lab = new Lab(2)) {
             Forwarder forwarder = lab.forwarder;
-            Endpoint endpoint = lab.backend("a").endpoint();
+            Endpoint endpoint = lab.endpointServer("a").endpoint();
             for (int step = 0; step < STEPS; step++) {
                 switch (random.nextInt(5)) {
                     case 4 ->
@@ -102,7 +102,7 @@ class FrontendCountsTest {
                                 random.nextBoolean()
                                         ? Map.of()
                                         : Map.of(own.get(random.nextInt(8)), "rules", foreign.get(0), "rules"));
-                    case 0 -> take(own.get(random.nextInt(4) * 2), random);
+                    case 0 -> takePortOrFreeOne(own.get(random.nextInt(4) * 2), random);
                     case 1 -> lab.advance(Duration.ofSeconds(31));
                     case 2 -> forwarder.takeBack(forwarder.release());
                     default -> forwarder.apply(snapshot(random, endpoint));
@@ -137,12 +137,12 @@ class FrontendCountsTest {
 
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
-    void failuresAreToldApart(boolean taken) throws Exception {
+    void countsFailuresByReason(boolean taken) throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         FrontendAddress foreignAddress = new FrontendAddress(Protocol.TCP, Lab.ip("198.18.0.1"), 80);
         try (Lab lab = new Lab(1);
                 ServerSocket other = new ServerSocket()) {
-            Endpoint endpoint = lab.backend("a").endpoint();
+            Endpoint endpoint = lab.endpointServer("a").endpoint();
             if (taken) {
                 other.bind(address.address().toSocketAddress(address.port()));
             }

@@ -28,9 +28,9 @@ class KeepAliveTest {
                 socket.getIntOpt(IPPROTO_TCP, TCP_KEEPCNT));
     }
 
-    /** Which is why a client's connection costs no system call for it. */
+    /** So keep-alive needs no system call per client connection. */
     @Test
-    void acceptedConnectionsInheritItFromTheListeningSocket() throws Exception {
+    void acceptedConnectionsInheritKeepAliveFromTheListeningSocket() throws Exception {
         KeepAlive keepAlive = new KeepAlive(61, 16, 7);
         InetSocket listening = InetSocket.stream(Family.IPV4);
         keepAlive.enable(listening);
@@ -54,16 +54,16 @@ class KeepAliveTest {
     }
 
     @Test
-    void anAdoptedListenerGetsTheOneOfItsNewOwner() throws Exception {
+    void anAdoptedListenerGetsTheNewKeepAlive() throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         try (Lab before = new Lab(1);
                 Lab after = new Lab(Lab.limited(0, 100, 0, new KeepAlive(62, 17, 6)))) {
-            before.apply(Lab.service("web", address, before.backend("a").endpoint()));
+            before.apply(Lab.service("web", address, before.endpointServer("a").endpoint()));
             ForwarderHandover released = before.forwarder.release();
             Socket listening = new Socket(released.descriptors().get(0));
             assertThat(of(listening)).isEqualTo(ForwarderConfig.defaults().keepAlive());
             after.forwarder.inherit(released);
-            after.apply(Lab.service("web", address, before.backend("b").endpoint()));
+            after.apply(Lab.service("web", address, before.endpointServer("b").endpoint()));
             assertThat(of(listening)).isEqualTo(new KeepAlive(62, 17, 6));
         }
     }

@@ -35,7 +35,7 @@ import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** A forwarder on loopback, backends to send to, and a clock that can be moved. */
+/** A forwarder on loopback with endpoint servers and a clock that tests can advance. */
 public final class Lab implements AutoCloseable {
     private final AtomicLong clockOffsetNanos = new AtomicLong();
     private final List<Closeable> open = new ArrayList<>();
@@ -73,24 +73,24 @@ public final class Lab implements AutoCloseable {
                 config.maxFlows(),
                 config.maxClientSharePercent(),
                 config.maxHeldBytes(),
-                config.transparency(),
+                config.transparentSockets(),
                 nanoClock);
     }
 
-    /** One loop; 0 leaves a limit as it is. One client may have everything. */
-    static ForwarderConfig limited(int mostFlows, long mostHeldBytes) {
-        return limited(mostFlows, 100, mostHeldBytes);
+    /** One loop, without a limit per client; 0 means the default limit. */
+    static ForwarderConfig limited(int maxFlows, long maxHeldBytes) {
+        return limited(maxFlows, 100, maxHeldBytes);
     }
 
-    static ForwarderConfig limited(int mostFlows, int maxClientSharePercent, long mostHeldBytes) {
+    static ForwarderConfig limited(int maxFlows, int maxClientSharePercent, long maxHeldBytes) {
         return limited(
-                mostFlows,
+                maxFlows,
                 maxClientSharePercent,
-                mostHeldBytes,
+                maxHeldBytes,
                 ForwarderConfig.defaults().keepAlive());
     }
 
-    static ForwarderConfig limited(int mostFlows, int maxClientSharePercent, long mostHeldBytes, KeepAlive keepAlive) {
+    static ForwarderConfig limited(int maxFlows, int maxClientSharePercent, long maxHeldBytes, KeepAlive keepAlive) {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         return new ForwarderConfig(
                 1,
@@ -103,10 +103,10 @@ public final class Lab implements AutoCloseable {
                 defaults.stalledTimeout(),
                 defaults.udpUnrepliedTimeout(),
                 defaults.udpRepliedTimeout(),
-                mostFlows,
+                maxFlows,
                 maxClientSharePercent,
-                mostHeldBytes,
-                defaults.transparency(),
+                maxHeldBytes,
+                defaults.transparentSockets(),
                 defaults.nanoClock());
     }
 
@@ -119,15 +119,15 @@ public final class Lab implements AutoCloseable {
         return resource;
     }
 
-    /** An address that nobody listens on, in a loopback range of its own so that tests do not meet. */
+    /** A random unused address in a loopback range of its own, so that tests do not conflict. */
     static FrontendAddress freeAddress(Protocol protocol) {
         ThreadLocalRandom random = ThreadLocalRandom.current();
         String address = "127." + random.nextInt(64, 128) + "." + random.nextInt(256) + "." + random.nextInt(1, 255);
         return new FrontendAddress(protocol, ip(address), random.nextInt(10_000, 30_000));
     }
 
-    public static IpAddress ip(String text) {
-        return Objects.requireNonNull(IpAddress.parse(text), text);
+    public static IpAddress ip(String value) {
+        return Objects.requireNonNull(IpAddress.parse(value), value);
     }
 
     static ServicePort service(String name, FrontendAddress address, Endpoint... endpoints) {
@@ -147,12 +147,12 @@ public final class Lab implements AutoCloseable {
         forwarder.apply(ServiceSnapshot.of(servicePorts));
     }
 
-    Backend backend(String name) throws IOException {
-        return closing(new Backend(name, Backend.Kind.NAME));
+    EndpointServer endpointServer(String name) throws IOException {
+        return closing(new EndpointServer(name, EndpointServer.Kind.NAME));
     }
 
-    Backend backend(Backend.Kind kind) throws IOException {
-        return closing(new Backend("", kind));
+    EndpointServer endpointServer(EndpointServer.Kind kind) throws IOException {
+        return closing(new EndpointServer("", kind));
     }
 
     Socket dial(FrontendAddress address) throws IOException {
@@ -169,7 +169,7 @@ public final class Lab implements AutoCloseable {
         return socket;
     }
 
-    /** What the backend behind the address says. */
+    /** Connects to the address and returns what the endpoint sends. */
     String ask(FrontendAddress address) throws IOException {
         return ask(address, null);
     }
@@ -195,20 +195,20 @@ public final class Lab implements AutoCloseable {
                 .orElseThrow();
     }
 
-    /** An endpoint on which nobody listens. */
-    static Endpoint rejectingNew() throws IOException {
+    /** An endpoint whose port is closed. */
+    static Endpoint closedPort() throws IOException {
         try (ServerSocket socket = new ServerSocket(0, 1, ip("127.0.0.1").toInetAddress())) {
             return new Endpoint(ip("127.0.0.1"), socket.getLocalPort());
         }
     }
 
-    /** An endpoint that answers no SYN. */
+    /** An endpoint that does not answer SYNs. */
     Endpoint silent() throws IOException {
-        return new Endpoint(ip("127.0.0.1"), full().getLocalPort());
+        return new Endpoint(ip("127.0.0.1"), fullAcceptQueue().getLocalPort());
     }
 
-    /** A server with a full accept queue: the kernel drops further SYNs until connections are accepted. */
-    ServerSocket full() throws IOException {
+    /** A server with a full accept queue: the kernel drops SYNs until connections are accepted. */
+    ServerSocket fullAcceptQueue() throws IOException {
         ServerSocket socket = closing(new ServerSocket(0, 1, ip("127.0.0.1").toInetAddress()));
         socket.setSoTimeout(20_000);
         for (int i = 0; i < 2; i++) {
@@ -221,7 +221,7 @@ public final class Lab implements AutoCloseable {
         assertThat(in.read()).isEqualTo(-1);
     }
 
-    /** Stops the first loop until the latch is released: what happens meanwhile is one round of events for it. */
+    /** Blocks the first loop until the latch is released, so that it sees all events until then in one round. */
     CountDownLatch stopLoop() throws InterruptedException {
         CountDownLatch release = new CountDownLatch(1);
         CountDownLatch stopped = new CountDownLatch(1);
@@ -237,18 +237,18 @@ public final class Lab implements AutoCloseable {
         return release;
     }
 
-    /** Open ones of this process, but for the jars of classes, which are opened at first use. */
+    /** Number of open descriptors of this process, without jar files, which are opened at first use. */
     static long descriptors() throws IOException {
         try (Stream<Path> open = Files.list(Path.of("/proc/self/fd"))) {
-            return open.filter(Lab::isNoJar).count();
+            return open.filter(Lab::isNotAJar).count();
         }
     }
 
-    private static boolean isNoJar(Path descriptor) {
+    private static boolean isNotAJar(Path descriptor) {
         try {
             return !Files.readSymbolicLink(descriptor).toString().endsWith(".jar");
         } catch (IOException e) {
-            // Closed meanwhile, as that of the directory is.
+            // Closed meanwhile, as the descriptor of the listed directory.
             return false;
         }
     }

@@ -16,11 +16,11 @@ import java.net.NetworkInterface;
 import org.junit.jupiter.api.Test;
 
 /**
- * Two clients that have the same link-local address and port on different interfaces are two clients: each has its flow,
- * and gets its own answers. In a network namespace of its own, with two links.
+ * Clients with the same link-local address and port on different interfaces have separate flows and get their own
+ * replies. Runs in a network namespace with two links.
  */
 class LinkLocalClientsTest {
-    /** On each link, client1 or client2, an end of the clients; the frontend is reached over both. */
+    /** Two veth pairs, with a client on each; the frontend is reachable over both. */
     private static final String LINKS = """
             for n in 1 2; do
               ip link add client$n type veth peer name node$n
@@ -38,11 +38,11 @@ class LinkLocalClientsTest {
             """;
 
     @Test
-    void eachHasItsOwnFlow() throws Exception {
+    void eachClientHasItsOwnFlow() throws Exception {
         Namespace.run(LINKS, InNamespace.class);
     }
 
-    /** What runs inside; any failure is an exception and exit code 1. */
+    /** Main class in the namespace; exits with 1 after an exception. */
     static final class InNamespace {
         private static final int PORT = 5353;
 
@@ -55,13 +55,13 @@ class LinkLocalClientsTest {
                         new DatagramSocket(new InetSocketAddress(Lab.ip("::1").toInetAddress(), 0)));
                 endpoint.setSoTimeout(5_000);
                 lab.apply(Lab.service("dns", address, new Endpoint(Lab.ip("::1"), endpoint.getLocalPort())));
-                DatagramSocket one = client(lab, address, "client1");
-                DatagramSocket two = client(lab, address, "client2");
-                DatagramPacket fromOne = ask(one, endpoint, 1);
-                DatagramPacket fromTwo = ask(two, endpoint, 2);
+                DatagramSocket first = client(lab, address, "client1");
+                DatagramSocket second = client(lab, address, "client2");
+                DatagramPacket fromFirst = ask(first, endpoint, 1);
+                DatagramPacket fromSecond = ask(second, endpoint, 2);
                 assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(2);
-                answer(endpoint, fromTwo, two);
-                answer(endpoint, fromOne, one);
+                answer(endpoint, fromSecond, second);
+                answer(endpoint, fromFirst, first);
             }
             System.exit(0);
         }

@@ -8,15 +8,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 
-/** Runs a part of a test as a process in a network namespace of its own. */
+/** Runs part of a test in a process with its own network namespace. */
 final class Namespace {
     private Namespace() {}
 
     /**
-     * Skips the test without root; fails it if a command or the main method does.
+     * Skips the test unless run as root. Fails it if a command fails or the main method throws.
      *
-     * @param commands of a shell, run first, once loopback is up
-     * @param main a class whose main method throws on a failure and else exits with 0
+     * @param commands shell commands to run first, after loopback is up
+     * @param main a class whose main method throws on failure and otherwise exits with 0
      */
     static void run(String commands, Class<?> main) throws IOException, InterruptedException {
         assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))

@@ -33,26 +33,26 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /**
- * Where a client is decides where it is sent, and whether it is served at all. All clients are on loopback, where those of
- * a pod range count as pods and the others as the node.
+ * The origin of a client (pod, node, external) selects its route. All clients are on loopback; addresses in the pod
+ * range count as pods, others as the node.
  */
 class OriginRoutingTest {
     private static final String POD = "127.77.0.9";
     private static final String NODE = "127.0.0.1";
-    private static final String STRANGER = "127.88.0.9";
+    private static final String EXTERNAL = "127.88.0.9";
 
     private final FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
     private final FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
 
-    private static Cidr range(String text) {
-        return Objects.requireNonNull(Cidr.parse(text));
+    private static Cidr range(String value) {
+        return Objects.requireNonNull(Cidr.parse(value));
     }
 
     private static Route to(Endpoint endpoint) {
         return Route.forward(List.of(endpoint), Source.NODE);
     }
 
-    /** A load-balancer address that admits the pods and the node; nobody on loopback is outside. */
+    /** A LoadBalancer IP whose source ranges allow the pods and the node. No address on loopback is external. */
     private static Frontend frontend(FrontendAddress address, Route pod, Route node) {
         return new Frontend(
                 Kind.LOAD_BALANCER,
@@ -85,10 +85,12 @@ class OriginRoutingTest {
     }
 
     @Test
-    void tcpClientsAreSentByWhereTheyAre() throws Exception {
+    void routesTcpClientsByOrigin() throws Exception {
         try (Lab lab = new Lab()) {
             Frontend frontend = frontend(
-                    tcp, to(lab.backend("A").endpoint()), to(lab.backend("B").endpoint()));
+                    tcp,
+                    to(lab.endpointServer("A").endpoint()),
+                    to(lab.endpointServer("B").endpoint()));
             apply(lab, "127.77.0.0/16", frontend);
             for (int i = 0; i < 3; i++) {
                 assertThat(lab.ask(tcp, POD)).isEqualTo("A");
@@ -98,12 +100,12 @@ class OriginRoutingTest {
     }
 
     @Test
-    void tcpClientsThatAreNotAdmittedAreReset() throws Exception {
+    void resetsTcpClientsOutsideTheAllowedSourceRanges() throws Exception {
         try (Lab lab = new Lab()) {
-            Backend pods = lab.backend("A");
-            Backend node = lab.backend("B");
+            EndpointServer pods = lab.endpointServer("A");
+            EndpointServer node = lab.endpointServer("B");
             apply(lab, "127.77.0.0/16", frontend(tcp, to(pods.endpoint()), to(node.endpoint())));
-            assertReset(lab, STRANGER);
+            assertReset(lab, EXTERNAL);
             await().until(() -> lab.count(Counter.SESSIONS_REFUSED) == 1);
             assertThat(pods.accepted).hasValue(0);
             assertThat(node.accepted).hasValue(0);
@@ -111,19 +113,19 @@ class OriginRoutingTest {
     }
 
     @Test
-    void tcpClientsThatAPolicyDropsAreReset() throws Exception {
+    void resetsTcpClientsWhoseRouteIsDrop() throws Exception {
         try (Lab lab = new Lab()) {
             apply(
                     lab,
                     "127.77.0.0/16",
-                    frontend(tcp, Route.DROP, to(lab.backend("B").endpoint())));
+                    frontend(tcp, Route.DROP, to(lab.endpointServer("B").endpoint())));
             assertReset(lab, POD);
             assertThat(lab.ask(tcp, NODE)).isEqualTo("B");
             await().until(() -> lab.count(Counter.SESSIONS_REFUSED) == 1);
         }
     }
 
-    /** The reset may come before the client knows that it was connected. */
+    /** The reset may arrive before the client's connect returns. */
     private void assertReset(Lab lab, String from) {
         assertThatThrownBy(() -> lab.ask(tcp, from))
                 .isInstanceOf(SocketException.class)
@@ -131,11 +133,11 @@ class OriginRoutingTest {
     }
 
     @Test
-    void tcpClientsThatHaveMovedAreSentElsewhereAndOpenSessionsStay() throws Exception {
+    void aChangedOriginAffectsNewConnectionsOnly() throws Exception {
         try (Lab lab = new Lab()) {
-            Backend pods = lab.closing(new Backend("A", Backend.Kind.HAND_OVER));
-            Frontend frontend =
-                    frontend(tcp, to(pods.endpoint()), to(lab.backend("B").endpoint()));
+            EndpointServer pods = lab.closing(new EndpointServer("A", EndpointServer.Kind.MANUAL));
+            Frontend frontend = frontend(
+                    tcp, to(pods.endpoint()), to(lab.endpointServer("B").endpoint()));
             apply(lab, "127.77.0.0/16", frontend);
             Socket open = lab.dial(tcp, POD);
             Socket server = lab.closing(pods.next());
@@ -151,7 +153,7 @@ class OriginRoutingTest {
     }
 
     @Test
-    void datagramsAreSentByWhereTheyComeFrom() throws Exception {
+    void routesDatagramsByOrigin() throws Exception {
         try (Lab lab = new Lab()) {
             apply(lab, "127.77.0.0/16", frontend(udp, to(echo(lab, "A")), to(echo(lab, "B"))));
             assertThat(ask(client(lab, POD))).isEqualTo("A?");
@@ -160,13 +162,13 @@ class OriginRoutingTest {
         }
     }
 
-    /** That nothing comes back cannot be seen, but that the datagram was counted as refused and no flow opened. */
+    /** Checks that the datagram was counted and opened no flow, because silence cannot be observed. */
     @Test
-    void datagramsOfThoseNotAdmittedAreDropped() throws Exception {
+    void dropsDatagramsFromOutsideTheAllowedSourceRanges() throws Exception {
         try (Lab lab = new Lab()) {
             apply(lab, "127.77.0.0/16", frontend(udp, to(echo(lab, "A")), to(echo(lab, "B"))));
-            DatagramSocket stranger = client(lab, STRANGER);
-            stranger.send(new DatagramPacket(new byte[] {'?'}, 1));
+            DatagramSocket external = client(lab, EXTERNAL);
+            external.send(new DatagramPacket(new byte[] {'?'}, 1));
             await().until(() -> lab.count(Counter.DATAGRAMS_REFUSED) == 1);
             assertThat(lab.count(Counter.FLOWS_OPENED)).isZero();
             assertThat(lab.count(Counter.DATAGRAMS_TO_ENDPOINT)).isZero();
@@ -175,7 +177,7 @@ class OriginRoutingTest {
     }
 
     @Test
-    void clientsThatHaveMovedGetNewFlowsElsewhereAndOldOnesStay() throws Exception {
+    void aChangedOriginAffectsNewFlowsOnly() throws Exception {
         try (Lab lab = new Lab()) {
             Frontend frontend = frontend(udp, to(echo(lab, "A")), to(echo(lab, "B")));
             apply(lab, "127.77.0.0/16", frontend);
@@ -207,9 +209,9 @@ class OriginRoutingTest {
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
     }
 
-    /** Connections to it would otherwise be accepted by its own listener, one after another. */
+    /** Otherwise connections to the endpoint would reach our own listener, in a loop. */
     @Test
-    void anAddressThatIsItsOwnEndpointIsLeftToItsProcess() throws IOException {
+    void doesNotListenOnAnAddressThatIsItsOwnEndpoint() throws IOException {
         Route itself = to(new Endpoint(tcp.address(), tcp.port()));
         Frontend frontend = new Frontend(Kind.EXTERNAL_IP, tcp, itself, itself, itself, List.of());
         try (Lab lab = new Lab()) {

@@ -17,41 +17,41 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /**
- * No local port left towards an endpoint: counted as that, old sessions go on, and it heals. In a network namespace of
- * its own, where there are twenty ports.
+ * Without local ports for an endpoint, new connections fail and are counted, open ones continue, and it recovers. Runs
+ * in a network namespace with twenty local ports.
  */
 class PortExhaustionTest {
     private static final int PORTS = 20;
 
     @Test
-    void outOfLocalPortsAndBack() throws Exception {
+    void recoversFromLocalPortExhaustion() throws Exception {
         Namespace.run("", InNamespace.class);
     }
 
-    /** What runs inside; any failure is an exception and exit code 1. */
+    /** Main class in the namespace; exits with 1 after an exception. */
     static final class InNamespace {
         private InNamespace() {}
 
         public static void main(String[] args) throws Exception {
             FrontendAddress address = Lab.freeAddress(Protocol.TCP);
             try (Lab lab = new Lab(1)) {
-                Backend echo = lab.backend(Backend.Kind.ECHO);
+                EndpointServer echo = lab.endpointServer(EndpointServer.Kind.ECHO);
                 lab.apply(Lab.service("echo", address, echo.endpoint()));
                 Files.writeString(
                         Path.of("/proc/sys/net/ipv4/ip_local_port_range"), "20000 " + (20_000 + PORTS - 1) + "\n");
-                assertThat(HostLimits.mostFlows()).isEqualTo(PORTS * 7 / 10);
+                assertThat(HostLimits.defaultMaxFlows()).isEqualTo(PORTS * 7 / 10);
                 List<Socket> sessions = new ArrayList<>();
-                int refused = 0;
+                int failed = 0;
                 for (int i = 0; i < PORTS + 10; i++) {
                     Socket socket = from(lab, address, 30_000 + i);
                     if (answers(socket)) {
                         sessions.add(socket);
                     } else {
-                        refused++;
+                        failed++;
                     }
                 }
                 assertThat(sessions).hasSize(PORTS);
-                assertThat(refused).isEqualTo(10);
+                assertThat(failed).isEqualTo(10);
                 assertThat(lab.count(Counter.CONNECT_NO_RESOURCES)).isEqualTo(10);
                 assertThat(sessions).allMatch(InNamespace::answers);
                 Socket one = sessions.remove(0);
@@ -64,7 +64,7 @@ class PortExhaustionTest {
             System.exit(0);
         }
 
-        /** The client's own port is outside the range, so that only the proxy's are scarce. */
+        /** Connects from a port outside the range, so that only Sluice runs out of ports. */
         private static Socket from(Lab lab, FrontendAddress address, int port) throws IOException {
             Socket socket = lab.closing(new Socket());
             socket.setReuseAddress(true);
@@ -73,7 +73,7 @@ class PortExhaustionTest {
             try {
                 socket.connect(address.address().toSocketAddress(address.port()), 5_000);
             } catch (SocketException e) {
-                // The reset may be there before connect(2) returns; then it answers no more than later.
+                // The reset may arrive before connect(2) returns; the caller then sees that it does not answer.
                 assertThat(e).hasMessageContaining("reset");
             }
             return socket;

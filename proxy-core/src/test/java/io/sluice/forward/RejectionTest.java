@@ -26,23 +26,24 @@ import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What the kernel refuses is failed, never active, and served once the kernel takes it. */
+/** A frontend whose socket or rules the kernel rejects is failed, and active once the kernel accepts them. */
 class RejectionTest {
     private final FrontendAddress tcp = Lab.freeAddress(Protocol.TCP);
     private final FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private int file() throws IOException {
-        return FileDescriptor.from(Files.createTempFile(folder, "no", "socket").toFile())
+        return FileDescriptor.from(
+                        Files.createTempFile(directory, "no", "socket").toFile())
                 .intValue();
     }
 
-    /** Puts a regular file, which epoll does not take (EPERM), in the place of a descriptor. */
+    /** Replaces a descriptor by that of a regular file, which epoll rejects (EPERM). */
     private void replaceByFile(int descriptor) throws IOException {
         InetSocket.close(descriptor);
-        // The kernel gives the lowest number that is free.
+        // The kernel assigns the lowest free number.
         List<Integer> lower = new ArrayList<>();
         for (int file = file(); file != descriptor; file = file()) {
             assertThat(file).isLessThan(descriptor);
@@ -51,8 +52,8 @@ class RejectionTest {
         lower.forEach(InetSocket::close);
     }
 
-    /** Applies a service that inherits a socket, which is replaced before its loop registers it. */
-    private void applyWithout(Lab lab, int descriptor, ServicePort service) throws Exception {
+    /** Applies a service with an inherited socket that is replaced by a file before its loop registers it. */
+    private void applyWithReplacedSocket(Lab lab, int descriptor, ServicePort service) throws Exception {
         inherit(lab, service.frontends().get(0).address(), socket(descriptor));
         CountDownLatch release = lab.stopLoop();
         Thread control = new Thread(() -> lab.apply(service));
@@ -74,7 +75,7 @@ class RejectionTest {
                 new ForwarderHandover(List.of(new ForwarderHandover.Sockets(address, List.of(sockets))), List.of()));
     }
 
-    /** The states it has entered; a retry may be as fast as this test. */
+    /** All states that the frontend has entered; a retry may be faster than the test can observe. */
     private static List<FrontendStatus> history(Lab lab, FrontendAddress address) {
         synchronized (lab.changes) {
             return lab.changes.stream()
@@ -96,13 +97,13 @@ class RejectionTest {
     }
 
     @Test
-    void aTcpSocketThatEpollRefusesIsFailedUntilARetrySucceeds() throws Exception {
+    void aTcpSocketRejectedByEpollFailsUntilARetrySucceeds() throws Exception {
         try (Lab lab = new Lab(1)) {
-            InetSocket refused = InetSocket.stream(tcp.address().family());
-            applyWithout(
+            InetSocket unregistrable = InetSocket.stream(tcp.address().family());
+            applyWithReplacedSocket(
                     lab,
-                    refused.intValue(),
-                    Lab.service("web", tcp, lab.backend("a").endpoint()));
+                    unregistrable.intValue(),
+                    Lab.service("web", tcp, lab.endpointServer("a").endpoint()));
             Descriptors.closed();
             awaitRetry(lab, tcp);
             assertThat(lab.ask(tcp)).isEqualTo("a");
@@ -112,12 +113,12 @@ class RejectionTest {
     }
 
     @Test
-    void aUdpSocketThatEpollRefusesIsFailedUntilARetrySucceeds() throws Exception {
+    void aUdpSocketRejectedByEpollFailsUntilARetrySucceeds() throws Exception {
         try (Lab lab = new Lab(1);
                 UdpForwardingTest.Echo echo = new UdpForwardingTest.Echo("a", "127.0.0.1");
                 DatagramSocket client = new DatagramSocket()) {
-            InetSocket refused = InetSocket.datagram(udp.address().family());
-            applyWithout(lab, refused.intValue(), Lab.service("dns", udp, echo.endpoint()));
+            InetSocket unregistrable = InetSocket.datagram(udp.address().family());
+            applyWithReplacedSocket(lab, unregistrable.intValue(), Lab.service("dns", udp, echo.endpoint()));
             Descriptors.closed();
             awaitRetry(lab, udp);
             client.connect(udp.address().toSocketAddress(udp.port()));
@@ -133,17 +134,17 @@ class RejectionTest {
     }
 
     @Test
-    void oneInheritedDescriptorThatIsNoSocketFailsTheFrontend() throws Exception {
+    void anInheritedDescriptorThatIsNotASocketFailsTheFrontend() throws Exception {
         long open = Lab.descriptors();
         try (Lab before = new Lab(1);
                 Lab lab = new Lab(2)) {
-            ServicePort web = Lab.service("web", tcp, lab.backend("a").endpoint());
+            ServicePort web = Lab.service("web", tcp, lab.endpointServer("a").endpoint());
             before.apply(web);
             ForwarderHandover.OpenSocket listening =
                     before.forwarder.release().frontends().get(0).sockets().get(0);
             inherit(lab, tcp, listening, socket(file()));
             inherit(lab, udp, socket(file()));
-            lab.apply(web, Lab.service("dns", udp, Lab.rejectingNew()));
+            lab.apply(web, Lab.service("dns", udp, Lab.closedPort()));
             awaitRetry(lab, tcp);
             awaitRetry(lab, udp);
             assertThat(lab.ask(tcp)).isEqualTo("a");
@@ -154,15 +155,15 @@ class RejectionTest {
         await().untilAsserted(() -> assertThat(Lab.descriptors()).isLessThanOrEqualTo(open));
     }
 
-    /** As one does that another process has shut down: accept(2) says EINVAL, whenever it is asked. */
+    /** For example one that another process has shut down: accept(2) always fails with EINVAL. */
     @Test
-    void aListenerThatDoesNotListenIsFailedUntilARetrySucceeds() throws Exception {
+    void aSocketThatDoesNotListenFailsUntilARetrySucceeds() throws Exception {
         try (Lab lab = new Lab(1)) {
-            InetSocket deaf = InetSocket.stream(tcp.address().family());
-            deaf.bind(tcp.address().toSocketAddress(tcp.port()));
-            inherit(lab, tcp, socket(deaf.intValue()));
+            InetSocket notListening = InetSocket.stream(tcp.address().family());
+            notListening.bind(tcp.address().toSocketAddress(tcp.port()));
+            inherit(lab, tcp, socket(notListening.intValue()));
             Descriptors.closed();
-            lab.apply(Lab.service("web", tcp, lab.backend("a").endpoint()));
+            lab.apply(Lab.service("web", tcp, lab.endpointServer("a").endpoint()));
             await().until(() -> history(lab, tcp).stream().anyMatch(status -> status.state() == State.FAILED));
             awaitRetry(lab, tcp);
             assertThat(lab.ask(tcp)).isEqualTo("a");
@@ -170,21 +171,21 @@ class RejectionTest {
     }
 
     @Test
-    void aFrontendWhoseRulesTheKernelRejectsIsFailedUntilItTakesThem() throws Exception {
+    void failsWhileTheKernelRejectsTheRulesOfTheFrontend() throws Exception {
         FrontendAddress empty = Lab.freeAddress(Protocol.TCP);
         try (Lab lab = new Lab(1)) {
-            lab.apply(Lab.service("web", tcp, lab.backend("a").endpoint()), Lab.service("empty", empty));
-            lab.forwarder.rejected(Map.of(tcp, "not these rules", empty, "nor these"));
+            lab.apply(Lab.service("web", tcp, lab.endpointServer("a").endpoint()), Lab.service("empty", empty));
+            lab.forwarder.rejected(Map.of(tcp, "invalid rules", empty, "other rules"));
             for (FrontendAddress address : List.of(tcp, empty)) {
                 assertThat(lab.status(address).failure()).isEqualTo(Failure.REJECTED_BY_KERNEL);
             }
-            assertThat(lab.status(tcp).reason()).isEqualTo("not these rules");
+            assertThat(lab.status(tcp).reason()).isEqualTo("invalid rules");
             assertThat(lab.forwarder.counts().failed(Failure.REJECTED_BY_KERNEL))
                     .isEqualTo(2);
-            lab.forwarder.rejected(Map.of(tcp, "not these rules"));
-            assertThat(lab.status(empty).reason()).isEqualTo("nothing to forward to, refused");
-            // A change of its endpoints does not make it active.
-            lab.apply(Lab.service("web", tcp, lab.backend("b").endpoint()));
+            lab.forwarder.rejected(Map.of(tcp, "invalid rules"));
+            assertThat(lab.status(empty).reason()).isEqualTo("no endpoint to forward to; the port is closed");
+            // Changing its endpoints does not make it active.
+            lab.apply(Lab.service("web", tcp, lab.endpointServer("b").endpoint()));
             assertThat(lab.status(tcp).failure()).isEqualTo(Failure.REJECTED_BY_KERNEL);
             lab.forwarder.rejected(Map.of());
             assertThat(lab.status(tcp).state()).isEqualTo(State.ACTIVE);
@@ -196,14 +197,14 @@ class RejectionTest {
     }
 
     @Test
-    void aRejectedFrontendWhoseAddressIsTakenNeedsBoth() throws Exception {
+    void isActiveOnlyWithBothAddressAndRules() throws Exception {
         try (Lab lab = new Lab(1)) {
-            Backend other = lab.closing(
-                    new Backend("b", Backend.Kind.NAME, Lab.ip("127.0.0.9").toInetAddress()));
+            EndpointServer other = lab.closing(new EndpointServer(
+                    "b", EndpointServer.Kind.NAME, Lab.ip("127.0.0.9").toInetAddress()));
             FrontendAddress taken = new FrontendAddress(
                     Protocol.TCP, other.endpoint().address(), other.endpoint().port());
-            lab.apply(Lab.service("web", taken, lab.backend("a").endpoint()));
-            lab.forwarder.rejected(Map.of(taken, "not these rules"));
+            lab.apply(Lab.service("web", taken, lab.endpointServer("a").endpoint()));
+            lab.forwarder.rejected(Map.of(taken, "invalid rules"));
             assertThat(lab.status(taken).failure()).isEqualTo(Failure.ADDRESS_IN_USE);
             other.close();
             await().until(() -> {

@@ -49,14 +49,14 @@ class TcpForwardingTest {
 
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 4})
-    void everyEndpointGetsTheSameNumberOfSequentialConnections(int loops) throws Exception {
+    void distributesSequentialConnectionsEvenly(int loops) throws Exception {
         try (Lab lab = new Lab(loops)) {
             lab.apply(Lab.service(
                     "web",
                     address,
-                    lab.backend("a").endpoint(),
-                    lab.backend("b").endpoint(),
-                    lab.backend("c").endpoint()));
+                    lab.endpointServer("a").endpoint(),
+                    lab.endpointServer("b").endpoint(),
+                    lab.endpointServer("c").endpoint()));
             List<String> answers = new ArrayList<>();
             for (int i = 0; i < 30; i++) {
                 answers.add(lab.ask(address));
@@ -66,15 +66,15 @@ class TcpForwardingTest {
     }
 
     @Test
-    void everyEndpointGetsTheSameNumberFromSeveralClientsAtOnce() throws Exception {
+    void distributesConcurrentConnectionsEvenly() throws Exception {
         ExecutorService clients = Executors.newFixedThreadPool(6);
         try (Lab lab = new Lab(3)) {
             lab.apply(Lab.service(
                     "web",
                     address,
-                    lab.backend("a").endpoint(),
-                    lab.backend("b").endpoint(),
-                    lab.backend("c").endpoint()));
+                    lab.endpointServer("a").endpoint(),
+                    lab.endpointServer("b").endpoint(),
+                    lab.endpointServer("c").endpoint()));
             List<Callable<String>> asks = new ArrayList<>();
             for (int i = 0; i < 300; i++) {
                 String from = "127.0.0." + (1 + i % 6);
@@ -91,11 +91,11 @@ class TcpForwardingTest {
     }
 
     @Test
-    void theTurnGoesOnWhereItWasWhenUnrelatedThingsChange() throws Exception {
+    void unrelatedChangesKeepTheRoundRobinPosition() throws Exception {
         try (Lab lab = new Lab()) {
-            Endpoint a = lab.backend("a").endpoint();
-            Endpoint b = lab.backend("b").endpoint();
-            Endpoint c = lab.backend("c").endpoint();
+            Endpoint a = lab.endpointServer("a").endpoint();
+            Endpoint b = lab.endpointServer("b").endpoint();
+            Endpoint c = lab.endpointServer("c").endpoint();
             FrontendAddress other = Lab.freeAddress(Protocol.TCP);
             List<String> answers = new ArrayList<>();
             for (int i = 0; i < 9; i++) {
@@ -110,12 +110,12 @@ class TcpForwardingTest {
     }
 
     @Test
-    void theTurnGoesOnWithTheNextEndpointWhenTheListChanges() throws Exception {
+    void aChangedListContinuesWithTheNextEndpoint() throws Exception {
         try (Lab lab = new Lab()) {
-            Endpoint a = lab.backend("a").endpoint();
-            Endpoint b = lab.backend("b").endpoint();
-            Endpoint c = lab.backend("c").endpoint();
-            Endpoint d = lab.backend("d").endpoint();
+            Endpoint a = lab.endpointServer("a").endpoint();
+            Endpoint b = lab.endpointServer("b").endpoint();
+            Endpoint c = lab.endpointServer("c").endpoint();
+            Endpoint d = lab.endpointServer("d").endpoint();
             lab.apply(Lab.service("web", address, a, b, c));
             String answer = lab.ask(address);
             while (!answer.equals("a")) {
@@ -128,27 +128,27 @@ class TcpForwardingTest {
     }
 
     @Test
-    void clientAddressStaysOnItsEndpointUntilTheTimeout() throws Exception {
+    void sessionAffinityLastsUntilItsTimeout() throws Exception {
         try (Lab lab = new Lab(3)) {
             SessionAffinity tenSeconds = new SessionAffinity(10);
             Endpoint[] endpoints = {
-                lab.backend("a").endpoint(),
-                lab.backend("b").endpoint(),
-                lab.backend("c").endpoint()
+                lab.endpointServer("a").endpoint(),
+                lab.endpointServer("b").endpoint(),
+                lab.endpointServer("c").endpoint()
             };
             lab.apply(Lab.service("web", address, tenSeconds, endpoints));
             String first = lab.ask(address, "127.0.0.2");
             for (int i = 0; i < 8; i++) {
                 assertThat(lab.ask(address, "127.0.0.2")).isEqualTo(first);
             }
-            // Refreshed by each connection: twice nine seconds are no ten seconds of silence.
+            // Each connection restarts the timeout, so twice nine seconds do not exceed it.
             for (int i = 0; i < 2; i++) {
                 lab.advance(Duration.ofSeconds(9));
                 assertThat(lab.ask(address, "127.0.0.2")).isEqualTo(first);
             }
             lab.advance(Duration.ofSeconds(10));
             assertThat(lab.ask(address, "127.0.0.2")).isNotEqualTo(first);
-            // A changed timeout counts for those who are held already.
+            // A changed timeout applies to existing affinity entries.
             String second = lab.ask(address, "127.0.0.2");
             lab.apply(Lab.service("web", address, new SessionAffinity(100), endpoints));
             lab.advance(Duration.ofSeconds(99));
@@ -157,10 +157,10 @@ class TcpForwardingTest {
     }
 
     @Test
-    void heldClientMovesWhenItsEndpointDoesNotAnswerAndStaysThere() throws Exception {
+    void sessionAffinityMovesToAnotherEndpointWhenOneDoesNotAnswer() throws Exception {
         try (Lab lab = new Lab()) {
-            Backend a = lab.backend("a");
-            Backend b = lab.backend("b");
+            EndpointServer a = lab.endpointServer("a");
+            EndpointServer b = lab.endpointServer("b");
             lab.apply(Lab.service("web", address, new SessionAffinity(100), a.endpoint(), b.endpoint()));
             String first = lab.ask(address);
             (first.equals("a") ? a : b).close();
@@ -173,15 +173,15 @@ class TcpForwardingTest {
     }
 
     @Test
-    void refusingEndpointsAreSkippedWithoutTheClientNoticing() throws Exception {
+    void skipsEndpointsThatRefuseWithoutAnErrorForTheClient() throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service(
                     "web",
                     address,
-                    Lab.rejectingNew(),
-                    lab.backend("a").endpoint(),
-                    Lab.rejectingNew(),
-                    Lab.rejectingNew()));
+                    Lab.closedPort(),
+                    lab.endpointServer("a").endpoint(),
+                    Lab.closedPort(),
+                    Lab.closedPort()));
             for (int i = 0; i < 12; i++) {
                 assertThat(lab.ask(address)).isEqualTo("a");
             }
@@ -191,11 +191,12 @@ class TcpForwardingTest {
     }
 
     @Test
-    void unreachableEndpointIsSkippedToo() throws Exception {
+    void skipsAnUnreachableEndpoint() throws Exception {
         try (Lab lab = new Lab()) {
-            // The broadcast address of the loopback network: TCP has no route there, and nothing leaves the machine.
+            // The broadcast address of loopback: connect fails as unreachable, and nothing leaves the machine.
             Endpoint unreachable = new Endpoint(Lab.ip("127.255.255.255"), 80);
-            lab.apply(Lab.service("web", address, unreachable, lab.backend("a").endpoint()));
+            lab.apply(Lab.service(
+                    "web", address, unreachable, lab.endpointServer("a").endpoint()));
             for (int i = 0; i < 4; i++) {
                 assertThat(lab.ask(address)).isEqualTo("a");
             }
@@ -204,10 +205,11 @@ class TcpForwardingTest {
     }
 
     @Test
-    void silentEndpointIsLeftAfterTheConnectTimeoutAndSkippedAfterTwo() throws Exception {
+    void skipsASilentEndpointAfterTwoConnectTimeouts() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(Lab.service("web", address, lab.silent(), lab.backend("a").endpoint()));
-            // Two of the first four find it silent, by where the rotation began.
+            lab.apply(Lab.service(
+                    "web", address, lab.silent(), lab.endpointServer("a").endpoint()));
+            // Two of the first four connections try it first; which ones depends on the round-robin position.
             for (int answers = 1; answers <= 4; answers++) {
                 Socket socket = lab.dial(address);
                 int expected = answers;
@@ -225,11 +227,11 @@ class TcpForwardingTest {
         }
     }
 
-    /** Of the only endpoint, the kernel drops the first SYN, and the clock is far beyond the connect timeout. */
+    /** The kernel drops the first SYN to the only endpoint, and the clock is far beyond the connect timeout. */
     @Test
-    void theOnlyEndpointHasUntilTheDeadline() throws Exception {
+    void waitsForTheOnlyEndpointUntilTheConnectDeadline() throws Exception {
         try (Lab lab = new Lab()) {
-            ServerSocket server = lab.full();
+            ServerSocket server = lab.fullAcceptQueue();
             lab.apply(Lab.service("web", address, new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort())));
             Socket client = lab.dial(address);
             await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 1);
@@ -243,7 +245,7 @@ class TcpForwardingTest {
     }
 
     @Test
-    void clientIsResetAtTheDeadline() throws Exception {
+    void resetsTheClientAtTheConnectDeadline() throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service("web", address, lab.silent()));
             Socket client = lab.dial(address);
@@ -258,9 +260,9 @@ class TcpForwardingTest {
     }
 
     @Test
-    void clientIsResetWhenNoEndpointAnswers() throws Exception {
+    void resetsTheClientWhenAllEndpointsRefuse() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(Lab.service("web", address, Lab.rejectingNew(), Lab.rejectingNew()));
+            lab.apply(Lab.service("web", address, Lab.closedPort(), Lab.closedPort()));
             assertThatThrownBy(() -> Lab.read(lab.dial(address)))
                     .isInstanceOf(SocketException.class)
                     .hasMessageContaining("reset");
@@ -271,10 +273,12 @@ class TcpForwardingTest {
     }
 
     @Test
-    void largeTransferBothWaysIsByteIdentical() throws Exception {
+    void forwardsLargeTransfersUnchanged() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(
-                    Lab.service("echo", address, lab.backend(Backend.Kind.ECHO).endpoint()));
+            lab.apply(Lab.service(
+                    "echo",
+                    address,
+                    lab.endpointServer(EndpointServer.Kind.ECHO).endpoint()));
             byte[] sent = Lab.bytes(20 << 20);
             Socket socket = lab.dial(address);
             Thread writer = new Thread(() -> {
@@ -293,14 +297,14 @@ class TcpForwardingTest {
         }
     }
 
-    /** Found under load: shutdown(2) then says ENOTCONN, for which Netty throws what the event loop does not expect. */
+    /** Regression: shutdown(2) failed with ENOTCONN, for which Netty throws an unexpected exception. */
     @Test
     void finOfTheEndpointAndResetOfTheClientInOneRoundOfEvents() throws Exception {
         try (Lab lab = new Lab(1)) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("echo", address, backend.endpoint()));
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Lab.service("echo", address, endpointServer.endpoint()));
             Socket client = lab.dial(address);
-            Socket server = backend.next();
+            Socket server = endpointServer.next();
             server.getOutputStream().write(1);
             assertThat(client.getInputStream().read()).isEqualTo(1);
             CountDownLatch both = lab.stopLoop();
@@ -313,26 +317,26 @@ class TcpForwardingTest {
         }
     }
 
-    /** When the session was last checked for stalled output. */
+    /** When the connection was last checked for stalled output. */
     private static long lastCheck(Lab lab) throws Exception {
         Loop loop = lab.forwarder.loops().get(0);
         return loop.executor
                 .submit(() -> {
-                    TimeoutEntry session = loop.timeouts.watched.oldest();
+                    TimeoutEntry session = loop.timeouts.unacknowledged.oldest();
                     return session == null ? Long.MIN_VALUE : session.sinceNanos;
                 })
                 .get();
     }
 
-    /** What the endpoint does not read must not keep a session whose client is gone. */
+    /** Bytes that the endpoint does not read must not keep a connection open whose client was reset. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
-    void aResetBehindBytesThatAreNotTakenEndsTheSessionInTime(boolean readsLate) throws Exception {
+    void aResetBehindUnreadBytesEndsTheConnection(boolean readerResumes) throws Exception {
         try (Lab lab = new Lab(1)) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("sink", address, backend.endpoint()));
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Lab.service("sink", address, endpointServer.endpoint()));
             SocketChannel client = SocketChannel.open(address.address().toSocketAddress(address.port()));
-            Socket server = lab.closing(backend.next());
+            Socket server = lab.closing(endpointServer.next());
             client.configureBlocking(false);
             ByteBuffer piece = ByteBuffer.allocate(1 << 16);
             await().pollInterval(Duration.ofMillis(50)).until(() -> client.write(piece.clear()) == 0);
@@ -342,7 +346,7 @@ class TcpForwardingTest {
             await().until(() -> loop.executor
                     .submit(() -> !loop.timeouts.halfClosed.isEmpty())
                     .get());
-            if (readsLate) {
+            if (readerResumes) {
                 assertThatThrownBy(() -> server.getInputStream().transferTo(OutputStream.nullOutputStream()))
                         .isInstanceOf(SocketException.class);
             } else {
@@ -350,18 +354,18 @@ class TcpForwardingTest {
             }
             await().until(() -> lab.forwarder.sessions() == 0);
             assertThat(lab.forwarder.heldBytes()).isZero();
-            assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(readsLate ? 1 : 0);
-            assertThat(lab.count(Counter.SESSIONS_TIMED_OUT)).isEqualTo(readsLate ? 0 : 1);
+            assertThat(lab.count(Counter.SESSIONS_RESET_BY_CLIENT)).isEqualTo(readerResumes ? 1 : 0);
+            assertThat(lab.count(Counter.SESSIONS_TIMED_OUT)).isEqualTo(readerResumes ? 0 : 1);
         }
     }
 
     @Test
-    void stalledReaderStopsTheSenderAndLosesNothing() throws Exception {
+    void aStalledReaderStopsTheSenderWithoutLoss() throws Exception {
         try (Lab lab = new Lab(1)) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("sink", address, backend.endpoint()));
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Lab.service("sink", address, endpointServer.endpoint()));
             Socket client = lab.dial(address);
-            Socket server = lab.closing(backend.next());
+            Socket server = lab.closing(endpointServer.next());
             byte[] sent = Lab.bytes(64 << 20);
             Thread writer = new Thread(() -> {
                 try {
@@ -384,7 +388,7 @@ class TcpForwardingTest {
                 }
             });
             assertThat(lab.count(Counter.BYTES_TO_ENDPOINT)).isLessThan(sent.length);
-            // It acknowledges every window probe.
+            // The endpoint acknowledges every window probe, so the connection is not stalled.
             for (int i = 0; i < 3; i++) {
                 long before = lastCheck(lab);
                 lab.advance(Duration.ofMinutes(5));
@@ -397,14 +401,14 @@ class TcpForwardingTest {
     }
 
     @Test
-    void withoutEndpointsTheKernelRefusesAndWithOneItServesAgain() throws Exception {
+    void closesThePortWhileThereIsNoEndpoint() throws Exception {
         try (Lab lab = new Lab()) {
-            Endpoint a = lab.backend("a").endpoint();
+            Endpoint a = lab.endpointServer("a").endpoint();
             for (int i = 0; i < 3; i++) {
                 lab.apply(Lab.service("web", address));
                 assertThatThrownBy(() -> lab.dial(address)).isInstanceOf(ConnectException.class);
                 assertThat(lab.status(address).state()).isEqualTo(FrontendStatus.State.ACTIVE);
-                assertThat(lab.status(address).reason()).isEqualTo("nothing to forward to, refused");
+                assertThat(lab.status(address).reason()).isEqualTo("no endpoint to forward to; the port is closed");
                 lab.apply(Lab.service("web", address, a));
                 assertThat(lab.ask(address)).isEqualTo("a");
                 assertThat(lab.status(address).reason()).isEmpty();
@@ -416,35 +420,35 @@ class TcpForwardingTest {
         }
     }
 
-    /** The end of the handshake waits for the client's first bytes only where there are some. */
+    /** The ACK of the handshake is delayed only if the client has sent bytes that can carry it. */
     @Test
-    void anEndpointIsToldOfAClientThatSaysNothing() throws Exception {
+    void completesTheHandshakeForASilentClient() throws Exception {
         try (Lab lab = new Lab()) {
-            Backend backend = lab.backend(Backend.Kind.HAND_OVER);
-            lab.apply(Lab.service("web", address, backend.endpoint()));
+            EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Lab.service("web", address, endpointServer.endpoint()));
             long start = System.nanoTime();
             for (int i = 0; i < 30; i++) {
                 try (Socket client = lab.dial(address);
-                        Socket accepted = backend.next()) {
+                        Socket accepted = endpointServer.next()) {
                     accepted.getOutputStream().write('x');
                     assertThat(client.getInputStream().read()).isEqualTo('x');
                 }
             }
-            // Left to itself, the kernel would wait a fifth of a second each time.
+            // Otherwise the kernel would delay each ACK by 200 ms.
             assertThat(System.nanoTime() - start)
                     .isLessThan(Duration.ofSeconds(5).toNanos());
         }
     }
 
     @Test
-    void establishedSessionOutlivesItsEndpointItsServiceAndItsAddress() throws Exception {
+    void anEstablishedConnectionOutlivesItsEndpointAndItsService() throws Exception {
         try (Lab lab = new Lab()) {
-            Endpoint echo = lab.backend(Backend.Kind.ECHO).endpoint();
+            Endpoint echo = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
             lab.apply(Lab.service("echo", address, echo));
             Socket client = lab.dial(address);
             client.getOutputStream().write(1);
             assertThat(client.getInputStream().read()).isEqualTo(1);
-            lab.apply(Lab.service("echo", address, lab.backend("a").endpoint()));
+            lab.apply(Lab.service("echo", address, lab.endpointServer("a").endpoint()));
             client.getOutputStream().write(2);
             assertThat(client.getInputStream().read()).isEqualTo(2);
             lab.apply(Lab.service("echo", address));
@@ -459,30 +463,30 @@ class TcpForwardingTest {
     @Test
     void addressMovesFromOneServiceToAnother() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(Lab.service("one", address, lab.backend("a").endpoint()));
+            lab.apply(Lab.service("one", address, lab.endpointServer("a").endpoint()));
             assertThat(lab.ask(address)).isEqualTo("a");
-            lab.apply(Lab.service("two", address, lab.backend("b").endpoint()));
+            lab.apply(Lab.service("two", address, lab.endpointServer("b").endpoint()));
             assertThat(lab.ask(address)).isEqualTo("b");
             assertThat(lab.status(address).service().service()).isEqualTo("two");
         }
     }
 
     @Test
-    void takenPortFailsAndIsServedOnceItIsFree() throws Exception {
+    void servesATakenPortOnceItIsFree() throws Exception {
         try (Lab lab = new Lab()) {
-            Backend squatter = new Backend(
-                    "squatter", Backend.Kind.NAME, Lab.ip("127.0.0.9").toInetAddress());
+            EndpointServer otherProcess = new EndpointServer(
+                    "squatter", EndpointServer.Kind.NAME, Lab.ip("127.0.0.9").toInetAddress());
             FrontendAddress taken = new FrontendAddress(
                     Protocol.TCP,
-                    squatter.endpoint().address(),
-                    squatter.endpoint().port());
+                    otherProcess.endpoint().address(),
+                    otherProcess.endpoint().port());
             lab.apply(
-                    Lab.service("web", taken, lab.backend("a").endpoint()),
-                    Lab.service("other", address, lab.backend("b").endpoint()));
+                    Lab.service("web", taken, lab.endpointServer("a").endpoint()),
+                    Lab.service("other", address, lab.endpointServer("b").endpoint()));
             assertThat(lab.status(taken).state()).isEqualTo(FrontendStatus.State.FAILED);
             assertThat(lab.status(taken).failure()).isEqualTo(FrontendStatus.Failure.ADDRESS_IN_USE);
             assertThat(lab.ask(address)).isEqualTo("b");
-            squatter.close();
+            otherProcess.close();
             await().until(() -> {
                 lab.advance(Duration.ofSeconds(1));
                 return lab.status(taken).state() == FrontendStatus.State.ACTIVE;
@@ -492,10 +496,10 @@ class TcpForwardingTest {
     }
 
     @Test
-    void addressThatIsNotLocalSaysSo() throws Exception {
+    void reportsAnAddressThatIsNotLocal() throws Exception {
         try (Lab lab = new Lab()) {
             FrontendAddress foreign = new FrontendAddress(Protocol.TCP, Lab.ip("192.0.2.1"), 80);
-            lab.apply(Lab.service("web", foreign, lab.backend("a").endpoint()));
+            lab.apply(Lab.service("web", foreign, lab.endpointServer("a").endpoint()));
             assertThat(lab.status(foreign).failure()).isEqualTo(FrontendStatus.Failure.ADDRESS_NOT_LOCAL);
         }
     }
@@ -503,19 +507,20 @@ class TcpForwardingTest {
     @Test
     void ipv6FrontendReachesIpv4AndIpv6Endpoints() throws Exception {
         try (Lab lab = new Lab()) {
-            Backend six = lab.closing(
-                    new Backend("six", Backend.Kind.NAME, Lab.ip("::1").toInetAddress()));
+            EndpointServer six = lab.closing(new EndpointServer(
+                    "six", EndpointServer.Kind.NAME, Lab.ip("::1").toInetAddress()));
             FrontendAddress v6 = new FrontendAddress(Protocol.TCP, Lab.ip("::1"), address.port());
-            lab.apply(Lab.service("web", v6, six.endpoint(), lab.backend("four").endpoint()));
+            lab.apply(Lab.service(
+                    "web", v6, six.endpoint(), lab.endpointServer("four").endpoint()));
             Set<String> answers = new HashSet<>(List.of(lab.ask(v6), lab.ask(v6)));
             assertThat(answers).containsExactlyInAnyOrder("six", "four");
         }
     }
 
     @Test
-    void countsAndTimesWhatHappened() throws Exception {
+    void recordsCountersAndTimings() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(Lab.service("web", address, lab.backend("abc").endpoint()));
+            lab.apply(Lab.service("web", address, lab.endpointServer("abc").endpoint()));
             lab.ask(address);
             lab.ask(address);
             await().until(() -> lab.count(Counter.SESSIONS_ACTIVE) == 0);
@@ -531,10 +536,12 @@ class TcpForwardingTest {
     }
 
     @Test
-    void stopAcceptingRefusesNewSessionsAndDrainWaitsForOldOnes() throws Exception {
+    void stopAcceptingRefusesNewConnectionsAndDrainWaitsForOpenOnes() throws Exception {
         try (Lab lab = new Lab()) {
-            lab.apply(
-                    Lab.service("echo", address, lab.backend(Backend.Kind.ECHO).endpoint()));
+            lab.apply(Lab.service(
+                    "echo",
+                    address,
+                    lab.endpointServer(EndpointServer.Kind.ECHO).endpoint()));
             Socket client = lab.dial(address);
             client.getOutputStream().write(1);
             assertThat(client.getInputStream().read()).isEqualTo(1);
@@ -549,9 +556,9 @@ class TcpForwardingTest {
     }
 
     @Test
-    void aConnectionToAnEndpointIsKeptAliveOnceItLasts() throws Exception {
+    void enablesKeepAliveOnLongLivedConnections() throws Exception {
         try (Lab lab = new Lab(1)) {
-            Endpoint echo = lab.backend(Backend.Kind.ECHO).endpoint();
+            Endpoint echo = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
             lab.apply(Lab.service("echo", address, echo));
             Socket idle = lab.dial(address);
             exchange(idle);
@@ -572,7 +579,9 @@ class TcpForwardingTest {
         assertThat(socket.getInputStream().read()).isEqualTo(7);
     }
 
-    /** Which timer the kernel runs for each connection to it: 00 none, 01 of something unacknowledged, 02 keep-alive. */
+    /**
+     * The kernel timer of each connection to the endpoint: 00 none, 01 retransmission, 02 keep-alive.
+     */
     private static List<String> timersOfConnectionsTo(Endpoint endpoint) throws IOException {
         String remote = "0100007F:%04X".formatted(endpoint.port());
         try (Stream<String> lines = Files.lines(Path.of("/proc/net/tcp"))) {

@@ -18,46 +18,46 @@ class TimeoutQueueTest {
         }
 
         @Override
-        void expire(TimeoutQueue waitedIn, long nowNanos) {
+        void expire(TimeoutQueue expiredIn, long nowNanos) {
             expired.add(this);
         }
 
         @Override
-        void broke(Throwable fault) {
+        void failInternally(Throwable fault) {
             throw new AssertionError(fault);
         }
     }
 
-    /** Its expiry throws. */
-    private static final class Faulty extends TimeoutEntry {
+    /** An entry that throws when it expires. */
+    private static final class ThrowingItem extends TimeoutEntry {
         private final List<Throwable> faults = new ArrayList<>();
 
         @Override
-        void expire(TimeoutQueue waitedIn, long nowNanos) {
+        void expire(TimeoutQueue expiredIn, long nowNanos) {
             throw new IllegalStateException("on purpose");
         }
 
         @Override
-        void broke(Throwable fault) {
+        void failInternally(Throwable fault) {
             faults.add(fault);
         }
     }
 
     @Test
-    void anItemWhoseExpiryThrowsIsToldAndTheNextExpires() {
+    void anItemThatThrowsDoesNotStopTheNext() {
         List<Item> expired = new ArrayList<>();
         TimeoutQueue queue = new TimeoutQueue(10);
-        Faulty faulty = new Faulty();
+        ThrowingItem throwing = new ThrowingItem();
         Item next = new Item(expired);
-        queue.touch(faulty, 0);
+        queue.touch(throwing, 0);
         queue.touch(next, 0);
         queue.expire(10);
-        assertThat(faulty.faults).singleElement().isInstanceOf(IllegalStateException.class);
+        assertThat(throwing.faults).singleElement().isInstanceOf(IllegalStateException.class);
         assertThat(expired).containsExactly(next);
     }
 
     @Test
-    void expiresInOrderOfTheLastTouchAndNoSooner() {
+    void expiresInOrderOfTheLastTouch() {
         List<Item> expired = new ArrayList<>();
         TimeoutQueue queue = new TimeoutQueue(10);
         Item a = new Item(expired);
@@ -80,15 +80,15 @@ class TimeoutQueueTest {
     @Test
     void movesFromOneQueueToAnother() {
         List<Item> expired = new ArrayList<>();
-        TimeoutQueue brief = new TimeoutQueue(1);
-        TimeoutQueue long_ = new TimeoutQueue(100);
+        TimeoutQueue shortQueue = new TimeoutQueue(1);
+        TimeoutQueue longQueue = new TimeoutQueue(100);
         Item a = new Item(expired);
-        brief.touch(a, 0);
-        long_.touch(a, 0);
-        brief.expire(50);
+        shortQueue.touch(a, 0);
+        longQueue.touch(a, 0);
+        shortQueue.expire(50);
         assertThat(expired).isEmpty();
-        assertThat(brief.isEmpty()).isTrue();
-        long_.expire(100);
+        assertThat(shortQueue.isEmpty()).isTrue();
+        longQueue.expire(100);
         assertThat(expired).containsExactly(a);
     }
 

@@ -25,9 +25,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Datagrams that the kernel is given together arrive one by one, whole and in order, in both directions. */
+/** Datagrams that are sent in one system call arrive separately, complete and in order, in both directions. */
 class UdpBatchTest {
-    /** Of one size, with a shorter one behind them, empty ones, and some that are too large to go together. */
+    /** Equal sizes followed by a shorter one, empty datagrams, and some that are too large for one batch. */
     private static final List<Integer> SIZES = sizes();
 
     private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
@@ -71,18 +71,18 @@ class UdpBatchTest {
     }
 
     @Test
-    void datagramsThatComeTogetherStayApart() throws Exception {
+    void keepsTheBoundariesOfBatchedDatagrams() throws Exception {
         try (Lab lab = new Lab(1)) {
             DatagramSocket endpoint = socket(lab, "127.0.0.1");
             DatagramSocket client = socket(lab, "127.0.0.1");
             lab.apply(Lab.service("echo", address, new Endpoint(Lab.ip("127.0.0.1"), endpoint.getLocalPort())));
-            CountDownLatch questions = busy(lab);
+            CountDownLatch requests = blockLoop(lab);
             sendAll(client, address.address().toSocketAddress(address.port()));
-            questions.countDown();
+            requests.countDown();
             SocketAddress flow = assertReceivesAll(endpoint);
-            CountDownLatch answers = busy(lab);
+            CountDownLatch replies = blockLoop(lab);
             sendAll(endpoint, flow);
-            answers.countDown();
+            replies.countDown();
             assertReceivesAll(client);
             long bytes = SIZES.stream().mapToLong(size -> size).sum();
             for (Counter counter : List.of(Counter.BYTES_TO_ENDPOINT, Counter.BYTES_TO_CLIENT)) {
@@ -95,7 +95,7 @@ class UdpBatchTest {
     }
 
     @Test
-    void datagramsOfTwoClientsThatComeInTurnsKeepTheirFlows() throws Exception {
+    void keepsInterleavedClientsApart() throws Exception {
         try (Lab lab = new Lab(1)) {
             DatagramSocket a = socket(lab, "127.0.0.1");
             DatagramSocket b = socket(lab, "127.0.0.1");
@@ -105,9 +105,9 @@ class UdpBatchTest {
                     new Endpoint(Lab.ip("127.0.0.1"), a.getLocalPort()),
                     new Endpoint(Lab.ip("127.0.0.1"), b.getLocalPort())));
             List<DatagramSocket> clients = List.of(socket(lab, "127.0.0.1"), socket(lab, "127.0.0.1"));
-            CountDownLatch release = busy(lab);
+            CountDownLatch release = blockLoop(lab);
             for (int i = 0; i < 12; i++) {
-                // One, two, three in a row from each.
+                // Runs of one, two and three datagrams from each client.
                 int client = List.of(0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1).get(i);
                 clients.get(client)
                         .send(new DatagramPacket(
@@ -127,10 +127,10 @@ class UdpBatchTest {
         }
     }
 
-    /** Where the kernel does not cut, as for a socket that sends no checksums, they are sent one by one. */
+    /** Without segmentation offload (here: a socket without checksums), datagrams are sent one by one. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
-    void theKernelMayRefuseToCut(boolean refuses) throws Exception {
+    void sendsOneByOneWithoutSegmentationOffload(boolean unsupported) throws Exception {
         int bytes = 100;
         ByteBuffer memory = ByteBuffer.allocateDirect(3 * bytes);
         InetSocket sender = InetSocket.datagram(Family.IPV4);
@@ -138,7 +138,7 @@ class UdpBatchTest {
                 new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0))) {
             receiver.setSoTimeout(5_000);
             sender.connect(receiver.getLocalSocketAddress());
-            if (refuses) {
+            if (unsupported) {
                 sender.setIntOpt(1, 11, 1);
             }
             Batch batch = new Batch();
@@ -154,15 +154,15 @@ class UdpBatchTest {
                     assertThat(in.getLength()).isEqualTo(length);
                 }
             }
-            // Cut by the kernel, or not.
-            assertThat(sender.getIntOpt(17, 103)).isEqualTo(refuses ? 0 : bytes);
+            // Whether UDP_SEGMENT is set.
+            assertThat(sender.getIntOpt(17, 103)).isEqualTo(unsupported ? 0 : bytes);
         } finally {
             sender.close();
         }
     }
 
-    /** Keeps the loop at something else, so that what comes meanwhile is there at once. */
-    private static CountDownLatch busy(Lab lab) {
+    /** Blocks the loop until the latch is released, so that it finds all datagrams at once. */
+    private static CountDownLatch blockLoop(Lab lab) {
         CountDownLatch release = new CountDownLatch(1);
         lab.forwarder.loops().get(0).executor.execute(() -> {
             try {

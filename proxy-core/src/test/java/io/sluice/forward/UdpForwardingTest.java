@@ -32,7 +32,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class UdpForwardingTest {
     private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
 
-    /** Answers every datagram with its name and the datagram, or, nameless, with the datagram alone. */
+    /** Replies to every datagram with its name followed by the datagram. */
     static final class Echo implements Closeable {
         private final DatagramSocket socket;
         private final String name;
@@ -72,7 +72,7 @@ class UdpForwardingTest {
             }
         }
 
-        /** When this returns, the port is closed: it stays open for as long as the thread is in its call. */
+        /** Closes the port and waits for the thread, because the port stays open while it is in receive. */
         @Override
         public void close() {
             socket.close();
@@ -88,7 +88,7 @@ class UdpForwardingTest {
         return lab.closing(new Echo(name, "127.0.0.1"));
     }
 
-    /** A client socket, connected: only answers from the frontend's own address and port come through. */
+    /** A connected client socket, which receives replies from the frontend's address and port only. */
     private DatagramSocket client(Lab lab) throws IOException {
         return client(lab, address);
     }
@@ -115,7 +115,7 @@ class UdpForwardingTest {
         return java.util.Arrays.copyOf(answer.getData(), answer.getLength());
     }
 
-    /** The name of who answers. */
+    /** Sends a request and returns the name of the endpoint that replied. */
     private static String ask(DatagramSocket client) throws IOException {
         String answer = new String(ask(client, new byte[] {'?'}), StandardCharsets.UTF_8);
         assertThat(answer).endsWith("?");
@@ -123,7 +123,7 @@ class UdpForwardingTest {
     }
 
     @Test
-    void clientsTakeTurnsAndEachStaysWhereItIs() throws Exception {
+    void distributesClientsEvenlyAndKeepsEachOnItsEndpoint() throws Exception {
         try (Lab lab = new Lab(3)) {
             lab.apply(Lab.service(
                     "dns",
@@ -146,7 +146,7 @@ class UdpForwardingTest {
 
     @ParameterizedTest
     @ValueSource(ints = {1, 512, 1_472, 2_049, 9_000, 60_000, 65_507})
-    void datagramsOfEverySizePassWhole(int size) throws Exception {
+    void forwardsDatagramsOfEverySize(int size) throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service("echo", address, echo(lab, "").endpoint()));
             DatagramSocket client = client(lab);
@@ -158,10 +158,10 @@ class UdpForwardingTest {
     }
 
     @Test
-    void emptyDatagramsPassBothWays() throws Exception {
+    void forwardsEmptyDatagramsBothWays() throws Exception {
         try (Lab lab = new Lab()) {
             lab.apply(Lab.service("echo", address, echo(lab, "").endpoint()));
-            // Not connected: on a connected socket the JDK does not send them at all.
+            // Not connected, because the JDK does not send empty datagrams on a connected socket.
             DatagramSocket client = lab.closing(
                     new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0)));
             client.setSoTimeout(5_000);
@@ -174,7 +174,7 @@ class UdpForwardingTest {
     }
 
     @Test
-    void ipv6() throws Exception {
+    void forwardsIpv6() throws Exception {
         try (Lab lab = new Lab()) {
             FrontendAddress v6 = new FrontendAddress(Protocol.UDP, Lab.ip("::1"), address.port());
             lab.apply(
@@ -184,7 +184,7 @@ class UdpForwardingTest {
     }
 
     @Test
-    void theNextDatagramGoesElsewhereWhenItsEndpointStopsServing() throws Exception {
+    void movesAFlowWhenItsEndpointStopsServing() throws Exception {
         try (Lab lab = new Lab()) {
             Echo a = echo(lab, "a");
             Echo b = echo(lab, "b");
@@ -203,9 +203,9 @@ class UdpForwardingTest {
         }
     }
 
-    /** A pod's address goes to another pod: gone, then back, is a new endpoint to no flow that exists. */
+    /** An address that was removed and is used by another pod later must not get existing flows. */
     @Test
-    void endpointAddressThatComesBackGetsItsFlowsAnew() throws Exception {
+    void aReusedEndpointAddressGetsNewFlows() throws Exception {
         try (Lab lab = new Lab(1)) {
             Echo first = echo(lab, "old");
             Endpoint reused = first.endpoint();
@@ -222,9 +222,9 @@ class UdpForwardingTest {
         }
     }
 
-    /** As for a Local policy whose only endpoint is elsewhere, or an endpoint that serves and is not ready. */
+    /** As with a Local policy without a local endpoint, or an endpoint that is serving but not ready. */
     @Test
-    void flowsGoOnWhereNothingNewIsLetIn() throws Exception {
+    void existingFlowsContinueWhileNewOnesAreDropped() throws Exception {
         try (Lab lab = new Lab(1)) {
             Endpoint endpoint = echo(lab, "a").endpoint();
             lab.apply(Lab.service("dns", address, endpoint));
@@ -242,7 +242,7 @@ class UdpForwardingTest {
             await().until(() -> lab.count(Counter.DATAGRAMS_REFUSED) == 1);
             assertThat(ask(client)).isEqualTo("a");
             lab.advance(Duration.ofSeconds(200));
-            // After the last flow the port is closed, so that the kernel refuses.
+            // After the last flow the port is closed, so the kernel replies with ICMP port unreachable.
             other.setSoTimeout(100);
             await().until(() -> {
                 try {
@@ -259,7 +259,7 @@ class UdpForwardingTest {
     }
 
     @Test
-    void deadEndpointIsLeftAtTheFirstIcmpError() throws Exception {
+    void movesAFlowAtTheFirstIcmpError() throws Exception {
         try (Lab lab = new Lab(1)) {
             Echo a = echo(lab, "a");
             Echo b = echo(lab, "b");
@@ -269,7 +269,7 @@ class UdpForwardingTest {
             (first.equals("a") ? a : b).close();
             String second = first.equals("a") ? "b" : "a";
             client.setSoTimeout(100);
-            // What goes to the dead port is lost, as it would be without a proxy; its ICMP error ends the flow.
+            // The datagram to the closed port is lost, as without a proxy; the ICMP error ends the flow.
             await().until(() -> {
                 try {
                     return ask(client).equals(second);
@@ -282,20 +282,20 @@ class UdpForwardingTest {
     }
 
     @Test
-    void unrepliedFlowEndsAfterThirtySecondsAndRepliedOneAfterTwoMinutes() throws Exception {
+    void appliesTheUnrepliedAndTheRepliedTimeout() throws Exception {
         try (Lab lab = new Lab(1)) {
-            DatagramSocket mute = lab.closing(
+            DatagramSocket silent = lab.closing(
                     new DatagramSocket(new InetSocketAddress(Lab.ip("127.0.0.1").toInetAddress(), 0)));
-            FrontendAddress muteAddress = Lab.freeAddress(Protocol.UDP);
+            FrontendAddress silentAddress = Lab.freeAddress(Protocol.UDP);
             lab.apply(
                     Lab.service("dns", address, echo(lab, "a").endpoint()),
-                    Lab.service("mute", muteAddress, new Endpoint(Lab.ip("127.0.0.1"), mute.getLocalPort())));
+                    Lab.service("mute", silentAddress, new Endpoint(Lab.ip("127.0.0.1"), silent.getLocalPort())));
             DatagramSocket talking = client(lab);
             ask(talking);
             lab.advance(Duration.ofSeconds(3));
-            // Two seconds old and answered: from here on the long timer counts.
+            // Replied and more than two seconds old, so the long timeout applies.
             ask(talking);
-            client(lab, muteAddress).send(new DatagramPacket(new byte[1], 1));
+            client(lab, silentAddress).send(new DatagramPacket(new byte[1], 1));
             await().until(() -> lab.count(Counter.FLOWS_ACTIVE) == 2);
             lab.advance(Duration.ofSeconds(31));
             await().until(() -> lab.count(Counter.FLOWS_ACTIVE) == 1);
@@ -309,7 +309,7 @@ class UdpForwardingTest {
     }
 
     @Test
-    void youngAnsweredFlowKeepsTheShortTimer() throws Exception {
+    void aRepliedFlowUnderTwoSecondsKeepsTheShortTimeout() throws Exception {
         try (Lab lab = new Lab(1)) {
             lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));
             ask(client(lab));
@@ -319,12 +319,12 @@ class UdpForwardingTest {
     }
 
     @Test
-    void atTheLimitTheLongestIdleFlowGoes() throws Exception {
+    void evictsTheLongestIdleFlowAtTheLimit() throws Exception {
         try (Lab lab = new Lab(Lab.limited(4, 0))) {
             lab.apply(Lab.service("dns", address, echo(lab, "a").endpoint()));
             for (int i = 0; i < 10; i++) {
                 DatagramSocket client = client(lab);
-                // More than a question and its answer: none of these seems to be over.
+                // More than two requests, so none of these flows counts as finished.
                 for (int question = 0; question < 3; question++) {
                     assertThat(ask(client)).isEqualTo("a");
                 }
@@ -335,7 +335,7 @@ class UdpForwardingTest {
     }
 
     @Test
-    void oneClientAddressStaysOnItsEndpointWithAffinity() throws Exception {
+    void sessionAffinityKeepsAClientOnItsEndpoint() throws Exception {
         try (Lab lab = new Lab(3)) {
             lab.apply(Lab.service(
                     "dns",
@@ -353,14 +353,14 @@ class UdpForwardingTest {
     }
 
     @Test
-    void foreignSocketCannotAnswerForTheEndpoint() throws Exception {
+    void forwardsRepliesFromTheEndpointOnly() throws Exception {
         try (Lab lab = new Lab(1)) {
             Echo a = echo(lab, "a");
             lab.apply(Lab.service("dns", address, a.endpoint()));
             DatagramSocket client = client(lab);
             ask(client);
-            DatagramSocket stranger = lab.closing(new DatagramSocket());
-            stranger.send(
+            DatagramSocket otherSocket = lab.closing(new DatagramSocket());
+            otherSocket.send(
                     new DatagramPacket(new byte[] {66}, 1, address.address().toSocketAddress(client.getLocalPort())));
             client.setSoTimeout(50);
             assertThatThrownBy(() -> receive(client)).isInstanceOf(SocketTimeoutException.class);

@@ -138,15 +138,15 @@ public final class ObjectStore {
         }
     }
 
-    private static List<Problem> duplicates(List<SourcedObject> sourced) {
+    private static List<Problem> duplicates(List<SourcedObject> definitions) {
         List<Problem> found = new ArrayList<>();
-        for (SourcedObject later : sourced.subList(Math.min(1, sourced.size()), sourced.size())) {
+        for (SourcedObject later : definitions.subList(Math.min(1, definitions.size()), definitions.size())) {
             found.add(new Problem(
                     Problem.Severity.ERROR,
                     later.source(),
                     later.object().key().toString(),
                     "",
-                    "also defined in " + sourced.get(0).source()
+                    "also defined in " + definitions.get(0).source()
                             + ", which comes first by name; this definition is ignored"));
         }
         return found;
@@ -155,8 +155,8 @@ public final class ObjectStore {
     private void removeFromIndex(KubeObject object) {
         markDirty(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
-            slices.computeIfPresent(endpoints.service(), (service, sourced) -> {
-                List<EndpointsObject> others = without(sourced, endpoints.key());
+            slices.computeIfPresent(endpoints.service(), (service, ofService) -> {
+                List<EndpointsObject> others = without(ofService, endpoints.key());
                 return others.isEmpty() ? null : List.copyOf(others);
             });
         } else if (object instanceof ServiceCidrObject cidr) {
@@ -180,8 +180,8 @@ public final class ObjectStore {
     private void index(KubeObject object) {
         markDirty(object);
         if (object instanceof EndpointsObject endpoints && object.key().kind() == Kind.ENDPOINT_SLICE) {
-            slices.merge(endpoints.service(), List.of(endpoints), (sourced, one) -> {
-                List<EndpointsObject> all = without(sourced, endpoints.key());
+            slices.merge(endpoints.service(), List.of(endpoints), (ofService, one) -> {
+                List<EndpointsObject> all = without(ofService, endpoints.key());
                 all.add(endpoints);
                 all.sort(Comparator.comparing(slice -> slice.key().name()));
                 return List.copyOf(all);

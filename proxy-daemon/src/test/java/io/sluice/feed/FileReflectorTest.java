@@ -277,7 +277,7 @@ class FileReflectorTest {
         FileReflector.Reading reading = FileReflector.read(file, OPTIONS, List.of());
         assertThat(reading.problems())
                 .hasSize(services)
-                .allSatisfy(problem -> assertThat(problem.message()).startsWith("no EndpointSlice belongs to it"));
+                .allSatisfy(problem -> assertThat(problem.message()).startsWith("has no EndpointSlice"));
         assertThat(reading.snapshot().size()).isEqualTo(services);
     }
 }

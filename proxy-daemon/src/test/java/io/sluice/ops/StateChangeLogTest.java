@@ -84,12 +84,13 @@ final class StateChangeLogTest {
 
     @Test
     void whatRefusesAndWhatIsGoneIsTold() {
-        stateLog.frontend(status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "nothing to forward to, refused"));
+        stateLog.frontend(
+                status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint to forward to; the port is closed"));
         stateLog.frontend(status("127.0.0.1", 81, State.GONE, Failure.NONE, ""));
         stateLog.close();
         assertThat(lines())
                 .containsExactly(
-                        "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): nothing to forward to, refused",
+                        "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): no endpoint to forward to; the port is closed",
                         "INFO frontend 127.0.0.1:81/tcp gone (shop/web:http)");
     }
 

@@ -13,15 +13,15 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** A TCP server on loopback that does one simple thing with every connection. */
-final class Backend implements Closeable {
+/** TCP server on loopback that handles every connection in the same simple way. */
+final class EndpointServer implements Closeable {
     enum Kind {
-        /** Says its name and closes. */
+        /** Sends its name and closes. */
         NAME,
-        /** Sends back what comes until the client closes its direction, then closes. */
+        /** Echoes all bytes until the client sends FIN, then closes. */
         ECHO,
-        /** Leaves the connection to the test. */
-        HAND_OVER
+        /** Hands the connection to the test; see {@link EndpointServer#next}. */
+        MANUAL
     }
 
     final String name;
@@ -31,11 +31,11 @@ final class Backend implements Closeable {
     private final Thread acceptor;
     private final BlockingQueue<Socket> handedOver = new LinkedBlockingQueue<>();
 
-    Backend(String name, Kind kind) throws IOException {
+    EndpointServer(String name, Kind kind) throws IOException {
         this(name, kind, Lab.ip("127.0.0.1").toInetAddress());
     }
 
-    Backend(String name, Kind kind, InetAddress address) throws IOException {
+    EndpointServer(String name, Kind kind, InetAddress address) throws IOException {
         this.name = name;
         this.kind = kind;
         server = new ServerSocket(0, 512, address);
@@ -46,8 +46,8 @@ final class Backend implements Closeable {
         return new Endpoint(Lab.ip(server.getInetAddress().getHostAddress()), server.getLocalPort());
     }
 
-    /** Connections from here on take next to nothing that is not read. */
-    void holdLittle() throws IOException {
+    /** Gives later connections a small receive buffer. */
+    void setSmallReceiveBuffer() throws IOException {
         server.setReceiveBufferSize(4 << 10);
     }
 
@@ -60,7 +60,7 @@ final class Backend implements Closeable {
     }
 
     private static Thread start(Runnable task) {
-        Thread thread = new Thread(task, "backend");
+        Thread thread = new Thread(task, "endpoint-server");
         thread.setDaemon(true);
         thread.start();
         return thread;
@@ -94,12 +94,12 @@ final class Backend implements Closeable {
             }
             socket.getInputStream().transferTo(out);
         } catch (IOException e) {
-            // A test that resets its connection expects no answer.
+            // The test reset the connection.
             accepted.get();
         }
     }
 
-    /** When this returns, the kernel refuses: the port stays open for as long as the acceptor is in its call. */
+    /** Closes the port and waits for the acceptor, because the port stays open while it is in accept. */
     @Override
     public void close() throws IOException {
         server.close();

@@ -22,15 +22,15 @@ import org.awaitility.Awaitility;
 import org.awaitility.core.ConditionFactory;
 import org.junit.jupiter.api.Test;
 
-/** While more than half of the allowed flows are open, flows that seem to be finished end early, with their sockets. */
-class BriefFlowsTest {
-    private static final int MOST_FLOWS = 8;
-    private static final int HALF = MOST_FLOWS / 2;
+/** While more than half of the allowed flows are open, flows that are probably finished are closed early. */
+class FinishedFlowsTest {
+    private static final int MAX_FLOWS = 8;
+    private static final int HALF = MAX_FLOWS / 2;
 
     private final FrontendAddress address = Lab.freeAddress(Protocol.UDP);
 
     private static Lab lab() {
-        return new Lab(Lab.limited(MOST_FLOWS, 0));
+        return new Lab(Lab.limited(MAX_FLOWS, 0));
     }
 
     private static DatagramSocket socket(Lab lab) throws IOException {
@@ -52,29 +52,29 @@ class BriefFlowsTest {
         return client;
     }
 
-    /** One question and its answer; returns the address of the flow's socket as the endpoint sees it. */
-    private static SocketAddress ask(DatagramSocket client, DatagramSocket endpoint, int question) throws IOException {
-        client.send(new DatagramPacket(new byte[] {(byte) question}, 1));
-        DatagramPacket asked = new DatagramPacket(new byte[9], 9);
-        endpoint.receive(asked);
-        assertThat(asked.getData()[0]).isEqualTo((byte) question);
-        endpoint.send(new DatagramPacket(new byte[] {(byte) -question}, 1, asked.getSocketAddress()));
-        DatagramPacket answer = new DatagramPacket(new byte[9], 9);
-        client.receive(answer);
-        assertThat(answer.getData()[0]).isEqualTo((byte) -question);
-        return asked.getSocketAddress();
+    /** Sends one request and its reply; returns the address of the flow's socket, as seen by the endpoint. */
+    private static SocketAddress ask(DatagramSocket client, DatagramSocket endpoint, int number) throws IOException {
+        client.send(new DatagramPacket(new byte[] {(byte) number}, 1));
+        DatagramPacket request = new DatagramPacket(new byte[9], 9);
+        endpoint.receive(request);
+        assertThat(request.getData()[0]).isEqualTo((byte) number);
+        endpoint.send(new DatagramPacket(new byte[] {(byte) -number}, 1, request.getSocketAddress()));
+        DatagramPacket reply = new DatagramPacket(new byte[9], 9);
+        client.receive(reply);
+        assertThat(reply.getData()[0]).isEqualTo((byte) -number);
+        return request.getSocketAddress();
     }
 
-    /** Opens flows, each with so many answered questions; the oldest comes first. */
-    private Deque<SocketAddress> flows(Lab lab, DatagramSocket endpoint, int count, int questionsEach)
+    /** Opens flows with the given number of answered requests each; returns their addresses, oldest first. */
+    private Deque<SocketAddress> flows(Lab lab, DatagramSocket endpoint, int count, int requestsEach)
             throws IOException {
         Deque<SocketAddress> seen = new ArrayDeque<>();
         for (int i = 0; i < count; i++) {
             DatagramSocket client = client(lab);
-            for (int question = 1; question < questionsEach; question++) {
-                ask(client, endpoint, question);
+            for (int number = 1; number < requestsEach; number++) {
+                ask(client, endpoint, number);
             }
-            seen.add(ask(client, endpoint, questionsEach));
+            seen.add(ask(client, endpoint, requestsEach));
         }
         return seen;
     }
@@ -88,7 +88,7 @@ class BriefFlowsTest {
     }
 
     @Test
-    void answeredFlowsEndAfterTwoSecondsUntilHalfAreLeft() throws Exception {
+    void closesAnsweredFlowsAfterTwoSecondsUntilHalfAreLeft() throws Exception {
         try (Lab lab = lab()) {
             DatagramSocket endpoint = serve(lab);
             int before = Descriptors.open();
@@ -102,7 +102,7 @@ class BriefFlowsTest {
     }
 
     @Test
-    void flowsWithMoreThanTwoQuestionsDoNot() throws Exception {
+    void keepsFlowsWithMoreThanTwoRequests() throws Exception {
         try (Lab lab = lab()) {
             DatagramSocket endpoint = serve(lab);
             flows(lab, endpoint, HALF + 1, 3);
@@ -115,13 +115,13 @@ class BriefFlowsTest {
     }
 
     @Test
-    void lateDatagramReachesNoOtherClient() throws Exception {
+    void aLateReplyReachesNoOtherClient() throws Exception {
         try (Lab lab = lab()) {
             DatagramSocket endpoint = serve(lab);
             int before = Descriptors.open();
             Deque<SocketAddress> open = flows(lab, endpoint, HALF, 1);
             lab.advance(Duration.ofSeconds(2));
-            // However well the endpoint has behaved so far.
+            // Repeat, so that a shortcut for well-behaved endpoints would be found.
             for (int i = 0; i < 10; i++) {
                 open.addAll(flows(lab, endpoint, 1, 1));
                 awaitActive(lab, HALF);
@@ -139,25 +139,25 @@ class BriefFlowsTest {
         }
     }
 
-    /** The flow's answer is in its socket when it is evicted; the event for it comes after the end. */
+    /** The reply is in the flow's socket when the flow is evicted; its event is handled after the end. */
     @Test
-    void flowEndsOnce() throws Exception {
+    void anEvictedFlowEndsOnlyOnce() throws Exception {
         try (Lab lab = lab()) {
             DatagramSocket endpoint = serve(lab);
             int before = Descriptors.open();
             List<SocketAddress> waiting = new ArrayList<>();
-            for (int i = 0; i < MOST_FLOWS; i++) {
+            for (int i = 0; i < MAX_FLOWS; i++) {
                 client(lab).send(new DatagramPacket(new byte[] {1}, 1));
-                DatagramPacket asked = new DatagramPacket(new byte[9], 9);
-                endpoint.receive(asked);
-                waiting.add(asked.getSocketAddress());
+                DatagramPacket request = new DatagramPacket(new byte[9], 9);
+                endpoint.receive(request);
+                waiting.add(request.getSocketAddress());
             }
             CountDownLatch release = lab.stopLoop();
             client(lab).send(new DatagramPacket(new byte[] {1}, 1));
             endpoint.send(new DatagramPacket(new byte[] {2}, 1, waiting.get(0)));
             release.countDown();
             await().until(() -> lab.count(Counter.FLOWS_EVICTED) == 1);
-            assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(MOST_FLOWS);
+            assertThat(lab.count(Counter.FLOWS_ACTIVE)).isEqualTo(MAX_FLOWS);
             lab.advance(Duration.ofSeconds(31));
             await().until(() -> Descriptors.open() == before);
             assertThat(lab.count(Counter.FLOWS_ACTIVE)).isZero();
@@ -165,16 +165,16 @@ class BriefFlowsTest {
     }
 
     @Test
-    void unansweredFlowOutlivesFinishedOnesAtTheLimit() throws Exception {
+    void evictsFinishedFlowsBeforeUnansweredOnes() throws Exception {
         try (Lab lab = lab()) {
             DatagramSocket endpoint = serve(lab);
-            DatagramSocket waits = client(lab);
-            waits.send(new DatagramPacket(new byte[] {1}, 1));
-            DatagramPacket asked = new DatagramPacket(new byte[9], 9);
-            endpoint.receive(asked);
-            flows(lab, endpoint, 2 * MOST_FLOWS, 1);
-            endpoint.send(new DatagramPacket(new byte[] {2}, 1, asked.getSocketAddress()));
-            waits.receive(new DatagramPacket(new byte[1], 1));
+            DatagramSocket unanswered = client(lab);
+            unanswered.send(new DatagramPacket(new byte[] {1}, 1));
+            DatagramPacket request = new DatagramPacket(new byte[9], 9);
+            endpoint.receive(request);
+            flows(lab, endpoint, 2 * MAX_FLOWS, 1);
+            endpoint.send(new DatagramPacket(new byte[] {2}, 1, request.getSocketAddress()));
+            unanswered.receive(new DatagramPacket(new byte[1], 1));
         }
     }
 }
