@@ -33,7 +33,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Which package may use which. Data flows from reflector to snapshot to sockets, and no dependency points back. */
+/** Permitted dependencies between packages. Data flows from reflector to snapshot to sockets, never back. */
 final class PackageEdgesTest {
     private static final String ROOT = "io.sluice.";
     private static final JavaClasses CLASSES = new ClassFileImporter()
@@ -43,7 +43,7 @@ final class PackageEdgesTest {
     private static final String JACKSON = "tools.jackson..";
     private static final String LOG = "org.slf4j..";
 
-    /** Packages of ours are given by their last name, libraries by their packages. */
+    /** Own packages are given by their last name, libraries by a package pattern. */
     static Stream<Arguments> edges() {
         return Stream.of(
                 edge("model"),
@@ -53,12 +53,12 @@ final class PackageEdgesTest {
                 edge("balance", "model", "stats", "com.github.benmanes.caffeine.."),
                 edge("forward", "model", "stats", "thread", "socket", "balance", "io.netty..", LOG),
                 edge("text"),
-                // The parser behind Jackson's YAML: its size limit is set through it.
+                // The parser behind Jackson's YAML, for its size limit.
                 edge("document", "model", JACKSON, "org.snakeyaml.engine.."),
                 edge("objects", "document", "model", JACKSON),
                 edge("rules", "objects", "document", "model"),
                 edge("feed", "rules", "objects", "document", "model", "thread", JACKSON, LOG),
-                // javax.net.ssl is for the API server only, through the JDK's HTTP client.
+                // Only apiserver uses javax.net.ssl, for the JDK's HTTP client.
                 edge(
                         "apiserver",
                         "feed",
@@ -71,9 +71,9 @@ final class PackageEdgesTest {
                         JACKSON,
                         "com.fasterxml.jackson.annotation..",
                         LOG),
-                // nft and ip print JSON; socket reads kernel settings.
+                // Jackson for the output of nft and ip; socket for kernel settings.
                 edge("node", "model", "socket", "thread", JACKSON, LOG),
-                // Settings end as the options of the parts that they are for.
+                // config creates the options of these packages.
                 edge(
                         "config",
                         "document",
@@ -120,12 +120,12 @@ final class PackageEdgesTest {
         return Arguments.of(of, List.of(others));
     }
 
-    /** Put the other packages together, and so may use all of them. */
+    /** Packages that compose the others and may use all of them. */
     private static final List<String> COMPOSING = List.of("daemon", "demo", "cli");
 
     @ParameterizedTest
     @MethodSource("edges")
-    void aPackageUsesOnly(String of, List<String> others) {
+    void usesOnlyPermittedPackages(String of, List<String> others) {
         List<String> allowed = new ArrayList<>(List.of(ROOT + of, "java..", "org.jspecify.annotations.."));
         others.forEach(each -> allowed.add(each.contains(".") ? each : ROOT + each));
         classes()
@@ -138,7 +138,7 @@ final class PackageEdgesTest {
     }
 
     @Test
-    void everyPackageHasItsEdges() {
+    void everyPackageIsListed() {
         List<String> packages = new ArrayList<>(COMPOSING);
         edges().forEach(each -> packages.add((String) each.get()[0]));
         assertThat(CLASSES.stream().map(each -> each.getPackageName()).distinct())
@@ -146,13 +146,13 @@ final class PackageEdgesTest {
                         packages.stream().map(each -> ROOT + each).toList());
     }
 
-    /** One that is started elsewhere could die without anything being restarted or reported. */
+    /** A thread that is started elsewhere could fail without a restart or a report. */
     @Test
-    void everyThreadIsSupervised() {
+    void startsThreadsOnlyThroughTheSupervisor() {
         noClasses()
                 .that()
                 .resideOutsideOfPackage("io.sluice.thread")
-                // Not part of the daemon: a program of its own around it.
+                // The demo is not part of the daemon.
                 .and()
                 .haveSimpleNameNotStartingWith("Demo")
                 .should(startThreads())
@@ -191,13 +191,13 @@ final class PackageEdgesTest {
     }
 
     @Test
-    void noCyclesBetweenPackages() {
+    void hasNoCyclesBetweenPackages() {
         slices().matching("io.sluice.(*)..").should().beFreeOfCycles().check(CLASSES);
     }
 
-    /** Classes that need each other are read together: so many of them a reader can hold in mind. */
+    /** Classes that depend on each other must be read together, so their number is limited. */
     @Test
-    void noLongCyclesOfClasses() {
+    void hasNoLongCyclesOfClasses() {
         Map<String, Set<String>> uses = new TreeMap<>();
         for (JavaClass from : CLASSES) {
             Set<String> used = uses.computeIfAbsent(topLevel(from), name -> new TreeSet<>());
@@ -214,8 +214,8 @@ final class PackageEdgesTest {
     }
 
     /**
-     * In forward a session and its parts; in thread what a supervisor makes and lists; in objects the sealed kinds of
-     * object; in cli the commands, which name their parent.
+     * Exceptions: in forward a session and its parts; in thread the supervisor and the threads that it creates; in objects
+     * the sealed kinds of objects; in cli the commands, which refer to their parent.
      */
     private static final Map<String, Integer> LONGEST_CYCLES =
             Map.of("forward", 6, "thread", 5, "objects", 5, "cli", 5);
@@ -224,7 +224,7 @@ final class PackageEdgesTest {
         return of.getName().replaceFirst("\\$.*", "");
     }
 
-    /** Sets of classes each of which reaches all others. */
+    /** Returns the sets of classes that all reach each other. */
     private static Collection<Set<String>> cycles(Map<String, Set<String>> uses) {
         Map<String, Set<String>> reach = new TreeMap<>();
         for (String from : uses.keySet()) {
@@ -250,9 +250,9 @@ final class PackageEdgesTest {
         return cycles;
     }
 
-    /** A file that is longer holds more than one idea. */
+    /** A longer file probably has more than one responsibility. */
     @Test
-    void noLongFiles() throws IOException {
+    void hasNoLongFiles() throws IOException {
         Map<String, Long> tooLong = new TreeMap<>();
         for (String module : List.of("proxy-core", "proxy-daemon")) {
             try (Stream<Path> files = Files.walk(Path.of("..", module, "src", "main", "java"))) {
@@ -268,7 +268,7 @@ final class PackageEdgesTest {
                 }
             }
         }
-        // A table, entry by entry.
+        // The exceptions are tables.
         assertThat(tooLong.keySet()).containsExactlyInAnyOrderElementsOf(LONG_FILES);
     }
 

@@ -14,7 +14,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** The README says what is true of the code beside it. */
+/** Consistency of the README with the repository. */
 class ReadmeTest {
     private static final Path ROOT = Path.of("..");
 
@@ -23,7 +23,7 @@ class ReadmeTest {
     }
 
     @Test
-    void everyTypeInTheDiagramExists() throws IOException {
+    void namesOnlyExistingTypesInTheDiagram() throws IOException {
         Set<String> types = new HashSet<>();
         for (String module : List.of("proxy-core", "proxy-daemon")) {
             try (Stream<Path> files = Files.walk(ROOT.resolve(module).resolve("src/main/java"))) {
@@ -44,7 +44,7 @@ class ReadmeTest {
     }
 
     @Test
-    void everyJarThatShipsHasItsReason() throws IOException {
+    void explainsEveryJarOfTheDistribution() throws IOException {
         String readme = readme();
         List<String> missing = new ArrayList<>();
         for (String jar : Files.readAllLines(Path.of("src/test/resources/dist-jars.txt"))) {
@@ -60,7 +60,7 @@ class ReadmeTest {
     }
 
     @Test
-    void everyFileItNamesExists() throws IOException {
+    void namesOnlyExistingFiles() throws IOException {
         List<String> named = Pattern.compile("\\]\\(([^)#:]+)\\)|`(deploy/[^`]+)`")
                 .matcher(readme())
                 .results()

@@ -95,9 +95,7 @@ public final class Compare implements Callable<Integer> {
                     "requests per second of the workload latency (default: half of HAProxy's rate with 64 connections)")
     private int rate;
 
-    @Option(
-            names = "--quick",
-            description = "take 5 minutes: fewer workloads, two rounds of one second, short warm-up")
+    @Option(names = "--quick", description = "take 5 minutes: fewer workloads, two rounds of one second, short warm-up")
     private boolean quick;
 
     private final Results results = new Results();

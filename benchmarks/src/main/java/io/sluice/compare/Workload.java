@@ -126,8 +126,7 @@ enum Workload {
         return figures;
     }
 
-    private List<Figure> udpPing(ContestantNode node, Context context)
-            throws IOException, InterruptedException {
+    private List<Figure> udpPing(ContestantNode node, Context context) throws IOException, InterruptedException {
         String out = context.network.in(
                 TestNetwork.client(),
                 "sockperf ping-pong -i %s -p %d -t %d"
@@ -176,8 +175,7 @@ enum Workload {
                 "idle %s %d %d %s".formatted(node.address(), TestNetwork.HTTP, connections, node.lane.clients()));
     }
 
-    private List<Figure> systemCalls(ContestantNode node, Context context)
-            throws IOException, InterruptedException {
+    private List<Figure> systemCalls(ContestantNode node, Context context) throws IOException, InterruptedException {
         List<Figure> figures = new ArrayList<>();
         Map<String, Double> connection = callsPerOperation(node, context, true);
         Map<String, Double> message = callsPerOperation(node, context, false);

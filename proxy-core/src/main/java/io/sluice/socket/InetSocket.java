@@ -125,11 +125,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /**
-     * Sets a socket option.
-     *
-     * @throws IOException on any error, for some of which Netty throws an unchecked exception
-     */
+    /** Sets a socket option. Every error is an {@link IOException}; Netty throws unchecked exceptions for some. */
     @Override
     public void setIntOpt(int level, int option, int value) throws IOException {
         try {
@@ -139,11 +135,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /**
-     * Reads a socket option.
-     *
-     * @throws IOException as for {@link #setIntOpt}
-     */
+    /** Reads a socket option. Errors as for {@link #setIntOpt}. */
     @Override
     public void getRawOpt(int level, int option, ByteBuffer out) throws IOException {
         try {
@@ -168,12 +160,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /**
-     * Writes the bytes between two positions to a connection.
-     *
-     * @return the number of bytes that the kernel accepted
-     * @throws IOException as for {@link #read}
-     */
+    /** Writes bytes and returns the number that the kernel accepted. Errors as for {@link #read}. */
     public int write(long address, int start, int end) throws IOException {
         try {
             return sendAddress(address, start, end);
@@ -265,11 +252,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /**
-     * Sends a FIN.
-     *
-     * @throws IOException as for {@link #read}
-     */
+    /** Sends a FIN. Errors as for {@link #read}. */
     public void shutdownOutput() throws IOException {
         try {
             shutdown(false, true);

@@ -17,13 +17,13 @@ import java.util.Set;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
-/** Tells beforehand, without opening a port, which addresses {@code run} could not listen on here. */
+/** Predicts, without opening a port, on which addresses {@code sluice run} could not listen on this machine. */
 final class AddressCheck {
     private AddressCheck() {}
 
-    /** Whether an address is one of this machine now: on an interface, anywhere in 127.0.0.0/8, or all of them. */
+    /** Returns a test for local addresses: on an interface now, anywhere in 127.0.0.0/8, or unspecified. */
     static Predicate<IpAddress> ofThisMachine() throws IOException {
-        // All at once: asking for each of ten thousand would look through the interfaces as often.
+        // Read once: a query for each of ten thousand addresses would enumerate the interfaces every time.
         Set<IpAddress> own = Set.copyOf(InterfaceAddresses.THIS_MACHINE.addresses());
         return address -> own.contains(address)
                 || (address.isLoopback() && address.family() == Family.IPV4)
@@ -31,32 +31,33 @@ final class AddressCheck {
     }
 
     /**
-     * One note for all of them, with what {@code run} would say of the first; empty if there are none.
+     * Returns one note for all addresses that are not local, with the message that {@code sluice run} would log for one of
+     * them; empty if all are local.
      *
-     * @param feed where the snapshot was read from
+     * @param feed source of the snapshot
      */
     static Optional<Problem> note(String feed, ServiceSnapshot snapshot, Predicate<IpAddress> local) {
         int addresses = 0;
-        int foreign = 0;
+        int notLocal = 0;
         FrontendStatus example = null;
         for (ServicePort port : snapshot.sorted()) {
             for (Frontend frontend : port.frontends()) {
                 addresses++;
-                // Without endpoints nobody listens, so it cannot fail.
+                // A frontend without endpoints is not listened on, so it cannot fail.
                 if (!frontend.forwardsAny() || local.test(frontend.address().address())) {
                     continue;
                 }
-                foreign++;
-                if (example == null || isPlainer(frontend, example)) {
+                notLocal++;
+                if (example == null || isBetterExample(frontend, example)) {
                     example = failed(port, frontend);
                 }
             }
         }
-        return note(feed, foreign, addresses, example);
+        return note(feed, notLocal, addresses, example);
     }
 
-    /** IPv4 has an answer that works everywhere, so that is told first. */
-    private static boolean isPlainer(Frontend frontend, FrontendStatus example) {
+    /** Prefers IPv4, which has a remedy that works on every machine. */
+    private static boolean isBetterExample(Frontend frontend, FrontendStatus example) {
         return example.address().address().family() == Family.IPV6
                 && frontend.address().address().family() == Family.IPV4;
     }
@@ -71,12 +72,12 @@ final class AddressCheck {
                 Instant.EPOCH);
     }
 
-    private static Optional<Problem> note(String feed, int foreign, int addresses, @Nullable FrontendStatus example) {
+    private static Optional<Problem> note(String feed, int notLocal, int addresses, @Nullable FrontendStatus example) {
         if (example == null) {
             return Optional.empty();
         }
-        String message = "'sluice run' here cannot listen on " + foreign + " of " + Table.count(addresses, "address")
-                + ", such as: " + StateChangeLog.reason(example);
+        String message = "'sluice run' cannot listen on " + notLocal + " of " + Table.count(addresses, "address")
+                + " on this machine, for example: " + StateChangeLog.reason(example);
         return Optional.of(new Problem(Problem.Severity.NOTE, feed, "", "", message));
     }
 }

@@ -30,29 +30,30 @@ import picocli.CommandLine.Spec;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** {@code sluice check}: what a feed would make of a daemon, without being one. */
+/** {@code sluice check}: validates a feed without serving it. */
 @Command(
         name = "check",
         description =
-                "Shows what would be served from a feed, every problem in it, and whether this machine has the addresses."
-                        + " Opens no port.",
+                "Validates a feed: lists the Services that 'sluice run' would serve, the problems in the manifests, and"
+                        + " addresses that this machine does not have. Opens no port.",
         abbreviateSynopsis = true,
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
             "  sluice check --feed manifests/",
-            "  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml && sluice check --feed cluster.yaml",
+            "  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml",
+            "  sluice check --feed cluster.yaml",
             "  sluice check --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "  sluice check --feed cluster.yaml -o json | jq '.problems[]'",
             "",
-            "Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line or the configuration"
-                    + " is wrong, or there is no feed."
+            "Exit codes: 0 no errors (warnings are possible), 1 errors in the feed, 2 invalid command line or"
+                    + " configuration, or no feed."
         })
 final class CheckCommand implements Callable<Integer> {
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
 
-    /** How the result is written. */
+    /** Output format. */
     enum Output {
         table,
         json
@@ -62,7 +63,7 @@ final class CheckCommand implements Callable<Integer> {
             names = {"-o", "--output"},
             paramLabel = "FORMAT",
             defaultValue = "table",
-            description = "table or json. Default: table.")
+            description = "Output format: table or json. Default: table.")
     private Output output = Output.table;
 
     @Mixin
@@ -74,9 +75,9 @@ final class CheckCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        FeedAndOptions given = arguments.given(spec, "check");
+        FeedAndOptions given = arguments.resolve(spec, "check");
         Reading read = given.read();
-        Reading reading = given.nodeMode() ? read : withWhatHoldsHere(given.feed(), read);
+        Reading reading = given.nodeMode() ? read : withLocalNotes(given.feed(), read);
         PrintWriter out = spec.commandLine().getOut();
         if (output == Output.json) {
             out.println(JSON.writeValueAsString(json(reading)));
@@ -87,14 +88,14 @@ final class CheckCommand implements Callable<Integer> {
         return count(reading, Severity.ERROR) > 0 ? Main.PROBLEMS : 0;
     }
 
-    /** The feed is not to blame for what this adds, but who checks it here wants to run it here. */
-    private static Reading withWhatHoldsHere(Path feed, Reading reading) throws IOException {
+    /** Adds notes about this machine: they are not problems of the feed, but affect 'sluice run' on this machine. */
+    private static Reading withLocalNotes(Path feed, Reading reading) throws IOException {
         List<Problem> problems = new ArrayList<>(reading.problems());
         AddressCheck.note(feed.toString(), reading.snapshot(), AddressCheck.ofThisMachine())
                 .ifPresent(problems::add);
         long resetting = reading.snapshot().sorted().stream()
                 .flatMap(port -> port.frontends().stream())
-                .filter(CheckCommand::dropsSome)
+                .filter(CheckCommand::dropsAnyClient)
                 .count();
         if (resetting > 0) {
             problems.add(new Problem(
@@ -103,14 +104,14 @@ final class CheckCommand implements Callable<Integer> {
                     "",
                     "",
                     Table.count(resetting, "address")
-                            + " should drop the packets of some clients; in bind mode those are"
-                            + " accepted and reset instead"));
+                            + " should drop packets of some clients; bind mode cannot drop them, and accepts and resets"
+                            + " their connections instead"));
         }
         return new Reading(reading.snapshot(), problems, reading.tracer());
     }
 
-    /** Without rules in the kernel, who is let in at all cannot be told before the connection is accepted. */
-    private static boolean dropsSome(Frontend frontend) {
+    /** Without kernel rules, the client is only known after the connection was accepted. */
+    private static boolean dropsAnyClient(Frontend frontend) {
         return frontend.forwardsAny()
                 && (!frontend.allowedSources().isEmpty()
                         || Stream.of(Origin.values())
@@ -122,7 +123,7 @@ final class CheckCommand implements Callable<Integer> {
             ServiceTable.lines(reading.snapshot()).forEach(out::println);
             out.println();
             if (hasNodePorts(reading)) {
-                out.println("node ports are served on:");
+                out.println("NodePorts are served on:");
                 reading.tracer()
                         .nodePortAddresses()
                         .forEach((address, source) -> out.println("  " + address + ", " + source));
@@ -212,7 +213,7 @@ final class CheckCommand implements Callable<Integer> {
         one.put(
                 "allowedSources",
                 frontend.allowedSources().stream().map(Cidr::toString).toList());
-        one.put("endpoints", texts(frontend.external()));
+        one.put("endpoints", strings(frontend.external()));
         Map<String, Object> routes = new LinkedHashMap<>();
         for (Origin origin : Origin.values()) {
             routes.put(origin.name().toLowerCase(Locale.ROOT), json(frontend.route(origin)));
@@ -224,14 +225,14 @@ final class CheckCommand implements Callable<Integer> {
     private static Map<String, Object> json(Route route) {
         Map<String, Object> one = new LinkedHashMap<>();
         one.put("verdict", Trace.Verdict.of(route));
-        one.put("endpoints", texts(route));
+        one.put("endpoints", strings(route));
         if (route.verdict() == Route.Verdict.FORWARD) {
             one.put("sourceAddress", route.source());
         }
         return one;
     }
 
-    private static List<String> texts(Route route) {
+    private static List<String> strings(Route route) {
         return route.endpoints().stream().map(Object::toString).toList();
     }
 }

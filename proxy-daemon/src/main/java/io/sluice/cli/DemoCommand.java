@@ -7,31 +7,32 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
 import picocli.CommandLine.Option;
 
-/** {@code sluice demo}: the whole thing, without a cluster. */
+/** {@code sluice demo}: a self-contained demonstration. */
 @Command(
         name = "demo",
         description = {
-            "Shows Sluice at work, without a cluster.",
+            "Demonstrates load balancing on this machine, without a cluster.",
             "",
-            "Starts six sample servers, writes manifests for three Services in front of them, runs the real daemon on"
-                    + " those and shows what happens. Needs no privileges, and listens on loopback addresses only."
+            "Starts 6 sample servers, writes manifests for 3 Services in front of them, runs the daemon with these"
+                    + " manifests, sends requests and checks the responses. Needs no privileges, and uses loopback"
+                    + " addresses only."
         },
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  sluice demo            goes on until Ctrl-C, so that you can try it from another terminal",
-            "  sluice demo --once     checks what it shows and ends",
+            "  sluice demo            run until Ctrl-C; send requests from another terminal",
+            "  sluice demo --once     run the checks and exit",
             "",
-            "Colours: only in a terminal, and not if NO_COLOR is set.",
-            "Exit codes: 0 everything shown is so, 1 something is not."
+            "Set NO_COLOR to disable colors.",
+            "Exit codes: 0 all checks passed, 1 a check failed."
         })
 final class DemoCommand implements Callable<Integer> {
-    @Option(names = "--once", description = "End after the last check instead of serving until Ctrl-C.")
+    @Option(names = "--once", description = "Exit after the last check instead of running until Ctrl-C.")
     private boolean once;
 
     @Override
     public Integer call() throws Exception {
-        // Not picocli's writer, which does not tell that nobody reads any more.
+        // Not picocli's writer, which does not report that the reader of the output has exited.
         DemoScreen screen = new DemoScreen(System.out, Ansi.AUTO.enabled());
         return new Demo(screen, once).run() ? 0 : Main.PROBLEMS;
     }

@@ -15,47 +15,46 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 
-/** What the commands that look at a feed once have in common: where it is, and the settings that its rules depend on. */
+/** Arguments of the commands that read a feed once: the feed, and the settings that affect how it is interpreted. */
 final class FeedArguments {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description =
-                    "The configuration 'sluice run' has, for what it says of the rules. Default: $SLUICE_CONFIG, or"
-                            + " none.")
+            description = "Configuration file of 'sluice run', for the settings that this command has too."
+                    + " Default: $SLUICE_CONFIG.")
     private @Nullable Path config;
 
     /**
-     * A feed, and how it is to be read.
+     * A feed and the options for reading it.
      *
-     * @param nodeMode whether it is for a node, where the kernel delivers what is sent to any address
+     * @param nodeMode whether node mode is configured, in which the kernel redirects packets to any address
      */
     record FeedAndOptions(Path feed, BuildOptions options, boolean nodeMode) {
         Reading read() {
-            // The command tells its problems; the log would say them twice.
+            // The command prints the problems itself, so the log must not repeat them.
             Logging.configure("text", "error", System.err);
             return FileReflector.read(feed, options, InterfaceAddresses.ofThisMachine());
         }
     }
 
     /**
-     * What was given, checked as far as that is possible without reading the feed.
+     * Validates the arguments without reading the feed.
      *
-     * @param purpose what the feed is for, as in "nothing to check"
-     * @throws ConfigurationException if something is wrong with it, or there is no feed
+     * @param purpose completes the error message "nothing to ..." if no feed is set
+     * @throws ConfigurationException if an argument is invalid, or there is no feed
      */
-    FeedAndOptions given(CommandSpec spec, String purpose) throws ConfigurationException {
-        Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
+    FeedAndOptions resolve(CommandSpec spec, String purpose) throws ConfigurationException {
+        Path file = config == null ? Main.pathFromEnvironment(spec, "SLUICE_CONFIG") : config;
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         configuration.warnings().forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
         Path feed = configuration.settings().feed();
         if (feed == null) {
             throw new ConfigurationException(
-                    List.of("nothing to " + purpose + ": give --feed PATH, a file or a folder of manifests"));
+                    List.of("nothing to " + purpose + ": set --feed to a file or directory of manifests"));
         }
-        // A link that leads nowhere is told as such, with the rest.
+        // A dangling link exists; it is reported together with the problems of the feed.
         if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
-            throw new ConfigurationException(List.of("--feed: " + feed + " does not exist"));
+            throw new ConfigurationException(List.of("--feed: '" + feed + "' does not exist"));
         }
         return new FeedAndOptions(
                 feed,

@@ -25,13 +25,13 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.UnmatchedArgumentException;
 
-/** The command line: what can be asked for, and how mistakes in asking are answered. */
+/** Entry point: defines the commands and reports usage errors. */
 @Command(
         name = "sluice",
         versionProvider = Main.Versions.class,
         description = {
-            "Forwards TCP and UDP for Kubernetes Services, as kube-proxy does, from user space: it reads Services and"
-                    + " EndpointSlices, listens on every Service address and spreads connections over the endpoints."
+            "A kube-proxy for TCP and UDP that runs in user space: watches Services and EndpointSlices, listens on the"
+                    + " Service addresses and balances connections across the endpoints."
         },
         subcommands = {RunCommand.class, CheckCommand.class, TraceCommand.class, DemoCommand.class},
         synopsisSubcommandLabel = "COMMAND",
@@ -39,15 +39,19 @@ import picocli.CommandLine.UnmatchedArgumentException;
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  sluice demo                                  see it work, without a cluster",
-            "  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml",
-            "  sluice check --feed cluster.yaml             what would be served, and what is wrong with it",
-            "  sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp      where a packet goes, and why",
-            "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
+            "  Run a demonstration without a cluster:",
+            "    sluice demo",
+            "  Save the objects of a cluster, and check how Sluice interprets them:",
+            "    kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml",
+            "    sluice check --feed cluster.yaml",
+            "  Explain where a packet goes:",
+            "    sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp",
+            "  Serve the saved Services on loopback addresses of this machine:",
+            "    sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
             "",
-            "'sluice aot', once, makes later starts faster: a cache beside lib that fits this Java.",
-            "'sluice COMMAND --help' explains a command and its defaults.",
-            "Exit codes: 0 done, 1 it failed or found problems, 2 the command line or the configuration is wrong."
+            "Run 'sluice COMMAND --help' for the flags of a command and their defaults.",
+            "Run 'sluice aot' once to speed up later starts: it creates a class cache for this Java.",
+            "Exit codes: 0 success, 1 failure or problems found, 2 invalid command line or configuration."
         })
 public final class Main implements Runnable {
     static final int PROBLEMS = 1;
@@ -57,10 +61,8 @@ public final class Main implements Runnable {
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
     private CommandSpec spec;
 
-    /** The environment, given once so that tests have their own. */
+    // Passed in, so that tests can replace them.
     private final Map<String, String> environment;
-
-    /** Likewise. */
     private final InputStream standardInput;
 
     Main(Map<String, String> environment, InputStream standardInput) {
@@ -68,12 +70,14 @@ public final class Main implements Runnable {
         this.standardInput = standardInput;
     }
 
+    /** Runs a command and exits with its exit code. */
     public static void main(String[] args) {
-        // Until a command says otherwise: libraries have something to say only if something is wrong.
+        // Until a command configures logging, only warnings of libraries are worth printing.
         Logging.configure("text", "warn", System.err);
         System.exit(commandLine(System.getenv(), System.in).execute(args));
     }
 
+    /** Creates the command line parser. */
     public static CommandLine commandLine(Map<String, String> environment, InputStream standardInput) {
         CommandLine line = new CommandLine(new Main(environment, standardInput));
         addSettings(line, "run", Setting.values());
@@ -99,7 +103,7 @@ public final class Main implements Runnable {
         line.getCommandSpec()
                 .addOption(OptionSpec.builder("-V", "--version")
                         .versionHelp(true)
-                        .description("Print the versions of Sluice, Java and Netty.")
+                        .description("Show the versions of Sluice, Java and Netty.")
                         .build());
         return line.setUsageHelpWidth(100)
                 .setParameterExceptionHandler(Main::usageError)
@@ -109,7 +113,7 @@ public final class Main implements Runnable {
     private static OptionSpec helpOption() {
         return OptionSpec.builder("-h", "--help")
                 .usageHelp(true)
-                .description("Explain this command.")
+                .description("Show this help.")
                 .build();
     }
 
@@ -120,7 +124,7 @@ public final class Main implements Runnable {
             OptionSpec.Builder option = OptionSpec.builder(setting.flags().toArray(String[]::new))
                     .paramLabel(setting.label())
                     .description(setting.description().replace("%", "%%") + defaultOf(setting));
-            // Checked by Setting, not by picocli, so that a flag and a line of the file are told the same.
+            // Validated by Setting, not by picocli, so that flags and the file get the same error messages.
             if (setting.isList()) {
                 option.arity("1").type(List.class).auxiliaryTypes(String.class).splitRegex(",");
             } else if (setting.isBoolean()) {
@@ -134,10 +138,10 @@ public final class Main implements Runnable {
 
     private static String defaultOf(Setting<?> setting) {
         if (setting.equals(Setting.NODE_NAME)) {
-            return " Default: the host name.";
+            return " Default: host name.";
         }
         if (setting.equals(Setting.LOOPS)) {
-            return " Default: one for each processor, at most 8.";
+            return " Default: number of processors, at most 8.";
         }
         return setting.defaultText().isEmpty() ? "" : " Default: " + setting.defaultText() + ".";
     }
@@ -146,8 +150,8 @@ public final class Main implements Runnable {
         return ((Main) spec.root().userObject()).environment;
     }
 
-    /** The path in a variable of the environment; null if it is not set. */
-    static @Nullable Path pathFrom(CommandSpec spec, String variable) {
+    /** Returns the path in an environment variable; null if it is not set. */
+    static @Nullable Path pathFromEnvironment(CommandSpec spec, String variable) {
         String text = environment(spec).get(variable);
         return text == null || text.isBlank() ? null : Path.of(text);
     }
@@ -156,7 +160,7 @@ public final class Main implements Runnable {
         return ((Main) spec.root().userObject()).standardInput;
     }
 
-    /** What is in force with the flags that were given. */
+    /** Loads the configuration from the parsed flags, the environment and the file, if there is one. */
     public static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
         Map<Setting<?>, List<String>> flags = new TreeMap<>();
         for (Setting<?> setting : Setting.values()) {
@@ -175,10 +179,10 @@ public final class Main implements Runnable {
         return Configuration.load(file, main.environment, flags);
     }
 
-    /** Without a command there is nothing to do but to explain. */
+    /** Fails, because no command was given. */
     @Override
     public void run() {
-        throw new ParameterException(spec.commandLine(), "a command is needed: run, check, trace or demo");
+        throw new ParameterException(spec.commandLine(), "missing command: run, check, trace or demo");
     }
 
     private static int usageError(ParameterException e, String[] args) {
@@ -205,9 +209,9 @@ public final class Main implements Runnable {
                 return "unknown command '" + word + "'"
                         + Suggestion.among(spec.subcommands().keySet(), word);
             }
-            return "unexpected argument '" + word + "'; everything is given with flags";
+            return "unexpected argument '" + word + "'; only flags are accepted";
         }
-        String message = e.getMessage() == null ? "wrong usage" : e.getMessage();
+        String message = e.getMessage() == null ? "invalid command line" : e.getMessage();
         return message.substring(0, 1).toLowerCase(Locale.ROOT) + message.substring(1);
     }
 

@@ -28,31 +28,37 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** {@code sluice run}: the daemon, until a signal ends it. */
+/** {@code sluice run}: runs the daemon until a signal. */
 @Command(
         name = "run",
-        description = "Serves the Services of an API server or of a feed until it is told to stop.",
+        description = "Serves the Services from an API server or a feed of manifests until SIGTERM.",
         abbreviateSynopsis = true,
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  sluice run --feed manifests/",
-            "  sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
-            "  sluice run                                          the cluster kubectl talks to, or the pod's",
-            "  sluice run --kubeconfig admin.conf --context prod",
-            "  sluice run --master https://cp1:6443,https://cp2:6443 --token-file t --certificate-authority c.crt",
-            "  sluice run --master http://127.0.0.1:8001           through 'kubectl proxy'",
-            "  sluice run --config sluice.yaml --log-format json",
-            "  sluice run --config sluice.yaml --print-config      what is in force, and who said so",
+            "  Serve manifests, or the saved objects of a cluster on loopback addresses:",
+            "    sluice run --feed manifests/",
+            "    sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
+            "  Serve the cluster that kubectl is configured for or, in a pod, the cluster of the pod:",
+            "    sluice run",
+            "    sluice run --kubeconfig admin.conf --context prod",
+            "  Serve the cluster of an API server, directly or through 'kubectl proxy':",
+            "    sluice run --master https://cp1:6443,https://cp2:6443 --token-file t --certificate-authority ca",
+            "    sluice run --master http://127.0.0.1:8001",
+            "  Use a configuration file; print the effective settings and the source of each:",
+            "    sluice run --config sluice.yaml --log-format json",
+            "    sluice run --config sluice.yaml --print-config",
             "",
-            "Each flag has a variable, SLUICE_ and its name in capitals (SLUICE_FEED, SLUICE_LOG_LEVEL), and a key in"
-                    + " the file (feed, logLevel). A flag counts more than a variable, a variable more than the file;"
-                    + " in the file, a SluiceConfiguration more than a KubeProxyConfiguration. Times are"
-                    + " written 500ms, 30s, 5m or 1h.",
+            "Each flag can also be set as an environment variable (--log-level: SLUICE_LOG_LEVEL) or as a key in the"
+                    + " configuration file (logLevel). Flags override environment variables, and these override the"
+                    + " file. In the file, a SluiceConfiguration overrides a KubeProxyConfiguration."
+                    + " Durations have a unit: 500ms, 30s, 5m, 1h.",
             "",
-            "SIGTERM or Ctrl-C: not ready, no new connections, open ones may go on for the drain timeout, exit 0. A"
-                    + " second signal ends it at once.",
-            "Exit codes: 0 stopped as asked, 1 it cannot run here, 2 the command line or the configuration is wrong."
+            "On SIGTERM or Ctrl-C, Sluice becomes not ready, accepts no new connections, waits for open ones up to"
+                    + " --drain-timeout and exits with code 0. A second signal exits immediately. On SIGHUP, it reloads"
+                    + " the log level and rescans the feed.",
+            "Exit codes: 0 stopped by a signal, 1 cannot start on this machine or handover failed, 2 invalid command"
+                    + " line or configuration."
         })
 final class RunCommand implements Callable<Integer> {
     private static final Logger log = LoggerFactory.getLogger(RunCommand.class);
@@ -60,13 +66,14 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "A SluiceConfiguration (apiVersion sluice.io/v1alpha1), kube-proxy's KubeProxyConfiguration"
-                    + " (kubeadm's config.conf), or one of each. Default: $SLUICE_CONFIG, or none.")
+            description = "Configuration file: a SluiceConfiguration (apiVersion sluice.io/v1alpha1), kube-proxy's"
+                    + " KubeProxyConfiguration (kubeadm's config.conf), or one document of each. Default:"
+                    + " $SLUICE_CONFIG.")
     private @Nullable Path config;
 
     @Option(
             names = "--print-config",
-            description = "Print the settings in force as YAML, with where each comes from," + " and exit.")
+            description = "Print the effective settings as YAML, with the source of each, and exit.")
     private boolean printConfig;
 
     @Spec
@@ -75,10 +82,10 @@ final class RunCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Path file = config == null ? Main.pathFrom(spec, "SLUICE_CONFIG") : config;
+        Path file = config == null ? Main.pathFromEnvironment(spec, "SLUICE_CONFIG") : config;
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         if (printConfig) {
-            // Not in what is printed: that is a configuration again.
+            // To stderr: stdout is a valid configuration file.
             Stream.of(
                             configuration.warnings(),
                             configuration.unusableHostName().stream().toList(),
@@ -99,8 +106,8 @@ final class RunCommand implements Callable<Integer> {
                 Setting.INSECURE_SKIP_TLS_VERIFY);
         if (settings.feed() != null && !api.isEmpty()) {
             throw new ConfigurationException(
-                    List.of(configuration.value(Setting.FEED).place() + " and " + String.join(", ", api)
-                            + " are both given; serve a feed, or what an API server says"));
+                    List.of(configuration.value(Setting.FEED).place() + " cannot be combined with "
+                            + String.join(", ", api) + "; use either a feed or an API server"));
         }
         Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
         return serve(
@@ -109,7 +116,7 @@ final class RunCommand implements Callable<Integer> {
                 settings.feed() == null ? access(settings) : null);
     }
 
-    /** Reads the configuration again. */
+    /** Loads the configuration again. */
     @FunctionalInterface
     private interface Reload {
         Configuration configuration() throws ConfigurationException;
@@ -125,27 +132,27 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    /** @param api to be watched; null for the feed of the settings */
-    private static int serve(Configuration configuration, Reload rereading, @Nullable ApiAccess api)
+    /** @param api the API server to watch; null to read the feed */
+    private static int serve(Configuration configuration, Reload reload, @Nullable ApiAccess api)
             throws InterruptedException {
-        // First of all: one that comes while the rest starts is answered once it has started.
-        CountDownLatch signalled = new CountDownLatch(1);
-        CountDownLatch asked = new CountDownLatch(1);
+        // First, so that a signal during the start is handled once the daemon has started.
+        CountDownLatch signaled = new CountDownLatch(1);
+        CountDownLatch stopRequested = new CountDownLatch(1);
         AtomicReference<@Nullable Daemon> running = new AtomicReference<>();
         Signals.handle(
                 signal -> {
-                    log.info("{}: stopping; a second signal ends it at once", signal);
-                    signalled.countDown();
-                    asked.countDown();
+                    log.info("{}: stopping; a second signal exits immediately", signal);
+                    signaled.countDown();
+                    stopRequested.countDown();
                 },
-                () -> reload(rereading, running.get(), api == null));
+                () -> reload(reload, running.get(), api == null));
         Settings settings = configuration.settings();
         log.info(
                 "sluice {} on Java {}, {}",
                 BuildInfo.version(),
                 Runtime.version(),
                 api == null ? "feed " + settings.feed() : "API server " + api);
-        sayIfUnused(System.getProperty("sluice.cache"));
+        logUnusedCache(System.getProperty("sluice.cache"));
         configuration.warnings().forEach(log::warn);
         configuration.unusableHostName().ifPresent(log::warn);
         configuration.hidden().forEach(log::info);
@@ -153,63 +160,67 @@ final class RunCommand implements Callable<Integer> {
         try {
             daemon = started(settings, api, configuration.toMap());
         } catch (IllegalStateException e) {
-            log.error("cannot run here: {}", e.getMessage());
+            log.error("cannot start: {}", e.getMessage());
             return Main.PROBLEMS;
         }
         running.set(daemon);
         try (daemon) {
-            daemon.whenSucceeded(asked::countDown);
-            asked.await();
+            daemon.whenServedElsewhere(stopRequested::countDown);
+            stopRequested.await();
             daemon.drain();
         }
-        if (daemon.isBeaten()) {
+        if (daemon.handoverFailed()) {
             return Main.PROBLEMS;
         }
-        if (!settings.exitAfterHandOver() && signalled.getCount() > 0) {
-            log.info("a successor serves; waiting for SIGTERM");
-            signalled.await();
+        if (!settings.exitAfterHandOver() && signaled.getCount() > 0) {
+            log.info("handed over to the new process; waiting for SIGTERM");
+            signaled.await();
         }
         log.info("stopped");
         return 0;
     }
 
-    /** What can change while it runs; everything else needs a restart. */
-    private static void reload(Reload rereading, @Nullable Daemon daemon, boolean feed) {
+    /** Reloads the log level and rescans the feed; all other settings need a restart. */
+    private static void reload(Reload reload, @Nullable Daemon daemon, boolean feed) {
         String rescanned = "";
         if (daemon != null && feed) {
             daemon.rescan();
-            rescanned = ", the feed is looked at again";
+            rescanned = "rescanning the feed; ";
         }
         try {
-            String level = rereading.configuration().settings().logLevel();
+            String level = reload.configuration().settings().logLevel();
             String before = Logging.level(level);
             log.info(
-                    "SIGHUP: the log level is {}{}{}; other settings need a restart",
+                    "SIGHUP: log level is {}{}; {}other settings need a restart",
                     level,
-                    before.equals(level) ? " as before" : " (was " + before + ")",
+                    before.equals(level) ? " (unchanged)" : " (was " + before + ")",
                     rescanned);
         } catch (ConfigurationException e) {
-            log.warn("SIGHUP: the configuration is not reloaded{}: {}", rescanned, String.join("; ", e.problems()));
+            log.warn("SIGHUP: {}configuration not reloaded: {}", rescanned, String.join("; ", e.problems()));
         }
     }
 
-    /** The launcher gives the JVM the cache there is; the JVM takes it if it fits, which nothing but its memory tells. */
-    private static void sayIfUnused(@Nullable String cache) {
+    /**
+     * Logs if the JVM does not use the class cache that the launcher passed to it. The JVM ignores a cache that does not
+     * match; the only indication is that it is not mapped into memory.
+     */
+    private static void logUnusedCache(@Nullable String cache) {
         if (cache == null) {
             return;
         }
         try (Stream<String> maps = Files.lines(Path.of("/proc/self/maps"))) {
             if (maps.noneMatch(line -> line.endsWith(" " + cache))) {
                 log.info(
-                        "{} is of another Java, other jars or other flags, and not used; 'sluice aot' makes it anew",
+                        "class cache '{}' is not used: it was created with another Java version, jars or flags; run"
+                                + " 'sluice aot' to recreate it",
                         cache);
             }
         } catch (IOException | UncheckedIOException e) {
-            log.debug("whether {} is used cannot be told", cache, e);
+            log.debug("cannot determine whether class cache '{}' is used", cache, e);
         }
     }
 
-    /** @throws IllegalStateException where it cannot run, saying why; nothing is left of it then */
+    /** @throws IllegalStateException if it cannot start; everything is closed then, and the message has the reason */
     private static Daemon started(Settings settings, @Nullable ApiAccess api, Map<String, Object> configuration) {
         Daemon daemon = new Daemon(settings, configuration, api);
         try {

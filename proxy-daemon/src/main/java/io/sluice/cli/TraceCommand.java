@@ -31,32 +31,32 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 import tools.jackson.databind.json.JsonMapper;
 
-/** {@code sluice trace}: what happens to one packet, and why. */
+/** {@code sluice trace}: explains how a packet is handled. */
 @Command(
         name = "trace",
-        description = "Says what happens to the first packet of a connection or flow, and why: which frontend, which"
-                + " policy, which endpoints, whose address they see. Opens no port and sends nothing.",
+        description = "Explains how the first packet of a connection or flow is handled: frontend, traffic policy,"
+                + " endpoints, source address and verdict. Opens no port and sends nothing.",
         abbreviateSynopsis = true,
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
             "  sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp",
-            "  sluice trace --feed cluster.yaml --node-name node-a --cluster-cidr 10.244.0.0/16 --from 203.0.113.9"
-                    + " --to 192.168.0.2:30080/tcp -o json",
+            "  sluice trace --feed cluster.yaml --node-name node-a --cluster-cidr 10.244.0.0/16 \\",
+            "      --from 203.0.113.9 --to 192.168.0.2:30080/tcp -o json",
             "  echo '10.244.1.5 [fd00::a]:443/tcp' | sluice trace --feed cluster.yaml --batch",
             "",
-            "FORWARD to one of the endpoints, REJECT at once, DROP without an answer, or PASS: not a Service's address,"
-                    + " left to the kernel.",
-            "Exit codes: 0 answered, 2 the command line is wrong or there is no feed."
+            "Verdicts: FORWARD to an endpoint, REJECT (TCP RST or ICMP port unreachable), DROP silently, or PASS (left to"
+                    + " the kernel).",
+            "Exit codes: 0 success, 2 invalid command line or configuration, or no feed."
         })
 final class TraceCommand implements Callable<Integer> {
     private static final JsonMapper JSON = JsonMapper.builder().build();
     private static final Pattern DESTINATION =
             Pattern.compile("(?:\\[([0-9A-Fa-f:.]+)]|([0-9.]+)):([0-9]{1,5})/([A-Za-z]+)");
-    private static final String DESTINATION_ALLOWED =
-            "IP:PORT/PROTOCOL, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp; tcp, udp and sctp are protocols";
+    private static final String DESTINATION_FORMAT =
+            "IP:PORT/PROTOCOL with protocol tcp, udp or sctp, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp";
 
-    /** How the answer is written. */
+    /** Output format. */
     enum Output {
         text,
         json
@@ -66,21 +66,21 @@ final class TraceCommand implements Callable<Integer> {
             names = {"-o", "--output"},
             paramLabel = "FORMAT",
             defaultValue = "text",
-            description = "text or json. Default: text.")
+            description = "Output format: text or json. Default: text.")
     private Output output = Output.text;
 
-    @Option(names = "--from", paramLabel = "IP", description = "The client's address.")
+    @Option(names = "--from", paramLabel = "IP", description = "Address of the client.")
     private @Nullable String from;
 
     @Option(
             names = "--to",
             paramLabel = "IP:PORT/PROTOCOL",
-            description = "What it dials: 10.96.0.10:53/udp, or [fd00::a]:443/tcp.")
+            description = "Destination, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp.")
     private @Nullable String to;
 
     @Option(
             names = "--batch",
-            description = "Read lines 'FROM TO' from standard input, and answer each with a line of JSON.")
+            description = "Read lines 'FROM TO' from standard input, and print a line of JSON for each.")
     private boolean batch;
 
     @Mixin
@@ -92,12 +92,12 @@ final class TraceCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        FeedAndOptions given = arguments.given(spec, "trace in");
+        FeedAndOptions given = arguments.resolve(spec, "trace");
         if (batch != (from == null) || batch != (to == null)) {
             return usage(
                     batch
-                            ? "--batch reads its packets from standard input; --from and --to are for one"
-                            : "give --from IP and --to IP:PORT/PROTOCOL, or --batch");
+                            ? "--batch reads packets from standard input and cannot be combined with --from or --to"
+                            : "set --from and --to, or --batch");
         }
         Packet packet = null;
         if (from != null && to != null) {
@@ -108,10 +108,10 @@ final class TraceCommand implements Callable<Integer> {
             }
         }
         Reading reading = given.read();
-        sayProblems(reading.problems());
+        reportProblems(reading.problems());
         PrintWriter out = spec.commandLine().getOut();
         if (packet == null) {
-            answerAll(reading.tracer(), out);
+            traceBatch(reading.tracer(), out);
         } else if (output == Output.json) {
             out.println(JSON.writeValueAsString(json(reading.tracer().trace(packet))));
         } else {
@@ -126,8 +126,8 @@ final class TraceCommand implements Callable<Integer> {
         return Main.USAGE;
     }
 
-    /** Whoever asks why a packet goes astray wants to know that part of the feed was not understood. */
-    private void sayProblems(List<Problem> problems) {
+    /** Mentions errors in the feed, as they may explain the result. */
+    private void reportProblems(List<Problem> problems) {
         long errors = problems.stream()
                 .filter(problem -> problem.severity() == Severity.ERROR)
                 .count();
@@ -138,30 +138,30 @@ final class TraceCommand implements Callable<Integer> {
         }
     }
 
-    private void answerAll(Tracer tracer, PrintWriter out) throws IOException {
+    private void traceBatch(Tracer tracer, PrintWriter out) throws IOException {
         BufferedReader lines =
                 new BufferedReader(new InputStreamReader(Main.standardInput(spec), StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            Map<String, Object> answer;
+            Map<String, Object> result;
             try {
                 String[] words = line.strip().split("\\s+");
                 if (words.length != 2) {
-                    throw new IllegalArgumentException(Setting.quoted(line) + " is not FROM and TO");
+                    throw new IllegalArgumentException(Setting.quoted(line) + " is invalid; must be FROM TO");
                 }
-                answer = json(tracer.trace(packet(words[0], words[1])));
+                result = json(tracer.trace(packet(words[0], words[1])));
             } catch (IllegalArgumentException e) {
-                answer = Map.of("error", String.valueOf(e.getMessage()));
+                result = Map.of("error", String.valueOf(e.getMessage()));
             }
-            out.println(JSON.writeValueAsString(answer));
+            out.println(JSON.writeValueAsString(result));
         }
     }
 
-    /** @throws IllegalArgumentException saying what is allowed */
+    /** @throws IllegalArgumentException with a message for the user */
     private static Packet packet(String from, String to) {
         IpAddress client = IpAddress.parse(from);
         if (client == null) {
             throw new IllegalArgumentException(
-                    "from: " + Setting.quoted(from) + " is not allowed; give an IPv4 or IPv6 address");
+                    "from: " + Setting.quoted(from) + " is invalid; must be an IPv4 or IPv6 address");
         }
         Matcher matcher = DESTINATION.matcher(to);
         IpAddress address = null;
@@ -177,7 +177,7 @@ final class TraceCommand implements Callable<Integer> {
                 || port > 65_535
                 || !List.of("tcp", "udp", "sctp").contains(protocol)) {
             throw new IllegalArgumentException(
-                    "to: " + Setting.quoted(to) + " is not allowed; give " + DESTINATION_ALLOWED);
+                    "to: " + Setting.quoted(to) + " is invalid; must be " + DESTINATION_FORMAT);
         }
         return new Packet(
                 client,
@@ -186,33 +186,33 @@ final class TraceCommand implements Callable<Integer> {
                 protocol.equals("sctp") ? null : Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)));
     }
 
-    private static Map<String, Object> json(TraceResult answer) {
+    private static Map<String, Object> json(TraceResult result) {
         Map<String, Object> json = new LinkedHashMap<>();
-        json.put("verdict", answer.verdict().toString());
-        json.put("frontend", answer.frontend());
-        json.put("service", answer.service());
-        json.put("endpoints", answer.endpoints().stream().map(Object::toString).toList());
-        json.put("sourceAddress", answer.source().toString());
-        json.put("reason", answer.reason());
+        json.put("verdict", result.verdict().toString());
+        json.put("frontend", result.frontend());
+        json.put("service", result.service());
+        json.put("endpoints", result.endpoints().stream().map(Object::toString).toList());
+        json.put("sourceAddress", result.source().toString());
+        json.put("reason", result.reason());
         return json;
     }
 
-    private static void print(Packet packet, TraceResult answer, PrintWriter out) {
+    private static void print(Packet packet, TraceResult result, PrintWriter out) {
         out.println(packet.from() + " -> " + packet.destination());
-        answer.details().forEach((heading, lines) -> {
+        result.details().forEach((heading, lines) -> {
             String head = heading;
             for (String line : lines) {
                 out.printf("  %-10s %s%n", head, line);
                 head = "";
             }
         });
-        int endpoints = answer.endpoints().size();
+        int endpoints = result.endpoints().size();
         out.printf(
                 "  %-10s %s: %s%n",
                 "verdict",
-                answer.verdict(),
+                result.verdict(),
                 endpoints == 0
-                        ? answer.reason()
-                        : "to " + Table.count(endpoints, "endpoint") + (endpoints == 1 ? "" : ", in turn"));
+                        ? result.reason()
+                        : "to " + Table.count(endpoints, "endpoint") + (endpoints == 1 ? "" : ", round robin"));
     }
 }

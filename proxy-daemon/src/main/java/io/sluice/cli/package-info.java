@@ -1,5 +1,5 @@
 /**
- * The command line: commands, flags and exit codes. May use every other package.
+ * Command line: commands, flags and exit codes. May use every other package.
  */
 @NullMarked
 package io.sluice.cli;

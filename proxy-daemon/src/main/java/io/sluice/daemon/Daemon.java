@@ -47,11 +47,11 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Puts the parts together, and starts and stops them in order: health first, what feeds the forwarder last. */
+/** Creates the components, and starts and stops them in order: health first, the source of snapshots last. */
 public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
-    /** A node's own components may start before its kubelet has registered it. */
+    /** Sluice may start before the kubelet has registered the node. */
     private static final Duration NODE_WAIT = Duration.ofMinutes(5);
 
     private final Settings settings;
@@ -67,34 +67,36 @@ public final class Daemon implements AutoCloseable {
     private final HttpPorts ports;
     private final @Nullable ReadyFile readyFile;
     private final AtomicBoolean feeding = new AtomicBoolean(true);
-    /** Held by whatever changes what is served, and while it is not decided by whom. */
+    /** Held while a snapshot is applied and during a handover. */
     private final ReentrantLock changes = new ReentrantLock();
 
     private final Lifecycle lifecycle;
-    private final @Nullable HandoverServer handOverPort;
-    private final @Nullable HandoverClient succession;
-    private boolean waitingSaid;
+    private final @Nullable HandoverServer handoverServer;
+    private final @Nullable HandoverClient handoverClient;
+    private boolean waitingLogged;
 
     /**
-     * @param settings with a feed, unless there is an API server
-     * @param configuration the same as the file would say it, for {@code /configz}
-     * @param api where the objects come from; null for the feed
-     * @throws IllegalStateException where this machine cannot forward, saying why
+     * Creates a daemon that is not started yet.
+     *
+     * @param settings must have a feed if {@code api} is null
+     * @param configuration the settings as in a configuration file, for {@code /configz}
+     * @param api the API server to watch; null to read the feed
+     * @throws IllegalStateException if this machine does not meet the requirements; the message says which
      */
     public Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this(settings, configuration, api, InterfaceAddresses.THIS_MACHINE);
     }
 
-    /** @param interfaces which addresses this machine's interfaces have */
+    /** Creates a daemon with another source of interface addresses, for tests. */
     public Daemon(
             Settings settings,
             Map<String, Object> configuration,
             @Nullable ApiAccess api,
             InterfaceAddresses.Source interfaces) {
         this.settings = settings;
-        Path handOver = settings.handOverSocket();
-        if (handOver != null) {
-            HandoverChannel.requireUsable(handOver);
+        Path socket = settings.handOverSocket();
+        if (socket != null) {
+            HandoverChannel.requireUsable(socket);
         }
         stateLog = new StateChangeLog(Duration.ofMillis(200));
         ForwarderConfig config = settings.forwarder();
@@ -109,18 +111,17 @@ public final class Daemon implements AutoCloseable {
                     rules.flippedPortBits()));
         }
         forwarder = new Forwarder(config, this::changed, supervisor);
-        handOverPort =
-                handOver == null ? null : new HandoverServer(handOver, forwarder, supervisor, changes, this::letGo);
-        // A feed may not have been written yet; the lists of an API server are complete.
-        succession = handOver == null
-                ? null
-                : new HandoverClient(handOver, forwarder, rulesOptions(), settings.feed() == null);
-        lifecycle = new Lifecycle(handOver != null && OldProcess.isServed(handOver));
+        handoverServer =
+                socket == null ? null : new HandoverServer(socket, forwarder, supervisor, changes, this::handedOver);
+        // An empty feed may not have been written yet; the lists of an API server are complete.
+        handoverClient =
+                socket == null ? null : new HandoverClient(socket, forwarder, rulesOptions(), settings.feed() == null);
+        lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket));
         PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics =
                 new KubeProxyMetrics(registry, this::sync, () -> syncLoop().snapshot());
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
-        // In node mode the rules themselves know what is local, but health check ports and chains of Services do not.
+        // In node mode the kernel knows local addresses, but health check ports and chained Services need them too.
         interfaceAddresses =
                 rules == null || settings.buildOptions().nodePortAddresses().includesInterfaces()
                         ? new InterfaceAddresses(interfaces, syncLoop::offerInterfaceAddresses)
@@ -129,7 +130,7 @@ public final class Daemon implements AutoCloseable {
             reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
             events = null;
         } else {
-            // In bind mode the Node adds node ports when it appears; rules without it would not masquerade.
+            // In bind mode a missing Node only delays NodePorts; in node mode, rules without it would not masquerade.
             Duration nodeWait = rules == null ? Duration.ZERO : NODE_WAIT;
             KubernetesReflector kubernetes =
                     KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), nodeWait, syncLoop);
@@ -138,13 +139,13 @@ public final class Daemon implements AutoCloseable {
         }
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, forwarder::counts, supervisor::failures, clock, registry);
-        Metrics figures = new Metrics(forwarder::stats, this::state, registry);
+        Metrics metrics = new Metrics(forwarder::stats, this::state, registry);
         ports = new HttpPorts(
                 new HttpServer(supervisor, Forwarder.descriptorsLeftForHttp()),
                 settings,
                 health.pages(),
-                new MetricsPages(figures, forwarder::frontends, configuration).pages(),
-                // A daemon that drains must get no new connections, whatever endpoints there are.
+                new MetricsPages(metrics, forwarder::frontends, configuration).pages(),
+                // While draining, load balancers must send no new connections, even if there are endpoints.
                 () -> !lifecycle.isStopping() && sync().healthy(clock.instant()));
         readyFile = settings.readyFile() == null ? null : new ReadyFile(settings.readyFile(), health::ready);
     }
@@ -152,7 +153,7 @@ public final class Daemon implements AutoCloseable {
     /**
      * Starts everything.
      *
-     * @throws IllegalStateException if the health or metrics port is taken and that is to end the start
+     * @throws IllegalStateException if the health or metrics port is in use and {@code bindAddressHardFail} is set
      */
     public void start() {
         stateLog.start(supervisor);
@@ -160,7 +161,7 @@ public final class Daemon implements AutoCloseable {
             ports.open(settings.bindAddressHardFail());
         } else {
             HandoverFormat.warmUp();
-            log.info("another process serves; it is asked to hand over once what is to be served is known");
+            log.info("another process is serving; requesting a handover after the first sync");
         }
         if (readyFile != null) {
             readyFile.start(supervisor);
@@ -169,17 +170,17 @@ public final class Daemon implements AutoCloseable {
             rules.start(supervisor);
         }
         if (interfaceAddresses != null) {
-            // Before the first snapshot, so that it has them.
+            // Before the first snapshot, which needs the addresses.
             interfaceAddresses.start(supervisor);
         }
         syncLoop.start(supervisor);
         reflector.start(supervisor);
     }
 
-    /** A frontend has entered a state. Any thread, loops included. */
+    /** Reports the new status of a frontend. Any thread, event loops included. */
     private void changed(FrontendStatus status) {
         stateLog.frontend(status);
-        // In bind mode most addresses are foreign, and whoever chose that knows.
+        // In bind mode most addresses are not local, which is expected and not worth an Event.
         if (events != null
                 && status.state() == FrontendStatus.State.FAILED
                 && status.failure() != FrontendStatus.Failure.ADDRESS_NOT_LOCAL) {
@@ -202,24 +203,24 @@ public final class Daemon implements AutoCloseable {
     private void apply(ServiceSnapshot snapshot) {
         changes.lock();
         try {
-            // Read once: a signal may end this process at any time, and then it takes nothing over.
+            // Read once: a signal may stop this process at any time, and then it must not request a handover.
             Phase phase = lifecycle.phase();
             if (!phase.isStopping()) {
-                applyAlone(phase, snapshot);
+                applyLocked(phase, snapshot);
             }
         } finally {
             changes.unlock();
         }
     }
 
-    private void applyAlone(Phase phase, ServiceSnapshot snapshot) {
+    private void applyLocked(Phase phase, ServiceSnapshot snapshot) {
         if (phase == Phase.WAITING) {
-            switch (Objects.requireNonNull(succession).takeOver(snapshot)) {
-                case SERVING -> succeed();
+            switch (Objects.requireNonNull(handoverClient).requestHandover(snapshot)) {
+                case SERVING -> handoverReceived();
                 case WAITING -> throw nothingToServe();
                 case BEATEN -> {
                     lifecycle.enter(Phase.BEATEN);
-                    giveAway(rulesOptions());
+                    releaseRulesAndPorts(rulesOptions());
                     return;
                 }
             }
@@ -227,37 +228,36 @@ public final class Daemon implements AutoCloseable {
             forwarder.apply(snapshot);
         }
         if (rules != null) {
-            // After the listeners: what is led here finds one.
+            // After the listeners, so that redirected packets find one.
             rules.apply(snapshot);
         }
         ports.apply(snapshot.context().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (lifecycle.enter(Phase.SERVING)) {
-            if (handOverPort != null && !lifecycle.tookOver()) {
-                handOverPort.open(false);
+            if (handoverServer != null && !lifecycle.tookOver()) {
+                handoverServer.open(false);
             }
             log.info("synced: {}", ServiceTable.counts(snapshot));
         }
     }
 
-    private void succeed() {
+    private void handoverReceived() {
         lifecycle.takenOver();
         ports.open(false);
-        // At once: until then, another new process finds none that it can ask.
-        Objects.requireNonNull(handOverPort).open(true);
+        // Immediately: until then, another new process cannot request a handover.
+        Objects.requireNonNull(handoverServer).open(true);
     }
 
     private SyncLoop.NotNowException nothingToServe() {
-        if (!waitingSaid) {
-            waitingSaid = true;
-            String source =
-                    settings.feed() == null ? "the API server" : settings.feed().toString();
-            log.warn("{} has nothing to serve, but another process serves; it goes on until there is", source);
+        if (!waitingLogged) {
+            waitingLogged = true;
+            String source = settings.feed() == null ? "the API server" : "'" + settings.feed() + "'";
+            log.warn("no Services in {} yet; the old process continues to serve until there are", source);
         }
-        return new SyncLoop.NotNowException("another process serves, and there is nothing to serve here");
+        return new SyncLoop.NotNowException("no Services yet; the old process continues to serve");
     }
 
-    /** What says whether two processes lead packets here in the same way. */
+    /** Returns how this process redirects packets, for comparison with another process. */
     private String rulesOptions() {
         return settings.rules() == null
                 ? HandoverChannel.NO_RULES
@@ -265,33 +265,33 @@ public final class Daemon implements AutoCloseable {
     }
 
     /**
-     * All is a successor's now, but for the open connections. With the lock held.
+     * Releases everything except open connections after a handover. With the lock held.
      *
-     * @param successorsRules what it answers to {@link #rulesOptions}
+     * @param newProcessRules {@link #rulesOptions} of the new process
      */
-    private void letGo(String successorsRules) {
+    private void handedOver(String newProcessRules) {
         lifecycle.enter(Phase.HANDED_OVER);
-        giveAway(successorsRules);
+        releaseRulesAndPorts(newProcessRules);
     }
 
-    private void giveAway(String successorsRules) {
+    private void releaseRulesAndPorts(String newProcessRules) {
         if (rules != null) {
-            if (successorsRules.equals(HandoverChannel.NO_RULES)) {
+            if (newProcessRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
             } else {
-                rules.leave(!successorsRules.equals(rulesOptions()));
+                rules.leave(!newProcessRules.equals(rulesOptions()));
             }
         }
         ports.close();
         lifecycle.givenAway();
     }
 
-    public boolean isBeaten() {
+    public boolean handoverFailed() {
         return lifecycle.wasBeaten();
     }
 
-    /** Runs this when a successor has taken over, and this process has only its open connections. */
-    public void whenSucceeded(Runnable action) {
+    /** Runs an action when another process serves, and this one has only its open connections. */
+    public void whenServedElsewhere(Runnable action) {
         lifecycle.whenServedElsewhere(action);
     }
 
@@ -309,20 +309,20 @@ public final class Daemon implements AutoCloseable {
         return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.heldBytes());
     }
 
-    /** Looks at the feed again now; of no effect where an API server tells every change. Any thread. */
+    /** Rescans the feed now; no effect with an API server, whose changes are watched. Any thread. */
     public void rescan() {
         if (feeding.get()) {
             reflector.rescan();
         }
     }
 
-    /** Not ready, no new connections, and then waits for the open ones, at most the drain timeout. */
+    /** Becomes not ready, stops accepting connections and waits for open ones, at most for the drain timeout. */
     public void drain() throws InterruptedException {
         lifecycle.enter(Phase.DRAINING);
         if (readyFile != null) {
             readyFile.close();
         }
-        // First, so that no late change opens a listener again.
+        // First, so that no later change opens a listener again.
         stopFeeding();
         changes.lock();
         try {
@@ -336,21 +336,20 @@ public final class Daemon implements AutoCloseable {
         int open = forwarder.sessions();
         if (open > 0) {
             log.info(
-                    "draining {}, at most {} s",
+                    "draining {} for at most {} s",
                     Table.count(open, "open connection"),
                     settings.drainTimeout().toSeconds());
         }
         long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
         int left = forwarder.drain(settings.drainTimeout());
         if (left > 0) {
-            log.warn("cutting {} at the end of the drain", Table.count(left, "open connection"));
+            log.warn("drain timeout expired; closing {}", Table.count(left, "open connection"));
         }
         if (rules != null && !lifecycle.isServedElsewhere()) {
             rules.awaitDelivery(Duration.ofNanos(deadline - System.nanoTime()));
         }
     }
 
-    /** Ends everything at once. */
     @Override
     public void close() {
         lifecycle.enter(Phase.CLOSED);
@@ -360,14 +359,14 @@ public final class Daemon implements AutoCloseable {
         stopFeeding();
         forwarder.close();
         if (rules != null && lifecycle.hasServed()) {
-            // Until now they kept what was open going; what was closed, the kernel refused.
+            // Not earlier: open connections need the rules, and with closed listeners the kernel rejects new ones.
             rules.close();
         } else if (rules != null) {
             rules.leave(false);
         }
         ports.end();
-        if (handOverPort != null) {
-            handOverPort.close();
+        if (handoverServer != null) {
+            handoverServer.close();
         }
         stateLog.close();
     }

@@ -16,7 +16,7 @@ import java.util.function.Function;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** The ports on which this process speaks HTTP: health, metrics, and the health check node ports of Services. */
+/** HTTP ports of this process: health, metrics, and the health check node ports of Services. */
 public final class HttpPorts {
     private final HttpServer http;
     private final HealthCheckPorts healthChecks;
@@ -27,13 +27,13 @@ public final class HttpPorts {
     HttpPorts(
             HttpServer http,
             Settings settings,
-            Map<String, Function<String, Page>> health,
-            Map<String, Function<String, Page>> figures,
+            Map<String, Function<String, Page>> healthPages,
+            Map<String, Function<String, Page>> metricsPages,
             BooleanSupplier healthy) {
         this.http = http;
         healthChecks = new HealthCheckPorts(http, healthy, HttpPort.RETRY);
-        healthz = port("health", settings.healthzBindAddress(), health);
-        metrics = port("metrics", settings.metricsBindAddress(), figures);
+        healthz = port("health", settings.healthzBindAddress(), healthPages);
+        metrics = port("metrics", settings.metricsBindAddress(), metricsPages);
     }
 
     private @Nullable HttpPort port(
@@ -46,10 +46,10 @@ public final class HttpPorts {
     }
 
     /**
-     * Opens health and metrics.
+     * Opens the health and metrics ports.
      *
-     * @param orFail whether a port that is taken is an error, and not tried again
-     * @throws IllegalStateException if one is taken and that is an error
+     * @param orFail whether a port that is in use is an error; otherwise it is retried in the background
+     * @throws IllegalStateException if {@code orFail} is set and a port cannot be opened
      */
     void open(boolean orFail) {
         for (HttpPort port : own()) {
@@ -61,34 +61,38 @@ public final class HttpPorts {
         }
     }
 
-    /** Opens and closes health check node ports until they are these, by Service. */
+    /**
+     * Opens and closes health check node ports to match.
+     *
+     * @param checks health checks by {@code namespace/name} of the Service
+     */
     void apply(Map<String, HealthCheck> checks) {
         healthChecks.apply(checks);
     }
 
-    /** Closes all ports; their connections are served to the end. */
+    /** Closes all ports; requests in progress are still answered. */
     void close() {
         healthChecks.close();
         own().forEach(HttpPort::close);
     }
 
-    /** Closes everything. */
+    /** Closes all ports and connections, and the server. */
     void end() {
         close();
         http.close();
     }
 
-    /** Where a Service's own health is served, by {@code namespace/name}. */
+    /** Returns where the health check of a Service, given as {@code namespace/name}, is served. */
     List<InetSocketAddress> healthCheckAddresses(String service) {
         return healthChecks.addresses(service);
     }
 
-    /** Where health is served; empty if it is not. */
+    /** Returns where health is served; empty if the port is not open. */
     public Optional<InetSocketAddress> healthz() {
         return healthz == null ? Optional.empty() : healthz.address();
     }
 
-    /** Where metrics are served; empty if they are not. */
+    /** Returns where metrics are served; empty if the port is not open. */
     public Optional<InetSocketAddress> metrics() {
         return metrics == null ? Optional.empty() : metrics.address();
     }

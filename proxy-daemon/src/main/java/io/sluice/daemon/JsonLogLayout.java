@@ -8,9 +8,9 @@ import tools.jackson.core.JsonGenerator;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * Writes a log event as one line of JSON: time, level, logger, thread, message and, if there is one, exception.
+ * Encodes a log event as a line of JSON with time, level, logger, thread, message and, if present, exception.
  *
- * <p>Logback's own encoder does not escape every field before 1.6.8, which cannot be had from Maven Central.
+ * <p>Logback's own JSON encoder does not escape every field before version 1.6.8, which is not on Maven Central.
  */
 final class JsonLogLayout extends EncoderBase<ILoggingEvent> {
     private static final JsonMapper JSON = JsonMapper.builder().build();

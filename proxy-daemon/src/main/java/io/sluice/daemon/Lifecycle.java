@@ -4,10 +4,10 @@ import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The phase that this process is in. Any thread may read it.
+ * Current phase of this process. Any thread may read it.
  *
  * <table>
- * <caption>What may follow on what</caption>
+ * <caption>Permitted transitions</caption>
  * <tr><td>WAITING</td><td>STARTING, BEATEN</td></tr>
  * <tr><td>STARTING</td><td>SERVING, HANDED_OVER</td></tr>
  * <tr><td>SERVING</td><td>HANDED_OVER</td></tr>
@@ -16,20 +16,22 @@ import org.jspecify.annotations.Nullable;
  */
 final class Lifecycle {
     enum Phase {
-        /** An old process serves; it is asked to hand over once it is known what to serve. */
+        /** The old process serves; the handover is requested after the first sync. */
         WAITING,
         /** No snapshot has been applied yet. */
         STARTING,
+        /** A snapshot is applied. */
         SERVING,
-        /** A new process serves; this one has only its open connections. */
+        /** The new process serves; this one has only its open connections. */
         HANDED_OVER,
-        /** The old process goes on, and this one has to end. */
+        /** The handover failed: the old process continues to serve, and this one must exit. */
         BEATEN,
-        /** Told to end; open connections are waited for. */
+        /** Shutting down; waiting for open connections. */
         DRAINING,
+        /** Everything is closed. */
         CLOSED;
 
-        /** Whether nothing new is served any more. */
+        /** Returns whether no new connections are served in this phase. */
         boolean isStopping() {
             return this == HANDED_OVER || this == BEATEN || this == DRAINING || this == CLOSED;
         }
@@ -48,14 +50,14 @@ final class Lifecycle {
     }
 
     private final CompletableFuture<@Nullable Void> servedElsewhere = new CompletableFuture<>();
-    private final boolean alone;
+    private final boolean startedAlone;
     private volatile Phase phase;
     private volatile boolean tookOver;
     private volatile boolean beaten;
 
-    /** @param anotherServes whether an old process does */
+    /** @param anotherServes whether an old process is serving */
     Lifecycle(boolean anotherServes) {
-        alone = !anotherServes;
+        startedAlone = !anotherServes;
         phase = anotherServes ? Phase.WAITING : Phase.STARTING;
     }
 
@@ -63,48 +65,48 @@ final class Lifecycle {
         return phase;
     }
 
-    boolean is(Phase asked) {
-        return phase == asked;
+    boolean is(Phase expected) {
+        return phase == expected;
     }
 
-    /** Whether nothing new is served any more. */
+    /** Returns whether no new connections are served any more. */
     boolean isStopping() {
         return phase.isStopping();
     }
 
-    /** Whether this process took the place of another one. */
+    /** Returns whether this process has received a handover. */
     boolean tookOver() {
         return tookOver;
     }
 
-    /** What the old process had is here now, also where this one was told to end meanwhile. */
+    /** Records that the handover was received, even if this process was stopped in the meantime. */
     void takenOver() {
         tookOver = true;
         enter(Phase.STARTING);
     }
 
-    /** Whether sockets and kernel rules were this process's at any time; also after the end. */
+    /** Returns whether this process owned the sockets and kernel rules at any time; also valid after the end. */
     boolean hasServed() {
-        return alone || tookOver;
+        return startedAlone || tookOver;
     }
 
-    /** Whether the old process went on; also after the end. */
+    /** Returns whether a handover to this process failed; also valid after the end. */
     boolean wasBeaten() {
         return beaten;
     }
 
-    /** Whether another process serves what this one did, or would have; also while it drains and after its end. */
+    /** Returns whether another process serves instead of this one; also valid while draining and after the end. */
     boolean isServedElsewhere() {
         return servedElsewhere.isDone();
     }
 
-    /** Runs this, on the thread that makes it so, when a new process has taken over or the old one goes on. */
-    @SuppressWarnings("FutureReturnValueIgnored") // what is run does not fail
+    /** Runs an action on the thread that calls {@link #givenAway}, after a handover or a failed one. */
+    @SuppressWarnings("FutureReturnValueIgnored") // the action does not fail
     void whenServedElsewhere(Runnable action) {
         servedElsewhere.thenRun(action);
     }
 
-    /** Enters a phase; false, and nothing changes, if it may not follow on the present one. */
+    /** Enters a phase; returns false and changes nothing if the transition is not permitted. */
     boolean enter(Phase next) {
         synchronized (this) {
             if (!next.mayFollow(phase)) {
@@ -116,7 +118,7 @@ final class Lifecycle {
         return true;
     }
 
-    /** What this process had is given away, down to its ports: to be called after {@code HANDED_OVER} or {@code BEATEN}. */
+    /** Records that everything down to the HTTP ports is released. Call after {@code HANDED_OVER} or {@code BEATEN}. */
     void givenAway() {
         servedElsewhere.complete(null);
     }

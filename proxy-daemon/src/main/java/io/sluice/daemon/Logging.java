@@ -13,9 +13,9 @@ import java.io.OutputStream;
 import java.util.Locale;
 import org.slf4j.LoggerFactory;
 
-/** Sets logback up in code: reading an XML file at each start would take longer than the rest of the start. */
+/** Configures logback in code, because parsing an XML file would take longer than the rest of the start. */
 public final class Logging {
-    /** No logger's name: each event names its object itself. JSON has it, for machines. */
+    /** Without the name of the logger: each message names its object. The JSON format includes it. */
     private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %msg%n";
 
     private Logging() {}
@@ -24,7 +24,7 @@ public final class Logging {
      * Sends log events to a stream.
      *
      * @param format {@code text} or {@code json}
-     * @param level any level's name
+     * @param level name of a level
      */
     public static void configure(String format, String level, OutputStream stream) {
         LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
@@ -38,7 +38,7 @@ public final class Logging {
                 out.write(bytes, offset, length);
             }
 
-            /** The next configuration may write to the same stream: whoever opened it closes it. */
+            /** Does not close the stream: its owner does, and the next configuration may write to the same stream. */
             @Override
             public void close() throws IOException {
                 flush();
@@ -50,13 +50,13 @@ public final class Logging {
         level(level);
     }
 
-    /** Sets the level. Returns the one before. */
+    /** Sets the level and returns the previous one. */
     public static String level(String level) {
         LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
         Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
         Level before = root.getLevel();
         root.setLevel(Level.toLevel(level));
-        // Netty explains at DEBUG how it found each system property; that is for trace only.
+        // At DEBUG, Netty logs every system property that it reads; enable that only with trace.
         context.getLogger("io.netty").setLevel(level.equals("trace") ? Level.DEBUG : Level.WARN);
         return before.toString().toLowerCase(Locale.ROOT);
     }

@@ -11,13 +11,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * SIGTERM and SIGINT: the first one starts the orderly end, the second one ends the process at once. SIGHUP does the same
- * where it says that the terminal has gone, and is a request to reload elsewhere. What was ignored at the start, as under
- * nohup, stays ignored.
+ * Handles SIGTERM and SIGINT: the first one starts the graceful shutdown, the second one exits immediately. SIGHUP does
+ * the same in a process with a controlling terminal, and reloads in one without. Signals that were ignored at the start,
+ * as under nohup, stay ignored.
  *
- * <p>A shutdown hook would not do: the JVM would end with 143 instead of 0, and once hooks run it ignores further
- * signals. {@code sun.misc.Signal} has been the way since Java 1.2; it is called reflectively only because javac warns
- * about its name in a way that cannot be suppressed.
+ * <p>A shutdown hook is not suitable: the JVM would exit with 143 instead of 0, and it ignores further signals while hooks
+ * run. {@code sun.misc.Signal} is called reflectively only because javac's warning about it cannot be suppressed.
  */
 public final class Signals {
     private static final Logger log = LoggerFactory.getLogger(Signals.class);
@@ -25,14 +24,14 @@ public final class Signals {
     private Signals() {}
 
     /**
-     * Handles them from now on.
+     * Installs the handlers.
      *
-     * @param first is told the name of the first signal that ends the process, on a thread of its own
-     * @param reload run for each request to reload, on a thread of its own
+     * @param onStop receives the name of the first signal that stops the process, on a separate thread
+     * @param reload runs for each request to reload, on a separate thread
      */
-    public static void handle(Consumer<String> first, Runnable reload) {
+    public static void handle(Consumer<String> onStop, Runnable reload) {
         AtomicBoolean stopping = new AtomicBoolean();
-        Consumer<Object> end = signal -> received(signal, first, stopping);
+        Consumer<Object> end = signal -> received(signal, onStop, stopping);
         handle("TERM", end);
         handle("INT", end);
         handle("HUP", hasTerminal() ? end : signal -> reload.run());
@@ -60,25 +59,25 @@ public final class Signals {
         }
     }
 
-    /** Whether this process has a controlling terminal, by the seventh field of proc(5)'s {@code stat}. */
+    /** Returns whether this process has a controlling terminal: the seventh field of {@code stat} in proc(5). */
     private static boolean hasTerminal() {
         try {
             String stat = Files.readString(Path.of("/proc/self/stat"));
-            // The second field is a name in parentheses, which may hold anything.
+            // The second field is a name in parentheses, which may contain any character.
             String[] afterName = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
             return !afterName[4].equals("0");
         } catch (IOException e) {
-            // As on a system without one: to end is the signal's usual meaning.
-            log.debug("whether there is a terminal is not known", e);
+            // Stopping is the usual meaning of SIGHUP.
+            log.debug("cannot determine whether there is a controlling terminal", e);
             return true;
         }
     }
 
-    /** The JVM gives each signal a thread of its own, so the first may take its time. */
-    private static void received(Object signal, Consumer<String> first, AtomicBoolean stopping) {
-        // sun.misc.Signal's text is its name with SIG before it; its hash code is its number.
+    /** The JVM handles each signal on a new thread, so the first call may take long. */
+    private static void received(Object signal, Consumer<String> onStop, AtomicBoolean stopping) {
+        // The string of a sun.misc.Signal is its name with the prefix SIG; its hash code is its number.
         if (stopping.compareAndSet(false, true)) {
-            first.accept(signal.toString());
+            onStop.accept(signal.toString());
         } else {
             Runtime.getRuntime().halt(128 + signal.hashCode());
         }

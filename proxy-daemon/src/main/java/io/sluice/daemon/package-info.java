@@ -1,5 +1,5 @@
 /**
- * Puts the parts of the running process together, starts and stops them in order, and handles signals and logging.
+ * Composes the running process, starts and stops its components in order, and handles signals and logging.
  *
  * <p>May use every package but {@link io.sluice.cli} and {@link io.sluice.demo}.
  */

@@ -40,12 +40,13 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The demo's story: a feed, what the daemon makes of it, real requests, a change of the feed, and what was counted.
- * Everything it claims it has looked at.
+ * Steps of the demo: a feed, the Services that the daemon serves from it, real requests, a change of the feed, and
+ * statistics. Each statement that the demo prints is the result of a check.
  */
 public final class Demo {
-    private static final Duration PATIENCE = Duration.ofSeconds(10);
+    private static final Duration TIMEOUT = Duration.ofSeconds(10);
     private static final int REQUESTS = 12;
+    private static final int AFFINITY_REQUESTS = 6;
     private static final String AFFINITY = """
               sessionAffinity: ClientIP
               sessionAffinityConfig:
@@ -57,29 +58,33 @@ public final class Demo {
     private final boolean once;
     private final CountDownLatch stopped = new CountDownLatch(1);
 
-    /** @param once whether to end after the last check */
+    /**
+     * Creates a demo.
+     *
+     * @param once whether to exit after the last check
+     */
     public Demo(DemoScreen screen, boolean once) {
         this.screen = screen;
         this.once = once;
     }
 
-    /** Whether everything that was claimed is so. */
+    /** Runs the demo; returns whether all checks passed. */
     public boolean run() throws IOException {
         try {
             perform();
         } catch (DemoScreen.OutputClosed e) {
-            // As good as being asked to stop, and nobody to tell about it.
+            // The reader of the output has exited: stop, as on a signal.
         }
-        // What was shown until the end counts.
+        // Checks up to this point count.
         return screen.failures() == 0;
     }
 
     private void perform() throws IOException {
-        Thread story = Thread.currentThread();
+        Thread main = Thread.currentThread();
         Signals.handle(
                 signal -> {
                     stopped.countDown();
-                    story.interrupt();
+                    main.interrupt();
                 },
                 () -> {});
         int webPort = DemoServers.freePort(8080, DemoFeed.WEB, DemoFeed.CART);
@@ -94,7 +99,7 @@ public final class Demo {
             Configuration configuration = configuration(feed);
             try (Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null)) {
                 daemon.start();
-                tell(new Stage(
+                runSteps(new Setup(
                         feed,
                         daemon,
                         servers,
@@ -102,21 +107,21 @@ public final class Demo {
                         new InetSocketAddress(DemoFeed.DNS, dnsPort),
                         new InetSocketAddress(DemoFeed.CART, webPort)));
                 if (screen.failures() > 0) {
-                    screen.title("The daemon's log:");
+                    screen.title("Log of the daemon:");
                     Files.readAllLines(feed.log()).forEach(screen::text);
                 }
             }
         } catch (InterruptedException e) {
-            // Asked to stop.
+            // Stopped by a signal.
             screen.endStatus();
-            screen.text("stopped, and cleaned up");
+            screen.text("stopped and cleaned up");
         } catch (ConfigurationException e) {
-            throw new IllegalStateException("the demo's own settings are wrong", e);
+            throw new IllegalStateException("the demo's own settings are invalid", e);
         }
     }
 
-    /** What stands on the stage: the feed, the daemon, and the addresses of the three services. */
-    private record Stage(
+    /** The feed, the daemon, the sample servers and the addresses of the three Services. */
+    private record Setup(
             DemoFeed feed,
             Daemon daemon,
             DemoServers servers,
@@ -125,7 +130,7 @@ public final class Demo {
             InetSocketAddress cart) {}
 
     private Configuration configuration(DemoFeed feed) throws IOException, ConfigurationException {
-        // The usual ports if they are free, so that what is learnt here holds elsewhere. Checks take any.
+        // The default ports if they are free, so that the URLs shown are the usual ones. With --once, any free port.
         int healthz = once ? 0 : DemoServers.freePort(10256, "127.0.0.1");
         int metrics = once ? 0 : DemoServers.freePort(10249, "127.0.0.1");
         return Configuration.load(
@@ -137,41 +142,43 @@ public final class Demo {
                         Setting.METRICS_BIND_ADDRESS, List.of("127.0.0.1:" + metrics)));
     }
 
-    private void tell(Stage stage) throws IOException, InterruptedException {
-        screen.title("Sluice demo: three Services, six sample servers and the daemon, all in this process.");
-        services(stage);
+    private void runSteps(Setup setup) throws IOException, InterruptedException {
+        screen.title("Sluice demo: 3 Services, 6 sample servers and the daemon, all in this process");
+        services(setup);
         if (screen.failures() == 0) {
-            roundRobin(stage);
-            datagrams(stage);
-            affinity(stage);
-            removal(stage);
-            figures(stage);
+            roundRobin(setup);
+            datagrams(setup);
+            affinity(setup);
+            removal(setup);
+            statistics(setup);
         }
-        screen.title(screen.failures() == 0 ? "Everything is as it should be." : screen.failures() + " checks FAILED.");
+        screen.title(
+                screen.failures() == 0 ? "All checks passed." : Table.count(screen.failures(), "check") + " FAILED.");
         if (!once && screen.failures() == 0) {
-            live(stage);
+            keepServing(setup);
         }
     }
 
-    private void services(Stage stage) throws InterruptedException {
-        screen.heading("A folder of manifests, and what the daemon made of it");
-        screen.faint(stage.feed().path().toString());
-        boolean ready = await(() -> stage.daemon().syncLoop().snapshot().size() == 3
-                && stage.daemon().forwarder().frontends().stream()
+    private void services(Setup setup) throws InterruptedException {
+        screen.heading("Services read from a directory of manifests");
+        screen.faint(setup.feed().path().toString());
+        boolean ready = await(() -> setup.daemon().syncLoop().snapshot().size() == 3
+                && setup.daemon().forwarder().frontends().stream()
                         .allMatch(frontend -> frontend.state() == FrontendStatus.State.ACTIVE));
-        screen.table(ServiceTable.lines(stage.daemon().syncLoop().snapshot()));
-        screen.claim(ready, "three Service addresses are being served");
+        screen.table(ServiceTable.lines(setup.daemon().syncLoop().snapshot()));
+        screen.check(ready, "all 3 Service addresses are active");
     }
 
-    private void roundRobin(Stage stage) {
-        screen.heading("Twelve HTTP requests to " + text(stage.web()) + ", each on a new connection");
-        Map<String, Integer> answers = ask(REQUESTS, () -> DemoClient.tcp(stage.web()));
-        screen.claim(
-                answers.equals(Map.of("web-1", 4, "web-2", 4, "web-3", 4)), "each endpoint answered exactly 4 of them");
+    private void roundRobin(Setup setup) {
+        screen.heading(REQUESTS + " HTTP requests to " + text(setup.web()) + ", each on a new connection");
+        Map<String, Integer> answers = request(REQUESTS, () -> DemoClient.tcp(setup.web()));
+        screen.check(
+                answers.equals(Map.of("web-1", 4, "web-2", 4, "web-3", 4)),
+                "round robin: each endpoint answered exactly 4 requests");
     }
 
-    private void datagrams(Stage stage) throws IOException {
-        screen.heading("Twelve datagrams to " + text(stage.dns()) + ", each from a new client port");
+    private void datagrams(Setup setup) throws IOException {
+        screen.heading(REQUESTS + " datagrams to " + text(setup.dns()) + ", each from a new client port");
         Map<String, Integer> answers = new HashMap<>();
         List<DatagramSocket> clients = new ArrayList<>();
         try {
@@ -179,40 +186,46 @@ public final class Demo {
                 clients.add(DemoClient.udpSocket());
             }
             Iterator<DatagramSocket> next = clients.iterator();
-            answers.putAll(ask(REQUESTS, () -> DemoClient.udp(next.next(), stage.dns())));
+            answers.putAll(request(REQUESTS, () -> DemoClient.udp(next.next(), setup.dns())));
         } finally {
             clients.forEach(DatagramSocket::close);
         }
-        screen.claim(!answers.containsKey(DemoClient.NOBODY), "each answer came from the address that was asked");
-        screen.claim(
-                answers.equals(Map.of("dns-1", 4, "dns-2", 4, "dns-3", 4)), "each endpoint answered exactly 4 of them");
+        screen.check(!answers.containsKey(DemoClient.NO_ANSWER), "every reply came from the Service address");
+        screen.check(
+                answers.equals(Map.of("dns-1", 4, "dns-2", 4, "dns-3", 4)),
+                "round robin: each endpoint answered exactly 4 datagrams");
     }
 
-    private void affinity(Stage stage) {
-        screen.heading("Six HTTP requests to " + text(stage.cart()) + ", which has ClientIP affinity");
-        Map<String, Integer> answers = ask(6, () -> DemoClient.tcp(stage.cart()));
-        screen.claim(
-                answers.size() == 1 && !answers.containsKey(DemoClient.NOBODY),
-                "one endpoint answered them all: this client is remembered");
-    }
-
-    private void removal(Stage stage) throws IOException, InterruptedException {
-        int port = stage.servers().httpPort();
+    private void affinity(Setup setup) {
         screen.heading(
-                "The third endpoint leaves " + stage.feed().file("web").getFileName() + "; twelve more requests");
-        long start = System.nanoTime();
-        stage.feed().write("web", DemoFeed.WEB, "TCP", stage.web().getPort(), port, "", 2);
-        boolean moved = await(() -> webEndpoints(stage) == 2);
-        screen.faint("in force " + (System.nanoTime() - start) / 1_000_000 + " ms after the file was renamed");
-        Map<String, Integer> answers = ask(REQUESTS, () -> DemoClient.tcp(stage.web()));
-        screen.claim(moved && !answers.containsKey("web-3"), "web-3 got nothing any more");
-        screen.claim(answers.equals(Map.of("web-1", 6, "web-2", 6)), "the other two share: exactly 6 each");
-        stage.feed().write("web", DemoFeed.WEB, "TCP", stage.web().getPort(), port, "", DemoServers.COUNT);
-        screen.claim(await(() -> webEndpoints(stage) == DemoServers.COUNT), "put back, it is an endpoint again");
+                AFFINITY_REQUESTS + " HTTP requests to " + text(setup.cart()) + ", with session affinity ClientIP");
+        Map<String, Integer> answers = request(AFFINITY_REQUESTS, () -> DemoClient.tcp(setup.cart()));
+        screen.check(
+                answers.size() == 1 && !answers.containsKey(DemoClient.NO_ANSWER),
+                "session affinity: one endpoint answered all requests of this client");
     }
 
-    private static int webEndpoints(Stage stage) {
-        ServiceSnapshot snapshot = stage.daemon().syncLoop().snapshot();
+    private void removal(Setup setup) throws IOException, InterruptedException {
+        int port = setup.servers().httpPort();
+        screen.heading("web-3 removed from " + setup.feed().file("web").getFileName() + ", then " + REQUESTS
+                + " more HTTP requests");
+        long start = System.nanoTime();
+        setup.feed().write("web", DemoFeed.WEB, "TCP", setup.web().getPort(), port, "", 2);
+        boolean moved = await(() -> webEndpoints(setup) == 2);
+        screen.faint("applied " + (System.nanoTime() - start) / 1_000_000 + " ms after the file changed");
+        Map<String, Integer> answers = request(REQUESTS, () -> DemoClient.tcp(setup.web()));
+        screen.check(moved && !answers.containsKey("web-3"), "web-3 received no further requests");
+        screen.check(
+                answers.equals(Map.of("web-1", 6, "web-2", 6)),
+                "round robin: the other two answered exactly 6 requests each");
+        setup.feed().write("web", DemoFeed.WEB, "TCP", setup.web().getPort(), port, "", DemoServers.COUNT);
+        screen.check(
+                await(() -> webEndpoints(setup) == DemoServers.COUNT),
+                "after it was added back, web-3 is an endpoint again");
+    }
+
+    private static int webEndpoints(Setup setup) {
+        ServiceSnapshot snapshot = setup.daemon().syncLoop().snapshot();
         for (ServicePort port : snapshot.sorted()) {
             if (port.name().service().equals("web")) {
                 return port.frontends().get(0).node().endpoints().size();
@@ -221,10 +234,10 @@ public final class Demo {
         return 0;
     }
 
-    private void figures(Stage stage) throws InterruptedException {
-        screen.heading("What was counted");
+    private void statistics(Setup setup) throws InterruptedException {
+        screen.heading("Statistics");
         Table table = new Table("SERVICE", "CONNECTIONS", "FLOWS", "TO ENDPOINTS", "TO CLIENTS", "FAILED");
-        for (ServiceStats service : stage.daemon().forwarder().stats().services()) {
+        for (ServiceStats service : setup.daemon().forwarder().stats().services()) {
             table.row(
                     service.name().toString(),
                     String.valueOf(service.get(Counter.SESSIONS_OPENED)),
@@ -234,26 +247,25 @@ public final class Demo {
                     String.valueOf(service.get(Counter.SESSIONS_FAILED)));
         }
         screen.table(table.lines());
-        screen.claim(
-                sum(stage, Counter.SESSIONS_OPENED) == REQUESTS * 2 + 6
-                        && sum(stage, Counter.FLOWS_OPENED) == REQUESTS
-                        && sum(stage, Counter.SESSIONS_FAILED) == 0,
-                "30 connections and 12 flows, none failed");
-        screen.claim(
-                await(() -> sum(stage, Counter.SESSIONS_ACTIVE) == 0), "every connection was closed on both sides");
-        screen.claim(
-                get(stage.daemon().ports().healthz().orElse(null), "/readyz").startsWith("ready"),
-                "/readyz says ready");
+        screen.check(
+                sum(setup, Counter.SESSIONS_OPENED) == REQUESTS * 2 + AFFINITY_REQUESTS
+                        && sum(setup, Counter.FLOWS_OPENED) == REQUESTS
+                        && sum(setup, Counter.SESSIONS_FAILED) == 0,
+                "30 connections and 12 UDP flows, none failed");
+        screen.check(await(() -> sum(setup, Counter.SESSIONS_ACTIVE) == 0), "all connections are closed");
+        screen.check(
+                get(setup.daemon().ports().healthz().orElse(null), "/readyz").startsWith("ready"),
+                "/readyz reports ready");
         ServicePortName web = new ServicePortName("demo", "web", "", Protocol.TCP);
         String series =
                 "sluice_sessions_opened_total{namespace=\"demo\",port=\"\",protocol=\"tcp\",service=\"web\"} 24";
-        screen.claim(
-                get(stage.daemon().ports().metrics().orElse(null), "/metrics").contains(series),
-                "/metrics says the same of " + web);
+        screen.check(
+                get(setup.daemon().ports().metrics().orElse(null), "/metrics").contains(series),
+                "/metrics reports the same 24 connections for " + web);
     }
 
-    private static long sum(Stage stage, Counter counter) {
-        return stage.daemon().forwarder().stats().sum(counter);
+    private static long sum(Setup setup, Counter counter) {
+        return setup.daemon().forwarder().stats().sum(counter);
     }
 
     private static String get(@Nullable InetSocketAddress address, String path) throws InterruptedException {
@@ -263,54 +275,54 @@ public final class Demo {
         URI uri = URI.create("http://" + text(address) + path);
         try {
             return HttpClient.newHttpClient()
-                    .send(HttpRequest.newBuilder(uri).timeout(PATIENCE).build(), HttpResponse.BodyHandlers.ofString())
+                    .send(HttpRequest.newBuilder(uri).timeout(TIMEOUT).build(), HttpResponse.BodyHandlers.ofString())
                     .body();
         } catch (IOException e) {
-            return "no answer: " + e.getMessage();
+            return "no response: " + e.getMessage();
         }
     }
 
-    /** Shows who answered, in order, and counts the answers of each. */
-    private Map<String, Integer> ask(int times, Supplier<String> question) {
+    /** Sends requests, prints the name of the server that answered each one, and counts the answers of each server. */
+    private Map<String, Integer> request(int times, Supplier<String> sendRequest) {
         List<String> answers = new ArrayList<>();
         for (int i = 0; i < times; i++) {
-            answers.add(question.get());
+            answers.add(sendRequest.get());
         }
         screen.text(String.join("  ", answers));
         return answers.stream().collect(Collectors.toMap(name -> name, name -> 1, Integer::sum, TreeMap::new));
     }
 
-    private void live(Stage stage) throws IOException, InterruptedException {
-        screen.title("Now try it yourself, from another terminal:");
-        screen.text("curl http://" + text(stage.web()) + "/");
-        stage.daemon().ports().metrics().ifPresent(at -> screen.text("curl http://" + text(at) + "/metrics"));
-        stage.daemon().ports().healthz().ifPresent(at -> screen.text("curl http://" + text(at) + "/readyz"));
-        screen.text("$EDITOR " + stage.feed().file("web"));
-        screen.title("The demo itself asks each Service once a second. Ctrl-C ends it.");
-        // In a terminal the line is written over; in a file each second would be a line too many.
+    private void keepServing(Setup setup) throws IOException, InterruptedException {
+        screen.title("Try it from another terminal:");
+        screen.text("curl http://" + text(setup.web()) + "/");
+        setup.daemon().ports().metrics().ifPresent(at -> screen.text("curl http://" + text(at) + "/metrics"));
+        setup.daemon().ports().healthz().ifPresent(at -> screen.text("curl http://" + text(at) + "/readyz"));
+        screen.text("$EDITOR " + setup.feed().file("web"));
+        screen.title("The demo sends a request to each Service every second. Press Ctrl-C to stop.");
+        // In a terminal the status line is overwritten; elsewhere a line per second would be too many.
         int every = screen.terminal() ? 1 : 10;
         for (int second = 0; !stopped.await(1, TimeUnit.SECONDS); second++) {
-            DemoClient.tcp(stage.web());
-            DemoClient.tcp(stage.cart());
+            DemoClient.tcp(setup.web());
+            DemoClient.tcp(setup.cart());
             try (DatagramSocket client = DemoClient.udpSocket()) {
-                DemoClient.udp(client, stage.dns());
+                DemoClient.udp(client, setup.dns());
             }
             if (second % every == 0) {
-                screen.status("%d connections (%d open, %d failed), %d flows, %d kB relayed"
+                screen.status("%d connections (%d open, %d failed), %d UDP flows, %d kB forwarded"
                         .formatted(
-                                sum(stage, Counter.SESSIONS_OPENED),
-                                sum(stage, Counter.SESSIONS_ACTIVE),
-                                sum(stage, Counter.SESSIONS_FAILED),
-                                sum(stage, Counter.FLOWS_OPENED),
-                                (sum(stage, Counter.BYTES_TO_ENDPOINT) + sum(stage, Counter.BYTES_TO_CLIENT)) / 1000));
+                                sum(setup, Counter.SESSIONS_OPENED),
+                                sum(setup, Counter.SESSIONS_ACTIVE),
+                                sum(setup, Counter.SESSIONS_FAILED),
+                                sum(setup, Counter.FLOWS_OPENED),
+                                (sum(setup, Counter.BYTES_TO_ENDPOINT) + sum(setup, Counter.BYTES_TO_CLIENT)) / 1000));
             }
         }
         screen.endStatus();
-        screen.text("stopped, and cleaned up");
+        screen.text("stopped and cleaned up");
     }
 
     private static boolean await(BooleanSupplier condition) throws InterruptedException {
-        long deadline = System.nanoTime() + PATIENCE.toNanos();
+        long deadline = System.nanoTime() + TIMEOUT.toNanos();
         while (!condition.getAsBoolean()) {
             if (System.nanoTime() - deadline > 0) {
                 return false;

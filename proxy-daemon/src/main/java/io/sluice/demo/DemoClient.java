@@ -8,39 +8,42 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 
-/** Asks the demo's services, each time as a client that was never there before. */
+/** Client of the demo's Services; each request comes from a new client port. */
 final class DemoClient {
-    /** What is said where no proper answer came. */
-    static final String NOBODY = "nobody";
+    /** Result of a request without a valid answer. */
+    static final String NO_ANSWER = "no answer";
 
-    private static final int PATIENCE_MILLIS = 3_000;
+    private static final int TIMEOUT_MILLIS = 3_000;
 
     private DemoClient() {}
 
-    /** One HTTP request on a connection of its own: the name of who answered, or {@link #NOBODY}. */
+    /** Sends an HTTP request on a new connection; returns the name of the server, or {@link #NO_ANSWER}. */
     static String tcp(InetSocketAddress service) {
         try (Socket socket = new Socket()) {
-            socket.connect(service, PATIENCE_MILLIS);
-            socket.setSoTimeout(PATIENCE_MILLIS);
+            socket.connect(service, TIMEOUT_MILLIS);
+            socket.setSoTimeout(TIMEOUT_MILLIS);
             String request = "GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n";
             socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
             String response = new String(socket.getInputStream().readAllBytes(), StandardCharsets.US_ASCII);
-            boolean whole = response.startsWith("HTTP/1.1 200 ") && response.endsWith("\n");
-            return whole ? response.strip().substring(response.strip().lastIndexOf('\n') + 1) : NOBODY;
+            boolean complete = response.startsWith("HTTP/1.1 200 ") && response.endsWith("\n");
+            return complete ? response.strip().substring(response.strip().lastIndexOf('\n') + 1) : NO_ANSWER;
         } catch (IOException e) {
-            // Shown as what it is: nobody answered.
-            return NOBODY;
+            // Shown to the user as a missing answer.
+            return NO_ANSWER;
         }
     }
 
-    /** A client's socket. As long as it is open, no other client has its port, and a port is a client to UDP. */
+    /** Opens a socket with a new client port. Keep it open, so that no later client, and hence flow, has the same port. */
     static DatagramSocket udpSocket() throws IOException {
         DatagramSocket socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
-        socket.setSoTimeout(PATIENCE_MILLIS);
+        socket.setSoTimeout(TIMEOUT_MILLIS);
         return socket;
     }
 
-    /** One datagram: the name of who answered, if the answer came from the service's address. */
+    /**
+     * Sends a datagram; returns the name of the server if the reply came from the Service address, or
+     * {@link #NO_ANSWER}.
+     */
     static String udp(DatagramSocket socket, InetSocketAddress service) {
         try {
             byte[] query = "who?".getBytes(StandardCharsets.US_ASCII);
@@ -49,10 +52,10 @@ final class DemoClient {
             socket.receive(answer);
             return answer.getSocketAddress().equals(service)
                     ? new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8)
-                    : NOBODY;
+                    : NO_ANSWER;
         } catch (IOException e) {
-            // Shown as what it is: nobody answered.
-            return NOBODY;
+            // Shown to the user as a missing answer.
+            return NO_ANSWER;
         }
     }
 }

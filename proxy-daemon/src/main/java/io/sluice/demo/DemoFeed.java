@@ -7,28 +7,31 @@ import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
 import java.util.stream.Stream;
 
-/** The demo's temporary folder: manifests as {@code kubectl get -o yaml} would print them, less what nobody reads. */
+/**
+ * Temporary directory of the demo with its manifests, as {@code kubectl get -o yaml} prints them, without fields that
+ * Sluice does not use.
+ */
 final class DemoFeed implements AutoCloseable {
     static final String WEB = "127.96.0.10";
     static final String DNS = "127.96.0.11";
     static final String CART = "127.96.0.12";
 
-    private final Path folder;
+    private final Path directory;
     private final Path feed;
 
     DemoFeed() throws IOException {
-        folder = Files.createTempDirectory("sluice-demo-");
-        feed = Files.createDirectory(folder.resolve("feed"));
+        directory = Files.createTempDirectory("sluice-demo-");
+        feed = Files.createDirectory(directory.resolve("feed"));
     }
 
-    /** The folder of manifests. */
+    /** Returns the directory of manifests. */
     Path path() {
         return feed;
     }
 
-    /** Where the daemon logs to, so that it does not write into the middle of the demo. */
+    /** Returns the log file of the daemon, whose log would otherwise interrupt the output of the demo. */
     Path log() {
-        return folder.resolve("sluice.log");
+        return directory.resolve("sluice.log");
     }
 
     Path file(String service) {
@@ -36,10 +39,10 @@ final class DemoFeed implements AutoCloseable {
     }
 
     /**
-     * Writes the manifests of a service.
+     * Writes the manifests of a Service.
      *
-     * @param extra more lines of its spec, such as its session affinity; empty for none
-     * @param endpoints how many of the servers stand behind it, the first ones
+     * @param extra further lines of the spec, such as its session affinity; may be empty
+     * @param endpoints number of endpoints: the first so many of the servers
      */
     void write(String service, String clusterIp, String protocol, int port, int targetPort, String extra, int endpoints)
             throws IOException {
@@ -74,15 +77,15 @@ final class DemoFeed implements AutoCloseable {
                     .append(DemoServers.address(i))
                     .append("\"]\n  conditions:\n    ready: true\n");
         }
-        // Written beside and renamed: a reader sees the old file or the new one.
-        Path beside = folder.resolve(service + ".new");
-        Files.writeString(beside, text);
-        Files.move(beside, file(service), StandardCopyOption.ATOMIC_MOVE);
+        // Written elsewhere and renamed: a reader sees the old file or the new one.
+        Path temporary = directory.resolve(service + ".new");
+        Files.writeString(temporary, text);
+        Files.move(temporary, file(service), StandardCopyOption.ATOMIC_MOVE);
     }
 
     @Override
     public void close() throws IOException {
-        try (Stream<Path> files = Files.walk(folder)) {
+        try (Stream<Path> files = Files.walk(directory)) {
             for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(path);
             }

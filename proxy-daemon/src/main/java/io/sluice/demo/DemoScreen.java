@@ -3,19 +3,20 @@ package io.sluice.demo;
 import java.io.PrintStream;
 import java.util.List;
 
-/** How the demo looks: headings, indented text, and a verdict for each claim. Colours only where they are wanted. */
+/** Output of the demo: headings, indented text, tables and the result of each check, optionally in color. */
 public final class DemoScreen {
     private static final String NO_WRAP = "\033[?7l";
     private static final String WRAP = "\033[?7h";
 
     private final PrintStream out;
-    private final boolean colours;
+    private final boolean colors;
     private int step;
     private int failures;
 
-    public DemoScreen(PrintStream out, boolean colours) {
+    /** Creates a screen that prints to a stream, with colors and a live status line if {@code colors} is set. */
+    public DemoScreen(PrintStream out, boolean colors) {
         this.out = out;
-        this.colours = colours;
+        this.colors = colors;
     }
 
     void title(String text) {
@@ -41,18 +42,18 @@ public final class DemoScreen {
         lines.subList(1, lines.size()).forEach(this::text);
     }
 
-    /** Says something and whether it is so. */
-    void claim(boolean holds, String text) {
-        if (!holds) {
+    /** Prints the result of a check. */
+    void check(boolean passed, String text) {
+        if (!passed) {
             failures++;
         }
-        line("   " + (holds ? styled("32", "ok    ") : styled("1;31", "FAILED")) + "  " + text);
+        line("   " + (passed ? styled("32", "ok    ") : styled("1;31", "FAILED")) + "  " + text);
     }
 
-    /** Writes over the last line if that was written with this too; only in a terminal. */
+    /** Prints a status line; in a terminal, it overwrites the previous status line. */
     void status(String text) {
-        if (colours) {
-            // Without line wrap: of a line that went on below, the next one would write over the end only.
+        if (colors) {
+            // Without line wrap: of a wrapped line, the next status would overwrite only the last row.
             print("\r\033[K" + NO_WRAP + "   " + text + WRAP);
         } else {
             text(text);
@@ -61,13 +62,13 @@ public final class DemoScreen {
 
     /** Ends a {@link #status} line. */
     void endStatus() {
-        if (colours) {
+        if (colors) {
             line("");
         }
     }
 
     boolean terminal() {
-        return colours;
+        return colors;
     }
 
     int failures() {
@@ -78,7 +79,7 @@ public final class DemoScreen {
         print(text + "\n");
     }
 
-    /** A stream that prints keeps its errors to itself until it is asked. */
+    /** A {@link PrintStream} does not throw; its errors must be checked. */
     private void print(String text) {
         out.print(text);
         if (out.checkError()) {
@@ -87,10 +88,10 @@ public final class DemoScreen {
     }
 
     private String styled(String code, String text) {
-        return colours ? "\033[" + code + "m" + text + "\033[0m" : text;
+        return colors ? "\033[" + code + "m" + text + "\033[0m" : text;
     }
 
-    /** What is shown cannot be written any more: whoever read it has gone, as {@code head} does. */
+    /** The output can no longer be written: its reader has exited, as {@code head} does. */
     static final class OutputClosed extends RuntimeException {
         private static final long serialVersionUID = 1;
     }

@@ -13,8 +13,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The servers behind the demo's services: three speak HTTP, three answer datagrams, and each says its name. They sit on
- * loopback addresses of their own, as pods have theirs.
+ * Endpoints of the demo's Services: three HTTP servers and three UDP servers that reply with their name. Each has its own
+ * loopback address, as pods have their own.
  */
 public final class DemoServers implements AutoCloseable {
     static final int COUNT = 3;
@@ -38,7 +38,7 @@ public final class DemoServers implements AutoCloseable {
         }
     }
 
-    /** The address of the first, second or third server. */
+    /** Returns the address of a server, counted from 1. */
     static String address(int number) {
         return "127.10.0." + number;
     }
@@ -51,7 +51,7 @@ public final class DemoServers implements AutoCloseable {
         return udpPort;
     }
 
-    /** The wanted port if it is free on all the addresses, for TCP and UDP; else any that is. */
+    /** Returns the wanted port if it is free on all addresses for TCP and UDP, otherwise another one that is. */
     public static int freePort(int wanted, String... addresses) throws IOException {
         int port = wanted;
         for (int attempt = 0; attempt < 20; attempt++) {
@@ -74,7 +74,7 @@ public final class DemoServers implements AutoCloseable {
                     return false;
                 }
             } catch (IOException e) {
-                // The answer to the question, not a failure.
+                // In use, which is a result and not a failure.
                 return false;
             }
         }

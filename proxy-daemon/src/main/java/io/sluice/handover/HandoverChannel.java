@@ -13,33 +13,35 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * The connection between the process that serves (old) and the one that is to succeed it (new). Version 3:
+ * Connection between the old process, which is serving, and the new process, which replaces it. Protocol version 3:
  *
  * <pre>
- *   new  sluice-hand-over-3 PID RULES     RULES: how it redirects packets
- *   old  offer DESCRIPTORS FRONTENDS      or 'taken': another process has taken over
+ *   new  sluice-hand-over-3 PID RULES     RULES: how the new process redirects packets
+ *   old  offer DESCRIPTORS FRONTENDS      or 'taken': already handed over to another process
  *   new  accept ROOM FRONTENDS            or 'decline REASON'
  *   old  a sample as JSON      new  received      old  two test descriptors, end
  *   new  ready
  *   old  detaches its sockets
- *   old  a HandOver as JSON    new  received      old  its descriptors, end
+ *   old  its state as JSON     new  received      old  its descriptors, end
  *   new  serving
- *   old  released                         or 'kept': too late, it serves again
+ *   old  released                         or 'kept': too late, the old process serves again
  * </pre>
  *
- * <p>Until {@code ready} nothing changes for clients. From then until {@code serving} the old process takes everything
- * back if anything fails. The sender of JSON waits for {@code received}, because a read beyond it would lose descriptors.
+ * <p>Until {@code ready}, nothing changes for clients. If anything fails between {@code ready} and {@code serving}, the
+ * old process resumes serving with everything it had. The sender of JSON waits for {@code received}: if the receiver read
+ * beyond the JSON, descriptors would be lost.
  *
  * <p>Version 2 has neither offer nor rehearsal: {@code sluice-hand-over-2 PID RULES PIPE}, JSON, descriptors over a second
- * socket {@code PIPE} that the new process listens on, {@code serving}, {@code released}; it closes instead of
- * {@code kept}. Both roles still speak it, for an update from an older process and for a rollback to one.
+ * socket {@code PIPE} on which the new process listens, {@code serving}, {@code released}. Instead of sending
+ * {@code kept}, the old process closes the connection. Both roles still support version 2, for an upgrade from an older
+ * release and a rollback to it.
  */
 public abstract class HandoverChannel implements AutoCloseable {
     static final String HELLO = "sluice-hand-over-";
     static final int VERSION = 3;
-    static final int OLDER_VERSION = 2;
+    static final int VERSION_2 = 2;
 
-    /** RULES of a process that redirects no packets. */
+    /** Value of RULES if the process redirects no packets. */
     public static final String NO_RULES = "none";
 
     static final String OFFER = "offer";
@@ -53,8 +55,8 @@ public abstract class HandoverChannel implements AutoCloseable {
     static final String RELEASED = "released";
     static final String KEPT = "kept";
 
-    /** From connecting to the end of the first line. */
-    static final Duration HELLO_LIMIT = Duration.ofSeconds(1);
+    /** Time from the connect to the end of the first line. */
+    static final Duration HELLO_TIMEOUT = Duration.ofSeconds(1);
 
     private static final Pattern NUMBERS = Pattern.compile("(\\w+) (\\d{1,9}) (\\d{1,9})");
 
@@ -65,34 +67,35 @@ public abstract class HandoverChannel implements AutoCloseable {
     }
 
     /**
-     * Checks that a hand-over socket can be made at this path.
+     * Checks that a handover socket can be created at this path.
      *
-     * @throws IllegalStateException if the path would be too long for a socket, or something else is there, which must
+     * @throws IllegalStateException if the path is too long for a Unix socket, or is a file that is not a socket and must
      *     not be replaced
      */
     public static void requireUsable(Path path) {
         int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
         if (bytes > UnixListener.LONGEST_PATH_BYTES) {
-            throw new IllegalStateException("--handover-socket: " + path.toAbsolutePath() + " is " + bytes
-                    + " bytes long; a socket's path may have " + UnixListener.LONGEST_PATH_BYTES + " here");
+            throw new IllegalStateException("--handover-socket: '" + path.toAbsolutePath() + "' is " + bytes
+                    + " bytes long; the path of a Unix socket must not exceed " + UnixListener.LONGEST_PATH_BYTES
+                    + " bytes");
         }
         try {
             if (Files.exists(path, LinkOption.NOFOLLOW_LINKS) && !UnixListener.isSocket(path)) {
-                throw new IllegalStateException("--handover-socket: " + path + " is there already and is no socket");
+                throw new IllegalStateException("--handover-socket: '" + path + "' exists and is not a socket");
             }
         } catch (IOException e) {
-            throw new IllegalStateException("--handover-socket: " + path + " cannot be looked at: " + e, e);
+            throw new IllegalStateException("--handover-socket: cannot read the attributes of '" + path + "': " + e, e);
         }
     }
 
     void expect(String line) throws IOException {
-        String said = socket.readLine();
-        if (!said.equals(line)) {
-            throw new IOException("received '" + said + "' instead of '" + line + "'");
+        String received = socket.readLine();
+        if (!received.equals(line)) {
+            throw new IOException("received '" + received + "' instead of '" + line + "'");
         }
     }
 
-    /** The two numbers that follow a word. */
+    /** Parses a line that consists of this word and two numbers. */
     static List<Integer> numbers(String word, String line) throws IOException {
         Matcher matcher = NUMBERS.matcher(line);
         if (!matcher.matches() || !matcher.group(1).equals(word)) {

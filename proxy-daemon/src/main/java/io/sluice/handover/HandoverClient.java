@@ -16,24 +16,27 @@ import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** How a new process takes the place of one that serves: its listeners, UDP flows and affinity, without a gap. */
+/**
+ * New process's side of a handover: receives listeners, UDP flows and session affinity from the old process, without an
+ * interruption for clients.
+ */
 public final class HandoverClient {
     private static final Logger log = LoggerFactory.getLogger(HandoverClient.class);
 
     private static final int ATTEMPTS = 5;
-    /** About as many seconds as a process that has just taken over may need until it can be asked. */
+    /** Attempts after a reply of 'taken': about as many seconds as a new process may need to open its handover socket. */
     private static final int ATTEMPTS_AFTER_ANOTHER = 30;
 
     private static final long FIRST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     private static final long LONGEST_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(1);
 
-    /** What came of it. */
+    /** Result of a handover. */
     public enum Result {
         /** This process serves. */
         SERVING,
-        /** The other process serves, and is to be asked again: this one has nothing to serve yet. */
+        /** The old process continues to serve, because this one has no Services yet; request the handover again later. */
         WAITING,
-        /** The other process serves, and this one has to end. */
+        /** The handover failed: the old process continues to serve, and this process must exit. */
         BEATEN
     }
 
@@ -41,15 +44,18 @@ public final class HandoverClient {
     private final Forwarder forwarder;
     private final String rulesOptions;
     private final boolean mayBeEmpty;
-    /** Whether the other process is of version 2. */
-    private boolean older;
+    /** Whether the old process speaks protocol version 2. */
+    private boolean version2;
 
     private int attempts = ATTEMPTS;
 
     /**
-     * @param socket where the other process hands over
-     * @param rulesOptions what says whether both redirect packets in the same way
-     * @param mayBeEmpty whether no frontend at all is believed where the other process cannot say how many it has
+     * Creates a client that has not connected yet.
+     *
+     * @param socket handover socket of the old process
+     * @param rulesOptions how this process redirects packets; the old process compares it with its own value
+     * @param mayBeEmpty whether an empty snapshot is trusted if the old process does not report its number of frontends,
+     *     as in version 2
      */
     public HandoverClient(Path socket, Forwarder forwarder, String rulesOptions, boolean mayBeEmpty) {
         this.socket = socket;
@@ -58,46 +64,52 @@ public final class HandoverClient {
         this.mayBeEmpty = mayBeEmpty;
     }
 
-    /** Has the forwarder serve the snapshot, with what the other process had if it hands over. */
-    public Result takeOver(ServiceSnapshot snapshot) {
+    /**
+     * Requests the handover and applies the snapshot, with the sockets and state of the old process if it hands over.
+     * Falls back to a cold start if the old process does not respond properly.
+     */
+    public Result requestHandover(ServiceSnapshot snapshot) {
         attempts = ATTEMPTS;
         for (int failures = 0; failures < attempts; failures++) {
             try (OldProcess old = OldProcess.connect(socket)) {
                 if (old == null) {
-                    // It has ended in the meantime and closed everything.
+                    // The old process has exited and closed its sockets.
                     forwarder.apply(snapshot);
                     return Result.SERVING;
                 }
-                Optional<Result> result = older ? takeOverFromOlder(old, snapshot) : takeOver(old, snapshot);
+                Optional<Result> result =
+                        version2 ? requestFromVersion2(old, snapshot) : requestHandover(old, snapshot);
                 if (result.isPresent()) {
                     return result.get();
                 }
             } catch (IOException e) {
-                log.info("the old process did not hand over: {}", e.getMessage());
+                log.info("handover attempt failed: {}", e.getMessage());
             }
             LockSupport.parkNanos(Math.min(LONGEST_PAUSE_NANOS, FIRST_PAUSE_NANOS << Math.min(failures, 4)));
         }
-        log.warn("the old process does not hand over, so this is a cold start");
+        log.warn(
+                "no handover after {} attempts; starting without the sockets and state of the old process (cold start)",
+                attempts);
         forwarder.apply(snapshot);
         return Result.SERVING;
     }
 
-    /** Empty if it is to be asked again. */
-    private Optional<Result> takeOver(OldProcess old, ServiceSnapshot snapshot) throws IOException {
-        Optional<Offer> asked;
+    /** Returns empty if the request is to be repeated. */
+    private Optional<Result> requestHandover(OldProcess old, ServiceSnapshot snapshot) throws IOException {
+        Optional<Offer> reply;
         try {
-            asked = old.ask(rulesOptions);
+            reply = old.requestOffer(rulesOptions);
         } catch (EOFException e) {
-            log.info("the old process does not know protocol version 3; asking in version 2");
-            older = true;
+            log.info("the old process does not support handover protocol version 3; using version 2");
+            version2 = true;
             return Optional.empty();
         }
-        if (asked.isEmpty()) {
-            log.info("another process has just taken over; asking that one next");
+        if (reply.isEmpty()) {
+            log.info("the old process has already handed over to another process; connecting to that one");
             attempts = ATTEMPTS_AFTER_ANOTHER;
             return Optional.empty();
         }
-        Offer offer = asked.get();
+        Offer offer = reply.get();
         int frontends = frontends(snapshot);
         if (frontends == 0 && offer.frontends() > 0) {
             old.decline("nothing to serve yet");
@@ -105,10 +117,10 @@ public final class HandoverClient {
         }
         int room = UnixSocket.descriptorRoom();
         if (room < offer.descriptors()) {
-            old.decline("room for only " + room + " of " + offer.descriptors() + " descriptors");
+            old.decline("can open only " + room + " of " + offer.descriptors() + " descriptors");
             log.error(
-                    "cannot take over {} sockets: only {} more descriptors can be opened here (ulimit -n); the old process goes"
-                            + " on and this one ends",
+                    "cannot receive {} descriptors: the limit (ulimit -n) leaves room for {}; exiting, and the old process"
+                            + " continues to serve",
                     offer.descriptors(),
                     room);
             return Optional.of(Result.BEATEN);
@@ -116,11 +128,11 @@ public final class HandoverClient {
         return Optional.of(serve(old, old.accept(frontends), snapshot));
     }
 
-    private Optional<Result> takeOverFromOlder(OldProcess old, ServiceSnapshot snapshot) throws IOException {
+    private Optional<Result> requestFromVersion2(OldProcess old, ServiceSnapshot snapshot) throws IOException {
         if (frontends(snapshot) == 0 && !mayBeEmpty) {
             return Optional.of(Result.WAITING);
         }
-        return Optional.of(serve(old, old.takeFromOlder(socket, rulesOptions), snapshot));
+        return Optional.of(serve(old, old.acceptFromVersion2(socket, rulesOptions), snapshot));
     }
 
     private static int frontends(ServiceSnapshot snapshot) {
@@ -129,32 +141,31 @@ public final class HandoverClient {
         return frontends[0];
     }
 
-    private Result serve(OldProcess old, ForwarderHandover handOver, ServiceSnapshot snapshot) {
+    private Result serve(OldProcess old, ForwarderHandover handover, ServiceSnapshot snapshot) {
         log.info(
-                "taking over {} and {}",
-                Table.count(handOver.frontends().size(), "address"),
-                Table.count(handOver.flows(), "UDP flow"));
+                "received {} and {} from the old process",
+                Table.count(handover.frontends().size(), "address"),
+                Table.count(handover.flows(), "UDP flow"));
         try {
-            forwarder.inherit(handOver);
+            forwarder.inherit(handover);
             forwarder.apply(snapshot);
         } catch (RuntimeException | Error e) {
-            // The other process takes everything back when the connection closes. A second attempt would start from
-            // half
-            // of a state.
-            log.error("taking over failed; the old process goes on and this one ends", e);
-            return beaten();
+            // The old process resumes serving when the connection closes. A retry would start from partial state.
+            log.error("handover failed; exiting, and the old process continues to serve", e);
+            return abandon();
         }
         Outcome outcome = old.serving();
-        // An older process that took everything back has closed the connection without a word.
-        boolean kept = outcome == Outcome.KEPT || (outcome == Outcome.UNKNOWN && older && OldProcess.isServed(socket));
+        // A version 2 process that resumed serving has closed the connection without a reply.
+        boolean kept =
+                outcome == Outcome.KEPT || (outcome == Outcome.UNKNOWN && version2 && OldProcess.isListening(socket));
         if (kept) {
-            log.error("taking over took too long, and the process that served goes on; this one ends");
-            return beaten();
+            log.error("handover took too long; exiting, and the old process continues to serve");
+            return abandon();
         }
         return Result.SERVING;
     }
 
-    private Result beaten() {
+    private Result abandon() {
         forwarder.closeReleased(forwarder.release());
         return Result.BEATEN;
     }

@@ -27,9 +27,9 @@ import tools.jackson.databind.ValueSerializer;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.module.SimpleModule;
 
-/** A {@link ForwarderHandover} as JSON, the same in protocol versions 2 and 3. */
+/** JSON format of a {@link ForwarderHandover}, the same in protocol versions 2 and 3. */
 public final class HandoverFormat {
-    /** Twice what 500,000 affinity entries, 50,000 frontends and every UDP flow there can be take. */
+    /** Twice the size of 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
     private static final long LARGEST_BYTES = 128 << 20;
 
     private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
@@ -63,7 +63,7 @@ public final class HandoverFormat {
         }
     }
 
-    /** One of everything; its descriptors are 0. */
+    /** Sample with one element of every kind; its descriptors are 0. */
     static final ForwarderHandover SAMPLE = sample();
 
     private HandoverFormat() {}
@@ -82,15 +82,15 @@ public final class HandoverFormat {
                         List.of(new BalancePosition.AffinityEntry(address, endpoint, 0)))));
     }
 
-    static void write(ForwarderHandover handOver, OutputStream to) throws IOException {
+    static void write(ForwarderHandover handover, OutputStream to) throws IOException {
         try {
-            JSON.writeValue(to, handOver);
+            JSON.writeValue(to, handover);
         } catch (JacksonException e) {
             throw asIo(e);
         }
     }
 
-    /** Reads one document and nothing after it, as long as the other side waits for an answer. */
+    /** Reads one document, and nothing beyond it provided that the sender then waits for a reply. */
     static ForwarderHandover read(InputStream from) throws IOException {
         try {
             return JSON.readValue(from, ForwarderHandover.class);
@@ -102,14 +102,17 @@ public final class HandoverFormat {
     private static IOException asIo(JacksonException e) {
         return e.getCause() instanceof IOException cause
                 ? cause
-                : new IOException("the state cannot be read (another version?): " + e.getOriginalMessage(), e);
+                : new IOException("cannot parse the handover state (different version?): " + e.getOriginalMessage(), e);
     }
 
-    /** Writes and reads once: the first time takes some hundred milliseconds, and clients are not to wait for that. */
+    /**
+     * Writes and reads the sample. The first use takes some hundred milliseconds, which must not happen during the
+     * handover, while clients wait.
+     */
     public static void warmUp() {
         ForwarderHandover read = JSON.readValue(JSON.writeValueAsBytes(SAMPLE), ForwarderHandover.class);
         if (!read.equals(SAMPLE)) {
-            throw new IllegalStateException("written and read, " + SAMPLE + " became " + read);
+            throw new IllegalStateException("the sample was written as " + SAMPLE + " and read as " + read);
         }
     }
 }

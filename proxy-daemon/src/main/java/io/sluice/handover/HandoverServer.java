@@ -31,15 +31,16 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Where a new process asks for what this one serves with.
+ * Old process's side of a handover: listens on the handover socket and hands listeners, UDP flows and state over to a new
+ * process.
  *
- * <p>One thread does everything. Any number of processes may connect and say nothing: each has its own time for its first
- * line, and the oldest are closed when there are many. Those that have said hello are served one by one.
+ * <p>Runs on one thread. Idle connections do no harm: each has its own time limit for the first line, and above
+ * {@link #MAX_PENDING} the oldest is closed. Connections that have sent their first line are handled one at a time.
  */
 public final class HandoverServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HandoverServer.class);
 
-    private static final int MOST_WAITING = 16;
+    private static final int MAX_PENDING = 16;
     private static final long POLL_MILLIS = 5;
     private static final long ACCEPT_AGAIN_MILLIS = 1_000;
 
@@ -56,14 +57,17 @@ public final class HandoverServer implements AutoCloseable {
     private @Nullable EventLoops loops;
 
     // Used on the loop only.
-    private final ArrayDeque<NewProcess> waiting = new ArrayDeque<>();
+    private final ArrayDeque<NewProcess> pending = new ArrayDeque<>();
     private boolean polling;
-    /** Why the last one was refused; empty after one that was not. */
-    private String refusal = "";
+    /** Reason of the last rejection; empty after a connection that was not rejected. */
+    private String lastRejection = "";
 
     /**
-     * @param changes held while it is not decided which process serves: nothing is to change then
-     * @param closeReleased releases, with that lock held, what else a successor needs; is given how it redirects packets
+     * Creates a server that does not listen yet.
+     *
+     * @param changes lock held during a handover, so that no snapshot is applied
+     * @param closeReleased called with that lock held after a handover, to release everything else that the new process
+     *     needs; its argument is how the new process redirects packets
      */
     public HandoverServer(
             Path path, Forwarder forwarder, Supervisor supervisor, Lock changes, Consumer<String> closeReleased) {
@@ -75,45 +79,45 @@ public final class HandoverServer implements AutoCloseable {
     }
 
     /**
-     * Listens. If that fails, it is logged, and there will be no hand-over.
+     * Listens on the socket. A failure is logged and leaves the process without handover.
      *
-     * @param successor whether a predecessor's socket, which may still answer, is to be replaced
+     * @param replaceOldSocket whether to replace the socket even if the old process still listens on it
      */
-    public synchronized void open(boolean successor) {
+    public synchronized void open(boolean replaceOldSocket) {
         try {
             Files.createDirectories(path.toAbsolutePath().getParent());
-            if (!successor && OldProcess.isServed(path)) {
-                log.warn("no successor can take over without a gap: another process answers at '{}'", path);
+            if (!replaceOldSocket && OldProcess.isListening(path)) {
+                log.warn("handover is not available: another process listens on '{}'", path);
                 return;
             }
             UnixListener opened = UnixListener.bind(path);
             listener = opened;
-            EventLoops started = EventLoops.start(supervisor, "sluice-hand-over", 1, EpollIoHandler.newFactory());
+            EventLoops started = EventLoops.start(supervisor, "sluice-handover", 1, EpollIoHandler.newFactory());
             loops = started;
             new Acceptor(opened, started.group().next()).start();
         } catch (IOException | RuntimeException e) {
             close();
-            log.warn("no successor can take over without a gap: '{}' cannot be opened: {}", path, e.toString());
+            log.warn("handover is not available: cannot listen on '{}': {}", path, e.toString());
         }
     }
 
-    /** No process takes over from now on. */
+    /** Stops listening. */
     @Override
-    @SuppressWarnings("FutureReturnValueIgnored") // a hand-over that is going on need not be waited for
+    @SuppressWarnings("FutureReturnValueIgnored") // a handover in progress need not be awaited
     public synchronized void close() {
         try {
             if (listener != null) {
                 listener.removeFile();
             }
         } catch (IOException e) {
-            log.warn("'{}' could not be removed: {}", path, e.toString());
+            log.warn("cannot remove '{}': {}", path, e.toString());
         }
         if (loops != null) {
             loops.close(Duration.ZERO, Duration.ZERO);
         }
     }
 
-    /** Accepts on the loop, and looks for hellos while any process is still to say one. */
+    /** Accepts connections on the loop, and polls for first lines while any connection has not sent one. */
     private final class Acceptor implements EpollIoHandle {
         private final UnixListener listening;
         private final IoEventLoop loop;
@@ -127,7 +131,7 @@ public final class HandoverServer implements AutoCloseable {
         void start() throws IOException {
             Future<IoRegistration> registered = loop.register(this).awaitUninterruptibly();
             if (!registered.isSuccess()) {
-                throw new IOException("it cannot be watched", registered.cause());
+                throw new IOException("cannot register the listening socket", registered.cause());
             }
             registration = registered.getNow();
             registration.submit(ACCEPTING);
@@ -136,16 +140,16 @@ public final class HandoverServer implements AutoCloseable {
         @Override
         public void handle(IoRegistration registered, IoEvent event) {
             try {
-                for (int i = 0; i < MOST_WAITING; i++) {
-                    UnixSocket next = listening.accept(HandoverChannel.HELLO_LIMIT);
+                for (int i = 0; i < MAX_PENDING; i++) {
+                    UnixSocket next = listening.accept(HandoverChannel.HELLO_TIMEOUT);
                     if (next == null) {
                         break;
                     }
                     add(next);
                 }
             } catch (IOException e) {
-                // A lack of descriptors, which passes.
-                refuse("cannot accept: " + e.getMessage());
+                // Usually out of descriptors, which is temporary.
+                reject("cannot accept: " + e.getMessage());
                 registered.submit(PAUSED);
                 later(() -> registered.submit(ACCEPTING), ACCEPT_AGAIN_MILLIS);
             }
@@ -154,7 +158,7 @@ public final class HandoverServer implements AutoCloseable {
 
         private void poll() {
             pollHellos();
-            if (!waiting.isEmpty() && !polling) {
+            if (!pending.isEmpty() && !polling) {
                 polling = true;
                 later(
                         () -> {
@@ -168,7 +172,7 @@ public final class HandoverServer implements AutoCloseable {
         private void later(Runnable task, long millis) {
             loop.schedule(task, millis, TimeUnit.MILLISECONDS).addListener(done -> {
                 if (done.cause() != null && !done.isCancelled()) {
-                    log.error("a task of the hand-over failed", done.cause());
+                    log.error("internal error in a handover task", done.cause());
                 }
             });
         }
@@ -181,8 +185,8 @@ public final class HandoverServer implements AutoCloseable {
         /** Called by Netty when the loop ends. */
         @Override
         public void close() {
-            waiting.forEach(NewProcess::close);
-            waiting.clear();
+            pending.forEach(NewProcess::close);
+            pending.clear();
             listening.close();
         }
     }
@@ -191,82 +195,82 @@ public final class HandoverServer implements AutoCloseable {
         try {
             int uid = connected.peerUid();
             if (UnixSocket.isTrusted(uid)) {
-                waiting.add(new NewProcess(connected));
-                if (waiting.size() > MOST_WAITING) {
-                    waiting.remove().close();
+                pending.add(new NewProcess(connected));
+                if (pending.size() > MAX_PENDING) {
+                    pending.remove().close();
                 }
                 return;
             }
-            refuse("connection from user id " + uid + "; only root and the own user are allowed");
+            reject("connection from user ID " + uid + "; only root and this process's own user are allowed");
         } catch (IOException e) {
-            refuse("the user of a connection is unknown: " + e.getMessage());
+            reject("cannot determine the user of a connection: " + e.getMessage());
         }
         connected.close();
     }
 
-    /** Deals with one hello at most: that may take many seconds, in which the loop does nothing else and counts as stuck. */
+    /** Handles at most one hello: that may take many seconds, during which the loop is blocked and reported as stuck. */
     private void pollHellos() {
-        Deque<NewProcess> silent = new ArrayDeque<>();
-        for (NewProcess next = waiting.poll(); next != null; next = waiting.poll()) {
-            if (!isSilent(next)) {
+        Deque<NewProcess> stillPending = new ArrayDeque<>();
+        for (NewProcess next = pending.poll(); next != null; next = pending.poll()) {
+            if (!staysPending(next)) {
                 next.close();
                 break;
             }
-            silent.push(next);
+            stillPending.push(next);
         }
-        silent.forEach(waiting::addFirst);
+        stillPending.forEach(pending::addFirst);
     }
 
-    /** Deals with a connection unless it still has time to say something. */
-    private boolean isSilent(NewProcess channel) {
+    /** Handles a connection that has sent its first line, failed or timed out; returns whether it is still pending. */
+    private boolean staysPending(NewProcess channel) {
         try {
             boolean late = channel.isLate();
             Hello hello = channel.pollHello();
             if (hello != null) {
                 answer(channel, hello);
             } else if (late) {
-                refuse("no hello within " + HandoverChannel.HELLO_LIMIT.toSeconds() + " s");
+                reject("no hello within " + HandoverChannel.HELLO_TIMEOUT.toSeconds() + " s");
             } else {
                 return true;
             }
         } catch (EOFException e) {
-            log.trace("a process looked whether '{}' is served", path, e);
+            log.trace("another process checked whether '{}' is served", path, e);
         } catch (IOException e) {
-            refuse(String.valueOf(e.getMessage()));
+            reject(String.valueOf(e.getMessage()));
         }
         return false;
     }
 
     private void answer(NewProcess channel, Hello hello) {
         try {
-            handOver(channel, hello);
+            handover(channel, hello);
         } catch (IOException e) {
-            refuse("process " + hello.pid() + " did not prove that it can serve: " + e.getMessage());
+            reject("process " + hello.pid() + " failed the rehearsal: " + e.getMessage());
         } catch (RuntimeException | Error e) {
-            log.error("a hand-over failed", e);
+            log.error("handover to process {} failed with an internal error", hello.pid(), e);
         }
     }
 
-    /** Logs what another process may repeat as often as it likes, once. */
-    private void refuse(String reason) {
-        if (reason.equals(refusal)) {
-            log.debug("hand-over on '{}' refused again: {}", path, reason);
+    /** Logs a rejection; repetitions of the same reason only at debug level, as another process may cause any number. */
+    private void reject(String reason) {
+        if (reason.equals(lastRejection)) {
+            log.debug("handover on '{}' rejected again: {}", path, reason);
         } else {
-            log.warn("hand-over on '{}' refused: {}", path, reason);
+            log.warn("handover on '{}' rejected: {}", path, reason);
         }
-        refusal = reason;
+        lastRejection = reason;
     }
 
-    private void handOver(NewProcess channel, Hello hello) throws IOException {
+    private void handover(NewProcess channel, Hello hello) throws IOException {
         if (taken) {
             channel.taken();
             return;
         }
-        channel.prove(hello, path, forwarder.handoverSize());
+        channel.rehearse(hello, path, forwarder.handoverSize());
         changes.lock();
         try {
             channel.requireWaiting();
-            refusal = "";
+            lastRejection = "";
             release(channel, hello);
         } finally {
             changes.unlock();
@@ -277,14 +281,14 @@ public final class HandoverServer implements AutoCloseable {
         long sinceNanos = System.nanoTime();
         ForwarderHandover offered = forwarder.release();
         try {
-            channel.give(offered);
+            channel.transfer(offered);
             taken = true;
         } catch (IOException e) {
-            log.warn("process {} wanted to take over and did not; going on: {}", hello.pid(), e.getMessage());
+            log.warn("handover to process {} failed; continuing to serve: {}", hello.pid(), e.getMessage());
         } finally {
             if (!taken) {
                 forwarder.takeBack(offered);
-                channel.decide(false);
+                channel.sendDecision(false);
             }
         }
         if (taken) {
@@ -297,14 +301,14 @@ public final class HandoverServer implements AutoCloseable {
             forwarder.closeReleased(offered);
             closeReleased.accept(hello.rules());
         } finally {
-            // Whatever failed here: the new process serves, and must not end because it hears nothing.
-            channel.decide(true);
+            // Even after a failure here: the new process serves, and would exit if it did not receive the decision.
+            channel.sendDecision(true);
         }
         log.info(
-                "process {} has taken over {} and {} in {} ms",
-                hello.pid(),
+                "handed over {} and {} to process {} in {} ms",
                 Table.count(offered.frontends().size(), "address"),
                 Table.count(offered.flows(), "UDP flow"),
+                hello.pid(),
                 TimeUnit.NANOSECONDS.toMillis(tookNanos));
     }
 }

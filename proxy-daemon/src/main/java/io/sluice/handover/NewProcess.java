@@ -15,33 +15,33 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A connection from a new process, as the old one uses it. */
+/** Old process's end of the connection to a new process. */
 final class NewProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(NewProcess.class);
 
-    /** Once for the proof, and once for the hand-over itself, during which clients wait. */
-    private static final Duration LIMIT = Duration.ofSeconds(10);
+    /** Time limit for the rehearsal, and again for the handover itself, during which clients wait. */
+    private static final Duration TIMEOUT = Duration.ofSeconds(10);
 
     private static final Pattern PID = Pattern.compile("[0-9]{1,10}");
 
-    /** The first line of a new process. */
+    /** First line from a new process. */
     record Hello(int version, String pid, String rules, String pipe) {}
 
-    /** Carries the descriptors of version 2. */
+    /** Carries the descriptors in version 2. */
     private @Nullable UnixSocket pipe;
 
     private int version = VERSION;
 
-    /** To be told within {@link #HELLO_LIMIT}. */
+    /** The hello must arrive within {@link #HELLO_TIMEOUT}. */
     NewProcess(UnixSocket socket) {
         super(socket);
     }
 
     /**
-     * The hello, if all of it has arrived.
+     * Returns the hello, or null if it has not arrived completely.
      *
-     * @throws EOFException if the other side has closed the connection
-     * @throws IOException if it is not a hello of a version that is spoken here
+     * @throws EOFException if the new process has closed the connection
+     * @throws IOException if the line is not a hello of a supported version
      */
     @Nullable
     Hello pollHello() throws IOException {
@@ -54,37 +54,37 @@ final class NewProcess extends HandoverChannel {
             version = VERSION;
             return new Hello(VERSION, words[1], words[2], "");
         }
-        if (words.length == 4 && words[0].equals(HELLO + OLDER_VERSION)) {
-            version = OLDER_VERSION;
-            return new Hello(OLDER_VERSION, words[1], words[2], words[3]);
+        if (words.length == 4 && words[0].equals(HELLO + VERSION_2)) {
+            version = VERSION_2;
+            return new Hello(VERSION_2, words[1], words[2], words[3]);
         }
         throw new IOException(
-                "received '" + words[0] + "' instead of '" + HELLO + VERSION + "' or '" + HELLO + OLDER_VERSION + "'");
+                "received '" + words[0] + "' instead of '" + HELLO + VERSION + "' or '" + HELLO + VERSION_2 + "'");
     }
 
-    /** Whether the time for the hello is over. */
+    /** Returns whether the time limit for the hello has passed. */
     boolean isLate() {
         return socket.isLate();
     }
 
-    /** Says that this process no longer has anything to hand over. */
+    /** Replies that this process has already handed over to another one. */
     void taken() throws IOException {
-        socket.limit(HELLO_LIMIT);
+        socket.limit(HELLO_TIMEOUT);
         socket.writeLine(TAKEN);
     }
 
     /**
-     * Has the new process prove that it can take over. Nothing may be detached before this returns.
+     * Rehearses the handover with a sample of state and descriptors. Nothing may be detached before this returns.
      *
-     * @param path of the socket that this process listens on
-     * @throws IOException if it cannot, or takes too long
+     * @param path path of the handover socket
+     * @throws IOException if the new process fails the rehearsal, or takes too long
      */
-    void prove(Hello hello, Path path, ForwarderHandover.Size size) throws IOException {
-        socket.limit(LIMIT);
-        if (hello.version() == OLDER_VERSION) {
+    void rehearse(Hello hello, Path path, ForwarderHandover.Size size) throws IOException {
+        socket.limit(TIMEOUT);
+        if (hello.version() == VERSION_2) {
             Path at = pipePath(hello, path);
             pipe = connectTrusted(at);
-            // Connected, it needs no file, and a process that is killed would leave it there.
+            // The connection does not need the file, which a killed process would leave behind.
             Files.deleteIfExists(at);
             return;
         }
@@ -95,11 +95,11 @@ final class NewProcess extends HandoverChannel {
         }
         List<Integer> numbers = numbers(ACCEPT, answer);
         if (numbers.get(0) < size.descriptors()) {
-            throw new IOException("the new process has room for only " + numbers.get(0) + " of " + size.descriptors()
-                    + " descriptors");
+            throw new IOException(
+                    "the new process can open only " + numbers.get(0) + " of " + size.descriptors() + " descriptors");
         }
         if (numbers.get(1) == 0 && size.frontends() > 0) {
-            throw new IOException("the new process has nothing to serve");
+            throw new IOException("the new process has no Services");
         }
         sendSample();
         expect(READY);
@@ -115,7 +115,10 @@ final class NewProcess extends HandoverChannel {
         }
     }
 
-    /** Whatever directory a hello names: only {@code <our socket>.PID} beside our socket, and only a socket of this user. */
+    /**
+     * Returns the path of the pipe. Only {@code SOCKET.PID} in the directory of the handover socket is accepted, whatever
+     * directory the hello names, and only if it is a socket of this user.
+     */
     private static Path pipePath(Hello hello, Path path) throws IOException {
         Path own = path.toAbsolutePath();
         String name = own.getFileName() + "." + hello.pid();
@@ -130,7 +133,7 @@ final class NewProcess extends HandoverChannel {
     }
 
     private static UnixSocket connectTrusted(Path pipe) throws IOException {
-        UnixSocket connected = UnixSocket.connect(pipe, LIMIT);
+        UnixSocket connected = UnixSocket.connect(pipe, TIMEOUT);
         if (!UnixSocket.isTrusted(connected.peerUid())) {
             connected.close();
             throw new IOException("pipe '" + pipe + "' belongs to another user");
@@ -138,17 +141,17 @@ final class NewProcess extends HandoverChannel {
         return connected;
     }
 
-    /** Fails if the new process no longer waits: it has closed the connection, or says something. */
+    /** Fails if the new process is no longer waiting: it has closed the connection or sent a line. */
     void requireWaiting() throws IOException {
         String line = socket.pollLine();
         if (line != null) {
-            throw new IOException("received '" + line + "' while the new process should wait");
+            throw new IOException("received '" + line + "' before the handover");
         }
     }
 
-    /** Hands over what was detached; returns once the new process serves. */
-    void give(ForwarderHandover offered) throws IOException {
-        socket.limit(LIMIT);
+    /** Sends the detached sockets and state; returns once the new process serves. */
+    void transfer(ForwarderHandover offered) throws IOException {
+        socket.limit(TIMEOUT);
         send(offered);
         expect(SERVING);
     }
@@ -156,7 +159,7 @@ final class NewProcess extends HandoverChannel {
     private void send(ForwarderHandover offered) throws IOException {
         HandoverFormat.write(offered, socket.output());
         if (pipe != null) {
-            pipe.limit(LIMIT);
+            pipe.limit(TIMEOUT);
             pipe.send(offered.descriptors());
             return;
         }
@@ -165,17 +168,17 @@ final class NewProcess extends HandoverChannel {
         socket.writeLine(END);
     }
 
-    /** Tells the new process whether it serves alone from now on, or this one goes on. */
-    void decide(boolean released) {
+    /** Sends the decision: whether this process has released everything, or resumes serving. */
+    void sendDecision(boolean released) {
         try {
-            socket.limit(HELLO_LIMIT);
+            socket.limit(HELLO_TIMEOUT);
             if (released) {
                 socket.writeLine(RELEASED);
-            } else if (version != OLDER_VERSION) {
+            } else if (version != VERSION_2) {
                 socket.writeLine(KEPT);
             }
         } catch (IOException e) {
-            log.debug("the new process does not wait for the decision", e);
+            log.debug("the new process is not waiting for the decision", e);
         }
     }
 

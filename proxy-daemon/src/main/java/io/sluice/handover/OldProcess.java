@@ -17,23 +17,25 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A connection to the old process, as the new one uses it. */
+/** New process's end of the connection to the old process. */
 public final class OldProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(OldProcess.class);
 
-    /** For each answer: the old process may have to deal with another, or finish a change, first. */
-    private static final Duration LIMIT = Duration.ofSeconds(30);
+    /** Time limit for each reply: the old process may have to handle another connection, or apply a snapshot, first. */
+    private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
     private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
 
-    /** What the old process has. */
+    /** Number of descriptors and frontends of the old process. */
     record Offer(int descriptors, int frontends) {}
 
-    /** What became of a hand-over after the new process said that it serves. */
+    /** Decision of the old process after the new process has reported that it serves. */
     enum Outcome {
+        /** The handover is complete. */
         RELEASED,
+        /** The old process has resumed serving. */
         KEPT,
-        /** The old process ended, or does not answer. */
+        /** The old process has exited or does not reply. */
         UNKNOWN
     }
 
@@ -41,42 +43,42 @@ public final class OldProcess extends HandoverChannel {
         super(socket);
     }
 
-    /** Whether a process that may hand over answers at this path. */
-    public static boolean isServed(Path path) {
+    /** Returns whether a trusted process listens on this path. */
+    public static boolean isListening(Path path) {
         try (OldProcess old = connect(path)) {
             return old != null;
         }
     }
 
-    /** A connection to the process that serves; null if none answers, or one of another user. */
+    /** Connects to the old process; returns null if no process listens, or one of an untrusted user. */
     static @Nullable OldProcess connect(Path path) {
         if (!Files.exists(path)) {
             return null;
         }
         try {
-            UnixSocket connected = UnixSocket.connect(path, HELLO_LIMIT);
+            UnixSocket connected = UnixSocket.connect(path, HELLO_TIMEOUT);
             int uid = connected.peerUid();
             if (UnixSocket.isTrusted(uid)) {
                 return new OldProcess(connected);
             }
             connected.close();
             log.warn(
-                    "not taking over from the process at '{}': it runs as user id {}; only root and the own user are trusted",
+                    "ignoring the process at '{}': it runs as user ID {}; only root and this process's own user are trusted",
                     path,
                     uid);
             return null;
         } catch (IOException e) {
-            log.info("no process listens at '{}', which an earlier one left behind: {}", path, e.getMessage());
+            log.info("no process listens on '{}', left behind by an earlier process: {}", path, e.getMessage());
             return null;
         }
     }
 
     /**
-     * Asks a process of version 3 what it has; empty if another process has taken over from it, and is to be asked.
+     * Requests an offer in version 3; returns empty if the old process has already handed over to another one.
      *
-     * @throws EOFException if it closes the connection, as one of version 2 does
+     * @throws EOFException if the old process closes the connection, as one with version 2 does
      */
-    Optional<Offer> ask(String rules) throws IOException {
+    Optional<Offer> requestOffer(String rules) throws IOException {
         socket.writeLine(HELLO + VERSION + " " + ownPid() + " " + rules);
         String answer = await();
         if (answer.equals(TAKEN)) {
@@ -86,15 +88,15 @@ public final class OldProcess extends HandoverChannel {
         return Optional.of(new Offer(numbers.get(0), numbers.get(1)));
     }
 
-    /** Says why this process does not accept the offer now. */
+    /** Declines the offer. */
     void decline(String reason) throws IOException {
         socket.writeLine(DECLINE + " " + reason);
     }
 
     /**
-     * Accepts an offer, proves that descriptors and state can be received, and receives both.
+     * Accepts the offer, rehearses with the sample, and receives the sockets and state.
      *
-     * @param frontends how many this process is going to serve
+     * @param frontends number of frontends that this process is going to serve
      */
     ForwarderHandover accept(int frontends) throws IOException {
         int room = UnixSocket.descriptorRoom();
@@ -103,18 +105,18 @@ public final class OldProcess extends HandoverChannel {
         UnixSocket.closeAll(sample.descriptors());
         List<Integer> none = sample.descriptors().stream().map(descriptor -> 0).toList();
         if (!sample.withDescriptors(none).equals(HandoverFormat.SAMPLE)) {
-            throw new IOException("the sample was received as " + sample);
+            throw new IOException("the sample of the old process differs: " + sample);
         }
         socket.writeLine(READY);
         return receive(room);
     }
 
-    /** Asks a process of version 2 for everything. */
-    ForwarderHandover takeFromOlder(Path path, String rules) throws IOException {
+    /** Requests and receives the sockets and state in version 2. */
+    ForwarderHandover acceptFromVersion2(Path path, String rules) throws IOException {
         Path pipePath = path.toAbsolutePath().resolveSibling(path.getFileName() + "." + ownPid());
         try (UnixListener listening = UnixListener.bind(pipePath)) {
-            socket.writeLine(HELLO + OLDER_VERSION + " " + ownPid() + " " + rules + " " + pipePath);
-            socket.limit(LIMIT);
+            socket.writeLine(HELLO + VERSION_2 + " " + ownPid() + " " + rules + " " + pipePath);
+            socket.limit(TIMEOUT);
             ForwarderHandover offered = HandoverFormat.read(socket.input());
             requireRoom(offered, UnixSocket.descriptorRoom());
             try (UnixSocket accepted = acceptTrusted(listening)) {
@@ -125,9 +127,9 @@ public final class OldProcess extends HandoverChannel {
     }
 
     private static UnixSocket acceptTrusted(UnixListener listening) throws IOException {
-        long deadlineNanos = System.nanoTime() + LIMIT.toNanos();
+        long deadlineNanos = System.nanoTime() + TIMEOUT.toNanos();
         while (System.nanoTime() - deadlineNanos < 0) {
-            UnixSocket accepted = listening.accept(LIMIT);
+            UnixSocket accepted = listening.accept(TIMEOUT);
             if (accepted == null) {
                 LockSupport.parkNanos(POLL_NANOS);
             } else if (UnixSocket.isTrusted(accepted.peerUid())) {
@@ -140,13 +142,13 @@ public final class OldProcess extends HandoverChannel {
     }
 
     private ForwarderHandover receive(int room) throws IOException {
-        socket.limit(LIMIT);
+        socket.limit(TIMEOUT);
         ForwarderHandover offered = HandoverFormat.read(socket.input());
         requireRoom(offered, room);
         socket.writeLine(RECEIVED);
         List<Integer> received = socket.receive(offered.descriptors().size());
         try {
-            // Also finds a descriptor too many.
+            // Fails also if there are more descriptors than announced.
             expect(END);
             return offered.withDescriptors(received);
         } catch (IOException | RuntimeException e) {
@@ -158,17 +160,17 @@ public final class OldProcess extends HandoverChannel {
     private static void requireRoom(ForwarderHandover offered, int room) throws IOException {
         int needed = offered.descriptors().size();
         if (needed > room) {
-            throw new IOException("room for only " + room + " of " + needed + " descriptors");
+            throw new IOException("can open only " + room + " of " + needed + " descriptors");
         }
     }
 
-    /** Says that this process serves, and waits for the other one's decision. */
+    /** Reports that this process serves, and waits for the decision of the old process. */
     Outcome serving() {
         try {
             socket.writeLine(SERVING);
         } catch (IOException e) {
-            // It may have decided and closed already; what it said is still to be read.
-            log.debug("the process that served has closed the connection", e);
+            // The old process may have decided and closed already; its reply can still be read.
+            log.debug("the old process has closed the connection", e);
         }
         try {
             String answer = await();
@@ -178,15 +180,15 @@ public final class OldProcess extends HandoverChannel {
             if (answer.equals(KEPT)) {
                 return Outcome.KEPT;
             }
-            log.warn("the process that served answers '{}'", answer);
+            log.warn("unexpected reply '{}' from the old process", answer);
         } catch (IOException e) {
-            log.info("the process that served does not answer: {}", e.getMessage());
+            log.info("no reply from the old process: {}", e.getMessage());
         }
         return Outcome.UNKNOWN;
     }
 
     private String await() throws IOException {
-        socket.limit(LIMIT);
+        socket.limit(TIMEOUT);
         return socket.readLine();
     }
 

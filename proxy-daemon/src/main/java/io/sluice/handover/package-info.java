@@ -1,5 +1,5 @@
 /**
- * Moves listeners, UDP flows and balancing state from the old process to the new one over a Unix socket.
+ * Handover of listeners, UDP flows and load balancing state from the old process to the new process, over a Unix socket.
  *
  * <p>May use {@link io.sluice.forward}, {@link io.sluice.balance}, {@link io.sluice.socket} and {@link io.sluice.thread}.
  */

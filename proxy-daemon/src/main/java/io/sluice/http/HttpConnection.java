@@ -38,18 +38,18 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One client of the server: reads a request, sends its response, and only then reads the next. A response is handed to
- * the kernel piece by piece as the client reads it. Confined to the server's event loop.
+ * One client connection: reads a request, sends its response, and only then reads the next request. A response is written
+ * to the socket in chunks, as fast as the client reads it. Confined to the server's event loop.
  */
 final class HttpConnection extends ChannelInboundHandlerAdapter {
     private static final Logger log = LoggerFactory.getLogger(HttpConnection.class);
 
     private static final int MAX_LINE_BYTES = 4 * 1024;
     private static final int MAX_HEADER_BYTES = 16 * 1024;
-    /** No page wants a body; some clients send one all the same. */
+    /** Request bodies are discarded: no page uses them, but some clients send one. */
     private static final int MAX_BODY_BYTES = 64 * 1024;
 
-    private static final int PIECE_BYTES = 16 * 1024;
+    private static final int CHUNK_BYTES = 16 * 1024;
 
     /** Maintained by {@link HttpConnections}. */
     Phase phase = Phase.REQUEST;
@@ -57,48 +57,48 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     long sinceNanos;
     int unsentBytes;
 
-    /** The port that accepted it. */
+    /** The listening channel that accepted this connection. */
     final Channel listening;
 
     private final EpollSocketChannel channel;
     private final HttpConnections connections;
     private final SlowPages slowPages;
-    private final Function<Request, Page> site;
+    private final Function<Request, Page> router;
 
-    /** Whether the next part of a request is wanted. */
-    private boolean awaiting;
+    /** Whether a read for the next part of a request is outstanding. */
+    private boolean readPending;
 
     private @Nullable HttpRequest request;
     private int requestBodyBytes;
-    /** Whether the client will send nothing more. */
+    /** Whether the client has closed its side. */
     private boolean inputEnded;
 
     private byte[] body = new byte[0];
     private int bodyStart;
-    private boolean lastPieceWritten = true;
+    private boolean lastChunkWritten = true;
 
     HttpConnection(
             Channel listening,
             EpollSocketChannel channel,
             HttpConnections connections,
             SlowPages slowPages,
-            Function<Request, Page> site) {
+            Function<Request, Page> router) {
         this.listening = listening;
         this.channel = channel;
         this.connections = connections;
         this.slowPages = slowPages;
-        this.site = site;
+        this.router = router;
         channel.pipeline()
                 .addLast(
-                        new Arrivals(),
-                        new HttpServerCodec(MAX_LINE_BYTES, MAX_HEADER_BYTES, PIECE_BYTES),
+                        new RequestBytes(),
+                        new HttpServerCodec(MAX_LINE_BYTES, MAX_HEADER_BYTES, CHUNK_BYTES),
                         new HttpServerExpectContinueHandler(),
                         new FlowControlHandler(),
                         this);
     }
 
-    /** Sees the bytes before they are parsed. */
-    private final class Arrivals extends ChannelInboundHandlerAdapter {
+    /** Observes received bytes before they are parsed, and discards them after the last response. */
+    private final class RequestBytes extends ChannelInboundHandlerAdapter {
         private int discardedBytes;
 
         @Override
@@ -124,21 +124,21 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     }
 
     private void readNext() {
-        awaiting = true;
+        readPending = true;
         channel.read();
     }
 
-    /** What was read may have been only a part of a message. */
+    /** Reads again if the bytes so far were only a part of a message. */
     @Override
     public void channelReadComplete(ChannelHandlerContext context) {
-        if (awaiting) {
+        if (readPending) {
             channel.read();
         }
     }
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
-        awaiting = false;
+        readPending = false;
         try {
             received((HttpObject) message);
         } finally {
@@ -187,7 +187,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     private void respond(HttpRequest complete) {
         connections.enter(this, Phase.RESPONSE);
-        Page page = site.apply(Request.of(complete.method().name(), complete.uri()));
+        Page page = router.apply(Request.of(complete.method().name(), complete.uri()));
         if (page.isSlow()) {
             slowPages.request(page, this::send);
         } else {
@@ -195,7 +195,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         }
     }
 
-    @SuppressWarnings({"FutureReturnValueIgnored", "JavaUtilDate"}) // the last write tells; Netty formats no other type
+    @SuppressWarnings({"FutureReturnValueIgnored", "JavaUtilDate"}) // last write reports failures; Netty needs Date
     private void send(Response response) {
         if (!channel.isActive()) {
             return;
@@ -214,26 +214,26 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         boolean onlyHead = request != null && request.method().equals(HttpMethod.HEAD);
         body = onlyHead ? new byte[0] : response.body();
         bodyStart = 0;
-        lastPieceWritten = false;
+        lastChunkWritten = false;
         connections.sending(this, body.length);
-        writePieces();
+        writeChunks();
     }
 
     private boolean keepsAlive() {
         return request != null && !inputEnded && listening.isOpen() && HttpUtil.isKeepAlive(request);
     }
 
-    /** Writes as much of the body as the channel takes; the rest once the client has read that. */
-    @SuppressWarnings("FutureReturnValueIgnored") // the last write tells of all
-    private void writePieces() {
-        while (!lastPieceWritten && channel.isWritable()) {
-            int length = Math.min(PIECE_BYTES, body.length - bodyStart);
+    /** Writes chunks of the body while the channel is writable; continues when the client has read enough. */
+    @SuppressWarnings("FutureReturnValueIgnored") // the last write reports failures
+    private void writeChunks() {
+        while (!lastChunkWritten && channel.isWritable()) {
+            int length = Math.min(CHUNK_BYTES, body.length - bodyStart);
             if (length > 0) {
                 channel.write(new DefaultHttpContent(Unpooled.wrappedBuffer(body, bodyStart, length)));
                 bodyStart += length;
             }
             if (bodyStart == body.length) {
-                lastPieceWritten = true;
+                lastChunkWritten = true;
                 channel.writeAndFlush(LastHttpContent.EMPTY_LAST_CONTENT).addListener((ChannelFuture f) -> sent(f));
             } else {
                 channel.flush();
@@ -243,7 +243,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext context) {
-        writePieces();
+        writeChunks();
     }
 
     private void sent(ChannelFuture last) {
@@ -254,7 +254,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
             request = null;
             body = new byte[0];
             connections.enter(this, Phase.IDLE);
-            // Not at once: clients that pipeline many requests would keep the others waiting.
+            // As a separate task, so that a client with many pipelined requests does not delay other clients.
             channel.eventLoop().execute(this::readNext);
         } else if (inputEnded) {
             close();
@@ -283,14 +283,14 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
         if (cause instanceof IOException || cause instanceof DecoderException) {
-            log.debug("connection of {} failed", channel.remoteAddress(), cause);
+            log.debug("connection from {} failed", channel.remoteAddress(), cause);
         } else {
-            log.error("internal error; closing the connection of {}", channel.remoteAddress(), cause);
+            log.error("internal error; closing the connection from {}", channel.remoteAddress(), cause);
         }
         close();
     }
 
-    /** Closes it at once. */
+    /** Closes this connection immediately. */
     void close() {
         connections.remove(this);
         channel.unsafe().close(channel.voidPromise());

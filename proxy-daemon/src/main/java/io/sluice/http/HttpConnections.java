@@ -12,21 +12,21 @@ import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All connections of the server, and the limits on them: how many there are, how long each may stay in a phase, and how
- * much of their responses is not sent yet. Where a limit is reached, the oldest connection is closed; a new one is never
- * kept waiting. Connections with a complete request are closed first once they are more than three quarters: otherwise
- * clients that do not read their responses would leave no room for new requests. Confined to the server's event loop.
+ * All connections of the server and the limits on them: their number, the time that each may stay in a phase, and the
+ * response bytes not sent yet. At a limit the oldest connection is closed; a new connection never waits. Once more than
+ * three quarters of the connections have a complete request, those are closed first: otherwise clients that do not read
+ * their responses would leave no room for new requests. Confined to the server's event loop.
  */
 final class HttpConnections {
-    /** What a connection waits for. */
+    /** The event that a connection waits for, with a time limit. */
     enum Phase {
-        /** The rest of a request, from the accept or the request's first byte. */
+        /** The rest of a request, since the accept or the first byte of the request. */
         REQUEST(10),
-        /** The first byte of another request. */
+        /** The first byte of the next request. */
         IDLE(60),
-        /** A response, and then the client to read it. */
+        /** The response to be rendered and read by the client. */
         RESPONSE(30),
-        /** The client to close, after our last response: closing first would reset what it has not read. */
+        /** The client to close after the last response; closing first would reset data that it has not read yet. */
         CLOSE(5);
 
         private final long limitNanos;
@@ -36,21 +36,23 @@ final class HttpConnections {
         }
     }
 
-    /** Those with a complete request, in the order in which they make room. */
-    private static final List<Phase> RESPONDED = List.of(Phase.CLOSE, Phase.RESPONSE);
+    /** Phases with a complete request, in the order in which their connections are closed to make room. */
+    private static final List<Phase> WITH_REQUEST = List.of(Phase.CLOSE, Phase.RESPONSE);
 
     private final int limit;
     private final long unsentBytesLimit;
     private final LongSupplier nanoClock;
-    /** The oldest first, which is also the order of their deadlines. */
+    /** Oldest first, which is also the order of their deadlines. */
     private final Map<Phase, Set<HttpConnection>> byPhase = new EnumMap<>(Phase.class);
 
     private int open;
     private long unsentBytes;
 
     /**
-     * @param limit the most connections at a time
-     * @param unsentBytesLimit the most bytes of response bodies that clients have not read
+     * Creates an empty set.
+     *
+     * @param limit maximum number of open connections
+     * @param unsentBytesLimit maximum number of response body bytes that clients have not read
      */
     HttpConnections(int limit, long unsentBytesLimit, LongSupplier nanoClock) {
         this.limit = limit;
@@ -65,7 +67,7 @@ final class HttpConnections {
         return Objects.requireNonNull(byPhase.get(phase));
     }
 
-    /** Takes a new connection, which waits for its first request; closes another one if there are too many. */
+    /** Adds a new connection in phase {@code REQUEST}; closes another one if the limit is reached. */
     void add(HttpConnection connection) {
         if (open >= limit) {
             closeOldest();
@@ -84,7 +86,7 @@ final class HttpConnections {
         }
     }
 
-    /** The connection waits for something else from now on. */
+    /** Moves a connection to another phase and restarts its time limit. */
     void enter(HttpConnection connection, Phase phase) {
         if (in(connection.phase).remove(connection)) {
             connection.phase = phase;
@@ -93,7 +95,7 @@ final class HttpConnections {
         }
     }
 
-    /** A response with a body of so many bytes is being sent. Makes room at the cost of the slowest other readers. */
+    /** Accounts for a response whose body is being sent; above the limit, closes the connections that read slowest. */
     void sending(HttpConnection connection, int bytes) {
         connection.unsentBytes = bytes;
         unsentBytes += bytes;
@@ -106,7 +108,7 @@ final class HttpConnections {
         }
     }
 
-    /** The response is sent, or will never be. */
+    /** Ends the accounting of a response that was sent or abandoned. */
     void sent(HttpConnection connection) {
         unsentBytes -= connection.unsentBytes;
         connection.unsentBytes = 0;
@@ -118,16 +120,16 @@ final class HttpConnections {
     }
 
     /**
-     * Closes the oldest connection without a complete request, unless there is none or more than three quarters of
-     * all have one: then the oldest of those.
+     * Closes the oldest connection without a complete request. If there is none, or more than three quarters of all
+     * connections have a complete request, closes the oldest of those instead.
      */
     void closeOldest() {
-        int responded = 0;
-        for (Phase phase : RESPONDED) {
-            responded += in(phase).size();
+        int withRequest = 0;
+        for (Phase phase : WITH_REQUEST) {
+            withRequest += in(phase).size();
         }
-        HttpConnection oldest = responded > open - open / 4 ? null : oldestWithoutRequest();
-        for (Phase phase : RESPONDED) {
+        HttpConnection oldest = withRequest > open - open / 4 ? null : oldestWithoutRequest();
+        for (Phase phase : WITH_REQUEST) {
             oldest = oldest == null ? oldest(phase) : oldest;
         }
         if (oldest != null) {
@@ -144,7 +146,7 @@ final class HttpConnections {
         return request.sinceNanos - idle.sinceNanos < 0 ? request : idle;
     }
 
-    /** Closes what has been in its phase for too long. */
+    /** Closes connections that have exceeded the time limit of their phase. */
     void closeOverdue() {
         long now = nanoClock.getAsLong();
         for (Phase phase : Phase.values()) {
@@ -156,7 +158,7 @@ final class HttpConnections {
         }
     }
 
-    /** A port was closed: its connections end, those with a request after their response. */
+    /** Closes the idle connections of a port that was closed; the others are closed after their response. */
     void closeIdle(Channel listening) {
         for (HttpConnection connection : List.copyOf(in(Phase.IDLE))) {
             if (connection.listening == listening) {

@@ -14,19 +14,20 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One address on which a site is served. If it cannot be opened, that is logged once and retried until it succeeds, as
- * kube-proxy does. Its state is confined to the server's event loop; methods may be called on any other thread too.
+ * A listening address of the HTTP server. If it cannot be opened, the failure is logged once and the attempt repeated
+ * until it succeeds, as in kube-proxy. The state is confined to the server's event loop; methods may be called on any
+ * thread.
  */
 public final class HttpPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpPort.class);
 
-    /** How long to wait before a port that cannot be opened is tried again; kube-proxy's. */
+    /** Delay between attempts to open a port, the same as kube-proxy's. */
     public static final Duration RETRY = Duration.ofSeconds(5);
 
     private final HttpServer server;
     private final String name;
     private final InetSocketAddress wanted;
-    private final Function<Request, Page> site;
+    private final Function<Request, Page> router;
     private final Duration retry;
     private final boolean announced;
 
@@ -35,32 +36,35 @@ public final class HttpPort implements AutoCloseable {
     private boolean closed;
     private volatile @Nullable Channel channel;
 
-    /** A port whose opening is logged. */
-    public HttpPort(HttpServer server, String name, InetSocketAddress wanted, Function<Request, Page> site) {
-        this(server, name, wanted, site, RETRY, true);
+    /** Creates a port that logs when it is opened. */
+    public HttpPort(HttpServer server, String name, InetSocketAddress wanted, Function<Request, Page> router) {
+        this(server, name, wanted, router, RETRY, true);
     }
 
     /**
-     * @param name what the port is for, in log lines
-     * @param retry how long to wait before an attempt that failed is repeated
-     * @param announced whether opening it is logged even if it did not fail before
+     * Creates a port that is not open yet.
+     *
+     * @param name purpose of the port, for log lines
+     * @param router returns the page for a request
+     * @param retry delay before a failed attempt is repeated
+     * @param announced whether to log a successful attempt even if none failed before
      */
     public HttpPort(
             HttpServer server,
             String name,
             InetSocketAddress wanted,
-            Function<Request, Page> site,
+            Function<Request, Page> router,
             Duration retry,
             boolean announced) {
         this.server = server;
         this.name = name;
         this.wanted = wanted;
-        this.site = site;
+        this.router = router;
         this.retry = retry;
         this.announced = announced;
     }
 
-    /** Opens the port, now or as soon as that succeeds. */
+    /** Opens the port, and retries in the background if that fails. */
     public void start() {
         server.run(() -> {
             if (closed || channel != null) {
@@ -89,15 +93,15 @@ public final class HttpPort implements AutoCloseable {
                 open();
             } catch (IOException e) {
                 throw new IllegalStateException(
-                        name + " cannot be served on " + text(wanted) + ": " + e.getMessage(), e);
+                        "cannot serve " + name + " on " + text(wanted) + ": " + e.getMessage(), e);
             }
         });
     }
 
     private void open() throws IOException {
-        channel = server.listen(wanted, site);
+        channel = server.listen(wanted, router);
         if (announced || failed) {
-            log.info("{} on http://{}", name, text(address().orElse(wanted)));
+            log.info("serving {} on http://{}", name, text(address().orElse(wanted)));
         }
         failed = false;
     }
@@ -106,7 +110,7 @@ public final class HttpPort implements AutoCloseable {
         if (!failed) {
             failed = true;
             log.warn(
-                    "{} cannot be served on {}: {}; retrying every {} s",
+                    "cannot serve {} on {}: {}; retrying every {} s",
                     name,
                     text(wanted),
                     e.getMessage(),
@@ -118,7 +122,7 @@ public final class HttpPort implements AutoCloseable {
         return IpAddress.of(address.getAddress()).withPort(address.getPort());
     }
 
-    /** Where it listens; empty while it does not. */
+    /** Returns the address on which the port listens; empty while it is not open. */
     public Optional<InetSocketAddress> address() {
         Channel open = channel;
         return open != null && open.isOpen() && open.localAddress() instanceof InetSocketAddress address
@@ -126,7 +130,7 @@ public final class HttpPort implements AutoCloseable {
                 : Optional.empty();
     }
 
-    /** Stops listening; requests that were begun are still answered. The address is free when this returns. */
+    /** Stops listening; requests in progress are still answered. The address is free when this returns. */
     @Override
     public void close() {
         server.run(() -> {

@@ -30,25 +30,28 @@ import java.util.function.LongSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The event loop of all HTTP ports, never one that forwards, and the thread that renders slow pages. */
+/** Event loop of all HTTP ports, separate from the loops that forward, and the thread that renders slow pages. */
 public final class HttpServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpServer.class);
 
     private static final int BACKLOG = 1024;
-    /** Connections a port accepts before open ones are read. Far below the limit, so that they do not close each other. */
+    /**
+     * Connections that a port accepts before open connections are read. Far below the connection limit, so that
+     * connections accepted together do not close each other.
+     */
     private static final int ACCEPTS_PER_ROUND = 64;
     /** Time for tasks, most of which are pipelined requests, before ports and connections are polled again. */
     private static final Duration TASK_TIME_PER_ROUND = Duration.ofMillis(1);
-    /** Room for a few requests: the codec decodes at once whatever was read. */
+    /** Enough for a few requests: the codec decodes everything that was read in one go. */
     private static final int READ_BYTES = 512;
-    /** The kernel would take megabytes from a client that does not read, and copy them on the loop. */
+    /** By default, the kernel would buffer megabytes for a client that does not read, and copy them on the loop. */
     private static final int SEND_BUFFER_BYTES = 64 * 1024;
 
     private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(16 * 1024, 32 * 1024);
     private static final long OVERDUE_CHECK_MILLIS = 500;
     private static final Duration QUIET = Duration.ofMillis(1);
     private static final Duration SHUTDOWN = Duration.ofSeconds(2);
-    /** Of large pages, which many clients may ask for and not read. */
+    /** Bounds the memory for large pages that many clients request and do not read. */
     private static final long UNSENT_BYTES =
             Math.max(16L << 20, Runtime.getRuntime().maxMemory() / 16);
 
@@ -58,15 +61,19 @@ public final class HttpServer implements AutoCloseable {
     private final Worker renderer;
     private final SlowPages slowPages;
     private final HttpConnections connections;
-    /** The ports. On the loop only. */
+    /** Channels of the open ports. On the loop only. */
     private final Set<Channel> listening = new HashSet<>();
 
-    /** @param maxConnections over all ports; beyond it, an older connection is closed for each new one */
+    /**
+     * Starts the threads; no port is open yet.
+     *
+     * @param maxConnections limit over all ports; at the limit, an older connection is closed for each new one
+     */
     public HttpServer(Supervisor supervisor, int maxConnections) {
         this(supervisor, maxConnections, UNSENT_BYTES, System::nanoTime);
     }
 
-    /** @param unsentBytesLimit the most bytes of response bodies that clients have not read */
+    /** @param unsentBytesLimit maximum number of response body bytes that clients have not read */
     @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
     HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
         connections = new HttpConnections(maxConnections, unsentBytesLimit, nanoClock);
@@ -89,15 +96,16 @@ public final class HttpServer implements AutoCloseable {
         try {
             connections.closeOverdue();
         } catch (RuntimeException | Error e) {
-            log.error("internal error; connections of HTTP clients that take too long may stay open", e);
+            log.error("internal error; HTTP connections past their time limit may stay open", e);
         }
     }
 
+    /** Returns the event loop of all ports. */
     public EventLoop loop() {
         return loop;
     }
 
-    /** Runs a task on the loop and returns when it is done; does nothing once the server is closed. */
+    /** Runs a task on the loop and waits for it; does nothing once the server is closed. */
     public void run(Runnable task) {
         if (loop.inEventLoop()) {
             task.run();
@@ -107,23 +115,23 @@ public final class HttpServer implements AutoCloseable {
     }
 
     /**
-     * Listens for clients of a site. On the loop.
+     * Listens on an address. On the loop.
      *
-     * @throws IOException if the address is taken or not local, or no socket is to be had
+     * @throws IOException if the address is in use or not local, or no socket can be created
      */
-    Channel listen(InetSocketAddress address, Function<Request, Page> site) throws IOException {
+    Channel listen(InetSocketAddress address, Function<Request, Page> router) throws IOException {
         EpollServerSocketChannel channel;
         try {
             channel = new EpollServerSocketChannel();
         } catch (ChannelException e) {
             throw failed(e);
         }
-        // Netty's default accepts one connection per poll: with epoll it takes the descriptor for a number of bytes.
+        // Netty's default accepts one connection per poll: with epoll it mistakes the descriptor for a number of bytes.
         ServerChannelRecvByteBufAllocator accepts = new ServerChannelRecvByteBufAllocator();
         accepts.respectMaybeMoreData(false).maxMessagesPerRead(ACCEPTS_PER_ROUND);
         channel.config().setReuseAddress(true).setBacklog(BACKLOG).setRecvByteBufAllocator(accepts);
-        channel.pipeline().addLast(new Acceptor(site));
-        // On the loop's own thread, both are done when they return.
+        channel.pipeline().addLast(new Acceptor(router));
+        // On the thread of the loop, both are complete when they return.
         ChannelFuture registered = loop.register(channel);
         ChannelFuture bound = channel.bind(address);
         Throwable cause = registered.cause() == null ? bound.cause() : registered.cause();
@@ -135,15 +143,15 @@ public final class HttpServer implements AutoCloseable {
         return channel;
     }
 
-    /** Stops listening and ends the connections, those with a request after their response. On the loop. */
-    @SuppressWarnings("FutureReturnValueIgnored") // on the loop's own thread, it is closed when this returns
+    /** Stops listening and closes idle connections; the others are closed after their response. On the loop. */
+    @SuppressWarnings("FutureReturnValueIgnored") // on the thread of the loop, it is closed when this returns
     void close(Channel port) {
         listening.remove(port);
         port.close();
         connections.closeIdle(port);
     }
 
-    /** Netty's error without the name of the system call and the error number. */
+    /** Returns Netty's error without the name of the system call and the error number. */
     private static IOException failed(Throwable cause) {
         String message = String.valueOf(cause.getMessage());
         int number = message.indexOf("): ");
@@ -151,10 +159,10 @@ public final class HttpServer implements AutoCloseable {
     }
 
     private final class Acceptor extends ChannelInboundHandlerAdapter {
-        private final Function<Request, Page> site;
+        private final Function<Request, Page> router;
 
-        Acceptor(Function<Request, Page> site) {
-            this.site = site;
+        Acceptor(Function<Request, Page> router) {
+            this.router = router;
         }
 
         @Override
@@ -168,25 +176,25 @@ public final class HttpServer implements AutoCloseable {
                     .setAllocator(UnpooledByteBufAllocator.DEFAULT)
                     .setRecvByteBufAllocator(new FixedRecvByteBufAllocator(READ_BYTES))
                     .setWriteBufferWaterMark(UNSENT);
-            HttpConnection connection = new HttpConnection(context.channel(), channel, connections, slowPages, site);
+            HttpConnection connection = new HttpConnection(context.channel(), channel, connections, slowPages, router);
             connections.add(connection);
             loop.register(channel).addListener(registered -> {
                 if (!registered.isSuccess()) {
-                    log.debug("connection of {} failed", channel.remoteAddress(), registered.cause());
+                    log.debug("connection from {} failed", channel.remoteAddress(), registered.cause());
                     connection.close();
                 }
             });
         }
 
-        /** Out of descriptors, mostly: the oldest client gives its own to the next. */
+        /** Usually out of descriptors: closes the oldest connection to free one. */
         @Override
         public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-            log.debug("a connection to {} cannot be accepted", context.channel().localAddress(), cause);
+            log.debug("failed to accept a connection on {}", context.channel().localAddress(), cause);
             connections.closeOldest();
         }
     }
 
-    /** Closes every port and connection. Closing again does nothing. */
+    /** Closes all ports and connections. Closing again does nothing. */
     @Override
     public void close() {
         renderer.close();

@@ -4,7 +4,7 @@ import java.util.concurrent.Callable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Something that can be asked for, rendered afresh for each request. */
+/** Source of responses: renders a new {@link Response} for each request. */
 public final class Page {
     private static final Logger log = LoggerFactory.getLogger(Page.class);
 
@@ -16,14 +16,14 @@ public final class Page {
         this.slow = slow;
     }
 
-    /** Rendered on the server's event loop: must not block, and costs the same however much is served. */
+    /** Creates a page that is rendered on the server's event loop: must not block, nor depend on the number of Services. */
     public static Page quick(Callable<Response> content) {
         return new Page(content, false);
     }
 
     /**
-     * Rendered on a thread of its own, one at a time. All clients that ask for this page before it is rendered get the
-     * same response, so any number of them costs no more than one.
+     * Creates a page that is rendered on a separate thread, one page at a time. All requests that wait when rendering
+     * begins share the response, so many requests cost no more than one.
      */
     public static Page slow(Callable<Response> content) {
         return new Page(content, true);
@@ -33,12 +33,12 @@ public final class Page {
         return slow;
     }
 
-    /** Renders it on the caller's thread. A failure becomes status 500 and a log line. */
+    /** Renders the page on the caller's thread. A failure is logged and results in status 500. */
     public Response render() {
         try {
             return content.call();
         } catch (Exception | Error e) {
-            log.error("a page cannot be rendered", e);
+            log.error("failed to render a page; responding with status 500", e);
             return Response.text(500, "internal error, see the log\n");
         }
     }

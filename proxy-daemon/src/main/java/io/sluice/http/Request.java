@@ -1,15 +1,19 @@
 package io.sluice.http;
 
 /**
- * A complete request. Its body was read and discarded.
+ * A complete request, without its body.
  *
- * @param path as it was sent, percent-encoded
- * @param query the part after the question mark; empty without one
+ * @param path as sent, percent-encoded
+ * @param query the part after the question mark, or an empty string
  */
 public record Request(String method, String path, String query) {
     private static final String SCHEME = "http://";
 
-    /** @param requestTarget in origin or absolute form, both of which a server must accept (RFC 9112, section 3.2.2) */
+    /**
+     * Parses a request target.
+     *
+     * @param requestTarget in origin or absolute form; a server must accept both (RFC 9112, section 3.2.2)
+     */
     static Request of(String method, String requestTarget) {
         String target = originForm(requestTarget);
         int mark = target.indexOf('?');

@@ -3,7 +3,7 @@ package io.sluice.http;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
-/** Status, headers and body of one response. Immutable; may be sent to any number of clients. */
+/** Status, headers and body of a response. Immutable; may be sent to any number of clients. */
 public final class Response {
     private final int status;
     private final String contentType;
@@ -11,8 +11,10 @@ public final class Response {
     private final byte[] body;
 
     /**
-     * @param headers beside Content-Type, Content-Length, Date and those of the connection
-     * @param body not to be changed afterwards
+     * Creates a response.
+     *
+     * @param headers in addition to Content-Type, Content-Length, Date and the connection's headers
+     * @param body must not be changed afterwards
      */
     public Response(int status, String contentType, Map<String, String> headers, byte[] body) {
         this.status = status;
@@ -21,23 +23,27 @@ public final class Response {
         this.body = body;
     }
 
+    /** Creates a plain text response. */
     public static Response text(int status, String text) {
         return new Response(status, "text/plain; charset=utf-8", Map.of(), text.getBytes(StandardCharsets.UTF_8));
     }
 
+    /** Creates a JSON response. */
     public static Response json(int status, String json) {
         return new Response(status, "application/json", Map.of(), json.getBytes(StandardCharsets.UTF_8));
     }
 
+    /** Returns the status code. */
     public int status() {
         return status;
     }
 
-    /** The body as a string. */
+    /** Returns the body as a string. */
     public String text() {
         return new String(body, StandardCharsets.UTF_8);
     }
 
+    /** Returns the value of the Content-Type header. */
     public String contentType() {
         return contentType;
     }

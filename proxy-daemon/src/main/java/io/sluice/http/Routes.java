@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.Function;
 
-/** Pages by exact path, for GET and HEAD; anything else is status 404 or 405. */
+/** Router by exact path for GET and HEAD requests; everything else gets status 404 or 405. */
 public final class Routes implements Function<Request, Page> {
     private static final Page METHOD_NOT_ALLOWED = Page.quick(() -> new Response(
             405,
@@ -15,7 +15,11 @@ public final class Routes implements Function<Request, Page> {
     private final Map<String, Function<String, Page>> pages;
     private final Page notFound;
 
-    /** @param pages by path; each chooses its page by the query */
+    /**
+     * Creates a router.
+     *
+     * @param pages function from query to page, by path
+     */
     public Routes(Map<String, Function<String, Page>> pages) {
         this.pages = Map.copyOf(pages);
         Response response =

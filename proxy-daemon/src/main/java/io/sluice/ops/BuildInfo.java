@@ -1,10 +1,10 @@
 package io.sluice.ops;
 
-/** Which Sluice this is. */
+/** Version of this build. */
 public final class BuildInfo {
     private BuildInfo() {}
 
-    /** The version in the jar's manifest; {@code development} where it was not packaged. */
+    /** Returns the version from the jar's manifest, or {@code development} if the classes are not in a jar. */
     public static String version() {
         String version = BuildInfo.class.getPackage().getImplementationVersion();
         return version == null ? "development" : version;

@@ -5,8 +5,8 @@ import io.sluice.forward.FrontendCounts;
 import java.util.List;
 
 /**
- * The daemon at one moment, as metrics see it.
+ * State of the daemon at one moment, for metrics.
  *
- * @param heldBytes what is kept for readers that do not take it
+ * @param heldBytes bytes buffered for clients and endpoints that read slowly, over all connections
  */
 public record DaemonState(SyncState sync, FrontendCounts frontends, List<Problem> problems, long heldBytes) {}

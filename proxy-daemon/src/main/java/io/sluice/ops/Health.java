@@ -22,26 +22,29 @@ import java.util.stream.Collectors;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What probes and load balancers are told. {@code /healthz} and {@code /livez} answer as kube-proxy's do; kube-proxy
- * has no {@code /readyz}.
+ * Responses for probes and load balancers. {@code /healthz} and {@code /livez} are compatible with kube-proxy's;
+ * kube-proxy has no {@code /readyz}.
  */
 public final class Health {
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
-    /** A node that lacks resources for more frontends is not ready; foreign or taken addresses are a configuration problem. */
-    private static final long MOST_LACKING_PERCENT = 10;
+    /**
+     * Above this share of frontends that failed for lack of resources, the node is not ready. Frontends whose address is
+     * in use or not local do not count: that is a configuration problem.
+     */
+    private static final long MAX_EXHAUSTED_PERCENT = 10;
 
     private final Supplier<SyncState> sync;
     private final Supplier<FrontendCounts> frontends;
     private final Supplier<List<Supervisor.Failure>> threadFailures;
     private final Clock clock;
     private final Instant started;
-    private final Counter healthzAnswers;
-    private final Counter livezAnswers;
+    private final Counter healthzResponses;
+    private final Counter livezResponses;
 
     /**
-     * @param threadFailures threads that do not do their work
-     * @param registry gets the counters of answers
+     * @param threadFailures threads that have failed or are stuck
+     * @param registry receives the counters of responses
      */
     public Health(
             Supplier<SyncState> sync,
@@ -54,36 +57,36 @@ public final class Health {
         this.threadFailures = threadFailures;
         this.clock = clock;
         this.started = clock.instant();
-        healthzAnswers = answers("healthz", registry);
-        livezAnswers = answers("livez", registry);
+        healthzResponses = responseCounter("healthz", registry);
+        livezResponses = responseCounter("livez", registry);
     }
 
-    private static Counter answers(String path, PrometheusRegistry registry) {
+    private static Counter responseCounter(String path, PrometheusRegistry registry) {
         Counter counter = Counter.builder()
                 .name("kubeproxy_proxy_" + path + "_total")
-                .help("Answers of /" + path + " by status code")
+                .help("Responses of /" + path + " by status code")
                 .labelNames("code")
                 .register(registry);
-        // Present from the start, so that the first 503 is an increase.
+        // With an initial 0, the first 503 is visible as an increase.
         counter.initLabelValues("200");
         counter.initLabelValues("503");
         return counter;
     }
 
-    /** By path. */
+    /** Returns the pages by path. */
     public Map<String, Function<String, Page>> pages() {
-        Page livez = Page.quick(() -> counted(kubeProxy(false), livezAnswers));
-        Page healthz = Page.quick(() -> counted(kubeProxy(true), healthzAnswers));
+        Page livez = Page.quick(() -> counted(kubeProxyHealth(false), livezResponses));
+        Page healthz = Page.quick(() -> counted(kubeProxyHealth(true), healthzResponses));
         Page readyz = Page.quick(this::readyz);
         return Map.of("/livez", query -> livez, "/healthz", query -> healthz, "/readyz", query -> readyz);
     }
 
-    private static Response counted(Response answer, Counter counter) {
-        counter.labelValues(Integer.toString(answer.status())).inc();
-        return answer;
+    private static Response counted(Response response, Counter counter) {
+        counter.labelValues(Integer.toString(response.status())).inc();
+        return response;
     }
 
-    private Response kubeProxy(boolean forLoadBalancers) {
+    private Response kubeProxyHealth(boolean forLoadBalancers) {
         SyncState now = sync.get();
         Instant time = clock.instant();
         List<Supervisor.Failure> failures = threadFailures.get();
@@ -94,14 +97,14 @@ public final class Health {
         family.put("lastUpdated", text(updated));
         family.put("healthy", healthy);
         Map<String, Object> body = new LinkedHashMap<>();
-        // kube-proxy says "now" while it is well; some load balancers look at the age.
+        // While healthy, kube-proxy reports the current time; some load balancers check the age.
         body.put("lastUpdated", text(ok ? time : updated));
         body.put("currentTime", text(time));
         if (forLoadBalancers) {
             body.put("nodeEligible", now.nodeEligible());
         }
         body.put("healthy", healthy);
-        // One snapshot carries both families.
+        // One snapshot contains both families.
         Map<String, Object> status = new LinkedHashMap<>();
         status.put("IPv4", family);
         status.put("IPv6", family);
@@ -117,7 +120,10 @@ public final class Health {
         return Response.json(ok ? 200 : 503, JSON.writeValueAsString(body));
     }
 
-    /** kube-proxy says nothing of these. They have no say in the code: what was last known goes on being served. */
+    /**
+     * Describes a watch; kube-proxy does not report these. A failing watch does not affect the status code, because the
+     * last known state is still served.
+     */
     private static Map<String, Object> watch(WatchStatus watch, Instant now) {
         Map<String, Object> one = new LinkedHashMap<>();
         one.put("resource", watch.resource());
@@ -146,10 +152,10 @@ public final class Health {
                 .collect(Collectors.joining(", "));
         return missing.isEmpty()
                 ? "the feed has not been read completely yet"
-                : "not listed completely yet: " + missing;
+                : "waiting for the initial list of: " + missing;
     }
 
-    /** What {@code /readyz} says. */
+    /** Returns whether {@code /readyz} reports ready. */
     public boolean ready() {
         return readyz().status() == 200;
     }
@@ -165,15 +171,14 @@ public final class Health {
         FrontendCounts now = frontends.get();
         int pending = now.count(State.PENDING);
         if (pending > 0) {
-            return Response.text(
-                    503, "not ready: " + pending + " of " + now.total() + " frontends are not opened yet\n");
+            return Response.text(503, "not ready: " + pending + " of " + now.total() + " frontends are not open yet\n");
         }
-        int lacking = now.resourceExhausted();
-        if (lacking * 100L > now.total() * MOST_LACKING_PERCENT) {
+        int exhausted = now.resourceExhausted();
+        if (exhausted * 100L > now.total() * MAX_EXHAUSTED_PERCENT) {
             return Response.text(
                     503,
-                    "not ready: " + lacking + " of " + now.total()
-                            + " frontends lack descriptors or memory (see /debug/frontends)\n");
+                    "not ready: " + exhausted + " of " + now.total()
+                            + " frontends failed for lack of descriptors or memory (see /debug/frontends)\n");
         }
         int failed = now.count(State.FAILED);
         return Response.text(
@@ -181,11 +186,11 @@ public final class Health {
                 (failed == 0
                                 ? "ready: " + Table.count(now.count(State.ACTIVE), "frontend") + "\n"
                                 : "degraded: " + Table.count(failed, "frontend") + " failed (see /debug/frontends)\n")
-                        + notFollowed(progress));
+                        + failingWatches(progress));
     }
 
-    /** What was last known goes on being served, but an expired token should not be found out weeks later. */
-    private static String notFollowed(SyncState progress) {
+    /** Lists failing watches. The last known state is still served, but an expired token should be noticed early. */
+    private static String failingWatches(SyncState progress) {
         return progress.watches().stream()
                 .filter(watch -> !watch.trouble().isEmpty())
                 .map(watch -> "not updated: " + watch.resource() + ": " + watch.trouble() + "\n")

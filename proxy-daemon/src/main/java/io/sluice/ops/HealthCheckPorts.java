@@ -18,8 +18,9 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The ports on which load balancers ask whether one Service has ready endpoints on this node ({@code
- * healthCheckNodePort}): opened and closed as the snapshots say. Any path and method will do, as with kube-proxy.
+ * Health check node ports ({@code healthCheckNodePort}): load balancers query them to find out whether a Service has
+ * ready endpoints on this node. Ports are opened and closed to match the current snapshot. As in kube-proxy, every path
+ * and method gets the same response.
  */
 public final class HealthCheckPorts implements AutoCloseable {
     private final HttpServer server;
@@ -27,13 +28,13 @@ public final class HealthCheckPorts implements AutoCloseable {
     private final Duration retry;
 
     private volatile Map<String, HealthCheck> checks = Map.of();
-    /** Changed on the server's event loop only, and read there. */
+    /** Accessed only on the server's event loop. */
     private final Map<Port, HttpPort> open = new HashMap<>();
 
     private boolean closed;
     private volatile Map<Port, HttpPort> published = Map.of();
 
-    /** One socket that listens for one Service; {@code address} is null for all addresses of the machine. */
+    /** A listening socket of one Service; {@code address} is null for all addresses of the machine. */
     private record Port(String service, @Nullable IpAddress address, int number) {
         InetSocketAddress socketAddress() {
             return address == null ? new InetSocketAddress(number) : address.toSocketAddress(number);
@@ -41,8 +42,9 @@ public final class HealthCheckPorts implements AutoCloseable {
     }
 
     /**
-     * @param healthy whether this proxy is fit to serve; if not, every response is 503, with the true number of endpoints
-     * @param retry how long to wait before a port that could not be opened is tried again
+     * @param healthy whether this proxy is healthy; if not, every response is a 503 that still has the actual number of
+     *     endpoints
+     * @param retry delay before another attempt to open a port that could not be opened
      */
     public HealthCheckPorts(HttpServer server, BooleanSupplier healthy, Duration retry) {
         this.server = server;
@@ -50,17 +52,17 @@ public final class HealthCheckPorts implements AutoCloseable {
         this.retry = retry;
     }
 
-    /** Responds for these Services from now on; their ports follow soon. Any thread, never blocks. */
+    /** Replaces the health checks by these; ports are opened and closed asynchronously. Any thread, never blocks. */
     public void apply(Map<String, HealthCheck> wanted) {
         checks = wanted;
         server.loop().execute(() -> {
             if (!closed && wanted == checks) {
-                follow(portsOf(wanted));
+                reconcile(portsOf(wanted));
             }
         });
     }
 
-    /** Where a Service's health check is served now. Any thread. */
+    /** Returns the addresses on which a Service's health check is served at the moment. Any thread. */
     public List<InetSocketAddress> addresses(String service) {
         List<InetSocketAddress> all = new ArrayList<>();
         published.forEach((port, listening) -> {
@@ -84,8 +86,8 @@ public final class HealthCheckPorts implements AutoCloseable {
         return ports;
     }
 
-    private void follow(Set<Port> ports) {
-        // First what goes: another Service may have its port now.
+    private void reconcile(Set<Port> ports) {
+        // Close before opening: a port may have moved to another Service.
         Iterator<Map.Entry<Port, HttpPort>> all = open.entrySet().iterator();
         while (all.hasNext()) {
             Map.Entry<Port, HttpPort> one = all.next();
@@ -106,7 +108,7 @@ public final class HealthCheckPorts implements AutoCloseable {
                         false);
                 open.put(port, listening);
             }
-            // Whatever freed a port since the last attempt may have come with this change.
+            // Retries ports that failed before: this change may have made them available.
             listening.start();
         }
         published = Map.copyOf(open);
@@ -116,13 +118,13 @@ public final class HealthCheckPorts implements AutoCloseable {
         return Page.quick(() -> HealthCheckResponse.of(service, checks.get(service), healthy.getAsBoolean()));
     }
 
-    /** Closes all ports, before it returns. */
+    /** Closes all ports; they are closed when this returns. */
     @Override
     public void close() {
         checks = Map.of();
         server.run(() -> {
             closed = true;
-            follow(Set.of());
+            reconcile(Set.of());
         });
     }
 }

@@ -13,7 +13,7 @@ import tools.jackson.core.util.Separators.Spacing;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What a load balancer gets for one Service on this node: status, header and body are kube-proxy's. */
+/** Health check response for one Service on this node, with the status, header and body that kube-proxy sends. */
 final class HealthCheckResponse {
     private static final JsonMapper JSON = JsonMapper.builder()
             .enable(SerializationFeature.INDENT_OUTPUT)
@@ -25,8 +25,10 @@ final class HealthCheckResponse {
     private HealthCheckResponse() {}
 
     /**
+     * Creates the response.
+     *
      * @param service {@code namespace/name}
-     * @param check null for a Service that is gone while a connection to its port is still open
+     * @param check null if the Service was removed while a connection to its port was still open
      */
     static Response of(String service, @Nullable HealthCheck check, boolean proxyHealthy) {
         int localEndpoints = check == null ? 0 : check.localEndpoints();

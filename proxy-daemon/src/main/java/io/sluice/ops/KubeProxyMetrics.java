@@ -26,15 +26,15 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * What kube-proxy's dashboards and alerts ask for, under kube-proxy's names, of how changes come into force. Where it
- * tells the IP families apart both get the same figure if one round serves both.
+ * Metrics about applying changes, under the names that kube-proxy's dashboards and alerts use. kube-proxy reports IPv4
+ * and IPv6 separately; here both series have the same value where one sync covers both families.
  */
 public final class KubeProxyMetrics {
     private static final String SYNC = "kubeproxy_sync_proxy_rules_";
     private static final List<String> FAMILIES =
             Stream.of(Family.values()).map(Family::toString).toList();
 
-    /** kube-proxy's. */
+    /** Bucket bounds in seconds, the same as kube-proxy's. */
     private static final double[] PROGRAMMING_BOUNDS = Stream.of(
                     DoubleStream.of(0, 0.25, 0.5),
                     IntStream.range(1, 60).asDoubleStream(),
@@ -51,11 +51,15 @@ public final class KubeProxyMetrics {
     // Control thread only.
     private ServiceSnapshot applied = ServiceSnapshot.empty();
 
-    /** @param snapshot what is in force */
+    /**
+     * Registers the metrics.
+     *
+     * @param snapshot supplies the applied snapshot
+     */
     public KubeProxyMetrics(PrometheusRegistry registry, Supplier<SyncState> sync, Supplier<ServiceSnapshot> snapshot) {
         durations = Histogram.builder()
                 .name(SYNC + "duration_seconds")
-                .help("Seconds from taking up changes until they were in force")
+                .help("Seconds to apply a batch of changes")
                 .labelNames("ip_family")
                 .classicOnly()
                 .classicExponentialUpperBounds(0.001, 2, 15)
@@ -63,27 +67,26 @@ public final class KubeProxyMetrics {
         FAMILIES.forEach(durations::initLabelValues);
         programming = Histogram.builder()
                 .name("kubeproxy_network_programming_duration_seconds")
-                .help("Seconds from a change of endpoints in the cluster until it was in force here")
+                .help("Seconds from a change of endpoints in the cluster until it was applied on this node")
                 .labelNames("ip_family")
                 .classicOnly()
                 .classicUpperBounds(PROGRAMMING_BOUNDS)
                 .register(registry);
         FAMILIES.forEach(programming::initLabelValues);
-        serviceChanges =
-                changes("service", "added, removed, or with other addresses, client ranges or affinity", registry);
-        endpointChanges = changes("endpoint", "with other endpoints or another choice of them", registry);
-        timestamp(
-                "last_timestamp_seconds", "When a change last came into force", sync, SyncState::lastApplied, registry);
+        serviceChanges = changes(
+                "service", "added, removed, or changed in addresses, source ranges or session affinity", registry);
+        endpointChanges = changes("endpoint", "changed in endpoints or traffic policy", registry);
+        timestamp("last_timestamp_seconds", "When a change was last applied", sync, SyncState::lastApplied, registry);
         timestamp(
                 "last_queued_timestamp_seconds",
-                "When the feed was last heard of",
+                "When the last update from the feed or the API server was queued",
                 sync,
                 SyncState::lastOffered,
                 registry);
         GaugeWithCallback.builder()
                 .name(SYNC + "no_local_endpoints_total")
                 .help(
-                        "Service ports that a Local traffic policy leaves without an endpoint here while there are others")
+                        "Service ports with a Local traffic policy and no endpoint on this node, but endpoints on other nodes")
                 .labelNames("ip_family", "traffic_policy")
                 .callback(gauge -> noLocalEndpoints(snapshot.get(), gauge))
                 .register(registry);
@@ -92,7 +95,7 @@ public final class KubeProxyMetrics {
     private static Counter changes(String kind, String which, PrometheusRegistry registry) {
         return Counter.builder()
                 .name(SYNC + kind + "_changes_total")
-                .help("Service ports " + which + ", counted as they come into force")
+                .help("Service ports " + which + ", counted when the change is applied")
                 .register(registry);
     }
 
@@ -111,15 +114,15 @@ public final class KubeProxyMetrics {
                 .register(registry);
     }
 
-    /** A snapshot is in force. */
+    /** Counts the changes between the previously applied snapshot and this one. Control thread only. */
     public void applied(ServiceSnapshot now) {
         SnapshotDiff diff = SnapshotDiff.between(applied, now);
         applied = now;
         diff.removed().forEach(was -> count(true, !endpoints(was).isEmpty()));
         diff.added().forEach(is -> count(true, !endpoints(is).isEmpty()));
         diff.changed().forEach(change -> {
-            boolean service = !reached(change.before()).equals(reached(change.after()));
-            // Whatever else is different in a service port is whom its clients are sent to.
+            boolean service = !addressing(change.before()).equals(addressing(change.after()));
+            // Any other difference in a service port affects the choice of its endpoints.
             boolean endpoint = !service || !endpoints(change.before()).equals(endpoints(change.after()));
             count(service, endpoint);
         });
@@ -134,8 +137,8 @@ public final class KubeProxyMetrics {
         }
     }
 
-    /** How a service port is reached, whoever serves there. */
-    private static List<Object> reached(ServicePort port) {
+    /** Returns everything that clients use to reach a service port; endpoints are not part of it. */
+    private static List<Object> addressing(ServicePort port) {
         record ServiceAddress(Frontend.Kind kind, FrontendAddress address, Object allowedSources) {}
         return List.of(
                 port.affinity(),
@@ -155,7 +158,12 @@ public final class KubeProxyMetrics {
         return endpoints;
     }
 
-    /** How long a round took that handed on a snapshot, and since when its causes had waited for it. */
+    /**
+     * Records one sync.
+     *
+     * @param nanos duration of the sync
+     * @param triggers changes of endpoints that it applied, with the time when each was made in the cluster
+     */
     public void round(long nanos, List<Trigger> triggers) {
         FAMILIES.forEach(family -> durations.labelValues(family).observe(nanos / 1e9));
         Instant now = Instant.now();
@@ -176,7 +184,7 @@ public final class KubeProxyMetrics {
         }
     }
 
-    /** Only a Local policy drops, and only while there are endpoints elsewhere. */
+    /** DROP means a Local policy without a local endpoint, while other nodes have endpoints. */
     private static boolean lacksLocal(ServicePort port, Family family, boolean external) {
         for (Frontend frontend : port.frontends()) {
             if (frontend.external().verdict() == Verdict.DROP

@@ -36,8 +36,8 @@ import java.util.function.Supplier;
 import org.HdrHistogram.Histogram;
 
 /**
- * Everything in Prometheus' text format, read from {@link Stats} at each scrape. Nothing is registered for a service, so
- * its series end when the service does.
+ * All metrics in the Prometheus text format, read from {@link Stats} at each scrape. Series of a Service are not
+ * registered anywhere, so they end when the Service is removed.
  */
 public final class Metrics {
     static final String CONTENT_TYPE = PrometheusTextFormatWriter.CONTENT_TYPE;
@@ -47,7 +47,11 @@ public final class Metrics {
     private final PrometheusRegistry registry;
     private final PrometheusTextFormatWriter writer = PrometheusTextFormatWriter.create();
 
-    /** @param registry what else is to be told; gets the JVM's metrics */
+    /**
+     * Registers the JVM metrics.
+     *
+     * @param registry further metrics to report
+     */
     public Metrics(Supplier<Stats> stats, Supplier<DaemonState> state, PrometheusRegistry registry) {
         this.stats = stats;
         this.state = state;
@@ -55,7 +59,11 @@ public final class Metrics {
         JvmMetrics.builder().register(registry);
     }
 
-    /** @param timingsPerService whether each service port's histograms are written too; they are many */
+    /**
+     * Renders all metrics.
+     *
+     * @param timingsPerService whether to include histograms for each service port, which are many series
+     */
     String scrape(boolean timingsPerService) throws IOException {
         List<MetricSnapshot> all = new ArrayList<>();
         List<ServiceStats> services = stats.get().services();
@@ -102,14 +110,15 @@ public final class Metrics {
     }
 
     /**
-     * The one counter a service port that never had traffic has too, so that its first connection is an increase. Of all
-     * the others it would only have zeros, which in a cluster of thousands is nearly everything there is to scrape.
+     * Returns whether a service port without any traffic has this counter. An initial 0 makes the first connection visible
+     * as an increase. All other counters of an idle port are omitted: in a cluster with thousands of Services, zeros would
+     * be most of the output.
      */
     private static boolean opened(Counter counter) {
         return counter == Counter.SESSIONS_OPENED || counter == Counter.FLOWS_OPENED;
     }
 
-    /** A TCP service has no flows and a UDP service no sessions: their zeros would only be noise. */
+    /** Returns whether a counter applies to a protocol: TCP ports have no flow counters, UDP ports no session counters. */
     private static boolean concerns(Counter counter, Protocol protocol) {
         String name = counter.name();
         boolean tcpOnly =
@@ -174,7 +183,7 @@ public final class Metrics {
 
     private static void state(DaemonState now, List<MetricSnapshot> all) {
         GaugeSnapshot.Builder frontends =
-                GaugeSnapshot.builder().name("sluice_frontends").help("Service addresses by state");
+                GaugeSnapshot.builder().name("sluice_frontends").help("Frontends by state");
         for (FrontendStatus.State each : EnumSet.complementOf(EnumSet.of(FrontendStatus.State.GONE))) {
             frontends.dataPoint(
                     gauge(now.frontends().count(each), "state", each.name().toLowerCase(Locale.ROOT)));
@@ -182,14 +191,14 @@ public final class Metrics {
         all.add(frontends.build());
         GaugeSnapshot.Builder failed = GaugeSnapshot.builder()
                 .name("sluice_frontends_failed")
-                .help("Service addresses that are not served by reason");
+                .help("Frontends that could not be opened, by reason");
         for (FrontendStatus.Failure each : EnumSet.complementOf(EnumSet.of(FrontendStatus.Failure.NONE))) {
             failed.dataPoint(
                     gauge(now.frontends().failed(each), "reason", each.name().toLowerCase(Locale.ROOT)));
         }
         all.add(failed.build());
         GaugeSnapshot.Builder problems =
-                GaugeSnapshot.builder().name("sluice_feed_problems").help("Problems in the feed by severity");
+                GaugeSnapshot.builder().name("sluice_feed_problems").help("Problems in the feed, by severity");
         for (Problem.Severity each : Problem.Severity.values()) {
             long count =
                     now.problems().stream().filter(p -> p.severity() == each).count();
@@ -197,14 +206,15 @@ public final class Metrics {
         }
         all.add(problems.build());
         all.add(gauge(
-                "sluice_held_bytes", "Bytes kept for readers that do not take them, over all connections", (double)
-                        now.heldBytes()));
+                "sluice_held_bytes",
+                "Bytes buffered for clients and endpoints that read slowly, over all connections",
+                (double) now.heldBytes()));
         all.add(gauge(
                 "sluice_feed_synced",
-                "1 when the first complete feed is in force",
+                "1 once the first complete feed has been applied",
                 now.sync().synced() ? 1 : 0));
         watches(now.sync().watches(), all);
-        all.add(gauge("sluice_build_info", "Which Sluice this is", 1, "version", BuildInfo.version()));
+        all.add(gauge("sluice_build_info", "Version of Sluice", 1, "version", BuildInfo.version()));
     }
 
     private static void watches(List<WatchStatus> watches, List<MetricSnapshot> all) {
@@ -213,17 +223,16 @@ public final class Metrics {
         }
         GaugeSnapshot.Builder synced = GaugeSnapshot.builder()
                 .name("sluice_watch_synced")
-                .help("1 when a collection of the API server was listed completely");
-        GaugeSnapshot.Builder up = GaugeSnapshot.builder()
-                .name("sluice_watch_up")
-                .help("1 while a collection of the API server can be watched");
+                .help("1 once the initial list of a resource is complete");
+        GaugeSnapshot.Builder up =
+                GaugeSnapshot.builder().name("sluice_watch_up").help("1 while the watch of a resource is working");
         GaugeSnapshot.Builder age = GaugeSnapshot.builder()
                 .name("sluice_watch_last_event_age_seconds")
-                .help("Seconds since the API server last said anything of a collection");
+                .help("Seconds since the API server last sent anything about a resource");
         CounterSnapshot.Builder reconnects =
-                CounterSnapshot.builder().name("sluice_watch_reconnects").help("Watches begun after the first");
+                CounterSnapshot.builder().name("sluice_watch_reconnects").help("Watch requests after the first one");
         CounterSnapshot.Builder relists =
-                CounterSnapshot.builder().name("sluice_watch_relists").help("Lists after the first");
+                CounterSnapshot.builder().name("sluice_watch_relists").help("List requests after the first one");
         Instant now = Instant.now();
         for (WatchStatus watch : watches) {
             Labels labels = Labels.of("resource", watch.resource());

@@ -15,7 +15,7 @@ import java.util.function.Supplier;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** The pages of the metrics port, on the paths kube-proxy uses; {@code /debug/frontends} is our own. */
+/** Pages of the metrics port, on the same paths as kube-proxy's; {@code /debug/frontends} is an addition. */
 public final class MetricsPages {
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
@@ -30,7 +30,7 @@ public final class MetricsPages {
         this.configuration = configuration;
     }
 
-    /** By path. */
+    /** Returns the pages by path. */
     public Map<String, Function<String, Page>> pages() {
         Page plain = Page.slow(() -> scrape(false));
         Page withTimings = Page.slow(() -> scrape(true));

@@ -12,26 +12,29 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A file that is there while this process is ready. On a node's own network two processes share the health port while
- * one takes over from the other, so whoever asks there may hear the other one; a file in a pod's own folder is its own.
+ * A file that exists while this process is ready, for probes. During a handover on the host network, the old and the new
+ * process share the health port and either may answer a probe; a file in a directory of the pod is unambiguous.
  */
 public final class ReadyFile implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ReadyFile.class);
 
-    /** Below what any probe asks; looked at rather than told of, since a change of the feed takes readiness away for a moment. */
-    private static final Duration LOOK = Duration.ofMillis(500);
+    /**
+     * Shorter than the period of any probe. Readiness is polled, because a change of the feed interrupts it for a moment,
+     * which should not remove the file.
+     */
+    private static final Duration INTERVAL = Duration.ofMillis(500);
 
     private final Path file;
     private final BooleanSupplier ready;
     // Guarded by this.
-    private @Nullable Worker looker;
+    private @Nullable Worker worker;
     private boolean closed;
     private boolean failing;
 
     /**
-     * Removes what a predecessor that was killed left there.
+     * Removes a file that an earlier process left behind.
      *
-     * @throws IllegalStateException if that cannot be done: it would speak for us
+     * @throws IllegalStateException if it cannot be removed: probes would take this process for ready
      */
     public ReadyFile(Path file, BooleanSupplier ready) {
         this.file = file;
@@ -39,15 +42,16 @@ public final class ReadyFile implements AutoCloseable {
         try {
             Files.deleteIfExists(file);
         } catch (IOException e) {
-            throw new IllegalStateException("--ready-file: " + file + " cannot be removed: " + e, e);
+            throw new IllegalStateException("--ready-file: cannot remove '" + file + "': " + e, e);
         }
     }
 
+    /** Starts to create and remove the file as readiness changes. */
     public synchronized void start(Supervisor supervisor) {
-        looker = supervisor.scheduled("sluice-ready-file", LOOK, this::look);
+        worker = supervisor.scheduled("sluice-ready-file", INTERVAL, this::update);
     }
 
-    synchronized void look() {
+    synchronized void update() {
         if (!closed) {
             set(ready.getAsBoolean());
         }
@@ -64,22 +68,22 @@ public final class ReadyFile implements AutoCloseable {
         } catch (IOException e) {
             if (!failing) {
                 log.warn(
-                        "{} cannot be {}, so who asks it is told wrong: {}",
+                        "cannot {} '{}', so probes of this file see the wrong readiness: {}; retrying",
+                        there ? "create" : "remove",
                         file,
-                        there ? "made" : "removed",
                         e.toString());
             }
             failing = true;
         }
     }
 
-    /** Not ready any more. */
+    /** Removes the file for good. */
     @Override
     public synchronized void close() {
         if (!closed) {
             closed = true;
-            if (looker != null) {
-                looker.stop();
+            if (worker != null) {
+                worker.stop();
             }
             set(false);
         }

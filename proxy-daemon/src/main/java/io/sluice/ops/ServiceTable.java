@@ -16,20 +16,21 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** A snapshot as people read it: one service port a row, or several where its addresses have different endpoints. */
+/** A snapshot as a table for the terminal: a row per service port, or several if its addresses have different endpoints. */
 public final class ServiceTable {
     private static final int ENDPOINTS_IN_A_LINE = 2;
     private static final int ENDPOINT_LINES = 3;
 
     private ServiceTable() {}
 
+    /** Returns the lines of the table, the header first. */
     public static List<String> lines(ServiceSnapshot snapshot) {
         Table table = new Table("SERVICE", "ADDRESS", "AFFINITY", "ENDPOINTS");
         snapshot.sorted().forEach(port -> rows(port, table));
         return table.lines();
     }
 
-    /** Addresses that treat every client alike share a row. */
+    /** Addresses with the same routing for every origin share a row. */
     private static void rows(ServicePort port, Table table) {
         Map<String, List<String>> addresses = new LinkedHashMap<>();
         for (Frontend frontend : port.frontends()) {
@@ -50,20 +51,20 @@ public final class ServiceTable {
     private static String text(Frontend frontend) {
         List<String> lines = new ArrayList<>();
         if (!frontend.allowedSources().isEmpty()) {
-            lines.add("only for "
+            lines.add("only from "
                     + frontend.allowedSources().stream().map(Cidr::toString).collect(Collectors.joining(", ")));
         }
         Map<String, List<String>> clients = new LinkedHashMap<>();
         clients.computeIfAbsent(text(frontend.pod()), text -> new ArrayList<>()).add("pods");
         clients.computeIfAbsent(text(frontend.node()), text -> new ArrayList<>())
-                .add("the node");
+                .add("this node");
         clients.computeIfAbsent(text(frontend.external()), text -> new ArrayList<>())
-                .add("others");
+                .add("external clients");
         if (clients.size() == 1) {
             lines.addAll(clients.keySet());
         } else {
-            clients.forEach((text, who) -> {
-                lines.add(String.join(" and ", who) + ":");
+            clients.forEach((text, origins) -> {
+                lines.add(String.join(" and ", origins) + ":");
                 lines.add("  " + text.replace("\n", "\n  "));
             });
         }
@@ -88,10 +89,10 @@ public final class ServiceTable {
                 return "no local endpoint: dropped";
             }
             case REJECT -> {
-                return "none: refused";
+                return "none: rejected";
             }
             case PASS -> {
-                return "not proxied: this node's own process";
+                return "not proxied: left to a process on this node";
             }
             case FORWARD -> {}
         }
@@ -109,7 +110,7 @@ public final class ServiceTable {
         return count + String.join("\n" + " ".repeat(count.length()), lines);
     }
 
-    /** How much there is, as on {@code 2 services with 3 ports, 4 addresses, 5 endpoints}. */
+    /** Returns the size of a snapshot, such as {@code 2 services with 3 ports, 4 addresses, 5 endpoints}. */
     public static String counts(ServiceSnapshot snapshot) {
         Set<String> services = new HashSet<>();
         Set<Endpoint> endpoints = new HashSet<>();

@@ -22,36 +22,42 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Turns changes of state into log lines: none for what stayed as it was, one for each of a few, and one in all for many.
+ * Logs changes of frontends and of problems in the feed: a line for each of a few changes, a summary for many, and nothing
+ * for a state that has not changed.
  *
- * <p>Those who report may be event loops, so they only leave a note here; a thread of its own writes.
+ * <p>Event loops report changes too, so reporting only records them; a separate thread writes the log.
  */
 public final class StateChangeLog implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger("io.sluice.State");
 
-    /** So many lines at a time, then a summary. */
-    private static final int LINES = 10;
+    /** Lines per write; the rest is summarized. */
+    private static final int MAX_LINES = 10;
 
     private final Object lock = new Object();
     private final long delayMillis;
     private @Nullable Worker writer;
 
-    /** What was noted since the last write; of several notes about one frontend the last counts. */
+    /** Changes since the last write; the latest status of each frontend. */
     private Map<FrontendAddress, FrontendStatus> frontends = new LinkedHashMap<>();
 
     private Map<Problem, Boolean> problems = new LinkedHashMap<>();
 
     /**
-     * Why each failed frontend failed, as last written; so that a retry which fails alike is not told again. Guarded by
+     * Last logged reason of each failed frontend, so that a retry with the same failure is not logged again. Guarded by
      * itself.
      */
     private final Map<FrontendAddress, String> failed = new HashMap<>();
 
-    /** @param delay how long to wait for more of the same before writing */
+    /**
+     * Creates a log that does not write before {@link #start}.
+     *
+     * @param delay how long to collect further changes before writing
+     */
     public StateChangeLog(Duration delay) {
         delayMillis = delay.toMillis();
     }
 
+    /** Records the new status of a frontend. Any thread, never blocks for long. */
     public void frontend(FrontendStatus status) {
         if (status.state() == State.PENDING) {
             return;
@@ -62,9 +68,10 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
+    /** Records that a problem has appeared or was resolved. Any thread. */
     public void problem(Problem problem, boolean appeared) {
         synchronized (lock) {
-            // Appeared and gone again before anybody was told: nothing to tell.
+            // If it appeared and was resolved since the last write, there is nothing to log.
             if (!problems.remove(problem, !appeared)) {
                 problems.put(problem, appeared);
             }
@@ -72,6 +79,7 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
+    /** Starts the thread that writes. */
     public void start(Supervisor supervisor) {
         writer = supervisor.loop("sluice-state-log", this::run);
     }
@@ -106,13 +114,15 @@ public final class StateChangeLog implements AutoCloseable {
     private void writeProblems(Map<Problem, Boolean> changed) {
         int lines = 0;
         for (Map.Entry<Problem, Boolean> entry : changed.entrySet()) {
-            if (++lines > LINES) {
-                log.warn("and {} more problems appeared or went; 'sluice check' lists them", changed.size() - LINES);
+            if (++lines > MAX_LINES) {
+                log.warn(
+                        "{} more problems appeared or were resolved; 'sluice check' lists them",
+                        changed.size() - MAX_LINES);
                 return;
             }
             Problem problem = entry.getKey();
             if (!entry.getValue()) {
-                log.info("solved: {}", problem);
+                log.info("resolved: {}", problem);
             } else if (problem.severity() == Problem.Severity.NOTE) {
                 log.info("{}", problem);
             } else {
@@ -124,27 +134,27 @@ public final class StateChangeLog implements AutoCloseable {
     private void writeFrontends(List<FrontendStatus> changed) {
         List<FrontendStatus> active = new ArrayList<>();
         List<FrontendStatus> gone = new ArrayList<>();
-        List<FrontendStatus> broken = new ArrayList<>();
+        List<FrontendStatus> newlyFailed = new ArrayList<>();
         for (FrontendStatus status : changed) {
             if (status.state() != State.FAILED) {
                 failed.remove(status.address());
                 (status.state() == State.GONE ? gone : active).add(status);
             } else if (!reason(status).equals(failed.put(status.address(), reason(status)))) {
-                broken.add(status);
+                newlyFailed.add(status);
             }
         }
-        tell(active, "active");
-        tell(gone, "gone");
-        for (FrontendStatus status : broken.subList(0, Math.min(broken.size(), LINES))) {
+        logChanges(active, "active");
+        logChanges(gone, "removed");
+        for (FrontendStatus status : newlyFailed.subList(0, Math.min(newlyFailed.size(), MAX_LINES))) {
             log.warn("frontend {} failed ({}): {}", status.address(), status.service(), reason(status));
         }
-        if (broken.size() > LINES) {
-            log.warn("and {} more frontends failed; /debug/frontends lists them", broken.size() - LINES);
+        if (newlyFailed.size() > MAX_LINES) {
+            log.warn("{} more frontends failed; /debug/frontends lists them", newlyFailed.size() - MAX_LINES);
         }
     }
 
-    private static void tell(List<FrontendStatus> changed, String state) {
-        if (changed.size() > LINES) {
+    private static void logChanges(List<FrontendStatus> changed, String state) {
+        if (changed.size() > MAX_LINES) {
             log.info("{} frontends {}", changed.size(), state);
             return;
         }
@@ -154,16 +164,16 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
-    /** Why a frontend failed, and what would help where that is known. */
+    /** Returns why a frontend failed, with the remedy if one is known. */
     public static String reason(FrontendStatus status) {
         if (status.failure() != Failure.ADDRESS_NOT_LOCAL) {
             return status.reason();
         }
         IpAddress address = status.address().address();
         if (address.family() == Family.IPV6) {
-            // There is no IPv6 range that is local without being told so, as 127.0.0.0/8 is.
-            return address + " is not an address of this machine; add it to an interface, or listen elsewhere with"
-                    + " --map-frontends";
+            // Unlike 127.0.0.0/8, no IPv6 range is local without configuration.
+            return address + " is not an address of this machine; add it to an interface, or map it to a local address"
+                    + " with --map-frontends";
         }
         Cidr range = new Cidr(address, 12);
         IpAddress loopback = IpAddress.v4((int) ((127L << 24) | (range.network().low() & 0xffffffL)));
@@ -171,7 +181,7 @@ public final class StateChangeLog implements AutoCloseable {
                 + " --map-frontends " + range + "=" + new Cidr(loopback, 12);
     }
 
-    /** Writes what is noted, and ends. */
+    /** Stops the thread and writes the changes recorded so far. */
     @Override
     public void close() {
         if (writer != null) {

@@ -7,14 +7,14 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * How far the daemon is with what it was told, at one moment. Cheap to take, however many Services there are: every probe
- * asks for it.
+ * Progress of the daemon in applying its input, at one moment. Its cost does not depend on the number of Services, as
+ * every probe requests it.
  *
- * @param pendingSince when the oldest change that is not yet in force arrived
- * @param lastApplied when a change last came into force; empty until the first complete feed is
- * @param lastOffered when the feed was last heard of
- * @param nodeUnfit why this node should get no new traffic
- * @param watches how the API server is followed; empty where objects come from files
+ * @param pendingSince when the oldest change that has not been applied yet arrived
+ * @param lastApplied when a change was last applied; empty until the first complete feed is applied
+ * @param lastOffered when the feed or the API server last delivered an update, with or without changes
+ * @param nodeUnfit why load balancers should send no new traffic to this node; empty if they may
+ * @param watches state of the watches of the API server; empty if objects come from files
  */
 public record SyncState(
         boolean stopping,
@@ -23,21 +23,21 @@ public record SyncState(
         Optional<Instant> lastOffered,
         Optional<String> nodeUnfit,
         List<WatchStatus> watches) {
-    /** kube-proxy's: twice its sync period. */
+    /** kube-proxy's value: twice its sync period. */
     private static final Duration STALE = Duration.ofSeconds(60);
 
     boolean synced() {
         return lastApplied.isPresent();
     }
 
-    /** Whether no change is overdue. A daemon that was told nothing yet is well. */
+    /** Returns whether no change is overdue. A daemon that has not received anything yet is healthy. */
     public boolean healthy(Instant now) {
         return pendingSince
                 .map(since -> Duration.between(since, now).compareTo(STALE) < 0)
                 .orElse(true);
     }
 
-    /** Whether load balancers may send this node what any node can serve. A daemon that drains must get nothing new. */
+    /** Returns whether load balancers may send new traffic to this node; not while the daemon drains. */
     boolean nodeEligible() {
         return nodeUnfit.isEmpty() && !stopping;
     }

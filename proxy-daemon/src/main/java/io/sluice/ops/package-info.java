@@ -1,8 +1,8 @@
 /**
- * What operators, probes and load balancers see: health, readiness, metrics, health check node ports and the log of
- * state changes.
+ * Health, readiness, metrics, health check node ports and the log of state changes, for operators, probes and load
+ * balancers.
  *
- * <p>Reads the state of the other parts and changes none of it. May use {@link io.sluice.http},
+ * <p>Only reads the state of other packages. May use {@link io.sluice.http},
  * {@link io.sluice.forward}'s status, {@link io.sluice.stats}, {@link io.sluice.feed}, {@link io.sluice.rules} and
  * {@link io.sluice.model}.
  */

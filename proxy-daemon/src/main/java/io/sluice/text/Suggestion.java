@@ -3,11 +3,11 @@ package io.sluice.text;
 import java.util.Collection;
 import java.util.Comparator;
 
-/** What somebody probably meant to type. */
+/** Suggestions for misspelled names. */
 public final class Suggestion {
     private Suggestion() {}
 
-    /** {@code "; did you mean 'feed'?"}, or nothing if no choice is near. */
+    /** Returns text such as {@code "; did you mean 'feed'?"}, or an empty string if no choice is similar. */
     public static String among(Collection<String> choices, String typed) {
         return choices.stream()
                 .min(Comparator.comparingInt(choice -> distance(choice, typed)))
@@ -16,7 +16,7 @@ public final class Suggestion {
                 .orElse("");
     }
 
-    /** How many letters must be changed, added or taken away, whatever their case (Levenshtein). */
+    /** Levenshtein distance, ignoring case. */
     private static int distance(String a, String b) {
         int[] row = new int[b.length() + 1];
         for (int j = 0; j <= b.length(); j++) {

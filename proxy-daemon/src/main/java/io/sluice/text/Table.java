@@ -3,16 +3,18 @@ package io.sluice.text;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Aligned columns. A cell may have several lines; the other columns of its row stay empty below. */
+/** A table with aligned columns. A cell may have several lines. */
 public final class Table {
     private final List<List<String>> rows = new ArrayList<>();
     private final int columns;
 
+    /** Creates a table with these column headings. */
     public Table(String... headings) {
         columns = headings.length;
         rows.add(List.of(headings));
     }
 
+    /** Adds a row; lines within a cell are separated by {@code \n}. */
     public void row(String... cells) {
         List<String[]> lines = new ArrayList<>();
         int height = 1;
@@ -30,7 +32,7 @@ public final class Table {
         }
     }
 
-    /** The lines, the headings first, without blanks at their ends. */
+    /** Returns the lines, the headings first, without trailing spaces. */
     public List<String> lines() {
         int[] widths = new int[columns];
         for (List<String> row : rows) {
@@ -49,7 +51,7 @@ public final class Table {
         return lines;
     }
 
-    /** A number and what is counted, in the plural where it must be: {@code 2 addresses}. */
+    /** Returns a number and a noun in the right form: {@code 1 address}, {@code 2 addresses}. */
     public static String count(long count, String one) {
         return count + " " + one + (count == 1 ? "" : one.endsWith("s") ? "es" : "s");
     }

@@ -1,5 +1,6 @@
 /**
- * Text for people: aligned tables, counts of things, and suggestions for misspelled names. Uses the JDK only.
+ * Text output for the terminal and the log: aligned tables, counts with plurals, and suggestions for misspelled names.
+ * Uses the JDK only.
  */
 @NullMarked
 package io.sluice.text;

@@ -19,7 +19,7 @@ import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** What {@code check} foresees of {@code run} on this machine. */
+/** Prediction of the addresses on which {@code sluice run} cannot listen. */
 final class AddressCheckTest {
     private static final Route ROUTE =
             Route.forward(List.of(new Endpoint(address("10.0.0.1"), 8080)), Route.Source.NODE);
@@ -43,32 +43,33 @@ final class AddressCheckTest {
     }
 
     @Test
-    void nothingIsSaidWhereAllIsLocal() {
+    void reportsNothingIfAllAddressesAreLocal() {
         ServiceSnapshot snapshot = ServiceSnapshot.of(port("web", ROUTE, "10.96.0.10", "10.96.0.11"));
         assertThat(AddressCheck.note("feed", snapshot, only("10.96.0.10", "10.96.0.11")))
                 .isEmpty();
     }
 
     @Test
-    void allForeignOnesAreOneNoteWithTheFlagThatHelps() {
+    void reportsAllNonLocalAddressesInOneNoteWithTheRemedy() {
         ServiceSnapshot snapshot = ServiceSnapshot.of(
                 port("a", ROUTE, "fd00::5"),
                 port("b", ROUTE, "10.96.0.55", "127.0.0.1"),
                 port("c", ROUTE, "10.96.0.9"));
         assertThat(AddressCheck.note("feed", snapshot, only("127.0.0.1")).map(Object::toString))
-                .hasValue("feed: 'sluice run' here cannot listen on 3 of 4 addresses, such as: 10.96.0.55 is not an"
-                        + " address of this machine; to listen on the same ports under 127.0.0.0/8, add"
-                        + " --map-frontends 10.96.0.0/12=127.96.0.0/12");
+                .hasValue(
+                        "feed: 'sluice run' cannot listen on 3 of 4 addresses on this machine, for example: 10.96.0.55 is"
+                                + " not an address of this machine; to listen on the same ports under 127.0.0.0/8, add"
+                                + " --map-frontends 10.96.0.0/12=127.96.0.0/12");
     }
 
     @Test
-    void addressNobodyListensOnCannotFail() {
+    void ignoresFrontendsWithoutEndpoints() {
         ServiceSnapshot snapshot = ServiceSnapshot.of(port("web", Route.REJECT, "10.96.0.10"));
         assertThat(AddressCheck.note("feed", snapshot, only())).isEmpty();
     }
 
     @Test
-    void loopbackIsOfThisMachineAndDocumentationRangesAreNot() throws Exception {
+    void recognizesLocalAddresses() throws Exception {
         assertThat(AddressCheck.ofThisMachine())
                 .accepts(address("127.0.0.1"), address("127.97.1.5"))
                 .rejects(address("198.51.100.7"), address("2001:db8::1"));

@@ -16,18 +16,18 @@ import picocli.CommandLine;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** {@code sluice check} on real manifests. */
+/** {@code sluice check} with manifests in files. */
 @Tag("end-to-end")
 final class CheckCommandTest {
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final StringWriter out = new StringWriter();
     private final StringWriter err = new StringWriter();
 
     @BeforeEach
-    void good() throws Exception {
-        Files.writeString(folder.resolve("web.yaml"), """
+    void writeFeed() throws Exception {
+        Files.writeString(directory.resolve("web.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: web, namespace: shop}
@@ -48,7 +48,7 @@ final class CheckCommandTest {
     }
 
     private int check(String... more) {
-        CommandLine line = Main.commandLine(Map.of("SLUICE_FEED", folder.toString()), InputStream.nullInputStream());
+        CommandLine line = Main.commandLine(Map.of("SLUICE_FEED", directory.toString()), InputStream.nullInputStream());
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         String[] args = new String[more.length + 1];
         args[0] = "check";
@@ -57,7 +57,7 @@ final class CheckCommandTest {
     }
 
     @Test
-    void goodFeedIsATableAndASummary() {
+    void printsATableAndASummary() {
         assertThat(check()).isZero();
         assertThat(out.toString().lines())
                 .containsExactly(
@@ -69,8 +69,8 @@ final class CheckCommandTest {
     }
 
     @Test
-    void whereThisNodeIsDecidesWhatIsServed() throws Exception {
-        Files.writeString(folder.resolve("web.yaml"), """
+    void choosesEndpointsForTheGivenNode() throws Exception {
+        Files.writeString(directory.resolve("web.yaml"), """
                 {apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}}
                 ---
                 apiVersion: v1
@@ -113,8 +113,8 @@ final class CheckCommandTest {
     }
 
     @Test
-    void itSaysWhereNodePortsAreServedAndHowThatIsKnown() throws Exception {
-        Files.writeString(folder.resolve("node.yaml"), """
+    void printsNodePortAddressesAndTheirSource() throws Exception {
+        Files.writeString(directory.resolve("node.yaml"), """
                 apiVersion: v1
                 kind: Node
                 metadata: {name: n1}
@@ -127,9 +127,9 @@ final class CheckCommandTest {
                 """);
         String[] node = {"--node-name=n1", "--nodeport-addresses=all"};
         assertThat(check(node)).isZero();
-        // Of another node than this machine, whose interfaces do not matter then.
+        // The node is not this machine, so the interfaces of this machine do not matter.
         assertThat(out.toString())
-                .contains("node ports are served on:\n  198.18.0.1, an address of Node n1\n\n", "198.18.0.1:30080/tcp");
+                .contains("NodePorts are served on:\n  198.18.0.1, an address of Node n1\n\n", "198.18.0.1:30080/tcp");
         out.getBuffer().setLength(0);
         assertThat(check(node[0], node[1], "--mode=node", "-o=json")).isZero();
         assertThat(out.toString())
@@ -140,14 +140,14 @@ final class CheckCommandTest {
     }
 
     @Test
-    void mappedAddressesAreShownWhereTheyAreListenedOn() {
+    void printsMappedAddresses() {
         assertThat(check("--map-frontends=127.96.0.0/12=127.112.0.0/12")).isZero();
         assertThat(out.toString()).contains("127.112.0.10:80/tcp");
     }
 
     @Test
-    void errorsAreToldAndTheRestIsShown() throws Exception {
-        Files.writeString(folder.resolve("bad.yaml"), """
+    void printsErrorsAndTheValidServices() throws Exception {
+        Files.writeString(directory.resolve("bad.yaml"), """
                 apiVersion: v1
                 kind: Service
                 metadata: {name: bad, namespace: shop}
@@ -160,7 +160,7 @@ final class CheckCommandTest {
     }
 
     @Test
-    void jsonSaysTheSame() {
+    void printsJson() {
         assertThat(check("-o", "json")).isZero();
         JsonNode json = JsonMapper.shared().readTree(out.toString());
         assertThat(json.at("/services/0/service").stringValue()).isEqualTo("web");
@@ -171,8 +171,8 @@ final class CheckCommandTest {
     }
 
     @Test
-    void jsonTellsTheEndpointsOfEachAddress() throws Exception {
-        Path web = folder.resolve("web.yaml");
+    void jsonHasTheEndpointsOfEachAddress() throws Exception {
+        Path web = directory.resolve("web.yaml");
         Files.writeString(
                 web,
                 Files.readString(web)
@@ -187,12 +187,13 @@ final class CheckCommandTest {
     }
 
     @Test
-    void addressesOfOtherMachinesAreANote() throws Exception {
-        Path web = folder.resolve("web.yaml");
+    void reportsNonLocalAddressesAsANoteInBindMode() throws Exception {
+        Path web = directory.resolve("web.yaml");
         Files.writeString(web, Files.readString(web).replace("127.96.0.10", "198.51.100.7"));
         assertThat(check()).isZero();
         assertThat(out.toString())
-                .contains("note     " + folder + ": 'sluice run' here cannot listen on 1 of 1 address, such as: ")
+                .contains("note     " + directory
+                        + ": 'sluice run' cannot listen on 1 of 1 address on this machine, for example: ")
                 .contains("--map-frontends 198.48.0.0/12=127.48.0.0/12")
                 .endsWith("; 0 errors, 0 warnings, 1 note\n");
         out.getBuffer().setLength(0);
@@ -202,11 +203,13 @@ final class CheckCommandTest {
         assertThat(problem.at("/message").stringValue()).contains("198.51.100.7 is not an address of this machine");
         out.getBuffer().setLength(0);
         assertThat(check("--mode=node")).isZero();
-        assertThat(out.toString()).as("a node's rules deliver any address").doesNotContain("cannot listen");
+        assertThat(out.toString())
+                .as("in node mode, rules redirect packets to any address")
+                .doesNotContain("cannot listen");
     }
 
     @Test
-    void unknownOutputFormat() {
+    void rejectsAnUnknownOutputFormat() {
         assertThat(check("-o", "xml")).isEqualTo(2);
         assertThat(err.toString()).contains("table", "json");
     }

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
 
-/** What a user gets for what they type: words and exit codes. */
+/** Help, usage errors and exit codes. */
 final class CommandLineTest {
     private final StringWriter out = new StringWriter();
     private final StringWriter err = new StringWriter();
@@ -35,7 +35,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void helpTeaches() {
+    void helpHasCommandsExamplesAndExitCodes() {
         assertThat(sluice("--help")).isZero();
         assertThat(out.toString())
                 .contains("kube-proxy", "run", "check", "trace", "demo", "Examples:", "Exit codes: 0")
@@ -45,7 +45,7 @@ final class CommandLineTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"run", "check", "trace", "demo"})
-    void helpOfACommandFitsTheScreenAndNamesItsExitCodes(String command) {
+    void helpOfACommandFitsTheTerminalAndHasExamplesAndExitCodes(String command) {
         assertThat(sluice(command, "--help")).isZero();
         assertThat(out.toString()).contains("Usage: sluice " + command, "Examples:", "Exit codes: 0");
         assertThat(out.toString().lines())
@@ -53,7 +53,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void helpOfRunNamesEveryFlagWithItsDefaultInOrder() {
+    void helpOfRunHasEveryFlagWithItsDefaultInOrder() {
         assertThat(sluice("run", "--help")).isZero();
         assertThat(Setting.values())
                 .allSatisfy(setting -> assertThat(out.toString())
@@ -72,7 +72,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void versionSaysWhatRuns() {
+    void printsTheVersion() {
         assertThat(sluice("--version")).isZero();
         assertThat(out.toString())
                 .startsWith("sluice ")
@@ -81,7 +81,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void unknownFlagIsOneLineWithASuggestion() {
+    void suggestsAFlagForAnUnknownFlag() {
         assertThat(sluice("run", "--metric-bind-address=127.0.0.1:1")).isEqualTo(2);
         assertThat(err.toString()).isEqualTo("""
                         sluice: unknown flag '--metric-bind-address'; did you mean '--metrics-bind-address'?
@@ -91,15 +91,15 @@ final class CommandLineTest {
     }
 
     @Test
-    void unknownCommandAndNoCommand() {
+    void rejectsAnUnknownAndAMissingCommand() {
         assertThat(sluice("chek")).isEqualTo(2);
         assertThat(err.toString()).contains("unknown command 'chek'; did you mean 'check'?");
         assertThat(sluice()).isEqualTo(2);
-        assertThat(err.toString()).contains("a command is needed: run, check, trace or demo");
+        assertThat(err.toString()).contains("missing command: run, check, trace or demo");
     }
 
     @Test
-    void strayArgumentAndMissingValue() {
+    void rejectsAnUnexpectedArgumentAndAMissingValue() {
         assertThat(sluice("run", "manifests/")).isEqualTo(2);
         assertThat(err.toString()).contains("unexpected argument 'manifests/'");
         assertThat(sluice("run", "--feed")).isEqualTo(2);
@@ -107,7 +107,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void runWithoutFeedAndServerSaysWhereItLooked(@TempDir Path home) {
+    void reportsWhereAnApiServerWasLookedFor(@TempDir Path home) {
         assertThat(sluice(Map.of("HOME", home.toString()), "run")).isEqualTo(2);
         assertThat(err.toString())
                 .isEqualTo(
@@ -117,7 +117,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void whatIsWrongWithTheKubeconfigIsOneLine(@TempDir Path home) throws Exception {
+    void reportsAnInvalidKubeconfigInOneLine(@TempDir Path home) throws Exception {
         Path file = Files.writeString(home.resolve("config"), "current-context: x\n");
         assertThat(sluice(Map.of("KUBECONFIG", file.toString()), "run")).isEqualTo(2);
         assertThat(sluice("run", "--kubeconfig=" + file + ":" + file, "--context=y"))
@@ -129,20 +129,20 @@ final class CommandLineTest {
     }
 
     @Test
-    void feedAndServerAreNotBothServed() {
+    void rejectsAFeedTogetherWithAnApiServer() {
         assertThat(sluice(Map.of("SLUICE_TOKEN_FILE", "t"), "run", "--feed=x", "--master=http://127.0.0.1:8001"))
                 .isEqualTo(2);
         assertThat(sluice("run", "--feed=x", "--master=127.0.0.1:8001")).isEqualTo(2);
         assertThat(err.toString().lines())
                 .containsExactly(
-                        "sluice: --feed and --master, SLUICE_TOKEN_FILE are both given; serve a feed, or what an API"
-                                + " server says",
+                        "sluice: --feed cannot be combined with --master, SLUICE_TOKEN_FILE; use either a feed or an API"
+                                + " server",
                         "sluice: --master: '127.0.0.1:8001' is not allowed; give a URL such as https://10.0.0.1:6443 or"
                                 + " http://127.0.0.1:8001");
     }
 
     @Test
-    void everyBadValueIsTold() {
+    void reportsEveryInvalidValue() {
         assertThat(sluice("run", "--feed=x", "--mode=iptables", "--loops=0", "--drain-timeout=30"))
                 .isEqualTo(2);
         assertThat(err.toString().lines())
@@ -154,14 +154,15 @@ final class CommandLineTest {
     }
 
     @Test
-    void checkOfAFeedThatIsNotThere(@TempDir Path folder) {
-        assertThat(sluice("check", "--feed", folder.resolve("none").toString())).isEqualTo(2);
-        assertThat(err.toString()).contains("none does not exist");
+    void checkReportsAFeedThatDoesNotExist(@TempDir Path directory) {
+        assertThat(sluice("check", "--feed", directory.resolve("none").toString()))
+                .isEqualTo(2);
+        assertThat(err.toString()).contains("none' does not exist");
     }
 
     @Test
-    void printConfigSaysWhereEachValueComesFrom(@TempDir Path folder) throws Exception {
-        Path file = Files.writeString(folder.resolve("sluice.yaml"), """
+    void printConfigShowsTheSourceOfEachValue(@TempDir Path directory) throws Exception {
+        Path file = Files.writeString(directory.resolve("sluice.yaml"), """
                 apiVersion: sluice.io/v1alpha1
                 kind: SluiceConfiguration
                 loops: 3
@@ -185,10 +186,10 @@ final class CommandLineTest {
     }
 
     @Test
-    void whatPrintConfigPrintsIsAConfiguration(@TempDir Path folder) throws Exception {
+    void printConfigPrintsAValidConfiguration(@TempDir Path directory) throws Exception {
         assertThat(sluice("run", "--print-config", "--feed=a b", "--map-frontends=fd00::/112=fd01::/112", "--loops=5"))
                 .isZero();
-        Path file = Files.writeString(folder.resolve("printed.yaml"), out.toString());
+        Path file = Files.writeString(directory.resolve("printed.yaml"), out.toString());
         Settings settings = Configuration.load(file, Map.of(), Map.of()).settings();
         assertThat(settings.feed()).isEqualTo(Path.of("a b"));
         assertThat(settings.forwarder().loops()).isEqualTo(5);
@@ -196,8 +197,8 @@ final class CommandLineTest {
     }
 
     @Test
-    void configFileIsNamedByFlagOrVariable(@TempDir Path folder) {
-        Path none = folder.resolve("none.yaml");
+    void findsTheConfigurationFileByFlagAndEnvironmentVariable(@TempDir Path directory) {
+        Path none = directory.resolve("none.yaml");
         assertThat(sluice("run", "--config=" + none)).isEqualTo(2);
         assertThat(sluice(Map.of("SLUICE_CONFIG", none.toString()), "run")).isEqualTo(2);
         assertThat(err.toString().lines())

@@ -21,18 +21,18 @@ import picocli.CommandLine;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** {@code sluice trace}: the words for people and the lines for programs. The verdicts themselves are told by scenarios. */
+/** Output formats of {@code sluice trace}. The scenarios test the verdicts. */
 @Tag("end-to-end")
 final class TraceCommandTest {
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final StringWriter out = new StringWriter();
     private final StringWriter err = new StringWriter();
 
     @BeforeEach
-    void cluster() throws Exception {
-        Files.writeString(folder.resolve("cluster.yaml"), """
+    void writeFeed() throws Exception {
+        Files.writeString(directory.resolve("cluster.yaml"), """
                 {apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}, status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}}
                 ---
                 apiVersion: v1
@@ -62,7 +62,7 @@ final class TraceCommandTest {
 
     private int trace(String input, String... more) {
         CommandLine line = Main.commandLine(
-                Map.of("SLUICE_FEED", folder.toString()),
+                Map.of("SLUICE_FEED", directory.toString()),
                 new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8)));
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
         List<String> args = new ArrayList<>(List.of("trace", "--node-name=n1", "--cluster-cidr=10.244.0.0/16"));
@@ -71,7 +71,7 @@ final class TraceCommandTest {
     }
 
     @Test
-    void tellsPeopleEveryStep() {
+    void printsEveryStepAsText() {
         assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp")).isZero();
         assertThat(out).hasToString("""
                 10.244.1.9 -> 10.96.0.10:80/tcp
@@ -89,7 +89,7 @@ final class TraceCommandTest {
     }
 
     @Test
-    void tellsWhoCannotSeeTheClient() {
+    void printsEndpointsThatDoNotSeeTheClientAddress() {
         assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp", "--node-ip=192.168.0.2,10.244.1.5"))
                 .isZero();
         assertThat(out.toString())
@@ -99,7 +99,7 @@ final class TraceCommandTest {
     }
 
     @Test
-    void tellsProgramsInOneLine() {
+    void printsOneLineOfJson() {
         assertThat(trace("", "--from=203.0.113.9", "--to=192.168.0.2:30080/tcp", "-o", "json"))
                 .isZero();
         assertThat(out)
@@ -110,7 +110,7 @@ final class TraceCommandTest {
     }
 
     @Test
-    void aBatchIsAnsweredInOrderAndABadLineInItsPlace() {
+    void printsBatchResultsInOrderWithErrorsInPlace() {
         assertThat(trace("""
                         198.18.0.1 198.51.100.7:80/tcp
                         what 10.96.0.10:80/tcp
@@ -144,15 +144,15 @@ final class TraceCommandTest {
         assertThat(answers.get(0).get("reason").stringValue())
                 .isEqualTo("198.18.0.1 is not in loadBalancerSourceRanges 203.0.113.0/24");
         assertThat(answers.get(1))
-                .hasToString("{\"error\":\"from: 'what' is not allowed; give an IPv4 or IPv6 address\"}");
-        assertThat(answers.get(6).get("error").stringValue()).startsWith("to: '10.96.0.10:80/quic' is not allowed");
+                .hasToString("{\"error\":\"from: 'what' is invalid; must be an IPv4 or IPv6 address\"}");
+        assertThat(answers.get(6).get("error").stringValue()).startsWith("to: '10.96.0.10:80/quic' is invalid");
         assertThat(answers.get(7).get("reason").stringValue()).startsWith("SCTP is not supported");
         assertThat(answers.get(9).get("reason").stringValue()).contains("health check port of shop/web");
     }
 
     @Test
-    void problemsOfTheFeedAreMentioned() throws Exception {
-        Files.writeString(folder.resolve("bad.yaml"), "{apiVersion: v1, kind: Service, metadata: {name: BAD}}");
+    void mentionsErrorsInTheFeed() throws Exception {
+        Files.writeString(directory.resolve("bad.yaml"), "{apiVersion: v1, kind: Service, metadata: {name: BAD}}");
         assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp")).isZero();
         assertThat(err).hasToString("sluice: the feed has 1 error; 'sluice check' lists them\n");
     }
@@ -173,7 +173,7 @@ final class TraceCommandTest {
                 "--from=10.0.0.1 --to=10.0.0.1:80/tcp --masquerade-all=maybe",
                 "--from=10.0.0.1 --to=10.0.0.1:80/tcp -o xml"
             })
-    void wrongUseIsOneLine(String flags) {
+    void reportsInvalidUsageInOneLine(String flags) {
         assertThat(trace("", flags.split(" "))).isEqualTo(Main.USAGE);
         assertThat(out.toString()).isEmpty();
         assertThat(err.toString().lines().filter(line -> !line.startsWith("Try ")))

@@ -83,8 +83,8 @@ final class BadInputTest {
             List<String> all = output.toString()
                     .lines()
                     .filter(text -> !text.isEmpty() && !text.startsWith("SERVICE "))
-                    // Depends on this machine, not on the input.
-                    .filter(text -> !text.contains(feed + ": 'sluice run' here cannot listen on "))
+                    // Of this machine, not of the input.
+                    .filter(text -> !text.contains(feed + ": 'sluice run' cannot listen on "))
                     .toList();
             lines = all.subList(0, all.size() - 1);
             assertThat(code).isEqualTo(lines.stream().anyMatch(text -> text.startsWith("error ")) ? 1 : 0);

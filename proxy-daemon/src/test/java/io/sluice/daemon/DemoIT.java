@@ -36,7 +36,7 @@ final class DemoIT {
                 Sluice.start(directory, Sluice.HOME.resolve("bin/sluice"), tempDirectory(), "demo", "--once")) {
             assertThat(demo.exitCode()).as(demo.out() + demo.err()).isZero();
             assertThat(demo.out())
-                    .contains("ok      each endpoint answered exactly 4 of them", "Everything is as it should be.")
+                    .contains("ok      round robin: each endpoint answered exactly 4 requests", "All checks passed.")
                     .doesNotContain("FAILED  ", "\033[");
             assertThat(demo.out().lines())
                     .allSatisfy(line -> assertThat(line.length()).isLessThanOrEqualTo(100));
@@ -55,7 +55,7 @@ final class DemoIT {
             assertThat(demo.out()).contains("curl http://127.96.0.10:");
             demo.signal("INT");
             assertThat(demo.exitCode()).isZero();
-            assertThat(demo.out()).endsWith("stopped, and cleaned up\n");
+            assertThat(demo.out()).endsWith("stopped and cleaned up\n");
         }
         assertCleanedUp();
     }

@@ -122,7 +122,7 @@ final class ExhaustionIT {
             assertThat(ready.statusCode()).isEqualTo(503);
             assertThat(ready.body())
                     .matches("not ready: \\d+ of " + 2 * DESCRIPTORS
-                            + " frontends lack descriptors or memory \\(see /debug/frontends\\)\n");
+                            + " frontends failed for lack of descriptors or memory \\(see /debug/frontends\\)\n");
             assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
                     .containsPattern("sluice_frontends_failed\\{reason=\"out_of_descriptors\"} [1-9]");
             assertThat(RunIT.get(RunIT.uri(sluice, "health", "/livez")).statusCode())

@@ -219,9 +219,9 @@ final class HandoverIT {
         for (int i = 0; i < HANDOVERS; i++) {
             Sluice next = start();
             awaitSynced(next);
-            assertThat(next.err()).contains("taking over 3 addresses and 4 UDP flows");
+            assertThat(next.err()).contains("received 3 addresses and 4 UDP flows from the old process");
             assertThat(serving.exitCode()).as(serving.err()).isZero();
-            assertThat(serving.err()).contains("process " + next.pid() + " has taken over");
+            assertThat(serving.err()).contains(" to process " + next.pid() + " in ");
             assertThat(NameServer.ask(ADDRESS, port)).as("affinity").isEqualTo(endpointBefore);
             for (int c = 0; c < clients.size(); c++) {
                 assertThat(ask(clients.get(c))).as("UDP flow").isEqualTo(flows.get(c));
@@ -293,7 +293,7 @@ final class HandoverIT {
                 // Read some of the transferred state, then close.
                 newProcess.read(ByteBuffer.allocate(10));
             }
-            await().until(() -> serving.err().contains("process 4711 wanted to take over and did not; going on"));
+            await().until(() -> serving.err().contains("handover to process 4711 failed; continuing to serve"));
             assertThat(ask(client)).isEqualTo(flow);
             long answered = connectLoop.answered.get();
             await().until(() -> connectLoop.answered.get() > answered + 100);
@@ -318,7 +318,7 @@ final class HandoverIT {
             assertThat(serving.err())
                     .contains("the peer sent a control character")
                     .contains("received 'sluice-hand-over-99' instead of 'sluice-hand-over-3' or 'sluice-hand-over-2'")
-                    .contains("process " + next.pid() + " has taken over");
+                    .contains(" to process " + next.pid() + " in ");
             assertThat(silent.isOpen()).isTrue();
         }
     }
@@ -341,7 +341,7 @@ final class HandoverIT {
             Sluice sluice = start();
             awaitSynced(sluice);
             answering.join();
-            assertThat(sluice.err()).contains("so this is a cold start");
+            assertThat(sluice.err()).contains("(cold start)");
             assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
         }
     }
@@ -356,7 +356,7 @@ final class HandoverIT {
     private Sluice startWithAnEmptyFeed() throws IOException {
         Files.createDirectory(directory.resolve("empty"));
         Sluice next = start("--feed=empty");
-        await().until(() -> next.err().contains("empty has nothing to serve, but another process serves"));
+        await().until(() -> next.err().contains("empty' yet; the old process continues to serve"));
         return next;
     }
 
@@ -387,7 +387,7 @@ final class HandoverIT {
             }
             assertThat(next.exitCode()).isEqualTo(1);
             assertThat(next.err())
-                    .contains("the process that served goes on; this one ends")
+                    .contains("exiting, and the old process continues to serve")
                     .doesNotContain("synced");
             assertThat(path).exists();
         }
@@ -412,20 +412,20 @@ final class HandoverIT {
         awaitSynced(serving);
         Sluice next = startWithAnEmptyFeed();
         fillTheFeed();
-        while (!next.err().contains("taking over")) {
+        while (!next.err().contains(" from the old process")) {
             Thread.onSpinWait();
         }
         next.signal("STOP");
         await().atMost(Duration.ofSeconds(30))
-                .until(() -> serving.err().contains("going on: the peer took too long")
-                        || serving.err().contains("has taken over"));
+                .until(() -> serving.err().contains("continuing to serve: the peer took too long")
+                        || serving.err().contains("INFO  handed over "));
         next.signal("CONT");
-        if (serving.err().contains("has taken over")) {
+        if (serving.err().contains("INFO  handed over ")) {
             // The handover completed before the new process stopped.
             assertThat(serving.exitCode()).isZero();
         } else {
             assertThat(next.exitCode()).isEqualTo(1);
-            assertThat(next.err()).contains("the process that served goes on; this one ends");
+            assertThat(next.err()).contains("exiting, and the old process continues to serve");
             assertThat(directory.resolve("handover.sock")).exists();
         }
         assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
@@ -441,14 +441,14 @@ final class HandoverIT {
         ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
         Sluice next = startWithAnEmptyFeed();
         fillTheFeed();
-        while (!next.err().contains("taking over")) {
+        while (!next.err().contains(" from the old process")) {
             Thread.onSpinWait();
         }
         next.signal("KILL");
         await().atMost(Duration.ofSeconds(30))
                 .until(() ->
-                        serving.err().contains("; going on: ") || serving.err().contains("has taken over"));
-        if (serving.err().contains("has taken over")) {
+                        serving.err().contains("; continuing to serve: ") || serving.err().contains("INFO  handed over "));
+        if (serving.err().contains("INFO  handed over ")) {
             // The handover completed before the new process was killed, so its connections and flows ended with it.
             connectLoop.end();
             return;
@@ -471,7 +471,7 @@ final class HandoverIT {
         String flow = ask(client);
         Sluice next = startWithAnEmptyFeed();
         fillTheFeed();
-        while (!next.err().contains("taking over")) {
+        while (!next.err().contains(" from the old process")) {
             Thread.onSpinWait();
         }
         serving.signal("KILL");
@@ -507,8 +507,8 @@ final class HandoverIT {
             Sluice sluice = start();
             awaitSynced(sluice);
             assertThat(sluice.err())
-                    .contains("it runs as user id 65534; only root and the own user are trusted")
-                    .doesNotContainPattern("(?<!not )taking over");
+                    .contains("it runs as user ID 65534; only root and this process's own user are trusted")
+                    .doesNotContainPattern(" from the old process");
             assertThat(otherUser.isAlive()).isTrue();
             assertThat(Files.getAttribute(listening, "unix:uid"))
                     .as("the socket belongs to the new process")
@@ -523,7 +523,7 @@ final class HandoverIT {
         Path file = Files.writeString(directory.resolve("handover.sock"), "something");
         Sluice sluice = start();
         assertThat(sluice.exitCode()).isEqualTo(1);
-        assertThat(sluice.err()).contains("handover.sock is there already and is no socket");
+        assertThat(sluice.err()).contains("handover.sock' exists and is not a socket");
         assertThat(file).hasContent("something");
     }
 

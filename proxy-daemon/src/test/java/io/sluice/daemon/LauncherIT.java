@@ -170,7 +170,7 @@ final class LauncherIT {
         return copied.resolve("bin/sluice");
     }
 
-    private static final String UNUSED = " is of another Java, other jars or other flags, and not used;";
+    private static final String UNUSED = " is not used: it was created with another Java version, jars or flags;";
 
     private String startAndReadLog(Path script, String options) throws Exception {
         Files.writeString(directory.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");

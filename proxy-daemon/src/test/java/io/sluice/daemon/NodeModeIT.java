@@ -500,18 +500,18 @@ final class NodeModeIT {
     void whatSomebodyElseUsesIsNotTaken() throws Exception {
         NodeLab.in("node", "sysctl -qw net.ipv4.conf.all.src_valid_mark=1");
         assertThat(refusal("--rule-priority=119"))
-                .contains("cannot run here: net.ipv4.conf.all.src_valid_mark is on", "set it to 0");
+                .contains("cannot start: net.ipv4.conf.all.src_valid_mark is on", "set it to 0");
         NodeLab.in("node", "sysctl -qw net.ipv4.conf.all.src_valid_mark=0");
         NodeLab.in("node", "ip rule add priority 7 lookup 42");
         NodeLab.in("node", "ip route add 203.0.113.77/32 dev lo table 4242");
         assertThat(refusal("--rule-priority=7"))
                 .contains(
-                        "cannot run here: the routing rule priority 7 is taken (7:",
+                        "cannot start: the routing rule priority 7 is taken (7:",
                         "choose another with --rule-priority");
         NodeLab.in("node", "ip rule add priority 5210 fwmark 0x80000/0xff0000 lookup 52");
         assertThat(refusal("--mark-bit=19"))
                 .contains(
-                        "cannot run here: bit 19 of packet marks is somebody else's (5210:",
+                        "cannot start: bit 19 of packet marks is somebody else's (5210:",
                         "choose another with --mark-bit");
         assertThat(refusal("--routing-table=4242"))
                 .contains("the routing table 4242 has somebody else's routes (203.0.113.77 dev lo");
@@ -565,7 +565,7 @@ final class NodeModeIT {
         asking.get(20, TimeUnit.SECONDS);
         // A hand-over may make a connection wait for a retransmission, no more.
         assertThat(answers).isNotEmpty().containsOnly("pod=out");
-        assertThat(sluice.err()).contains("taking over").doesNotContain("somebody removed");
+        assertThat(sluice.err()).contains(" from the old process").doesNotContain("somebody removed");
     }
 
     /** The kernel lets nothing new in; that this is nothing new, the successor's table knows too. */
@@ -613,7 +613,7 @@ final class NodeModeIT {
         Path empty = Files.createDirectories(folder.resolve("nothing"));
         Sluice waiting = NodeLab.launch(empty, "node", args("--handover-socket=" + folder.resolve("hand-over.sock")));
         await().atMost(RunIT.PATIENCE)
-                .untilAsserted(() -> assertThat(waiting.err()).contains("another process serves"));
+                .untilAsserted(() -> assertThat(waiting.err()).contains("another process is serving"));
         waiting.signal("TERM");
         assertThat(waiting.exitCode()).as(waiting.err()).isZero();
         assertThat(NodeLab.in("node", "nft list tables")).contains("table inet sluice");

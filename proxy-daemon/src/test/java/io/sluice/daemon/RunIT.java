@@ -149,7 +149,7 @@ public final class RunIT {
                 exchange(server, client, "both ways");
             }
             assertThat(sluice.exitCode()).isZero();
-            assertThat(sluice.err()).contains("SIGTERM: stopping", "draining 1 open connection,", "stopped");
+            assertThat(sluice.err()).contains("SIGTERM: stopping", "draining 1 open connection ", "stopped");
         }
     }
 
@@ -174,8 +174,7 @@ public final class RunIT {
                 "--metrics-bind-address=127.0.0.1:" + portInUse)) {
             assertThat(sluice.exitCode()).isEqualTo(1);
             assertThat(sluice.err())
-                    .contains("cannot run here: metrics cannot be served on 127.0.0.1:" + portInUse
-                            + ": Address already in use");
+                    .contains("cannot start: cannot serve metrics on 127.0.0.1:" + portInUse + ": Address already in use");
         }
     }
 
@@ -188,7 +187,7 @@ public final class RunIT {
                 exchange(client, server, "before");
                 sluice.signal("TERM");
                 assertThat(sluice.exitCode()).isZero();
-                assertThat(sluice.err()).contains("cutting 1 open connection");
+                assertThat(sluice.err()).contains("drain timeout expired; closing 1 open connection");
             }
         }
     }
@@ -215,7 +214,7 @@ public final class RunIT {
                     Socket server = endpoint.accept()) {
                 exchange(client, server, "before");
                 sluice.signal("TERM");
-                await().atMost(PATIENCE).until(() -> sluice.err().contains("draining 1 open connection,"));
+                await().atMost(PATIENCE).until(() -> sluice.err().contains("draining 1 open connection "));
                 assertThat(sluice.isAlive()).isTrue();
                 sluice.signal("TERM");
                 assertThat(sluice.exitCode()).isEqualTo(143);
@@ -278,13 +277,12 @@ public final class RunIT {
             sluice.signal("HUP");
             awaitError(
                     sluice,
-                    "SIGHUP: the log level is debug (was info), the feed is looked at again; other settings need a"
-                            + " restart");
+                    "SIGHUP: log level is debug (was info); rescanning the feed; other settings need a" + " restart");
             Files.writeString(config, head + "logLevel: loud\n");
             sluice.signal("HUP");
             awaitError(
                     sluice,
-                    "SIGHUP: the configuration is not reloaded, the feed is looked at again: " + config
+                    "SIGHUP: rescanning the feed; configuration not reloaded: " + config
                             + ": logLevel: 'loud' is not allowed");
             try (Socket client = connect();
                     Socket server = endpoint.accept()) {

@@ -10,7 +10,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.Test;
 
-/** What reaches a terminal, and what happens when nothing can. */
+/** Status lines in a terminal and elsewhere, and a closed output. */
 final class DemoScreenTest {
     private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
 
@@ -23,7 +23,7 @@ final class DemoScreenTest {
     }
 
     @Test
-    void statusIsWrittenOverWithoutWrappingInATerminal() {
+    void overwritesTheStatusWithoutWrappingInATerminal() {
         DemoScreen screen = screen(true);
         screen.status("1 connection");
         screen.status("2 connections");
@@ -33,7 +33,7 @@ final class DemoScreenTest {
     }
 
     @Test
-    void statusIsALineElsewhere() {
+    void printsTheStatusAsALineElsewhere() {
         DemoScreen screen = screen(false);
         screen.status("1 connection");
         screen.endStatus();
@@ -41,7 +41,7 @@ final class DemoScreenTest {
     }
 
     @Test
-    void streamThatTakesNothingIsNoticedAtOnce() {
+    void noticesAClosedStreamImmediately() {
         PrintStream closed = new PrintStream(
                 new OutputStream() {
                     @Override

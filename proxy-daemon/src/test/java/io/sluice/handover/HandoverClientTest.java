@@ -31,21 +31,21 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** What a new process makes of all that an old one may do, say and send. */
+/** Behavior of a new process, whatever the old process does and sends. */
 final class HandoverClientTest {
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private HandoverLab lab;
     private Forwarder old;
-    private Forwarder successor;
+    private Forwarder newForwarder;
     private UnixListener listening;
     private ForwarderHandover offered = new ForwarderHandover(List.of(), List.of());
     private String flow;
-    /** What a rehearsal sends. */
+    /** Socket that the old process sends in the rehearsal. */
     private io.netty.channel.unix.Socket sample;
 
-    /** How far an old process comes in version 3. */
+    /** Steps of the old process in version 3. */
     private enum Step {
         CONNECTED,
         OFFER,
@@ -60,7 +60,7 @@ final class HandoverClientTest {
         SERVING
     }
 
-    /** What the old process does on one connection. */
+    /** Behavior of the old process on one connection. */
     private interface Script {
         void run(UnixSocket peer) throws IOException;
     }
@@ -71,8 +71,8 @@ final class HandoverClientTest {
         old = lab.forwarder();
         old.apply(lab.snapshot);
         flow = lab.use();
-        listening = lab.closing(UnixListener.bind(path()));
-        successor = lab.forwarder();
+        listening = lab.closeLater(UnixListener.bind(path()));
+        newForwarder = lab.forwarder();
         sample = io.netty.channel.unix.Socket.newSocketDgram();
     }
 
@@ -80,23 +80,23 @@ final class HandoverClientTest {
     void nothingStaysOpen() throws Exception {
         sample.close();
         lab.closeAll();
-        assertThatThrownBy(lab::dial).as("a copy of the listening socket").isInstanceOf(ConnectException.class);
+        assertThatThrownBy(lab::connectTcp).as("a copy of the listening socket").isInstanceOf(ConnectException.class);
     }
 
     private Path path() {
-        return folder.resolve("socket");
+        return directory.resolve("socket");
     }
 
-    private HandoverClient succession() {
-        return new HandoverClient(path(), successor, "none", false);
+    private HandoverClient handoverClient() {
+        return new HandoverClient(path(), newForwarder, "none", false);
     }
 
-    /** Has a new process take over from one that does this, connection by connection. */
-    private Result takeOver(ServiceSnapshot snapshot, Script... scripts) throws Exception {
+    /** Requests a handover from an old process that runs these scripts, one for each connection. */
+    private Result requestHandover(ServiceSnapshot snapshot, Script... scripts) throws Exception {
         CompletableFuture<Void> ended = CompletableFuture.runAsync(() -> {
             for (Script script : scripts) {
                 try {
-                    UnixSocket peer = lab.closing(accept());
+                    UnixSocket peer = lab.closeLater(accept());
                     script.run(peer);
                     peer.close();
                 } catch (IOException | AssertionError e) {
@@ -105,7 +105,7 @@ final class HandoverClientTest {
                 }
             }
         });
-        Result result = succession().takeOver(snapshot);
+        Result result = handoverClient().requestHandover(snapshot);
         try {
             ended.get();
         } catch (ExecutionException e) {
@@ -123,7 +123,7 @@ final class HandoverClientTest {
         return peer;
     }
 
-    private void comeTo(Step last, UnixSocket peer) throws IOException {
+    private void advanceTo(Step last, UnixSocket peer) throws IOException {
         for (Step step : Step.values()) {
             switch (step) {
                 case CONNECTED -> assertThat(peer.readLine()).matches("sluice-hand-over-3 [0-9]+ none");
@@ -165,8 +165,8 @@ final class HandoverClientTest {
         }
     }
 
-    /** As the kernel does it for a process that is killed. */
-    private void die(UnixSocket peer) {
+    /** Closes everything of the old process, as the kernel does for a killed process. */
+    private void kill(UnixSocket peer) {
         listening.close();
         old.closeReleased(offered);
         old.close();
@@ -175,24 +175,24 @@ final class HandoverClientTest {
 
     @ParameterizedTest
     @EnumSource
-    void whereverTheOldProcessIsKilledTheNewOneServes(Step step) throws Exception {
-        Result result = takeOver(lab.snapshot, peer -> {
-            comeTo(step, peer);
-            die(peer);
+    void servesAtWhateverStepTheOldProcessIsKilled(Step step) throws Exception {
+        Result result = requestHandover(lab.snapshot, peer -> {
+            advanceTo(step, peer);
+            kill(peer);
         });
         assertThat(result).isEqualTo(Result.SERVING);
         String now = lab.use();
         if (step.compareTo(Step.END) >= 0) {
-            assertThat(now).as("the flow, whose socket was given").isEqualTo(flow);
+            assertThat(now).as("the flow, whose socket was handed over").isEqualTo(flow);
         }
     }
 
     @Test
-    void aClientThatConnectedWhileNeitherServedIsAnswered() throws Exception {
+    void servesAClientThatConnectedDuringTheHandover() throws Exception {
         Socket[] waiting = new Socket[1];
-        Result result = takeOver(lab.snapshot, peer -> {
-            comeTo(Step.READY, peer);
-            waiting[0] = lab.closing(lab.dial());
+        Result result = requestHandover(lab.snapshot, peer -> {
+            advanceTo(Step.READY, peer);
+            waiting[0] = lab.closeLater(lab.connectTcp());
             HandoverFormat.write(offered, peer.output());
             assertThat(peer.readLine()).isEqualTo("received");
             peer.send(offered.descriptors());
@@ -207,9 +207,9 @@ final class HandoverClientTest {
     }
 
     @Test
-    void itEndsIfTheOldProcessGoesOn() throws Exception {
-        Result result = takeOver(lab.snapshot, peer -> {
-            comeTo(Step.SERVING, peer);
+    void failsIfTheOldProcessResumesServing() throws Exception {
+        Result result = requestHandover(lab.snapshot, peer -> {
+            advanceTo(Step.SERVING, peer);
             old.takeBack(offered);
             peer.writeLine("kept");
         });
@@ -218,9 +218,9 @@ final class HandoverClientTest {
     }
 
     @Test
-    void itEndsAlsoIfTheOldProcessHasDecidedAndClosedBeforeItIsAsked() throws Exception {
-        Result result = takeOver(lab.snapshot, peer -> {
-            comeTo(Step.END, peer);
+    void failsIfTheOldProcessResumedServingAndClosedEarlier() throws Exception {
+        Result result = requestHandover(lab.snapshot, peer -> {
+            advanceTo(Step.END, peer);
             peer.writeLine("kept");
             peer.close();
             old.takeBack(offered);
@@ -230,9 +230,9 @@ final class HandoverClientTest {
     }
 
     @Test
-    void aDescriptorTooManyIsAFaultAndEverythingIsClosed() throws Exception {
+    void rejectsTooManyDescriptorsAndClosesThem() throws Exception {
         Script more = peer -> {
-            comeTo(Step.READY, peer);
+            advanceTo(Step.READY, peer);
             HandoverFormat.write(offered, peer.output());
             assertThat(peer.readLine()).isEqualTo("received");
             peer.send(offered.descriptors());
@@ -242,27 +242,27 @@ final class HandoverClientTest {
                         peer.readLine();
                     })
                     .isInstanceOf(IOException.class);
-            die(peer);
+            kill(peer);
         };
-        assertThat(takeOver(lab.snapshot, more)).isEqualTo(Result.SERVING);
+        assertThat(requestHandover(lab.snapshot, more)).isEqualTo(Result.SERVING);
         assertThat(lab.use()).as("a cold start").isNotEmpty();
     }
 
     @Test
-    void itTakesNoMoreThanItHasRoomFor() throws Exception {
-        Result result = takeOver(lab.snapshot, peer -> {
+    void declinesMoreDescriptorsThanItCanOpen() throws Exception {
+        Result result = requestHandover(lab.snapshot, peer -> {
             peer.readLine();
             peer.writeLine("offer 999999999 2");
-            assertThat(peer.readLine()).matches("decline room for only [0-9]+ of 999999999 descriptors");
+            assertThat(peer.readLine()).matches("decline can open only [0-9]+ of 999999999 descriptors");
         });
         assertThat(result).isEqualTo(Result.BEATEN);
-        assertThat(lab.warnings("cannot take over 999999999 sockets")).hasSize(1);
-        assertThat(successor.frontends()).isEmpty();
+        assertThat(lab.warnings("cannot receive 999999999 descriptors")).hasSize(1);
+        assertThat(newForwarder.frontends()).isEmpty();
     }
 
     @Test
-    void itWaitsWhileItHasNothingToServeAndTheOldProcessHas() throws Exception {
-        Result result = takeOver(ServiceSnapshot.empty(), peer -> {
+    void declinesWhileOnlyTheOldProcessHasServices() throws Exception {
+        Result result = requestHandover(ServiceSnapshot.empty(), peer -> {
             peer.readLine();
             peer.writeLine("offer 3 2");
             assertThat(peer.readLine()).isEqualTo("decline nothing to serve yet");
@@ -271,10 +271,10 @@ final class HandoverClientTest {
     }
 
     @Test
-    void itNeedNotWaitIfTheOldProcessHasNothingEither() throws Exception {
+    void acceptsIfNeitherProcessHasServices() throws Exception {
         old.apply(ServiceSnapshot.empty());
         ForwarderHandover nothing = old.release();
-        Result result = takeOver(ServiceSnapshot.empty(), peer -> {
+        Result result = requestHandover(ServiceSnapshot.empty(), peer -> {
             peer.readLine();
             peer.writeLine("offer 0 0");
             assertThat(peer.readLine()).matches("accept [0-9]+ 0");
@@ -293,29 +293,29 @@ final class HandoverClientTest {
     }
 
     @Test
-    void itAsksTheProcessThatHasJustTakenOver() throws Exception {
+    void connectsToTheProcessThatReceivedTheHandoverBefore() throws Exception {
         Script taken = peer -> {
             peer.readLine();
             peer.writeLine("taken");
         };
-        // More often than a failure is forgiven.
+        // More than the number of attempts after a failure.
         Script[] scripts = new Script[7];
         Arrays.fill(scripts, taken);
         scripts[6] = peer -> {
-            comeTo(Step.SERVING, peer);
+            advanceTo(Step.SERVING, peer);
             old.closeReleased(offered);
             peer.writeLine("released");
         };
-        assertThat(takeOver(lab.snapshot, scripts)).isEqualTo(Result.SERVING);
+        assertThat(requestHandover(lab.snapshot, scripts)).isEqualTo(Result.SERVING);
         assertThat(lab.use()).isEqualTo(flow);
     }
 
-    /** In version 2 it would not have to prove anything. */
+    /** Version 2 has no rehearsal, so it must not be used with a process that supports version 3. */
     @ParameterizedTest
     @EnumSource(names = {"OFFER", "SAMPLE", "SAMPLE_DESCRIPTORS"})
-    void anOldProcessThatBreaksOffAfterItsOfferIsNotAskedInVersion2(Step last) throws Exception {
-        Result result = takeOver(lab.snapshot, peer -> comeTo(last, peer), peer -> {
-            comeTo(Step.SERVING, peer);
+    void doesNotUseVersion2AfterAnOfferInVersion3(Step last) throws Exception {
+        Result result = requestHandover(lab.snapshot, peer -> advanceTo(last, peer), peer -> {
+            advanceTo(Step.SERVING, peer);
             old.closeReleased(offered);
             peer.writeLine("released");
         });
@@ -324,9 +324,9 @@ final class HandoverClientTest {
     }
 
     @Test
-    void anEndlessNestedOrUnknownStateIsRejected() throws Exception {
+    void rejectsEndlessNestedAndUnknownState() throws Exception {
         Script endless = peer -> {
-            comeTo(Step.READY, peer);
+            advanceTo(Step.READY, peer);
             OutputStream out = peer.output();
             out.write('{');
             byte[] blanks = new byte[1 << 20];
@@ -341,19 +341,20 @@ final class HandoverClientTest {
             old.takeBack(offered);
         };
         Script last = peer -> {
-            comeTo(Step.READY, peer);
+            advanceTo(Step.READY, peer);
             peer.output().write("{\"frontends\":[],\"services\":[],\"more\":1}".getBytes(UTF_8));
             assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
-            die(peer);
+            kill(peer);
         };
-        assertThat(takeOver(lab.snapshot, endless, instead("[".repeat(1000)), instead("{\"frontends\":null}"), last))
+        assertThat(requestHandover(
+                        lab.snapshot, endless, instead("[".repeat(1000)), instead("{\"frontends\":null}"), last))
                 .isEqualTo(Result.SERVING);
         lab.use();
     }
 
     private Script instead(String text) {
         return peer -> {
-            comeTo(Step.READY, peer);
+            advanceTo(Step.READY, peer);
             peer.output().write(text.getBytes(UTF_8));
             assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
             old.takeBack(offered);
@@ -361,31 +362,35 @@ final class HandoverClientTest {
     }
 
     @Test
-    void anOldProcessThatSpeaksNoKnownVersionMeansAColdStart() throws Exception {
-        Script strange = peer -> {
+    void startsColdIfTheOldProcessSpeaksNoKnownVersion() throws Exception {
+        Script unknownVersion = peer -> {
             peer.readLine();
             peer.writeLine("HTTP/1.1 400 Bad Request");
         };
-        assertThat(takeOver(lab.snapshot, strange, strange, strange, strange, strange))
+        assertThat(requestHandover(
+                        lab.snapshot, unknownVersion, unknownVersion, unknownVersion, unknownVersion, unknownVersion))
                 .isEqualTo(Result.SERVING);
-        assertThat(lab.warnings("so this is a cold start")).hasSize(1);
-        assertThat(successor.frontends()).extracting(FrontendStatus::state).containsOnly(FrontendStatus.State.FAILED);
+        assertThat(lab.warnings("(cold start)")).hasSize(1);
+        assertThat(newForwarder.frontends())
+                .extracting(FrontendStatus::state)
+                .containsOnly(FrontendStatus.State.FAILED);
     }
 
     // ---- version 2
 
-    private Script older(boolean goesOn) {
+    private Script version2(boolean keepsServing) {
         return peer -> {
             String[] hello = peer.readLine().split(" ", 4);
             assertThat(hello).startsWith("sluice-hand-over-2");
-            assertThat(hello[3]).isEqualTo(folder.resolve("socket." + hello[1]).toString());
+            assertThat(hello[3])
+                    .isEqualTo(directory.resolve("socket." + hello[1]).toString());
             offered = old.release();
             try (UnixSocket pipe = UnixSocket.connect(Path.of(hello[3]), RunIT.PATIENCE)) {
                 HandoverFormat.write(offered, peer.output());
                 pipe.send(offered.descriptors());
                 assertThat(peer.readLine()).isEqualTo("serving");
             }
-            if (goesOn) {
+            if (keepsServing) {
                 old.takeBack(offered);
             } else {
                 old.closeReleased(offered);
@@ -394,31 +399,31 @@ final class HandoverClientTest {
         };
     }
 
-    private static void hangUp(UnixSocket peer) throws IOException {
+    private static void closeAfterHello(UnixSocket peer) throws IOException {
         peer.readLine();
     }
 
     @Test
-    void itTakesOverFromAnOlderProcess() throws Exception {
-        assertThat(takeOver(lab.snapshot, HandoverClientTest::hangUp, older(false)))
+    void receivesAHandoverInVersion2() throws Exception {
+        assertThat(requestHandover(lab.snapshot, HandoverClientTest::closeAfterHello, version2(false)))
                 .isEqualTo(Result.SERVING);
         assertThat(lab.use()).isEqualTo(flow);
-        try (var left = Files.list(folder)) {
+        try (var left = Files.list(directory)) {
             assertThat(left).containsExactly(path());
         }
     }
 
     @Test
-    void itEndsIfAnOlderProcessGoesOn() throws Exception {
-        assertThat(takeOver(lab.snapshot, HandoverClientTest::hangUp, older(true)))
+    void failsIfAVersion2ProcessResumesServing() throws Exception {
+        assertThat(requestHandover(lab.snapshot, HandoverClientTest::closeAfterHello, version2(true)))
                 .isEqualTo(Result.BEATEN);
         assertThat(lab.use()).isEqualTo(flow);
     }
 
     @Test
-    void anOlderProcessIsNotAskedWhileThereIsNothingToServe() throws Exception {
-        Script asked = peer -> assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
-        assertThat(takeOver(ServiceSnapshot.empty(), HandoverClientTest::hangUp, asked))
+    void doesNotRequestAVersion2HandoverWithoutServices() throws Exception {
+        Script expectClose = peer -> assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
+        assertThat(requestHandover(ServiceSnapshot.empty(), HandoverClientTest::closeAfterHello, expectClose))
                 .isEqualTo(Result.WAITING);
     }
 }

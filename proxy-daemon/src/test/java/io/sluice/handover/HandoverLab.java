@@ -32,7 +32,7 @@ import java.util.Objects;
 import java.util.Set;
 import org.slf4j.LoggerFactory;
 
-/** Forwarders in this process that can hand over to each other, a TCP and a UDP Service, and a client with a UDP flow. */
+/** Forwarders in this process for a handover between them, a TCP and a UDP Service, and a client with a UDP flow. */
 final class HandoverLab {
     static final String ADDRESS = "127.96.3.1";
 
@@ -45,14 +45,14 @@ final class HandoverLab {
 
     HandoverLab() throws IOException {
         appender.start();
-        // Whatever level another test has set.
+        // Another test may have changed the level.
         logger.setLevel(Level.INFO);
         logger.addAppender(appender);
-        NameServer tcp = closing(new NameServer("127.0.0.1", 0, "tcp"));
-        DatagramSocket udp = closing(udpServer());
+        NameServer tcp = closeLater(new NameServer("127.0.0.1", 0, "tcp"));
+        DatagramSocket udp = closeLater(udpServer());
         snapshot = ServiceSnapshot.of(
                 service("web", Protocol.TCP, tcp.port()), service("ask", Protocol.UDP, udp.getLocalPort()));
-        client = closing(new DatagramSocket());
+        client = closeLater(new DatagramSocket());
         client.setSoTimeout((int) RunIT.PATIENCE.toMillis());
         client.connect(InetAddress.getByName(ADDRESS), port);
     }
@@ -69,7 +69,7 @@ final class HandoverLab {
                         Route.forward(List.of(endpoint), Route.Source.NODE))));
     }
 
-    /** Answers with the port that the question came from. */
+    /** Replies to each datagram with its source port. */
     private static DatagramSocket udpServer() throws IOException {
         DatagramSocket socket = new DatagramSocket(0, InetAddress.getLoopbackAddress());
         Thread thread = new Thread(() -> {
@@ -90,28 +90,28 @@ final class HandoverLab {
         return socket;
     }
 
-    <T extends AutoCloseable> T closing(T resource) {
+    <T extends AutoCloseable> T closeLater(T resource) {
         open.add(resource);
         return resource;
     }
 
-    /** One that serves nothing yet. */
+    /** Creates a forwarder without a snapshot. */
     Forwarder forwarder() {
-        return closing(new Forwarder(ForwarderConfig.defaults().withLoops(1), status -> {}));
+        return closeLater(new Forwarder(ForwarderConfig.defaults().withLoops(1), status -> {}));
     }
 
-    Socket dial() throws IOException {
+    Socket connectTcp() throws IOException {
         Socket socket = new Socket(ADDRESS, port);
         socket.setSoTimeout((int) RunIT.PATIENCE.toMillis());
         return socket;
     }
 
-    /** What the TCP Service says on this connection. */
+    /** Reads what the TCP Service sends on this connection. */
     static String read(Socket socket) throws IOException {
         return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     }
 
-    /** Uses both Services; the port from which the UDP endpoint sees the flow. */
+    /** Sends a request to both Services; returns the source port of the UDP flow as the endpoint sees it. */
     String use() throws IOException {
         assertThat(NameServer.ask(ADDRESS, port)).isEqualTo("tcp");
         client.send(new DatagramPacket(new byte[] {'?'}, 1));
@@ -120,7 +120,7 @@ final class HandoverLab {
         return new String(answer.getData(), 0, answer.getLength(), StandardCharsets.UTF_8);
     }
 
-    /** What was logged as a warning or worse and contains a text. */
+    /** Returns logged warnings and errors that contain a string. */
     List<String> warnings(String text) {
         synchronized (appender) {
             return List.copyOf(appender.list).stream()

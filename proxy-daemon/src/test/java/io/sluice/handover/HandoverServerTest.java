@@ -34,13 +34,13 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What the process that serves does with all that may connect to its hand-over socket. */
+/** Behavior of the old process, whatever connects to its handover socket. */
 final class HandoverServerTest {
-    private static final Duration LIMIT = RunIT.PATIENCE;
-    private static final int STRANGER = 65534;
+    private static final Duration TIMEOUT = RunIT.PATIENCE;
+    private static final int OTHER_UID = 65534;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private HandoverLab lab;
     private Forwarder serving;
@@ -48,9 +48,9 @@ final class HandoverServerTest {
     private String flow;
     private final ReentrantLock changes = new ReentrantLock();
     private final List<String> closeReleased = new ArrayList<>();
-    private boolean letGoFails;
+    private boolean closeReleasedFails;
 
-    /** How far a new process comes in version 3. */
+    /** Steps of a new process in version 3. */
     private enum Step {
         CONNECTED,
         HELLO,
@@ -67,10 +67,10 @@ final class HandoverServerTest {
         lab = new HandoverLab();
         serving = lab.forwarder();
         serving.apply(lab.snapshot);
-        port = lab.closing(new HandoverServer(path(), serving, new Supervisor(), changes, rules -> {
+        port = lab.closeLater(new HandoverServer(path(), serving, new Supervisor(), changes, rules -> {
             closeReleased.add(rules);
-            if (letGoFails) {
-                throw new IllegalStateException("as the test wants");
+            if (closeReleasedFails) {
+                throw new IllegalStateException("simulated");
             }
         }));
         port.open(false);
@@ -80,18 +80,18 @@ final class HandoverServerTest {
     @AfterEach
     void nothingStaysOpen() throws Exception {
         lab.closeAll();
-        assertThatThrownBy(lab::dial).as("a copy of the listening socket").isInstanceOf(ConnectException.class);
+        assertThatThrownBy(lab::connectTcp).as("a copy of the listening socket").isInstanceOf(ConnectException.class);
     }
 
     private Path path() {
-        return folder.resolve("socket");
+        return directory.resolve("socket");
     }
 
     private UnixSocket connect() throws IOException {
-        return lab.closing(UnixSocket.connect(path(), LIMIT));
+        return lab.closeLater(UnixSocket.connect(path(), TIMEOUT));
     }
 
-    private UnixSocket comeTo(Step last) throws IOException {
+    private UnixSocket advanceTo(Step last) throws IOException {
         UnixSocket peer = connect();
         for (Step step : Step.values()) {
             switch (step) {
@@ -119,54 +119,55 @@ final class HandoverServerTest {
         assertThat(peer.readLine()).isEqualTo("end");
     }
 
-    /** As a new process does it. */
-    private Outcome takeOver() throws IOException {
+    /** Receives a handover, as a new process does. */
+    private Outcome requestHandover() throws IOException {
         try (OldProcess old = Objects.requireNonNull(OldProcess.connect(path()))) {
-            assertThat(old.ask("rules")).contains(new Offer(3, 2));
-            ForwarderHandover handOver = old.accept(2);
-            Forwarder successor = lab.forwarder();
-            successor.inherit(handOver);
-            successor.apply(lab.snapshot);
+            assertThat(old.requestOffer("rules")).contains(new Offer(3, 2));
+            ForwarderHandover handover = old.accept(2);
+            Forwarder newForwarder = lab.forwarder();
+            newForwarder.inherit(handover);
+            newForwarder.apply(lab.snapshot);
             return old.serving();
         }
     }
 
     private void assertHandedOverToAnother() throws IOException {
-        assertThat(takeOver()).isEqualTo(Outcome.RELEASED);
+        assertThat(requestHandover()).isEqualTo(Outcome.RELEASED);
         assertThat(lab.use()).isEqualTo(flow);
         assertThat(closeReleased).containsExactly("rules");
     }
 
     @ParameterizedTest
     @EnumSource(names = {"CONNECTED", "HELLO", "ACCEPTED", "SAMPLE_READ", "SAMPLE_RECEIVED"})
-    void nothingIsDetachedBeforeTheNewProcessHasProvedThatItCanServe(Step step) throws IOException {
-        UnixSocket peer = comeTo(step);
-        assertThat(lab.use()).as("while it stands still").isEqualTo(flow);
+    void detachesNothingBeforeTheRehearsalHasSucceeded(Step step) throws IOException {
+        UnixSocket peer = advanceTo(step);
+        assertThat(lab.use()).as("while the new process is idle").isEqualTo(flow);
         peer.close();
-        assertThat(lab.use()).as("after it has gone").isEqualTo(flow);
+        assertThat(lab.use())
+                .as("after the new process has closed the connection")
+                .isEqualTo(flow);
         assertHandedOverToAnother();
-        // A connection that says nothing is how another process looks whether the socket is served.
-        assertThat(lab.warnings("process 4711 did not prove that it can serve: "))
-                .hasSize(step == Step.CONNECTED ? 0 : 1);
+        // Other processes connect without sending anything to check whether this process listens.
+        assertThat(lab.warnings("process 4711 failed the rehearsal: ")).hasSize(step == Step.CONNECTED ? 0 : 1);
     }
 
     @ParameterizedTest
     @EnumSource(names = {"STATE_READ", "STATE_RECEIVED"})
-    void everythingIsTakenBackFromANewProcessThatEnds(Step step) throws IOException {
-        UnixSocket peer = comeTo(step);
-        try (Socket waiting = lab.dial()) {
+    void resumesServingIfTheNewProcessExits(Step step) throws IOException {
+        UnixSocket peer = advanceTo(step);
+        try (Socket pending = lab.connectTcp()) {
             peer.close();
-            assertThat(HandoverLab.read(waiting)).isEqualTo("tcp");
+            assertThat(HandoverLab.read(pending)).isEqualTo("tcp");
         }
         assertThat(lab.use()).isEqualTo(flow);
-        assertThat(lab.warnings("process 4711 wanted to take over and did not; going on: "))
+        assertThat(lab.warnings("handover to process 4711 failed; continuing to serve: "))
                 .hasSize(1);
         assertHandedOverToAnother();
     }
 
     @Test
-    void aNewProcessHearsThatTheOldOneGoesOn() throws IOException {
-        UnixSocket peer = comeTo(Step.STATE_RECEIVED);
+    void repliesKeptIfItResumesServing() throws IOException {
+        UnixSocket peer = advanceTo(Step.STATE_RECEIVED);
         peer.writeLine("nonsense");
         assertThat(peer.readLine()).isEqualTo("kept");
         assertThat(lab.use()).isEqualTo(flow);
@@ -176,32 +177,33 @@ final class HandoverServerTest {
     @ParameterizedTest
     @ValueSource(
             strings = {"accept 2 2", "accept 1000 0", "accept -1 2", "accept 1000", "decline too early", "serving"})
-    void aNewProcessThatCannotServeGetsNothing(String answer) throws IOException {
-        UnixSocket peer = comeTo(Step.HELLO);
+    void rejectsANewProcessThatCannotServe(String answer) throws IOException {
+        UnixSocket peer = advanceTo(Step.HELLO);
         peer.writeLine(answer);
         assertThatThrownBy(peer::readLine).isInstanceOf(IOException.class);
-        assertThat(lab.warnings("hand-over on ")).hasSize(1);
-        assertThat(lab.warnings("going on")).isEmpty();
+        assertThat(lab.warnings("handover on ")).hasSize(1);
+        assertThat(lab.warnings("continuing to serve")).isEmpty();
         assertHandedOverToAnother();
     }
 
     @Test
-    void aNewProcessThatEndsWhileAChangeIsAppliedDetachesNothing() throws IOException {
+    void detachesNothingForANewProcessThatExitsDuringAChange() throws IOException {
         changes.lock();
         try {
-            comeTo(Step.READY).close();
+            advanceTo(Step.READY).close();
             assertThat(lab.use()).isEqualTo(flow);
         } finally {
             changes.unlock();
         }
         assertHandedOverToAnother();
-        assertThat(lab.warnings("process 4711 did not prove that it can serve: "))
-                .hasSize(1);
-        assertThat(lab.warnings("going on")).as("of what was detached").isEmpty();
+        assertThat(lab.warnings("process 4711 failed the rehearsal: ")).hasSize(1);
+        assertThat(lab.warnings("continuing to serve"))
+                .as("of what was detached")
+                .isEmpty();
     }
 
     @Test
-    void peersThatSendNothingOrTooMuchDoNotBlockATakeOver() throws IOException {
+    void handsOverDespiteSilentAndVerbosePeers() throws IOException {
         for (int i = 0; i < 40; i++) {
             UnixSocket silent = connect();
             if (i % 2 == 0) {
@@ -213,14 +215,14 @@ final class HandoverServerTest {
     }
 
     @Test
-    void aFailureAfterTheNewProcessServesDoesNotKeepTheAnswerFromIt() throws IOException {
-        letGoFails = true;
+    void repliesReleasedEvenIfClosingFails() throws IOException {
+        closeReleasedFails = true;
         assertHandedOverToAnother();
-        assertThat(lab.warnings("a hand-over failed")).hasSize(1);
+        assertThat(lab.warnings("failed with an internal error")).hasSize(1);
     }
 
     @Test
-    void aLaterProcessIsToldThatAnotherHasTakenOver() throws IOException {
+    void repliesTakenAfterAHandover() throws IOException {
         assertHandedOverToAnother();
         UnixSocket late = connect();
         late.writeLine("sluice-hand-over-3 4712 none");
@@ -228,14 +230,14 @@ final class HandoverServerTest {
     }
 
     @Test
-    void theSameRefusalIsLoggedOnceUntilThereIsAnother() throws IOException {
+    void logsTheSameRejectionOnceUntilThereIsAnother() throws IOException {
         for (int i = 0; i < 20; i++) {
             UnixSocket unknown = connect();
             unknown.writeLine("sluice-hand-over-99 1 x");
             assertThatThrownBy(unknown::readLine).isInstanceOf(IOException.class);
         }
         assertThat(lab.warnings("received 'sluice-hand-over-99' instead of")).hasSize(1);
-        comeTo(Step.STATE_READ).close();
+        advanceTo(Step.STATE_READ).close();
         UnixSocket again = connect();
         again.writeLine("sluice-hand-over-99 1 x");
         assertThatThrownBy(again::readLine).isInstanceOf(IOException.class);
@@ -245,60 +247,60 @@ final class HandoverServerTest {
     }
 
     @Test
-    void aProcessOfAnotherUserGetsNothing() throws Exception {
-        assumeThat(Files.getAttribute(folder, "unix:uid"))
+    void rejectsAProcessOfAnotherUser() throws Exception {
+        assumeThat(Files.getAttribute(directory, "unix:uid"))
                 .as("needs root, to start a process of another user")
                 .isEqualTo(0);
-        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx--x--x"));
-        assertThat(connectAsStranger()).as("the socket's mode").isNotZero();
-        assertThat(lab.warnings("hand-over on ")).isEmpty();
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwx--x--x"));
+        assertThat(connectAsOtherUser()).as("the socket's mode").isNotZero();
+        assertThat(lab.warnings("handover on ")).isEmpty();
         Files.setPosixFilePermissions(path(), PosixFilePermissions.fromString("rwxrwxrwx"));
         for (int i = 0; i < 3; i++) {
-            assertThat(connectAsStranger()).isNotZero();
+            assertThat(connectAsOtherUser()).isNotZero();
         }
-        assertThat(lab.warnings("connection from user id 65534; only root and the own user are allowed"))
+        assertThat(lab.warnings("connection from user ID 65534; only root and this process's own user are allowed"))
                 .hasSize(1);
         assertThat(lab.use()).isEqualTo(flow);
         assertHandedOverToAnother();
     }
 
-    private int connectAsStranger() throws Exception {
+    private int connectAsOtherUser() throws Exception {
         return new ProcessBuilder(
                         "setpriv",
-                        "--reuid=" + STRANGER,
-                        "--regid=" + STRANGER,
+                        "--reuid=" + OTHER_UID,
+                        "--regid=" + OTHER_UID,
                         "--clear-groups",
                         "curl",
                         "--silent",
                         "--unix-socket",
                         path().toString(),
-                        "http://hand-over/")
+                        "http://handover/")
                 .start()
                 .waitFor();
     }
 
     // ---- version 2
 
-    private UnixSocket helloOfOlder(Path pipe) throws IOException {
+    private UnixSocket helloOfVersion2(Path pipe) throws IOException {
         UnixSocket peer = connect();
         peer.writeLine("sluice-hand-over-2 4711 none " + pipe);
         return peer;
     }
 
     private Path pipe() {
-        return folder.resolve("socket.4711");
+        return directory.resolve("socket.4711");
     }
 
     @Test
-    void anOlderProcessTakesOver() throws IOException {
+    void handsOverInVersion2() throws IOException {
         try (UnixListener pipes = UnixListener.bind(pipe())) {
-            UnixSocket peer = helloOfOlder(pipe());
+            UnixSocket peer = helloOfVersion2(pipe());
             ForwarderHandover offered = HandoverFormat.read(peer.input());
-            UnixSocket pipe = lab.closing(Objects.requireNonNull(pipes.accept(LIMIT)));
-            Forwarder successor = lab.forwarder();
-            successor.inherit(
+            UnixSocket pipe = lab.closeLater(Objects.requireNonNull(pipes.accept(TIMEOUT)));
+            Forwarder newForwarder = lab.forwarder();
+            newForwarder.inherit(
                     offered.withDescriptors(pipe.receive(offered.descriptors().size())));
-            successor.apply(lab.snapshot);
+            newForwarder.apply(lab.snapshot);
             peer.writeLine("serving");
             assertThat(peer.readLine()).isEqualTo("released");
             assertThat(lab.use()).isEqualTo(flow);
@@ -307,11 +309,11 @@ final class HandoverServerTest {
     }
 
     @Test
-    void anOlderProcessThatEndsLosesNothing() throws IOException {
+    void resumesServingIfAVersion2ProcessExits() throws IOException {
         try (UnixListener pipes = UnixListener.bind(pipe())) {
-            UnixSocket peer = helloOfOlder(pipe());
+            UnixSocket peer = helloOfVersion2(pipe());
             peer.input().read();
-            lab.closing(Objects.requireNonNull(pipes.accept(LIMIT), "connected before anything is detached"));
+            lab.closeLater(Objects.requireNonNull(pipes.accept(TIMEOUT), "connected before anything is detached"));
             peer.close();
         }
         assertThat(lab.use()).isEqualTo(flow);
@@ -320,46 +322,46 @@ final class HandoverServerTest {
     }
 
     @Test
-    void aPipeIsNotConnectedToAnywhereElse() throws IOException {
-        Path elsewhere = Files.createDirectory(folder.resolve("elsewhere"));
+    void connectsOnlyToThePipeBesideTheSocket() throws IOException {
+        Path elsewhere = Files.createDirectory(directory.resolve("elsewhere"));
         try (UnixListener there = UnixListener.bind(elsewhere.resolve("socket.4711"));
-                UnixListener other = UnixListener.bind(folder.resolve("other.4711"))) {
-            assertRefused(elsewhere.resolve("socket.4711"), "is not a socket of this user");
-            assertRefused(folder.resolve("other.4711"), ".PID'");
-            assertRefused(folder.resolve("socket.4712"), ".PID'");
-            assertRefused(folder.resolve("socket.4711/../other.4711"), ".PID'");
+                UnixListener other = UnixListener.bind(directory.resolve("other.4711"))) {
+            assertRejected(elsewhere.resolve("socket.4711"), "is not a socket of this user");
+            assertRejected(directory.resolve("other.4711"), ".PID'");
+            assertRejected(directory.resolve("socket.4712"), ".PID'");
+            assertRejected(directory.resolve("socket.4711/../other.4711"), ".PID'");
             Files.createSymbolicLink(pipe(), elsewhere.resolve("socket.4711"));
-            assertRefused(pipe(), "is not a socket of this user");
-            assertThat(there.accept(LIMIT)).isNull();
-            assertThat(other.accept(LIMIT)).isNull();
+            assertRejected(pipe(), "is not a socket of this user");
+            assertThat(there.accept(TIMEOUT)).isNull();
+            assertThat(other.accept(TIMEOUT)).isNull();
             assertThat(elsewhere.resolve("socket.4711")).exists();
             assertThat(Files.exists(pipe(), LinkOption.NOFOLLOW_LINKS)).isTrue();
         }
         Files.delete(pipe());
         Files.writeString(pipe(), "precious");
-        assertRefused(pipe(), "is not a socket of this user");
+        assertRejected(pipe(), "is not a socket of this user");
         assertThat(pipe()).hasContent("precious");
         assertHandedOverToAnother();
     }
 
     @Test
-    void aPipeOfAnotherUserIsNotConnectedTo() throws IOException {
-        assumeThat(Files.getAttribute(folder, "unix:uid"))
-                .as("needs root, to give files away")
+    void doesNotConnectToAPipeOfAnotherUser() throws IOException {
+        assumeThat(Files.getAttribute(directory, "unix:uid"))
+                .as("needs root, to change the owner of a file")
                 .isEqualTo(0);
         try (UnixListener pipes = UnixListener.bind(pipe())) {
-            Files.setAttribute(pipe(), "unix:uid", STRANGER);
-            assertRefused(pipe(), "is not a socket of this user");
-            assertThat(pipes.accept(LIMIT)).isNull();
+            Files.setAttribute(pipe(), "unix:uid", OTHER_UID);
+            assertRejected(pipe(), "is not a socket of this user");
+            assertThat(pipes.accept(TIMEOUT)).isNull();
         }
     }
 
-    /** Before anything is detached, and without a change to any file. */
-    private void assertRefused(Path pipe, String why) throws IOException {
-        UnixSocket peer = helloOfOlder(pipe);
+    /** Asserts that the hello is rejected before anything is detached. */
+    private void assertRejected(Path pipe, String why) throws IOException {
+        UnixSocket peer = helloOfVersion2(pipe);
         assertThatThrownBy(peer::readLine).isInstanceOf(IOException.class);
         await().untilAsserted(() -> assertThat(lab.warnings(why)).isNotEmpty());
         assertThat(lab.use()).isEqualTo(flow);
-        assertThat(lab.warnings("going on")).isEmpty();
+        assertThat(lab.warnings("continuing to serve")).isEmpty();
     }
 }

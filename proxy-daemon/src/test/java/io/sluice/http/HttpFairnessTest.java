@@ -18,22 +18,22 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** How many pipelined requests of other clients are answered before the first request of a new client. */
+/** Counts the pipelined requests of other clients that are answered before the first request of a new client. */
 @Timeout(60)
 final class HttpFairnessTest {
     private static final int CLIENTS = 14;
-    /** Few enough to be read at once. */
+    /** Few enough for a single read. */
     private static final int PIPELINED = 25;
-    /** 64 of them, after which Netty reads the clock, take longer than the loop's limit for tasks. */
+    /** Netty reads the clock after 64 tasks, which take longer than the loop's time limit for tasks. */
     private static final long RENDER_NANOS = TimeUnit.MICROSECONDS.toNanos(50);
 
     private final HttpServer server = new HttpServer(new Supervisor(), 2 * CLIENTS);
     private final List<Socket> sockets = new ArrayList<>();
     private final HttpPort port = new HttpPort(
             server, "test", new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), request -> page(request));
-    /** Pipelined requests that were answered. On the loop. */
+    /** Number of answered pipelined requests. On the loop. */
     private int answered;
-    /** What happens on the loop when so many have been answered. */
+    /** Number of answers after which {@link #connect} runs on the loop. */
     private int connectAt = -1;
 
     private Runnable connect = () -> {};
@@ -68,7 +68,7 @@ final class HttpFairnessTest {
         server.close();
     }
 
-    /** The kernel accepts it, so it may be called on the loop. */
+    /** The kernel completes the connect, so this does not block the loop. */
     private Socket send(String request) {
         try {
             Socket socket = new Socket();
@@ -88,7 +88,7 @@ final class HttpFairnessTest {
         }
     }
 
-    private Socket askHowManyWereAnswered() {
+    private Socket requestAnsweredCount() {
         return send("GET /answered HTTP/1.0\r\n\r\n");
     }
 
@@ -98,21 +98,21 @@ final class HttpFairnessTest {
     }
 
     @Test
-    void clientsThatWaitAreAcceptedBeforeSecondRequestsAreAnswered() throws Exception {
+    void acceptsWaitingClientsBeforeAnsweringSecondRequests() throws Exception {
         CompletableFuture<Socket> last = new CompletableFuture<>();
         server.run(() -> {
             sendPipelined();
-            last.complete(askHowManyWereAnswered());
+            last.complete(requestAnsweredCount());
         });
         assertThat(number(last.join())).isLessThanOrEqualTo(CLIENTS);
     }
 
     @Test
-    void newClientIsServedBeforeAllPipelinedRequestsAreAnswered() throws Exception {
+    void servesANewClientBeforeAllPipelinedRequests() throws Exception {
         CompletableFuture<Socket> late = new CompletableFuture<>();
         server.run(() -> {
             connectAt = 2 * CLIENTS;
-            connect = () -> late.complete(askHowManyWereAnswered());
+            connect = () -> late.complete(requestAnsweredCount());
             sendPipelined();
         });
         assertThat(number(late.join())).isBetween(connectAt, CLIENTS * PIPELINED - 1);

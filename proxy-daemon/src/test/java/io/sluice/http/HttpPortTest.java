@@ -13,7 +13,7 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** What becomes of a port that is taken, and of one that is closed. */
+/** Ports that are in use, and closed ports. */
 final class HttpPortTest {
     private static final Routes SITE = new Routes(Map.of("/a", query -> Page.quick(() -> Response.text(200, "a"))));
 
@@ -33,7 +33,7 @@ final class HttpPortTest {
     }
 
     @Test
-    void takenPortIsOpenedWhenItIsFree() {
+    void opensAPortInUseOnceItIsFree() {
         HttpPort owner = port(loopback(0));
         owner.start();
         HttpPort waiting = port(owner.address().orElseThrow());
@@ -44,17 +44,17 @@ final class HttpPortTest {
     }
 
     @Test
-    void takenPortThatMustBeFreeFails() {
+    void startOrFailRejectsAPortInUse() {
         HttpPort owner = port(loopback(0));
         owner.start();
         InetSocketAddress taken = owner.address().orElseThrow();
         assertThatIllegalStateException()
                 .isThrownBy(port(taken)::startOrFail)
-                .withMessage("test cannot be served on 127.0.0.1:" + taken.getPort() + ": Address already in use");
+                .withMessage("cannot serve test on 127.0.0.1:" + taken.getPort() + ": Address already in use");
     }
 
     @Test
-    void closedPortIsFreeAndStaysClosed() throws Exception {
+    void aClosedPortIsFreeAndStaysClosed() throws Exception {
         HttpPort port = port(loopback(0));
         port.start();
         int number = port.address().orElseThrow().getPort();
@@ -70,7 +70,7 @@ final class HttpPortTest {
     }
 
     @Test
-    void everyAddressIsBothFamilies() {
+    void listensOnAllAddresses() {
         HttpPort port = port(new InetSocketAddress(0));
         port.start();
         assertThat(port.address().orElseThrow().getAddress().isAnyLocalAddress())

@@ -28,7 +28,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.slf4j.LoggerFactory;
 
-/** What clients get, and what hostile or careless ones can do to the others: asked over bare sockets. */
+/** Responses to clients, and isolation from hostile or broken clients, over plain sockets. */
 @Timeout(60)
 final class HttpServerTest {
     private static final int MAX_CONNECTIONS = 16;
@@ -91,7 +91,7 @@ final class HttpServerTest {
         socket.getOutputStream().write(text.getBytes(US_ASCII));
     }
 
-    /** All that comes until the server closes. */
+    /** Reads until the server closes. */
     private static String rest(Socket socket) throws IOException {
         return new String(socket.getInputStream().readAllBytes(), UTF_8);
     }
@@ -109,8 +109,8 @@ final class HttpServerTest {
         }
     }
 
-    private void pass(int seconds) {
-        // On the loop, which may not have noticed yet that a response which the client has read is sent.
+    private void advanceClock(int seconds) {
+        // On the loop, which may not have processed yet that a response was sent, although the client has read it.
         server.run(() -> {
             nanos.addAndGet(TimeUnit.SECONDS.toNanos(seconds));
             server.closeOverdue();
@@ -125,10 +125,10 @@ final class HttpServerTest {
         }
     }
 
-    // ---- what clients get
+    // ---- responses
 
     @Test
-    void exactPathsAndTwoMethods() throws Exception {
+    void servesExactPathsForGetAndHead() throws Exception {
         assertThat(get("/a?x=1"))
                 .startsWith("HTTP/1.1 200 OK\r\n")
                 .containsIgnoringCase("\r\nContent-Type: text/plain; charset=utf-8\r\n")
@@ -147,16 +147,16 @@ final class HttpServerTest {
                 .endsWith("\r\n\r\n");
     }
 
-    /** RFC 9112, section 3.2.2: a server must accept it. */
+    /** RFC 9112, section 3.2.2: a server must accept the absolute form. */
     @Test
-    void targetInAbsoluteForm() throws Exception {
+    void acceptsATargetInAbsoluteForm() throws Exception {
         assertThat(get("http://x/a?1")).endsWith("a 1");
         assertThat(get("HTTP://[::1]:80/a?1")).endsWith("a 1");
         assertThat(get("http://x?1")).startsWith("HTTP/1.1 404 ");
     }
 
     @Test
-    void connectionIsKeptAndPipelinedRequestsAreAnsweredInOrder() throws Exception {
+    void answersPipelinedRequestsInOrder() throws Exception {
         Socket socket = send(String.join(
                 "",
                 "GET /a?1 HTTP/1.1\r\n\r\n",
@@ -175,7 +175,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void requestThatComesByteByByte() throws Exception {
+    void acceptsARequestByteByByte() throws Exception {
         Socket socket = connect();
         for (char c : "GET /a?slow HTTP/1.1\r\nConnection: close\r\n\r\n".toCharArray()) {
             write(socket, String.valueOf(c));
@@ -184,7 +184,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void clientThatClosesItsSideGetsItsAnswer() throws Exception {
+    void respondsToAClientThatHasClosedItsSide() throws Exception {
         for (String path : List.of("/a?x", "/large")) {
             Socket socket = send("GET " + path + " HTTP/1.1\r\n\r\n");
             socket.shutdownOutput();
@@ -193,7 +193,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void clientThatAsksFirstMaySendItsBody() throws Exception {
+    void supportsExpectContinue() throws Exception {
         Socket socket =
                 send("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\n");
         BufferedReader lines = new BufferedReader(new InputStreamReader(socket.getInputStream(), US_ASCII));
@@ -203,7 +203,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void requestsThatAreNoneOrTooLargeAreRejected() throws Exception {
+    void rejectsInvalidAndTooLargeRequests() throws Exception {
         assertThat(rest(send("\u0016\u0003\u0001 what\r\n\r\n"))).startsWith("HTTP/1.1 400 Bad Request\r\n");
         assertThat(rest(send("GET /" + "x".repeat(5_000) + " HTTP/1.1\r\n\r\n")))
                 .startsWith("HTTP/1.1 414 ");
@@ -215,7 +215,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void pageThatFailsIsStatus500AndLogged() throws Exception {
+    void respondsWith500IfAPageFails() throws Exception {
         ch.qos.logback.classic.Logger log = (ch.qos.logback.classic.Logger) LoggerFactory.getLogger(Page.class);
         log.setLevel(ch.qos.logback.classic.Level.OFF);
         try {
@@ -226,10 +226,10 @@ final class HttpServerTest {
         assertThat(get("/a?still")).endsWith("a still");
     }
 
-    // ---- what they cannot do
+    // ---- isolation
 
     @Test
-    void thousandsOfPipelinedRequestsDelayNoOther() throws Exception {
+    void servesOthersDespiteThousandsOfPipelinedRequests() throws Exception {
         int requests = 3_000;
         Socket socket = connect();
         Thread writer = new Thread(() -> {
@@ -249,7 +249,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void halfSentRequestsDelayNoOther() throws Exception {
+    void servesOthersDespiteIncompleteRequests() throws Exception {
         for (int i = 0; i < 3 * MAX_CONNECTIONS; i++) {
             send("GET /a HTTP/1.1\r\nX:");
             assertThat(get("/a?" + i)).endsWith("a " + i);
@@ -258,7 +258,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void halfSentRequestEndsAfterTenSecondsAndAnIdleConnectionAfterSixty() throws Exception {
+    void closesAnIncompleteRequestAfter10SecondsAndAnIdleConnectionAfter60() throws Exception {
         Socket half = send("GET /a HTTP/1.1\r\nX:");
         Socket idle = send("GET /a?1 HTTP/1.1\r\n\r\n");
         Socket second = send("GET /a?1 HTTP/1.1\r\n\r\n");
@@ -266,25 +266,25 @@ final class HttpServerTest {
             readUntil(socket, "a 1");
         }
         write(second, "GET /a HTTP/1.1\r\n");
-        // Served after what was written above has been read.
+        // Answered only after the server has read the bytes written above.
         assertThat(get("/a?read")).endsWith("a read");
-        pass(11);
+        advanceClock(11);
         awaitClosed(half);
         awaitClosed(second);
         write(idle, "GET /a?2 HTTP/1.1\r\n\r\n");
         readUntil(idle, "a 2");
-        pass(59);
+        advanceClock(59);
         write(idle, "GET /a?3 HTTP/1.1\r\n\r\n");
         readUntil(idle, "a 3");
-        pass(61);
+        advanceClock(61);
         awaitClosed(idle);
     }
 
     @Test
-    void clientThatDoesNotReadIsCutAfterThirtySeconds() throws Exception {
+    void closesAClientThatDoesNotReadAfter30Seconds() throws Exception {
         Socket socket = send("GET /large HTTP/1.1\r\n\r\n");
         assertThat(socket.getInputStream().read()).isEqualTo('H');
-        pass(31);
+        advanceClock(31);
         long read = 1;
         try {
             read += socket.getInputStream().readAllBytes().length;
@@ -295,14 +295,14 @@ final class HttpServerTest {
     }
 
     @Test
-    void clientsThatDoNotReadHoldBoundedMemoryAndDelayNoOther() throws Exception {
+    void boundsTheMemoryOfClientsThatDoNotRead() throws Exception {
         for (int i = 0; i < 10; i++) {
             assertThat(send("GET /large HTTP/1.1\r\n\r\n").getInputStream().read())
                     .isEqualTo('H');
         }
         assertThat(get("/a?still")).endsWith("a still");
         assertThat(get("/large")).hasSizeGreaterThan(LARGE_BYTES);
-        // The limit has room for four of them: the first ones were cut.
+        // The limit allows four of them: the first ones were closed.
         long read = 1;
         try {
             read += sockets.get(0).getInputStream().readAllBytes().length;
@@ -313,7 +313,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void requestsForASlowPageShareIt() throws Exception {
+    void sharesASlowPageBetweenRequests() throws Exception {
         Socket first = send("GET /gated HTTP/1.0\r\n\r\n");
         await().until(() -> rendered.get() == 1);
         List<Socket> others = new ArrayList<>();
@@ -330,11 +330,11 @@ final class HttpServerTest {
     }
 
     @Test
-    void clientsThatDoNotReadLeaveRoomForRequests() throws Exception {
+    void acceptsRequestsDespiteClientsThatDoNotRead() throws Exception {
         for (int i = 0; i < MAX_CONNECTIONS; i++) {
             send("GET /gated HTTP/1.1\r\n\r\n");
         }
-        // The second is served after all of the above have been read.
+        // The second one is answered only after all of the above have been read.
         assertThat(get("/a?1") + get("/a?2")).endsWith("a 2");
         List<Socket> slow = new ArrayList<>();
         for (int i = 0; i < MAX_CONNECTIONS / 8; i++) {
@@ -349,7 +349,7 @@ final class HttpServerTest {
     }
 
     @Test
-    void closingEndsEverything() throws Exception {
+    void closesAllConnectionsAndPorts() throws Exception {
         Socket idle = send("GET /a?1 HTTP/1.1\r\n\r\n");
         assertThat(new String(idle.getInputStream().readNBytes(8), US_ASCII)).isEqualTo("HTTP/1.1");
         server.close();

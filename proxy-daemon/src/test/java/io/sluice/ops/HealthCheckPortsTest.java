@@ -39,7 +39,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.slf4j.LoggerFactory;
 
-/** What a load balancer sees of Services that come, change and go: kube-proxy's cases, asked over real sockets. */
+/** Health check node ports while Services are added, changed and removed: the cases of kube-proxy, over real sockets. */
 @Timeout(60)
 final class HealthCheckPortsTest {
     private static final IpAddress LOOPBACK = IpAddress.v4(0x7f000001);
@@ -87,7 +87,7 @@ final class HealthCheckPortsTest {
     }
 
     private void expect(String service, int status, int weight) {
-        // Until the ports have followed the last change it may be refused where it is asked.
+        // Connections may be refused until the ports match the last change.
         soon().ignoreExceptionsInstanceOf(IOException.class).untilAsserted(() -> {
             HttpResponse<String> answer = send(address(service).getPort(), "GET", "/healthz");
             assertThat(answer.statusCode()).as(service).isEqualTo(status);
@@ -102,7 +102,7 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void answerIsKubeProxysWordForWord() throws Exception {
+    void respondsExactlyAsKubeProxy() throws Exception {
         ports.apply(Map.of("ns/svc", everywhere(0, 1)));
         int port = address("ns/svc").getPort();
         HttpResponse<String> answer = send(port, "GET", "/healthz");
@@ -123,7 +123,7 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void everywhereIsBothFamilies() throws Exception {
+    void listensOnBothFamiliesWithoutAddresses() throws Exception {
         ports.apply(Map.of("ns/svc", everywhere(0, 1)));
         int port = address("ns/svc").getPort();
         expect("ns/svc", 200, 1);
@@ -139,7 +139,7 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void anyPathAndMethodWillDo() throws Exception {
+    void acceptsAnyPathAndMethod() throws Exception {
         ports.apply(Map.of("ns/svc", everywhere(0, 1)));
         int port = address("ns/svc").getPort();
         for (String method : List.of("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")) {
@@ -155,9 +155,9 @@ final class HealthCheckPortsTest {
         assertThat(posted.statusCode()).isEqualTo(200);
     }
 
-    /** kube-proxy's TestServer; there the Services and their endpoints come one after the other, here together. */
+    /** Corresponds to kube-proxy's TestServer, which updates Services and endpoints separately. */
     @Test
-    void servicesComeChangeAndGo() throws Exception {
+    void followsAddedChangedAndRemovedServices() throws Exception {
         assertThat(ports.addresses("a/b")).isEmpty();
         ports.apply(Map.of("a/b", everywhere(0, 0)));
         expect("a/b", 503, 0);
@@ -208,9 +208,9 @@ final class HealthCheckPortsTest {
         expect("g/h", 200, 6);
     }
 
-    /** kube-proxy's TestServerWithSelectiveListeningAddress. */
+    /** Corresponds to kube-proxy's TestServerWithSelectiveListeningAddress. */
     @Test
-    void listensOnlyWhereItIsTold() throws Exception {
+    void listensOnlyOnTheGivenAddresses() throws Exception {
         IpAddress other = IpAddress.v4(0x7f60_0301);
         ports.apply(Map.of("a/b", new HealthCheck(List.of(LOOPBACK, other), 0, 0)));
         soon().until(() -> ports.addresses("a/b").size() == 2);
@@ -227,18 +227,18 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void aTakenPortIsServedOnceItIsFreeAndTheOthersAtOnce() throws Exception {
+    void retriesAPortInUseWithoutDelayingOthers() throws Exception {
         String expected;
         try (ServerSocket owner = new ServerSocket(0, 50, LOOPBACK.toInetAddress())) {
             ports.apply(Map.of("a/b", on(LOOPBACK, owner.getLocalPort(), 1), "c/d", on(LOOPBACK, 0, 1)));
             expect("c/d", 200, 1);
-            // Some more attempts: a change has every missing port tried at once.
+            // Each change triggers another attempt to open the port.
             for (int i = 2; i < 5; i++) {
                 ports.apply(Map.of("a/b", on(LOOPBACK, owner.getLocalPort(), i), "c/d", on(LOOPBACK, 0, i)));
                 expect("c/d", 200, i);
             }
             assertThat(ports.addresses("a/b")).isEmpty();
-            expected = "health check of Service a/b cannot be served on 127.0.0.1:" + owner.getLocalPort();
+            expected = "cannot serve health check of Service a/b on 127.0.0.1:" + owner.getLocalPort();
         }
         expect("a/b", 200, 4);
         assertThat(logged.list)
@@ -248,15 +248,15 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void aForeignAddressHoldsUpNothing() throws Exception {
-        IpAddress foreign = IpAddress.v4(0xc000_0201);
-        ports.apply(Map.of("a/b", new HealthCheck(List.of(foreign, LOOPBACK), 0, 1)));
+    void listensOnLocalAddressesIfOneIsNotLocal() throws Exception {
+        IpAddress notLocal = IpAddress.v4(0xc000_0201);
+        ports.apply(Map.of("a/b", new HealthCheck(List.of(notLocal, LOOPBACK), 0, 1)));
         expect("a/b", 200, 1);
         assertThat(ports.addresses("a/b")).hasSize(1);
     }
 
     @Test
-    void anotherServiceMayHaveThePortAtOnce() throws Exception {
+    void reusesAPortForAnotherService() throws Exception {
         int port = freePort();
         ports.apply(Map.of("a/b", everywhere(port, 1)));
         expect("a/b", 200, 1);
@@ -266,12 +266,12 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void aRequestThatRacesWithRemovalIsToldThatNothingIsHere() throws Exception {
+    void respondsWithoutEndpointsToARequestDuringRemoval() throws Exception {
         ports.apply(Map.of("a/b", everywhere(0, 4)));
         InetSocketAddress address = address("a/b");
         try (Socket early = new Socket(LOOPBACK.toInetAddress(), address.getPort())) {
             early.getOutputStream().write("GET / HTTP/1.1\r\n".getBytes(StandardCharsets.US_ASCII));
-            // Answered, so the one before it has been accepted too.
+            // Once this is answered, the earlier connection has been accepted as well.
             expect("a/b", 200, 4);
             ports.apply(Map.of());
             awaitRefused(address);
@@ -284,7 +284,7 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void aThousandServicesTakeOneThread() throws Exception {
+    void servesAThousandServicesOnOneThread() throws Exception {
         int before = Thread.activeCount();
         Map<String, HealthCheck> many = new HashMap<>();
         for (int i = 0; i < 1000; i++) {
@@ -299,7 +299,7 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void silentClientsKeepNoOtherOut() throws Exception {
+    void servesOthersDespiteSilentClients() throws Exception {
         ports.apply(Map.of("a/b", everywhere(0, 1)));
         int port = address("a/b").getPort();
         List<Socket> silent = new ArrayList<>();
@@ -309,7 +309,7 @@ final class HealthCheckPortsTest {
             }
             expect("a/b", 200, 1);
             assertThat(silent.get(0).getInputStream().read())
-                    .as("the oldest made room")
+                    .as("the oldest was closed")
                     .isEqualTo(-1);
         } finally {
             for (Socket socket : silent) {
@@ -319,7 +319,7 @@ final class HealthCheckPortsTest {
     }
 
     @Test
-    void nothingListensOnceItIsClosed() {
+    void closesAllPorts() {
         ports.apply(Map.of("a/b", everywhere(0, 1)));
         InetSocketAddress address = address("a/b");
         ports.close();

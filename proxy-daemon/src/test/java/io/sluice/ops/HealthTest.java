@@ -28,14 +28,14 @@ import org.junit.jupiter.api.Test;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What probes are told in each state. */
+/** Responses to probes in each state. */
 final class HealthTest {
     private static final Instant NOW = Instant.parse("2026-01-02T03:04:05Z");
     private static final Instant EARLIER = Instant.parse("2026-01-02T03:00:00Z");
 
     private static final FrontendCounts NO_FRONTENDS = FrontendCounts.of(List.of());
 
-    private static Response ask(String path, DaemonState state) throws Exception {
+    private static Response get(String path, DaemonState state) throws Exception {
         Health health = new Health(
                 state::sync, state::frontends, List::of, Clock.fixed(NOW, ZoneOffset.UTC), new PrometheusRegistry());
         return render(health.pages(), path);
@@ -69,54 +69,55 @@ final class HealthTest {
     }
 
     @Test
-    void readyOnlyWhenSyncedAndOpenedAndNotStopping() throws Exception {
-        assertThat(statusAndText(ask("/readyz", state(false, false, null))))
+    void isReadyOnceSyncedAndOpenUntilItStops() throws Exception {
+        assertThat(statusAndText(get("/readyz", state(false, false, null))))
                 .isEqualTo("503 not ready: the feed has not been read completely yet\n");
-        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE, State.PENDING))))
-                .isEqualTo("503 not ready: 1 of 2 frontends are not opened yet\n");
-        assertThat(statusAndText(ask("/readyz", state(true, true, null, State.ACTIVE))))
+        assertThat(statusAndText(get("/readyz", state(false, true, null, State.ACTIVE, State.PENDING))))
+                .isEqualTo("503 not ready: 1 of 2 frontends are not open yet\n");
+        assertThat(statusAndText(get("/readyz", state(true, true, null, State.ACTIVE))))
                 .isEqualTo("503 not ready: shutting down\n");
-        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE))))
+        assertThat(statusAndText(get("/readyz", state(false, true, null, State.ACTIVE))))
                 .isEqualTo("200 ready: 1 frontend\n");
     }
 
     @Test
-    void oneFailedFrontendDoesNotTakeTheOthersAway() throws Exception {
-        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.ACTIVE, State.FAILED))))
+    void isReadyDespiteFailedFrontends() throws Exception {
+        assertThat(statusAndText(get("/readyz", state(false, true, null, State.ACTIVE, State.FAILED))))
                 .isEqualTo("200 degraded: 1 frontend failed (see /debug/frontends)\n");
-        assertThat(statusAndText(ask("/readyz", state(false, true, null, State.FAILED, State.FAILED))))
+        assertThat(statusAndText(get("/readyz", state(false, true, null, State.FAILED, State.FAILED))))
                 .isEqualTo("200 degraded: 2 frontends failed (see /debug/frontends)\n");
     }
 
     @Test
-    void notReadyIfMoreThanATenthLackResources() throws Exception {
-        assertThat(statusAndText(ask("/readyz", lacking(90, 10))))
+    void isNotReadyIfMoreThanTenPercentLackResources() throws Exception {
+        assertThat(statusAndText(get("/readyz", exhausted(90, 10))))
                 .isEqualTo("200 degraded: 10 frontends failed (see /debug/frontends)\n");
-        assertThat(statusAndText(ask("/readyz", lacking(89, 11))))
-                .isEqualTo("503 not ready: 11 of 100 frontends lack descriptors or memory (see /debug/frontends)\n");
+        assertThat(statusAndText(get("/readyz", exhausted(89, 11))))
+                .isEqualTo("503 not ready: 11 of 100 frontends failed for lack of descriptors or memory"
+                        + " (see /debug/frontends)\n");
     }
 
-    private static DaemonState lacking(int active, int lacking) {
+    private static DaemonState exhausted(int active, int exhausted) {
         return new DaemonState(
                 state(false, true, null).sync(),
                 new FrontendCounts(
-                        Map.of(State.ACTIVE, active, State.FAILED, lacking),
-                        Map.of(Failure.OUT_OF_DESCRIPTORS, lacking - 1, Failure.OUT_OF_MEMORY, 1)),
+                        Map.of(State.ACTIVE, active, State.FAILED, exhausted),
+                        Map.of(Failure.OUT_OF_DESCRIPTORS, exhausted - 1, Failure.OUT_OF_MEMORY, 1)),
                 List.of(),
                 0);
     }
 
     @Test
-    void healthyWhileStarting() throws Exception {
-        assertThat(ask("/healthz", state(false, false, null)).status()).isEqualTo(200);
-        assertThat(ask("/livez", state(false, false, null)).status()).isEqualTo(200);
+    void isHealthyWhileStarting() throws Exception {
+        assertThat(get("/healthz", state(false, false, null)).status()).isEqualTo(200);
+        assertThat(get("/livez", state(false, false, null)).status()).isEqualTo(200);
     }
 
     @Test
-    void changeThatIsPendingForAMinuteIsUnhealthy() throws Exception {
-        assertThat(ask("/livez", state(false, true, NOW.minusSeconds(59))).status())
+    void isUnhealthyIfAChangeIsPendingForAMinute() throws Exception {
+        assertThat(get("/livez", state(false, true, NOW.minusSeconds(59))).status())
                 .isEqualTo(200);
-        Response late = ask("/livez", state(false, true, NOW.minusSeconds(60)));
+        Response late = get("/livez", state(false, true, NOW.minusSeconds(60)));
         assertThat(late.status()).isEqualTo(503);
         JsonNode body = JsonMapper.shared().readTree(late.text());
         assertThat(body.at("/healthy").booleanValue()).isFalse();
@@ -124,7 +125,7 @@ final class HealthTest {
     }
 
     @Test
-    void aThreadThatDoesNotDoItsWorkIsUnhealthyAndNamed() throws Exception {
+    void isUnhealthyAndNamesAFailedThread() throws Exception {
         DaemonState state = state(false, true, null);
         List<Supervisor.Failure> failures = List.of(new Supervisor.Failure("sluice-sync", "stuck for 61 s"));
         Health health = new Health(
@@ -143,27 +144,27 @@ final class HealthTest {
     }
 
     @Test
-    void bodyIsKubeProxys() throws Exception {
-        Response answer = ask("/healthz", state(false, true, null));
+    void bodyIsCompatibleWithKubeProxy() throws Exception {
+        Response answer = get("/healthz", state(false, true, null));
         assertThat(answer.contentType()).isEqualTo("application/json");
         assertThat(answer.text())
                 .isEqualTo("{\"lastUpdated\":\"2026-01-02T03:04:05Z\",\"currentTime\":\"2026-01-02T03:04:05Z\","
                         + "\"nodeEligible\":true,\"healthy\":true,\"status\":"
                         + "{\"IPv4\":{\"lastUpdated\":\"2026-01-02T03:00:00Z\",\"healthy\":true},"
                         + "\"IPv6\":{\"lastUpdated\":\"2026-01-02T03:00:00Z\",\"healthy\":true}}}");
-        assertThat(ask("/livez", state(false, true, null)).text()).doesNotContain("nodeEligible");
+        assertThat(get("/livez", state(false, true, null)).text()).doesNotContain("nodeEligible");
     }
 
     @Test
-    void drainingIsAliveButNotForLoadBalancers() throws Exception {
-        assertThat(ask("/livez", state(true, true, null)).status()).isEqualTo(200);
-        Response answer = ask("/healthz", state(true, true, null));
+    void isAliveButNotEligibleWhileDraining() throws Exception {
+        assertThat(get("/livez", state(true, true, null)).status()).isEqualTo(200);
+        Response answer = get("/healthz", state(true, true, null));
         assertThat(answer.status()).isEqualTo(503);
         assertThat(answer.text()).contains("\"nodeEligible\":false");
     }
 
     @Test
-    void anUnfitNodeIsAliveButNotForLoadBalancers() throws Exception {
+    void isAliveButNotEligibleOnAnIneligibleNode() throws Exception {
         SyncState unfit = new SyncState(
                 false,
                 Optional.empty(),
@@ -172,17 +173,17 @@ final class HealthTest {
                 Optional.of("it is being deleted"),
                 List.of());
         DaemonState state = new DaemonState(unfit, NO_FRONTENDS, List.of(), 0);
-        Response healthz = ask("/healthz", state);
+        Response healthz = get("/healthz", state);
         assertThat(healthz.status()).isEqualTo(503);
         JsonNode body = JsonMapper.shared().readTree(healthz.text());
         assertThat(body.at("/healthy").booleanValue()).isTrue();
         assertThat(body.at("/nodeEligible").booleanValue()).isFalse();
         assertThat(body.at("/lastUpdated").stringValue()).isEqualTo(EARLIER.toString());
-        assertThat(ask("/livez", state).status()).isEqualTo(200);
+        assertThat(get("/livez", state).status()).isEqualTo(200);
     }
 
     @Test
-    void whatAnApiServerOwesIsNamed() throws Exception {
+    void namesResourcesThatAreNotListedYet() throws Exception {
         SyncState waiting = new SyncState(
                 false,
                 Optional.empty(),
@@ -193,8 +194,9 @@ final class HealthTest {
                         new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", ""),
                         new WatchStatus("nodes", false, Optional.empty(), 0, 0, "https://a", "403 no")));
         DaemonState state = new DaemonState(waiting, NO_FRONTENDS, List.of(), 0);
-        assertThat(ask("/readyz", state).text()).isEqualTo("not ready: not listed completely yet: nodes (403 no)\n");
-        JsonNode body = JsonMapper.shared().readTree(ask("/healthz", state).text());
+        assertThat(get("/readyz", state).text())
+                .isEqualTo("not ready: waiting for the initial list of: nodes (403 no)\n");
+        JsonNode body = JsonMapper.shared().readTree(get("/healthz", state).text());
         assertThat(body.at("/watches/0/reconnects").intValue()).isEqualTo(2);
         assertThat(body.at("/watches/0/lastEventAgeSeconds").isNumber()).isTrue();
         assertThat(body.at("/watches/0").has("trouble")).isFalse();
@@ -202,7 +204,7 @@ final class HealthTest {
     }
 
     @Test
-    void readyThoughACollectionIsNoLongerFollowedSaysSo() throws Exception {
+    void readinessNamesFailingWatches() throws Exception {
         String why = "https://a: watch services: 401 Unauthorized; it was shown the token of /var/token";
         SyncState expired = new SyncState(
                 false,
@@ -213,13 +215,13 @@ final class HealthTest {
                 List.of(
                         new WatchStatus("services", true, Optional.of(EARLIER), 2, 1, "https://a", why),
                         new WatchStatus("nodes", true, Optional.of(EARLIER), 2, 1, "https://a", "")));
-        assertThat(statusAndText(ask("/readyz", new DaemonState(expired, NO_FRONTENDS, List.of(), 0))))
+        assertThat(statusAndText(get("/readyz", new DaemonState(expired, NO_FRONTENDS, List.of(), 0))))
                 .isEqualTo("200 ready: 0 frontends\nnot updated: services: " + why + "\n");
     }
 
-    /** kube-proxy's TestHealthzServer and TestLivezServer; families that differ do not occur, one sync serves both. */
+    /** Corresponds to kube-proxy's TestHealthzServer and TestLivezServer, except that one sync covers both families. */
     @Test
-    void idleIsHealthyAndOnlyAnOverdueChangeIsNot() throws Exception {
+    void isUnhealthyOnlyWhileAChangeIsOverdue() throws Exception {
         Instant[] now = {EARLIER};
         @Nullable Instant[] pending = {null};
         @Nullable Instant[] applied = {null};
@@ -250,28 +252,28 @@ final class HealthTest {
         Map<String, Function<String, Page>> pages =
                 new Health(sync, () -> NO_FRONTENDS, List::of, clock, registry).pages();
         List<Integer> codes = new ArrayList<>();
-        Runnable ask = () -> {
+        Runnable get = () -> {
             for (String path : List.of("/healthz", "/livez")) {
                 codes.add(render(pages, path).status());
             }
         };
-        ask.run(); // before any update
+        get.run(); // before any update
         applied[0] = now[0];
-        ask.run();
+        get.run();
         now[0] = now[0].plusSeconds(150); // nothing queued
-        ask.run();
+        get.run();
         pending[0] = now[0];
         now[0] = now[0].plusSeconds(150);
-        ask.run();
+        get.run();
         pending[0] = null;
         applied[0] = now[0];
         now[0] = now[0].plusSeconds(30);
-        ask.run();
+        get.run();
         pending[0] = now[0];
         now[0] = now[0].plusSeconds(59);
-        ask.run();
+        get.run();
         now[0] = now[0].plusSeconds(1);
-        ask.run();
+        get.run();
         assertThat(codes).containsExactly(200, 200, 200, 200, 200, 200, 503, 503, 200, 200, 200, 200, 503, 503);
         assertThat(new Metrics(() -> new Stats(1), () -> state(false, true, null), registry).scrape(false))
                 .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 5.0\n")
@@ -281,7 +283,7 @@ final class HealthTest {
     }
 
     @Test
-    void answersAreCountedFromZero() throws Exception {
+    void countsResponsesFromZero() throws Exception {
         PrometheusRegistry registry = new PrometheusRegistry();
         DaemonState state = state(false, true, null);
         Health health = new Health(state::sync, state::frontends, List::of, Clock.systemUTC(), registry);

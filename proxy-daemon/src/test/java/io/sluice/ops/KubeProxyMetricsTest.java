@@ -26,12 +26,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** kube-proxy's figures, from a feed through the rules to the text a scraper gets. */
+/** Metrics with kube-proxy's names, from a feed to the scraped text. */
 final class KubeProxyMetricsTest {
     private static final Instant APPLIED = Instant.ofEpochMilli(1_767_000_000_500L);
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final PrometheusRegistry registry = new PrometheusRegistry();
     private final SyncState sync = new SyncState(
@@ -63,7 +63,7 @@ final class KubeProxyMetricsTest {
 
     @BeforeEach
     void start() {
-        reflector = new FileReflector(folder, BuildOptions.on("test-hostname"), loop);
+        reflector = new FileReflector(directory, BuildOptions.on("test-hostname"), loop);
         loop.start(new Supervisor());
     }
 
@@ -74,8 +74,8 @@ final class KubeProxyMetricsTest {
     }
 
     private void feed(String file, String text) throws IOException {
-        Path written = Files.writeString(folder.resolve("." + file), text);
-        Files.move(written, folder.resolve(file + ".yaml"), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+        Path written = Files.writeString(directory.resolve("." + file), text);
+        Files.move(written, directory.resolve(file + ".yaml"), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
     }
 
     private static String service(String more) {
@@ -109,7 +109,7 @@ final class KubeProxyMetricsTest {
         return nodes.length == 0 ? text.toString().replace("endpoints:", "endpoints: []") : text.toString();
     }
 
-    /** kube-proxy's TestNoEndpointsMetric. */
+    /** Corresponds to kube-proxy's TestNoEndpointsMetric. */
     @ParameterizedTest
     @CsvSource(
             nullValues = "-",
@@ -122,7 +122,7 @@ final class KubeProxyMetricsTest {
                 "Local, Local, remote, 1, 1",
                 "Local, Local, -, 0, 0"
             })
-    void portsThatALocalPolicyLeavesEmpty(String internal, String external, String node, int noInternal, int noExternal)
+    void countsPortsWithoutLocalEndpoints(String internal, String external, String node, int noInternal, int noExternal)
             throws Exception {
         feed(
                 "a",
@@ -146,7 +146,7 @@ final class KubeProxyMetricsTest {
     }
 
     @Test
-    void changesAreCountedAsTheyComeIntoForce() throws Exception {
+    void countsChangesWhenTheyAreApplied() throws Exception {
         feed("service", service(""));
         feed("slice", slice("n1"));
         reflector.start(new Supervisor());
@@ -155,12 +155,12 @@ final class KubeProxyMetricsTest {
         awaitChanges(1, 2);
         feed("service", service("  sessionAffinity: ClientIP\n"));
         awaitChanges(2, 2);
-        Files.delete(folder.resolve("service.yaml"));
+        Files.delete(directory.resolve("service.yaml"));
         awaitChanges(3, 3);
     }
 
     @Test
-    void roundsAreTimedForBothFamilies() throws Exception {
+    void recordsSyncDurationsForBothFamilies() throws Exception {
         kubeProxy.round(3_000_000, List.of());
         kubeProxy.round(20_000_000_000L, List.of());
         String text = metrics.scrape(false);

@@ -24,7 +24,7 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
-/** The text a scraper gets. */
+/** The scraped text. */
 final class MetricsTest {
     private static final Pattern COMMENT = Pattern.compile("# (HELP|TYPE) [a-z_0-9]+ .+");
     private static final Pattern SAMPLE =
@@ -53,12 +53,12 @@ final class MetricsTest {
     }
 
     @Test
-    void whatIsHeldForSlowReadersIsTold() throws Exception {
+    void reportsBufferedBytes() throws Exception {
         assertThat(metrics.scrape(false)).contains("sluice_held_bytes 4711.0");
     }
 
     @Test
-    void everyLineIsPrometheusText() throws Exception {
+    void writesValidPrometheusText() throws Exception {
         open("web", Protocol.TCP).record(0, Timing.CONNECT, 1_500_000);
         open("dns", Protocol.UDP);
         String text = metrics.scrape(true);
@@ -77,7 +77,7 @@ final class MetricsTest {
     }
 
     @Test
-    void countersAreSummedOverLoopsAndLevelsAreGauges() throws Exception {
+    void sumsCountersOverLoopsAndWritesLevelsAsGauges() throws Exception {
         ServiceStats web = open("web", Protocol.TCP);
         web.cells(0).add(Counter.SESSIONS_OPENED, 3);
         web.cells(1).add(Counter.SESSIONS_OPENED, 4);
@@ -90,7 +90,7 @@ final class MetricsTest {
     }
 
     @Test
-    void udpServicesHaveFlowsAndTcpServicesSessions() throws Exception {
+    void writesOnlyTheMetricsOfEachProtocol() throws Exception {
         open("web", Protocol.TCP).cells(0).increment(Counter.SESSIONS_OPENED);
         open("dns", Protocol.UDP).cells(0).increment(Counter.FLOWS_OPENED);
         String text = metrics.scrape(false);
@@ -107,7 +107,7 @@ final class MetricsTest {
     }
 
     @Test
-    void idleServiceIsOneSeries() throws Exception {
+    void writesOneSeriesForAnIdlePort() throws Exception {
         ServiceStats web = open("web", Protocol.TCP);
         open("dns", Protocol.UDP);
         assertThat(series())
@@ -129,7 +129,7 @@ final class MetricsTest {
     }
 
     @Test
-    void seriesEndWithTheService() throws Exception {
+    void removesTheSeriesOfARemovedService() throws Exception {
         ServiceStats web = open("web", Protocol.TCP);
         assertThat(metrics.scrape(true)).contains("service=\"web\"");
         stats.close(web);
@@ -137,7 +137,7 @@ final class MetricsTest {
     }
 
     @Test
-    void timesAreSecondsAndBucketsAddUp() throws Exception {
+    void writesTimingsAsCumulativeBucketsInSeconds() throws Exception {
         ServiceStats web = open("web", Protocol.TCP);
         web.record(0, Timing.CONNECT, 150_000);
         web.record(1, Timing.CONNECT, 1_500_000);
@@ -164,7 +164,7 @@ final class MetricsTest {
     }
 
     @Test
-    void saysHowTheDaemonIs() throws Exception {
+    void reportsTheStateOfTheDaemon() throws Exception {
         assertThat(metrics.scrape(false))
                 .contains("sluice_feed_problems{severity=\"error\"} 1.0")
                 .contains("sluice_frontends{state=\"active\"} 5.0")
@@ -178,7 +178,7 @@ final class MetricsTest {
     }
 
     @Test
-    void howWellAnApiServerIsFollowed() throws Exception {
+    void reportsTheStateOfWatches() throws Exception {
         assertThat(metrics.scrape(false))
                 .contains("sluice_watch_synced{resource=\"services\"} 1.0")
                 .contains("sluice_watch_up{resource=\"services\"} 0.0")

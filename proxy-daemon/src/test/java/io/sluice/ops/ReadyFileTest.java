@@ -13,67 +13,67 @@ import org.junit.jupiter.api.io.TempDir;
 
 final class ReadyFileTest {
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private boolean ready;
 
     @Test
-    void isThereExactlyWhileReady() throws Exception {
-        Path file = folder.resolve("ready");
+    void existsExactlyWhileReady() throws Exception {
+        Path file = directory.resolve("ready");
         Files.createFile(file);
         ReadyFile readyFile = new ReadyFile(file, () -> ready);
-        assertThat(file).as("left by somebody who was killed").doesNotExist();
-        readyFile.look();
+        assertThat(file).as("left behind by a killed process").doesNotExist();
+        readyFile.update();
         assertThat(file).doesNotExist();
         ready = true;
-        readyFile.look();
-        readyFile.look();
+        readyFile.update();
+        readyFile.update();
         assertThat(file).exists();
         ready = false;
-        readyFile.look();
+        readyFile.update();
         assertThat(file).doesNotExist();
         ready = true;
-        readyFile.look();
+        readyFile.update();
         Files.delete(file);
-        readyFile.look();
-        assertThat(file).as("somebody else removed it").exists();
+        readyFile.update();
+        assertThat(file).as("removed by another process").exists();
         readyFile.close();
-        readyFile.look();
-        assertThat(file).as("a look that comes late").doesNotExist();
+        readyFile.update();
+        assertThat(file).as("after a late update").doesNotExist();
     }
 
     @Test
-    void aFolderThatIsNotThereStopsNothing() throws Exception {
+    void createsTheFileOnceItsDirectoryExists() throws Exception {
         ready = true;
-        Path file = folder.resolve("later/ready");
+        Path file = directory.resolve("later/ready");
         try (ReadyFile readyFile = new ReadyFile(file, () -> ready)) {
-            readyFile.look();
-            Files.createDirectory(folder.resolve("later"));
-            readyFile.look();
+            readyFile.update();
+            Files.createDirectory(directory.resolve("later"));
+            readyFile.update();
             assertThat(file).exists();
         }
     }
 
     @Test
-    void itIsMadeThoughAskingFailedBefore() {
-        Path file = folder.resolve("ready");
-        AtomicInteger asked = new AtomicInteger();
+    void createsTheFileAfterAFailedCheck() {
+        Path file = directory.resolve("ready");
+        AtomicInteger checks = new AtomicInteger();
         try (ReadyFile readyFile = new ReadyFile(file, () -> {
-            if (asked.incrementAndGet() == 1) {
-                throw new StackOverflowError("as the test wants");
+            if (checks.incrementAndGet() == 1) {
+                throw new StackOverflowError("simulated");
             }
             return true;
         })) {
             readyFile.start(new Supervisor());
             await().until(() -> Files.exists(file));
-            assertThat(asked.get()).isGreaterThan(1);
+            assertThat(checks.get()).isGreaterThan(1);
         }
     }
 
     @Test
-    void whatCannotBeRemovedWouldSpeakForUs() throws Exception {
-        Files.createDirectories(folder.resolve("ready/full"));
-        assertThatThrownBy(() -> new ReadyFile(folder.resolve("ready"), () -> ready))
+    void failsIfALeftoverFileCannotBeRemoved() throws Exception {
+        Files.createDirectories(directory.resolve("ready/full"));
+        assertThatThrownBy(() -> new ReadyFile(directory.resolve("ready"), () -> ready))
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessageContaining("--ready-file: ");
     }

@@ -37,7 +37,7 @@ final class ServiceTableTest {
     }
 
     @Test
-    void aServicePortIsARowAndColumnsAlign() {
+    void printsARowPerServicePortInAlignedColumns() {
         assertThat(ServiceTable.lines(ServiceSnapshot.of(
                         port("web", Protocol.TCP, 10_800, 3, 1, 2),
                         port("dns", Protocol.UDP, 0, 1, 3),
@@ -50,13 +50,13 @@ final class ServiceTableTest {
                         "                                               10.0.0.5:8080, 10.0.0.6:8080",
                         "                                               and 3 more",
                         "shop/dns   127.96.0.3:80/udp  -             1: 10.0.0.1:8080",
-                        "shop/gone  127.96.0.4:80/tcp  ClientIP 90s  none: refused",
+                        "shop/gone  127.96.0.4:80/tcp  ClientIP 90s  none: rejected",
                         "shop/web   127.96.0.1:80/tcp  ClientIP 3h   3: 10.0.0.1:8080, 10.0.0.2:8080",
                         "           127.96.0.2:80/tcp                   10.0.0.3:8080");
     }
 
     @Test
-    void anAddressLeftToAProcessOfTheNodeIsNotCalledRefused() {
+    void printsAddressesLeftToAProcessOnTheNode() {
         ServicePort web = port("web", Protocol.TCP, 0, 1, 1);
         ServicePort left = new ServicePort(
                 web.name(),
@@ -66,11 +66,11 @@ final class ServiceTableTest {
         assertThat(ServiceTable.lines(ServiceSnapshot.of(left)))
                 .last()
                 .asString()
-                .endsWith("not proxied: this node's own process");
+                .endsWith("not proxied: left to a process on this node");
     }
 
     @Test
-    void addressesWithOtherEndpointsAreRowsOfTheirOwn() {
+    void printsARowPerSetOfEndpoints() {
         ServicePort web = port("web", Protocol.TCP, 0, 1, 1, 2);
         Frontend six = Frontend.of(
                 new FrontendAddress(Protocol.TCP, Objects.requireNonNull(IpAddress.parse("::1")), 80), Route.REJECT);
@@ -88,7 +88,7 @@ final class ServiceTableTest {
                         "SERVICE   ADDRESS            AFFINITY  ENDPOINTS",
                         "shop/web  127.96.0.1:80/tcp  -         1: 10.0.0.1:8080",
                         "          127.96.0.2:80/tcp",
-                        "          [::1]:80/tcp                 none: refused",
+                        "          [::1]:80/tcp                 none: rejected",
                         "          127.96.0.3:80/tcp            no local endpoint: dropped");
     }
 }

@@ -26,9 +26,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
-/** Which changes of state become log lines, and which words they use. */
+/** Log lines for changes of frontends and problems. */
 final class StateChangeLogTest {
-    /** Long enough never to come by itself: lines are written by {@link StateChangeLog#close}. */
+    /** With a delay that never expires in a test: {@link StateChangeLog#close} writes the lines. */
     private final StateChangeLog stateLog = new StateChangeLog(Duration.ofHours(1));
 
     private final ListAppender<ILoggingEvent> appender = new ListAppender<>();
@@ -71,7 +71,7 @@ final class StateChangeLogTest {
     }
 
     @Test
-    void fewChangesAreOneLineEach() {
+    void logsALineForEachOfFewChanges() {
         stateLog.frontend(status("127.0.0.1", 79, State.PENDING, Failure.NONE, ""));
         stateLog.frontend(active(80));
         stateLog.frontend(taken(81));
@@ -83,19 +83,18 @@ final class StateChangeLogTest {
     }
 
     @Test
-    void whatRefusesAndWhatIsGoneIsTold() {
-        stateLog.frontend(
-                status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint to forward to; the port is closed"));
+    void logsRejectingAndRemovedFrontends() {
+        stateLog.frontend(status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint to forward to; the port is closed"));
         stateLog.frontend(status("127.0.0.1", 81, State.GONE, Failure.NONE, ""));
         stateLog.close();
         assertThat(lines())
                 .containsExactly(
                         "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): no endpoint to forward to; the port is closed",
-                        "INFO frontend 127.0.0.1:81/tcp gone (shop/web:http)");
+                        "INFO frontend 127.0.0.1:81/tcp removed (shop/web:http)");
     }
 
     @Test
-    void manyChangesAreSummarised() {
+    void summarizesManyChanges() {
         for (int port = 1; port <= 10_000; port++) {
             stateLog.frontend(active(port));
         }
@@ -104,11 +103,11 @@ final class StateChangeLogTest {
         }
         stateLog.close();
         assertThat(lines()).hasSize(12).contains("INFO 10000 frontends active");
-        assertThat(lines().get(11)).isEqualTo("WARN and 20 more frontends failed; /debug/frontends lists them");
+        assertThat(lines().get(11)).isEqualTo("WARN 20 more frontends failed; /debug/frontends lists them");
     }
 
     @Test
-    void retryThatFailsAlikeIsNotToldAgain() {
+    void doesNotLogARepeatedFailureAgain() {
         StateChangeLog quick = new StateChangeLog(Duration.ZERO);
         quick.start(new Supervisor());
         quick.frontend(taken(81));
@@ -125,12 +124,12 @@ final class StateChangeLogTest {
     }
 
     @Test
-    void theLogGoesOnAfterItsThreadHasDied() {
+    void continuesAfterItsThreadHasFailed() {
         AppenderBase<ILoggingEvent> failing = new AppenderBase<>() {
             @Override
             protected void append(ILoggingEvent event) {
                 if (event.getFormattedMessage().contains(":81/")) {
-                    throw new StackOverflowError("as the test wants");
+                    throw new StackOverflowError("simulated");
                 }
             }
         };
@@ -149,7 +148,7 @@ final class StateChangeLogTest {
     }
 
     @Test
-    void foreignAddressComesWithTheFlagThatHelps() {
+    void addsTheRemedyForANonLocalAddress() {
         assertThat(StateChangeLog.reason(status("10.96.0.10", 53, State.FAILED, Failure.ADDRESS_NOT_LOCAL, "x")))
                 .isEqualTo("10.96.0.10 is not an address of this machine; to listen on the same ports under"
                         + " 127.0.0.0/8, add --map-frontends 10.96.0.0/12=127.96.0.0/12");
@@ -160,7 +159,7 @@ final class StateChangeLogTest {
     }
 
     @Test
-    void problemsAppearAndGo() {
+    void logsNewAndResolvedProblems() {
         Problem error = new Problem(Severity.ERROR, "a.yaml", "Service a/b", "spec.ports[0].port", "0 is not a port");
         Problem note = new Problem(Severity.NOTE, "b.yaml", "Pod a/c", "", "not used");
         stateLog.problem(error, true);
@@ -174,6 +173,6 @@ final class StateChangeLogTest {
                 .containsExactly(
                         "WARN a.yaml: Service a/b: spec.ports[0].port: 0 is not a port",
                         "INFO b.yaml: Pod a/c: not used",
-                        "INFO solved: c.yaml: was there");
+                        "INFO resolved: c.yaml: was there");
     }
 }
