@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.tngtech.archunit.core.domain.JavaAccess;
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.lang.ArchCondition;
@@ -248,6 +249,17 @@ final class PackageEdgesTest {
             cycles.add(cycle);
         }
         return cycles;
+    }
+
+    /** The daemon and the configuration depend on few types, so that the others can change freely. */
+    @Test
+    void fewPublicTypesInApiserver() {
+        assertThat(CLASSES.stream()
+                        .filter(each -> each.getPackageName().equals(ROOT + "apiserver"))
+                        .filter(each ->
+                                each.isTopLevelClass() && each.getModifiers().contains(JavaModifier.PUBLIC))
+                        .map(JavaClass::getSimpleName))
+                .hasSizeLessThanOrEqualTo(5);
     }
 
     /** A longer file probably has more than one responsibility. */

@@ -3,6 +3,7 @@ package io.sluice.apiserver;
 import io.sluice.apiserver.Kubeconfig.Context;
 import io.sluice.apiserver.Kubeconfig.Section;
 import io.sluice.document.FieldReader;
+import io.sluice.document.Problem;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -211,7 +212,7 @@ public final class ApiAccess {
             }
             servers = List.of(url(cluster.place("server"), cluster.text("server")));
         }
-        boolean insecure = cluster.truth("insecure-skip-tls-verify");
+        boolean insecure = cluster.bool("insecure-skip-tls-verify");
         FileCredential authority = cluster.material("certificate-authority");
         if (insecure && authority != null) {
             throw cluster.wrong("insecure-skip-tls-verify", "there is a certificate-authority too; give one of them");
@@ -279,7 +280,7 @@ public final class ApiAccess {
         if (!versions.contains(version)) {
             throw exec.wrong(
                     "apiVersion",
-                    (version.isEmpty() ? "missing" : "'" + version + "' is not supported") + "; allowed are "
+                    (version.isEmpty() ? "missing" : Problem.quoted(version) + " is not supported") + "; allowed are "
                             + String.join(" and ", versions));
         }
         String command = exec.text("command");
@@ -292,19 +293,19 @@ public final class ApiAccess {
                     "interactiveMode", "Always needs a person at a terminal; allowed are Never and IfAvailable");
         }
         if (!List.of("", "Never", "IfAvailable").contains(mode)) {
-            throw exec.wrong("interactiveMode", "'" + mode + "' is not allowed; allowed are Never and IfAvailable");
+            throw exec.wrong(
+                    "interactiveMode", Problem.quoted(mode) + " is not allowed; allowed are Never and IfAvailable");
         }
-        String place = exec.place("command");
         return new ExecPlugin(
                 new ExecPlugin.Spec(
-                        place.substring(0, place.length() - ".command".length()),
+                        exec.place(),
                         exec.folder(),
                         version,
                         command,
                         exec.texts("args"),
                         exec.pairs("env"),
                         exec.text("installHint"),
-                        exec.truth("provideClusterInfo") ? clusterInfo(cluster) : null,
+                        exec.bool("provideClusterInfo") ? clusterInfo(cluster) : null,
                         PLUGIN_TIMEOUT),
                 Clock.systemUTC());
     }
@@ -317,7 +318,7 @@ public final class ApiAccess {
                 info.put(field, cluster.text(field));
             }
         }
-        if (cluster.truth("insecure-skip-tls-verify")) {
+        if (cluster.bool("insecure-skip-tls-verify")) {
             info.put("insecure-skip-tls-verify", true);
         }
         FileCredential authority = cluster.material("certificate-authority");
@@ -328,7 +329,7 @@ public final class ApiAccess {
         }
         for (Section extension : cluster.items("extensions")) {
             if (extension.text("name").equals("client.authentication.k8s.io/exec")) {
-                info.set("config", extension.raw("extension"));
+                info.set("config", extension.value("extension"));
             }
         }
         return info;
@@ -340,7 +341,7 @@ public final class ApiAccess {
             return url(text);
         } catch (IllegalArgumentException e) {
             throw new ApiAccessException(
-                    place + ": '" + text + "' is not allowed; give a URL such as https://10.0.0.1:6443");
+                    place + ": " + Problem.quoted(text) + " is not allowed; give a URL such as https://10.0.0.1:6443");
         }
     }
 

@@ -125,7 +125,7 @@ final class ApiClient implements AutoCloseable {
             }
             try (ApiResponse answer = ask(target, "/version", null, within)) {
                 // To the end, so that its connection can be used again.
-                answer.bytes(65_536, within);
+                answer.bytes(ApiLimits.MAX_VERSION_BYTES, within);
             } catch (IOException e) {
                 long then = environment.nanoTime().getAsLong();
                 if (transport.isClosed()

@@ -26,6 +26,9 @@ final class ApiResponse implements Closeable {
     private final AtomicBoolean open = new AtomicBoolean(true);
     private volatile long heardNanos;
 
+    /** What may still come before {@link #nextObject}. Confined to the reader. */
+    private long left = ApiLimits.MAX_OBJECT_BYTES;
+
     /** @param closed run once, by whatever ends it first */
     ApiResponse(
             int status,
@@ -61,6 +64,11 @@ final class ApiResponse implements Closeable {
         return body;
     }
 
+    /** An object has been read to its end: the next one may be as large as the first. */
+    void nextObject() {
+        left = ApiLimits.MAX_OBJECT_BYTES;
+    }
+
     /** When its headers or its last bytes arrived. */
     long heardNanos() {
         return heardNanos;
@@ -94,7 +102,7 @@ final class ApiResponse implements Closeable {
         }
     }
 
-    /** Notes when something arrives. */
+    /** Notes when something arrives, and ends what is larger than any object. */
     private final class TimedBody extends FilterInputStream {
         TimedBody(InputStream in) {
             super(in);
@@ -103,15 +111,24 @@ final class ApiResponse implements Closeable {
         @Override
         public int read() throws IOException {
             int b = super.read();
-            heardNanos = nanoTime.getAsLong();
+            received(b < 0 ? 0 : 1);
             return b;
         }
 
         @Override
         public int read(byte[] bytes, int offset, int length) throws IOException {
             int read = super.read(bytes, offset, length);
-            heardNanos = nanoTime.getAsLong();
+            received(read);
             return read;
+        }
+
+        private void received(int bytes) throws IOException {
+            heardNanos = nanoTime.getAsLong();
+            left -= Math.max(0, bytes);
+            if (left < 0) {
+                throw new ApiLimits.ExceededException(
+                        "an object is larger than " + ApiLimits.MAX_OBJECT_BYTES + " bytes");
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 public final class EventRecorder implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EventRecorder.class);
-    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final JsonMapper JSON = ApiLimits.JSON;
 
     /** kube-proxy's limits for one source. */
     private static final int BURST = 25;
@@ -49,7 +49,6 @@ public final class EventRecorder implements AutoCloseable {
     private static final long REFUSED_NANOS = TimeUnit.MINUTES.toNanos(10);
 
     private static final Duration ANSWER = Duration.ofSeconds(10);
-    private static final int LARGEST_OBJECT = 4 << 20;
     private static final int REMEMBERED = 1_000;
     private static final int WAITING = 100;
     private static final int LONGEST_MESSAGE = 1_000;
@@ -252,7 +251,7 @@ public final class EventRecorder implements AutoCloseable {
     }
 
     private static String beginning(ApiResponse answer) throws IOException {
-        return Problem.oneLine(new String(answer.bytes(1_000, ANSWER), StandardCharsets.UTF_8));
+        return Problem.oneLine(new String(answer.bytes(1_000, ApiLimits.ERROR_TIMEOUT), StandardCharsets.UTF_8));
     }
 
     /** The object as it is now, found by listing: a role that may list need not be allowed to get. */
@@ -264,7 +263,7 @@ public final class EventRecorder implements AutoCloseable {
             if (answer.status() != 200) {
                 return JSON.missingNode();
             }
-            JsonNode list = JSON.readTree(answer.bytes(LARGEST_OBJECT, ANSWER));
+            JsonNode list = JSON.readTree(answer.bytes(ApiLimits.MAX_SINGLE_LIST_BYTES, ANSWER));
             JsonNode object = list.path("items").path(0);
             if (object instanceof ObjectNode item) {
                 // In a list only the list says it.

@@ -1,6 +1,7 @@
 package io.sluice.apiserver;
 
 import io.sluice.apiserver.Pem.Identity;
+import io.sluice.document.FieldReader;
 import io.sluice.document.Problem;
 import io.sluice.thread.Supervisor;
 import java.io.ByteArrayInputStream;
@@ -41,8 +42,6 @@ final class ExecPlugin {
 
     /** Every collection asks by itself, and a program may ask the network, or lock an account. */
     private static final Duration AFTER_FAILURE = Duration.ofSeconds(5);
-
-    private static final int MAX_OUTPUT = 1 << 20;
 
     /**
      * What the kubeconfig says of it.
@@ -194,28 +193,38 @@ final class ExecPlugin {
 
     private static byte[] all(InputStream in) throws IOException {
         try (in) {
-            byte[] all = in.readNBytes(MAX_OUTPUT);
+            byte[] all = in.readNBytes(ApiLimits.MAX_PLUGIN_BYTES + 1);
             in.transferTo(OutputStream.nullOutputStream());
             return all;
         }
     }
 
     private Credential parse(byte[] said) throws IOException {
+        if (said.length > ApiLimits.MAX_PLUGIN_BYTES) {
+            throw failed("printed more than " + ApiLimits.MAX_PLUGIN_BYTES + " bytes");
+        }
         JsonNode root;
         try {
-            root = JsonMapper.shared().readTree(new ByteArrayInputStream(said));
+            root = ApiLimits.JSON.readTree(new ByteArrayInputStream(said));
         } catch (JacksonException e) {
             // Not quoted: there may be a token in it.
             throw failed("printed something that is not JSON");
         }
-        if (!root.path("kind").asString("").equals("ExecCredential")
-                || !root.path("apiVersion").asString("").equals(spec.apiVersion())) {
+        List<Problem> problems = new ArrayList<>();
+        FieldReader credential = FieldReader.root(root, new FieldReader.Report(spec.place(), "", problems, true));
+        if (!credential.get("kind").textIfAny().equals("ExecCredential")
+                || !credential.get("apiVersion").textIfAny().equals(spec.apiVersion())) {
             throw failed("printed no ExecCredential of " + spec.apiVersion());
         }
-        JsonNode status = root.path("status");
+        FieldReader status = credential.get("status").object();
         String token = text(status, "token");
         String certificate = text(status, "clientCertificateData");
         String key = text(status, "clientKeyData");
+        String expiration = text(status, "expirationTimestamp");
+        if (!problems.isEmpty()) {
+            Problem first = problems.get(0);
+            throw failed("printed an unusable ExecCredential: " + first.field() + ": " + first.message());
+        }
         if ((certificate == null) != (key == null)) {
             throw failed("printed only one of status.clientCertificateData and status.clientKeyData");
         }
@@ -223,12 +232,11 @@ final class ExecPlugin {
             throw failed("printed neither status.token nor status.clientCertificateData");
         }
         Identity identity = certificate == null || key == null ? null : new Identity(certificate, key);
-        return new Credential(
-                token == null ? null : token.strip(), identity, expiry(text(status, "expirationTimestamp")));
+        return new Credential(token == null ? null : token.strip(), identity, expiry(expiration));
     }
 
-    private static @Nullable String text(JsonNode status, String name) {
-        String text = status.path(name).asString("");
+    private static @Nullable String text(FieldReader status, String name) {
+        String text = status.get(name).text("");
         return text.isEmpty() ? null : text;
     }
 

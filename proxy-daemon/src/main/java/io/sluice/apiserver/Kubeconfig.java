@@ -1,5 +1,7 @@
 package io.sluice.apiserver;
 
+import io.sluice.document.FieldReader;
+import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
 import io.sluice.document.Utf8File;
 import java.io.IOException;
@@ -51,7 +53,13 @@ final class Kubeconfig {
     }
 
     private void add(Path file) throws ApiAccessException {
-        Section root = new Section(file, "", document(file));
+        // Values may be credentials.
+        FieldReader.Report report = new FieldReader.Report(file.toString(), "", new ArrayList<>(), true);
+        FieldReader document = FieldReader.root(document(file), report);
+        if (document.present() && !document.isMapping()) {
+            document.mustBe("a kubeconfig");
+        }
+        Section root = new Section(file, document, report.problems());
         String current = root.text("current-context");
         currentContext = currentContext.isEmpty() ? current : currentContext;
         add(root, "clusters", "cluster", clusters);
@@ -66,8 +74,7 @@ final class Kubeconfig {
             if (name.isEmpty()) {
                 throw item.wrong("name", "missing");
             }
-            Section content = new Section(root.file, list + "[name=" + name + "]." + part, item.node.path(part));
-            content.mustBeMapping();
+            Section content = item.labeled("name=" + name).section(part);
             named.putIfAbsent(name, content);
         }
     }
@@ -78,11 +85,7 @@ final class Kubeconfig {
                 // As kubectl leaves one behind that was emptied.
                 return JsonNodeFactory.instance.objectNode();
             }
-            JsonNode document = StrictYaml.tree(parser);
-            if (!document.isObject() && !document.isNull()) {
-                throw new ApiAccessException(file + ": is not a kubeconfig, but " + shown(document));
-            }
-            return document;
+            return StrictYaml.tree(parser);
         } catch (NoSuchFileException e) {
             throw new ApiAccessException(file + ": does not exist");
         } catch (IOException e) {
@@ -101,7 +104,8 @@ final class Kubeconfig {
         }
         Section context = contexts.get(wanted);
         if (context == null) {
-            throw new ApiAccessException(names() + ": there is no context '" + wanted + "'" + choice(contexts));
+            throw new ApiAccessException(
+                    names() + ": there is no context " + Problem.quoted(wanted) + choice(contexts));
         }
         return new Context(wanted, part(context, "cluster", clusters, true), userOf(context));
     }
@@ -118,7 +122,7 @@ final class Kubeconfig {
         }
         Section found = named.get(name);
         if (found == null) {
-            throw context.wrong(kind, "there is no " + kind + " '" + name + "'" + choice(named));
+            throw context.wrong(kind, "there is no " + kind + " " + Problem.quoted(name) + choice(named));
         }
         return found;
     }
@@ -132,168 +136,140 @@ final class Kubeconfig {
         return files.stream().map(Path::toString).collect(Collectors.joining(", "));
     }
 
-    private static String shown(JsonNode node) {
-        return switch (node.getNodeType()) {
-            case OBJECT -> "a mapping";
-            case ARRAY -> "a list";
-            case STRING -> "a text";
-            case NUMBER -> "a number";
-            case BOOLEAN -> "true or false";
-            default -> "nothing";
-        };
-    }
-
-    /** A mapping in a kubeconfig, with its place. Values are not quoted in what is said of it: they may be secret. */
+    /** A mapping in a kubeconfig. The first problem with it ends the reading. */
     static final class Section {
         private final Path file;
-        private final String path;
-        private final JsonNode node;
+        private final FieldReader field;
+        private final List<Problem> problems;
 
-        private Section(Path file, String path, JsonNode node) {
+        private Section(Path file, FieldReader field, List<Problem> problems) throws ApiAccessException {
             this.file = file;
-            this.path = path;
-            this.node = node;
+            this.field = field.object();
+            this.problems = problems;
+            check();
         }
 
-        private void mustBeMapping() throws ApiAccessException {
-            if (!node.isObject() && !node.isNull() && !node.isMissingNode()) {
-                throw new ApiAccessException(file + ": " + path + ": must be a mapping, not " + shown(node));
+        private void check() throws ApiAccessException {
+            if (!problems.isEmpty()) {
+                throw new ApiAccessException(problems.get(0).toString());
             }
         }
 
-        boolean has(String field) {
-            JsonNode value = node.path(field);
-            return !value.isMissingNode() && !value.isNull() && !(value.isContainer() && value.isEmpty());
+        boolean has(String name) {
+            return !field.get(name).isEmpty();
         }
 
-        /** The folder that relative paths are seen from. */
+        /** The directory that relative paths are seen from. */
         Path folder() {
             Path folder = file.toAbsolutePath().getParent();
             return folder == null ? Path.of("/") : folder;
         }
 
+        /** File and path of this mapping, for people. */
+        String place() {
+            return field.place();
+        }
+
         /** File and path of a field, for people. */
-        String place(String field) {
-            return file + ": " + (path.isEmpty() ? "" : path + ".") + field;
+        String place(String name) {
+            return field.get(name).place();
         }
 
-        ApiAccessException wrong(String field, String message) {
-            return new ApiAccessException(place(field) + ": " + message);
+        ApiAccessException wrong(String name, String message) {
+            return new ApiAccessException(place(name) + ": " + Problem.oneLine(message));
         }
 
-        /** The text, empty if there is none. */
-        String text(String field) throws ApiAccessException {
-            JsonNode value = node.path(field);
-            if (value.isMissingNode() || value.isNull()) {
-                return "";
-            }
-            if (!value.isString()) {
-                throw wrong(field, "must be a text, not " + shown(value) + "; put it in quotes");
-            }
-            return value.stringValue();
+        /** The string, empty if there is none. */
+        String text(String name) throws ApiAccessException {
+            String text = field.get(name).text("");
+            check();
+            return text;
         }
 
-        boolean truth(String field) throws ApiAccessException {
-            JsonNode value = node.path(field);
-            if (!value.isBoolean() && has(field)) {
-                throw wrong(field, "must be true or false, not " + shown(value));
-            }
-            return value.isBoolean() && value.booleanValue();
+        boolean bool(String name) throws ApiAccessException {
+            Boolean value = field.get(name).bool(false);
+            check();
+            return Boolean.TRUE.equals(value);
         }
 
-        Section section(String field) throws ApiAccessException {
-            Section section = new Section(file, path + "." + field, node.path(field));
-            section.mustBeMapping();
-            return section;
+        Section section(String name) throws ApiAccessException {
+            return new Section(file, field.get(name), problems);
         }
 
-        List<Section> items(String field) throws ApiAccessException {
+        /** The same mapping, known by a label instead of its index in a list. */
+        private Section labeled(String label) throws ApiAccessException {
+            return new Section(file, field.labeled(label), problems);
+        }
+
+        List<Section> items(String name) throws ApiAccessException {
             List<Section> items = new ArrayList<>();
-            JsonNode list = list(field);
-            for (int i = 0; i < list.size(); i++) {
-                String at = (path.isEmpty() ? "" : path + ".") + field + "[" + i + "]";
-                Section item = new Section(file, at, list.get(i));
-                item.mustBeMapping();
-                items.add(item);
+            for (FieldReader item : field.get(name).items()) {
+                items.add(new Section(file, item, problems));
             }
+            check();
             return items;
         }
 
-        List<String> texts(String field) throws ApiAccessException {
-            List<String> texts = new ArrayList<>();
-            JsonNode list = list(field);
-            for (int i = 0; i < list.size(); i++) {
-                if (!list.get(i).isString()) {
-                    String item = field + "[" + i + "]";
-                    throw wrong(item, "must be a text, not " + shown(list.get(i)) + "; put it in quotes");
-                }
-                texts.add(list.get(i).stringValue());
-            }
+        List<String> texts(String name) throws ApiAccessException {
+            List<String> texts = field.get(name).texts();
+            check();
             return texts;
         }
 
-        private JsonNode list(String field) throws ApiAccessException {
-            JsonNode list = node.path(field);
-            if (!list.isArray() && has(field)) {
-                throw wrong(field, "must be a list, not " + shown(list));
-            }
-            return list;
-        }
-
         /** The pairs of a list of {@code name} and {@code value}. */
-        Map<String, String> pairs(String field) throws ApiAccessException {
+        Map<String, String> pairs(String list) throws ApiAccessException {
             Map<String, String> pairs = new HashMap<>();
-            for (Section item : items(field)) {
+            for (Section item : items(list)) {
                 String name = item.text("name");
                 if (name.isEmpty() || name.indexOf('=') >= 0 || name.indexOf('\0') >= 0) {
                     throw item.wrong("name", name.isEmpty() ? "missing" : "is not the name of a variable");
                 }
                 String value = item.text("value");
                 if (value.indexOf('\0') >= 0) {
-                    throw item.wrong("value", "must not hold a zero character");
+                    throw item.wrong("value", "must not contain a NUL character");
                 }
                 pairs.put(name, value);
             }
             return pairs;
         }
 
-        JsonNode raw(String field) {
-            return node.path(field);
+        JsonNode value(String name) {
+            return field.get(name).value();
         }
 
-        /** What {@code field-data} holds in base64, or the file that {@code field} names; null if neither is there. */
+        /** What {@code name-data} holds in base64, or the file that {@code name} names; null if neither is there. */
         @Nullable
-        FileCredential material(String field) throws ApiAccessException {
-            String data = text(field + "-data");
+        FileCredential material(String name) throws ApiAccessException {
+            String data = text(name + "-data");
             if (!data.isEmpty()) {
                 try {
                     byte[] bytes = Base64.getDecoder().decode(data.replaceAll("\\s", ""));
-                    return FileCredential.of(place(field + "-data"), new String(bytes, StandardCharsets.UTF_8));
+                    return FileCredential.of(place(name + "-data"), new String(bytes, StandardCharsets.UTF_8));
                 } catch (IllegalArgumentException e) {
-                    throw wrong(field + "-data", "is not base64");
+                    throw wrong(name + "-data", "is not base64");
                 }
             }
-            return has(field) ? file(field) : null;
+            return has(name) ? file(name) : null;
         }
 
         /** The file that a field names. */
         @Nullable
-        FileCredential file(String field) throws ApiAccessException {
-            String name = text(field);
-            if (name.isEmpty()) {
+        FileCredential file(String name) throws ApiAccessException {
+            String path = text(name);
+            if (path.isEmpty()) {
                 return null;
             }
-            if (name.indexOf('\0') >= 0) {
-                throw wrong(field, "is not a path");
+            if (path.indexOf('\0') >= 0) {
+                throw wrong(name, "is not a path");
             }
-            return FileCredential.in(folder().resolve(name), place(field));
+            return FileCredential.in(folder().resolve(path), place(name));
         }
 
         /** What stands in the field itself; null if nothing does. */
         @Nullable
-        FileCredential here(String field) throws ApiAccessException {
-            String text = text(field);
-            return text.isEmpty() ? null : FileCredential.of(place(field), text);
+        FileCredential here(String name) throws ApiAccessException {
+            String text = text(name);
+            return text.isEmpty() ? null : FileCredential.of(place(name), text);
         }
     }
 }

@@ -25,7 +25,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
 
 /**
  * Keeps the store equal to an API server: Services, EndpointSlices (or Endpoints), ServiceCIDRs and this node's Node.
@@ -174,7 +173,7 @@ public final class KubernetesReflector implements Reflector {
     /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
     private boolean hasWatchList() {
         try (ApiResponse answer = client.get("/version")) {
-            JsonNode version = JsonMapper.shared().readTree(answer.bytes(65_536, pace.alive()));
+            JsonNode version = ApiLimits.JSON.readTree(answer.bytes(ApiLimits.MAX_VERSION_BYTES, pace.alive()));
             String minor = version.path("minor").stringValue("").replaceAll("[^0-9].*", "");
             log.info(
                     "API server {}, Kubernetes {}",
@@ -193,8 +192,8 @@ public final class KubernetesReflector implements Reflector {
     /** A proxy before the server may have answered for it; that there is no such thing only the server's own list tells. */
     private boolean hasEndpointSlices() {
         try (ApiResponse answer = client.get("/apis")) {
-            JsonNode groups = JsonMapper.shared()
-                    .readTree(answer.bytes(1 << 20, pace.alive()))
+            JsonNode groups = ApiLimits.JSON
+                    .readTree(answer.bytes(ApiLimits.MAX_API_GROUPS_BYTES, pace.alive()))
                     .path("groups");
             if (answer.status() != 200 || !groups.isArray()) {
                 return true;

@@ -2,7 +2,6 @@ package io.sluice.apiserver;
 
 import io.sluice.apiserver.WatchedObjects.Listing;
 import io.sluice.document.Problem;
-import io.sluice.document.StrictYaml;
 import io.sluice.feed.WatchStatus;
 import io.sluice.objects.Kind;
 import java.io.IOException;
@@ -86,7 +85,7 @@ final class ListWatch {
         this.retry = retry;
         this.listener = listener;
         this.stream = new ServerStream(client, retry, pace);
-        this.objects = new WatchedObjects(proxyName, listener);
+        this.objects = new WatchedObjects(proxyName, listener, ApiLimits.MAX_OBJECTS, ApiLimits.MAX_PAGES);
     }
 
     /** Follows the collection until this is closed. After an error it may be run again, and then begins with a list. */
@@ -185,10 +184,9 @@ final class ListWatch {
     }
 
     private void failed(Exception e) throws InterruptedException {
-        String why =
-                e instanceof JacksonException json ? "unreadable answer: " + StrictYaml.explain(json) : e.getMessage();
+        String why = ServerStream.explain(e);
         log.debug("{}: {}", resource.name(), why, e);
-        complain(String.valueOf(why));
+        complain(why);
         failures++;
         pause(Duration.ZERO, false);
     }
@@ -230,8 +228,8 @@ final class ListWatch {
         while (!next.isEmpty()) {
             try (ApiResponse answer = stream.get(resource, next, "list", true)) {
                 try {
-                    listing.page(ServerStream.JSON.createParser(answer.body()));
-                } catch (JacksonException e) {
+                    listing.page(ApiLimits.JSON.createParser(answer.body()), answer::nextObject);
+                } catch (IOException | JacksonException e) {
                     throw cutOff(answer, e);
                 }
             } finally {
@@ -247,9 +245,7 @@ final class ListWatch {
         client.distrust(answer.server());
         String what = stream.wasSilent(answer)
                 ? "nothing more for " + pace.idle().toSeconds() + " s"
-                : e instanceof JacksonException json
-                        ? "unreadable: " + StrictYaml.explain(json)
-                        : String.valueOf(e.getMessage());
+                : ServerStream.explain(e);
         return new IOException(answer.server() + ": list " + resource.name() + ": " + what, e);
     }
 
@@ -284,12 +280,14 @@ final class ListWatch {
             }
             begunNanos = System.nanoTime();
             try {
-                JsonParser parser = ServerStream.JSON.createParser(answer.body());
+                JsonParser parser = ApiLimits.JSON.createParser(answer.body());
                 while (parser.nextToken() != null) {
-                    initial = event(parser.readValueAsTree(), initial);
+                    JsonNode event = parser.readValueAsTree();
+                    answer.nextObject();
+                    initial = event(event, initial);
                 }
             } catch (IOException | JacksonException e) {
-                if (!isTooShort(begunNanos)) {
+                if (!isTooShort(begunNanos) && !ApiLimits.isExceeded(e)) {
                     wentWell();
                 }
                 if (initial != null && !(e instanceof ApiStatusException)) {
@@ -366,7 +364,8 @@ final class ListWatch {
     }
 
     /** A server that was put back to an older state counts from there; what we missed meanwhile only a list tells. */
-    private void advance(String version) throws ApiStatusException {
+    private void advance(String version) throws IOException {
+        WatchedObjects.checkToken("resourceVersion", version);
         if (Resource.isOlder(version, resourceVersion)) {
             throw new ApiStatusException(
                     410,

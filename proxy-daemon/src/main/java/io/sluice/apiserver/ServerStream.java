@@ -3,15 +3,12 @@ package io.sluice.apiserver;
 import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
-import tools.jackson.core.json.JsonFactory;
-import tools.jackson.databind.json.JsonMapper;
 
 /**
  * The answer that a collection is reading, one at a time: asks for it, turns a refusal into an exception, and ends it
@@ -19,11 +16,6 @@ import tools.jackson.databind.json.JsonMapper;
  */
 final class ServerStream {
     private static final Logger log = LoggerFactory.getLogger(ServerStream.class);
-
-    static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
-                    .streamReadConstraints(StrictYaml.LIMITS)
-                    .build())
-            .build();
 
     private final ApiClient client;
     private final SharedBackoff retry;
@@ -80,8 +72,7 @@ final class ServerStream {
         try (answer) {
             throw new ApiStatusException(
                     answer.status(),
-                    server + ": " + verb + " " + resource.name() + ": " + answer.status() + " "
-                            + message(answer.body()),
+                    server + ": " + verb + " " + resource.name() + ": " + answer.status() + " " + message(answer),
                     answer.retryAfter());
         } finally {
             open = null;
@@ -98,15 +89,25 @@ final class ServerStream {
     }
 
     /** What the server says of its own refusal: the message of a Status, or the beginning of whatever it sent. */
-    private static String message(InputStream body) throws IOException {
-        byte[] bytes = body.readNBytes(4096);
+    private static String message(ApiResponse answer) throws IOException {
+        byte[] bytes = answer.bytes(ApiLimits.MAX_ERROR_BYTES, ApiLimits.ERROR_TIMEOUT);
         String text = new String(bytes, StandardCharsets.UTF_8).strip();
         try {
-            text = JSON.readTree(text).path("message").stringValue(text);
+            text = ApiLimits.JSON.readTree(text).path("message").stringValue(text);
         } catch (JacksonException e) {
             text = text.lines().findFirst().orElse("(no message)");
         }
         return Problem.oneLine(text);
+    }
+
+    /** Why an answer could not be read to its end. */
+    static String explain(Exception e) {
+        if (e instanceof JacksonException json) {
+            return json.getCause() instanceof IOException io
+                    ? StrictYaml.explain(io)
+                    : "unreadable answer: " + StrictYaml.explain(json);
+        }
+        return String.valueOf(e.getMessage());
     }
 
     /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */

@@ -40,11 +40,15 @@ import org.jspecify.annotations.Nullable;
  */
 final class Transport {
     static {
-        // The JDK keeps Host for itself unless told otherwise before its client is first used.
+        // Read by the JDK's client when it is first used. It keeps Host for itself unless this says otherwise.
         String property = "jdk.httpclient.allowRestrictedHeaders";
         String allowed = System.getProperty(property, "");
         if (!allowed.contains("host")) {
             System.setProperty(property, allowed.isEmpty() ? "host" : allowed + ",host");
+        }
+        String limit = "jdk.http.maxHeaderSize";
+        if (System.getProperty(limit) == null) {
+            System.setProperty(limit, String.valueOf(ApiLimits.MAX_HEADER_BYTES));
         }
     }
 
@@ -85,8 +89,12 @@ final class Transport {
         Identity identity = credentials.identity();
         SSLContext now = tls.context(identity, environment.nanoTime().getAsLong(), atOnce);
         synchronized (this) {
+            if (closed) {
+                throw new IOException("closed");
+            }
             if (!now.equals(context)) {
                 // New connections have the new files; requests under way keep the client that they were sent with.
+                clients.values().forEach(HttpClientShutdown::afterLastRequest);
                 clients.clear();
                 context = now;
             }
@@ -117,12 +125,20 @@ final class Transport {
 
     /** Its idle connections may be as dead as the one that was silent, and so may its own thread. */
     synchronized void forget(Server server, HttpClient client) {
-        clients.remove(server, client);
+        if (clients.remove(server, client)) {
+            HttpClientShutdown.afterLastRequest(client);
+        }
     }
 
     /** The same for all clients of the servers whose name begins with this URL. */
     synchronized void forget(String server) {
-        clients.keySet().removeIf(each -> server.startsWith(each.url().toString()));
+        clients.entrySet().removeIf(each -> {
+            boolean matches = server.startsWith(each.getKey().url().toString());
+            if (matches) {
+                HttpClientShutdown.afterLastRequest(each.getValue());
+            }
+            return matches;
+        });
     }
 
     @SuppressWarnings("FutureReturnValueIgnored") // of thenRun: to cancel throws nothing
@@ -153,7 +169,7 @@ final class Transport {
                 target.name(), environment.nanoTime().getAsLong(), () -> givenUp.complete(null));
         exchanges.add(owed);
         try {
-            CompletableFuture<HttpResponse<InputStream>> future = sent(client, request.build());
+            CompletableFuture<HttpResponse<InputStream>> future = sent(client, target.server(), request.build());
             givenUp.thenRun(() -> future.cancel(true));
             return answer(client, target, await(future, within));
         } catch (NoAnswerException e) {
@@ -167,8 +183,12 @@ final class Transport {
         }
     }
 
-    private static CompletableFuture<HttpResponse<InputStream>> sent(HttpClient client, HttpRequest request)
-            throws NoAnswerException {
+    private synchronized CompletableFuture<HttpResponse<InputStream>> sent(
+            HttpClient client, Server server, HttpRequest request) throws NoAnswerException {
+        // Under the lock, so that a client that is shut down either has the request already or never gets it.
+        if (!client.equals(clients.get(server))) {
+            throw new NoAnswerException("the HTTP client was replaced", null, false, true);
+        }
         try {
             return client.sendAsync(request, BodyHandlers.ofInputStream());
         } catch (RejectedExecutionException e) {
@@ -267,9 +287,12 @@ final class Transport {
 
     /** Ends all that is going on. */
     void close() {
-        closed = true;
+        synchronized (this) {
+            closed = true;
+        }
         exchanges.endAll();
         synchronized (this) {
+            clients.values().forEach(HttpClientShutdown::now);
             clients.clear();
         }
     }
@@ -282,7 +305,7 @@ final class Transport {
         final boolean arrived;
         final boolean certificates;
 
-        NoAnswerException(String message, Throwable cause, boolean arrived, boolean certificates) {
+        NoAnswerException(String message, @Nullable Throwable cause, boolean arrived, boolean certificates) {
             super(message, cause);
             this.arrived = arrived;
             this.certificates = certificates;

@@ -7,6 +7,7 @@ import io.sluice.objects.KubeObject;
 import io.sluice.objects.ObjectParser;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.ObjectStore.SourceState;
+import java.io.IOException;
 import java.time.DateTimeException;
 import java.time.Instant;
 import java.time.OffsetDateTime;
@@ -37,19 +38,42 @@ final class WatchedObjects {
     private final String proxyName;
     private final WatchListener listener;
     private final Instant started = Instant.now();
+    private final int maxObjects;
+    private final int maxPages;
     private final Set<String> known = new HashSet<>();
 
-    /** @param proxyName as in {@link BuildOptions} */
-    WatchedObjects(String proxyName, WatchListener listener) {
+    /**
+     * @param proxyName as in {@link BuildOptions}
+     * @param maxObjects in the collection
+     * @param maxPages in one list
+     */
+    WatchedObjects(String proxyName, WatchListener listener, int maxObjects, int maxPages) {
         this.proxyName = proxyName;
         this.listener = listener;
+        this.maxObjects = maxObjects;
+        this.maxPages = maxPages;
     }
 
-    void put(Resource resource, JsonNode object) {
+    void put(Resource resource, JsonNode object) throws IOException {
         String path = resource.pathOf(object);
         if (path != null) {
-            known.add(path);
+            addKnown(path);
             listener.changed(Map.of(path, parse(resource, path, object)), triggers(object));
+        }
+    }
+
+    private void addKnown(String path) throws IOException {
+        if (known.add(path) && known.size() > maxObjects) {
+            known.remove(path);
+            throw new ApiLimits.ExceededException("there are more than " + maxObjects + " objects");
+        }
+    }
+
+    /** Both kinds of token become part of a URL. */
+    static void checkToken(String name, String token) throws IOException {
+        if (token.length() > ApiLimits.MAX_TOKEN_CHARACTERS) {
+            throw new ApiLimits.ExceededException(
+                    name + " is longer than " + ApiLimits.MAX_TOKEN_CHARACTERS + " characters");
         }
     }
 
@@ -107,6 +131,7 @@ final class WatchedObjects {
         private final Map<String, SourceState> chunk = new HashMap<>();
         private String version = "";
         private String more = "";
+        private int pages;
 
         private Listing(Resource resource) {
             this.resource = resource;
@@ -122,8 +147,13 @@ final class WatchedObjects {
             return more;
         }
 
-        /** One page, as it comes off the stream: however many objects there are, one is a tree in memory at a time. */
-        void page(JsonParser parser) {
+        /**
+         * One page, as it comes off the stream: however many objects there are, one is a tree in memory at a time.
+         *
+         * @param afterEach run after each object
+         */
+        void page(JsonParser parser, Runnable afterEach) throws IOException {
+            String before = more;
             more = "";
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new StreamReadException(parser, "not an object");
@@ -133,6 +163,7 @@ final class WatchedObjects {
                 if (name.equals("items") && value == JsonToken.START_ARRAY) {
                     while (parser.nextToken() != JsonToken.END_ARRAY) {
                         add(parser.readValueAsTree());
+                        afterEach.run();
                     }
                 } else if (name.equals("metadata")) {
                     JsonNode metadata = parser.readValueAsTree();
@@ -145,13 +176,21 @@ final class WatchedObjects {
             if (parser.currentToken() != JsonToken.END_OBJECT) {
                 throw new StreamReadException(parser, "ends in the middle");
             }
+            checkToken("resourceVersion", version);
+            checkToken("continue", more);
+            if (++pages >= maxPages && !more.isEmpty()) {
+                throw new ApiLimits.ExceededException("the list has more than " + maxPages + " pages");
+            }
+            if (!more.isEmpty() && more.equals(before)) {
+                throw new ApiLimits.ExceededException("the list continues with the page that was just sent");
+            }
         }
 
-        void add(JsonNode object) {
+        void add(JsonNode object) throws IOException {
             String path = resource.pathOf(object);
             if (path != null) {
+                addKnown(path);
                 seen.add(path);
-                known.add(path);
                 chunk.put(path, parse(resource, path, object));
             }
             if (chunk.size() >= CHUNK) {

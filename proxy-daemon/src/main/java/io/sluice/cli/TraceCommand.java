@@ -1,7 +1,6 @@
 package io.sluice.cli;
 
 import io.sluice.cli.FeedArguments.FeedAndOptions;
-import io.sluice.config.Setting;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.feed.FileReflector.Reading;
@@ -146,7 +145,7 @@ final class TraceCommand implements Callable<Integer> {
             try {
                 String[] words = line.strip().split("\\s+");
                 if (words.length != 2) {
-                    throw new IllegalArgumentException(Setting.quoted(line) + " is invalid; must be FROM TO");
+                    throw new IllegalArgumentException(Problem.quoted(line) + " is invalid; must be FROM TO");
                 }
                 result = json(tracer.trace(packet(words[0], words[1])));
             } catch (IllegalArgumentException e) {
@@ -161,7 +160,7 @@ final class TraceCommand implements Callable<Integer> {
         IpAddress client = IpAddress.parse(from);
         if (client == null) {
             throw new IllegalArgumentException(
-                    "from: " + Setting.quoted(from) + " is invalid; must be an IPv4 or IPv6 address");
+                    "from: " + Problem.quoted(from) + " is invalid; must be an IPv4 or IPv6 address");
         }
         Matcher matcher = DESTINATION.matcher(to);
         IpAddress address = null;
@@ -177,7 +176,7 @@ final class TraceCommand implements Callable<Integer> {
                 || port > 65_535
                 || !List.of("tcp", "udp", "sctp").contains(protocol)) {
             throw new IllegalArgumentException(
-                    "to: " + Setting.quoted(to) + " is invalid; must be " + DESTINATION_FORMAT);
+                    "to: " + Problem.quoted(to) + " is invalid; must be " + DESTINATION_FORMAT);
         }
         return new Packet(
                 client,

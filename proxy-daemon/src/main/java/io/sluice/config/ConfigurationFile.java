@@ -1,6 +1,8 @@
 package io.sluice.config;
 
 import io.sluice.config.Configuration.Value;
+import io.sluice.document.FieldReader;
+import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
 import io.sluice.document.Utf8File;
 import io.sluice.text.Suggestion;
@@ -29,7 +31,7 @@ final class ConfigurationFile {
     private static final int MAX_BYTES = 1 << 20;
 
     private final Path file;
-    private final List<String> problems = new ArrayList<>();
+    private final List<Problem> problems = new ArrayList<>();
     private final Map<Setting<?>, Value> values = new TreeMap<>();
     private @Nullable KubeProxyDocument kubeProxy;
 
@@ -43,11 +45,11 @@ final class ConfigurationFile {
         try {
             reading.documents(documentsIn(Utf8File.read(file, MAX_BYTES)));
         } catch (NoSuchFileException e) {
-            reading.problem("", "does not exist");
+            reading.problem("does not exist");
         } catch (IOException e) {
-            reading.problem("", "cannot be read: " + StrictYaml.explain(e));
+            reading.problem("cannot be read: " + StrictYaml.explain(e));
         } catch (JacksonException e) {
-            reading.problem("", StrictYaml.explain(e));
+            reading.problem(StrictYaml.explain(e));
         }
         return reading;
     }
@@ -64,7 +66,7 @@ final class ConfigurationFile {
 
     /** A line for each thing it may not say. */
     List<String> problems() {
-        return problems;
+        return problems.stream().map(Problem::toString).toList();
     }
 
     /** A line for each thing that is probably not as it was meant. */
@@ -93,120 +95,85 @@ final class ConfigurationFile {
 
     private void documents(List<JsonNode> documents) {
         if (documents.isEmpty()) {
-            problem(
-                    "",
-                    "is empty; it must begin with 'apiVersion: " + Configuration.API_VERSION + "' and 'kind: "
-                            + Configuration.KIND + "'");
+            problem("is empty; it must begin with 'apiVersion: " + Configuration.API_VERSION + "' and 'kind: "
+                    + Configuration.KIND + "'");
         }
         Set<String> kinds = new HashSet<>();
-        for (JsonNode document : documents) {
-            if (!document.isObject()) {
-                problem("", "must be a mapping of settings, not " + typeOf(document));
+        for (JsonNode each : documents) {
+            FieldReader document = FieldReader.root(each, new FieldReader.Report(file.toString(), "", problems));
+            if (!document.isMapping()) {
+                document.mustBe("a mapping of settings");
                 continue;
             }
             String kind = isKubeProxys(document) ? KubeProxyDocument.KIND : Configuration.KIND;
             if (!kinds.add(kind)) {
-                problem("", "has more than one " + kind + "; one is allowed");
+                problem("has more than one " + kind + "; one is allowed");
             } else if (kind.equals(KubeProxyDocument.KIND)) {
-                kubeProxy(document);
+                header(document.get("apiVersion"), KubeProxyDocument.API_VERSION);
+                header(document.get("kind"), KubeProxyDocument.KIND);
+                kubeProxy = new KubeProxyDocument(each, file.toString(), problems);
             } else {
-                document(document);
+                header(document.get("apiVersion"), Configuration.API_VERSION);
+                header(document.get("kind"), Configuration.KIND);
+                document.fields().forEach(this::setting);
             }
         }
     }
 
     /** By its kind; where that is missing, by its version. */
-    private static boolean isKubeProxys(JsonNode document) {
+    private static boolean isKubeProxys(FieldReader document) {
         return document.has("kind")
-                ? document.path("kind").asString("").equals(KubeProxyDocument.KIND)
-                : document.path("apiVersion").asString("").startsWith("kubeproxy.");
+                ? document.get("kind").textIfAny().equals(KubeProxyDocument.KIND)
+                : document.get("apiVersion").textIfAny().startsWith("kubeproxy.");
     }
 
-    private void kubeProxy(JsonNode document) {
-        header(document, "apiVersion", KubeProxyDocument.API_VERSION);
-        header(document, "kind", KubeProxyDocument.KIND);
-        kubeProxy = new KubeProxyDocument(document, file.toString());
-        problems.addAll(kubeProxy.problems());
-    }
-
-    private void document(JsonNode document) {
-        header(document, "apiVersion", Configuration.API_VERSION);
-        header(document, "kind", Configuration.KIND);
-        for (Map.Entry<String, JsonNode> property : document.properties()) {
-            String key = property.getKey();
-            if (key.equals("apiVersion") || key.equals("kind")) {
-                continue;
-            }
-            Setting.values().stream()
-                    .filter(setting -> setting.key().equals(key))
-                    .findFirst()
-                    .ifPresentOrElse(
-                            setting -> value(setting, property.getValue()),
-                            () -> problem(key, "is not a setting" + suggestion(key)));
+    private static void header(FieldReader field, String expected) {
+        if (!field.present()) {
+            field.error("missing; must be " + expected);
+        } else if (!field.textIfAny().equals(expected)) {
+            boolean either = expected.equals(Configuration.KIND);
+            field.error("must be " + expected + (either ? " or " + KubeProxyDocument.KIND : "") + ", not "
+                    + field.quoted());
         }
     }
 
-    private void header(JsonNode document, String key, String expected) {
-        JsonNode actual = document.get(key);
-        if (actual == null) {
-            problem(key, "is missing; must be " + expected);
-        } else if (!actual.isString() || !actual.stringValue().equals(expected)) {
-            String choices =
-                    expected.equals(Configuration.KIND) ? expected + " or " + KubeProxyDocument.KIND : expected;
-            problem(key, "must be " + choices + ", not " + actual);
-        }
-    }
-
-    private void value(Setting<?> setting, JsonNode node) {
-        if (!setting.isList()) {
-            String text = scalar(setting, setting.key(), node);
-            if (text != null) {
-                values.put(setting, value(setting, List.of(text)));
-            }
+    private void setting(FieldReader field) {
+        String key = field.name();
+        if (key.equals("apiVersion") || key.equals("kind")) {
             return;
         }
-        if (!node.isArray()) {
-            problem(setting.key(), typeOf(node) + " is not allowed; give a list, each " + setting.allowed());
+        Setting.values().stream()
+                .filter(setting -> setting.key().equals(key))
+                .findFirst()
+                .ifPresentOrElse(
+                        setting -> value(setting, field), () -> field.error("is not a setting" + suggestion(key)));
+    }
+
+    private void value(Setting<?> setting, FieldReader field) {
+        if (setting.isList() && !field.isList()) {
+            field.notAllowed("a list, each " + setting.allowed());
             return;
         }
-        List<String> texts = new ArrayList<>();
-        for (int i = 0; i < node.size(); i++) {
-            String text = scalar(setting, setting.key() + "[" + i + "]", node.get(i));
-            if (text != null) {
-                texts.add(text);
-            }
+        List<String> texts = (setting.isList() ? field.items() : List.of(field))
+                .stream()
+                        .filter(each -> fits(setting, each))
+                        .map(FieldReader::scalar)
+                        .toList();
+        if (setting.isList() || !texts.isEmpty()) {
+            values.put(setting, new Value(texts, "file " + file, field.place()));
         }
-        values.put(setting, value(setting, List.copyOf(texts)));
     }
 
-    private Value value(Setting<?> setting, List<String> texts) {
-        return new Value(texts, "file " + file, file + ": " + setting.key());
-    }
-
-    private @Nullable String scalar(Setting<?> setting, String path, JsonNode node) {
+    /** Whether it is of the type that the setting is written in; if not, that is reported. */
+    private static boolean fits(Setting<?> setting, FieldReader field) {
         boolean fits =
-                setting.isNumber() ? node.isIntegralNumber() : setting.isBoolean() ? node.isBoolean() : node.isString();
-        if (fits) {
-            return node.asString();
+                setting.isNumber() ? field.isWholeNumber() : setting.isBoolean() ? field.isBoolean() : field.isText();
+        if (!fits && field.isNumber() && setting.type().shape() == ValueType.Shape.DURATION) {
+            field.error(field.quoted() + " has no unit; give " + setting.allowed());
+        } else if (!fits) {
+            field.notAllowed(setting.allowed());
         }
-        boolean bareNumber = node.isNumber() && setting.type().shape() == ValueType.Shape.DURATION;
-        problem(
-                path,
-                (bareNumber ? node + " has no unit" : typeOf(node) + " is not allowed") + "; give "
-                        + setting.allowed());
-        return null;
-    }
-
-    /** What stands there, for people. */
-    static String typeOf(JsonNode node) {
-        return switch (node.getNodeType()) {
-            case OBJECT -> "a mapping";
-            case ARRAY -> "a list";
-            case NULL, MISSING -> "nothing";
-            case BOOLEAN -> "the truth value " + node;
-            case NUMBER -> "the number " + node;
-            default -> "the text " + Setting.quoted(node.asString());
-        };
+        return fits;
     }
 
     private static String suggestion(String key) {
@@ -215,7 +182,7 @@ final class ConfigurationFile {
                 + keys.stream().sorted().collect(Collectors.joining(", ", " (allowed: ", ")"));
     }
 
-    private void problem(String path, String message) {
-        problems.add(file + ": " + (path.isEmpty() ? "" : path + ": ") + message);
+    private void problem(String message) {
+        problems.add(new Problem(Problem.Severity.ERROR, file.toString(), "", "", message));
     }
 }

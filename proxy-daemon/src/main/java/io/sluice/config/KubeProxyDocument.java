@@ -3,6 +3,8 @@ package io.sluice.config;
 import static java.util.Map.entry;
 
 import io.sluice.config.Configuration.Value;
+import io.sluice.document.FieldReader;
+import io.sluice.document.Problem;
 import io.sluice.model.Cidr;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
@@ -14,6 +16,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -36,8 +39,8 @@ final class KubeProxyDocument {
     private static final int METRICS_PORT = 10249;
 
     /** What a key of kube-proxy's sets, and how: no texts for what is not set, null for what is not allowed. */
-    private record Mapping(Setting<?> setting, String allowed, Function<JsonNode, @Nullable List<String>> texts) {
-        Mapping(Setting<?> setting, Function<JsonNode, @Nullable List<String>> texts) {
+    private record Mapping(Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> texts) {
+        Mapping(Setting<?> setting, Function<FieldReader, @Nullable List<String>> texts) {
             this(setting, setting.allowed(), texts);
         }
     }
@@ -46,10 +49,10 @@ final class KubeProxyDocument {
             entry("hostnameOverride", new Mapping(Setting.NODE_NAME, KubeProxyDocument::text)),
             entry(
                     "healthzBindAddress",
-                    new Mapping(Setting.HEALTHZ_BIND_ADDRESS, node -> withPort(node, HEALTHZ_PORT))),
+                    new Mapping(Setting.HEALTHZ_BIND_ADDRESS, field -> withPort(field, HEALTHZ_PORT))),
             entry(
                     "metricsBindAddress",
-                    new Mapping(Setting.METRICS_BIND_ADDRESS, node -> withPort(node, METRICS_PORT))),
+                    new Mapping(Setting.METRICS_BIND_ADDRESS, field -> withPort(field, METRICS_PORT))),
             entry("bindAddressHardFail", new Mapping(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::truth)),
             entry("clientConnection.kubeconfig", new Mapping(Setting.KUBECONFIG, KubeProxyDocument::text)),
             entry("clusterCIDR", new Mapping(Setting.CLUSTER_CIDR, KubeProxyDocument::oneOfEachFamily)),
@@ -130,19 +133,25 @@ final class KubeProxyDocument {
             .map(key -> key.substring(0, key.indexOf('.')))
             .collect(Collectors.toUnmodifiableSet());
 
-    private final JsonNode document;
+    private final FieldReader document;
     private final String file;
     private final Map<Setting<?>, Value> values = new TreeMap<>();
-    private final List<String> problems = new ArrayList<>();
-    private final List<String> warnings = new ArrayList<>();
+    private final List<Problem> warnings = new ArrayList<>();
     private final List<String> withoutMeaning = new ArrayList<>();
 
-    /** @param document a mapping, of the right kind */
-    KubeProxyDocument(JsonNode document, String file) {
-        this.document = document;
+    /**
+     * @param document a mapping, of the right kind
+     * @param problems where those of it go that are no warnings
+     */
+    KubeProxyDocument(JsonNode document, String file, List<Problem> problems) {
+        List<Problem> found = new ArrayList<>();
+        this.document = FieldReader.root(document, new FieldReader.Report(file, KIND, found));
         this.file = file;
-        bindAddress(document.path("bindAddress"));
-        mapping("", document);
+        bindAddress(this.document.get("bindAddress"));
+        mapping("", this.document);
+        for (Problem problem : found) {
+            (problem.severity() == Problem.Severity.WARNING ? warnings : problems).add(problem);
+        }
     }
 
     /** What it sets, still as text. */
@@ -150,56 +159,50 @@ final class KubeProxyDocument {
         return values;
     }
 
-    /** A line for each thing it may not say. */
-    List<String> problems() {
-        return problems;
-    }
-
     /** A line for each key that kube-proxy does not have. */
     List<String> warnings() {
-        return warnings;
+        return warnings.stream().map(Problem::toString).toList();
     }
 
     /** One line in all for what is set and has no meaning here; none if nothing is. */
     List<String> notes() {
         return withoutMeaning.isEmpty()
                 ? List.of()
-                : List.of(place("keys that have no meaning here: " + String.join(", ", withoutMeaning)));
+                : List.of(document.place() + ": keys that have no meaning here: " + String.join(", ", withoutMeaning));
     }
 
-    private void mapping(String section, JsonNode mapping) {
-        for (Map.Entry<String, JsonNode> property : mapping.properties()) {
-            String path = section + property.getKey();
-            JsonNode node = property.getValue();
+    private void mapping(String section, FieldReader mapping) {
+        for (FieldReader field : mapping.fields()) {
+            String path = field.path();
             if (section.isEmpty() && SECTIONS.contains(path)) {
-                section(path, node);
-            } else if (!KEYS.contains(path) || property.getKey().contains(".")) {
-                warnings.add(place(path + ": is not a key of kube-proxy's, and ignored" + suggestion(section, path)));
+                section(field);
+            } else if (!KEYS.contains(path)) {
+                field.warning("is not a key of kube-proxy's, and ignored" + suggestion(section, field.name()));
             } else if (HONOURED.containsKey(path) && countsIn(path)) {
-                set(path, node, Objects.requireNonNull(HONOURED.get(path)));
-            } else if (!APART.contains(path) && !isDefault(path, node)) {
+                set(field, Objects.requireNonNull(HONOURED.get(path)));
+            } else if (!APART.contains(path) && !isDefault(path, field)) {
                 withoutMeaning.add(path);
             }
         }
     }
 
-    private void section(String path, JsonNode node) {
-        if (node.isObject()) {
-            mapping(path + ".", node);
-        } else if (!node.isNull()) {
-            refuse(path, node, "a mapping");
+    private void section(FieldReader field) {
+        if (field.isMapping()) {
+            mapping(field.name() + ".", field);
+        } else if (field.present()) {
+            field.notAllowed("a mapping");
         }
     }
 
-    private void set(String path, JsonNode node, Mapping meaning) {
-        List<String> texts = node.isNull() ? List.of() : meaning.texts().apply(node);
+    private void set(FieldReader field, Mapping meaning) {
+        List<String> texts = field.present() ? meaning.texts().apply(field) : List.of();
         if (texts == null) {
-            refuse(path, node, meaning.allowed());
+            field.notAllowed(meaning.allowed());
         } else if (meaning.setting() == Setting.KUBECONFIG && !areThere(texts)) {
             // Written for a pod, and read elsewhere: that it is not here is no mistake.
-            withoutMeaning.add(path + " (there is no such file here)");
+            withoutMeaning.add(field.path() + " (there is no such file here)");
         } else if (!texts.isEmpty()) {
-            values.put(meaning.setting(), value(path, texts));
+            values.put(meaning.setting(), value(field, texts));
         }
     }
 
@@ -209,7 +212,7 @@ final class KubeProxyDocument {
 
     /** Each mode reads its own masqueradeAll, ipvs that of iptables; without a mode, either may ask for it. */
     private boolean countsIn(String path) {
-        return switch (document.path("mode").asString("")) {
+        return switch (document.get("mode").textIfAny()) {
             case "nftables" -> !path.equals("iptables.masqueradeAll");
             case "iptables", "ipvs" -> !path.equals("nftables.masqueradeAll");
             default -> true;
@@ -217,47 +220,47 @@ final class KubeProxyDocument {
     }
 
     /** It binds nothing in kube-proxy either: it says which address of the node is primary, and the family of servers. */
-    private void bindAddress(JsonNode node) {
-        List<String> texts = node.isNull() || node.isMissingNode() ? List.of() : text(node);
+    private void bindAddress(FieldReader field) {
+        List<String> texts = field.present() ? text(field) : List.of();
         if (texts != null && texts.isEmpty()) {
             return;
         }
         IpAddress address = texts == null ? null : IpAddress.parse(texts.get(0).strip());
         if (address == null) {
-            refuse("bindAddress", node, "an IPv4 or IPv6 address");
+            field.notAllowed("an IPv4 or IPv6 address");
             return;
         }
         if (!address.isUnspecified()) {
             withoutMeaning.add("bindAddress (for the node's primary address, set nodeIPs)");
         }
         if (address.family() == Family.IPV6) {
-            values.put(Setting.HEALTHZ_BIND_ADDRESS, value("bindAddress", List.of("[::]:" + HEALTHZ_PORT)));
-            values.put(Setting.METRICS_BIND_ADDRESS, value("bindAddress", List.of("[::1]:" + METRICS_PORT)));
+            values.put(Setting.HEALTHZ_BIND_ADDRESS, value(field, List.of("[::]:" + HEALTHZ_PORT)));
+            values.put(Setting.METRICS_BIND_ADDRESS, value(field, List.of("[::1]:" + METRICS_PORT)));
         }
     }
 
-    private static @Nullable List<String> text(JsonNode node) {
-        if (!node.isString()) {
+    private static @Nullable List<String> text(FieldReader field) {
+        if (!field.isText()) {
             return null;
         }
-        return node.stringValue().isEmpty() ? List.of() : List.of(node.stringValue());
+        return field.textIfAny().isEmpty() ? List.of() : List.of(field.textIfAny());
     }
 
-    private static @Nullable List<String> truth(JsonNode node) {
-        if (!node.isBoolean()) {
+    private static @Nullable List<String> truth(FieldReader field) {
+        if (!field.isBoolean()) {
             return null;
         }
-        return node.booleanValue() ? List.of("true") : List.of();
+        return field.scalar().equals("true") ? List.of("true") : List.of();
     }
 
-    private static @Nullable List<String> list(JsonNode node) {
-        boolean texts = node.isArray() && node.valueStream().allMatch(JsonNode::isString);
-        return texts ? node.valueStream().map(JsonNode::stringValue).toList() : null;
+    private static @Nullable List<String> list(FieldReader field) {
+        boolean texts = field.isList() && field.items().stream().allMatch(FieldReader::isText);
+        return texts ? field.texts() : null;
     }
 
     /** An address alone is enough for kube-proxy. */
-    private static @Nullable List<String> withPort(JsonNode node, int port) {
-        List<String> texts = text(node);
+    private static @Nullable List<String> withPort(FieldReader field, int port) {
+        List<String> texts = text(field);
         if (texts == null || texts.isEmpty()) {
             return texts;
         }
@@ -265,8 +268,8 @@ final class KubeProxyDocument {
         return address == null ? texts : List.of(address.withPort(port));
     }
 
-    private static @Nullable List<String> oneOfEachFamily(JsonNode node) {
-        List<String> texts = text(node);
+    private static @Nullable List<String> oneOfEachFamily(FieldReader field) {
+        List<String> texts = text(field);
         if (texts == null || texts.isEmpty()) {
             return texts;
         }
@@ -282,44 +285,39 @@ final class KubeProxyDocument {
     }
 
     /** kube-proxy tells what it does from 4 on, and each step of it from 6 on. */
-    private static @Nullable List<String> level(JsonNode node) {
-        if (!node.isIntegralNumber() || !node.canConvertToInt() || node.intValue() < 0) {
+    private static @Nullable List<String> level(FieldReader field) {
+        Optional<Integer> level =
+                field.isWholeNumber() ? ValueType.number(field.scalar(), 0, 999_999_999) : Optional.empty();
+        if (level.isEmpty()) {
             return null;
         }
-        int verbosity = node.intValue();
+        int verbosity = level.get();
         if (verbosity == 0) {
             return List.of();
         }
         return List.of(verbosity < 4 ? "info" : verbosity < 6 ? "debug" : "trace");
     }
 
-    private static boolean isDefault(String path, JsonNode node) {
-        if (node.isContainer()) {
-            return node.valueStream().allMatch(each -> isDefault(path, each));
+    private static boolean isDefault(String path, FieldReader field) {
+        if (field.isMapping() || field.isList()) {
+            List<FieldReader> parts = field.isList() ? field.items() : field.fields();
+            return parts.stream().allMatch(each -> isDefault(path, each));
         }
         // kube-proxy writes 24h0m0s for 24h.
-        String text = node.asString("").replaceFirst("(?<=[hm])(0m)?0s$", "");
+        String text = field.scalar().replaceFirst("(?<=[hm])(0m)?0s$", "");
         return List.of("", "0", "0s", "false", WITHOUT_MEANING.getOrDefault(path, ""))
                 .contains(text);
     }
 
-    private static String suggestion(String section, String path) {
+    private static String suggestion(String section, String name) {
         List<String> keys = Stream.concat(KEYS.stream(), SECTIONS.stream())
                 .filter(key -> key.startsWith(section) && key.indexOf('.', section.length()) < 0)
                 .sorted()
                 .toList();
-        return Suggestion.among(keys, path);
+        return Suggestion.among(keys, section + name);
     }
 
-    private void refuse(String path, JsonNode node, String allowed) {
-        problems.add(place(path) + ": " + ConfigurationFile.typeOf(node) + " is not allowed; give " + allowed);
-    }
-
-    private Value value(String path, List<String> texts) {
-        return new Value(texts, "file " + file + " (" + KIND + ")", place(path));
-    }
-
-    private String place(String path) {
-        return file + ": " + KIND + ": " + path;
+    private Value value(FieldReader field, List<String> texts) {
+        return new Value(texts, "file " + file + " (" + KIND + ")", field.place());
     }
 }

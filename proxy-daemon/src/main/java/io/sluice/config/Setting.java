@@ -26,7 +26,6 @@ import java.util.regex.Pattern;
  * @param <T> what a value is once it is read
  */
 public final class Setting<T> implements Comparable<Setting<?>> {
-    private static final int MAX_QUOTED = 60;
     private static final Pattern LABEL = Pattern.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?");
 
     /** Filled by what follows. */
@@ -524,11 +523,6 @@ public final class Setting<T> implements Comparable<Setting<?>> {
     /** Whether its values are written without quotes in the file because they are numbers. */
     boolean isNumber() {
         return type.shape() == ValueType.Shape.NUMBER;
-    }
-
-    /** A text that somebody typed, cut where it gets long. */
-    public static String quoted(String text) {
-        return "'" + (text.length() <= MAX_QUOTED ? text : text.substring(0, MAX_QUOTED) + "...") + "'";
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.sluice.config;
 
+import io.sluice.document.Problem;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -115,6 +116,6 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
     T parse(String text) {
         return parser.apply(text)
                 .orElseThrow(
-                        () -> new IllegalArgumentException(Setting.quoted(text) + " is not allowed; give " + allowed));
+                        () -> new IllegalArgumentException(Problem.quoted(text) + " is not allowed; give " + allowed));
     }
 }

@@ -56,6 +56,7 @@ public final class Demo {
 
     private final DemoScreen screen;
     private final boolean once;
+    private final HttpClient http = HttpClient.newHttpClient();
     private final CountDownLatch stopped = new CountDownLatch(1);
 
     /**
@@ -268,14 +269,14 @@ public final class Demo {
         return setup.daemon().forwarder().stats().sum(counter);
     }
 
-    private static String get(@Nullable InetSocketAddress address, String path) throws InterruptedException {
+    private String get(@Nullable InetSocketAddress address, String path) throws InterruptedException {
         if (address == null) {
             return "";
         }
         URI uri = URI.create("http://" + text(address) + path);
         try {
-            return HttpClient.newHttpClient()
-                    .send(HttpRequest.newBuilder(uri).timeout(TIMEOUT).build(), HttpResponse.BodyHandlers.ofString())
+            return http.send(
+                            HttpRequest.newBuilder(uri).timeout(TIMEOUT).build(), HttpResponse.BodyHandlers.ofString())
                     .body();
         } catch (IOException e) {
             return "no response: " + e.getMessage();

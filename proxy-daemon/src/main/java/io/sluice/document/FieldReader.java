@@ -8,12 +8,17 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * A place in an object: reads what is there, and turns what is wrong with it into a {@link Problem} that names the
- * place. The path is put together only when something is wrong; there are a million fields that are right.
+ * A field of a YAML or JSON document: reads its value, and turns what is wrong with it into a {@link Problem} that names
+ * the field. Kubernetes objects, kubeconfigs and configuration files are all read through it, so that they describe a
+ * wrong value alike. The path is put together only when something is wrong; there are a million fields that are right.
  */
 public final class FieldReader {
-    private static final int MAX_QUOTED = 60;
     private static final int MAX_NAME = 253;
+
+    /** Of a field that is a value in a mapping, and of an item with a label. */
+    private static final int NAMED = -1;
+
+    private static final int LABELED = -2;
 
     private final JsonNode node;
     private final @Nullable FieldReader parent;
@@ -21,8 +26,16 @@ public final class FieldReader {
     private final int index;
     private final Report report;
 
-    /** Where the problems of one object go. */
-    public record Report(String source, String object, List<Problem> problems) {}
+    /**
+     * Where the problems of one object go.
+     *
+     * @param secret whether values may be credentials: then a problem names their type only
+     */
+    public record Report(String source, String object, List<Problem> problems, boolean secret) {
+        public Report(String source, String object, List<Problem> problems) {
+            this(source, object, problems, false);
+        }
+    }
 
     private FieldReader(JsonNode node, @Nullable FieldReader parent, String name, int index, Report report) {
         this.node = node;
@@ -33,12 +46,27 @@ public final class FieldReader {
     }
 
     public static FieldReader root(JsonNode node, Report report) {
-        return new FieldReader(node, null, "", -1, report);
+        return new FieldReader(node, null, "", NAMED, report);
     }
 
     /** The field of this name; reading it is harmless whether or not it is there. */
     public FieldReader get(String child) {
-        return new FieldReader(node.path(child), this, child, -1, report);
+        return new FieldReader(node.path(child), this, child, NAMED, report);
+    }
+
+    /** The same field, known by a label instead of its index: {@code users[name=admin]}. */
+    public FieldReader labeled(String label) {
+        return new FieldReader(node, parent, label, LABELED, report);
+    }
+
+    /** The name of the field in its mapping. */
+    public String name() {
+        return name;
+    }
+
+    /** The value as it was parsed. */
+    public JsonNode value() {
+        return node;
     }
 
     /** Whether the field is neither left out nor null: to the API server the two are the same. */
@@ -55,6 +83,31 @@ public final class FieldReader {
         return node.isString();
     }
 
+    public boolean isBoolean() {
+        return node.isBoolean();
+    }
+
+    public boolean isNumber() {
+        return node.isNumber();
+    }
+
+    public boolean isWholeNumber() {
+        return node.isIntegralNumber();
+    }
+
+    public boolean isMapping() {
+        return node.isObject();
+    }
+
+    public boolean isList() {
+        return node.isArray();
+    }
+
+    /** Whether it is absent, or a list or mapping without content. */
+    public boolean isEmpty() {
+        return !present() || (node.isContainer() && node.isEmpty());
+    }
+
     public boolean isEmptyList() {
         return node.isArray() && node.isEmpty();
     }
@@ -64,24 +117,33 @@ public final class FieldReader {
         return node.has(child);
     }
 
-    /** An object, or nothing; anything else is reported, and its fields read as absent. */
+    /** A mapping, or nothing; anything else is reported, and its fields read as absent. */
     public FieldReader object() {
         if (present() && !node.isObject()) {
-            error(quoted() + " is not an object");
+            mustBe("a mapping");
         }
         return this;
     }
 
-    /** The items of a list that are objects. */
+    /** The items of a list that are mappings. */
     public List<FieldReader> objects() {
         List<FieldReader> objects = items();
         objects.removeIf(item -> {
             if (!item.node.isObject()) {
-                item.error(item.quoted() + " is not an object");
+                item.mustBe("a mapping");
             }
             return !item.node.isObject();
         });
         return objects;
+    }
+
+    /** The fields of a mapping, in order; none of anything else, without a report. */
+    public List<FieldReader> fields() {
+        List<FieldReader> fields = new ArrayList<>(node.size());
+        for (String child : node.propertyNames()) {
+            fields.add(get(child));
+        }
+        return fields;
     }
 
     public List<FieldReader> items() {
@@ -91,22 +153,27 @@ public final class FieldReader {
                 items.add(new FieldReader(item, this, "", items.size(), report));
             }
         } else if (present()) {
-            error(quoted() + " is not a list");
+            mustBe("a list");
         }
         return items;
     }
 
-    /** The text; null if absent, or reported because it is no text. */
+    /** The string; null if absent, or reported because it is of another type. */
     @Nullable
     public String text() {
         if (!present()) {
             return null;
         }
         if (!node.isString()) {
-            error(quoted() + " is not a text; put it in quotes");
+            reportNoText();
             return null;
         }
         return node.stringValue();
+    }
+
+    private void reportNoText() {
+        boolean quotable = node.isNumber() || node.isBoolean();
+        error("must be a string, not " + described() + (quotable ? "; put it in quotes" : ""));
     }
 
     public String text(String absent) {
@@ -114,7 +181,30 @@ public final class FieldReader {
         return text == null ? absent : text;
     }
 
-    /** The text; null if reported, because it is absent, empty or no text. */
+    /** The strings in a list; anything else in it was reported. */
+    public List<String> texts() {
+        List<String> texts = new ArrayList<>();
+        for (FieldReader item : items()) {
+            if (item.isText()) {
+                texts.add(item.node.stringValue());
+            } else {
+                item.reportNoText();
+            }
+        }
+        return texts;
+    }
+
+    /** The string; empty if it is absent or of another type, without a report. */
+    public String textIfAny() {
+        return node.stringValue("");
+    }
+
+    /** A string, number or boolean as a string, without a report; empty if it is none of them. */
+    public String scalar() {
+        return node.asString("");
+    }
+
+    /** The string; null if reported, because it is absent, empty or of another type. */
     @Nullable
     public String requiredText() {
         if (!present() || (node.isString() && node.stringValue().isEmpty())) {
@@ -160,7 +250,7 @@ public final class FieldReader {
     @Nullable
     public Boolean bool(boolean absent) {
         if (present() && !node.isBoolean()) {
-            error(quoted() + " is not true or false");
+            mustBe("true or false");
             return null;
         }
         return present() ? node.booleanValue() : absent;
@@ -173,7 +263,7 @@ public final class FieldReader {
             return 0;
         }
         if (!node.isIntegralNumber()) {
-            error(quoted() + " is not a whole number in " + least + ".." + most);
+            mustBe("a whole number in " + least + ".." + most);
             return 0;
         }
         if (!node.canConvertToInt() || node.intValue() < least || node.intValue() > most) {
@@ -248,16 +338,53 @@ public final class FieldReader {
     }
 
     private void report(Problem.Severity severity, String message) {
-        report.problems().add(new Problem(severity, report.source(), report.object(), path(), message));
+        report.problems().add(problem(severity, message));
     }
 
-    /** The value as it would stand in JSON, cut where it gets long. */
+    private Problem problem(Problem.Severity severity, String message) {
+        return new Problem(severity, report.source(), report.object(), path(), message);
+    }
+
+    /** Reports a value of the wrong type, or a wrong value: {@code must be a list, not the number 5}. */
+    public void mustBe(String expected) {
+        error("must be " + expected + ", not " + described());
+    }
+
+    /** Reports the same where what is allowed takes more words: {@code the number 5 is not allowed; give ...}. */
+    public void notAllowed(String allowed) {
+        error((present() ? described() + " is not allowed" : "missing") + "; give " + allowed);
+    }
+
+    /** The value with its type: {@code the string 'two'}. */
+    private String described() {
+        boolean named = !report.secret();
+        return switch (node.getNodeType()) {
+            case OBJECT, POJO -> "a mapping";
+            case ARRAY -> "a list";
+            case STRING, BINARY -> named ? "the string " + quoted() : "a string";
+            case NUMBER -> named ? "the number " + quoted() : "a number";
+            case BOOLEAN -> named ? "the boolean " + quoted() : "a boolean";
+            case NULL, MISSING -> "null";
+        };
+    }
+
+    /** The value, cut where it gets long: a string in single quotes, a list or mapping as JSON. */
     public String quoted() {
-        String text = node.toString();
-        return text.length() <= MAX_QUOTED ? text : text.substring(0, MAX_QUOTED) + "...";
+        if (report.secret()) {
+            return described();
+        }
+        return node.isContainer()
+                ? Problem.shortened(node.toString())
+                : node.isString() ? Problem.quoted(node.stringValue()) : node.asString("null");
     }
 
-    String path() {
+    /** Source, object and path, as they are before the message of a problem. */
+    public String place() {
+        return problem(Problem.Severity.NOTE, "").place();
+    }
+
+    /** {@code spec.ports[0].port}; a name that would be taken for a path itself is in brackets. */
+    public String path() {
         if (parent == null) {
             return "";
         }
@@ -265,7 +392,7 @@ public final class FieldReader {
         if (index >= 0) {
             return before + "[" + index + "]";
         }
-        if (name.indexOf('/') >= 0) {
+        if (index == LABELED || name.indexOf('/') >= 0 || name.indexOf('.') >= 0) {
             return before + "[" + name + "]";
         }
         return before.isEmpty() ? name : before + "." + name;

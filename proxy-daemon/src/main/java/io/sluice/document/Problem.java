@@ -19,6 +19,9 @@ public record Problem(Severity severity, String source, String object, String fi
     /** Longer than what anybody writes by hand, and short enough for a log. */
     private static final int MAX_TEXT = 1000;
 
+    /** Enough to find the value again. */
+    private static final int MAX_QUOTED = 60;
+
     public Problem {
         object = oneLine(object);
         field = oneLine(field);
@@ -44,9 +47,17 @@ public record Problem(Severity severity, String source, String object, String fi
         return at < text.length() ? line.append("...").toString() : line.toString();
     }
 
-    /** One line: {@code web.yaml: Service default/web: spec.ports[0].port: 70000 is not in 1..65535}. */
-    @Override
-    public String toString() {
+    /** A value as messages show it: in single quotes, cut where it gets long. */
+    public static String quoted(String value) {
+        return "'" + shortened(value) + "'";
+    }
+
+    static String shortened(String value) {
+        return value.length() <= MAX_QUOTED ? value : value.substring(0, MAX_QUOTED) + "...";
+    }
+
+    /** What is before the message: {@code web.yaml: Service default/web: spec.ports[0].port}. */
+    String place() {
         StringBuilder line = new StringBuilder(oneLine(source));
         if (!object.isEmpty()) {
             line.append(": ").append(object);
@@ -54,6 +65,12 @@ public record Problem(Severity severity, String source, String object, String fi
         if (!field.isEmpty()) {
             line.append(": ").append(field);
         }
-        return line.append(": ").append(message).toString();
+        return line.toString();
+    }
+
+    /** One line: {@code web.yaml: Service default/web: spec.ports[0].port: 70000 is not in 1..65535}. */
+    @Override
+    public String toString() {
+        return place() + ": " + message;
     }
 }

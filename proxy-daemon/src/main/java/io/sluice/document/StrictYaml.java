@@ -23,7 +23,7 @@ import tools.jackson.dataformat.yaml.YAMLSchema;
  * are resolved. Also says on one line, for people, what kept a file from being read.
  */
 public final class StrictYaml {
-    /** The limits guard servers against strangers; a feed is the operator's own, and a cluster's dump is large. */
+    /** For files: a feed is the operator's own, and a cluster's dump is large. */
     public static final StreamReadConstraints LIMITS =
             StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build();
 

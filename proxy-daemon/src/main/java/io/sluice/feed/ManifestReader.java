@@ -219,14 +219,10 @@ public final class ManifestReader {
 
         /** Those that a merge key adds. */
         void merged(JsonNode head) {
-            JsonNode list = head.path("items");
-            if (!list.isArray()) {
-                if (!list.isMissingNode() && !list.isNull()) {
-                    report(Problem.Severity.ERROR, "document " + documents, "items is not a list");
-                }
-                return;
-            }
-            for (JsonNode item : list) {
+            FieldReader list =
+                    FieldReader.root(head, new FieldReader.Report(source, "document " + documents, problems));
+            for (FieldReader each : list.get("items").items()) {
+                JsonNode item = each.value();
                 if (isOwn(item)) {
                     own(item);
                 } else {
@@ -266,11 +262,11 @@ public final class ManifestReader {
     }
 
     private void object(JsonNode node, String inheritedKind, String inheritedVersion, String label) {
-        if (!node.isObject()) {
-            report(Problem.Severity.ERROR, label, "not an object");
+        FieldReader root = FieldReader.root(node, new FieldReader.Report(source, label, problems));
+        if (!root.isMapping()) {
+            root.mustBe("a mapping");
             return;
         }
-        FieldReader root = FieldReader.root(node, new FieldReader.Report(source, label, problems));
         String kind = root.get("kind").text(inheritedKind);
         String version = root.get("apiVersion").text(inheritedVersion);
         if (kind.isEmpty() || version.isEmpty()) {

@@ -65,7 +65,7 @@ final class EndpointsParser {
             }
             IpAddress address = addresses.get(0).address();
             if (address != null && address.family() != family) {
-                addresses.get(0).error("\"" + address + "\" is not of the slice's addressType");
+                addresses.get(0).error(addresses.get(0).quoted() + " is not of the slice's addressType");
             } else if (address != null) {
                 Backend sliceEndpoint = sliceEndpoint(address, endpoint, seen);
                 if (sliceEndpoint != null) {

@@ -1,6 +1,7 @@
 package io.sluice.objects;
 
 import io.sluice.document.FieldReader;
+import io.sluice.document.Problem;
 import io.sluice.model.Cidr;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
@@ -203,8 +204,8 @@ public final class ServiceParser {
                 continue;
             }
             if (ports.stream().anyMatch(port -> named.matches(port.named()))) {
-                field.error("another " + named.protocol() + " port of this Service has the name '" + named.name()
-                        + "'; this port is ignored, give it a unique name");
+                field.error("another " + named.protocol() + " port of this Service has the name "
+                        + Problem.quoted(named.name()) + "; this port is ignored, give it a unique name");
             } else {
                 ports.add(new Port(named, nodePort));
             }

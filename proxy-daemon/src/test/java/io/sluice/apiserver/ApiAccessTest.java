@@ -166,7 +166,9 @@ final class ApiAccessTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "token: 1 | token: must be a text, not a number; put it in quotes",
+                "token: 1 | token: must be a string, not a number; put it in quotes",
+                "password: {a: b}, username: u | password: must be a string, not a mapping",
+                "client-key: true | client-key: must be a string, not a boolean; put it in quotes",
                 "tokenFile: none | tokenFile: /none does not exist",
                 "'token: \"a b\"' | token: is no token: it holds blanks or odd characters",
                 "token: t, username: u | username: there is a token too; give one of them",
@@ -179,7 +181,7 @@ final class ApiAccessTest {
                 "client-certificate: none, client-key: none | client-certificate: /none does not exist",
                 "client-certificate-data: QQ==, client-key-data: QQ== | client-certificate-data: holds no certificate in"
                         + " PEM (-----BEGIN CERTIFICATE-----)",
-                "exec: x | exec: must be a mapping, not a text",
+                "exec: x | exec: must be a mapping, not a string",
                 "exec: {command: x} | exec.apiVersion: missing; allowed are client.authentication.k8s.io/v1 and"
                         + " client.authentication.k8s.io/v1beta1",
                 "exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: x} | exec.apiVersion:"
@@ -192,7 +194,7 @@ final class ApiAccessTest {
                 "exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: no-no} |"
                         + " exec.interactiveMode: 'no-no' is not allowed; allowed are Never and IfAvailable",
                 "exec: {apiVersion: client.authentication.k8s.io/v1, command: x, args: [1]} | exec.args[0]: must be a"
-                        + " text, not a number; put it in quotes",
+                        + " string, not a number; put it in quotes",
                 "exec: {apiVersion: client.authentication.k8s.io/v1, command: x, env: [{value: y}]} | exec.env[0].name:"
                         + " missing"
             })
@@ -212,7 +214,7 @@ final class ApiAccessTest {
                 "certificate-authority: none | certificate-authority: /none does not exist",
                 "certificate-authority-data: QQ== | certificate-authority-data: holds no certificate in PEM"
                         + " (-----BEGIN CERTIFICATE-----)",
-                "insecure-skip-tls-verify: 'yes' | insecure-skip-tls-verify: must be true or false, not a text",
+                "insecure-skip-tls-verify: 'yes' | insecure-skip-tls-verify: must be true or false, not a string",
                 "insecure-skip-tls-verify: true, certificate-authority-data: QQ== | insecure-skip-tls-verify: there is a"
                         + " certificate-authority too; give one of them",
                 "tls-server-name: 10.0.0.1 | tls-server-name: must be a host name; an address is not supported",
@@ -233,7 +235,7 @@ final class ApiAccessTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "[] | is not a kubeconfig, but a list",
+                "[] | must be a kubeconfig, not a list",
                 "'' | current-context: missing; set it, or give --context (there is none)",
                 "current-context: x | there is no context 'x' (there is none)",
                 "'{contexts: [{name: x}], current-context: x}' | contexts[name=x].context.cluster: missing (there is none)",
@@ -241,7 +243,7 @@ final class ApiAccessTest {
                         + " there is no cluster 'c' (there is none)",
                 "'{contexts: {x: y}}' | contexts: must be a list, not a mapping",
                 "'{contexts: [{context: {}}]}' | contexts[0].name: missing",
-                "'{contexts: [x]}' | contexts[0]: must be a mapping, not a text",
+                "'{contexts: [x]}' | contexts[0]: must be a mapping, not a string",
                 "'a: [' | 'line 1, column 5: while parsing a flow node, expected the node content, but found ''<stream end>'''"
             })
     void whatIsWrongWithTheFile(String text, String message) throws Exception {

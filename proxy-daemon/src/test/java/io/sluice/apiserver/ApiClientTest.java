@@ -21,9 +21,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -182,9 +184,7 @@ final class ApiClientTest {
         FakeApiServer server = server(FakeApiServer.saying(200, OK)).start();
         ApiClient client = masters(server.url());
         assertThat(read(client.get("/"))).isEqualTo("200 " + OK);
-        List<Thread> selectors = Thread.getAllStackTraces().keySet().stream()
-                .filter(thread -> thread.getName().endsWith("-SelectorManager"))
-                .toList();
+        Set<Thread> selectors = selectors();
         assertThat(selectors).isNotEmpty();
         for (Thread selector : selectors) {
             selector.interrupt();
@@ -195,6 +195,76 @@ final class ApiClientTest {
                 .isInstanceOf(IOException.class)
                 .hasMessageMatching(".*: (the HTTP client has ended|selector manager closed)");
         await().ignoreExceptions().until(() -> read(client.get("/")).equals("200 " + OK));
+    }
+
+    /** On Java 17 the garbage collector has to find that nothing refers to them. */
+    @Test
+    void clientsThatWereReplacedLeaveNoThread() throws Exception {
+        FakeApiServer server = secure().start();
+        Set<Thread> before = selectors();
+        ApiClient client = kubeconfig(trusting(server), "");
+        for (int i = 0; i < 8; i++) {
+            replace("ca.crt", authority.certificate() + "\n# " + i);
+            afterASecond();
+            assertThat(status(client)).isEqualTo(200);
+            if (i % 2 == 0) {
+                client.distrust(server.url());
+            }
+        }
+        awaitThreads(before, 1);
+        assertThat(status(client)).isEqualTo(200);
+        client.close();
+        awaitThreads(before, 0);
+        assertThat(failure(client)).isEqualTo("closed");
+    }
+
+    private static Set<Thread> selectors() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().endsWith("-SelectorManager"))
+                .collect(Collectors.toSet());
+    }
+
+    private static void awaitThreads(Set<Thread> before, int most) {
+        await().atMost(Duration.ofSeconds(30)).untilAsserted(() -> {
+            System.gc();
+            assertThat(selectors())
+                    .filteredOn(thread -> !before.contains(thread))
+                    .hasSizeLessThanOrEqualTo(most);
+        });
+    }
+
+    @Test
+    void tooManyHeadersAreNotRead() throws Exception {
+        FakeApiServer server = server(exchange -> {
+                    exchange.getResponseHeaders().set("X", "x".repeat(500_000));
+                    FakeApiServer.answer(exchange, 200, OK);
+                })
+                .start();
+        assertThat(failure(masters(server.url()))).startsWith("no API server answers: " + server.url() + ": ");
+    }
+
+    @Test
+    void anAnswerIsReadUpToTheSizeOfAnObject() throws Exception {
+        FakeApiServer server = server(exchange -> {
+                    exchange.sendResponseHeaders(200, 0);
+                    byte[] blanks = new byte[1 << 20];
+                    for (int i = 0; i < 40; i++) {
+                        exchange.getResponseBody().write(blanks);
+                    }
+                })
+                .start();
+        ApiClient client = masters(server.url());
+        try (ApiResponse answer = client.get("/x")) {
+            assertThatThrownBy(() -> answer.body().readAllBytes())
+                    .isInstanceOf(IOException.class)
+                    .hasMessage("an object is larger than 16777216 bytes");
+        }
+        try (ApiResponse answer = client.get("/x")) {
+            for (int i = 0; i < 40; i++) {
+                assertThat(answer.body().readNBytes(1 << 20)).hasSize(1 << 20);
+                answer.nextObject();
+            }
+        }
     }
 
     @Test

@@ -143,6 +143,7 @@ final class ExecPluginTest {
             delimiter = '|',
             value = {
                 "echo secret | printed something that is not JSON",
+                "head -c 1048577 /dev/zero | printed more than 1048576 bytes",
                 "echo '{}' | printed no ExecCredential of client.authentication.k8s.io/v1",
                 "true | printed no ExecCredential of client.authentication.k8s.io/v1",
                 "echo one >&2; echo two >&2; exit 3 | ended with exit code 3: one / two",
@@ -157,6 +158,8 @@ final class ExecPluginTest {
             delimiter = '|',
             value = {
                 "\"x\":1 | printed neither status.token nor status.clientCertificateData",
+                "\"token\":1234 | printed an unusable ExecCredential: status.token: must be a string, not a number; put it"
+                        + " in quotes",
                 "\"clientKeyData\":\"k\" | printed only one of status.clientCertificateData and status.clientKeyData",
                 "\"token\":\"t\",\"expirationTimestamp\":\"soon\" | printed a status.expirationTimestamp that is no time"
                         + " such as 2026-01-31T12:00:00Z"

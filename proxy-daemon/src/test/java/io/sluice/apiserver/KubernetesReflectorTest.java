@@ -28,15 +28,19 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.Random;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Named;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 
@@ -324,6 +328,67 @@ class KubernetesReflectorTest {
         follow();
         awaitEqual();
         assertThat(loop.snapshot().size()).isEqualTo(1);
+    }
+
+    static Stream<Arguments> excesses() {
+        String item = "{\"items\":[{\"a\":";
+        String string = "\"" + "x".repeat(1 << 20) + "\",";
+        String large = "an object is larger than 16777216 bytes";
+        return Stream.of(
+                Arguments.of(Named.of("nesting", item + "[".repeat(1_000)), "Document nesting depth ("),
+                Arguments.of(Named.of("string", item + "\"" + "x".repeat(5 << 20)), "String value length ("),
+                Arguments.of(Named.of("key", "{\"items\":[{\"" + "x".repeat(50_000)), "Name length ("),
+                Arguments.of(Named.of("object", item + "[" + string.repeat(17)), large),
+                Arguments.of(Named.of("blanks", " ".repeat(17 << 20)), large));
+    }
+
+    /** Lists and events have the same limits; what was known stays, and the collection is followed again afterwards. */
+    @ParameterizedTest
+    @MethodSource("excesses")
+    void whatIsTooLargeIsNotRead(String start, String message) {
+        cluster.minor(20);
+        cluster.fail("/services", 1_000, 200, "", start);
+        follow();
+        awaitTrouble(message);
+        cluster.succeed();
+        awaitEqual();
+        cluster.fail("/services", 1_000, 200, "", start);
+        cluster.endWatches();
+        awaitTrouble(message);
+        assertThat(loop.snapshot().size()).isEqualTo(1);
+        cluster.succeed();
+        cluster.apply(Manifests.slice("web", "10.1.0.9"));
+        awaitEqual();
+    }
+
+    /** Services cannot be followed, for a reason that contains this text. */
+    private void awaitTrouble(String text) {
+        await().atMost(Duration.ofSeconds(30))
+                .ignoreException(NoSuchElementException.class)
+                .untilAsserted(() -> assertThat(status("services").trouble()).contains(text));
+    }
+
+    @Test
+    void aListThatNeverEndsIsLeft() {
+        cluster.minor(20);
+        String page = "{\"metadata\":{\"resourceVersion\":\"1\",\"continue\":\"CONTINUE\"},\"items\":[]}";
+        cluster.fail("/services", 1_000, 200, "", page.replace("CONTINUE", "again"));
+        follow();
+        awaitTrouble("list services: the list continues with the page that was just sent");
+        cluster.fail("/services", 1_000, 200, "", page.replace("CONTINUE", "x".repeat(10_000)));
+        awaitTrouble("list services: continue is longer than 8192 characters");
+        cluster.succeed();
+        awaitEqual();
+    }
+
+    @Test
+    void ofALongRefusalTheBeginningIsReported() {
+        cluster.fail("/services", 1_000, 403, "", "no ".repeat(10 << 20));
+        follow();
+        awaitTrouble(": 403 no no ");
+        assertThat(status("services").trouble()).hasSizeLessThan(2_000);
+        cluster.succeed();
+        awaitEqual();
     }
 
     @ParameterizedTest

@@ -221,12 +221,12 @@ final class ConfigurationTest {
         assertThat(problemsOf(HEADER
                         + "loops: two\nconnectTimeout: 30\nfeed: [a]\nlogLevel: {a: b}\nmode: true\nmapFrontends: x\n"))
                 .containsExactly(
-                        "loops: the text 'two' is not allowed; give a whole number, 1 to 64",
+                        "loops: the string 'two' is not allowed; give a whole number, 1 to 64",
                         "connectTimeout: 30 has no unit; give a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
                         "feed: a list is not allowed; give the path of a file or a folder",
                         "logLevel: a mapping is not allowed; give error, warn, info, debug or trace",
-                        "mode: the truth value true is not allowed; give bind or node",
-                        "mapFrontends: the text 'x' is not allowed; give a list, each FROM=TO, two ranges of one family"
+                        "mode: the boolean true is not allowed; give bind or node",
+                        "mapFrontends: the string 'x' is not allowed; give a list, each FROM=TO, two ranges of one family"
                                 + " and size, such as 10.96.0.0/12=127.96.0.0/12");
     }
 
@@ -242,12 +242,12 @@ final class ConfigurationTest {
     void anotherKindIsRefused() throws Exception {
         assertThat(problemsOf("apiVersion: v1\nkind: ConfigMap\n"))
                 .containsExactly(
-                        "apiVersion: must be sluice.io/v1alpha1, not \"v1\"",
-                        "kind: must be SluiceConfiguration or KubeProxyConfiguration, not \"ConfigMap\"");
+                        "apiVersion: must be sluice.io/v1alpha1, not 'v1'",
+                        "kind: must be SluiceConfiguration or KubeProxyConfiguration, not 'ConfigMap'");
         assertThat(problemsOf("loops: 1\n"))
                 .containsExactly(
-                        "apiVersion: is missing; must be sluice.io/v1alpha1",
-                        "kind: is missing; must be SluiceConfiguration");
+                        "apiVersion: missing; must be sluice.io/v1alpha1",
+                        "kind: missing; must be SluiceConfiguration");
     }
 
     @Test

@@ -193,7 +193,7 @@ final class KubeProxyConfigurationTest {
                         "clusterCidr: is not a key of kube-proxy's, and ignored; did you mean 'clusterCIDR'?",
                         "iptables.syncPerod: is not a key of kube-proxy's, and ignored; did you mean"
                                 + " 'iptables.syncPeriod'?",
-                        "iptables.masqueradeAll: is not a key of kube-proxy's, and ignored",
+                        "[iptables.masqueradeAll]: is not a key of kube-proxy's, and ignored",
                         "a\\u000Ab: is not a key of kube-proxy's, and ignored");
     }
 
@@ -242,6 +242,6 @@ final class KubeProxyConfigurationTest {
         Path file = file(HEADER + "clusterCIDR: x\n");
         assertThat(line.execute("check", "--feed=" + feed, "--config=" + file)).isEqualTo(2);
         assertThat(err.toString())
-                .startsWith("sluice: " + file + ": KubeProxyConfiguration: clusterCIDR: the text 'x'");
+                .startsWith("sluice: " + file + ": KubeProxyConfiguration: clusterCIDR: the string 'x'");
     }
 }

@@ -176,9 +176,9 @@ class FileReflectorTest {
         awaitDump(WEB_LINE + "REJECT");
         Files.move(folder.resolve("a.yaml"), folder.resolve("b.yaml"));
         rename("c.yaml", Manifests.service("x", "bad"));
-        awaitProblems("c.yaml: Service default/x: spec.clusterIP: \"bad\" is not an IPv4 or IPv6 address");
+        awaitProblems("c.yaml: Service default/x: spec.clusterIP: 'bad' is not an IPv4 or IPv6 address");
         Files.move(folder.resolve("c.yaml"), folder.resolve("d.yaml"));
-        awaitProblems("d.yaml: Service default/x: spec.clusterIP: \"bad\" is not an IPv4 or IPv6 address");
+        awaitProblems("d.yaml: Service default/x: spec.clusterIP: 'bad' is not an IPv4 or IPv6 address");
         assertThat(applied).hasSize(1);
     }
 

@@ -83,7 +83,8 @@ class ManifestReaderTest {
         assertThat(read("{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 17}}")
                         .problems())
                 .extracting(Problem::toString)
-                .containsExactly("f: Service default/web: spec.clusterIP: 17 is not a text; put it in quotes");
+                .containsExactly(
+                        "f: Service default/web: spec.clusterIP: must be a string, not the number 17; put it in quotes");
     }
 
     @Test
@@ -215,7 +216,8 @@ class ManifestReaderTest {
         assertThat(names(manifest)).contains("Service default/web", "Service default/api");
         assertThat(manifest.problems())
                 .extracting(Problem::toString)
-                .contains("f: Service default/bad: spec.clusterIP: 17 is not a text; put it in quotes");
+                .contains(
+                        "f: Service default/bad: spec.clusterIP: must be a string, not the number 17; put it in quotes");
     }
 
     @Test
@@ -299,7 +301,7 @@ class ManifestReaderTest {
         assertThat(read("apiVersion: v1\nkind: List\nitems: {a: b}\n").problems())
                 .singleElement()
                 .asString()
-                .isEqualTo("f: document 1: items is not a list");
+                .isEqualTo("f: document 1: items: must be a list, not a mapping");
     }
 
     /** Whatever the damage, a file is read, or refused by the parser with a place; nothing else is thrown. */

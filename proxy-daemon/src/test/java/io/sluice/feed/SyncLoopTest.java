@@ -273,7 +273,7 @@ class SyncLoopTest {
     void tellsEachProblemOnceWhenItComesAndOnceWhenItGoes() {
         loop.start(new Supervisor());
         String bad = Manifests.service("web", "10.96.0.999");
-        String line = "a: Service default/web: spec.clusterIP: \"10.96.0.999\" is not an IPv4 or IPv6 address";
+        String line = "a: Service default/web: spec.clusterIP: '10.96.0.999' is not an IPv4 or IPv6 address";
         offer("a", bad, true);
         await().until(loop::synced);
         offer("b", Manifests.service("api", "10.96.0.2"), true);
