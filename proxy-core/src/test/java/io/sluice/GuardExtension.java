@@ -60,7 +60,7 @@ public final class GuardExtension implements AfterEachCallback, AfterAllCallback
     }
 
     /** Returns and clears the errors logged so far, for a test that provokes them; they do not fail its class. */
-    public static List<String> takeFaults() {
+    public static List<String> takeErrors() {
         List<String> taken = new ArrayList<>();
         for (String error = ERRORS.poll(); error != null; error = ERRORS.poll()) {
             taken.add(error);

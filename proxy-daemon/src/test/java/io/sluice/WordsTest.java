@@ -21,7 +21,8 @@ import org.junit.jupiter.api.Test;
 class WordsTest {
     private static final Path ROOT = Path.of("..");
     private static final Path LIST = Path.of("src/test/resources/banned-words.txt");
-    private static final Pattern READ = Pattern.compile(".*\\.(java|md|nft|ya?ml|txt|sh|service|xml)|sluice|run|stress");
+    private static final Pattern READ =
+            Pattern.compile(".*\\.(java|md|nft|ya?ml|txt|sh|service|xml)|sluice|run|stress");
     private static final Set<String> SKIPPED_DIRECTORIES = Set.of("target", ".git");
 
     /** Line breaks inside a sentence, with the characters that continue a comment. */
@@ -85,9 +86,8 @@ class WordsTest {
 
     @Test
     void allModulesAndKindsOfFilesAreSearched() throws IOException {
-        List<String> names = files().stream()
-                .map(file -> ROOT.relativize(file).toString())
-                .toList();
+        List<String> names =
+                files().stream().map(file -> ROOT.relativize(file).toString()).toList();
         assertThat(names)
                 .contains(
                         "README.md",
@@ -102,7 +102,8 @@ class WordsTest {
     void wordsAreFoundAcrossLinesAndInIdentifiers() throws IOException {
         Path file = Path.of("A.java");
         assertThat(found(banned(), file, "// tries in\n    // " + "vain")).hasSize(1);
-        assertThat(found(banned(), file, "void rulesThat" + "Some" + "bodyRemoves() {}")).hasSize(1);
+        assertThat(found(banned(), file, "void rulesThat" + "Some" + "bodyRemoves() {}"))
+                .hasSize(1);
         assertThat(found(banned(), file, "a new process restores the rules")).isEmpty();
     }
 }

@@ -30,7 +30,7 @@ public record FrontendRouting(
     /** The endpoints for a client; null if it must be rejected. */
     @Nullable
     public RoundRobin roundRobinFor(IpAddress client) {
-        if (!frontend.admits(client)) {
+        if (!frontend.allowsSource(client)) {
             return null;
         }
         if (pod == node && node == external) {

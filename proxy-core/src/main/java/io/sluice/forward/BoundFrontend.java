@@ -124,7 +124,7 @@ final class BoundFrontend {
             adopt(ready.sockets(), loops);
             return;
         }
-        if (!Descriptors.roomForListeners(loops.size())) {
+        if (!Descriptors.hasRoomForListeners(loops.size())) {
             throw Errors.newIOException("listen", -Errno.EMFILE);
         }
         List<Listener> opened = new ArrayList<>(loops.size());

@@ -179,7 +179,7 @@ final class ClientFlows {
         EndpointTarget target = avoided == null
                 ? routing.pick(clientAddress, roundRobin, nowNanos)
                 : anotherTarget(clientAddress, routing, roundRobin, avoided, nowNanos);
-        boolean room = !loop.flows.isFull() && Descriptors.roomFor(1);
+        boolean room = !loop.flows.isFull() && Descriptors.hasRoomFor(1);
         if (!room && !evictIdlest()) {
             cells.increment(Counter.DATAGRAMS_DROPPED);
             return null;

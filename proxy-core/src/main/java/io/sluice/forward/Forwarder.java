@@ -76,8 +76,8 @@ public final class Forwarder implements AutoCloseable {
         this.eventLoops = EventLoops.start(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
         flows = new FlowLimit(config.maxFlows() > 0 ? config.maxFlows() : HostLimits.defaultMaxFlows());
         clients = new ClientLimits(config.maxClientSharePercent(), flows);
-        bufferBudget =
-                new BufferBudget(config.maxHeldBytes() > 0 ? config.maxHeldBytes() : HostLimits.defaultBufferBudget());
+        bufferBudget = new BufferBudget(
+                config.bufferBudgetBytes() > 0 ? config.bufferBudgetBytes() : HostLimits.defaultBufferBudget());
         try {
             for (EventExecutor executor : eventLoops.group()) {
                 loops.add(new Loop(
@@ -134,7 +134,7 @@ public final class Forwarder implements AutoCloseable {
 
     /** Number of descriptors that forwarding always leaves free for the HTTP connections of this process. */
     public static int descriptorsLeftForHttp() {
-        return Descriptors.LEFT_FOR_HTTP;
+        return Descriptors.RESERVED_FOR_HTTP;
     }
 
     /** Number of frontends in each state, without listing them. Any thread. */
@@ -167,7 +167,7 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /** Bytes buffered for slow readers, over all connections. Any thread. */
-    public long heldBytes() {
+    public long bufferedBytes() {
         return bufferBudget.bytes();
     }
 

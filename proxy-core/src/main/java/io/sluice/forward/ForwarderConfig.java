@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param maxFlows maximum number of UDP flows; 0 derives it from the limits of descriptors and local ports
  * @param maxClientSharePercent share of the descriptors, and of the UDP flows, that one client address may hold while
  *     more than three quarters are in use; 100 for no limit
- * @param maxHeldBytes buffer budget for slow readers, over all connections; when it is used up, no new connection is
+ * @param bufferBudgetBytes buffer budget for slow readers, over all connections; when it is used up, no new connection is
  *     accepted. 0 for half of the JVM's direct memory
  * @param transparentSockets how to open transparent sockets (node mode); null in bind mode
  * @param nanoClock monotonic clock; replaced in tests
@@ -40,7 +40,7 @@ public record ForwarderConfig(
         Duration udpRepliedTimeout,
         int maxFlows,
         int maxClientSharePercent,
-        long maxHeldBytes,
+        long bufferBudgetBytes,
         @Nullable TransparentSockets transparentSockets,
         LongSupplier nanoClock) {
 
@@ -77,12 +77,12 @@ public record ForwarderConfig(
                 udpRepliedTimeout,
                 maxFlows,
                 maxClientSharePercent,
-                maxHeldBytes,
+                bufferBudgetBytes,
                 transparentSockets,
                 nanoClock);
     }
 
-    public ForwarderConfig withTransparency(TransparentSockets sockets) {
+    public ForwarderConfig withTransparentSockets(TransparentSockets sockets) {
         return new ForwarderConfig(
                 loops,
                 busyPoll,
@@ -96,7 +96,7 @@ public record ForwarderConfig(
                 udpRepliedTimeout,
                 maxFlows,
                 maxClientSharePercent,
-                maxHeldBytes,
+                bufferBudgetBytes,
                 sockets,
                 nanoClock);
     }

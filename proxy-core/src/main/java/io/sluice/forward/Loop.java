@@ -12,7 +12,7 @@ import io.netty.util.internal.CleanableDirectBuffer;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
-import io.sluice.socket.Batch;
+import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.InetSocket;
 import io.sluice.socket.KeepAlive;
 import io.sluice.socket.TcpInfo;
@@ -54,7 +54,7 @@ final class Loop {
     final @Nullable TransparentSockets transparentSockets;
     final long bufferAddress;
     final ByteBuffer buffer;
-    final Batch batch = new Batch();
+    final DatagramBatch batch = new DatagramBatch();
     /** Peer address, written by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
 

@@ -162,7 +162,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
         FrontendRouting routing = frontend.routing;
         for (int i = 0; i < ACCEPTS_PER_EVENT && !closed; i++) {
-            if (!Descriptors.roomFor(DESCRIPTORS_PER_SESSION)) {
+            if (!Descriptors.hasRoomFor(DESCRIPTORS_PER_SESSION)) {
                 loop.exhaustion.note(ResourceExhaustion.Kind.DESCRIPTORS);
                 pause();
                 return;

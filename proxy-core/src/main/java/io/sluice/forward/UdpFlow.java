@@ -7,7 +7,7 @@ import io.netty.channel.epoll.EpollIoOps;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.model.IpAddress;
-import io.sluice.socket.Batch;
+import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
@@ -110,7 +110,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     /**
      * Sends datagrams of the client to the endpoint. Returns false if the endpoint is dead; the flow has then ended.
      */
-    boolean forward(long address, Batch batch, long nowNanos) {
+    boolean forward(long address, DatagramBatch batch, long nowNanos) {
         requests += batch.datagrams;
         touch(nowNanos);
         enlargeBuffers(requests, batch);
@@ -126,7 +126,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         }
     }
 
-    private void count(Counter datagrams, Counter bytes, Batch batch, int sent) {
+    private void count(Counter datagrams, Counter bytes, DatagramBatch batch, int sent) {
         if (sent == batch.datagrams) {
             cells.add(datagrams, sent);
             cells.add(bytes, batch.end - batch.start);
@@ -154,7 +154,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     /** Forwards the replies that have arrived; those of equal size in one system call. */
     private void forwardReplies() {
         long nowNanos = loop.now();
-        Batch batch = loop.batch;
+        DatagramBatch batch = loop.batch;
         batch.clear();
         try {
             for (int i = 0; i < REPLIES_PER_EVENT; i++) {
@@ -168,7 +168,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
                 }
                 // For an empty datagram recv returns 0, which Netty reports as end of stream (-1).
                 length = Math.max(length, 0);
-                if (!batch.takes(length)) {
+                if (!batch.fits(length)) {
                     sendReplies(batch, nowNanos);
                     batch.next();
                 }
@@ -186,7 +186,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         }
     }
 
-    private void sendReplies(Batch batch, long nowNanos) {
+    private void sendReplies(DatagramBatch batch, long nowNanos) {
         if (batch.datagrams > 0) {
             touch(nowNanos);
             enlargeBuffers(replies, batch);
@@ -195,7 +195,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     }
 
     /** Number of datagrams that the frontend's socket accepted for sending. */
-    private int sendToClient(Batch batch) {
+    private int sendToClient(DatagramBatch batch) {
         try {
             return frontendSocket.sendAll(loop.bufferAddress, batch, client);
         } catch (IOException e) {
@@ -204,10 +204,10 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         }
     }
 
-    private void enlargeBuffers(long datagrams, Batch batch) {
+    private void enlargeBuffers(long datagrams, DatagramBatch batch) {
         if (!buffersEnlarged && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
             buffersEnlarged = true;
-            socket.widen();
+            socket.enlargeBuffers();
         }
     }
 

@@ -71,7 +71,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         IpAddress address = frontend.address.address();
         InetSocket socket = InetSocket.datagram(address.family());
         try {
-            socket.widen();
+            socket.enlargeBuffers();
             socket.setReusePort(true);
             if (loop.transparentSockets != null) {
                 TransparentSockets.allow(socket, address.family());
@@ -205,7 +205,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         if (flow == null
                 || !FlowTable.isSame(flow.client, client)
                 || flow.routing != routing
-                || !loop.batch.takes(length)) {
+                || !loop.batch.fits(length)) {
             sendBatch();
             flow = flows.flowOf(client, routing, nowNanos);
         }

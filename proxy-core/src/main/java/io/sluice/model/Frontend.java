@@ -42,7 +42,7 @@ public record Frontend(
     }
 
     /** Whether the allowed source ranges contain a client, or there are none. */
-    public boolean admits(IpAddress client) {
+    public boolean allowsSource(IpAddress client) {
         return allowedSources.isEmpty() || Cidr.anyContains(allowedSources, client);
     }
 

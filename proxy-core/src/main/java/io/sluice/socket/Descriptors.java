@@ -22,7 +22,7 @@ public final class Descriptors {
     public static final long LIMIT;
 
     /** Reserved for clients of health checks and metrics, so that probes are answered under any load. */
-    public static final int LEFT_FOR_HTTP;
+    public static final int RESERVED_FOR_HTTP;
 
     /** The limit of forwarding. */
     private static final long MAX;
@@ -39,8 +39,8 @@ public final class Descriptors {
             before = unix.getOpenFileDescriptorCount();
         }
         LIMIT = limit;
-        LEFT_FOR_HTTP = (int) Math.min(MAX_RESERVED_FOR_HTTP, limit / 8);
-        MAX = Math.max(MIN, limit - before - RESERVED - LEFT_FOR_HTTP);
+        RESERVED_FOR_HTTP = (int) Math.min(MAX_RESERVED_FOR_HTTP, limit / 8);
+        MAX = Math.max(MIN, limit - before - RESERVED - RESERVED_FOR_HTTP);
     }
 
     private Descriptors() {}
@@ -55,7 +55,7 @@ public final class Descriptors {
     }
 
     /** Whether forwarding may open this many more descriptors. */
-    public static boolean roomFor(int more) {
+    public static boolean hasRoomFor(int more) {
         return OPEN.get() + more <= MAX;
     }
 
@@ -63,7 +63,7 @@ public final class Descriptors {
      * Whether forwarding may open this many more listeners. They may use three quarters of the descriptors, because an open
      * port whose connections cannot be served is worse than a closed one.
      */
-    public static boolean roomForListeners(int more) {
+    public static boolean hasRoomForListeners(int more) {
         return LISTENING.get() + more <= MAX * 3 / 4;
     }
 

@@ -89,7 +89,7 @@ public final class InetSocket extends Socket {
     }
 
     /** Requests larger socket buffers for bursts of large datagrams. Does nothing if the kernel does not grant more. */
-    public void widen() {
+    public void enlargeBuffers() {
         if (!LARGER_BUFFERS_GRANTED) {
             return;
         }
@@ -112,7 +112,7 @@ public final class InetSocket extends Socket {
     }
 
     private static InetSocket open(Protocol protocol, Family family) throws IOException {
-        if (!Descriptors.roomFor(1)) {
+        if (!Descriptors.hasRoomFor(1)) {
             throw Errors.newIOException("socket", -Errno.EMFILE);
         }
         try {
@@ -175,7 +175,7 @@ public final class InetSocket extends Socket {
      * @param to the destination; null for the peer of a connected socket
      * @return the number of datagrams that the kernel accepted
      */
-    public int sendAll(long address, Batch batch, @Nullable InetSocketAddress to) throws IOException {
+    public int sendAll(long address, DatagramBatch batch, @Nullable InetSocketAddress to) throws IOException {
         if (batch.datagrams > 1 && segmentInto(batch.datagramBytes)) {
             try {
                 return sendOne(address, batch.start, batch.end, to) ? batch.datagrams : 0;

@@ -36,7 +36,7 @@ public final class UnixListener implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(UnixListener.class);
 
     /** The limit of the kernel, 107, less the space for the suffixes {@code /.sl-abcd/s} and {@code .PID}. */
-    public static final int LONGEST_PATH_BYTES = 98;
+    public static final int MAX_PATH_BYTES = 98;
 
     private static final String PRIVATE_PREFIX = ".sl-";
     private static final int SUFFIX_LENGTH = 4;

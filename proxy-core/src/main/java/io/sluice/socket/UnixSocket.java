@@ -106,7 +106,7 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /** Whether the deadline has passed. */
-    public boolean isLate() {
+    public boolean isPastDeadline() {
         return System.nanoTime() - deadlineNanos > 0;
     }
 
@@ -174,7 +174,7 @@ public final class UnixSocket implements AutoCloseable {
      */
     public String readLine() throws IOException {
         while (true) {
-            boolean late = isLate();
+            boolean late = isPastDeadline();
             String next = pollLine();
             if (next != null) {
                 return next;
@@ -306,7 +306,7 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     private void pause() throws IOException {
-        if (isLate()) {
+        if (isPastDeadline()) {
             throw timeout();
         }
         if (Thread.interrupted()) {

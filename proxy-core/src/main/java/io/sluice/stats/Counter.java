@@ -63,7 +63,7 @@ public enum Counter {
     }
 
     /** Whether this is a gauge, whose value can fall, rather than a counter. */
-    public boolean isLevel() {
+    public boolean isGauge() {
         return gauge;
     }
 }

@@ -63,12 +63,12 @@ class BufferBudgetTest {
             }
             await().until(() -> {
                 clients.forEach(BufferBudgetTest::push);
-                return lab.forwarder.heldBytes() > 0 && lab.count(Counter.SESSIONS_ACTIVE) == 20;
+                return lab.forwarder.bufferedBytes() > 0 && lab.count(Counter.SESSIONS_ACTIVE) == 20;
             });
             for (int i = 0; i < 20; i++) {
                 clients.forEach(BufferBudgetTest::push);
             }
-            assertThat(lab.forwarder.heldBytes()).isLessThanOrEqualTo(20L * Loop.BUFFER_BYTES);
+            assertThat(lab.forwarder.bufferedBytes()).isLessThanOrEqualTo(20L * Loop.BUFFER_BYTES);
             Socket other = lab.dial(echoAddress);
             for (int i = 0; i < 100; i++) {
                 other.getOutputStream().write(i);
@@ -88,7 +88,7 @@ class BufferBudgetTest {
             await().pollInterval(Duration.ofMillis(1)).until(() -> {
                 clients.add(connectStalled(lab));
                 clients.forEach(BufferBudgetTest::push);
-                return lab.forwarder.heldBytes() >= 100_000;
+                return lab.forwarder.bufferedBytes() >= 100_000;
             });
             // Wait for the loop's current tasks; from here on it knows that the budget is exhausted.
             lab.forwarder.loops().get(0).executor.submit(() -> {}).get();
@@ -108,7 +108,7 @@ class BufferBudgetTest {
             lab.apply(Lab.service("sink", address, echo.endpoint()));
             await().until(() -> {
                 lab.advance(Duration.ofSeconds(30));
-                return lab.forwarder.heldBytes() == 0;
+                return lab.forwarder.bufferedBytes() == 0;
             });
             Socket later = lab.dial(address);
             later.getOutputStream().write(5);

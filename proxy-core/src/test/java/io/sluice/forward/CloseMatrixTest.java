@@ -79,7 +79,7 @@ class CloseMatrixTest {
                 lab.advance(Duration.ofSeconds(10));
                 return lab.forwarder.sessions() == 0;
             });
-            assertThat(lab.forwarder.heldBytes()).isZero();
+            assertThat(lab.forwarder.bufferedBytes()).isZero();
             assertThat(lab.forwarder.clients().areEmpty()).isTrue();
         } finally {
             lab.close();
@@ -171,8 +171,8 @@ class CloseMatrixTest {
             }
         });
         writer.start();
-        await().until(() -> lab.forwarder.heldBytes() > 0);
-        assertThat(lab.forwarder.heldBytes()).isLessThanOrEqualTo(2L * Loop.BUFFER_BYTES);
+        await().until(() -> lab.forwarder.bufferedBytes() > 0);
+        assertThat(lab.forwarder.bufferedBytes()).isLessThanOrEqualTo(2L * Loop.BUFFER_BYTES);
         assertThat(opposite(side).getInputStream().readAllBytes()).isEqualTo(sent);
         writer.join();
     }
@@ -245,7 +245,7 @@ class CloseMatrixTest {
         SocketChannel channel = lab.closing(SocketChannel.open(address.address().toSocketAddress(address.port())));
         Socket server = lab.closing(endpointServer.next());
         long written = fill(channel);
-        await().until(() -> lab.forwarder.heldBytes() > 0);
+        await().until(() -> lab.forwarder.bufferedBytes() > 0);
         long forwarded = lab.count(Counter.BYTES_TO_ENDPOINT);
         channel.setOption(StandardSocketOptions.SO_LINGER, 0);
         channel.close();

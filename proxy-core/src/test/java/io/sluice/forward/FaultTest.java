@@ -74,7 +74,8 @@ class FaultTest {
                 .isEqualTo(0);
         return new Lab(ForwarderConfig.defaults()
                 .withLoops(loops)
-                .withTransparency(new TransparentSockets(isOwn, canPreserveClient, endpoint -> 0, flippedPortBits)));
+                .withTransparentSockets(
+                        new TransparentSockets(isOwn, canPreserveClient, endpoint -> 0, flippedPortBits)));
     }
 
     /** A service that preserves the client's address, so {@code canPreserveClient} is called for each attempt. */
@@ -104,7 +105,7 @@ class FaultTest {
                     .isInstanceOf(SocketException.class)
                     .hasMessageContaining("reset");
             awaitAllReleased(lab, before);
-            assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
+            assertThat(GuardExtension.takeErrors()).singleElement().asString().contains("on purpose");
         }
     }
 
@@ -128,7 +129,7 @@ class FaultTest {
             });
             assertThatThrownBy(() -> Lab.read(client)).isInstanceOf(SocketException.class);
             awaitAllReleased(lab, before);
-            assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
+            assertThat(GuardExtension.takeErrors()).singleElement().asString().contains("on purpose");
         }
     }
 
@@ -149,7 +150,7 @@ class FaultTest {
             lab.apply(Lab.service("tcp", tcp, endpoint));
             // A retry has a descriptor open for a moment.
             await().untilAsserted(() -> assertThat(Descriptors.open()).isEqualTo(before));
-            assertThat(GuardExtension.takeFaults())
+            assertThat(GuardExtension.takeErrors())
                     .isNotEmpty()
                     .allSatisfy(fault -> assertThat(fault).contains(tcp.toString(), "port out of range"));
         }
@@ -194,7 +195,7 @@ class FaultTest {
                 third.apply(web);
                 assertThat(third.status(tcp).state()).isEqualTo(FrontendStatus.State.ACTIVE);
             }
-            assertThat(GuardExtension.takeFaults()).isNotEmpty();
+            assertThat(GuardExtension.takeErrors()).isNotEmpty();
         }
     }
 
@@ -230,7 +231,7 @@ class FaultTest {
                 }
             }
             assertThat(after.count(Counter.FLOWS_OPENED)).isZero();
-            assertThat(GuardExtension.takeFaults()).singleElement().asString().contains("on purpose");
+            assertThat(GuardExtension.takeErrors()).singleElement().asString().contains("on purpose");
         }
     }
 
@@ -264,7 +265,7 @@ class FaultTest {
             assertThat(ask(client)).isEqualTo("a?");
             assertThat(Descriptors.open()).isEqualTo(before + 1);
             assertThat(forwarder.stats().sum(Counter.FLOWS_ACTIVE)).isEqualTo(1);
-            assertThat(GuardExtension.takeFaults())
+            assertThat(GuardExtension.takeErrors())
                     .anySatisfy(fault -> assertThat(fault).contains(udp.toString(), "on purpose"));
         }
     }
@@ -284,7 +285,7 @@ class FaultTest {
                 defaults.udpRepliedTimeout(),
                 defaults.maxFlows(),
                 defaults.maxClientSharePercent(),
-                defaults.maxHeldBytes(),
+                defaults.bufferBudgetBytes(),
                 defaults.transparentSockets(),
                 clock);
     }
@@ -375,7 +376,7 @@ class FaultTest {
                 Duration.ofSeconds(Long.MAX_VALUE),
                 defaults.maxFlows(),
                 defaults.maxClientSharePercent(),
-                defaults.maxHeldBytes(),
+                defaults.bufferBudgetBytes(),
                 defaults.transparentSockets(),
                 defaults.nanoClock());
         // Load classes first, because that opens descriptors.

@@ -127,7 +127,7 @@ class ForwarderHandoverTest {
 
     private static Lab transparent(int flippedPortBits) {
         return new Lab(ForwarderConfig.defaults()
-                .withTransparency(new TransparentSockets(
+                .withTransparentSockets(new TransparentSockets(
                         ip -> false, (client, endpoint) -> false, endpoint -> 0, flippedPortBits)));
     }
 

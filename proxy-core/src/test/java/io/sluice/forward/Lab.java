@@ -72,25 +72,26 @@ public final class Lab implements AutoCloseable {
                 config.udpRepliedTimeout(),
                 config.maxFlows(),
                 config.maxClientSharePercent(),
-                config.maxHeldBytes(),
+                config.bufferBudgetBytes(),
                 config.transparentSockets(),
                 nanoClock);
     }
 
     /** One loop, without a limit per client; 0 means the default limit. */
-    static ForwarderConfig limited(int maxFlows, long maxHeldBytes) {
-        return limited(maxFlows, 100, maxHeldBytes);
+    static ForwarderConfig limited(int maxFlows, long bufferBudgetBytes) {
+        return limited(maxFlows, 100, bufferBudgetBytes);
     }
 
-    static ForwarderConfig limited(int maxFlows, int maxClientSharePercent, long maxHeldBytes) {
+    static ForwarderConfig limited(int maxFlows, int maxClientSharePercent, long bufferBudgetBytes) {
         return limited(
                 maxFlows,
                 maxClientSharePercent,
-                maxHeldBytes,
+                bufferBudgetBytes,
                 ForwarderConfig.defaults().keepAlive());
     }
 
-    static ForwarderConfig limited(int maxFlows, int maxClientSharePercent, long maxHeldBytes, KeepAlive keepAlive) {
+    static ForwarderConfig limited(
+            int maxFlows, int maxClientSharePercent, long bufferBudgetBytes, KeepAlive keepAlive) {
         ForwarderConfig defaults = ForwarderConfig.defaults();
         return new ForwarderConfig(
                 1,
@@ -105,7 +106,7 @@ public final class Lab implements AutoCloseable {
                 defaults.udpRepliedTimeout(),
                 maxFlows,
                 maxClientSharePercent,
-                maxHeldBytes,
+                bufferBudgetBytes,
                 defaults.transparentSockets(),
                 defaults.nanoClock());
     }

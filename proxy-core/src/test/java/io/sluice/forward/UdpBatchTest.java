@@ -7,7 +7,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
-import io.sluice.socket.Batch;
+import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
 import java.io.IOException;
@@ -141,7 +141,7 @@ class UdpBatchTest {
             if (unsupported) {
                 sender.setIntOpt(1, 11, 1);
             }
-            Batch batch = new Batch();
+            DatagramBatch batch = new DatagramBatch();
             batch.add(bytes);
             batch.add(bytes);
             batch.add(bytes / 2);

@@ -93,7 +93,7 @@ final class UnixSocketTest {
         assertThatThrownBy(() -> socket.receive(1)).isInstanceOf(SocketTimeoutException.class);
         byte[] more = new byte[1 << 20];
         assertThatThrownBy(() -> socket.output().write(more)).isInstanceOf(SocketTimeoutException.class);
-        assertThat(socket.isLate()).isTrue();
+        assertThat(socket.isPastDeadline()).isTrue();
     }
 
     /** A process that was suspended must not mistake a reply that has arrived for a missing one. */

@@ -57,7 +57,7 @@ final class FeedFuzz {
         SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on(""), store, board);
         store.replace("f", new SourceState(manifest.objects(), manifest.problems()));
         ServiceSnapshot snapshot = builder.build();
-        board.put(FeedLint.class, FeedLint.of(store, builder.here()));
+        board.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
         board.publish((problem, appeared) -> oneLine(problem));
         snapshot.forEach(port -> check(port.name().toString().matches("[a-z0-9:./-]+"), port.name()));
         store.replace("f", SourceState.GONE);

@@ -97,7 +97,7 @@ final class RunCommand implements Callable<Integer> {
             return 0;
         }
         Settings settings = configuration.settings();
-        List<String> api = configuration.saidBy(
+        List<String> api = configuration.sourcesOf(
                 Setting.KUBECONFIG,
                 Setting.CONTEXT,
                 Setting.MASTER,
@@ -172,7 +172,7 @@ final class RunCommand implements Callable<Integer> {
         if (daemon.handoverFailed()) {
             return Main.PROBLEMS;
         }
-        if (!settings.exitAfterHandOver() && signaled.getCount() > 0) {
+        if (!settings.exitAfterHandover() && signaled.getCount() > 0) {
             log.info("handed over to the new process; waiting for SIGTERM");
             signaled.await();
         }

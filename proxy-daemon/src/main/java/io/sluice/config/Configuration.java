@@ -110,7 +110,7 @@ public final class Configuration {
     }
 
     /** Who says of each of these settings something else than the default. */
-    public List<String> saidBy(Setting<?>... settings) {
+    public List<String> sourcesOf(Setting<?>... settings) {
         return Arrays.stream(settings)
                 .map(this::value)
                 .filter(value ->

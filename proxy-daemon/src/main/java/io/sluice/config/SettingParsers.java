@@ -44,7 +44,7 @@ final class SettingParsers {
     }
 
     static Optional<NodePortAddresses> nodePortAddress(String text) {
-        NodePortAddresses.Word word = NodePortAddresses.Word.parse(text.strip());
+        NodePortAddresses.Keyword word = NodePortAddresses.Keyword.parse(text.strip());
         return word == null
                 ? Optional.ofNullable(Cidr.parse(text.strip()))
                         .map(range -> new NodePortAddresses(Set.of(), List.of(range)))

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param feed null if none was given: then what the API server says is served
  * @param rules null in bind mode
- * @param handOverSocket null if there is to be no hand-over
+ * @param handoverSocket null if there is to be no hand-over
  * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
  * @param bindAddressHardFail whether a start ends if one of these two is taken
  * @param readyFile null if there is to be none
@@ -35,8 +35,8 @@ public record Settings(
         BuildOptions buildOptions,
         ForwarderConfig forwarder,
         @Nullable RuleOptions rules,
-        @Nullable Path handOverSocket,
-        boolean exitAfterHandOver,
+        @Nullable Path handoverSocket,
+        boolean exitAfterHandover,
         Duration drainTimeout,
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
@@ -70,7 +70,7 @@ public record Settings(
                         values.required(Setting.UDP_REPLIED_TIMEOUT),
                         values.required(Setting.MAX_FLOWS),
                         values.required(Setting.MAX_CLIENT_SHARE),
-                        ForwarderConfig.defaults().maxHeldBytes(),
+                        ForwarderConfig.defaults().bufferBudgetBytes(),
                         null,
                         System::nanoTime),
                 values.required(Setting.MODE).equals("node") ? rules(values) : null,

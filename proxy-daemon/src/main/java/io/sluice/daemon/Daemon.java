@@ -94,7 +94,7 @@ public final class Daemon implements AutoCloseable {
             @Nullable ApiAccess api,
             InterfaceAddresses.Source interfaces) {
         this.settings = settings;
-        Path socket = settings.handOverSocket();
+        Path socket = settings.handoverSocket();
         if (socket != null) {
             HandoverChannel.requireUsable(socket);
         }
@@ -104,7 +104,7 @@ public final class Daemon implements AutoCloseable {
             rules = null;
         } else {
             rules = NodeRules.open(settings.rules(), this::rejected);
-            config = config.withTransparency(new TransparentSockets(
+            config = config.withTransparentSockets(new TransparentSockets(
                     rules.addresses()::isOwn,
                     rules.addresses()::answersReturn,
                     rules::priority,
@@ -218,8 +218,8 @@ public final class Daemon implements AutoCloseable {
             switch (Objects.requireNonNull(handoverClient).requestHandover(snapshot)) {
                 case SERVING -> handoverReceived();
                 case WAITING -> throw nothingToServe();
-                case BEATEN -> {
-                    lifecycle.enter(Phase.BEATEN);
+                case HANDOVER_FAILED -> {
+                    lifecycle.enter(Phase.HANDOVER_FAILED);
                     releaseRulesAndPorts(rulesOptions());
                     return;
                 }
@@ -234,7 +234,7 @@ public final class Daemon implements AutoCloseable {
         ports.apply(snapshot.context().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (lifecycle.enter(Phase.SERVING)) {
-            if (handoverServer != null && !lifecycle.tookOver()) {
+            if (handoverServer != null && !lifecycle.hasReceivedHandover()) {
                 handoverServer.open(false);
             }
             log.info("synced: {}", ServiceTable.counts(snapshot));
@@ -242,7 +242,7 @@ public final class Daemon implements AutoCloseable {
     }
 
     private void handoverReceived() {
-        lifecycle.takenOver();
+        lifecycle.handoverReceived();
         ports.open(false);
         // Immediately: until then, another new process cannot request a handover.
         Objects.requireNonNull(handoverServer).open(true);
@@ -283,11 +283,11 @@ public final class Daemon implements AutoCloseable {
             }
         }
         ports.close();
-        lifecycle.givenAway();
+        lifecycle.released();
     }
 
     public boolean handoverFailed() {
-        return lifecycle.wasBeaten();
+        return lifecycle.handoverFailed();
     }
 
     /** Runs an action when another process serves, and this one has only its open connections. */
@@ -301,12 +301,12 @@ public final class Daemon implements AutoCloseable {
                 syncLoop.pendingSince(),
                 lifecycle.is(Phase.WAITING) ? Optional.empty() : syncLoop.lastApplied(),
                 syncLoop.lastOffered(),
-                syncLoop.nodeUnfit(),
+                syncLoop.nodeIneligibleReason(),
                 reflector.watches());
     }
 
     private DaemonState state() {
-        return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.heldBytes());
+        return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.bufferedBytes());
     }
 
     /** Rescans the feed now; no effect with an API server, whose changes are watched. Any thread. */

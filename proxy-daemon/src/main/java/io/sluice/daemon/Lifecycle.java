@@ -25,7 +25,7 @@ final class Lifecycle {
         /** The new process serves; this one has only its open connections. */
         HANDED_OVER,
         /** The handover failed: the old process continues to serve, and this one must exit. */
-        BEATEN,
+        HANDOVER_FAILED,
         /** Shutting down; waiting for open connections. */
         DRAINING,
         /** Everything is closed. */
@@ -33,7 +33,7 @@ final class Lifecycle {
 
         /** Returns whether no new connections are served in this phase. */
         boolean isStopping() {
-            return this == HANDED_OVER || this == BEATEN || this == DRAINING || this == CLOSED;
+            return this == HANDED_OVER || this == HANDOVER_FAILED || this == DRAINING || this == CLOSED;
         }
 
         private boolean mayFollow(Phase before) {
@@ -42,7 +42,7 @@ final class Lifecycle {
                 case STARTING -> before == WAITING;
                 case SERVING -> before == STARTING;
                 case HANDED_OVER -> before == STARTING || before == SERVING;
-                case BEATEN -> before == WAITING;
+                case HANDOVER_FAILED -> before == WAITING;
                 case DRAINING -> before != DRAINING && before != CLOSED;
                 case CLOSED -> before != CLOSED;
             };
@@ -52,8 +52,8 @@ final class Lifecycle {
     private final CompletableFuture<@Nullable Void> servedElsewhere = new CompletableFuture<>();
     private final boolean startedAlone;
     private volatile Phase phase;
-    private volatile boolean tookOver;
-    private volatile boolean beaten;
+    private volatile boolean hasReceivedHandover;
+    private volatile boolean handoverFailed;
 
     /** @param anotherServes whether an old process is serving */
     Lifecycle(boolean anotherServes) {
@@ -75,24 +75,24 @@ final class Lifecycle {
     }
 
     /** Returns whether this process has received a handover. */
-    boolean tookOver() {
-        return tookOver;
+    boolean hasReceivedHandover() {
+        return hasReceivedHandover;
     }
 
     /** Records that the handover was received, even if this process was stopped in the meantime. */
-    void takenOver() {
-        tookOver = true;
+    void handoverReceived() {
+        hasReceivedHandover = true;
         enter(Phase.STARTING);
     }
 
     /** Returns whether this process owned the sockets and kernel rules at any time; also valid after the end. */
     boolean hasServed() {
-        return startedAlone || tookOver;
+        return startedAlone || hasReceivedHandover;
     }
 
     /** Returns whether a handover to this process failed; also valid after the end. */
-    boolean wasBeaten() {
-        return beaten;
+    boolean handoverFailed() {
+        return handoverFailed;
     }
 
     /** Returns whether another process serves instead of this one; also valid while draining and after the end. */
@@ -100,7 +100,7 @@ final class Lifecycle {
         return servedElsewhere.isDone();
     }
 
-    /** Runs an action on the thread that calls {@link #givenAway}, after a handover or a failed one. */
+    /** Runs an action on the thread that calls {@link #released}, after a handover or a failed one. */
     @SuppressWarnings("FutureReturnValueIgnored") // the action does not fail
     void whenServedElsewhere(Runnable action) {
         servedElsewhere.thenRun(action);
@@ -112,14 +112,14 @@ final class Lifecycle {
             if (!next.mayFollow(phase)) {
                 return false;
             }
-            beaten |= next == Phase.BEATEN;
+            handoverFailed |= next == Phase.HANDOVER_FAILED;
             phase = next;
         }
         return true;
     }
 
-    /** Records that everything down to the HTTP ports is released. Call after {@code HANDED_OVER} or {@code BEATEN}. */
-    void givenAway() {
+    /** Records that everything down to the HTTP ports is released. Call after {@code HANDED_OVER} or {@code HANDOVER_FAILED}. */
+    void released() {
         servedElsewhere.complete(null);
     }
 }

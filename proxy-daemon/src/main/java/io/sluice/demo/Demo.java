@@ -275,8 +275,7 @@ public final class Demo {
         }
         URI uri = URI.create("http://" + text(address) + path);
         try {
-            return http.send(
-                            HttpRequest.newBuilder(uri).timeout(TIMEOUT).build(), HttpResponse.BodyHandlers.ofString())
+            return http.send(HttpRequest.newBuilder(uri).timeout(TIMEOUT).build(), HttpResponse.BodyHandlers.ofString())
                     .body();
         } catch (IOException e) {
             return "no response: " + e.getMessage();

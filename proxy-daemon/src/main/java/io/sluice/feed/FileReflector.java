@@ -161,16 +161,16 @@ public final class FileReflector implements Reflector {
         }
         SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
         builder.build();
-        List<IpAddress> node = builder.here().addresses();
+        List<IpAddress> node = builder.localNode().addresses();
         if (node.isEmpty() || node.stream().anyMatch(interfaceAddresses::contains)) {
             builder.interfaceAddresses(interfaceAddresses);
         }
         ServiceSnapshot snapshot = builder.build();
-        board.put(FeedLint.class, FeedLint.of(store, builder.here()));
+        board.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
         return new Reading(
                 snapshot,
                 board.publish((problem, appeared) -> {}),
-                new Tracer(options, store, builder.here(), snapshot));
+                new Tracer(options, store, builder.localNode(), snapshot));
     }
 
     /** What a feed says. */

@@ -93,7 +93,7 @@ public final class SyncLoop implements AutoCloseable {
     /** What other threads see; {@code lastApplied} is null before the first snapshot was handed on. */
     private record View(
             List<Problem> problems,
-            Optional<String> nodeUnfit,
+            Optional<String> nodeIneligibleReason,
             ServiceSnapshot snapshot,
             @Nullable Instant lastApplied) {}
 
@@ -200,10 +200,11 @@ public final class SyncLoop implements AutoCloseable {
             boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
             // Before the lists are complete the Node may just not have arrived, unless it is known that there is none.
-            Optional<String> nodeUnfit =
-                    complete || Boolean.FALSE.equals(nodeExists) ? builder.nodeUnfit(nodeExists) : Optional.empty();
-            tellOfNode(nodeUnfit);
-            view = new View(board.publish(onProblem), nodeUnfit, view.snapshot, view.lastApplied);
+            Optional<String> nodeIneligibleReason = complete || Boolean.FALSE.equals(nodeExists)
+                    ? builder.nodeIneligibleReason(nodeExists)
+                    : Optional.empty();
+            tellOfNode(nodeIneligibleReason);
+            view = new View(board.publish(onProblem), nodeIneligibleReason, view.snapshot, view.lastApplied);
             if (complete) {
                 handOn(snapshot, startNanos);
             }
@@ -256,7 +257,7 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     private void tellOfNode(Optional<String> unfit) {
-        if (unfit.equals(view.nodeUnfit)) {
+        if (unfit.equals(view.nodeIneligibleReason)) {
             return;
         }
         unfit.ifPresentOrElse(
@@ -267,7 +268,7 @@ public final class SyncLoop implements AutoCloseable {
     private void handOn(ServiceSnapshot snapshot, long startNanos) {
         if (view.lastApplied == null || snapshot != view.snapshot) {
             target.accept(snapshot);
-            view = new View(view.problems, view.nodeUnfit, snapshot, Instant.now());
+            view = new View(view.problems, view.nodeIneligibleReason, snapshot, Instant.now());
             onRound.handedOn(System.nanoTime() - startNanos, List.copyOf(triggers));
         }
         triggers.clear();
@@ -331,8 +332,8 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     /** Why this node should get no new traffic; empty if it may, and before the first complete list. Any thread. */
-    public Optional<String> nodeUnfit() {
-        return view.nodeUnfit;
+    public Optional<String> nodeIneligibleReason() {
+        return view.nodeIneligibleReason;
     }
 
     /** When a snapshot was last handed on; empty before the first. */

@@ -74,9 +74,9 @@ public abstract class HandoverChannel implements AutoCloseable {
      */
     public static void requireUsable(Path path) {
         int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
-        if (bytes > UnixListener.LONGEST_PATH_BYTES) {
+        if (bytes > UnixListener.MAX_PATH_BYTES) {
             throw new IllegalStateException("--handover-socket: '" + path.toAbsolutePath() + "' is " + bytes
-                    + " bytes long; the path of a Unix socket must not exceed " + UnixListener.LONGEST_PATH_BYTES
+                    + " bytes long; the path of a Unix socket must not exceed " + UnixListener.MAX_PATH_BYTES
                     + " bytes");
         }
         try {

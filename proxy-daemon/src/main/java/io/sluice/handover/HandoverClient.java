@@ -37,7 +37,7 @@ public final class HandoverClient {
         /** The old process continues to serve, because this one has no Services yet; request the handover again later. */
         WAITING,
         /** The handover failed: the old process continues to serve, and this process must exit. */
-        BEATEN
+        HANDOVER_FAILED
     }
 
     private final Path socket;
@@ -123,7 +123,7 @@ public final class HandoverClient {
                             + " continues to serve",
                     offer.descriptors(),
                     room);
-            return Optional.of(Result.BEATEN);
+            return Optional.of(Result.HANDOVER_FAILED);
         }
         return Optional.of(serve(old, old.accept(frontends), snapshot));
     }
@@ -167,6 +167,6 @@ public final class HandoverClient {
 
     private Result abandon() {
         forwarder.closeReleased(forwarder.release());
-        return Result.BEATEN;
+        return Result.HANDOVER_FAILED;
     }
 }

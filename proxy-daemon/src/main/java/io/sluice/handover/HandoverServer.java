@@ -224,7 +224,7 @@ public final class HandoverServer implements AutoCloseable {
     /** Handles a connection that has sent its first line, failed or timed out; returns whether it is still pending. */
     private boolean staysPending(NewProcess channel) {
         try {
-            boolean late = channel.isLate();
+            boolean late = channel.isPastDeadline();
             Hello hello = channel.pollHello();
             if (hello != null) {
                 answer(channel, hello);

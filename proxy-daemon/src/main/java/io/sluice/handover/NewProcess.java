@@ -63,8 +63,8 @@ final class NewProcess extends HandoverChannel {
     }
 
     /** Returns whether the time limit for the hello has passed. */
-    boolean isLate() {
-        return socket.isLate();
+    boolean isPastDeadline() {
+        return socket.isPastDeadline();
     }
 
     /** Replies that this process has already handed over to another one. */

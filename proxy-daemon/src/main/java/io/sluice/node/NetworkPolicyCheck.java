@@ -51,14 +51,16 @@ final class NetworkPolicyCheck {
                     + " the README");
         }
         if (calico) {
-            return Optional.of("NetworkPolicies apply only in part to connections through Services: the node uses Calico,"
-                    + " which allows traffic from the host to its own pods (ingress) and checks the Service's address"
-                    + " (egress); see 'NetworkPolicy by CNI' in the README");
+            return Optional.of(
+                    "NetworkPolicies apply only in part to connections through Services: the node uses Calico,"
+                            + " which allows traffic from the host to its own pods (ingress) and checks the Service's address"
+                            + " (egress); see 'NetworkPolicy by CNI' in the README");
         }
         if (interfaces.contains("cilium_host") || interfaces.contains("ovn-k8s-mp0")) {
-            return Optional.of("NetworkPolicies may not apply to connections through Services: Sluice is not tested with"
-                    + " this node's CNI (" + (interfaces.contains("cilium_host") ? "Cilium" : "OVN-Kubernetes")
-                    + "); see 'NetworkPolicy by CNI' in the README");
+            return Optional.of(
+                    "NetworkPolicies may not apply to connections through Services: Sluice is not tested with"
+                            + " this node's CNI (" + (interfaces.contains("cilium_host") ? "Cilium" : "OVN-Kubernetes")
+                            + "); see 'NetworkPolicy by CNI' in the README");
         }
         return Optional.empty();
     }

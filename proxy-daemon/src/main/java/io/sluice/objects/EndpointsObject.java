@@ -15,10 +15,10 @@ public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGr
     }
 
     /** A set of addresses, each of which serves all of the ports. */
-    public record EndpointGroup(List<NamedPort> ports, List<Backend> backends) {
+    public record EndpointGroup(List<NamedPort> ports, List<SliceEndpoint> sliceEndpoints) {
         public EndpointGroup {
             ports = List.copyOf(ports);
-            backends = List.copyOf(backends);
+            sliceEndpoints = List.copyOf(sliceEndpoints);
         }
     }
 
@@ -27,7 +27,7 @@ public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGr
      *
      * @param nodeName the node that the endpoint is on; empty if unknown
      */
-    public record Backend(
+    public record SliceEndpoint(
             IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {}
 
     /** The zones and nodes whose traffic an endpoint should get. An empty list means that there is no hint. */

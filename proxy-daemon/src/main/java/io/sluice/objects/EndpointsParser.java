@@ -3,9 +3,9 @@ package io.sluice.objects;
 import io.sluice.document.FieldReader;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
-import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.Hints;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -53,7 +53,7 @@ final class EndpointsParser {
     }
 
     private static EndpointGroup sliceGroup(FieldReader root, Family family) {
-        List<Backend> backends = new ArrayList<>();
+        List<SliceEndpoint> sliceEndpoints = new ArrayList<>();
         // There are many endpoints and few zones, so equal hints share one instance.
         Map<Hints, Hints> seen = new HashMap<>();
         for (FieldReader endpoint : root.get("endpoints").objects()) {
@@ -67,17 +67,18 @@ final class EndpointsParser {
             if (address != null && address.family() != family) {
                 addresses.get(0).error(addresses.get(0).quoted() + " is not of the slice's addressType");
             } else if (address != null) {
-                Backend sliceEndpoint = sliceEndpoint(address, endpoint, seen);
+                SliceEndpoint sliceEndpoint = sliceEndpoint(address, endpoint, seen);
                 if (sliceEndpoint != null) {
-                    backends.add(sliceEndpoint);
+                    sliceEndpoints.add(sliceEndpoint);
                 }
             }
         }
-        return new EndpointGroup(endpointPorts(root.get("ports")), backends);
+        return new EndpointGroup(endpointPorts(root.get("ports")), sliceEndpoints);
     }
 
     /** Parses an endpoint; null if it is invalid. An invalid node name or hint is treated as absent. */
-    private static @Nullable Backend sliceEndpoint(IpAddress address, FieldReader endpoint, Map<Hints, Hints> seen) {
+    private static @Nullable SliceEndpoint sliceEndpoint(
+            IpAddress address, FieldReader endpoint, Map<Hints, Hints> seen) {
         FieldReader conditions = endpoint.get("conditions").object();
         Boolean ready = conditions.get("ready").bool(true);
         Boolean serving = conditions.get("serving").bool(true);
@@ -88,7 +89,7 @@ final class EndpointsParser {
             return null;
         }
         Hints shared = seen.putIfAbsent(hints, hints);
-        return new Backend(
+        return new SliceEndpoint(
                 address,
                 ready,
                 serving,
@@ -125,20 +126,20 @@ final class EndpointsParser {
     static EndpointsObject endpoints(ObjectKey key, FieldReader root) {
         List<EndpointGroup> groups = new ArrayList<>();
         for (FieldReader subset : root.get("subsets").objects()) {
-            List<Backend> backends = new ArrayList<>();
-            addAll(subset.get("addresses"), true, backends);
-            addAll(subset.get("notReadyAddresses"), false, backends);
-            groups.add(new EndpointGroup(endpointPorts(subset.get("ports")), backends));
+            List<SliceEndpoint> sliceEndpoints = new ArrayList<>();
+            addAll(subset.get("addresses"), true, sliceEndpoints);
+            addAll(subset.get("notReadyAddresses"), false, sliceEndpoints);
+            groups.add(new EndpointGroup(endpointPorts(subset.get("ports")), sliceEndpoints));
         }
         return new EndpointsObject(key, new ServiceKey(key.namespace(), key.name()), groups);
     }
 
-    private static void addAll(FieldReader list, boolean ready, List<Backend> backends) {
+    private static void addAll(FieldReader list, boolean ready, List<SliceEndpoint> sliceEndpoints) {
         for (FieldReader endpoint : list.objects()) {
             IpAddress address = endpoint.get("ip").address();
             String nodeName = endpoint.get("nodeName").optionalName();
             if (address != null) {
-                backends.add(new Backend(
+                sliceEndpoints.add(new SliceEndpoint(
                         address, ready, true, false, nodeName == null ? "" : nodeName.intern(), Hints.NONE));
             }
         }

@@ -21,7 +21,7 @@ public enum Kind {
     }
 
     /** Whether objects of this kind are cluster-scoped: their keys have an empty namespace. */
-    public boolean ofCluster() {
+    public boolean isClusterScoped() {
         return this == NODE || this == SERVICE_CIDR;
     }
 

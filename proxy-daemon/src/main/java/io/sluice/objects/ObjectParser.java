@@ -12,9 +12,9 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Parses a JSON tree into a {@link KubeObject}. Absent fields get the defaults of the API server, because a manifest may
- * never have passed through one. Invalid fields are reported as {@link Problem}s; an invalid port or endpoint is skipped
- * and the rest of its object is used.
+ * Parses a JSON tree into a {@link KubeObject}. Absent fields get the defaults of the API server, because a manifest
+ * may never have passed through one. Invalid fields are reported as {@link Problem}s; an invalid port or endpoint is
+ * skipped and the rest of its object is used.
  */
 public final class ObjectParser {
     private static final String ZONE = "topology.kubernetes.io/zone";
@@ -29,17 +29,18 @@ public final class ObjectParser {
      */
     public static @Nullable KubeObject parse(
             Kind kind, JsonNode node, String source, String proxyName, List<Problem> problems) {
-        String in = kind.ofCluster() ? "" : labelPart(node, "namespace", "default") + "/";
+        String in = kind.isClusterScoped() ? "" : labelPart(node, "namespace", "default") + "/";
         String label = kind.text() + " " + in + labelPart(node, "name", "?");
         FieldReader root = FieldReader.root(node, new FieldReader.Report(source, label, problems));
         FieldReader metadata = root.get("metadata").object();
         String name = metadata.get("name").requiredName();
-        String namespace = kind.ofCluster() ? "" : metadata.get("namespace").optionalName();
+        String namespace =
+                kind.isClusterScoped() ? "" : metadata.get("namespace").optionalName();
         if (name == null || namespace == null) {
             return null;
         }
         // Shared, because a cluster has far fewer namespaces than objects.
-        String shared = namespace.isEmpty() && !kind.ofCluster() ? "default" : namespace.intern();
+        String shared = namespace.isEmpty() && !kind.isClusterScoped() ? "default" : namespace.intern();
         ObjectKey key = new ObjectKey(kind, shared, name);
         return switch (kind) {
             case SERVICE -> ServiceParser.service(key, metadata, root, proxyName);

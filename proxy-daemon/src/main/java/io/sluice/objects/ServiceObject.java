@@ -10,8 +10,8 @@ import java.util.List;
  * A Service.
  *
  * @param createdSeconds creation time in seconds since 1970, or {@link #NOT_CREATED}
- * @param clusterIps at most one of each family; empty if the Service is not served: headless, ExternalName, or served by
- *     another proxy
+ * @param clusterIps at most one of each family; empty if the Service is not served: headless, ExternalName, or served
+ *     by another proxy
  * @param internalLocal whether internalTrafficPolicy is Local
  */
 public record ServiceObject(
@@ -43,7 +43,8 @@ public record ServiceObject(
      *
      * @param local whether externalTrafficPolicy is Local and applies to this Service
      * @param loadBalancerIps the LoadBalancer IPs with ipMode VIP, whose packets arrive with an unchanged destination
-     * @param sourceRanges the allowed source ranges of the LoadBalancer IPs; a family without a range allows all clients
+     * @param sourceRanges the allowed source ranges of the LoadBalancer IPs; a family without a range allows all
+     *     clients
      * @param healthCheckPort the health check node port; 0 if there is none
      */
     public record External(
@@ -72,7 +73,9 @@ public record ServiceObject(
         return false;
     }
 
-    /** Whether a port has an address of a family for external clients. Without one, externalTrafficPolicy has no effect. */
+    /**
+     * Whether a port has an address of a family for external clients. Without one, externalTrafficPolicy has no effect.
+     */
     public boolean isExternal(Port port, Family family) {
         return port.nodePort() != 0
                 || hasAny(external.externalIps(), family)

@@ -97,7 +97,7 @@ public final class Metrics {
                 continue;
             }
             double value = service.get(counter);
-            if (counter.isLevel()) {
+            if (counter.isGauge()) {
                 gauges.dataPoint(new GaugeDataPointSnapshot(value, labels(service.name()), null));
             } else {
                 counters.dataPoint(CounterSnapshot.CounterDataPointSnapshot.builder()
@@ -106,7 +106,7 @@ public final class Metrics {
                         .build());
             }
         }
-        return counter.isLevel() ? gauges.build() : counters.build();
+        return counter.isGauge() ? gauges.build() : counters.build();
     }
 
     /**
@@ -208,7 +208,7 @@ public final class Metrics {
         all.add(gauge(
                 "sluice_held_bytes",
                 "Bytes buffered for clients and endpoints that read slowly, over all connections",
-                (double) now.heldBytes()));
+                (double) now.bufferedBytes()));
         all.add(gauge(
                 "sluice_feed_synced",
                 "1 once the first complete feed has been applied",

@@ -13,7 +13,7 @@ import java.util.Optional;
  * @param pendingSince when the oldest change that has not been applied yet arrived
  * @param lastApplied when a change was last applied; empty until the first complete feed is applied
  * @param lastOffered when the feed or the API server last delivered an update, with or without changes
- * @param nodeUnfit why load balancers should send no new traffic to this node; empty if they may
+ * @param nodeIneligibleReason why load balancers should send no new traffic to this node; empty if they may
  * @param watches state of the watches of the API server; empty if objects come from files
  */
 public record SyncState(
@@ -21,7 +21,7 @@ public record SyncState(
         Optional<Instant> pendingSince,
         Optional<Instant> lastApplied,
         Optional<Instant> lastOffered,
-        Optional<String> nodeUnfit,
+        Optional<String> nodeIneligibleReason,
         List<WatchStatus> watches) {
     /** kube-proxy's value: twice its sync period. */
     private static final Duration STALE = Duration.ofSeconds(60);
@@ -39,6 +39,6 @@ public record SyncState(
 
     /** Returns whether load balancers may send new traffic to this node; not while the daemon drains. */
     boolean nodeEligible() {
-        return nodeUnfit.isEmpty() && !stopping;
+        return nodeIneligibleReason.isEmpty() && !stopping;
     }
 }

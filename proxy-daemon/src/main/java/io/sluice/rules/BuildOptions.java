@@ -18,8 +18,8 @@ import java.util.List;
  * @param frontendMap ranges whose frontends are served at other addresses; the first match applies
  * @param serviceProxyName serve only the Services whose {@code service.kubernetes.io/service-proxy-name} label has this
  *     value; empty to serve only the Services without this label
- * @param wildcardNodePorts whether a NodePort on interface addresses is one frontend for all of them (node mode), instead
- *     of one frontend per address
+ * @param wildcardNodePorts whether a NodePort on interface addresses is one frontend for all of them (node mode),
+ *     instead of one frontend per address
  */
 public record BuildOptions(
         String nodeName,

@@ -13,9 +13,9 @@ import java.util.Set;
  * Index from an endpoint address to the Services that have this endpoint. When an address becomes a frontend, the
  * Services that forward to it must be built again, because traffic could loop. Confined to one thread.
  *
- * <p>Keeps hash buckets instead of addresses: hardly any pod address is ever looked up, and a map of all addresses would
- * be larger than the endpoints themselves. A lookup returns all Services in the bucket; building a Service again that
- * has not changed is harmless.
+ * <p>Keeps hash buckets instead of addresses: hardly any pod address is ever looked up, and a map of all addresses
+ * would be larger than the endpoints themselves. A lookup returns all Services in the bucket; building a Service again
+ * that has not changed is harmless.
  */
 final class EndpointAddressIndex {
     /** With 250,000 endpoints, a bucket holds four Services on average. */

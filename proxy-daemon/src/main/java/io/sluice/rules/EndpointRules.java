@@ -5,8 +5,8 @@ import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
 import io.sluice.objects.EndpointsObject;
-import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.EndpointGroup;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.ServiceObject;
 import java.util.ArrayList;
@@ -21,7 +21,9 @@ import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.ObjIntConsumer;
 
-/** The Kubernetes rules for choosing endpoints, as pure functions: the equivalent of kube-proxy's {@code topology.go}. */
+/**
+ * The Kubernetes rules for choosing endpoints, as pure functions: the equivalent of kube-proxy's {@code topology.go}.
+ */
 final class EndpointRules {
     private static final Comparator<Endpoint> BY_ADDRESS =
             Comparator.comparing(Endpoint::address).thenComparingInt(Endpoint::port);
@@ -30,11 +32,11 @@ final class EndpointRules {
 
     /**
      * All endpoints of one service port in any state, sorted by address and port. An endpoint that moves between slices
-     * may be in two of them: the last entry that is not terminating applies, otherwise the first. A new pod may have the
-     * address of an old one that is still terminating.
+     * may be in two of them: the last entry that is not terminating applies, otherwise the first. A new pod may have
+     * the address of an old one that is still terminating.
      */
-    static Map<Endpoint, Backend> endpointsOf(NamedPort servicePort, Collection<EndpointsObject> objects) {
-        Map<Endpoint, Backend> endpoints = new TreeMap<>(BY_ADDRESS);
+    static Map<Endpoint, SliceEndpoint> endpointsOf(NamedPort servicePort, Collection<EndpointsObject> objects) {
+        Map<Endpoint, SliceEndpoint> endpoints = new TreeMap<>(BY_ADDRESS);
         forEach(
                 servicePort,
                 objects,
@@ -46,12 +48,13 @@ final class EndpointRules {
     }
 
     /** Calls the action for each endpoint of one service port and its port number, once for each slice that lists it. */
-    static void forEach(NamedPort servicePort, Collection<EndpointsObject> objects, ObjIntConsumer<Backend> action) {
+    static void forEach(
+            NamedPort servicePort, Collection<EndpointsObject> objects, ObjIntConsumer<SliceEndpoint> action) {
         for (EndpointsObject object : objects) {
             for (EndpointGroup group : object.groups()) {
                 for (NamedPort port : group.ports()) {
                     if (port.matches(servicePort)) {
-                        group.backends().forEach(sliceEndpoint -> action.accept(sliceEndpoint, port.port()));
+                        group.sliceEndpoints().forEach(sliceEndpoint -> action.accept(sliceEndpoint, port.port()));
                     }
                 }
             }
@@ -65,7 +68,7 @@ final class EndpointRules {
      * @param zone empty if unknown
      */
     record NodeLocality(String node, String zone) {
-        boolean isLocal(Backend sliceEndpoint) {
+        boolean isLocal(SliceEndpoint sliceEndpoint) {
             return !node.isEmpty() && sliceEndpoint.nodeName().equals(node);
         }
     }
@@ -141,7 +144,7 @@ final class EndpointRules {
     }
 
     /** Chooses the usable endpoints of one family: kube-proxy's {@code CategorizeEndpoints}. */
-    static EndpointLists categorize(Map<Endpoint, Backend> endpoints, Policies policies, NodeLocality locality) {
+    static EndpointLists categorize(Map<Endpoint, SliceEndpoint> endpoints, Policies policies, NodeLocality locality) {
         List<Endpoint> cluster =
                 policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), locality)) : List.of();
         List<Endpoint> local =
@@ -152,28 +155,30 @@ final class EndpointRules {
     }
 
     /** The decisions for traffic that may go to any node. Hints apply to ready endpoints only. */
-    static Function<Backend, EndpointDecision> clusterList(Collection<Backend> backends, NodeLocality locality) {
+    static Function<SliceEndpoint, EndpointDecision> clusterList(
+            Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
         return readyElseServingTerminating(
-                backends, hinted(backends, locality), sliceEndpoint -> EndpointDecision.USED);
+                sliceEndpoints, hinted(sliceEndpoints, locality), sliceEndpoint -> EndpointDecision.USED);
     }
 
     /** The decisions for traffic that must stay on this node. Hints do not apply. */
-    static Function<Backend, EndpointDecision> localList(Collection<Backend> backends, NodeLocality locality) {
-        Function<Backend, EndpointDecision> local =
+    static Function<SliceEndpoint, EndpointDecision> localList(
+            Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
+        Function<SliceEndpoint, EndpointDecision> local =
                 sliceEndpoint -> locality.isLocal(sliceEndpoint) ? EndpointDecision.USED : EndpointDecision.NOT_LOCAL;
-        return readyElseServingTerminating(backends, local, local);
+        return readyElseServingTerminating(sliceEndpoints, local, local);
     }
 
-    private static boolean isServingTerminating(Backend sliceEndpoint) {
+    private static boolean isServingTerminating(SliceEndpoint sliceEndpoint) {
         return sliceEndpoint.serving() && sliceEndpoint.terminating();
     }
 
     /** Uses the ready endpoints; if there are none, those that are terminating but still serving. */
-    private static Function<Backend, EndpointDecision> readyElseServingTerminating(
-            Collection<Backend> backends,
-            Function<Backend, EndpointDecision> amongReady,
-            Function<Backend, EndpointDecision> amongServingTerminating) {
-        boolean anyReady = backends.stream()
+    private static Function<SliceEndpoint, EndpointDecision> readyElseServingTerminating(
+            Collection<SliceEndpoint> sliceEndpoints,
+            Function<SliceEndpoint, EndpointDecision> amongReady,
+            Function<SliceEndpoint, EndpointDecision> amongServingTerminating) {
+        boolean anyReady = sliceEndpoints.stream()
                 .anyMatch(sliceEndpoint ->
                         sliceEndpoint.ready() && amongReady.apply(sliceEndpoint) == EndpointDecision.USED);
         return sliceEndpoint -> {
@@ -196,12 +201,13 @@ final class EndpointRules {
      * this zone, else all. Node or zone hints apply only if every ready endpoint has one and at least one endpoint
      * matches. An endpoint without a hint disables them, because during a rollout the hinted ones could be overloaded.
      */
-    private static Function<Backend, EndpointDecision> hinted(Collection<Backend> backends, NodeLocality locality) {
+    private static Function<SliceEndpoint, EndpointDecision> hinted(
+            Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
         boolean allNode = true;
         boolean allZone = true;
         boolean thisNode = false;
         boolean thisZone = false;
-        for (Backend sliceEndpoint : backends) {
+        for (SliceEndpoint sliceEndpoint : sliceEndpoints) {
             if (sliceEndpoint.ready()) {
                 List<String> nodes = sliceEndpoint.hints().nodes();
                 List<String> zones = sliceEndpoint.hints().zones();
@@ -224,7 +230,8 @@ final class EndpointRules {
         return sliceEndpoint -> EndpointDecision.USED;
     }
 
-    private static List<Endpoint> select(Map<Endpoint, Backend> endpoints, Function<Backend, EndpointDecision> list) {
+    private static List<Endpoint> select(
+            Map<Endpoint, SliceEndpoint> endpoints, Function<SliceEndpoint, EndpointDecision> list) {
         List<Endpoint> chosen = new ArrayList<>();
         endpoints.forEach((endpoint, sliceEndpoint) -> {
             if (list.apply(sliceEndpoint).used()) {
@@ -235,8 +242,8 @@ final class EndpointRules {
     }
 
     /** The endpoints of one family. Each family is treated as a Service of its own, as in kube-proxy. */
-    static Map<Endpoint, Backend> ofFamily(Family family, Map<Endpoint, Backend> endpoints) {
-        Map<Endpoint, Backend> those = new LinkedHashMap<>();
+    static Map<Endpoint, SliceEndpoint> ofFamily(Family family, Map<Endpoint, SliceEndpoint> endpoints) {
+        Map<Endpoint, SliceEndpoint> those = new LinkedHashMap<>();
         endpoints.forEach((endpoint, sliceEndpoint) -> {
             if (endpoint.address().family() == family) {
                 those.put(endpoint, sliceEndpoint);
@@ -263,7 +270,7 @@ final class EndpointRules {
     }
 
     /** The endpoints on which established UDP flows may stay: those that are ready or serving. */
-    static Set<Endpoint> flowEndpoints(Map<Endpoint, Backend> endpoints) {
+    static Set<Endpoint> flowEndpoints(Map<Endpoint, SliceEndpoint> endpoints) {
         Set<Endpoint> stay = new HashSet<>();
         endpoints.forEach((endpoint, sliceEndpoint) -> {
             if (sliceEndpoint.ready() || sliceEndpoint.serving()) {

@@ -15,8 +15,8 @@ import java.util.stream.Collectors;
 
 /**
  * Finds objects that match nothing, such as a slice without a Service. This is valid and happens briefly in a running
- * cluster, but is usually a mistake in a feed that is being checked. Looks at every object, so only {@code sluice check}
- * runs it, not the daemon.
+ * cluster, but is usually a mistake in a feed that is being checked. Looks at every object, so only {@code sluice
+ * check} runs it, not the daemon.
  */
 public final class FeedLint {
     private final ObjectStore store;

@@ -21,8 +21,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * The Kubernetes rules for frontends, as pure functions: the addresses of a Service, which clients may use them, and which
- * source address the endpoints see.
+ * The Kubernetes rules for frontends, as pure functions: the addresses of a Service, which clients may use them, and
+ * which source address the endpoints see.
  */
 final class FrontendRules {
     private FrontendRules() {}

@@ -35,8 +35,8 @@ public record LocalNode(
         List<Cidr> nodePortRanges,
         boolean masqueradeAll) {
     /**
-     * Maximum number of addresses. Each needs a socket per NodePort, and a machine can have thousands, for example on the
-     * dummy interface of kube-proxy's IPVS mode.
+     * Maximum number of addresses. Each needs a socket per NodePort, and a machine can have thousands, for example on
+     * the dummy interface of kube-proxy's IPVS mode.
      */
     static final int MAX_NODE_PORT_ADDRESSES = 64;
 
@@ -113,7 +113,9 @@ public record LocalNode(
                 : null;
     }
 
-    /** Whether local traffic detection is enabled for a family: whether pods can be distinguished from other clients. */
+    /**
+     * Whether local traffic detection is enabled for a family: whether pods can be distinguished from other clients.
+     */
     boolean detectsPods(Family family) {
         return pods().stream().anyMatch(range -> range.network().family() == family);
     }

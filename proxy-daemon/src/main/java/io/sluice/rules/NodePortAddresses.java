@@ -17,14 +17,14 @@ import org.jspecify.annotations.Nullable;
 /**
  * Selects the node addresses on which NodePorts are served: kube-proxy's {@code --nodeport-addresses}.
  *
- * <p>A range applies to its own family, a keyword to both. If nothing applies to a family, NodePorts are served on all of
- * its addresses; this is surprising, but kube-proxy does the same. Loopback addresses are served only if requested
+ * <p>A range applies to its own family, a keyword to both. If nothing applies to a family, NodePorts are served on all
+ * of its addresses; this is surprising, but kube-proxy does the same. Loopback addresses are served only if requested
  * explicitly: with {@code localhost}, or with a range that contains only loopback addresses. Link-local IPv6 addresses
  * are never served.
  */
-public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
+public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
     /** A keyword that is allowed instead of a range. */
-    public enum Word {
+    public enum Keyword {
         /** The first address of each family in the Node object. */
         PRIMARY,
         /** 127.0.0.1 and ::1. */
@@ -33,8 +33,8 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
         ALL;
 
         /** The keyword with this name; null if there is none. */
-        public static @Nullable Word parse(String text) {
-            for (Word keyword : values()) {
+        public static @Nullable Keyword parse(String text) {
+            for (Keyword keyword : values()) {
                 if (keyword.text().equals(text)) {
                     return keyword;
                 }
@@ -48,7 +48,7 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
     }
 
     /** The default of kube-proxy's nftables mode. */
-    public static final NodePortAddresses DEFAULT = new NodePortAddresses(Set.of(Word.PRIMARY), List.of());
+    public static final NodePortAddresses DEFAULT = new NodePortAddresses(Set.of(Keyword.PRIMARY), List.of());
 
     private static final IpAddress LOOPBACK_4 = IpAddress.v4(0x7f000001);
     private static final IpAddress LOOPBACK_6 = new IpAddress(0, 1, Family.IPV6);
@@ -79,12 +79,12 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
 
     /** Whether the selection explicitly includes every address. */
     boolean isAll() {
-        return keywords.contains(Word.ALL) || ranges.stream().anyMatch(range -> range.prefix() == 0);
+        return keywords.contains(Keyword.ALL) || ranges.stream().anyMatch(range -> range.prefix() == 0);
     }
 
     /** Whether interface addresses are served that are not in the Node object. */
     public boolean includesInterfaces() {
-        return keywords.contains(Word.ALL) || !ranges.isEmpty();
+        return keywords.contains(Keyword.ALL) || !ranges.isEmpty();
     }
 
     /** Whether NodePorts are served on an address of an interface. */
@@ -93,8 +93,8 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
     }
 
     /**
-     * The addresses on which NodePorts are served: those of the Node object, then those of the machine's interfaces, each
-     * in the given order, then loopback.
+     * The addresses on which NodePorts are served: those of the Node object, then those of the machine's interfaces,
+     * each in the given order, then loopback.
      */
     List<IpAddress> select(List<IpAddress> node, List<IpAddress> interfaces) {
         Set<IpAddress> candidates = new LinkedHashSet<>(node);
@@ -116,14 +116,14 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
         List<Cidr> all = new ArrayList<>();
         for (Family family : Family.values()) {
             IpAddress primary = primary(node, family);
-            if (primary != null && keywords.contains(Word.PRIMARY)) {
+            if (primary != null && keywords.contains(Keyword.PRIMARY)) {
                 all.add(new Cidr(primary, primary.family().bits()));
             }
-            if (keywords.contains(Word.LOCALHOST)) {
+            if (keywords.contains(Keyword.LOCALHOST)) {
                 IpAddress loopback = family == Family.IPV6 ? LOOPBACK_6 : LOOPBACK_4;
                 all.add(new Cidr(loopback, loopback.family().bits()));
             }
-            if (keywords.contains(Word.ALL) || !concerns(family)) {
+            if (keywords.contains(Keyword.ALL) || !concerns(family)) {
                 addServed(new Cidr(IpAddress.unspecified(family), 0), all);
             }
         }
@@ -151,17 +151,17 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
     }
 
     private boolean serves(IpAddress address, boolean primary) {
-        if (primary && keywords.contains(Word.PRIMARY)) {
+        if (primary && keywords.contains(Keyword.PRIMARY)) {
             return true;
         }
         if (LINK_LOCAL.contains(address)) {
             return false;
         }
         boolean loopback = address.isLoopback();
-        if (!loopback && (keywords.contains(Word.ALL) || !concerns(address.family()))) {
+        if (!loopback && (keywords.contains(Keyword.ALL) || !concerns(address.family()))) {
             return true;
         }
-        if (keywords.contains(Word.LOCALHOST) && (address.equals(LOOPBACK_4) || address.equals(LOOPBACK_6))) {
+        if (keywords.contains(Keyword.LOCALHOST) && (address.equals(LOOPBACK_4) || address.equals(LOOPBACK_6))) {
             return true;
         }
         return ranges.stream()
@@ -183,7 +183,7 @@ public record NodePortAddresses(Set<Word> keywords, List<Cidr> ranges) {
     @Override
     public String toString() {
         return Stream.concat(
-                        keywords.stream().map(Word::text).sorted(),
+                        keywords.stream().map(Keyword::text).sorted(),
                         ranges.stream().map(Cidr::toString))
                 .collect(Collectors.joining(","));
     }

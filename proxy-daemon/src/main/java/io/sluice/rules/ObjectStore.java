@@ -51,9 +51,9 @@ public final class ObjectStore {
     /**
      * The objects of one source, and the problems found while reading them.
      *
-     * @param partly whether the list may be incomplete; if so, previous objects that are not in the list are kept
+     * @param partial whether the list may be incomplete; if so, previous objects that are not in the list are kept
      */
-    public record SourceState(List<KubeObject> objects, List<Problem> problems, boolean partly) {
+    public record SourceState(List<KubeObject> objects, List<Problem> problems, boolean partial) {
         /** State of a source that has been removed. */
         public static final SourceState GONE = new SourceState(List.of(), List.of());
 
@@ -68,13 +68,13 @@ public final class ObjectStore {
 
         /** Combines this state with a later one of the same source. */
         public SourceState then(SourceState later) {
-            if (!later.partly) {
+            if (!later.partial) {
                 return later;
             }
             Map<ObjectKey, KubeObject> all = new LinkedHashMap<>();
             objects.forEach(object -> all.put(object.key(), object));
             later.objects.forEach(object -> all.put(object.key(), object));
-            return new SourceState(List.copyOf(all.values()), later.problems, partly);
+            return new SourceState(List.copyOf(all.values()), later.problems, partial);
         }
     }
 
@@ -83,7 +83,7 @@ public final class ObjectStore {
         problems.put(source, state.problems());
         Map<ObjectKey, KubeObject> before = new HashMap<>();
         bySource.getOrDefault(source, List.of()).forEach(object -> before.put(object.key(), object));
-        Map<ObjectKey, KubeObject> now = new LinkedHashMap<>(state.partly() ? before : Map.of());
+        Map<ObjectKey, KubeObject> now = new LinkedHashMap<>(state.partial() ? before : Map.of());
         for (KubeObject object : state.objects()) {
             KubeObject old = before.get(object.key());
             // Keep the instance of an equal object, so that the new one can be garbage collected.

@@ -17,7 +17,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotContext;
-import io.sluice.objects.EndpointsObject.Backend;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.NodeObject;
 import io.sluice.objects.ServiceKey;
@@ -41,8 +41,8 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Builds snapshots from the object store incrementally: the cost of a change depends on the Services that it affects, not
- * on the number of Services. Confined to one thread.
+ * Builds snapshots from the object store incrementally: the cost of a change depends on the Services that it affects,
+ * not on the number of Services. Confined to one thread.
  */
 public final class SnapshotBuilder {
     private static final NamedPort HEALTH_CHECK = new NamedPort("", Protocol.TCP, 1);
@@ -134,7 +134,7 @@ public final class SnapshotBuilder {
     }
 
     /** The state of this node as of the last build. */
-    public LocalNode here() {
+    public LocalNode localNode() {
         return localNode;
     }
 
@@ -147,7 +147,7 @@ public final class SnapshotBuilder {
      *
      * @param exists whether the Node object exists; null if this is known only from the store
      */
-    public Optional<String> nodeUnfit(@Nullable Boolean exists) {
+    public Optional<String> nodeIneligibleReason(@Nullable Boolean exists) {
         NodeObject node = store.node(options.nodeName());
         if (node == null || Boolean.FALSE.equals(exists)) {
             return exists != null || store.hasSeenNodes()
@@ -309,7 +309,7 @@ public final class SnapshotBuilder {
             ServiceObject service, Port port, Map<FrontendAddress, Kind> owned, Set<Problem> found) {
         ServiceKey key = service.service();
         ServicePortName name = nameOf(key, port.named());
-        Map<Endpoint, Backend> endpoints = EndpointRules.endpointsOf(port.named(), store.endpoints(key));
+        Map<Endpoint, SliceEndpoint> endpoints = EndpointRules.endpointsOf(port.named(), store.endpoints(key));
         Set<Endpoint> frontendEndpoints = removeExcluded(name, endpoints.keySet(), found);
         Map<Family, EndpointLists> listsByFamily = new EnumMap<>(Family.class);
         List<Frontend> frontends = new ArrayList<>(owned.size());

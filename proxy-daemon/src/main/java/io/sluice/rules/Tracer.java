@@ -15,7 +15,7 @@ import io.sluice.model.Route.Source;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.objects.EndpointsObject.Backend;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.ServiceKey;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
@@ -34,8 +34,8 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Explains what happens to the first packet of a TCP connection or UDP flow. The verdict comes from the snapshot that the
- * data path uses; only the explanation is derived here.
+ * Explains what happens to the first packet of a TCP connection or UDP flow. The verdict comes from the snapshot that
+ * the data path uses; only the explanation is derived here.
  */
 public final class Tracer {
     private final BuildOptions options;
@@ -117,7 +117,7 @@ public final class Tracer {
         List<Endpoint> endpoints = List.of();
         Source source = Source.CLIENT;
         String reason;
-        if (!frontend.admits(packet.from())) {
+        if (!frontend.allowsSource(packet.from())) {
             verdict = Verdict.DROP;
             reason = packet.from() + " is not in loadBalancerSourceRanges " + texts(frontend.allowedSources());
         } else {
@@ -170,8 +170,8 @@ public final class Tracer {
     }
 
     /**
-     * The endpoints that see the node's address although the route preserves the client's. Clients on the same bridge as
-     * an endpoint are not detected, because the feed does not contain bridges.
+     * The endpoints that see the node's address although the route preserves the client's. Clients on the same bridge
+     * as an endpoint are not detected, because the feed does not contain bridges.
      */
     private List<String> exceptions(List<Endpoint> endpoints) {
         return endpoints.stream()
@@ -187,9 +187,9 @@ public final class Tracer {
         Map<Endpoint, EndpointDecision> decisions = new LinkedHashMap<>();
         for (Port port : service.ports()) {
             if (port.named().name().equals(name.port()) && port.named().protocol() == name.protocol()) {
-                Map<Endpoint, Backend> endpoints = EndpointRules.ofFamily(
+                Map<Endpoint, SliceEndpoint> endpoints = EndpointRules.ofFamily(
                         family, EndpointRules.endpointsOf(port.named(), store.endpoints(service.service())));
-                Function<Backend, EndpointDecision> list = onlyLocal
+                Function<SliceEndpoint, EndpointDecision> list = onlyLocal
                         ? EndpointRules.localList(endpoints.values(), localNode.locality())
                         : EndpointRules.clusterList(endpoints.values(), localNode.locality());
                 endpoints.forEach((endpoint, sliceEndpoint) -> decisions.put(endpoint, list.apply(sliceEndpoint)));
@@ -203,12 +203,10 @@ public final class Tracer {
         decisions.forEach((endpoint, decision) -> {
             boolean used = route.endpoints().contains(endpoint);
             if (frontend.passesAny() && decision.used()) {
-                lines.add(
-                        endpoint
-                                + (frontend.isAt(endpoint)
-                                        ? "  used: " + decision.text()
-                                                + ", and the process that listens at this address"
-                                        : "  not used: the process that listens at the frontend address is an endpoint itself"));
+                lines.add(endpoint
+                        + (frontend.isAt(endpoint)
+                                ? "  used: " + decision.text() + ", and the process that listens at this address"
+                                : "  not used: the process at the frontend address is an endpoint itself"));
                 return;
             }
             ServicePortName next = used ? forwards(frontend, endpoint) : null;
@@ -330,7 +328,9 @@ public final class Tracer {
         return unserved(isWildcardPort(packet) ? Verdict.REJECT : Verdict.PASS, packet, "", pass(packet));
     }
 
-    /** Whether a wildcard NodePort has this port: the nftables rules reject it on local addresses outside its ranges. */
+    /**
+     * Whether a wildcard NodePort has this port: the nftables rules reject it on local addresses outside its ranges.
+     */
     private boolean isWildcardPort(Packet packet) {
         Protocol protocol = packet.protocol();
         return protocol != null

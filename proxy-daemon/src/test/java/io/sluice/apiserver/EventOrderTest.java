@@ -14,9 +14,9 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.objects.EndpointsObject;
-import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.Hints;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.Kind;
 import io.sluice.objects.KubeObject;
 import io.sluice.objects.NamedPort;
@@ -29,7 +29,7 @@ import io.sluice.objects.ServiceObject.External;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
-import io.sluice.rules.NodePortAddresses.Word;
+import io.sluice.rules.NodePortAddresses.Keyword;
 import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
 import io.sluice.rules.ProblemTracker;
@@ -82,7 +82,7 @@ class EventOrderTest {
                     List.of(),
                     true,
                     List.of(),
-                    new NodePortAddresses(Set.of(Word.ALL), List.of()),
+                    new NodePortAddresses(Set.of(Keyword.ALL), List.of()),
                     false,
                     List.of(),
                     "",
@@ -93,7 +93,7 @@ class EventOrderTest {
                     List.of(new Cidr(IpAddress.v4(0x0b000000), 8)),
                     false,
                     List.of(),
-                    new NodePortAddresses(Set.of(Word.LOCALHOST), List.of(new Cidr(IpAddress.v4(0x0a000000), 8))),
+                    new NodePortAddresses(Set.of(Keyword.LOCALHOST), List.of(new Cidr(IpAddress.v4(0x0a000000), 8))),
                     true,
                     List.of(new AddressMap(new Cidr(address(0), 31), new Cidr(address(2), 31))),
                     "",
@@ -184,7 +184,8 @@ class EventOrderTest {
                 assertThat(SnapshotDiff.between(fresh.snapshot, state.snapshot).isEmpty())
                         .isTrue();
                 if (fresh.store.node("n1") != null) {
-                    assertThat(state.builder.nodeUnfit(null)).isEqualTo(fresh.builder.nodeUnfit(null));
+                    assertThat(state.builder.nodeIneligibleReason(null))
+                            .isEqualTo(fresh.builder.nodeIneligibleReason(null));
                 }
             }
         }
@@ -338,9 +339,9 @@ class EventOrderTest {
     private static List<EndpointGroup> groups(Random random) {
         List<EndpointGroup> groups = new ArrayList<>();
         for (int i = random.nextInt(3); i > 0; i--) {
-            List<Backend> backends = new ArrayList<>();
+            List<SliceEndpoint> sliceEndpoints = new ArrayList<>();
             for (IpAddress address : addresses(random, 3)) {
-                backends.add(new Backend(
+                sliceEndpoints.add(new SliceEndpoint(
                         address,
                         random.nextInt(3) > 0,
                         random.nextBoolean(),
@@ -348,7 +349,7 @@ class EventOrderTest {
                         "n" + random.nextInt(3),
                         random.nextInt(3) == 0 ? Hints.NONE : hints(random)));
             }
-            groups.add(new EndpointGroup(ports(random), backends));
+            groups.add(new EndpointGroup(ports(random), sliceEndpoints));
         }
         return groups;
     }

@@ -158,7 +158,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     synchronized void put(ObjectNode object) {
         ObjectNode metadata = (ObjectNode) object.get("metadata");
         if (!metadata.has("namespace")
-                && !resourceOf(object.path("kind").stringValue("")).kind().ofCluster()) {
+                && !resourceOf(object.path("kind").stringValue("")).kind().isClusterScoped()) {
             metadata.put("namespace", "default");
         }
         metadata.put("resourceVersion", String.valueOf(++version));

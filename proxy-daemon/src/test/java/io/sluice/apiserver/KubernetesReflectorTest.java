@@ -542,18 +542,18 @@ class KubernetesReflectorTest {
                 following().filter(watch -> !watch.resource().equals("nodes")).allMatch(WatchStatus::synced));
         assertThat(status("nodes").synced()).isFalse();
         assertThat(status("nodes").trouble()).isEqualTo("there is no Node n1 yet");
-        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
+        await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1"));
         assertThat(loop.synced()).isFalse();
         cluster.apply(NODE);
         awaitEqual();
         assertThat(status("nodes").trouble()).isEmpty();
-        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).isEmpty());
+        await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).isEmpty());
         cluster.delete("/api/v1/nodes/n1");
         cluster.changeUnseen(() -> cluster.apply(Manifests.slice("other", "10.1.0.2")));
         cluster.compact();
         cluster.endWatches();
         await().until(() -> status("nodes").relists() > 0);
-        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
+        await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1"));
         assertThat(status("nodes").trouble()).as("it is not waited for again").isEmpty();
     }
 
@@ -590,7 +590,7 @@ class KubernetesReflectorTest {
         reflector = following;
         following.start(new Supervisor());
         awaitEqual();
-        assertThat(loop.nodeUnfit()).hasValue("there is no Node n1");
+        assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1");
     }
 
     @Test
@@ -603,21 +603,21 @@ class KubernetesReflectorTest {
                 """);
         follow();
         awaitEqual();
-        assertThat(loop.nodeUnfit()).isEmpty();
+        assertThat(loop.nodeIneligibleReason()).isEmpty();
         String before = Dump.of(loop.snapshot());
         assertThat(before).contains("192.0.2.1:30080");
         cluster.delete("/api/v1/nodes/n1");
-        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).hasValue("there is no Node n1"));
+        await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1"));
         assertThat(Dump.of(loop.snapshot())).isEqualTo(before);
         cluster.changeUnseen(() -> cluster.apply(Manifests.slice("other", "10.1.0.2")));
         cluster.compact();
         cluster.endWatches();
         await().until(() -> status("nodes").relists() > 0);
-        assertThat(loop.nodeUnfit()).hasValue("there is no Node n1");
+        assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1");
         assertThat(Dump.of(loop.snapshot())).isEqualTo(before);
         cluster.apply(NODE.replace("192.0.2.1", "192.0.2.9"));
         awaitEqual();
-        await().untilAsserted(() -> assertThat(loop.nodeUnfit()).isEmpty());
+        await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).isEmpty());
         assertThat(Dump.of(loop.snapshot())).contains("192.0.2.9:30080").doesNotContain("192.0.2.1:30080");
     }
 

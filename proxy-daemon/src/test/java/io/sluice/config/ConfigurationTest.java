@@ -166,7 +166,7 @@ final class ConfigurationTest {
                                 true,
                                 List.of(cidr("10.96.0.0/12")),
                                 new NodePortAddresses(
-                                        Set.of(NodePortAddresses.Word.LOCALHOST), List.of(cidr("192.0.2.0/24"))),
+                                        Set.of(NodePortAddresses.Keyword.LOCALHOST), List.of(cidr("192.0.2.0/24"))),
                                 true,
                                 List.of(new AddressMap(cidr("10.96.0.0/12"), cidr("127.96.0.0/12"))),
                                 "mine",
@@ -184,7 +184,7 @@ final class ConfigurationTest {
                                 Duration.ofHours(1),
                                 1000,
                                 40,
-                                ForwarderConfig.defaults().maxHeldBytes(),
+                                ForwarderConfig.defaults().bufferBudgetBytes(),
                                 null,
                                 System::nanoTime),
                         new RuleOptions(13, 4711, 120, true, 10, 3600),

@@ -89,7 +89,7 @@ final class KubeProxyConfigurationTest {
         assertThat(settings.buildOptions().clusterCidrs()).containsExactly(cidr("10.244.0.0/16"), cidr("fd00:1::/64"));
         assertThat(settings.buildOptions().nodePortAddresses())
                 .isEqualTo(new NodePortAddresses(
-                        Set.of(NodePortAddresses.Word.LOCALHOST), List.of(cidr("192.168.0.0/16"))));
+                        Set.of(NodePortAddresses.Keyword.LOCALHOST), List.of(cidr("192.168.0.0/16"))));
         assertThat(settings.buildOptions().masqueradeAll()).isTrue();
         assertThat(settings.logFormat()).isEqualTo("json");
         assertThat(settings.logLevel()).isEqualTo("debug");

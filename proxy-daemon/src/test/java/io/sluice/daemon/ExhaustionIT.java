@@ -227,7 +227,8 @@ final class ExhaustionIT {
     void oneClientCannotUseAllDescriptors() throws Exception {
         withFewDescriptors((sluice, address) -> {
             List<SocketChannel> connections = connections(address, "127.0.0.2");
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("client 127.0.0.2 holds its share (25 %)"));
+            await().atMost(RunIT.PATIENCE)
+                    .until(() -> sluice.err().contains("client 127.0.0.2 holds its share (25 %)"));
             for (int i = 0; i < 20; i++) {
                 assertThat(answersNewConnection(address, "127.0.0.3")).isTrue();
             }

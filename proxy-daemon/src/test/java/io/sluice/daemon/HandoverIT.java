@@ -446,8 +446,8 @@ final class HandoverIT {
         }
         next.signal("KILL");
         await().atMost(Duration.ofSeconds(30))
-                .until(() ->
-                        serving.err().contains("; continuing to serve: ") || serving.err().contains("INFO  handed over "));
+                .until(() -> serving.err().contains("; continuing to serve: ")
+                        || serving.err().contains("INFO  handed over "));
         if (serving.err().contains("INFO  handed over ")) {
             // The handover completed before the new process was killed, so its connections and flows ended with it.
             connectLoop.end();

@@ -12,19 +12,19 @@ final class LifecycleTest {
         Lifecycle lifecycle = new Lifecycle(true);
         assertThat(lifecycle.enter(Phase.SERVING)).as("the old process serves").isFalse();
         assertThat(lifecycle.hasServed()).isFalse();
-        lifecycle.takenOver();
+        lifecycle.handoverReceived();
         assertThat(lifecycle.phase()).isEqualTo(Phase.STARTING);
-        assertThat(lifecycle.tookOver()).isTrue();
+        assertThat(lifecycle.hasReceivedHandover()).isTrue();
         assertThat(lifecycle.hasServed()).isTrue();
         assertThat(lifecycle.enter(Phase.SERVING)).isTrue();
         assertThat(lifecycle.enter(Phase.SERVING)).as("only once").isFalse();
-        assertThat(lifecycle.enter(Phase.BEATEN)).isFalse();
+        assertThat(lifecycle.enter(Phase.HANDOVER_FAILED)).isFalse();
         assertThat(lifecycle.isStopping()).isFalse();
         assertThat(lifecycle.enter(Phase.HANDED_OVER)).isTrue();
         assertThat(lifecycle.isStopping()).isTrue();
         AtomicInteger calls = new AtomicInteger();
         lifecycle.whenServedElsewhere(calls::incrementAndGet);
-        lifecycle.givenAway();
+        lifecycle.released();
         assertThat(calls).hasValue(1);
         assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
         assertThat(lifecycle.isServedElsewhere()).isTrue();
@@ -33,11 +33,11 @@ final class LifecycleTest {
     @Test
     void endsAfterLosingTheHandover() {
         Lifecycle lifecycle = new Lifecycle(true);
-        assertThat(lifecycle.enter(Phase.BEATEN)).isTrue();
+        assertThat(lifecycle.enter(Phase.HANDOVER_FAILED)).isTrue();
         assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
         assertThat(lifecycle.enter(Phase.CLOSED)).isTrue();
         assertThat(lifecycle.enter(Phase.DRAINING)).as("already closed").isFalse();
-        assertThat(lifecycle.wasBeaten()).isTrue();
+        assertThat(lifecycle.handoverFailed()).isTrue();
     }
 
     @Test
@@ -47,7 +47,7 @@ final class LifecycleTest {
         assertThat(lifecycle.phase().isStopping()).isTrue();
         assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
         assertThat(lifecycle.hasServed()).isFalse();
-        lifecycle.takenOver();
+        lifecycle.handoverReceived();
         assertThat(lifecycle.phase()).isEqualTo(Phase.DRAINING);
         assertThat(lifecycle.hasServed()).as("the handover was in progress").isTrue();
     }
@@ -57,7 +57,7 @@ final class LifecycleTest {
         Lifecycle lifecycle = new Lifecycle(false);
         assertThat(lifecycle.enter(Phase.WAITING)).isFalse();
         assertThat(lifecycle.enter(Phase.SERVING)).isTrue();
-        assertThat(lifecycle.tookOver()).isFalse();
+        assertThat(lifecycle.hasReceivedHandover()).isFalse();
         assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
         assertThat(lifecycle.enter(Phase.HANDED_OVER)).isFalse();
         assertThat(lifecycle.isServedElsewhere()).isFalse();

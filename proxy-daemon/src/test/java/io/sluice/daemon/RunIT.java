@@ -174,7 +174,8 @@ public final class RunIT {
                 "--metrics-bind-address=127.0.0.1:" + portInUse)) {
             assertThat(sluice.exitCode()).isEqualTo(1);
             assertThat(sluice.err())
-                    .contains("cannot start: cannot serve metrics on 127.0.0.1:" + portInUse + ": Address already in use");
+                    .contains("cannot start: cannot serve metrics on 127.0.0.1:" + portInUse
+                            + ": Address already in use");
         }
     }
 
@@ -267,7 +268,11 @@ public final class RunIT {
                 directory.resolve("detached"), "#!/bin/sh\nexec setsid '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
         String[] args = {
-            "run", "--config=" + config, "--feed=" + directory.resolve("feed"), "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=off"
+            "run",
+            "--config=" + config,
+            "--feed=" + directory.resolve("feed"),
+            "--healthz-bind-address=127.0.0.1:0",
+            "--metrics-bind-address=off"
         };
         writeFeed();
         try (Sluice sluice = Sluice.start(directory, launcher, Map.of(), args)) {

@@ -54,7 +54,7 @@ class FeedTest {
     private static String print(String source, SourceState state) {
         StringBuilder line = new StringBuilder(source).append(":");
         state.objects().forEach(object -> line.append(' ').append(object.key().name()));
-        line.append(state.partly() ? " as before" : "");
+        line.append(state.partial() ? " as before" : "");
         state.problems().forEach(problem -> line.append(" ! ").append(problem.message()));
         return line.toString();
     }

@@ -224,7 +224,7 @@ class SyncLoopTest {
     }
 
     private void awaitUnfit(String... why) {
-        await().untilAsserted(() -> assertThat(loop.nodeUnfit().stream())
+        await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason().stream())
                 .hasSize(why.length)
                 .allSatisfy(text -> assertThat(text).contains(why)));
     }
@@ -234,7 +234,7 @@ class SyncLoopTest {
         loop.start(new Supervisor());
         offer("nodes", node("n2", "}"), false);
         await().untilAsserted(() -> assertThat(loop.lastOffered()).isPresent());
-        assertThat(loop.nodeUnfit()).as("it may be still to come").isEmpty();
+        assertThat(loop.nodeIneligibleReason()).as("it may be still to come").isEmpty();
         offer("nodes", node("n2", "}"), true);
         awaitUnfit("there is no Node n1");
         offer("nodes", node("n1", "}, spec: {taints: [{key: other, effect: NoSchedule}]}"), true);

@@ -213,7 +213,7 @@ final class HandoverClientTest {
             old.takeBack(offered);
             peer.writeLine("kept");
         });
-        assertThat(result).isEqualTo(Result.BEATEN);
+        assertThat(result).isEqualTo(Result.HANDOVER_FAILED);
         assertThat(lab.use()).isEqualTo(flow);
     }
 
@@ -225,7 +225,7 @@ final class HandoverClientTest {
             peer.close();
             old.takeBack(offered);
         });
-        assertThat(result).isEqualTo(Result.BEATEN);
+        assertThat(result).isEqualTo(Result.HANDOVER_FAILED);
         assertThat(lab.use()).isEqualTo(flow);
     }
 
@@ -255,7 +255,7 @@ final class HandoverClientTest {
             peer.writeLine("offer 999999999 2");
             assertThat(peer.readLine()).matches("decline can open only [0-9]+ of 999999999 descriptors");
         });
-        assertThat(result).isEqualTo(Result.BEATEN);
+        assertThat(result).isEqualTo(Result.HANDOVER_FAILED);
         assertThat(lab.warnings("cannot receive 999999999 descriptors")).hasSize(1);
         assertThat(newForwarder.frontends()).isEmpty();
     }
@@ -416,7 +416,7 @@ final class HandoverClientTest {
     @Test
     void failsIfAVersion2ProcessResumesServing() throws Exception {
         assertThat(requestHandover(lab.snapshot, HandoverClientTest::closeAfterHello, version2(true)))
-                .isEqualTo(Result.BEATEN);
+                .isEqualTo(Result.HANDOVER_FAILED);
         assertThat(lab.use()).isEqualTo(flow);
     }
 

@@ -84,7 +84,8 @@ final class StateChangeLogTest {
 
     @Test
     void logsRejectingAndRemovedFrontends() {
-        stateLog.frontend(status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint to forward to; the port is closed"));
+        stateLog.frontend(
+                status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint to forward to; the port is closed"));
         stateLog.frontend(status("127.0.0.1", 81, State.GONE, Failure.NONE, ""));
         stateLog.close();
         assertThat(lines())

@@ -6,8 +6,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
-import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.Hints;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.rules.EndpointRules.EndpointLists;
 import io.sluice.rules.EndpointRules.NodeLocality;
 import io.sluice.rules.EndpointRules.Policies;
@@ -53,15 +53,15 @@ class EndpointRulesTest {
         assertThat(lists.any()).as("any").isEqualTo(Boolean.parseBoolean(parts[4].strip()));
     }
 
-    private static Map<Endpoint, Backend> endpoints(String text) {
-        Map<Endpoint, Backend> endpoints = new LinkedHashMap<>();
+    private static Map<Endpoint, SliceEndpoint> endpoints(String text) {
+        Map<Endpoint, SliceEndpoint> endpoints = new LinkedHashMap<>();
         for (String word : text.isEmpty() ? new String[0] : text.split(" ")) {
             IpAddress address = IpAddress.v4(word.charAt(0));
             List<String> flags = List.of(word.substring(2, word.length() - 1).split(",", -1));
             String conditions = flags.get(0);
             endpoints.put(
                     new Endpoint(address, 80),
-                    new Backend(
+                    new SliceEndpoint(
                             address,
                             conditions.contains("r"),
                             conditions.contains("s"),
@@ -123,7 +123,7 @@ class EndpointRulesTest {
                 test.isLocal("internalTrafficPolicy"),
                 test.isLocal("externalTrafficPolicy"),
                 test.json().get("external").booleanValue());
-        Map<Endpoint, Backend> endpoints = endpoints(test.json().get("endpoints"), locality);
+        Map<Endpoint, SliceEndpoint> endpoints = endpoints(test.json().get("endpoints"), locality);
         EndpointLists lists = EndpointRules.categorize(endpoints, policies, locality);
 
         JsonNode expected = test.json().get("expected");
@@ -141,14 +141,14 @@ class EndpointRulesTest {
         }
     }
 
-    private static Map<Endpoint, Backend> endpoints(JsonNode list, NodeLocality locality) {
-        Map<Endpoint, Backend> endpoints = new LinkedHashMap<>();
+    private static Map<Endpoint, SliceEndpoint> endpoints(JsonNode list, NodeLocality locality) {
+        Map<Endpoint, SliceEndpoint> endpoints = new LinkedHashMap<>();
         for (JsonNode json : list) {
             IpAddress address = requireNonNull(IpAddress.parse(json.get("ip").stringValue()));
             boolean ready = json.get("ready").booleanValue();
             endpoints.put(
                     new Endpoint(address, json.get("port").intValue()),
-                    new Backend(
+                    new SliceEndpoint(
                             address,
                             ready,
                             ready || json.path("serving").booleanValue(false),
@@ -178,8 +178,8 @@ class EndpointRulesTest {
     @Test
     void noEndpointIsLocalOnANodeWithoutAName() {
         Endpoint one = new Endpoint(IpAddress.v4(1), 80);
-        Map<Endpoint, Backend> endpoints =
-                Map.of(one, new Backend(one.address(), true, true, false, "", new Hints(List.of(), List.of())));
+        Map<Endpoint, SliceEndpoint> endpoints =
+                Map.of(one, new SliceEndpoint(one.address(), true, true, false, "", new Hints(List.of(), List.of())));
         EndpointLists lists =
                 EndpointRules.categorize(endpoints, new Policies(true, false, true), new NodeLocality("", ""));
         assertThat(lists).isEqualTo(new EndpointLists(List.of(one), List.of(), true));

@@ -180,7 +180,7 @@ class FlowsTest {
         TraceResult trace(Scenario scenario, Packet packet) throws IOException {
             store.replace("flows.json", scenario.state());
             ServiceSnapshot snapshot = builder.build();
-            return new Tracer(options, store, builder.here(), snapshot).trace(packet);
+            return new Tracer(options, store, builder.localNode(), snapshot).trace(packet);
         }
     }
 

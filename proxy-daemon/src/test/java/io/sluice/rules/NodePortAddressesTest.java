@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
-import io.sluice.rules.NodePortAddresses.Word;
+import io.sluice.rules.NodePortAddresses.Keyword;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -21,7 +21,7 @@ final class NodePortAddressesTest {
     }
 
     private static NodePortAddresses parse(String text) {
-        Word keyword = Word.parse(text);
+        Keyword keyword = Keyword.parse(text);
         return keyword == null
                 ? new NodePortAddresses(Set.of(), List.of(requireNonNull(Cidr.parse(text))))
                 : new NodePortAddresses(Set.of(keyword), List.of());

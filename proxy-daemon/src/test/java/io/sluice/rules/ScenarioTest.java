@@ -79,7 +79,7 @@ class ScenarioTest {
                 case "trace" -> actual = traced(section.body(), options, builder);
                 case "check" -> {
                     builder.build();
-                    actual = lines(FeedLint.of(store, builder.here()));
+                    actual = lines(FeedLint.of(store, builder.localNode()));
                 }
                 default -> actual = fail("unknown section " + section.kind());
             }
@@ -130,7 +130,7 @@ class ScenarioTest {
 
     private String traced(String body, BuildOptions options, SnapshotBuilder builder) {
         ServiceSnapshot snapshot = builder.build();
-        Tracer tracer = new Tracer(options, store, builder.here(), snapshot);
+        Tracer tracer = new Tracer(options, store, builder.localNode(), snapshot);
         return body.strip()
                 .lines()
                 .map(line -> line.contains(ARROW) ? line.substring(0, line.indexOf(ARROW)) : line)

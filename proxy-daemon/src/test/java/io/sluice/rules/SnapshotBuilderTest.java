@@ -13,9 +13,9 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import io.sluice.model.SnapshotDiff;
 import io.sluice.objects.EndpointsObject;
-import io.sluice.objects.EndpointsObject.Backend;
 import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.Hints;
+import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.Kind;
 import io.sluice.objects.KubeObject;
 import io.sluice.objects.NamedPort;
@@ -62,14 +62,14 @@ class SnapshotBuilderTest {
     }
 
     private static EndpointsObject sliceOn(int port, int service, int name, int... addresses) {
-        List<Backend> backends = new ArrayList<>();
+        List<SliceEndpoint> sliceEndpoints = new ArrayList<>();
         for (int address : addresses) {
-            backends.add(new Backend(IpAddress.v4(address), true, true, false, "", Hints.NONE));
+            sliceEndpoints.add(new SliceEndpoint(IpAddress.v4(address), true, true, false, "", Hints.NONE));
         }
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "e" + name),
                 new ServiceKey("ns", "s" + service),
-                List.of(new EndpointGroup(List.of(new NamedPort("", Protocol.TCP, port)), backends)));
+                List.of(new EndpointGroup(List.of(new NamedPort("", Protocol.TCP, port)), sliceEndpoints)));
     }
 
     private static NodeObject node(String name, String zone) {
@@ -113,7 +113,9 @@ class SnapshotBuilderTest {
         assertThat(changed).containsExactly("ns/s77");
     }
 
-    /** Such a ClusterIP has no listener, but packets must be rejected, not dropped like those to an unallocated address. */
+    /**
+     * Such a ClusterIP has no listener, but packets must be rejected, not dropped like those to an unallocated address.
+     */
     @Test
     void listsClusterIpsWithoutAFrontendAsUnserved() {
         IpAddress address = IpAddress.v4(0x0a000001);
@@ -198,15 +200,15 @@ class SnapshotBuilderTest {
 
     /** A slice with one ready endpoint per hint: addresses from 0.0.0.7, nodes from n0. */
     private static EndpointsObject hinted(int service, Hints... hints) {
-        List<Backend> backends = new ArrayList<>();
+        List<SliceEndpoint> sliceEndpoints = new ArrayList<>();
         for (Hints hint : hints) {
-            backends.add(
-                    new Backend(IpAddress.v4(7 + backends.size()), true, true, false, "n" + backends.size(), hint));
+            sliceEndpoints.add(new SliceEndpoint(
+                    IpAddress.v4(7 + sliceEndpoints.size()), true, true, false, "n" + sliceEndpoints.size(), hint));
         }
         return new EndpointsObject(
                 new ObjectKey(Kind.ENDPOINT_SLICE, "ns", "h" + service),
                 new ServiceKey("ns", "s" + service),
-                List.of(new EndpointGroup(List.of(new NamedPort("", Protocol.TCP, 8080)), backends)));
+                List.of(new EndpointGroup(List.of(new NamedPort("", Protocol.TCP, 8080)), sliceEndpoints)));
     }
 
     @Test

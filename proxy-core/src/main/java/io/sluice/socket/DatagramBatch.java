@@ -5,7 +5,7 @@ package io.sluice.socket;
  * offload). The kernel passes them through its network stack as one packet and splits it at the end, so all must have the
  * same size; only the last may be shorter. Belongs to one loop and is empty between its events.
  */
-public final class Batch {
+public final class DatagramBatch {
     /** The most datagrams that the kernel splits one packet into. */
     private static final int MAX_DATAGRAMS = 64;
 
@@ -22,7 +22,7 @@ public final class Batch {
     public int datagramBytes;
 
     /** Whether a datagram of this length can be added. */
-    public boolean takes(int length) {
+    public boolean fits(int length) {
         if (datagrams == 0) {
             return true;
         }
