@@ -156,6 +156,10 @@ final class RunCommand implements Callable<Integer> {
         configuration.warnings().forEach(log::warn);
         configuration.unusableHostName().ifPresent(log::warn);
         configuration.hidden().forEach(log::info);
+        if (api != null && settings.rules() == null) {
+            log.warn("bind mode: endpoints see the node's address, so NetworkPolicies that select clients do not apply to"
+                    + " connections through Services; use --mode node to preserve client addresses");
+        }
         Daemon daemon;
         try {
             daemon = started(settings, api, configuration.toMap());

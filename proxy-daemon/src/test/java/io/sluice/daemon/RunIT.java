@@ -180,6 +180,23 @@ public final class RunIT {
     }
 
     @Test
+    void warnsInBindModeThatNetworkPoliciesDoNotApplyInACluster() throws Exception {
+        try (ServerSocket unused = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"));
+                Sluice sluice = Sluice.start(
+                        directory,
+                        "run",
+                        "--master=http://127.0.0.1:" + unused.getLocalPort(),
+                        "--healthz-bind-address=127.0.0.1:0",
+                        "--metrics-bind-address=off")) {
+            awaitError(sluice, "bind mode: endpoints see the node's address, so NetworkPolicies");
+        }
+        try (Sluice sluice = start()) {
+            awaitReady(sluice);
+            assertThat(sluice.err()).doesNotContain("NetworkPolicies");
+        }
+    }
+
+    @Test
     void closesOpenConnectionsAtTheDrainTimeout() throws Exception {
         try (Sluice sluice = start("--drain-timeout=100ms")) {
             awaitReady(sluice);
