@@ -9,7 +9,7 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Whatever stands in a configuration: it is taken, and then prints as one that says the same, or refused in lines. */
+/** Any configuration is either rejected with messages of one line, or accepted and printed as an equal configuration. */
 final class ConfigurationFuzz {
     private static final String HEADER = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
     private static final String KUBE_PROXY = """
@@ -39,7 +39,7 @@ final class ConfigurationFuzz {
 
     @MethodSource("seeds")
     @FuzzTest(maxDuration = "3m")
-    void isTakenOrRefused(byte[] bytes) throws IOException {
+    void isAcceptedOrRejected(byte[] bytes) throws IOException {
         Files.write(file, bytes);
         Configuration configuration;
         try {
@@ -48,7 +48,7 @@ final class ConfigurationFuzz {
             for (String line : e.problems()) {
                 check(line.lines().count() == 1 && line.length() < 4_000, line);
             }
-            check(!e.problems().isEmpty(), "refused without a word");
+            check(!e.problems().isEmpty(), "rejected without a message");
             return;
         }
         Files.writeString(file, configuration.print());

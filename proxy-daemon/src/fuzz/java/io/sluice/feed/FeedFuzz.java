@@ -20,7 +20,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Whatever stands in a file of a feed: it is read or refused on one line, and when it is gone nothing is left of it. */
+/** Any file of a feed is read or rejected with messages of one line. When it is removed, no objects or problems remain. */
 final class FeedFuzz {
     static Stream<byte[]> seeds() throws IOException {
         try (Stream<Path> files = Files.list(Path.of("src/test/resources/scenarios"))) {
@@ -42,7 +42,7 @@ final class FeedFuzz {
 
     @MethodSource("seeds")
     @FuzzTest(maxDuration = "3m")
-    void isReadOrRefused(byte[] bytes) throws IOException {
+    void isReadOrRejected(byte[] bytes) throws IOException {
         Manifest manifest;
         try {
             manifest = ManifestReader.read(
@@ -52,18 +52,18 @@ final class FeedFuzz {
         } catch (java.nio.charset.CharacterCodingException e) {
             return;
         }
-        ProblemTracker board = new ProblemTracker();
-        ObjectStore store = new ObjectStore(board);
-        SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on(""), store, board);
+        ProblemTracker problemTracker = new ProblemTracker();
+        ObjectStore store = new ObjectStore(problemTracker);
+        SnapshotBuilder builder = new SnapshotBuilder(BuildOptions.on(""), store, problemTracker);
         store.replace("f", new SourceState(manifest.objects(), manifest.problems()));
         ServiceSnapshot snapshot = builder.build();
-        board.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
-        board.publish((problem, appeared) -> oneLine(problem));
+        problemTracker.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
+        problemTracker.publish((problem, appeared) -> oneLine(problem));
         snapshot.forEach(port -> check(port.name().toString().matches("[a-z0-9:./-]+"), port.name()));
         store.replace("f", SourceState.GONE);
-        board.put(FeedLint.class, List.of());
-        check(builder.build().size() == 0, "something is left");
-        check(board.publish((problem, appeared) -> {}).isEmpty(), "a problem is left");
+        problemTracker.put(FeedLint.class, List.of());
+        check(builder.build().size() == 0, "frontends remain");
+        check(problemTracker.publish((problem, appeared) -> {}).isEmpty(), "a problem remains");
     }
 
     private static void oneLine(Problem problem) {

@@ -17,20 +17,21 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What is set, and by whom: default, then kube-proxy's document in the file, then ours, then environment, then flags;
- * the last one counts.
+ * The values of all settings and their sources. Later sources override earlier ones: defaults, the
+ * {@code KubeProxyConfiguration} in the configuration file, the {@code SluiceConfiguration} in it, environment variables,
+ * flags.
  *
- * <p>Everything that is wrong is collected, so that it can be put right in one go.
+ * <p>All errors are collected and reported together.
  */
 public final class Configuration {
     static final String API_VERSION = "sluice.io/v1alpha1";
     static final String KIND = "SluiceConfiguration";
 
     /**
-     * The texts given for one setting.
+     * The unparsed values of one setting.
      *
-     * @param origin where: {@code default}, or such as {@code --feed}
-     * @param place the same, exactly, for who has to put it right
+     * @param origin source of the value: {@code default}, a flag such as {@code --feed}, a variable or a file
+     * @param place prefix of error messages about the value: the same source, with the field if it is a file
      */
     public record Value(List<String> texts, String origin, String place) {}
 
@@ -56,7 +57,7 @@ public final class Configuration {
         }
         for (Setting<?> setting : Setting.values()) {
             String text = environment.get(setting.variable());
-            // An empty variable is how manifests and shells say "not set".
+            // Manifests and shells use an empty variable for "not set".
             if (text != null && !text.isBlank()) {
                 List<String> texts = setting.isList() ? Arrays.asList(text.split(",")) : List.of(text);
                 set(setting, new Value(texts, setting.variable(), setting.variable()));
@@ -66,18 +67,18 @@ public final class Configuration {
             String flag = setting.flags().get(0);
             set(setting, new Value(texts, flag, flag));
         });
-        feedOrKubeconfig();
+        ignoreKubeconfigOfKubeProxy();
         Map<Setting<?>, List<Object>> parsed = new TreeMap<>();
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
-        clusterCidrs(Objects.requireNonNull(parsed.get(Setting.CLUSTER_CIDR)));
+        checkClusterCidrs(Objects.requireNonNull(parsed.get(Setting.CLUSTER_CIDR)));
         if (!problems.isEmpty()) {
             throw new ConfigurationException(problems);
         }
         settings = Settings.of(new Settings.Values(parsed));
     }
 
-    /** As kube-proxy has it; two of a family would be a mistake, and a pod of the second taken for a stranger there. */
-    private void clusterCidrs(List<Object> ranges) {
+    /** Allows one range of each family, as kube-proxy does. */
+    private void checkClusterCidrs(List<Object> ranges) {
         long families = ranges.stream()
                 .map(range -> range instanceof Cidr cidr && cidr.network().family() == Family.IPV6)
                 .distinct()
@@ -87,19 +88,22 @@ public final class Configuration {
         }
     }
 
-    /** Reads and checks everything. */
+    /** Loads and checks all settings. {@code flags} maps each given flag's setting to its values. */
     public static Configuration load(
             @Nullable Path file, Map<String, String> environment, Map<Setting<?>, List<String>> flags)
             throws ConfigurationException {
         return new Configuration(file, environment, flags);
     }
 
-    /** A feed is asked for on purpose; kube-proxy's document names its kubeconfig for kube-proxy. */
-    private void feedOrKubeconfig() {
+    /**
+     * Ignores the kubeconfig of a {@code KubeProxyConfiguration} if a feed is set: the feed was set for Sluice, the
+     * kubeconfig for kube-proxy.
+     */
+    private void ignoreKubeconfigOfKubeProxy() {
         Value feed = value(Setting.FEED);
         Value kubeconfig = value(Setting.KUBECONFIG);
         if (!feed.texts().isEmpty() && kubeconfig.origin().endsWith("(" + KubeProxyDocument.KIND + ")")) {
-            hidden.add("%s (%s) hides kubeconfig: %s of %s"
+            hidden.add("%s (%s) overrides kubeconfig: %s of %s"
                     .formatted(
                             feed.origin(),
                             String.join(",", feed.texts()),
@@ -109,7 +113,7 @@ public final class Configuration {
         }
     }
 
-    /** Who says of each of these settings something else than the default. */
+    /** Returns the sources of those of these settings that are set, and not to {@code false}. */
     public List<String> sourcesOf(Setting<?>... settings) {
         return Arrays.stream(settings)
                 .map(this::value)
@@ -122,7 +126,7 @@ public final class Configuration {
     private void set(Setting<?> setting, Value value) {
         Value before = Objects.requireNonNull(values.put(setting, value));
         if (!before.origin().equals("default") && !before.texts().equals(value.texts())) {
-            hidden.add("%s (%s) hides %s: %s of %s"
+            hidden.add("%s (%s) overrides %s: %s of %s"
                     .formatted(
                             value.origin(),
                             String.join(",", value.texts()),
@@ -144,31 +148,32 @@ public final class Configuration {
         return parsed;
     }
 
+    /** The parsed settings. */
     public Settings settings() {
         return settings;
     }
 
     /**
-     * What was set and does not count: a line for each value that something nearer to the user hides, and one for all of
-     * kube-proxy's that have no meaning here.
+     * Values without effect: a line for each value that a later source overrides, and one that lists the keys of the
+     * {@code KubeProxyConfiguration} without effect in Sluice.
      */
     public List<String> hidden() {
         return hidden;
     }
 
-    /** A line for each thing that is probably not as it was meant. */
+    /** Warnings about probable mistakes, one line each. */
     public List<String> warnings() {
         return warnings.stream().map(Problem::oneLine).toList();
     }
 
-    /** A warning where the node name is not set, and the host name cannot be one. */
+    /** A warning if the node name is not set and the host name is not a valid node name; else empty. */
     public Optional<String> unusableHostName() {
         Value nodeName = value(Setting.NODE_NAME);
         String hostName = HostName.read();
         if (!nodeName.origin().equals("default") || nodeName.texts().equals(List.of(hostName))) {
             return Optional.empty();
         }
-        return Optional.of("%s: the host name '%s' is not allowed, using '%s'; set %s to %s"
+        return Optional.of("%s: the host name '%s' is not a valid node name, using '%s'; set %s to %s"
                 .formatted(
                         nodeName.place(),
                         Problem.oneLine(hostName),
@@ -177,11 +182,12 @@ public final class Configuration {
                         Setting.NODE_NAME.allowed()));
     }
 
+    /** The value of a setting before parsing, with its source. */
     public Value value(Setting<?> setting) {
         return Objects.requireNonNull(values.get(setting));
     }
 
-    /** As the file would say it; for {@code /configz}. */
+    /** The effective configuration with the keys of the configuration file, for {@code /configz}. */
     public Map<String, Object> toMap() {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("apiVersion", API_VERSION);
@@ -203,7 +209,7 @@ public final class Configuration {
         return setting.isBoolean() ? (Object) Boolean.valueOf(text) : text;
     }
 
-    /** A file that sets the same, with a comment behind each line saying where the value comes from. */
+    /** The effective configuration as a configuration file, with the source of each value in a comment. */
     public String print() {
         List<String[]> lines = new ArrayList<>();
         values.forEach((setting, value) -> {
@@ -225,11 +231,11 @@ public final class Configuration {
                 .collect(Collectors.joining("\n", "apiVersion: " + API_VERSION + "\nkind: " + KIND + "\n", "\n"));
     }
 
-    /** Quoted where YAML would read something else than these letters. */
+    /** Quotes a string if YAML would otherwise read it as another value. */
     private static String quoted(String text) {
         boolean plain = text.matches("[A-Za-z/.][A-Za-z0-9/._-]*|[0-9]+(ms|s|m|h)")
                 && !text.matches("(?i)true|false|null|yes|no|on|off|y|n|\\.inf|\\.nan");
-        // A text of JSON is one of YAML, whatever is in it.
+        // A JSON string is also a valid YAML string.
         return plain ? text : JsonMapper.shared().writeValueAsString(text);
     }
 }

@@ -23,11 +23,11 @@ import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Reads a configuration file: a {@code SluiceConfiguration}, a {@code KubeProxyConfiguration}, or one of each. Ours is
- * read strictly: what it does not know it refuses, with the place and the choices.
+ * Reads a configuration file: a {@code SluiceConfiguration}, a {@code KubeProxyConfiguration}, or one of each. An unknown
+ * key of a {@code SluiceConfiguration} is an error that lists the known keys.
  */
 final class ConfigurationFile {
-    /** Far more than all settings take; a file that is larger, or never ends, is something else. */
+    /** Far more than all settings need; a larger or endless file is not a configuration. */
     private static final int MAX_BYTES = 1 << 20;
 
     private final Path file;
@@ -39,7 +39,7 @@ final class ConfigurationFile {
         this.file = file;
     }
 
-    /** Reads all of it; what cannot be read is a problem. */
+    /** Reads a file. Reports errors as {@link #problems}, including a file that cannot be read. */
     static ConfigurationFile read(Path file) {
         ConfigurationFile reading = new ConfigurationFile(file);
         try {
@@ -54,34 +54,34 @@ final class ConfigurationFile {
         return reading;
     }
 
-    /** What our document sets, still as text. */
+    /** The settings in the {@code SluiceConfiguration}, before parsing. */
     Map<Setting<?>, Value> values() {
         return values;
     }
 
-    /** What kube-proxy's document sets, where ours does not. */
+    /** The settings in the {@code KubeProxyConfiguration}, before parsing. {@link #values} override them. */
     Map<Setting<?>, Value> kubeProxyValues() {
         return kubeProxy == null ? Map.of() : kubeProxy.values();
     }
 
-    /** A line for each thing it may not say. */
+    /** Errors, one line each. */
     List<String> problems() {
         return problems.stream().map(Problem::toString).toList();
     }
 
-    /** A line for each thing that is probably not as it was meant. */
+    /** Warnings about probable mistakes, one line each. */
     List<String> warnings() {
         return kubeProxy == null ? List.of() : kubeProxy.warnings();
     }
 
-    /** What is set without an effect. */
+    /** Notes about keys without effect, one line each. */
     List<String> notes() {
         return kubeProxy == null ? List.of() : kubeProxy.notes();
     }
 
     private static List<JsonNode> documentsIn(String text) {
         List<JsonNode> documents = new ArrayList<>();
-        // Not readValues: it would take a list for the documents in it.
+        // Not readValues, which would treat the items of a list as documents.
         try (JsonParser parser = StrictYaml.parser(new StringReader(text))) {
             while (parser.nextToken() != null) {
                 JsonNode document = StrictYaml.tree(parser);
@@ -105,7 +105,7 @@ final class ConfigurationFile {
                 document.mustBe("a mapping of settings");
                 continue;
             }
-            String kind = isKubeProxys(document) ? KubeProxyDocument.KIND : Configuration.KIND;
+            String kind = isKubeProxyConfiguration(document) ? KubeProxyDocument.KIND : Configuration.KIND;
             if (!kinds.add(kind)) {
                 problem("has more than one " + kind + "; one is allowed");
             } else if (kind.equals(KubeProxyDocument.KIND)) {
@@ -120,8 +120,8 @@ final class ConfigurationFile {
         }
     }
 
-    /** By its kind; where that is missing, by its version. */
-    private static boolean isKubeProxys(FieldReader document) {
+    /** Whether the kind is that of kube-proxy; without a kind, whether the version is. */
+    private static boolean isKubeProxyConfiguration(FieldReader document) {
         return document.has("kind")
                 ? document.get("kind").textIfAny().equals(KubeProxyDocument.KIND)
                 : document.get("apiVersion").textIfAny().startsWith("kubeproxy.");
@@ -151,12 +151,12 @@ final class ConfigurationFile {
 
     private void value(Setting<?> setting, FieldReader field) {
         if (setting.isList() && !field.isList()) {
-            field.notAllowed("a list, each " + setting.allowed());
+            field.invalid("a list, each item " + setting.allowed());
             return;
         }
         List<String> texts = (setting.isList() ? field.items() : List.of(field))
                 .stream()
-                        .filter(each -> fits(setting, each))
+                        .filter(each -> hasTypeOf(setting, each))
                         .map(FieldReader::scalar)
                         .toList();
         if (setting.isList() || !texts.isEmpty()) {
@@ -164,16 +164,16 @@ final class ConfigurationFile {
         }
     }
 
-    /** Whether it is of the type that the setting is written in; if not, that is reported. */
-    private static boolean fits(Setting<?> setting, FieldReader field) {
-        boolean fits =
-                setting.isNumber() ? field.isWholeNumber() : setting.isBoolean() ? field.isBoolean() : field.isText();
-        if (!fits && field.isNumber() && setting.type().shape() == ValueType.Shape.DURATION) {
-            field.error(field.quoted() + " has no unit; give " + setting.allowed());
-        } else if (!fits) {
-            field.notAllowed(setting.allowed());
+    /** Whether a field has the YAML type of the setting. Reports an error if it does not. */
+    private static boolean hasTypeOf(Setting<?> setting, FieldReader field) {
+        boolean hasTypeOf =
+                setting.isNumber() ? field.isWholeNumber() : setting.isBoolean() ? field.isBoolean() : field.isString();
+        if (!hasTypeOf && field.isNumber() && setting.type().shape() == ValueType.Shape.DURATION) {
+            field.error(field.quoted() + " has no unit; must be " + setting.allowed());
+        } else if (!hasTypeOf) {
+            field.invalid(setting.allowed());
         }
-        return fits;
+        return hasTypeOf;
     }
 
     private static String suggestion(String key) {

@@ -8,10 +8,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * This machine's name, as the kernel has it.
+ * Reads the host name of this machine from the kernel.
  *
- * <p>{@code InetAddress.getLocalHost} would look the name up in DNS: a resolver that does not answer delays that for tens of
- * seconds, and the kubelet then kills the pod before it has started.
+ * <p>{@code InetAddress.getLocalHost} would also resolve the name. With a DNS server that does not answer, this takes tens
+ * of seconds, and the kubelet kills the pod before it has started.
  */
 final class HostName {
     private static final Logger log = LoggerFactory.getLogger(HostName.class);
@@ -19,12 +19,12 @@ final class HostName {
 
     private HostName() {}
 
-    /** In lower case, as kube-proxy derives the node name from it; empty if it cannot be read. */
+    /** Returns the host name in lower case, as kube-proxy uses it; empty if it cannot be read. */
     static String read() {
         try {
             return Files.readString(KERNEL).strip().toLowerCase(Locale.ROOT);
         } catch (IOException e) {
-            log.debug("{} cannot be read", KERNEL, e);
+            log.debug("cannot read {}", KERNEL, e);
             return "";
         }
     }

@@ -26,10 +26,10 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Reads a {@code KubeProxyConfiguration}, such as kubeadm's {@code config.conf}, as it is: what has a meaning here is
- * honoured, what has none is named, what kube-proxy does not know is warned about.
+ * Reads a {@code KubeProxyConfiguration}, such as kubeadm's {@code config.conf}, unchanged. Applies the keys that Sluice
+ * supports, lists other keys of kube-proxy in a note, and warns about keys that kube-proxy does not have.
  *
- * <p>As in kube-proxy, what is empty or zero is not set.
+ * <p>As in kube-proxy, an empty or zero value means that the key is not set.
  */
 final class KubeProxyDocument {
     static final String API_VERSION = "kubeproxy.config.k8s.io/v1alpha1";
@@ -38,40 +38,45 @@ final class KubeProxyDocument {
     private static final int HEALTHZ_PORT = 10256;
     private static final int METRICS_PORT = 10249;
 
-    /** What a key of kube-proxy's sets, and how: no texts for what is not set, null for what is not allowed. */
-    private record Mapping(Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> texts) {
-        Mapping(Setting<?> setting, Function<FieldReader, @Nullable List<String>> texts) {
+    /**
+     * Maps a key of kube-proxy to a setting.
+     *
+     * @param allowed description of valid values, for errors
+     * @param texts converts the value of the key to values of the setting; empty if not set, null if invalid
+     */
+    private record HonoredKey(Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> texts) {
+        HonoredKey(Setting<?> setting, Function<FieldReader, @Nullable List<String>> texts) {
             this(setting, setting.allowed(), texts);
         }
     }
 
-    private static final Map<String, Mapping> HONOURED = Map.ofEntries(
-            entry("hostnameOverride", new Mapping(Setting.NODE_NAME, KubeProxyDocument::text)),
+    private static final Map<String, HonoredKey> HONORED = Map.ofEntries(
+            entry("hostnameOverride", new HonoredKey(Setting.NODE_NAME, KubeProxyDocument::text)),
             entry(
                     "healthzBindAddress",
-                    new Mapping(Setting.HEALTHZ_BIND_ADDRESS, field -> withPort(field, HEALTHZ_PORT))),
+                    new HonoredKey(Setting.HEALTHZ_BIND_ADDRESS, field -> withPort(field, HEALTHZ_PORT))),
             entry(
                     "metricsBindAddress",
-                    new Mapping(Setting.METRICS_BIND_ADDRESS, field -> withPort(field, METRICS_PORT))),
-            entry("bindAddressHardFail", new Mapping(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::truth)),
-            entry("clientConnection.kubeconfig", new Mapping(Setting.KUBECONFIG, KubeProxyDocument::text)),
-            entry("clusterCIDR", new Mapping(Setting.CLUSTER_CIDR, KubeProxyDocument::oneOfEachFamily)),
-            entry("detectLocalMode", new Mapping(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::text)),
+                    new HonoredKey(Setting.METRICS_BIND_ADDRESS, field -> withPort(field, METRICS_PORT))),
+            entry("bindAddressHardFail", new HonoredKey(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::trueOnly)),
+            entry("clientConnection.kubeconfig", new HonoredKey(Setting.KUBECONFIG, KubeProxyDocument::text)),
+            entry("clusterCIDR", new HonoredKey(Setting.CLUSTER_CIDR, KubeProxyDocument::onePerFamily)),
+            entry("detectLocalMode", new HonoredKey(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::text)),
             entry(
                     "nodePortAddresses",
-                    new Mapping(
+                    new HonoredKey(
                             Setting.NODEPORT_ADDRESSES,
-                            "a list, each " + Setting.NODEPORT_ADDRESSES.allowed(),
+                            "a list, each item " + Setting.NODEPORT_ADDRESSES.allowed(),
                             KubeProxyDocument::list)),
-            entry("iptables.masqueradeAll", new Mapping(Setting.MASQUERADE_ALL, KubeProxyDocument::truth)),
-            entry("nftables.masqueradeAll", new Mapping(Setting.MASQUERADE_ALL, KubeProxyDocument::truth)),
-            entry("logging.format", new Mapping(Setting.LOG_FORMAT, KubeProxyDocument::text)),
+            entry("iptables.masqueradeAll", new HonoredKey(Setting.MASQUERADE_ALL, KubeProxyDocument::trueOnly)),
+            entry("nftables.masqueradeAll", new HonoredKey(Setting.MASQUERADE_ALL, KubeProxyDocument::trueOnly)),
+            entry("logging.format", new HonoredKey(Setting.LOG_FORMAT, KubeProxyDocument::text)),
             entry(
                     "logging.verbosity",
-                    new Mapping(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
+                    new HonoredKey(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
 
-    /** kube-proxy's other keys, with its defaults: what it writes itself is not worth a word. */
-    private static final Map<String, String> WITHOUT_MEANING = """
+    /** Other keys of kube-proxy with their defaults, which are not reported since kube-proxy writes them itself. */
+    private static final Map<String, String> WITHOUT_EFFECT = """
             clientConnection.acceptContentTypes
             clientConnection.burst 10
             clientConnection.contentType application/vnd.kubernetes.protobuf
@@ -121,10 +126,10 @@ final class KubeProxyDocument {
             .map(line -> line.split(" "))
             .collect(Collectors.toUnmodifiableMap(words -> words[0], words -> words.length > 1 ? words[1] : ""));
 
-    /** Looked at by themselves. */
-    private static final Set<String> APART = Set.of("apiVersion", "kind", "bindAddress");
+    /** Keys that are handled separately. */
+    private static final Set<String> SEPARATE = Set.of("apiVersion", "kind", "bindAddress");
 
-    private static final Set<String> KEYS = Stream.of(HONOURED.keySet(), WITHOUT_MEANING.keySet(), APART)
+    private static final Set<String> KEYS = Stream.of(HONORED.keySet(), WITHOUT_EFFECT.keySet(), SEPARATE)
             .flatMap(Set::stream)
             .collect(Collectors.toUnmodifiableSet());
 
@@ -137,11 +142,13 @@ final class KubeProxyDocument {
     private final String file;
     private final Map<Setting<?>, Value> values = new TreeMap<>();
     private final List<Problem> warnings = new ArrayList<>();
-    private final List<String> withoutMeaning = new ArrayList<>();
+    private final List<String> withoutEffect = new ArrayList<>();
 
     /**
-     * @param document a mapping, of the right kind
-     * @param problems where those of it go that are no warnings
+     * Reads all keys of a document.
+     *
+     * @param document a mapping of kind {@code KubeProxyConfiguration}
+     * @param problems receives the errors; warnings are in {@link #warnings}
      */
     KubeProxyDocument(JsonNode document, String file, List<Problem> problems) {
         List<Problem> found = new ArrayList<>();
@@ -154,21 +161,21 @@ final class KubeProxyDocument {
         }
     }
 
-    /** What it sets, still as text. */
+    /** The settings that the document sets, before parsing. */
     Map<Setting<?>, Value> values() {
         return values;
     }
 
-    /** A line for each key that kube-proxy does not have. */
+    /** Warnings, one for each key that kube-proxy does not have. */
     List<String> warnings() {
         return warnings.stream().map(Problem::toString).toList();
     }
 
-    /** One line in all for what is set and has no meaning here; none if nothing is. */
+    /** One line that lists the keys without effect in Sluice; no line if there are none. */
     List<String> notes() {
-        return withoutMeaning.isEmpty()
+        return withoutEffect.isEmpty()
                 ? List.of()
-                : List.of(document.place() + ": keys that have no meaning here: " + String.join(", ", withoutMeaning));
+                : List.of(document.place() + ": keys without effect in Sluice: " + String.join(", ", withoutEffect));
     }
 
     private void mapping(String section, FieldReader mapping) {
@@ -177,11 +184,11 @@ final class KubeProxyDocument {
             if (section.isEmpty() && SECTIONS.contains(path)) {
                 section(field);
             } else if (!KEYS.contains(path)) {
-                field.warning("is not a key of kube-proxy's, and ignored" + suggestion(section, field.name()));
-            } else if (HONOURED.containsKey(path) && countsIn(path)) {
-                set(field, Objects.requireNonNull(HONOURED.get(path)));
-            } else if (!APART.contains(path) && !isDefault(path, field)) {
-                withoutMeaning.add(path);
+                field.warning("is not a key of kube-proxy, ignored" + suggestion(section, field.name()));
+            } else if (HONORED.containsKey(path) && appliesInMode(path)) {
+                set(field, Objects.requireNonNull(HONORED.get(path)));
+            } else if (!SEPARATE.contains(path) && !isDefault(path, field)) {
+                withoutEffect.add(path);
             }
         }
     }
@@ -190,28 +197,28 @@ final class KubeProxyDocument {
         if (field.isMapping()) {
             mapping(field.name() + ".", field);
         } else if (field.present()) {
-            field.notAllowed("a mapping");
+            field.invalid("a mapping");
         }
     }
 
-    private void set(FieldReader field, Mapping meaning) {
-        List<String> texts = field.present() ? meaning.texts().apply(field) : List.of();
+    private void set(FieldReader field, HonoredKey honored) {
+        List<String> texts = field.present() ? honored.texts().apply(field) : List.of();
         if (texts == null) {
-            field.notAllowed(meaning.allowed());
-        } else if (meaning.setting() == Setting.KUBECONFIG && !areThere(texts)) {
-            // Written for a pod, and read elsewhere: that it is not here is no mistake.
-            withoutMeaning.add(field.path() + " (there is no such file here)");
+            field.invalid(honored.allowed());
+        } else if (honored.setting() == Setting.KUBECONFIG && !exist(texts)) {
+            // The path is valid in kube-proxy's pod, so a missing file is not an error.
+            withoutEffect.add(field.path() + " (file not found)");
         } else if (!texts.isEmpty()) {
-            values.put(meaning.setting(), value(field, texts));
+            values.put(honored.setting(), value(field, texts));
         }
     }
 
-    private static boolean areThere(List<String> files) {
+    private static boolean exist(List<String> files) {
         return files.stream().allMatch(file -> file.indexOf('\0') < 0 && Files.exists(Path.of(file)));
     }
 
-    /** Each mode reads its own masqueradeAll, ipvs that of iptables; without a mode, either may ask for it. */
-    private boolean countsIn(String path) {
+    /** Each mode has its own masqueradeAll, and ipvs uses that of iptables. Without a mode, either one applies. */
+    private boolean appliesInMode(String path) {
         return switch (document.get("mode").textIfAny()) {
             case "nftables" -> !path.equals("iptables.masqueradeAll");
             case "iptables", "ipvs" -> !path.equals("nftables.masqueradeAll");
@@ -219,7 +226,10 @@ final class KubeProxyDocument {
         };
     }
 
-    /** It binds nothing in kube-proxy either: it says which address of the node is primary, and the family of servers. */
+    /**
+     * Handles {@code bindAddress}, which is no listen address in kube-proxy either: it selects the primary address of the
+     * node and the address family of its servers.
+     */
     private void bindAddress(FieldReader field) {
         List<String> texts = field.present() ? text(field) : List.of();
         if (texts != null && texts.isEmpty()) {
@@ -227,11 +237,11 @@ final class KubeProxyDocument {
         }
         IpAddress address = texts == null ? null : IpAddress.parse(texts.get(0).strip());
         if (address == null) {
-            field.notAllowed("an IPv4 or IPv6 address");
+            field.invalid("an IPv4 or IPv6 address");
             return;
         }
         if (!address.isUnspecified()) {
-            withoutMeaning.add("bindAddress (for the node's primary address, set nodeIPs)");
+            withoutEffect.add("bindAddress (for the node's primary address, set nodeIPs)");
         }
         if (address.family() == Family.IPV6) {
             values.put(Setting.HEALTHZ_BIND_ADDRESS, value(field, List.of("[::]:" + HEALTHZ_PORT)));
@@ -240,13 +250,13 @@ final class KubeProxyDocument {
     }
 
     private static @Nullable List<String> text(FieldReader field) {
-        if (!field.isText()) {
+        if (!field.isString()) {
             return null;
         }
         return field.textIfAny().isEmpty() ? List.of() : List.of(field.textIfAny());
     }
 
-    private static @Nullable List<String> truth(FieldReader field) {
+    private static @Nullable List<String> trueOnly(FieldReader field) {
         if (!field.isBoolean()) {
             return null;
         }
@@ -254,11 +264,11 @@ final class KubeProxyDocument {
     }
 
     private static @Nullable List<String> list(FieldReader field) {
-        boolean texts = field.isList() && field.items().stream().allMatch(FieldReader::isText);
+        boolean texts = field.isList() && field.items().stream().allMatch(FieldReader::isString);
         return texts ? field.texts() : null;
     }
 
-    /** An address alone is enough for kube-proxy. */
+    /** Adds the default port, since kube-proxy also accepts an address without a port. */
     private static @Nullable List<String> withPort(FieldReader field, int port) {
         List<String> texts = text(field);
         if (texts == null || texts.isEmpty()) {
@@ -268,7 +278,7 @@ final class KubeProxyDocument {
         return address == null ? texts : List.of(address.withPort(port));
     }
 
-    private static @Nullable List<String> oneOfEachFamily(FieldReader field) {
+    private static @Nullable List<String> onePerFamily(FieldReader field) {
         List<String> texts = text(field);
         if (texts == null || texts.isEmpty()) {
             return texts;
@@ -284,7 +294,7 @@ final class KubeProxyDocument {
         return families == ranges.size() ? ranges : null;
     }
 
-    /** kube-proxy tells what it does from 4 on, and each step of it from 6 on. */
+    /** Converts a verbosity: kube-proxy logs debug messages from 4 and traces from 6. */
     private static @Nullable List<String> level(FieldReader field) {
         Optional<Integer> level =
                 field.isWholeNumber() ? ValueType.number(field.scalar(), 0, 999_999_999) : Optional.empty();
@@ -305,7 +315,7 @@ final class KubeProxyDocument {
         }
         // kube-proxy writes 24h0m0s for 24h.
         String text = field.scalar().replaceFirst("(?<=[hm])(0m)?0s$", "");
-        return List.of("", "0", "0s", "false", WITHOUT_MEANING.getOrDefault(path, ""))
+        return List.of("", "0", "0s", "false", WITHOUT_EFFECT.getOrDefault(path, ""))
                 .contains(text);
     }
 

@@ -18,17 +18,15 @@ import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 /**
- * Every setting there is: its names, its default, and the only place that says what is allowed. File, environment and
- * flags all come here as text.
+ * A setting with its names, default, description and valid values. The constants are all settings, in the order in which
+ * they are printed. Files, environment variables and flags provide values as strings, which {@link #type} parses.
  *
- * <p>They are ordered as they are printed.
- *
- * @param <T> what a value is once it is read
+ * @param <T> type of a parsed value
  */
 public final class Setting<T> implements Comparable<Setting<?>> {
     private static final Pattern LABEL = Pattern.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?");
 
-    /** Filled by what follows. */
+    /** Filled by the initializers of the constants below. */
     private static final List<Setting<?>> ALL = new ArrayList<>();
 
     public static final Setting<Path> FEED = one(
@@ -38,7 +36,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "",
             "File, or directory with *.yaml, *.yml and *.json files, whose manifests are served. Changes are applied"
                     + " immediately.",
-            ValueType.path("the path of a file or a folder"));
+            ValueType.path("the path of a file or directory"));
 
     public static final Setting<String> KUBECONFIG = one(
             "kubeconfig",
@@ -47,7 +45,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "",
             "Kubeconfig of the API server to watch, instead of a feed. Separate several files with ':'. Default:"
                     + " $KUBECONFIG, the service account of the pod, or ~/.kube/config.",
-            ValueType.of("the path of a file, or several with ':' between them", SettingParsers::paths));
+            ValueType.of("the path of a file, or several separated by ':'", SettingParsers::paths));
 
     public static final Setting<String> CONTEXT = one(
             "context",
@@ -106,7 +104,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "NAME",
             SettingParsers::hostName,
             "Name of this node in the cluster.",
-            ValueType.of("a node name: letters, digits, '-' and '.', at most 253", SettingParsers::nodeName));
+            ValueType.of(
+                    "a node name: letters, digits, '-' and '.', at most 253 characters", SettingParsers::nodeName));
 
     public static final Setting<IpAddress> NODE_IP = many(
             "nodeIPs",
@@ -125,7 +124,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "Range of the cluster's pods, one for each family. Without it, pods are not distinguished from other"
                     + " clients.",
             ValueType.of(
-                    "a range such as 10.244.0.0/16, or one for each family with a comma between",
+                    "a range such as 10.244.0.0/16, or one for each family, separated by a comma",
                     text -> Optional.ofNullable(Cidr.parse(text.strip()))));
 
     public static final Setting<String> DETECT_LOCAL_MODE = one(
@@ -170,7 +169,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "",
             "Serve only Services with this value of the label service.kubernetes.io/service-proxy-name, beside"
                     + " another proxy, and ignore ServiceCIDRs. Default: Services without the label.",
-            ValueType.matching("what a label may be: letters, digits, '-', '_' and '.', at most 63", LABEL));
+            ValueType.matching("a label value: letters, digits, '-', '_' and '.', at most 63 characters", LABEL));
 
     public static final Setting<String> MODE = one(
             "mode",
@@ -239,7 +238,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "Serve addresses of range FROM at the corresponding addresses of range TO, for example to run a dump of a"
                     + " real cluster on a laptop. May be repeated; the first match applies.",
             ValueType.of(
-                    "FROM=TO, two ranges of one family and size, such as 10.96.0.0/12=127.96.0.0/12",
+                    "FROM=TO, two ranges of the same family and size, such as 10.96.0.0/12=127.96.0.0/12",
                     SettingParsers::addressMap));
 
     public static final Setting<Integer> LOOPS = one(
@@ -372,7 +371,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "IP:PORT",
             "0.0.0.0:10256",
             "Address of /livez, /readyz and /healthz. Port 0 selects a free port and logs it; 'off' disables it.",
-            ValueType.of("IP:PORT or [IPv6]:PORT, or off", SettingParsers::bindAddress));
+            ValueType.of("IP:PORT, [IPv6]:PORT or off", SettingParsers::bindAddress));
 
     public static final Setting<Optional<InetSocketAddress>> METRICS_BIND_ADDRESS = one(
             "metricsBindAddress",
@@ -381,7 +380,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "127.0.0.1:10249",
             "Address of /metrics, /configz, /proxyMode and /debug/frontends. Port 0 and 'off' as for"
                     + " --healthz-bind-address.",
-            ValueType.of("IP:PORT or [IPv6]:PORT, or off", SettingParsers::bindAddress));
+            ValueType.of("IP:PORT, [IPv6]:PORT or off", SettingParsers::bindAddress));
 
     public static final Setting<Boolean> BIND_ADDRESS_HARD_FAIL = one(
             "bindAddressHardFail",
@@ -444,23 +443,23 @@ public final class Setting<T> implements Comparable<Setting<?>> {
     }
 
     private static <T> Setting<T> one(
-            String key, List<String> flags, String label, String byDefault, String description, ValueType<T> type) {
-        return added(new Setting<>(key, flags, label, () -> byDefault, description, type, false));
+            String key, List<String> flags, String label, String defaultText, String description, ValueType<T> type) {
+        return added(new Setting<>(key, flags, label, () -> defaultText, description, type, false));
     }
 
     private static <T> Setting<T> one(
             String key,
             List<String> flags,
             String label,
-            Supplier<String> byDefault,
+            Supplier<String> defaultText,
             String description,
             ValueType<T> type) {
-        return added(new Setting<>(key, flags, label, byDefault, description, type, false));
+        return added(new Setting<>(key, flags, label, defaultText, description, type, false));
     }
 
     private static <T> Setting<T> many(
-            String key, List<String> flags, String label, String byDefault, String description, ValueType<T> type) {
-        return added(new Setting<>(key, flags, label, () -> byDefault, description, type, true));
+            String key, List<String> flags, String label, String defaultText, String description, ValueType<T> type) {
+        return added(new Setting<>(key, flags, label, () -> defaultText, description, type, true));
     }
 
     private static <T> Setting<T> added(Setting<T> setting) {
@@ -468,36 +467,37 @@ public final class Setting<T> implements Comparable<Setting<?>> {
         return setting;
     }
 
-    /** All of them, in order. */
+    /** All settings, in order. */
     public static List<Setting<?>> values() {
         return Collections.unmodifiableList(ALL);
     }
 
-    /** Its name in the configuration file. */
+    /** The key in the configuration file. */
     String key() {
         return key;
     }
 
-    /** Its name on the command line, other spellings behind it. */
+    /** The flag, followed by its aliases. */
     public List<String> flags() {
         return flags;
     }
 
-    /** Its name in the environment. */
+    /** The environment variable. */
     String variable() {
         return "SLUICE_" + flags.get(0).substring(2).replace('-', '_').toUpperCase(Locale.ROOT);
     }
 
-    /** What stands for its value in the help. */
+    /** The placeholder of the value in the help. */
     public String label() {
         return label;
     }
 
-    /** Empty where nothing is set unless somebody sets it. */
+    /** The default before parsing; empty if the setting has none. */
     public String defaultText() {
         return defaultText.get();
     }
 
+    /** The description in the help. */
     public String description() {
         return description;
     }
@@ -510,17 +510,17 @@ public final class Setting<T> implements Comparable<Setting<?>> {
         return type.allowed();
     }
 
-    /** Whether it takes several values. */
+    /** Whether the setting has a list of values. */
     public boolean isList() {
         return list;
     }
 
-    /** Whether its flag alone means true. */
+    /** Whether the setting is a boolean, whose flag without a value means true. */
     public boolean isBoolean() {
         return type.shape() == ValueType.Shape.BOOLEAN;
     }
 
-    /** Whether its values are written without quotes in the file because they are numbers. */
+    /** Whether the value is a number in the configuration file. */
     boolean isNumber() {
         return type.shape() == ValueType.Shape.NUMBER;
     }

@@ -15,25 +15,25 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/** Reads the texts of settings that are more than a path, a number or a time. Empty means that a text is not allowed. */
+/** Parsers of settings that are not just a path, number or duration. They return empty if the string is invalid. */
 final class SettingParsers {
     private static final Pattern NODE_NAME_TEXT = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
 
     private SettingParsers() {}
 
-    /** One text, since there is one place in a kube-proxy configuration, too. */
+    /** Checks a list of paths. Returns it as one string, because it is a single value in a kube-proxy configuration too. */
     static Optional<String> paths(String text) {
         boolean possible = Arrays.stream(text.split(File.pathSeparator, -1)).allMatch(ValueType::isPath);
         return possible ? Optional.of(text) : Optional.empty();
     }
 
     static Optional<String> nodeName(String text) {
-        // Lower case, as kube-proxy does it: node names are.
+        // Converted to lower case as in kube-proxy, since node names are lower case.
         String name = text.strip().toLowerCase(Locale.ROOT);
         return NODE_NAME_TEXT.matcher(name).matches() ? Optional.of(name) : Optional.empty();
     }
 
-    /** The default node name. {@link Configuration#unusableHostName} reports a host name that cannot be one. */
+    /** The default node name. {@link Configuration#unusableHostName} reports a host name that is not a valid node name. */
     static String hostName() {
         String name = HostName.read();
         return nodeName(name).isPresent() ? name : "localhost";
@@ -44,17 +44,17 @@ final class SettingParsers {
     }
 
     static Optional<NodePortAddresses> nodePortAddress(String text) {
-        NodePortAddresses.Keyword word = NodePortAddresses.Keyword.parse(text.strip());
-        return word == null
+        NodePortAddresses.Keyword keyword = NodePortAddresses.Keyword.parse(text.strip());
+        return keyword == null
                 ? Optional.ofNullable(Cidr.parse(text.strip()))
                         .map(range -> new NodePortAddresses(Set.of(), List.of(range)))
-                : Optional.of(new NodePortAddresses(Set.of(word), List.of()));
+                : Optional.of(new NodePortAddresses(Set.of(keyword), List.of()));
     }
 
     static Optional<String> detectLocalMode(String text) {
         if (text.equals("BridgeInterface") || text.equals("InterfaceNamePrefix")) {
             throw new IllegalArgumentException(
-                    text + " looks at interfaces, which a proxy cannot see behind a socket; set"
+                    text + " is not supported, because a proxy does not see the interface of a connection; set"
                             + " ClusterCIDR with --cluster-cidr, or NodeCIDR");
         }
         return ValueType.choice("ClusterCIDR", "NodeCIDR").parser().apply(text);
@@ -76,16 +76,19 @@ final class SettingParsers {
         return Optional.of(new AddressMap(from, to));
     }
 
-    /** Not as Kubernetes reads one: somebody who gives bits behind the prefix expects addresses where there are none. */
+    /**
+     * Parses a range of an address map; null if it is invalid. Unlike elsewhere, set bits beyond the prefix length are an
+     * error, because they suggest that another start address was expected.
+     */
     private static @Nullable Cidr range(String text) {
         Cidr range = Cidr.parse(text);
         if (range != null && !range.network().equals(IpAddress.parse(text.substring(0, text.indexOf('/'))))) {
-            throw new IllegalArgumentException(text + " has bits set behind its prefix; did you mean " + range);
+            throw new IllegalArgumentException(text + " has bits set beyond its prefix length; did you mean " + range);
         }
         return range;
     }
 
-    /** An address to bind; an empty one for no server. */
+    /** Parses a listen address; the inner optional is empty if the server is disabled. */
     static Optional<Optional<InetSocketAddress>> bindAddress(String text) {
         if (text.isEmpty() || text.equals("off")) {
             return Optional.of(Optional.empty());

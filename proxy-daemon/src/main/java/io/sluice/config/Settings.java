@@ -19,14 +19,15 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The settings of one daemon, checked. Made by {@link Configuration}; what is allowed stands in {@link Setting}.
+ * The parsed and checked settings of a daemon. Created by {@link Configuration}; {@link Setting} defines valid values.
  *
- * @param feed null if none was given: then what the API server says is served
+ * @param feed null to watch an API server instead
  * @param rules null in bind mode
- * @param handoverSocket null if there is to be no hand-over
- * @param healthzBindAddress null if there is to be no such server; likewise {@code metricsBindAddress}
- * @param bindAddressHardFail whether a start ends if one of these two is taken
- * @param readyFile null if there is to be none
+ * @param handoverSocket null if handover is disabled
+ * @param healthzBindAddress null if this server is disabled
+ * @param metricsBindAddress null if this server is disabled
+ * @param bindAddressHardFail whether to exit at startup if one of these two addresses is in use
+ * @param readyFile null if there is none
  */
 public record Settings(
         @Nullable Path feed,
@@ -95,7 +96,7 @@ public record Settings(
                 wholeSeconds(values.required(Setting.UDP_REPLIED_TIMEOUT)));
     }
 
-    /** Rounded up: what the kernel forgets, the forwarder must have forgotten. */
+    /** Rounds up, so that an entry in the kernel does not expire before the flow in the forwarder. */
     private static long wholeSeconds(Duration time) {
         return time.plusMillis(999).toSeconds();
     }
@@ -139,7 +140,7 @@ public record Settings(
             this.parsed = parsed;
         }
 
-        /** What its type made of each text. */
+        /** All values of a setting. */
         @SuppressWarnings("unchecked") // parsed by the setting's own type
         <T> List<T> all(Setting<T> setting) {
             return (List<T>) Objects.requireNonNull(parsed.get(setting), setting.key());

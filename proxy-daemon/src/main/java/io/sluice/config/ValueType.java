@@ -10,18 +10,18 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * What the text of a setting stands for.
+ * The type of a setting's value and its parser.
  *
- * @param shape how the value is written in a configuration file
- * @param allowed what may be given, as on "give a whole number, 1 to 64"
- * @param parser empty if the text is not allowed; may throw an IllegalArgumentException that says why
+ * @param shape YAML type of the value in a configuration file
+ * @param allowed description of valid values for errors, such as "a whole number from 1 to 64"
+ * @param parser returns empty if the string is invalid; may throw an IllegalArgumentException with the reason
  */
 record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> parser) {
     enum Shape {
-        TEXT,
+        STRING,
         BOOLEAN,
         NUMBER,
-        /** A text with a unit. */
+        /** A string of a number and a unit, such as {@code 30s}. */
         DURATION
     }
 
@@ -33,7 +33,7 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
     private static final Pattern DURATION = Pattern.compile("(\\d{1,9})(ms|s|m|h)");
 
     static <T> ValueType<T> of(String allowed, Function<String, Optional<T>> parser) {
-        return new ValueType<>(Shape.TEXT, allowed, parser);
+        return new ValueType<>(Shape.STRING, allowed, parser);
     }
 
     static ValueType<String> matching(String allowed, Pattern pattern) {
@@ -44,7 +44,7 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
         return of(allowed, text -> isPath(text) ? Optional.of(Path.of(text)) : Optional.empty());
     }
 
-    /** Longer ones the kernel refuses. */
+    /** Whether a string is a possible path. The kernel rejects paths of 4096 bytes and more. */
     static boolean isPath(String text) {
         return !text.isBlank() && text.length() < 4096 && text.indexOf('\0') < 0;
     }
@@ -57,33 +57,33 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
                 text -> Arrays.asList(choices).contains(text) ? Optional.of(text) : Optional.empty());
     }
 
-    static ValueType<Integer> whole(int least, int most) {
+    static ValueType<Integer> whole(int min, int max) {
         return new ValueType<>(
-                Shape.NUMBER, "a whole number, " + least + " to " + most, text -> number(text, least, most));
+                Shape.NUMBER, "a whole number from " + min + " to " + max, text -> number(text, min, max));
     }
 
-    static Optional<Integer> number(String text, int least, int most) {
+    static Optional<Integer> number(String text, int min, int max) {
         if (text.isEmpty() || text.length() > 9 || !text.chars().allMatch(c -> c >= '0' && c <= '9')) {
             return Optional.empty();
         }
         int value = Integer.parseInt(text);
-        return value < least || value > most ? Optional.empty() : Optional.of(value);
+        return value < min || value > max ? Optional.empty() : Optional.of(value);
     }
 
-    static ValueType<Duration> duration(Duration least, Duration most) {
-        return duration("a time such as 500ms, 30s, 5m or 1h, ", least, most);
+    static ValueType<Duration> duration(Duration min, Duration max) {
+        return duration("a duration such as 500ms, 30s, 5m or 1h, from ", min, max);
     }
 
-    static ValueType<Duration> wholeSeconds(Duration least, Duration most) {
-        return duration("a time such as 30s, 5m or 1h, ", least, most);
+    static ValueType<Duration> wholeSeconds(Duration min, Duration max) {
+        return duration("a duration such as 30s, 5m or 1h, from ", min, max);
     }
 
-    private static ValueType<Duration> duration(String example, Duration least, Duration most) {
-        String allowed = example + text(least) + " to " + text(most);
+    private static ValueType<Duration> duration(String example, Duration min, Duration max) {
+        String allowed = example + format(min) + " to " + format(max);
         return new ValueType<>(
                 Shape.DURATION,
                 allowed,
-                text -> parsed(text).filter(value -> value.compareTo(least) >= 0 && value.compareTo(most) <= 0));
+                text -> parsed(text).filter(value -> value.compareTo(min) >= 0 && value.compareTo(max) <= 0));
     }
 
     private static Optional<Duration> parsed(String text) {
@@ -101,7 +101,7 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
                 });
     }
 
-    private static String text(Duration time) {
+    private static String format(Duration time) {
         if (time.toHours() > 0) {
             return time.toHours() + "h";
         }
@@ -109,13 +109,13 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
     }
 
     /**
-     * The value that a text stands for.
+     * Parses a string.
      *
-     * @throws IllegalArgumentException saying what is allowed
+     * @throws IllegalArgumentException if the string is invalid, with a message that describes valid values
      */
     T parse(String text) {
         return parser.apply(text)
                 .orElseThrow(
-                        () -> new IllegalArgumentException(Problem.quoted(text) + " is not allowed; give " + allowed));
+                        () -> new IllegalArgumentException(Problem.quoted(text) + " is invalid; must be " + allowed));
     }
 }

@@ -1,8 +1,8 @@
 /**
- * Settings: their names, defaults and limits in one table, from flags, environment, {@code SluiceConfiguration} and
- * {@code KubeProxyConfiguration}.
+ * Settings from flags, environment variables, {@code SluiceConfiguration} and {@code KubeProxyConfiguration}, with their
+ * names, defaults and limits in one table.
  *
- * <p>May use {@link io.sluice.document}, and the packages whose options it makes.
+ * <p>May use {@link io.sluice.document}, and the packages whose options it creates.
  */
 @NullMarked
 package io.sluice.config;

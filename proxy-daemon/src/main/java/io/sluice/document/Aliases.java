@@ -16,24 +16,23 @@ import tools.jackson.core.util.JsonParserDelegate;
 import tools.jackson.databind.util.TokenBuffer;
 
 /**
- * A YAML parser in which every alias is replaced by what it stands for. Jackson's own passes an alias on as the text of
- * its name.
+ * A YAML parser that expands aliases. Jackson's parser returns the name of an alias as a string instead.
  */
 final class Aliases extends JsonParserDelegate {
-    /** Of all values that aliases stand for: a few lines of YAML can stand for more than any memory holds. */
-    static final int MOST_REPEATED = 100_000;
+    /** Limit of values from aliases in total, because a few lines of YAML can expand to more than fits in memory. */
+    static final int MAX_EXPANDED = 100_000;
 
-    /** Of all values in what is marked, once for each mark around them: marks can be nested as deep as lists. */
-    static final int MOST_MARKED = 1_000_000;
+    /** Limit of recorded values in total. A value inside several nested anchors is recorded once for each. */
+    static final int MAX_RECORDED = 1_000_000;
 
     private final AnchorParser yaml;
     private final Map<String, TokenBuffer> anchored = new HashMap<>();
     private final List<Anchored> open = new ArrayList<>();
     private int depth;
-    private int repeated;
-    private int marked;
+    private int expanded;
+    private int recorded;
 
-    /** What has begun, and is recorded until it ends. */
+    /** An anchored value that has begun and is recorded until its end. */
     private record Anchored(String name, int depth, TokenBuffer tokens) {}
 
     Aliases(JsonParser yaml) {
@@ -47,7 +46,7 @@ final class Aliases extends JsonParserDelegate {
         if (delegate == yaml) {
             token = yaml.nextToken();
             if (token == JsonToken.VALUE_STRING && yaml.isCurrentAlias()) {
-                token = repeat(yaml.getString());
+                token = expand(yaml.getString());
             } else if (token != null) {
                 anchor(token);
             }
@@ -61,24 +60,25 @@ final class Aliases extends JsonParserDelegate {
         if (token == null) {
             return null;
         }
-        if (delegate != yaml && ++repeated > MOST_REPEATED) {
-            throw fault("aliases stand for more than " + MOST_REPEATED + " values");
+        if (delegate != yaml && ++expanded > MAX_EXPANDED) {
+            throw error("aliases expand to more than " + MAX_EXPANDED + " values");
         }
         record(token);
         return token;
     }
 
-    private JsonToken repeat(String name) {
+    private JsonToken expand(String name) {
         TokenBuffer tokens = anchored.get(name);
         if (tokens == null) {
             boolean inside = open.stream().anyMatch(each -> each.name().equals(name));
-            throw fault(inside ? "*" + name + " stands inside of what it stands for" : "nothing is marked &" + name);
+            throw error(
+                    inside ? "*" + name + " is an alias inside the value it refers to" : "undefined alias *" + name);
         }
         delegate = tokens.asParser(objectReadContext());
         return delegate.nextToken();
     }
 
-    private StreamReadException fault(String message) {
+    private StreamReadException error(String message) {
         return new StreamReadException(this, message, yaml.currentTokenLocation());
     }
 
@@ -91,9 +91,9 @@ final class Aliases extends JsonParserDelegate {
     }
 
     private void record(JsonToken token) {
-        marked += open.size();
-        if (marked > MOST_MARKED) {
-            throw fault("anchors mark more than " + MOST_MARKED + " values, one inside another");
+        recorded += open.size();
+        if (recorded > MAX_RECORDED) {
+            throw error("nested anchors record more than " + MAX_RECORDED + " values");
         }
         for (Anchored each : open) {
             each.tokens().copyCurrentEvent(this);

@@ -13,7 +13,7 @@ import tools.jackson.dataformat.yaml.YAMLFactory;
 import tools.jackson.dataformat.yaml.YAMLFactoryBuilder;
 import tools.jackson.dataformat.yaml.YAMLParser;
 
-/** Jackson's YAML parser, which also tells the anchor of a scalar; Jackson tells those of mappings and sequences only. */
+/** Jackson's YAML parser, extended by anchors of scalars. Jackson returns only anchors of mappings and sequences. */
 final class AnchorParser extends YAMLParser {
     private AnchorParser(
             ObjectReadContext context,
@@ -26,7 +26,7 @@ final class AnchorParser extends YAMLParser {
         super(context, io, recycler, streamFeatures, formatFeatures, settings, text);
     }
 
-    /** What the current value is marked with; null if it is not. */
+    /** The anchor of the current value; null if it has none. */
     @Nullable
     String anchor() {
         boolean value = currentToken() != JsonToken.PROPERTY_NAME && !isCurrentAlias();
@@ -35,7 +35,7 @@ final class AnchorParser extends YAMLParser {
                 : null;
     }
 
-    /** Makes such parsers. */
+    /** Creates parsers of this class. */
     static final class Factory extends YAMLFactory {
         private static final long serialVersionUID = 1;
 

@@ -8,16 +8,15 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * A field of a YAML or JSON document: reads its value, and turns what is wrong with it into a {@link Problem} that names
- * the field. Kubernetes objects, kubeconfigs and configuration files are all read through it, so that they describe a
- * wrong value alike. The path is put together only when something is wrong; there are a million fields that are right.
+ * Reads a field of a YAML or JSON document and reports an invalid value as a {@link Problem} with the path of the field.
+ * Kubernetes objects, kubeconfigs and configuration files are all read with this class, so that their errors look alike.
+ * The path is built only for a problem, because a large feed has a million valid fields.
  */
 public final class FieldReader {
     private static final int MAX_NAME = 253;
 
-    /** Of a field that is a value in a mapping, and of an item with a label. */
+    // Instead of an index, for a value in a mapping and for a list item with a label.
     private static final int NAMED = -1;
-
     private static final int LABELED = -2;
 
     private final JsonNode node;
@@ -27,9 +26,9 @@ public final class FieldReader {
     private final Report report;
 
     /**
-     * Where the problems of one object go.
+     * Collects the problems of one object.
      *
-     * @param secret whether values may be credentials: then a problem names their type only
+     * @param secret whether values may be credentials, so that problems contain only their types
      */
     public record Report(String source, String object, List<Problem> problems, boolean secret) {
         public Report(String source, String object, List<Problem> problems) {
@@ -45,16 +44,17 @@ public final class FieldReader {
         this.report = report;
     }
 
+    /** Returns a reader of a whole document or object. */
     public static FieldReader root(JsonNode node, Report report) {
         return new FieldReader(node, null, "", NAMED, report);
     }
 
-    /** The field of this name; reading it is harmless whether or not it is there. */
+    /** Returns the field with a name. The field may be absent, also because this one is not a mapping. */
     public FieldReader get(String child) {
         return new FieldReader(node.path(child), this, child, NAMED, report);
     }
 
-    /** The same field, known by a label instead of its index: {@code users[name=admin]}. */
+    /** Returns the same field with a label in its path instead of the index, such as {@code users[name=admin]}. */
     public FieldReader labeled(String label) {
         return new FieldReader(node, parent, label, LABELED, report);
     }
@@ -64,22 +64,22 @@ public final class FieldReader {
         return name;
     }
 
-    /** The value as it was parsed. */
+    /** The parsed value. */
     public JsonNode value() {
         return node;
     }
 
-    /** Whether the field is neither left out nor null: to the API server the two are the same. */
+    /** Whether the field is set. As for the API server, null is the same as absent. */
     public boolean present() {
         return !node.isMissingNode() && !node.isNull();
     }
 
-    /** Whether it is a list with so many items. */
+    /** Whether the value is a list with this number of items. */
     public boolean isListOf(int items) {
         return node.isArray() && node.size() == items;
     }
 
-    public boolean isText() {
+    public boolean isString() {
         return node.isString();
     }
 
@@ -91,6 +91,7 @@ public final class FieldReader {
         return node.isNumber();
     }
 
+    /** Whether the value is a number without a fraction. */
     public boolean isWholeNumber() {
         return node.isIntegralNumber();
     }
@@ -103,7 +104,7 @@ public final class FieldReader {
         return node.isArray();
     }
 
-    /** Whether it is absent, or a list or mapping without content. */
+    /** Whether the value is absent, or an empty list or mapping. */
     public boolean isEmpty() {
         return !present() || (node.isContainer() && node.isEmpty());
     }
@@ -112,12 +113,12 @@ public final class FieldReader {
         return node.isArray() && node.isEmpty();
     }
 
-    /** Whether a map has the key, whatever its value. */
+    /** Whether the value is a mapping with a key, which may be null. */
     public boolean has(String child) {
         return node.has(child);
     }
 
-    /** A mapping, or nothing; anything else is reported, and its fields read as absent. */
+    /** Returns this field. Reports a value that is not a mapping; its fields are then absent. */
     public FieldReader object() {
         if (present() && !node.isObject()) {
             mustBe("a mapping");
@@ -125,7 +126,7 @@ public final class FieldReader {
         return this;
     }
 
-    /** The items of a list that are mappings. */
+    /** Returns the list items that are mappings. Reports other items. */
     public List<FieldReader> objects() {
         List<FieldReader> objects = items();
         objects.removeIf(item -> {
@@ -137,7 +138,7 @@ public final class FieldReader {
         return objects;
     }
 
-    /** The fields of a mapping, in order; none of anything else, without a report. */
+    /** Returns the fields of a mapping in order; empty, without a report, if the value is not a mapping. */
     public List<FieldReader> fields() {
         List<FieldReader> fields = new ArrayList<>(node.size());
         for (String child : node.propertyNames()) {
@@ -146,6 +147,7 @@ public final class FieldReader {
         return fields;
     }
 
+    /** Returns the list items; empty if absent, or reported because the value is not a list. */
     public List<FieldReader> items() {
         List<FieldReader> items = new ArrayList<>(node.size());
         if (node.isArray()) {
@@ -158,55 +160,56 @@ public final class FieldReader {
         return items;
     }
 
-    /** The string; null if absent, or reported because it is of another type. */
+    /** Returns the string; null if absent, or reported because the value has another type. */
     @Nullable
     public String text() {
         if (!present()) {
             return null;
         }
         if (!node.isString()) {
-            reportNoText();
+            reportNotString();
             return null;
         }
         return node.stringValue();
     }
 
-    private void reportNoText() {
+    private void reportNotString() {
         boolean quotable = node.isNumber() || node.isBoolean();
         error("must be a string, not " + described() + (quotable ? "; put it in quotes" : ""));
     }
 
-    public String text(String absent) {
+    /** Returns the string, or the default if absent or reported because the value has another type. */
+    public String text(String defaultValue) {
         String text = text();
-        return text == null ? absent : text;
+        return text == null ? defaultValue : text;
     }
 
-    /** The strings in a list; anything else in it was reported. */
+    /** Returns the strings in a list. Reports other items. */
     public List<String> texts() {
         List<String> texts = new ArrayList<>();
         for (FieldReader item : items()) {
-            if (item.isText()) {
+            if (item.isString()) {
                 texts.add(item.node.stringValue());
             } else {
-                item.reportNoText();
+                item.reportNotString();
             }
         }
         return texts;
     }
 
-    /** The string; empty if it is absent or of another type, without a report. */
+    /** Returns the string; empty, without a report, if absent or the value has another type. */
     public String textIfAny() {
         return node.stringValue("");
     }
 
-    /** A string, number or boolean as a string, without a report; empty if it is none of them. */
+    /** Returns a string, number or boolean as a string; empty, without a report, for other values. */
     public String scalar() {
         return node.asString("");
     }
 
-    /** The string; null if reported, because it is absent, empty or of another type. */
+    /** Returns the string; null if reported because it is absent or empty or the value has another type. */
     @Nullable
-    public String requiredText() {
+    public String requiredString() {
         if (!present() || (node.isString() && node.stringValue().isEmpty())) {
             error("missing");
             return null;
@@ -214,27 +217,27 @@ public final class FieldReader {
         return text();
     }
 
-    /** A name of an object; null if reported, because it is absent or none. */
+    /** Returns the object name; null if reported because it is absent or not a valid name. */
     @Nullable
     public String requiredName() {
-        String text = requiredText();
-        return text == null || isName(text) ? text : reportNoName();
+        String text = requiredString();
+        return text == null || isName(text) ? text : reportInvalidName();
     }
 
-    /** A name, or empty; null if reported, because it is none. */
+    /** Returns the object name, or an empty string if absent; null if reported because it is not a valid name. */
     @Nullable
     public String optionalName() {
         String text = present() ? text() : "";
-        return text == null || text.isEmpty() || isName(text) ? text : reportNoName();
+        return text == null || text.isEmpty() || isName(text) ? text : reportInvalidName();
     }
 
-    private @Nullable String reportNoName() {
+    private @Nullable String reportInvalidName() {
         error(quoted() + " is not a name: allowed are a-z, 0-9, '-' and '.', with a letter or digit at both ends, at"
                 + " most " + MAX_NAME + " in all");
         return null;
     }
 
-    /** Names end up in log lines, tables and metrics, so it matters that the API server's rule holds here too. */
+    /** Whether a string is a valid object name for the API server. Logs and metrics rely on it, for objects in files too. */
     public static boolean isName(String text) {
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);
@@ -246,51 +249,51 @@ public final class FieldReader {
         return !text.isEmpty() && text.length() <= MAX_NAME;
     }
 
-    /** The value, or the default where absent; null if reported, because it is neither true nor false. */
+    /** Returns the boolean, or the default if absent; null if reported because the value has another type. */
     @Nullable
-    public Boolean bool(boolean absent) {
+    public Boolean bool(boolean defaultValue) {
         if (present() && !node.isBoolean()) {
             mustBe("true or false");
             return null;
         }
-        return present() ? node.booleanValue() : absent;
+        return present() ? node.booleanValue() : defaultValue;
     }
 
-    /** The number; 0 if reported, because it is absent, no whole number or out of range. */
-    public int required(int least, int most) {
+    /** Returns the number; 0 if reported because it is absent, not a whole number or out of range. */
+    public int required(int min, int max) {
         if (!present()) {
-            error("missing; allowed is " + least + ".." + most);
+            error("missing; must be in " + min + ".." + max);
             return 0;
         }
         if (!node.isIntegralNumber()) {
-            mustBe("a whole number in " + least + ".." + most);
+            mustBe("a whole number in " + min + ".." + max);
             return 0;
         }
-        if (!node.canConvertToInt() || node.intValue() < least || node.intValue() > most) {
-            error(quoted() + " is not in " + least + ".." + most);
+        if (!node.canConvertToInt() || node.intValue() < min || node.intValue() > max) {
+            error(quoted() + " is not in " + min + ".." + max);
             return 0;
         }
         return node.intValue();
     }
 
-    /** The address; null if reported, because it is absent or no address. */
+    /** Returns the IP address; null if reported because it is absent, invalid or unspecified. */
     @Nullable
     public IpAddress address() {
-        String text = requiredText();
+        String text = requiredString();
         IpAddress address = text == null ? null : IpAddress.parse(text);
         if (text != null && address == null) {
             error(quoted() + " is not an IPv4 or IPv6 address");
         } else if (address != null && address.isUnspecified()) {
-            error(quoted() + " is no address of anything");
+            error(quoted() + " is the unspecified address");
             return null;
         }
         return address;
     }
 
-    /** The range, blanks around it left out as Kubernetes does; null if reported, because it is absent or none. */
+    /** Returns the CIDR range; null if reported because it is absent or invalid. As in Kubernetes, spaces are stripped. */
     @Nullable
     public Cidr cidr() {
-        String text = requiredText();
+        String text = requiredString();
         Cidr range = text == null ? null : Cidr.parse(text.strip());
         if (text != null && range == null) {
             error(quoted() + " is not a range such as 10.0.0.0/8 or fd00::/8");
@@ -298,7 +301,7 @@ public final class FieldReader {
         return range;
     }
 
-    /** The ranges in a list; those that are none were reported. */
+    /** Returns the CIDR ranges in a list. Reports other items. */
     public List<Cidr> cidrs() {
         List<Cidr> ranges = new ArrayList<>();
         for (FieldReader item : items()) {
@@ -310,7 +313,7 @@ public final class FieldReader {
         return ranges;
     }
 
-    /** The addresses in a list, each once; those that are none were reported. */
+    /** Returns the IP addresses in a list without duplicates. Reports other items. */
     public List<IpAddress> addresses() {
         List<IpAddress> addresses = new ArrayList<>();
         for (FieldReader item : items()) {
@@ -322,53 +325,49 @@ public final class FieldReader {
         return addresses;
     }
 
-    /** The number, 0 where absent or reported, because it is no whole number or out of range. */
-    public int optional(int most) {
+    /** Returns the number from 1 to {@code max}; 0 if zero, absent, or reported because it is invalid. */
+    public int optional(int max) {
         return !present() || (node.isIntegralNumber() && node.canConvertToInt() && node.intValue() == 0)
                 ? 0
-                : required(1, most);
+                : required(1, max);
     }
 
     public void error(String message) {
-        report(Problem.Severity.ERROR, message);
+        report.problems().add(problem(Problem.Severity.ERROR, message));
     }
 
     public void warning(String message) {
-        report(Problem.Severity.WARNING, message);
-    }
-
-    private void report(Problem.Severity severity, String message) {
-        report.problems().add(problem(severity, message));
+        report.problems().add(problem(Problem.Severity.WARNING, message));
     }
 
     private Problem problem(Problem.Severity severity, String message) {
         return new Problem(severity, report.source(), report.object(), path(), message);
     }
 
-    /** Reports a value of the wrong type, or a wrong value: {@code must be a list, not the number 5}. */
+    /** Reports an invalid value, such as {@code must be a list, not the number 5}. */
     public void mustBe(String expected) {
         error("must be " + expected + ", not " + described());
     }
 
-    /** Reports the same where what is allowed takes more words: {@code the number 5 is not allowed; give ...}. */
-    public void notAllowed(String allowed) {
-        error((present() ? described() + " is not allowed" : "missing") + "; give " + allowed);
+    /** Reports an invalid value in the form for long descriptions: {@code the number 5 is invalid; must be ...}. */
+    public void invalid(String allowed) {
+        error((present() ? described() + " is invalid" : "missing") + "; must be " + allowed);
     }
 
-    /** The value with its type: {@code the string 'two'}. */
+    /** Describes the value with its type, such as {@code the string 'two'}. */
     private String described() {
-        boolean named = !report.secret();
+        boolean showValue = !report.secret();
         return switch (node.getNodeType()) {
             case OBJECT, POJO -> "a mapping";
             case ARRAY -> "a list";
-            case STRING, BINARY -> named ? "the string " + quoted() : "a string";
-            case NUMBER -> named ? "the number " + quoted() : "a number";
-            case BOOLEAN -> named ? "the boolean " + quoted() : "a boolean";
+            case STRING, BINARY -> showValue ? "the string " + quoted() : "a string";
+            case NUMBER -> showValue ? "the number " + quoted() : "a number";
+            case BOOLEAN -> showValue ? "the boolean " + quoted() : "a boolean";
             case NULL, MISSING -> "null";
         };
     }
 
-    /** The value, cut where it gets long: a string in single quotes, a list or mapping as JSON. */
+    /** Returns the value for a message, shortened: a string in single quotes, a list or mapping as JSON. */
     public String quoted() {
         if (report.secret()) {
             return described();
@@ -378,12 +377,12 @@ public final class FieldReader {
                 : node.isString() ? Problem.quoted(node.stringValue()) : node.asString("null");
     }
 
-    /** Source, object and path, as they are before the message of a problem. */
+    /** Returns source, object and path as in the prefix of a problem's message. */
     public String place() {
         return problem(Problem.Severity.NOTE, "").place();
     }
 
-    /** {@code spec.ports[0].port}; a name that would be taken for a path itself is in brackets. */
+    /** Returns the path, such as {@code spec.ports[0].port}. A name that contains {@code .} or {@code /} is in brackets. */
     public String path() {
         if (parent == null) {
             return "";

@@ -9,15 +9,16 @@ import java.nio.file.attribute.FileTime;
 import java.util.Map;
 
 /**
- * What tells, without reading it, whether a file is the one that was read before.
+ * The attributes of a file that show whether it has changed since it was read.
  *
- * @param modified moves with every write
- * @param changed moves with every write, and when the file is renamed or its owner, mode or time stamps are set
+ * @param modified time of the last write
+ * @param changed time of the last write, rename, or change of owner, mode or timestamps
+ * @param regular whether it is a regular file
  */
 public record FileVersion(
         Object device, Object inode, Object size, FileTime modified, FileTime changed, boolean regular) {
 
-    /** Follows links: in a ConfigMap mount every file is one. */
+    /** Reads the attributes of a file. Follows symbolic links, since every file in a ConfigMap mount is one. */
     public static FileVersion of(Path file) throws IOException {
         Map<String, Object> is = Files.readAttributes(file, "unix:dev,ino,size,lastModifiedTime,ctime,isRegularFile");
         return new FileVersion(
@@ -29,15 +30,20 @@ public record FileVersion(
                 Boolean.TRUE.equals(is.get("isRegularFile")));
     }
 
+    /** Whether both are versions of the same inode. */
     public boolean sameFile(FileVersion other) {
         return device.equals(other.device) && inode.equals(other.inode);
     }
 
+    /** Whether the file has no content. */
     public boolean isEmpty() {
         return size.equals(0L);
     }
 
-    /** A write sets both times alike. A rename sets one of them, and so do {@code cp -p} and rsync when they end. */
+    /**
+     * Whether the last change was not a write. A write sets both times to the same value; a rename sets only one, as do
+     * {@code cp -p} and rsync when they finish.
+     */
     public boolean isFinished() {
         return !changed.equals(modified);
     }

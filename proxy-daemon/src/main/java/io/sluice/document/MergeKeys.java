@@ -6,18 +6,21 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * YAML's merge key: {@code <<} adds the fields of another mapping, or of several, where the mapping itself has none of that
- * name. See <a href="https://yaml.org/type/merge.html">yaml.org/type/merge</a>.
+ * Resolves YAML merge keys: {@code <<} adds those fields of another mapping, or of several, that the mapping itself does
+ * not have. See <a href="https://yaml.org/type/merge.html">yaml.org/type/merge</a>.
  */
 public final class MergeKeys {
     private static final String KEY = "<<";
 
     private MergeKeys() {}
 
-    /** The same tree without merge keys. What is merged is shared, not copied; a value that cannot be merged stays. */
-    public static JsonNode resolved(JsonNode node) {
+    /**
+     * Resolves all merge keys in a tree, which is modified and returned. Merged values are shared, not copied. A merge key
+     * whose value cannot be merged is kept.
+     */
+    public static JsonNode resolve(JsonNode node) {
         for (JsonNode child : node) {
-            resolved(child);
+            resolve(child);
         }
         if (node instanceof ObjectNode object && object.has(KEY) && isMergeable(object.get(KEY))) {
             JsonNode merged = object.remove(KEY);

@@ -1,34 +1,39 @@
 package io.sluice.document;
 
 /**
- * One thing in the feed that keeps something from working, or that its author should know.
+ * An error, warning or note about the feed, a configuration file or a kubeconfig.
  *
- * @param source the file, or the server, it was read from
- * @param object kind and namespace/name, or empty where the file as a whole is meant
+ * @param source file or server that the object was read from
+ * @param object kind and namespace/name, or empty for the whole file
  * @param field path of the field, such as {@code spec.ports[0].port}, or empty
- * @param message what is wrong and what is allowed
+ * @param message what is wrong and which values are valid
  */
 public record Problem(Severity severity, String source, String object, String field, String message) {
+    /** How serious a problem is. */
     public enum Severity {
-        /** Something is not served because of it. */
+        /** A part of the input is not used. */
         ERROR,
         WARNING,
         NOTE
     }
 
-    /** Longer than what anybody writes by hand, and short enough for a log. */
+    /** Maximum length of a line; longer than any message with realistic input. */
     private static final int MAX_TEXT = 1000;
 
-    /** Enough to find the value again. */
+    /** Maximum length of a quoted value; enough to recognize it. */
     private static final int MAX_QUOTED = 60;
 
+    /** Escapes control characters in the parts. */
     public Problem {
         object = oneLine(object);
         field = oneLine(field);
         message = oneLine(message);
     }
 
-    /** A text from outside as a part of one line: what would break or falsify the line is shown as {@code \\u000A}. */
+    /**
+     * Makes untrusted text safe for one line: escapes line breaks, control and format characters, such as {@code \\u000A},
+     * and shortens it.
+     */
     public static String oneLine(String text) {
         StringBuilder line = new StringBuilder(Math.min(text.length(), MAX_TEXT));
         int at = 0;
@@ -47,7 +52,7 @@ public record Problem(Severity severity, String source, String object, String fi
         return at < text.length() ? line.append("...").toString() : line.toString();
     }
 
-    /** A value as messages show it: in single quotes, cut where it gets long. */
+    /** Returns a value for a message: in single quotes, shortened if it is long. */
     public static String quoted(String value) {
         return "'" + shortened(value) + "'";
     }
@@ -56,7 +61,7 @@ public record Problem(Severity severity, String source, String object, String fi
         return value.length() <= MAX_QUOTED ? value : value.substring(0, MAX_QUOTED) + "...";
     }
 
-    /** What is before the message: {@code web.yaml: Service default/web: spec.ports[0].port}. */
+    /** The prefix of the message, such as {@code web.yaml: Service default/web: spec.ports[0].port}. */
     String place() {
         StringBuilder line = new StringBuilder(oneLine(source));
         if (!object.isEmpty()) {
@@ -68,7 +73,7 @@ public record Problem(Severity severity, String source, String object, String fi
         return line.toString();
     }
 
-    /** One line: {@code web.yaml: Service default/web: spec.ports[0].port: 70000 is not in 1..65535}. */
+    /** Returns one line, such as {@code web.yaml: Service default/web: spec.ports[0].port: 70000 is not in 1..65535}. */
     @Override
     public String toString() {
         return place() + ": " + message;

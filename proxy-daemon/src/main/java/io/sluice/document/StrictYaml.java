@@ -19,11 +19,11 @@ import tools.jackson.dataformat.yaml.YAMLMapper;
 import tools.jackson.dataformat.yaml.YAMLSchema;
 
 /**
- * How manifests and the configuration read YAML: a key given twice is a fault, not a surprise; aliases and merge keys
- * are resolved. Also says on one line, for people, what kept a file from being read.
+ * Parses YAML of manifests and configuration files. Duplicate keys are errors; aliases and merge keys are resolved. Also
+ * describes the exceptions of the parser and of file access in one line.
  */
 public final class StrictYaml {
-    /** For files: a feed is the operator's own, and a cluster's dump is large. */
+    /** Limits for files: no limit of string length, because files are trusted and the dump of a cluster is large. */
     public static final StreamReadConstraints LIMITS =
             StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build();
 
@@ -38,53 +38,54 @@ public final class StrictYaml {
 
     private StrictYaml() {}
 
-    /** A parser of all documents; closing it closes the text. */
+    /** Returns a parser of all documents in a text. Closing it closes the text. */
     public static JsonParser parser(Reader text) {
         return new Aliases(MAPPER.createParser(text));
     }
 
-    /** The value that a parser of this class is at, with its merge keys resolved. */
+    /** Reads the current value of a parser of this class and resolves its merge keys. */
     public static JsonNode tree(JsonParser parser) {
-        return MergeKeys.resolved(parser.readValueAsTree());
+        return MergeKeys.resolve(parser.readValueAsTree());
     }
 
-    /** Where a parser stopped and why, on one line. */
+    /** Describes a parse error and its position in one line. */
     public static String explain(JacksonException e) {
         return explain(e, 0, 0);
     }
 
     /**
-     * The same, for a parser of a part of a text.
+     * Describes an error of a parser that read only a part of a text.
      *
-     * @param linesBefore how many lines of the text come before that part; likewise {@code charactersBefore}
+     * @param linesBefore number of lines before this part
+     * @param charactersBefore number of characters before this part
      */
     public static String explain(JacksonException e, int linesBefore, long charactersBefore) {
         if (e.getCause() instanceof IOException io) {
             return "cannot be read: " + explain(io);
         }
-        if (e.getCause() instanceof ReaderException odd) {
+        if (e.getCause() instanceof ReaderException invalid) {
             return "character %d: U+%04X is not allowed in YAML"
-                    .formatted(charactersBefore + odd.getPosition() + 1, odd.getCodePoint());
+                    .formatted(charactersBefore + invalid.getPosition() + 1, invalid.getCodePoint());
         }
         StringBuilder message = new StringBuilder();
         for (String line : String.valueOf(e.getOriginalMessage()).lines().toList()) {
-            // The YAML parser adds the place and the text around it, indented, over several lines.
+            // The YAML parser adds indented lines with the position and the surrounding text.
             if (!line.isBlank() && !line.startsWith(" ")) {
                 message.append(message.isEmpty() ? "" : ", ").append(line.strip());
             }
         }
-        // A limit names the method of Jackson's by which it could be changed.
+        // Remove the name of the Jackson method that would change the limit.
         int hint = message.indexOf(", from `StreamReadConstraints");
         if (hint >= 0) {
             message.setLength(hint);
             message.append(')');
         }
         return place(e, linesBefore)
-                + message.toString().replaceFirst("^Duplicate Object property (.*)$", "the key $1 is here twice");
+                + message.toString().replaceFirst("^Duplicate Object property \"(.*)\"$", "duplicate key '$1'");
     }
 
     private static String place(JacksonException e, int linesBefore) {
-        // Jackson says where the last good token began, the parser below where the fault is.
+        // Prefer the position of the error from the YAML engine; Jackson has that of the last valid token.
         if (e.getCause() instanceof MarkedYamlEngineException marked
                 && marked.getProblemMark().isPresent()) {
             Mark mark = marked.getProblemMark().get();
@@ -96,10 +97,10 @@ public final class StrictYaml {
                 : "line " + (linesBefore + at.getLineNr()) + ", column " + at.getColumnNr() + ": ";
     }
 
-    /** Why a file cannot be read. */
+    /** Describes in a few words why a file cannot be read. */
     public static String explain(IOException e) {
         if (e instanceof CharacterCodingException) {
-            return "it is not UTF-8 text";
+            return "not UTF-8 text";
         }
         if (e instanceof AccessDeniedException) {
             return "permission denied";

@@ -7,34 +7,35 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Reads a small text file as a whole. */
+/** Reads a whole file up to a maximum size. */
 public final class Utf8File {
     private Utf8File() {}
 
     /**
-     * The text of a file, without a byte order mark.
+     * Reads a text file. Removes a byte order mark.
      *
-     * @throws IOException if it cannot be read, has more bytes than allowed, or is not UTF-8; see {@link StrictYaml#explain}
+     * @throws IOException if the file cannot be read, is larger than {@code maxBytes} or is not valid UTF-8; see
+     *     {@link StrictYaml#explain}
      */
-    public static String read(Path file, int mostBytes) throws IOException {
-        // Malformed input is an error, not a question mark: hence the decoder.
+    public static String read(Path file, int maxBytes) throws IOException {
+        // A decoder throws on malformed input, while String would replace it.
         String text = StandardCharsets.UTF_8
                 .newDecoder()
-                .decode(ByteBuffer.wrap(bytes(file, mostBytes)))
+                .decode(ByteBuffer.wrap(bytes(file, maxBytes)))
                 .toString();
         return text.startsWith("\uFEFF") ? text.substring(1) : text;
     }
 
     /**
-     * The same, whatever its bytes are.
+     * Reads a binary file.
      *
-     * @throws IOException if it cannot be read, or has more bytes than allowed
+     * @throws IOException if the file cannot be read or is larger than {@code maxBytes}
      */
-    public static byte[] bytes(Path file, int mostBytes) throws IOException {
+    public static byte[] bytes(Path file, int maxBytes) throws IOException {
         try (InputStream in = Files.newInputStream(file)) {
-            byte[] bytes = in.readNBytes(mostBytes + 1);
-            if (bytes.length > mostBytes) {
-                throw new IOException("it is larger than " + mostBytes + " bytes");
+            byte[] bytes = in.readNBytes(maxBytes + 1);
+            if (bytes.length > maxBytes) {
+                throw new IOException("larger than " + maxBytes + " bytes");
             }
             return bytes;
         }

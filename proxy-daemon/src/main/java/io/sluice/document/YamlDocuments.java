@@ -4,13 +4,14 @@ import java.io.IOException;
 import java.io.Reader;
 
 /**
- * A text as the documents it consists of, one after the other: what lies between two lines that begin with {@code ---}.
- * A document that cannot be parsed so leaves the others alone.
+ * Splits text into documents at lines that begin with {@code ---}, so that an invalid document does not affect the
+ * others.
  *
- * <p>Such a line ends a document wherever it stands: YAML forbids it inside of anything (YAML 1.2.2, section 9.1.1), and
- * in JSON no text goes over several lines. Only after directives ({@code %YAML}) does it belong to what comes before.
+ * <p>Such a line always ends a document: YAML does not allow it inside a value (YAML 1.2.2, section 9.1.1), and JSON has no
+ * strings with line breaks. The only exception is the line after directives ({@code %YAML}), which belongs to them.
  */
 public final class YamlDocuments extends Reader {
+    /** Start of a line that separates documents. */
     public static final String MARKER = "---";
 
     private final Reader text;
@@ -19,26 +20,29 @@ public final class YamlDocuments extends Reader {
     private int limit;
     private boolean textEnded;
 
-    /** How many line breaks and characters lie before {@link #position}. */
+    /** Number of line breaks before {@link #position}; {@link #characters} counts characters. */
     private int lines;
 
     private long characters;
     private boolean atLineStart = true;
 
-    /** Whether anything of the document has been read, and nothing but directives, comments and blank lines. */
-    private boolean begun;
+    /** Whether anything of the current document has been read. */
+    private boolean hasContent;
 
+    /** Whether it has only directives, comments and blank lines so far. */
     private boolean onlyDirectives;
+
     private boolean hasDirective;
     private boolean documentEnded = true;
     private int firstLine;
     private long firstCharacter;
 
+    /** Creates a reader before the first document. */
     public YamlDocuments(Reader text) {
         this.text = text;
     }
 
-    /** Goes to the next document, past what is left of the one before. Returns false if there is none. */
+    /** Skips the rest of the current document and moves to the next one. Returns false if there is none. */
     public boolean next() throws IOException {
         char[] rest = new char[512];
         while (!documentEnded) {
@@ -48,7 +52,7 @@ public final class YamlDocuments extends Reader {
             return false;
         }
         documentEnded = false;
-        begun = false;
+        hasContent = false;
         onlyDirectives = true;
         hasDirective = false;
         firstLine = lines;
@@ -56,22 +60,22 @@ public final class YamlDocuments extends Reader {
         return true;
     }
 
-    /** How many lines of the text come before this document. */
+    /** Number of lines before the current document. */
     public int linesBefore() {
         return firstLine;
     }
 
-    /** How many characters of the text come before this document. */
+    /** Number of characters before the current document. */
     public long charactersBefore() {
         return firstCharacter;
     }
 
-    /** Reads from the current document; -1 at its end. */
+    /** Reads from the current document. Returns -1 at its end. */
     @Override
     public int read(char[] target, int offset, int length) throws IOException {
         int count = 0;
         while (count < length && !documentEnded) {
-            if (!has(1) || (atLineStart && endsHere())) {
+            if (!has(1) || (atLineStart && isEndOfDocument())) {
                 documentEnded = true;
                 break;
             }
@@ -82,15 +86,15 @@ public final class YamlDocuments extends Reader {
             lines += atLineStart ? 1 : 0;
             characters += end - position;
             position = end;
-            begun = true;
+            hasContent = true;
         }
         return count == 0 && length > 0 ? -1 : count;
     }
 
-    /** Whether the line that begins here is not the document's any more. */
-    private boolean endsHere() throws IOException {
-        boolean marked = isMarked();
-        if (marked && begun && !(onlyDirectives && hasDirective)) {
+    /** Whether the line at {@link #position} separates the current document from the next one. */
+    private boolean isEndOfDocument() throws IOException {
+        boolean marker = isMarkerLine();
+        if (marker && hasContent && !(onlyDirectives && hasDirective)) {
             return true;
         }
         char first = has(1) ? buffer[position] : '\n';
@@ -99,7 +103,7 @@ public final class YamlDocuments extends Reader {
         return false;
     }
 
-    private boolean isMarked() throws IOException {
+    private boolean isMarkerLine() throws IOException {
         boolean more = has(MARKER.length() + 1);
         if (limit - position < MARKER.length()) {
             return false;
@@ -121,7 +125,7 @@ public final class YamlDocuments extends Reader {
         return before;
     }
 
-    /** Whether so many characters are left; then they are in the buffer. */
+    /** Whether this number of characters is left. If so, they are in the buffer. */
     private boolean has(int wanted) throws IOException {
         while (limit - position < wanted && !textEnded) {
             System.arraycopy(buffer, position, buffer, 0, limit - position);
@@ -134,7 +138,7 @@ public final class YamlDocuments extends Reader {
         return limit - position >= wanted;
     }
 
-    /** Leaves the text open: the parser of each document closes what it read from. */
+    /** Does nothing, because the parser of each document closes its reader, and the text has more documents. */
     @Override
     public void close() {}
 }

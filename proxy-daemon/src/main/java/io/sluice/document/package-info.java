@@ -1,8 +1,8 @@
 /**
- * Reads YAML and JSON strictly and within limits: one document after another, fields with their paths, and a
- * {@link io.sluice.document.Problem} for everything that is wrong with them.
+ * Reads YAML and JSON documents strictly and within limits, and reports each error as a
+ * {@link io.sluice.document.Problem} with the path of the field.
  *
- * <p>Knows no Kubernetes kind. May use {@link io.sluice.model} for addresses and ranges, Jackson and its YAML parser.
+ * <p>Does not know any Kubernetes kinds. May use {@link io.sluice.model} for addresses and ranges, Jackson and its YAML parser.
  */
 @NullMarked
 package io.sluice.document;

@@ -30,12 +30,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A feed on disk: which files it has, which of them are due to be read, and what they last said. Knows no thread and no
- * clock: whoever watches calls {@link #scan} and says what time it is.
+ * The state of a feed on disk: its files and which of them must be read. Has no thread or clock of its own; the caller of
+ * {@link #scan} provides the time.
  *
- * <p>A file renamed into place is whole, and read at once. A file written in place is read when it has stood still. The
- * two are told apart by the inode, which a rename changes and a write does not; and for a name not seen before by the
- * change time, which a rename moves and a write sets together with the modification time.
+ * <p>A file that was renamed into place is complete and is read immediately. A file that is written in place is read after
+ * it has not changed for a while. A rename changes the inode, a write does not. For a new name, the change time
+ * distinguishes them: a rename sets only the change time, a write also the modification time.
  */
 final class Feed {
     private static final Logger log = LoggerFactory.getLogger(Feed.class);
@@ -43,7 +43,7 @@ final class Feed {
     private final Path path;
     private final String proxyName;
     private final Map<String, Entry> entries = new TreeMap<>();
-    /** The files at the last scan; empty and not to be added to while the feed is away. */
+    /** Files at the last scan by name; empty and immutable while the feed does not exist. */
     private Map<String, Path> listed = Map.of();
 
     private boolean started;
@@ -51,65 +51,70 @@ final class Feed {
     private boolean complete;
     private List<Problem> ownProblems = List.of();
 
-    /** What was read since the last scan that succeeded: a file is not read again because another one failed. */
+    /** Changes since the last successful scan. Kept if a scan throws, so that files are not read again. */
     private final Map<String, SourceState> changes = new HashMap<>();
 
-    /** @param proxyName as in {@link BuildOptions} */
+    /**
+     * Creates a feed that has not been scanned.
+     *
+     * @param path a file or directory
+     * @param proxyName as in {@link BuildOptions}
+     */
     Feed(Path path, String proxyName) {
         this.path = path;
         this.proxyName = proxyName;
     }
 
     /**
-     * What a look at the feed brought.
+     * The result of a scan.
      *
-     * @param changes what files that changed hold now
-     * @param complete whether every file there was has been tried, and at least one was good (or there was none);
-     *     stays true
-     * @param waitNanos when to look again though nothing happens; {@link Long#MAX_VALUE} if there is no need to
+     * @param changes new states of changed files by name; the empty name has the problems of the feed itself
+     * @param complete whether every file has been read, and at least one was valid or there are no files; stays true
+     * @param waitNanos time until the next scan is needed without a notification; {@link Long#MAX_VALUE} if never
      */
     record Scan(Map<String, SourceState> changes, boolean complete, long waitNanos) {}
 
     private static final class Entry {
-        FileVersion stamp;
+        FileVersion version;
         long sinceNanos;
         long settleNanos;
-        /** When it was first missed in a folder that is there. */
+        /** When a scan of the existing directory first did not find the file; null while the file exists. */
         @Nullable
         Long missingSinceNanos;
 
         boolean absent;
         boolean due = true;
-        boolean tried;
-        boolean good;
+        boolean attempted;
+        boolean valid;
 
-        Entry(FileVersion stamp) {
-            this.stamp = stamp;
+        Entry(FileVersion version) {
+            this.version = version;
         }
     }
 
-    /** Looks at every file, as {@link #scan(long, Set, Set)} does if any may have changed. */
+    /** Scans all files. See {@link #scan(long, Set, Set)}. */
     Scan scan(long nowNanos, @Nullable Set<String> written) {
         return scan(nowNanos, written, null);
     }
 
     /**
-     * Looks at the files, and reads those that are due.
+     * Checks the files for changes and reads those that are complete.
      *
-     * @param written names known to have been written to since the last scan; null if nobody watches
-     * @param touched the only names of the folder that may have changed since; null if any may have
+     * @param written names that were written to since the last scan; null if unknown, because there is no file watch
+     * @param changedNames names in the directory that may have changed since the last scan; null for all
      */
-    Scan scan(long nowNanos, @Nullable Set<String> written, @Nullable Set<String> touched) {
+    Scan scan(long nowNanos, @Nullable Set<String> written, @Nullable Set<String> changedNames) {
         List<Problem> problems = new ArrayList<>();
-        Set<String> names = touched == null || listed.isEmpty() || !Files.isDirectory(path) ? null : suspects(touched);
-        // At the start nothing is in force that a half-written file could spoil, so nothing is waited for.
+        Set<String> names =
+                changedNames == null || listed.isEmpty() || !Files.isDirectory(path) ? null : candidates(changedNames);
+        // The first scan reads all files immediately, since there is no earlier state to protect from partial files.
         boolean first = !started;
         started = true;
-        Map<String, Path> files = names == null ? list(problems) : listAgain(names);
+        Map<String, Path> files = names == null ? list(problems) : relist(names);
         listed = files == null ? Map.of() : files;
         long wait = Long.MAX_VALUE;
         if (files == null) {
-            keepAll();
+            markAbsent();
         } else {
             everSeen = true;
             ownProblems.stream()
@@ -118,16 +123,16 @@ final class Feed {
             for (String name : names == null ? files.keySet() : names) {
                 Path file = files.get(name);
                 if (file != null) {
-                    look(name, file, first, nowNanos, written, problems);
+                    check(name, file, first, nowNanos, written, problems);
                 }
             }
             wait = Math.min(dropMissing(files, nowNanos), readDue(files, nowNanos));
             if (files.isEmpty()) {
                 problems.add(new Problem(
-                        Problem.Severity.WARNING, path.toString(), "", "", "holds no *.yaml, *.yml or *.json file"));
+                        Problem.Severity.WARNING, path.toString(), "", "", "contains no *.yaml, *.yml or *.json file"));
             }
-            complete |= entries.values().stream().allMatch(entry -> entry.tried)
-                    && (files.isEmpty() || entries.values().stream().anyMatch(entry -> entry.good));
+            complete |= entries.values().stream().allMatch(entry -> entry.attempted)
+                    && (files.isEmpty() || entries.values().stream().anyMatch(entry -> entry.valid));
         }
         problems.sort(Comparator.comparing(Problem::source));
         if (!problems.equals(ownProblems)) {
@@ -139,17 +144,17 @@ final class Feed {
         return new Scan(all, complete, wait);
     }
 
-    /** What is gone with the whole feed is not gone. */
-    private void keepAll() {
+    /** Marks all files as absent but keeps their state, because the whole feed does not exist. */
+    private void markAbsent() {
         for (Entry entry : entries.values()) {
             entry.absent = true;
             entry.missingSinceNanos = null;
         }
     }
 
-    /** The touched ones, and those that were in the middle of something at the last scan. */
-    private Set<String> suspects(Set<String> touched) {
-        Set<String> names = new TreeSet<>(touched);
+    /** The changed names, and those of files that were not read or were missing at the last scan. */
+    private Set<String> candidates(Set<String> changedNames) {
+        Set<String> names = new TreeSet<>(changedNames);
         entries.forEach((name, entry) -> {
             if (entry.due || entry.missingSinceNanos != null) {
                 names.add(name);
@@ -158,7 +163,7 @@ final class Feed {
         return names;
     }
 
-    private Map<String, Path> listAgain(Set<String> names) {
+    private Map<String, Path> relist(Set<String> names) {
         for (String name : names) {
             Path file = path.resolve(name);
             if (isManifest(file) && Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
@@ -170,13 +175,13 @@ final class Feed {
         return listed;
     }
 
-    /** The files by name; null if the feed is not there, and then everything stays as it was. */
+    /** Lists the files by name. Returns null if the feed cannot be listed, after reporting the problem. */
     private @Nullable Map<String, Path> list(List<Problem> problems) {
         Map<String, Path> files = new TreeMap<>();
         try {
             if (Files.isDirectory(path)) {
-                try (DirectoryStream<Path> folder = Files.newDirectoryStream(path, Feed::isManifest)) {
-                    folder.forEach(file -> files.put(file.getFileName().toString(), file));
+                try (DirectoryStream<Path> directory = Files.newDirectoryStream(path, Feed::isManifest)) {
+                    directory.forEach(file -> files.put(file.getFileName().toString(), file));
                 }
                 return files;
             }
@@ -185,7 +190,9 @@ final class Feed {
             return files;
         } catch (NoSuchFileException e) {
             problems.add(feedProblem(
-                    everSeen ? "is gone; its last state is kept until it is back" : "does not exist; waiting for it"));
+                    everSeen
+                            ? "no longer exists; its last state is kept until it exists again"
+                            : "does not exist; waiting for it"));
         } catch (DirectoryIteratorException e) {
             problems.add(unlistable(requireNonNull(e.getCause())));
         } catch (IOException e) {
@@ -208,60 +215,60 @@ final class Feed {
         return !name.startsWith(".") && (name.endsWith(".yaml") || name.endsWith(".yml") || name.endsWith(".json"));
     }
 
-    private void look(
+    private void check(
             String name,
             Path file,
             boolean first,
             long nowNanos,
             @Nullable Set<String> written,
             List<Problem> problems) {
-        FileVersion stamp;
+        FileVersion version;
         try {
-            stamp = FileVersion.of(file);
+            version = FileVersion.of(file);
         } catch (NoSuchFileException e) {
             if (Files.isSymbolicLink(file)) {
-                problems.add(unreadable(name, "a link to a file that does not exist"));
+                problems.add(unreadable(name, "is a symbolic link to a file that does not exist"));
             }
             return;
         } catch (IOException e) {
             problems.add(unreadable(name, "cannot be read: " + StrictYaml.explain(e)));
             return;
         }
-        if (!stamp.regular()) {
+        if (!version.regular()) {
             problems.add(unreadable(
                     name,
                     Files.isDirectory(file)
-                            ? "is a folder; only the files of a feed are read, not its folders"
-                            : "is not a file that can be read to its end, but a pipe, a socket or a device"));
+                            ? "is a directory; subdirectories of a feed are not read"
+                            : "is not a regular file, but a pipe, a socket or a device"));
             return;
         }
         Entry entry = entries.get(name);
         boolean wasWritten = written != null && written.contains(name);
         if (entry == null) {
-            entry = new Entry(stamp);
+            entry = new Entry(version);
             entry.sinceNanos = nowNanos;
             entry.settleNanos =
-                    first || isKnown(stamp) ? 0 : WriteSettleTimer.nanos(stamp, wasWritten, written == null);
+                    first || wasRenamed(version) ? 0 : WriteSettleTimer.nanos(version, wasWritten, written == null);
             entries.put(name, entry);
-        } else if (!stamp.equals(entry.stamp)) {
-            // A file system may give the inode of a removed file to the next one.
-            boolean replaced = entry.absent || !stamp.sameFile(entry.stamp);
-            entry.stamp = stamp;
+        } else if (!version.equals(entry.version)) {
+            // A file system may reuse the inode of a removed file.
+            boolean replaced = entry.absent || !version.sameFile(entry.version);
+            entry.version = version;
             entry.sinceNanos = nowNanos;
             entry.settleNanos =
-                    replaced ? WriteSettleTimer.nanos(stamp, wasWritten, false) : WriteSettleTimer.STILL_NANOS;
+                    replaced ? WriteSettleTimer.nanos(version, wasWritten, false) : WriteSettleTimer.SETTLE_NANOS;
             entry.due = true;
         } else if (wasWritten && entry.due) {
             entry.sinceNanos = nowNanos;
-            entry.settleNanos = WriteSettleTimer.STILL_NANOS;
+            entry.settleNanos = WriteSettleTimer.SETTLE_NANOS;
         }
         entry.absent = false;
         entry.missingSinceNanos = null;
     }
 
-    /** Whether it was here under another name. */
-    private boolean isKnown(FileVersion stamp) {
-        return entries.values().stream().anyMatch(other -> other.stamp.sameFile(stamp));
+    /** Whether the file was in the feed under another name. */
+    private boolean wasRenamed(FileVersion version) {
+        return entries.values().stream().anyMatch(other -> other.version.sameFile(version));
     }
 
     private static Problem unreadable(String name, String message) {
@@ -281,10 +288,10 @@ final class Feed {
             if (entry.missingSinceNanos == null) {
                 entry.missingSinceNanos = nowNanos;
             }
-            long left = entry.missingSinceNanos + WriteSettleTimer.GONE_NANOS - nowNanos;
+            long left = entry.missingSinceNanos + WriteSettleTimer.MISSING_NANOS - nowNanos;
             boolean renamed = files.keySet().stream()
                     .map(entries::get)
-                    .anyMatch(other -> other != null && other.stamp.sameFile(entry.stamp));
+                    .anyMatch(other -> other != null && other.version.sameFile(entry.version));
             if (left > 0 && !renamed) {
                 wait = Math.min(wait, left);
             } else {
@@ -312,11 +319,11 @@ final class Feed {
         return wait;
     }
 
-    /** Returns false if the file changed while it was read: what was read may be half of it. */
+    /** Reads a file. Returns false if it changed meanwhile, in which case the content may be partial. */
     private boolean read(String name, Path file, Entry entry, long nowNanos) {
         Manifest manifest = null;
         Problem problem = null;
-        // Malformed input is an error, not a question mark: hence the decoder.
+        // A decoder throws on malformed input, while the constructor with a charset replaces it.
         try (var text = new InputStreamReader(Files.newInputStream(file), StandardCharsets.UTF_8.newDecoder())) {
             manifest = ManifestReader.read(name, proxyName, text);
             if (manifest.empty()) {
@@ -325,35 +332,35 @@ final class Feed {
                         name,
                         "",
                         "",
-                        "holds no document, so it counts as incomplete; for no objects, write kind: List, items: []");
+                        "contains no document and is treated as incomplete; for no objects, use kind: List, items: []");
             }
         } catch (IOException e) {
             problem = unreadable(name, "cannot be read: " + StrictYaml.explain(e));
         } catch (RuntimeException | StackOverflowError e) {
-            // A fault of a parser on odd input must not keep the other files from being followed.
-            log.warn("{} made the parser fail", file, e);
+            // A bug in a parser must not prevent the other files from being read.
+            log.warn("internal error while parsing {}", file, e);
             problem = unreadable(name, "cannot be parsed: " + e);
         }
         if (changedMeanwhile(file, entry, nowNanos)) {
             return false;
         }
         entry.due = false;
-        entry.tried = true;
-        changes.merge(name, state(manifest, problem, entry.good), SourceState::then);
-        entry.good |= manifest != null
+        entry.attempted = true;
+        changes.merge(name, state(manifest, problem, entry.valid), SourceState::then);
+        entry.valid |= manifest != null
                 && (!manifest.objects().isEmpty()
                         || (!manifest.empty() && manifest.broken().isEmpty()));
         return true;
     }
 
-    /** What a broken document was to say is not known, so nothing that the file held before is taken for gone. */
+    /** The new state of a file. If a document is invalid, previous objects of the file are kept, as it may contain them. */
     private static SourceState state(@Nullable Manifest manifest, @Nullable Problem problem, boolean hadObjects) {
         if (manifest == null || manifest.empty()) {
             Problem why = requireNonNull(problem);
-            return new SourceState(List.of(), List.of(hadObjects ? kept(why) : why), true);
+            return new SourceState(List.of(), List.of(hadObjects ? withPreviousKept(why) : why), true);
         }
         List<Problem> problems = manifest.problems().stream()
-                .map(each -> hadObjects && manifest.broken().contains(each) ? kept(each) : each)
+                .map(each -> hadObjects && manifest.broken().contains(each) ? withPreviousKept(each) : each)
                 .toList();
         return new SourceState(manifest.objects(), problems, !manifest.broken().isEmpty());
     }
@@ -361,27 +368,27 @@ final class Feed {
     private static boolean changedMeanwhile(Path file, Entry entry, long nowNanos) {
         try {
             FileVersion after = FileVersion.of(file);
-            if (after.equals(entry.stamp)) {
+            if (after.equals(entry.version)) {
                 return false;
             }
             entry.settleNanos =
-                    after.sameFile(entry.stamp) ? WriteSettleTimer.STILL_NANOS : WriteSettleTimer.DOUBT_NANOS;
-            entry.stamp = after;
+                    after.sameFile(entry.version) ? WriteSettleTimer.SETTLE_NANOS : WriteSettleTimer.DOUBT_NANOS;
+            entry.version = after;
             entry.sinceNanos = nowNanos;
             return true;
         } catch (IOException e) {
-            // It is gone, or about to be: the next scan says what that means.
+            // Removed or being replaced; the next scan handles it.
             entry.settleNanos = WriteSettleTimer.DOUBT_NANOS;
             return true;
         }
     }
 
-    private static Problem kept(Problem problem) {
+    private static Problem withPreviousKept(Problem problem) {
         return new Problem(
                 problem.severity(),
                 problem.source(),
                 problem.object(),
                 problem.field(),
-                problem.message() + "; the objects it held before are kept");
+                problem.message() + "; its previous objects are kept");
     }
 }

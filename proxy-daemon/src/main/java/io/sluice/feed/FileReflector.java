@@ -34,75 +34,80 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps the store equal to the manifests in a file or a folder, and follows their changes.
+ * Watches a file or directory with manifests and offers its objects to the {@link SyncLoop}.
  *
- * <p>The kernel's notice of a change only says when to look; what has changed is always found by looking, so a lost
- * notice costs a moment and nothing else.
+ * <p>A notification of the kernel only triggers a scan, which compares the files with their last state. A lost notification
+ * therefore delays a change but does not lose it.
  */
 public final class FileReflector implements Reflector {
     private static final Logger log = LoggerFactory.getLogger(FileReflector.class);
 
-    /** How often to look where the kernel gives notice: it does not for the target of a link, or over a network. */
+    /**
+     * Scan interval with a file watch. The kernel does not notify of changes to the target of a link or on a network file
+     * system.
+     */
     private static final long WATCHED_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
+    /** Scan interval without a file watch. */
     private static final long UNWATCHED_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
     private static final long MIN_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(3);
 
-    /** Looking must not become a load: a folder of thousands of files is looked at less often. */
+    /** Minimum ratio of scan interval to scan duration, which limits the load of a directory with thousands of files. */
     private static final int PAUSE_PER_COST = 50;
 
     private static final long MAX_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    /** A file of a network that does not answer may hold up a read for ever. */
-    private static final Duration STUCK = Duration.ofSeconds(60);
+    /** Reading a file on a network file system can block forever. */
+    private static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
-    private static final Duration END = Duration.ofSeconds(2);
+    private static final Duration STOP_TIMEOUT = Duration.ofSeconds(2);
 
     private final Path path;
     private final Feed feed;
-    private final Offers offers;
+    private final OfferTarget target;
     // Guarded by this.
     private @Nullable Worker worker;
     private volatile @Nullable Heartbeat heartbeat;
 
     private volatile boolean rescan;
-    /** Read, and not yet offered to the loop. */
+    /** Changes that have been read but not offered yet. */
     private final Map<String, SourceState> unoffered = new HashMap<>();
 
     private final Set<String> written = new HashSet<>();
     private final Set<String> touched = new HashSet<>();
     private @Nullable WatchKey watched;
-    private @Nullable FileVersion watchedFolder;
-    /** Whether {@link #written} can be relied upon since the last scan. */
+    private @Nullable FileVersion watchedDirectory;
+    /** Whether {@link #written} contains all writes since the last scan. */
     private boolean sawAllWrites;
 
-    /** Whether a link inside the folder changed, and with it any of the files. */
+    /** Whether a symbolic link in the directory changed, which may change any of the files. */
     private boolean linkTouched;
 
     private long lastFullNanos;
     private long fullCostNanos;
     private boolean complete;
 
-    /** What takes the changes, as {@link SyncLoop#offer(Map, boolean)} does. */
-    interface Offers {
+    /** Receives the changes; see {@link SyncLoop#offer(Map, boolean)}. */
+    interface OfferTarget {
         void offer(Map<String, SourceState> changes, boolean complete);
     }
 
+    /** Creates a reflector that is not started yet. */
     public FileReflector(Path feed, BuildOptions options, SyncLoop loop) {
         this(feed, options, loop::offer);
     }
 
-    FileReflector(Path feed, BuildOptions options, Offers offers) {
+    FileReflector(Path feed, BuildOptions options, OfferTarget target) {
         this.path = feed.toAbsolutePath();
         this.feed = new Feed(feed, options.serviceProxyName());
-        this.offers = offers;
+        this.target = target;
     }
 
-    /** Starts the watching thread. A feed that does not exist yet is waited for, and reported once. */
+    /** Starts the thread. If the feed does not exist yet, reports that once and waits for it. */
     @Override
     public synchronized void start(Supervisor supervisor) {
-        heartbeat = supervisor.heartbeat("sluice-feed", STUCK);
+        heartbeat = supervisor.heartbeat("sluice-feed", STUCK_AFTER);
         worker = supervisor.loop("sluice-feed", this::run);
     }
 
@@ -111,7 +116,7 @@ public final class FileReflector implements Reflector {
         return List.of();
     }
 
-    /** The next look, within two seconds, is at every file. */
+    /** Makes the next scan, which starts within two seconds, check every file. */
     @Override
     public void rescan() {
         rescan = true;
@@ -121,21 +126,21 @@ public final class FileReflector implements Reflector {
     public synchronized void close() {
         if (worker != null) {
             if (!stop(worker)) {
-                log.warn("reading a file of feed {} does not end", path);
+                log.warn("a file of feed {} is still being read; stopping without waiting for it", path);
             }
             worker = null;
         }
-        Heartbeat beating = heartbeat;
-        if (beating != null) {
-            beating.close();
+        Heartbeat current = heartbeat;
+        if (current != null) {
+            current.close();
         }
     }
 
-    /** False if its thread does not end. */
+    /** Returns false if the thread does not end in time. */
     private static boolean stop(Worker worker) {
         worker.close();
         try {
-            return worker.join(END);
+            return worker.join(STOP_TIMEOUT);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;
@@ -143,46 +148,46 @@ public final class FileReflector implements Reflector {
     }
 
     /**
-     * Reads the feed once, without following it: what would be programmed, and every problem found.
+     * Reads the feed once, without watching it, and returns the resulting snapshot and all problems.
      *
-     * @param interfaceAddresses those of this machine; used if the feed's node is this machine, as far as can be told
+     * @param interfaceAddresses addresses of this machine; ignored if the feed has a Node with other addresses
      */
     public static Reading read(Path feed, BuildOptions options, List<IpAddress> interfaceAddresses) {
-        ProblemTracker board = new ProblemTracker();
-        ObjectStore store = new ObjectStore(board);
+        ProblemTracker problemTracker = new ProblemTracker();
+        ObjectStore store = new ObjectStore(problemTracker);
         Feed files = new Feed(feed, options.serviceProxyName());
-        // A second look is due only if a file changed while it was read.
-        for (int look = 0; look < 3; look++) {
-            Feed.Scan scan = files.scan(look * WriteSettleTimer.STILL_NANOS, null);
+        // Another scan is needed only if a file changed while it was read.
+        for (int scans = 0; scans < 3; scans++) {
+            Feed.Scan scan = files.scan(scans * WriteSettleTimer.SETTLE_NANOS, null);
             scan.changes().forEach(store::replace);
             if (scan.waitNanos() == Long.MAX_VALUE) {
                 break;
             }
         }
-        SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
+        SnapshotBuilder builder = new SnapshotBuilder(options, store, problemTracker);
         builder.build();
         List<IpAddress> node = builder.localNode().addresses();
         if (node.isEmpty() || node.stream().anyMatch(interfaceAddresses::contains)) {
             builder.interfaceAddresses(interfaceAddresses);
         }
         ServiceSnapshot snapshot = builder.build();
-        board.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
+        problemTracker.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
         return new Reading(
                 snapshot,
-                board.publish((problem, appeared) -> {}),
+                problemTracker.publish((problem, appeared) -> {}),
                 new Tracer(options, store, builder.localNode(), snapshot));
     }
 
-    /** What a feed says. */
+    /** The snapshot of a feed, its problems, and a tracer for it. */
     public record Reading(ServiceSnapshot snapshot, List<Problem> problems, Tracer tracer) {}
 
     private void run() throws InterruptedException {
-        // Of a watch service that has ended, if this runs again.
+        // Left from a previous run of this loop, whose watch service is closed.
         watched = null;
         sawAllWrites = false;
         try (WatchService watcher = openWatcher()) {
             while (!Thread.currentThread().isInterrupted()) {
-                beat();
+                sendHeartbeat();
                 if (rescan) {
                     rescan = false;
                     sawAllWrites = false;
@@ -191,7 +196,7 @@ public final class FileReflector implements Reflector {
                     watch(watcher);
                 }
                 long before = System.nanoTime();
-                boolean all = !sawAllWrites || linkTouched || before - lastFullNanos >= calmNanos();
+                boolean all = !sawAllWrites || linkTouched || before - lastFullNanos >= fullScanIntervalNanos();
                 Feed.Scan scan = feed.scan(before, sawAllWrites ? written : null, all ? null : touched);
                 written.clear();
                 touched.clear();
@@ -200,7 +205,7 @@ public final class FileReflector implements Reflector {
                 scan.changes().forEach((name, state) -> unoffered.merge(name, state, SourceState::then));
                 if (!unoffered.isEmpty() || scan.complete() != complete) {
                     complete = scan.complete();
-                    offers.offer(Map.copyOf(unoffered), complete);
+                    target.offer(Map.copyOf(unoffered), complete);
                     unoffered.clear();
                 }
                 long costNanos = System.nanoTime() - before;
@@ -211,46 +216,50 @@ public final class FileReflector implements Reflector {
                 pause(watcher, costNanos, scan.waitNanos());
             }
         } catch (IOException e) {
-            log.warn("the file watch could not be closed: {}", e.toString());
+            log.warn("could not close the file watch: {}", e.toString());
         }
     }
 
-    private void beat() {
-        Heartbeat beating = heartbeat;
-        if (beating != null) {
-            beating.beat();
+    private void sendHeartbeat() {
+        Heartbeat current = heartbeat;
+        if (current != null) {
+            current.beat();
         }
     }
 
-    /** Returns null where the kernel has no watch to give; then looking often has to do. */
+    /** Returns null if the kernel cannot watch files, which are then polled. */
     private static @Nullable WatchService openWatcher() {
         try {
             return FileSystems.getDefault().newWatchService();
         } catch (IOException e) {
-            log.info("files cannot be watched, so they are looked at often: {}", e.toString());
+            log.info("cannot watch files, polling them instead: {}", e.toString());
             return null;
         }
     }
 
-    /** Sees to it that the folder there is now is the one that is watched. */
+    /** Watches the current directory, which may have been replaced since the last call. */
     private void watch(WatchService watcher) {
         Path parent = path.getParent();
-        Path folder = parent == null || Files.isDirectory(path) ? path : parent;
+        Path directory = parent == null || Files.isDirectory(path) ? path : parent;
         try {
-            FileVersion stamp = FileVersion.of(folder);
-            if (watched != null && watched.isValid() && watchedFolder != null && stamp.sameFile(watchedFolder)) {
+            FileVersion version = FileVersion.of(directory);
+            if (watched != null
+                    && watched.isValid()
+                    && watchedDirectory != null
+                    && version.sameFile(watchedDirectory)) {
                 return;
             }
             unwatch();
-            watched = folder.register(
+            watched = directory.register(
                     watcher,
                     StandardWatchEventKinds.ENTRY_CREATE,
                     StandardWatchEventKinds.ENTRY_MODIFY,
                     StandardWatchEventKinds.ENTRY_DELETE);
-            watchedFolder = stamp;
+            watchedDirectory = version;
         } catch (IOException e) {
-            // Not there yet, or no watch to be had. The scan reports what matters; looking often does for the rest.
-            log.debug("{} cannot be watched: {}", folder, e.toString());
+            // The directory does not exist, or there are no more watches. The scan reports problems; polling finds
+            // changes.
+            log.debug("cannot watch {}: {}", directory, e.toString());
             unwatch();
         }
         sawAllWrites = false;
@@ -263,17 +272,17 @@ public final class FileReflector implements Reflector {
         }
     }
 
-    /** How long after a look at every file the next one is due though nothing happens. */
-    private long calmNanos() {
+    /** Interval between scans of all files without a notification. */
+    private long fullScanIntervalNanos() {
         long usual = watched == null ? UNWATCHED_NANOS : WATCHED_NANOS;
         return Math.max(usual, Math.min(MAX_PAUSE_NANOS, fullCostNanos * PAUSE_PER_COST));
     }
 
-    /** Waits until something happens, or the feed is due to be looked at again. */
+    /** Waits for a notification or until the next scan is due. */
     private void pause(@Nullable WatchService watcher, long costNanos, long dueNanos) throws InterruptedException {
         long rest = Math.min(UNWATCHED_NANOS, Math.max(MIN_PAUSE_NANOS, costNanos));
         TimeUnit.NANOSECONDS.sleep(rest);
-        long calm = lastFullNanos + calmNanos() - System.nanoTime();
+        long calm = lastFullNanos + fullScanIntervalNanos() - System.nanoTime();
         long wait = Math.max(0, Math.min(calm, dueNanos - rest));
         if (watcher == null) {
             TimeUnit.NANOSECONDS.sleep(wait);
@@ -299,7 +308,7 @@ public final class FileReflector implements Reflector {
                 written.add(name);
             }
         }
-        // A folder that is gone makes its key invalid; the next watch() sees that.
+        // The key of a removed directory becomes invalid, which the next watch() handles.
         key.reset();
     }
 }

@@ -31,8 +31,8 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Reads one manifest: YAML or JSON, several documents, lists. Only one list item is a tree in memory at a time, so that
- * a dump of a whole cluster does not need many times its size.
+ * Reads a manifest file: YAML or JSON, with one or more documents and lists. Only one list item at a time is a tree in
+ * memory, so that reading a dump of a cluster does not need a multiple of its size.
  */
 public final class ManifestReader {
     private static final ObjectMapper JSON = JsonMapper.builder(JsonFactory.builder()
@@ -41,7 +41,7 @@ public final class ManifestReader {
                     .build())
             .build();
 
-    /** How far the first character may lie behind white space for a file to be taken for JSON. */
+    /** How many characters are examined to detect JSON. */
     private static final int LOOK_AHEAD = 4096;
 
     private final String source;
@@ -51,10 +51,10 @@ public final class ManifestReader {
     private final Map<String, Integer> ignored = new TreeMap<>();
     private int documents;
 
-    /** What the document that is being read has added. */
+    /** Keys of the objects of the current document. */
     private final List<ObjectKey> added = new ArrayList<>();
 
-    /** Why documents cannot be parsed, by their numbers. */
+    /** Parse errors by document number. */
     private final Map<Integer, String> broken = new TreeMap<>();
 
     private ManifestReader(String source, String proxyName) {
@@ -63,19 +63,18 @@ public final class ManifestReader {
     }
 
     /**
-     * What a file says.
+     * The content of a manifest.
      *
-     * @param empty it has not one document: it is about to be written, or was cut off
-     * @param broken those of the problems that are documents which are neither YAML nor JSON: what they were to say is not
-     *     known
+     * @param empty whether there is no document, because the file is not written yet or truncated
+     * @param broken those of the problems that are parse errors, so that the objects of the document are unknown
      */
     public record Manifest(List<KubeObject> objects, List<Problem> problems, boolean empty, Set<Problem> broken) {}
 
     /**
-     * Reads to the end of the text; closes it.
+     * Reads a whole manifest and closes it.
      *
      * @param proxyName as in {@link BuildOptions}
-     * @throws IOException if it cannot be read
+     * @throws IOException if the text cannot be read
      */
     public static Manifest read(String source, String proxyName, Reader text) throws IOException {
         ManifestReader manifest = new ManifestReader(source, proxyName);
@@ -92,13 +91,13 @@ public final class ManifestReader {
                 Problem.Severity.NOTE,
                 "",
                 count + (count == 1 ? " object" : " objects") + " of kind " + kind + " ignored"));
-        // A field that two rules look at reports its fault to both.
+        // A field that is read twice reports its problem twice.
         List<Problem> problems = manifest.problems.stream().distinct().toList();
         return new Manifest(
                 List.copyOf(manifest.objects.values()), problems, manifest.documents == 0, Set.copyOf(broken));
     }
 
-    /** Usually one document; JSON needs nothing between two. */
+    /** Reads the text between two markers: usually one document, but JSON documents need no marker between them. */
     private void part(YamlDocuments text) throws IOException {
         BufferedReader reader = new BufferedReader(text, 2 * LOOK_AHEAD);
         boolean json = isJson(reader);
@@ -115,7 +114,7 @@ public final class ManifestReader {
             if (e.getCause() instanceof IOException unreadable) {
                 throw unreadable;
             }
-            // Half of a list is no list.
+            // Do not use a part of a list.
             added.forEach(objects::remove);
             added.clear();
             problems.subList(problemsOfGood, problems.size()).clear();
@@ -124,7 +123,10 @@ public final class ManifestReader {
         }
     }
 
-    /** JSON is YAML, but its own parser is several times as fast. Leaves the reader behind what JSON does not know. */
+    /**
+     * Whether the text is JSON, whose parser is several times as fast as that of YAML. If so, skips a byte order mark and a
+     * document marker.
+     */
     private static boolean isJson(BufferedReader reader) throws IOException {
         reader.mark(1);
         if (reader.read() != '\uFEFF') {
@@ -139,7 +141,7 @@ public final class ManifestReader {
         int first = firstVisible(reader);
         int second = first == '{' ? firstVisible(reader) : -1;
         reader.reset();
-        // What YAML allows between braces without quotes is left to YAML; nothing at all may hold tabs in JSON only.
+        // Unquoted keys in braces are YAML. A text of only white space is JSON, since YAML does not allow tabs.
         boolean json = first < 0 || second == '"' || second == '}';
         if (json && marked) {
             reader.skip(marker.length);
@@ -165,7 +167,7 @@ public final class ManifestReader {
             report(
                     Problem.Severity.ERROR,
                     "",
-                    "document " + documents + " is not an object; allowed are Kubernetes objects and lists of them");
+                    "document " + documents + " is not a mapping; must be a Kubernetes object or a list of them");
             return;
         }
         ObjectNode head = JSON.createObjectNode();
@@ -178,7 +180,7 @@ public final class ManifestReader {
                 head.set(name, parser.<JsonNode>readValueAsTree());
             }
         }
-        MergeKeys.resolved(head);
+        MergeKeys.resolve(head);
         if (isList(head)) {
             if (!items.read) {
                 items.merged(head);
@@ -197,7 +199,7 @@ public final class ManifestReader {
         return head.has("kind") && !isList(head);
     }
 
-    /** The items of a list that may say only after them what it is a list of: kubectl writes keys in order. */
+    /** The items of a list, whose kind may follow them because kubectl sorts keys. */
     private final class ItemList {
         private final List<JsonNode> waiting = new ArrayList<>();
         private int count;
@@ -217,7 +219,7 @@ public final class ManifestReader {
             }
         }
 
-        /** Those that a merge key adds. */
+        /** Reads items that a merge key adds. */
         void merged(JsonNode head) {
             FieldReader list =
                     FieldReader.root(head, new FieldReader.Report(source, "document " + documents, problems));
@@ -231,7 +233,7 @@ public final class ManifestReader {
             }
         }
 
-        /** Whether an item says what it is, and does not depend on the list. */
+        /** Whether an item has a kind and version of its own. */
         private static boolean isOwn(JsonNode item) {
             return item.has("kind") && item.has("apiVersion");
         }
@@ -272,7 +274,7 @@ public final class ManifestReader {
         if (kind.isEmpty() || version.isEmpty()) {
             FieldReader missing = root.get(kind.isEmpty() ? "kind" : "apiVersion");
             if (!missing.present() || missing.text() != null) {
-                missing.error("missing; write for example apiVersion: v1, kind: Service");
+                missing.error("missing; set for example apiVersion: v1, kind: Service");
             }
             return;
         }
@@ -297,7 +299,10 @@ public final class ManifestReader {
         if (objects.putIfAbsent(object.key(), object) == null) {
             added.add(object.key());
         } else {
-            report(Problem.Severity.ERROR, object.key().toString(), "twice in this file; the first one counts");
+            report(
+                    Problem.Severity.ERROR,
+                    object.key().toString(),
+                    "defined more than once in this file; the first definition is used");
         }
     }
 

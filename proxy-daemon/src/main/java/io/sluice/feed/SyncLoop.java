@@ -29,28 +29,28 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The control thread: owns the object store and the builder, and decides when a snapshot is built and handed on.
+ * The control thread. Owns the object store and the snapshot builder, and decides when a snapshot is built and applied.
  *
- * <p>Reflectors offer what their sources hold now; of several offers for one source only the last is kept, so what
- * waits never exceeds what there is. A burst of changes becomes one snapshot.
+ * <p>Reflectors offer the current states of their sources. Only the last state of each source is kept, so pending offers
+ * never exceed the size of the sources. A burst of changes becomes one snapshot.
  */
 public final class SyncLoop implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(SyncLoop.class);
 
-    /** Long enough to make one snapshot of a burst, too short for anybody to notice. */
+    /** Minimum time between snapshots: combines a burst of changes without a noticeable delay. */
     private static final long MIN_INTERVAL_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
-    /** Of one round; they are only for a histogram. */
-    private static final int MOST_TRIGGERS = 1_000;
+    /** Maximum number of triggers of one snapshot; they are used only for a histogram. */
+    private static final int MAX_TRIGGERS = 1_000;
 
-    /** As long as a change may take until it is applied, kube-proxy's limit too. */
-    private static final Duration STUCK = Duration.ofSeconds(60);
+    /** Maximum time to apply a change; the same as kube-proxy's. */
+    private static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
-    private static final long BEAT_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long HEARTBEAT_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     private static final long FIRST_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(5);
-    /** Between two attempts that are no failures. */
+    /** Maximum back-off after {@link NotNowException}. */
     private static final long MAX_WAIT_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private final Consumer<ServiceSnapshot> target;
@@ -60,11 +60,11 @@ public final class SyncLoop implements AutoCloseable {
     private @Nullable Heartbeat heartbeat;
 
     // Used on the control thread only.
-    private final ProblemTracker board = new ProblemTracker();
-    private final ObjectStore store = new ObjectStore(board);
+    private final ProblemTracker problemTracker = new ProblemTracker();
+    private final ObjectStore store = new ObjectStore(problemTracker);
     private final SnapshotBuilder builder;
     private final List<Trigger> triggers = new ArrayList<>();
-    /** Offers on their way into the store. */
+    /** Offers that were taken but are not in the store yet. */
     private final Map<String, SourceState> taken = new LinkedHashMap<>();
 
     private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
@@ -85,12 +85,12 @@ public final class SyncLoop implements AutoCloseable {
     private @Nullable Instant takenSince;
     private @Nullable Instant lastOffered;
 
-    /** Null if only the objects tell. */
+    /** Whether the Node exists; null to look for it in the store. */
     private volatile @Nullable Boolean nodeExists;
 
     private volatile View view = new View(List.of(), Optional.empty(), ServiceSnapshot.empty(), null);
 
-    /** What other threads see; {@code lastApplied} is null before the first snapshot was handed on. */
+    /** State for other threads; {@code lastApplied} is null before the first snapshot was applied. */
     private record View(
             List<Problem> problems,
             Optional<String> nodeIneligibleReason,
@@ -98,12 +98,12 @@ public final class SyncLoop implements AutoCloseable {
             @Nullable Instant lastApplied) {}
 
     /**
-     * Makes a loop that is not yet started.
+     * Creates a loop that is not started yet.
      *
-     * @param target receives each new snapshot, on the control thread; never before the first complete list. One that it
-     *     fails to apply it receives again after a while
-     * @param onProblem told of each problem when it appears ({@code true}) and when it is gone ({@code false})
-     * @param onRound told of each snapshot handed on, on the control thread
+     * @param target applies each new snapshot, on the control thread; not called before the first complete list. Called
+     *     again with the same snapshot, after a back-off, if it throws
+     * @param onProblem called when a problem appears ({@code true}) and when it is resolved ({@code false})
+     * @param onRound called for each applied snapshot, on the control thread
      */
     public SyncLoop(
             BuildOptions options,
@@ -113,40 +113,41 @@ public final class SyncLoop implements AutoCloseable {
         this.target = target;
         this.onProblem = onProblem;
         this.onRound = onRound;
-        builder = new SnapshotBuilder(options, store, board);
+        builder = new SnapshotBuilder(options, store, problemTracker);
     }
 
     /** Starts the control thread. */
     public void start(Supervisor supervisor) {
-        heartbeat = supervisor.heartbeat("sluice-sync", STUCK);
+        heartbeat = supervisor.heartbeat("sluice-sync", STUCK_AFTER);
         worker = supervisor.loop("sluice-sync", this::run);
     }
 
     /**
-     * Takes what some sources hold now, as one change: no snapshot shows a part of it. Never blocks for long. Any thread.
+     * Offers the current states of some sources as one change; no snapshot contains only a part of it. Does not wait for the
+     * snapshot. Any thread.
      *
-     * @param complete whether with this everything the reflector lists has been offered at least once
+     * @param complete whether every source of the reflector has been offered at least once, including this call
      */
     public void offer(Map<String, SourceState> changes, boolean complete) {
         offer(changes, complete, List.of());
     }
 
     /**
-     * The same, with the time of the cause.
+     * Offers states with the times of their causes. See {@link #offer(Map, boolean)}.
      *
-     * @param triggers when what led to these changes happened, where an object says so
+     * @param triggers when the causes of the changes happened, for objects that contain that time
      */
     public void offer(Map<String, SourceState> changes, boolean complete, List<Trigger> triggers) {
         lock.lock();
         try {
-            if (offeredTriggers.size() + triggers.size() <= MOST_TRIGGERS) {
+            if (offeredTriggers.size() + triggers.size() <= MAX_TRIGGERS) {
                 offeredTriggers.addAll(triggers);
             }
             changes.forEach((source, state) -> offered.merge(source, state, SourceState::then));
             listed |= complete;
             work = true;
             lastOffered = Instant.now();
-            // Until the lists are complete nothing is to be applied, so nothing can be late.
+            // Before the lists are complete nothing is applied, so nothing is pending.
             if (offeredSince == null && listed) {
                 offeredSince = lastOffered;
             }
@@ -156,7 +157,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** The machine's interfaces have these addresses now. Any thread. */
+    /** Sets the current addresses of this machine's interfaces. Any thread. */
     public void offerInterfaceAddresses(List<IpAddress> addresses) {
         lock.lock();
         try {
@@ -174,7 +175,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Returns false when it is time to end. */
+    /** Waits until a snapshot is due. Returns false if the loop was closed. */
     private boolean awaitWork() throws InterruptedException {
         lock.lockInterruptibly();
         try {
@@ -182,11 +183,11 @@ public final class SyncLoop implements AutoCloseable {
                 Objects.requireNonNull(heartbeat).beat();
                 long wait = work
                         ? lastRoundNanos + Math.max(MIN_INTERVAL_NANOS, backOffNanos) - System.nanoTime()
-                        : BEAT_NANOS;
+                        : HEARTBEAT_NANOS;
                 if (wait <= 0) {
                     return true;
                 }
-                changed.awaitNanos(Math.min(wait, BEAT_NANOS));
+                changed.awaitNanos(Math.min(wait, HEARTBEAT_NANOS));
             }
             return false;
         } finally {
@@ -199,17 +200,17 @@ public final class SyncLoop implements AutoCloseable {
         try {
             boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
-            // Before the lists are complete the Node may just not have arrived, unless it is known that there is none.
+            // Before the lists are complete, a Node that is not in the store may exist, unless it is known not to.
             Optional<String> nodeIneligibleReason = complete || Boolean.FALSE.equals(nodeExists)
                     ? builder.nodeIneligibleReason(nodeExists)
                     : Optional.empty();
-            tellOfNode(nodeIneligibleReason);
-            view = new View(board.publish(onProblem), nodeIneligibleReason, view.snapshot, view.lastApplied);
+            logNodeEligibility(nodeIneligibleReason);
+            view = new View(problemTracker.publish(onProblem), nodeIneligibleReason, view.snapshot, view.lastApplied);
             if (complete) {
-                handOn(snapshot, startNanos);
+                apply(snapshot, startNanos);
             }
             if (failing) {
-                log.info("the state is applied again");
+                log.info("the state was applied after a failure");
             }
             failing = false;
             backOffNanos = 0;
@@ -218,12 +219,12 @@ public final class SyncLoop implements AutoCloseable {
             retryLater(MAX_WAIT_NANOS);
         } catch (RuntimeException e) {
             if (!failing) {
-                log.error("the new state could not be applied; trying again until it can", e);
+                log.error("could not apply the new state; retrying", e);
             }
             failing = true;
             retryLater(MAX_BACK_OFF_NANOS);
         } catch (Error e) {
-            // The work is still to be done when this thread runs again.
+            // The supervisor runs this thread again, which then retries.
             retryLater(MAX_BACK_OFF_NANOS);
             throw e;
         }
@@ -248,7 +249,7 @@ public final class SyncLoop implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-        // One by one: what is not in the store yet stays if this fails.
+        // Remove each only when it is in the store, so that the rest is kept if this throws.
         for (var each = taken.entrySet().iterator(); each.hasNext(); each.remove()) {
             Map.Entry<String, SourceState> next = each.next();
             store.replace(next.getKey(), next.getValue());
@@ -256,20 +257,20 @@ public final class SyncLoop implements AutoCloseable {
         return complete;
     }
 
-    private void tellOfNode(Optional<String> unfit) {
-        if (unfit.equals(view.nodeIneligibleReason)) {
+    private void logNodeEligibility(Optional<String> reason) {
+        if (reason.equals(view.nodeIneligibleReason)) {
             return;
         }
-        unfit.ifPresentOrElse(
-                why -> log.warn("this node should get no new traffic: {}", why),
-                () -> log.info("this node may get new traffic again"));
+        reason.ifPresentOrElse(
+                why -> log.warn("this node is not eligible for new traffic: {}", why),
+                () -> log.info("this node is eligible for new traffic again"));
     }
 
-    private void handOn(ServiceSnapshot snapshot, long startNanos) {
+    private void apply(ServiceSnapshot snapshot, long startNanos) {
         if (view.lastApplied == null || snapshot != view.snapshot) {
             target.accept(snapshot);
             view = new View(view.problems, view.nodeIneligibleReason, snapshot, Instant.now());
-            onRound.handedOn(System.nanoTime() - startNanos, List.copyOf(triggers));
+            onRound.snapshotApplied(System.nanoTime() - startNanos, List.copyOf(triggers));
         }
         triggers.clear();
         lock.lock();
@@ -280,8 +281,8 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    private void retryLater(long mostNanos) {
-        backOffNanos = Math.min(mostNanos, Math.max(FIRST_BACK_OFF_NANOS, 2 * backOffNanos));
+    private void retryLater(long maxNanos) {
+        backOffNanos = Math.min(maxNanos, Math.max(FIRST_BACK_OFF_NANOS, 2 * backOffNanos));
         lock.lock();
         try {
             work = true;
@@ -291,27 +292,24 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     /**
-     * Whether there is a Node of this name now, from a source that knows; the one in the store may be the last that there
-     * was. In force with the next offer. Any thread.
+     * Sets whether the Node of this name exists, which the API server knows; the store may still contain a deleted one.
+     * Applied with the next offer. Any thread.
      */
     public void nodeExists(boolean exists) {
         nodeExists = exists;
     }
 
-    /** Whether it was said last that there is one. */
+    /** Whether {@link #nodeExists(boolean)} was last called with true. */
     public boolean nodeExists() {
         return Boolean.TRUE.equals(nodeExists);
     }
 
-    /** Whether the first complete list has been handed to the target. */
+    /** Whether the first snapshot with complete lists has been applied. */
     public boolean synced() {
         return view.lastApplied != null;
     }
 
-    /**
-     * When the oldest change that is not yet handed on arrived; empty if there is none, and before the first complete
-     * list. For health.
-     */
+    /** When the oldest pending change was offered; empty if there is none, or before the first complete list. */
     public Optional<Instant> pendingSince() {
         lock.lock();
         try {
@@ -321,7 +319,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** When a reflector last offered something, changed or not; empty before the first time. For metrics. */
+    /** When a reflector last called {@code offer}; empty before the first call. Used for metrics. */
     public Optional<Instant> lastOffered() {
         lock.lock();
         try {
@@ -331,27 +329,27 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Why this node should get no new traffic; empty if it may, and before the first complete list. Any thread. */
+    /** Why this node is not eligible for new traffic; empty if it is, and before the first complete list. Any thread. */
     public Optional<String> nodeIneligibleReason() {
         return view.nodeIneligibleReason;
     }
 
-    /** When a snapshot was last handed on; empty before the first. */
+    /** When a snapshot was last applied; empty before the first. */
     public Optional<Instant> lastApplied() {
         return Optional.ofNullable(view.lastApplied);
     }
 
-    /** All problems there are now, ordered by source and object. Any thread. */
+    /** All current problems, ordered by source and object. Any thread. */
     public List<Problem> problems() {
         return view.problems;
     }
 
-    /** The last snapshot handed on. Any thread. */
+    /** The last applied snapshot. Any thread. */
     public ServiceSnapshot snapshot() {
         return view.snapshot;
     }
 
-    /** Ends the control thread, after the round it may be in. */
+    /** Stops the control thread, after it has applied the current snapshot. */
     @Override
     public void close() {
         if (worker == null || heartbeat == null) {
@@ -367,15 +365,15 @@ public final class SyncLoop implements AutoCloseable {
             lock.unlock();
         }
         try {
-            if (!worker.join(STUCK)) {
-                log.warn("the last change does not end");
+            if (!worker.join(STUCK_AFTER)) {
+                log.warn("the control thread is still applying a change; stopping without waiting for it");
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
     }
 
-    /** Thrown by a target that waits for something which is no fault, and is to receive the snapshot again. */
+    /** Thrown by a target that cannot apply a snapshot yet, for a reason that is not an error. It is called again later. */
     public static final class NotNowException extends RuntimeException {
         private static final long serialVersionUID = 1;
 
@@ -384,18 +382,18 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** When something happened that had to come into force, and for which family. */
+    /** The time of the event that caused a change, and the address family that it affects. */
     public record Trigger(Instant at, Family family) {}
 
     /** Called on the control thread; must not block. */
     @FunctionalInterface
     public interface RoundListener {
         /**
-         * A snapshot is in force.
+         * Called when a snapshot has been applied.
          *
-         * @param nanos how long that took since it was taken up
-         * @param triggers what led to it, as far as that is known
+         * @param nanos how long building and applying it took
+         * @param triggers known causes of the changes
          */
-        void handedOn(long nanos, List<Trigger> triggers);
+        void snapshotApplied(long nanos, List<Trigger> triggers);
     }
 }

@@ -4,15 +4,15 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * How well one collection of an API server is followed.
+ * The state of the watch of one collection of an API server.
  *
- * @param resource its name, such as {@code endpointslices.discovery.k8s.io}
+ * @param resource name of the collection, such as {@code endpointslices.discovery.k8s.io}
  * @param synced whether it was listed completely at least once
- * @param lastEvent when the server last said anything about it, bookmarks included
- * @param reconnects watches begun after the first
- * @param relists lists after the first
- * @param server the one asked last
- * @param trouble why it cannot be followed now; empty if it can
+ * @param lastEvent time of the last event, including bookmarks
+ * @param reconnects number of watches after the first
+ * @param relists number of lists after the first
+ * @param server API server of the last request
+ * @param trouble why the collection cannot be watched now; empty if it can
  */
 public record WatchStatus(
         String resource,
@@ -23,7 +23,7 @@ public record WatchStatus(
         String server,
         String trouble) {
 
-    /** The same, for a collection that was listed but lacks something that has to be there. */
+    /** Returns a copy that is not synced, because an object that must exist is missing from the list. */
     public WatchStatus lacking(String what) {
         return new WatchStatus(resource, false, lastEvent, reconnects, relists, server, what);
     }

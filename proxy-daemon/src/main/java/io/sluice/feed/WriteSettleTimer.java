@@ -3,27 +3,30 @@ package io.sluice.feed;
 import io.sluice.document.FileVersion;
 import java.util.concurrent.TimeUnit;
 
-/** How long a file of a feed must stand still before it is read, so that no half of it is. */
+/** How long a file of a feed must be unchanged before it is read, so that partial files are not read. */
 final class WriteSettleTimer {
     private WriteSettleTimer() {}
 
-    /** How long a file being written in place must stand still before it is taken to be whole. */
-    static final long STILL_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
+    /** How long a file that is written in place must be unchanged to be considered complete. */
+    static final long SETTLE_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
 
-    /** Written and renamed within one tick of the file system's clock, or just begun? A writer's next write tells. */
+    /**
+     * Delay for a new file whose change and modification times are equal. It was either written and renamed within one tick
+     * of the file system's clock, or is still being written, in which case another write follows.
+     */
     static final long DOUBT_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
-    /** A folder read while a file is renamed in it may show neither name; the next look does. */
-    static final long GONE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+    /** Delay before a missing file is considered removed: while a file is renamed, a scan may find neither of its names. */
+    static final long MISSING_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
-    /** How long a file that has just come under a name has to stand still. */
-    static long nanos(FileVersion stamp, boolean wasWritten, boolean unwatched) {
-        if (stamp.isEmpty()) {
-            return STILL_NANOS;
+    /** How long a file that is new or was replaced must be unchanged before it is read. */
+    static long nanos(FileVersion version, boolean wasWritten, boolean unwatched) {
+        if (version.isEmpty()) {
+            return SETTLE_NANOS;
         }
-        if (stamp.isFinished()) {
+        if (version.isFinished()) {
             return 0;
         }
-        return wasWritten || unwatched ? STILL_NANOS : DOUBT_NANOS;
+        return wasWritten || unwatched ? SETTLE_NANOS : DOUBT_NANOS;
     }
 }

@@ -107,7 +107,7 @@ final class EndpointsParser {
         }
         List<String> zones = new ArrayList<>();
         for (FieldReader zone : forZones) {
-            String name = zone.get("name").requiredText();
+            String name = zone.get("name").requiredString();
             if (name != null) {
                 zones.add(name.intern());
             }

@@ -17,7 +17,7 @@ final class PortParser {
     /** Parses a port of endpoints. Does not report SCTP ports, because they are reported at the Service. */
     static @Nullable NamedPort parseEndpointPort(FieldReader port) {
         FieldReader protocol = port.get("protocol");
-        boolean sctp = protocol.isText() && protocol.text("").equals("SCTP");
+        boolean sctp = protocol.isString() && protocol.text("").equals("SCTP");
         return parse(port, sctp ? null : protocol(protocol));
     }
 
@@ -29,7 +29,7 @@ final class PortParser {
     }
 
     private static @Nullable Protocol protocol(FieldReader field) {
-        if (field.present() && !field.isText()) {
+        if (field.present() && !field.isString()) {
             field.error(field.quoted() + " is not TCP or UDP");
             return null;
         }

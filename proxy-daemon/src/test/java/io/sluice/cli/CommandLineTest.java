@@ -137,7 +137,7 @@ final class CommandLineTest {
                 .containsExactly(
                         "sluice: --feed cannot be combined with --master, SLUICE_TOKEN_FILE; use either a feed or an API"
                                 + " server",
-                        "sluice: --master: '127.0.0.1:8001' is not allowed; give a URL such as https://10.0.0.1:6443 or"
+                        "sluice: --master: '127.0.0.1:8001' is invalid; must be a URL such as https://10.0.0.1:6443 or"
                                 + " http://127.0.0.1:8001");
     }
 
@@ -147,9 +147,9 @@ final class CommandLineTest {
                 .isEqualTo(2);
         assertThat(err.toString().lines())
                 .containsExactly(
-                        "sluice: --mode: 'iptables' is not allowed; give bind or node",
-                        "sluice: --loops: '0' is not allowed; give a whole number, 1 to 64",
-                        "sluice: --drain-timeout: '30' is not allowed; give a time such as 500ms, 30s, 5m or 1h, 0s to"
+                        "sluice: --mode: 'iptables' is invalid; must be bind or node",
+                        "sluice: --loops: '0' is invalid; must be a whole number from 1 to 64",
+                        "sluice: --drain-timeout: '30' is invalid; must be a duration such as 500ms, 30s, 5m or 1h, from 0s to"
                                 + " 24h");
     }
 

@@ -27,22 +27,22 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** File, environment and flags: who counts, and what is refused. */
+/** Settings from files, environment variables and flags: precedence, parsing and errors. */
 final class ConfigurationTest {
     private static final String HEADER = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private Path file(String text) throws Exception {
-        return Files.writeString(folder.resolve("sluice.yaml"), text);
+        return Files.writeString(directory.resolve("sluice.yaml"), text);
     }
 
     private List<String> problemsOf(String text) throws Exception {
         Path file = file(text);
         ConfigurationException e =
                 catchThrowableOfType(ConfigurationException.class, () -> Configuration.load(file, Map.of(), Map.of()));
-        assertThat(e).as("the file is refused").isNotNull();
+        assertThat(e).as("the file is invalid").isNotNull();
         return e.problems().stream()
                 .map(problem -> problem.replace(file + ": ", ""))
                 .toList();
@@ -54,7 +54,7 @@ final class ConfigurationTest {
     }
 
     @Test
-    void defaultsAreThoseOfKubeProxyAndTheForwarder() throws Exception {
+    void hasTheDefaultsOfKubeProxyAndTheForwarder() throws Exception {
         Settings settings = Configuration.load(null, Map.of(), Map.of()).settings();
         assertThat(settings.feed()).isNull();
         assertThat(settings.healthzBindAddress()).isEqualTo(new InetSocketAddress("0.0.0.0", 10256));
@@ -68,7 +68,7 @@ final class ConfigurationTest {
     }
 
     @Test
-    void fileThenEnvironmentThenFlags() throws Exception {
+    void environmentOverridesFileAndFlagsOverrideBoth() throws Exception {
         Path file = file(HEADER + "feed: from-file\nloops: 1\nlogLevel: debug\n");
         Configuration configuration = Configuration.load(
                 file,
@@ -79,13 +79,13 @@ final class ConfigurationTest {
         assertThat(configuration.settings().logLevel()).isEqualTo("debug");
         assertThat(configuration.hidden())
                 .containsExactly(
-                        "SLUICE_FEED (from-variable) hides feed: from-file of file " + file,
-                        "SLUICE_LOOPS (2) hides loops: 1 of file " + file,
-                        "--feed (from-flag) hides feed: from-variable of SLUICE_FEED");
+                        "SLUICE_FEED (from-variable) overrides feed: from-file of file " + file,
+                        "SLUICE_LOOPS (2) overrides loops: 1 of file " + file,
+                        "--feed (from-flag) overrides feed: from-variable of SLUICE_FEED");
     }
 
     @Test
-    void sameValueTwiceHidesNothing() throws Exception {
+    void doesNotReportAnOverrideWithTheSameValue() throws Exception {
         Path file = file(HEADER + "loops: 2\n");
         assertThat(Configuration.load(file, Map.of("SLUICE_LOOPS", "2"), Map.of())
                         .hidden())
@@ -93,7 +93,7 @@ final class ConfigurationTest {
     }
 
     @Test
-    void everySettingCanBeWrittenInTheFile() throws Exception {
+    void readsEverySettingFromTheFile() throws Exception {
         Configuration configuration = Configuration.load(file(HEADER + """
                                 feed: /manifests
                                 kubeconfig: /a:/b
@@ -208,7 +208,7 @@ final class ConfigurationTest {
     }
 
     @Test
-    void unknownKeyIsRefusedWithTheChoices() throws Exception {
+    void rejectsAnUnknownKeyAndListsTheKnownOnes() throws Exception {
         assertThat(problemsOf(HEADER + "mapFrontend: []\n"))
                 .singleElement()
                 .asString()
@@ -217,29 +217,29 @@ final class ConfigurationTest {
     }
 
     @Test
-    void wrongTypesAreRefusedWithTheirPlace() throws Exception {
+    void rejectsWrongTypesWithTheirField() throws Exception {
         assertThat(problemsOf(HEADER
                         + "loops: two\nconnectTimeout: 30\nfeed: [a]\nlogLevel: {a: b}\nmode: true\nmapFrontends: x\n"))
                 .containsExactly(
-                        "loops: the string 'two' is not allowed; give a whole number, 1 to 64",
-                        "connectTimeout: 30 has no unit; give a time such as 500ms, 30s, 5m or 1h, 1ms to 1h",
-                        "feed: a list is not allowed; give the path of a file or a folder",
-                        "logLevel: a mapping is not allowed; give error, warn, info, debug or trace",
-                        "mode: the boolean true is not allowed; give bind or node",
-                        "mapFrontends: the string 'x' is not allowed; give a list, each FROM=TO, two ranges of one family"
+                        "loops: the string 'two' is invalid; must be a whole number from 1 to 64",
+                        "connectTimeout: 30 has no unit; must be a duration such as 500ms, 30s, 5m or 1h, from 1ms to 1h",
+                        "feed: a list is invalid; must be the path of a file or directory",
+                        "logLevel: a mapping is invalid; must be error, warn, info, debug or trace",
+                        "mode: the boolean true is invalid; must be bind or node",
+                        "mapFrontends: the string 'x' is invalid; must be a list, each item FROM=TO, two ranges of one family"
                                 + " and size, such as 10.96.0.0/12=127.96.0.0/12");
     }
 
     @Test
-    void itemsOfAListAreNamedByPlace() throws Exception {
+    void reportsTheIndexOfAListItem() throws Exception {
         assertThat(problemsOf(HEADER + "mapFrontends: [7]\n"))
                 .singleElement()
                 .asString()
-                .startsWith("mapFrontends[0]: the number 7 is not allowed");
+                .startsWith("mapFrontends[0]: the number 7 is invalid");
     }
 
     @Test
-    void anotherKindIsRefused() throws Exception {
+    void rejectsAnotherKind() throws Exception {
         assertThat(problemsOf("apiVersion: v1\nkind: ConfigMap\n"))
                 .containsExactly(
                         "apiVersion: must be sluice.io/v1alpha1, not 'v1'",
@@ -251,7 +251,7 @@ final class ConfigurationTest {
     }
 
     @Test
-    void whatIsNoConfigurationIsRefused() throws Exception {
+    void rejectsFilesThatAreNoConfiguration() throws Exception {
         assertThat(problemsOf("")).singleElement().asString().startsWith("is empty; it must begin with 'apiVersion:");
         assertThat(problemsOf("- a\n")).containsExactly("must be a mapping of settings, not a list");
         assertThat(problemsOf(HEADER + "---\n" + HEADER))
@@ -295,14 +295,14 @@ final class ConfigurationTest {
         "--mode,iptables",
         "--feed,''"
     })
-    void refused(String flag, String text) {
+    void rejectsInvalidValues(String flag, String text) {
         Setting<?> setting = Setting.values().stream()
                 .filter(each -> each.flags().contains(flag))
                 .findFirst()
                 .orElseThrow();
         assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(setting, text)))
                 .isNotNull()
-                .hasMessage(setting.flags().get(0) + ": '" + text + "' is not allowed; give " + setting.allowed());
+                .hasMessage(setting.flags().get(0) + ": '" + text + "' is invalid; must be " + setting.allowed());
     }
 
     @ParameterizedTest
@@ -311,14 +311,15 @@ final class ConfigurationTest {
         "10.96.0.10/12=127.96.0.0/12, 10.96.0.10/12, 10.96.0.0/12",
         "fd00::1/112=fd00:1::/112, fd00::1/112, fd00::/112"
     })
-    void rangeWithBitsBehindItsPrefixIsRefusedWithTheAlignedOne(String text, String range, String aligned) {
+    void rejectsARangeWithBitsBeyondItsPrefixLengthAndSuggestsTheAlignedOne(String text, String range, String aligned) {
         assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(Setting.MAP_FRONTENDS, text)))
                 .isNotNull()
-                .hasMessage("--map-frontends: " + range + " has bits set behind its prefix; did you mean " + aligned);
+                .hasMessage("--map-frontends: " + range + " has bits set beyond its prefix length; did you mean "
+                        + aligned);
     }
 
     @Test
-    void bindAddressesCanBeOffOrIpv6() throws Exception {
+    void acceptsOffAndIpv6AsBindAddress() throws Exception {
         assertThat(flag(Setting.METRICS_BIND_ADDRESS, "off").metricsBindAddress())
                 .isNull();
         assertThat(flag(Setting.METRICS_BIND_ADDRESS, "").metricsBindAddress()).isNull();
@@ -329,13 +330,13 @@ final class ConfigurationTest {
     }
 
     @Test
-    void nodeNameIsLowerCase() throws Exception {
+    void convertsTheNodeNameToLowerCase() throws Exception {
         assertThat(flag(Setting.NODE_NAME, " Node-A.Example ").buildOptions().nodeName())
                 .isEqualTo("node-a.example");
     }
 
     @Test
-    void oneRangeOfPodsForEachFamily() throws Exception {
+    void allowsOneClusterCidrForEachFamily() throws Exception {
         assertThat(flag(Setting.CLUSTER_CIDR, "10.0.0.0/8", "fd00::/8")
                         .buildOptions()
                         .clusterCidrs())

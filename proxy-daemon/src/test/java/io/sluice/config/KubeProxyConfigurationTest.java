@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine;
 
 /**
- * kube-proxy's own configuration: what is honoured, what is named, and who counts more. What is refused stands in
+ * Keys of a {@code KubeProxyConfiguration} that are applied, reported or overridden. Invalid values are tested with
  * {@code bad-input.txt}.
  */
 final class KubeProxyConfigurationTest {
@@ -29,7 +29,7 @@ final class KubeProxyConfigurationTest {
     private static final String OURS = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private Configuration load(String text) throws Exception {
         return load(text, Map.of());
@@ -40,11 +40,11 @@ final class KubeProxyConfigurationTest {
     }
 
     private Path file(String text) throws Exception {
-        return Files.writeString(folder.resolve("config.conf"), text);
+        return Files.writeString(directory.resolve("config.conf"), text);
     }
 
-    private String withoutPlace(String line) {
-        return line.replace(folder.resolve("config.conf") + ": KubeProxyConfiguration: ", "");
+    private String withoutPrefix(String line) {
+        return line.replace(directory.resolve("config.conf") + ": KubeProxyConfiguration: ", "");
     }
 
     /** Each setting that is not the default, as {@code key=text}. */
@@ -57,19 +57,19 @@ final class KubeProxyConfigurationTest {
     }
 
     @Test
-    void kubeadmsIsTakenAsItIs() throws Exception {
+    void readsTheConfigurationOfKubeadm() throws Exception {
         Configuration configuration = load(Files.readString(Path.of("src/test/resources/kubeadm-config.conf")));
         assertThat(set(configuration)).containsExactly("clusterCIDR=10.244.0.0/16");
         assertThat(configuration.warnings()).isEmpty();
         assertThat(configuration.hidden())
                 .singleElement()
-                .satisfies(line -> assertThat(withoutPlace(line))
-                        .isEqualTo("keys that have no meaning here: clientConnection.kubeconfig (there is no such file"
+                .satisfies(line -> assertThat(withoutPrefix(line))
+                        .isEqualTo("keys without effect in Sluice: clientConnection.kubeconfig (there is no such file"
                                 + " here)"));
     }
 
     @Test
-    void whatMeansTheSameIsHonoured() throws Exception {
+    void appliesKeysThatSluiceSupports() throws Exception {
         Settings settings = load(HEADER + """
                 hostnameOverride: " Node-A "
                 healthzBindAddress: 127.0.0.1
@@ -96,15 +96,15 @@ final class KubeProxyConfigurationTest {
     }
 
     @Test
-    void itsKubeconfigIsHonouredWhereItIsAndThereIsNoFeed() throws Exception {
-        Path kubeconfig = Files.writeString(folder.resolve("kubeconfig.conf"), "");
+    void usesTheKubeconfigIfItExistsAndThereIsNoFeed() throws Exception {
+        Path kubeconfig = Files.writeString(directory.resolve("kubeconfig.conf"), "");
         String text = HEADER + "clientConnection: {kubeconfig: " + kubeconfig + "}\n";
         assertThat(load(text).settings().api().kubeconfigs()).containsExactly(kubeconfig);
         Configuration withFeed = load(text, Map.of(Setting.FEED, List.of("feed")));
         assertThat(withFeed.settings().api().kubeconfigs()).isEmpty();
         assertThat(withFeed.hidden())
-                .containsExactly("--feed (feed) hides kubeconfig: " + kubeconfig + " of file "
-                        + folder.resolve("config.conf") + " (KubeProxyConfiguration)");
+                .containsExactly("--feed (feed) overrides kubeconfig: " + kubeconfig + " of file "
+                        + directory.resolve("config.conf") + " (KubeProxyConfiguration)");
     }
 
     private static Cidr cidr(String text) {
@@ -122,7 +122,7 @@ final class KubeProxyConfigurationTest {
         "iptables, false, true, false",
         "ipvs, true, false, true"
     })
-    void masqueradeAllIsThatOfTheMode(String mode, boolean iptables, boolean nftables, boolean expected)
+    void usesMasqueradeAllOfTheMode(String mode, boolean iptables, boolean nftables, boolean expected)
             throws Exception {
         Configuration configuration = load(HEADER + "mode: '" + mode + "'\niptables: {masqueradeAll: " + iptables
                 + "}\nnftables: {masqueradeAll: " + nftables + "}\n");
@@ -134,7 +134,7 @@ final class KubeProxyConfigurationTest {
 
     @ParameterizedTest
     @CsvSource({"0, info", "2, info", "3, info", "4, debug", "5, debug", "6, trace", "10, trace"})
-    void verbosityIsALevel(int verbosity, String level) throws Exception {
+    void convertsTheVerbosityToALogLevel(int verbosity, String level) throws Exception {
         assertThat(load(HEADER + "logging: {verbosity: " + verbosity + "}\n")
                         .settings()
                         .logLevel())
@@ -142,7 +142,7 @@ final class KubeProxyConfigurationTest {
     }
 
     @Test
-    void bindAddressSaysTheFamilyOfTheServers() throws Exception {
+    void bindAddressSelectsTheFamilyOfTheServers() throws Exception {
         assertThat(set(load(HEADER + "bindAddress: '::'\n")))
                 .containsExactly("healthzBindAddress=[::]:10256", "metricsBindAddress=[::1]:10249");
         assertThat(set(load(HEADER + "healthzBindAddress: 0.0.0.0:1\nbindAddress: '::'\n")))
@@ -150,7 +150,7 @@ final class KubeProxyConfigurationTest {
     }
 
     @Test
-    void whatHasNoMeaningIsNamedOnce() throws Exception {
+    void listsKeysWithoutEffectInOneLine() throws Exception {
         Configuration configuration = load(HEADER + """
                 mode: ipvs
                 bindAddress: 192.168.1.7
@@ -163,14 +163,14 @@ final class KubeProxyConfigurationTest {
         assertThat(set(configuration)).isEmpty();
         assertThat(configuration.hidden())
                 .singleElement()
-                .satisfies(line -> assertThat(withoutPlace(line))
-                        .isEqualTo("keys that have no meaning here: bindAddress (for the node's primary address, set"
+                .satisfies(line -> assertThat(withoutPrefix(line))
+                        .isEqualTo("keys without effect in Sluice: bindAddress (for the node's primary address, set"
                                 + " nodeIPs), mode, ipvs.scheduler, ipvs.excludeCIDRs, iptables.syncPeriod,"
                                 + " conntrack.min, featureGates, logging.options"));
     }
 
     @Test
-    void defaultsAsKubeProxyWritesThemAreNotNamed() throws Exception {
+    void doesNotReportDefaultsThatKubeProxyWrites() throws Exception {
         Configuration configuration = load(HEADER + """
                 clientConnection: {burst: 10, contentType: application/vnd.kubernetes.protobuf, qps: 5}
                 configSyncPeriod: 15m0s
@@ -184,32 +184,32 @@ final class KubeProxyConfigurationTest {
     }
 
     @Test
-    void unknownKeysAreWarnedAboutWithTheNearest() throws Exception {
+    void warnsAboutUnknownKeysAndSuggestsSimilarOnes() throws Exception {
         Configuration configuration = load(
                 HEADER + "clusterCidr: x\niptables: {syncPerod: 1s}\niptables.masqueradeAll: true\n\"a\\nb\": 1\n");
         assertThat(set(configuration)).isEmpty();
-        assertThat(configuration.warnings().stream().map(this::withoutPlace))
+        assertThat(configuration.warnings().stream().map(this::withoutPrefix))
                 .containsExactly(
-                        "clusterCidr: is not a key of kube-proxy's, and ignored; did you mean 'clusterCIDR'?",
-                        "iptables.syncPerod: is not a key of kube-proxy's, and ignored; did you mean"
+                        "clusterCidr: is not a key of kube-proxy, ignored; did you mean 'clusterCIDR'?",
+                        "iptables.syncPerod: is not a key of kube-proxy, ignored; did you mean"
                                 + " 'iptables.syncPeriod'?",
-                        "[iptables.masqueradeAll]: is not a key of kube-proxy's, and ignored",
-                        "a\\u000Ab: is not a key of kube-proxy's, and ignored");
+                        "[iptables.masqueradeAll]: is not a key of kube-proxy, ignored",
+                        "a\\u000Ab: is not a key of kube-proxy, ignored");
     }
 
     @Test
-    void oursCountsMoreInEitherOrderAndFlagsMost() throws Exception {
+    void sluiceConfigurationOverridesKubeProxyConfigurationInAnyOrder() throws Exception {
         String theirs = HEADER + "hostnameOverride: a\nhealthzBindAddress: 127.0.0.1:1\n";
         String ours = OURS + "nodeName: b\nlogLevel: debug\n";
         for (String text : List.of(theirs + "---\n" + ours, ours + "---\n" + theirs)) {
             Configuration configuration = load(text, Map.of(Setting.LOG_LEVEL, List.of("warn")));
-            Path file = folder.resolve("config.conf");
+            Path file = directory.resolve("config.conf");
             assertThat(set(configuration))
                     .containsExactly("nodeName=b", "healthzBindAddress=127.0.0.1:1", "logLevel=warn");
             assertThat(configuration.hidden())
                     .containsExactly(
-                            "file " + file + " (b) hides nodeName: a of file " + file + " (KubeProxyConfiguration)",
-                            "--log-level (warn) hides logLevel: debug of file " + file);
+                            "file " + file + " (b) overrides nodeName: a of file " + file + " (KubeProxyConfiguration)",
+                            "--log-level (warn) overrides logLevel: debug of file " + file);
             assertThat(configuration.print().lines().map(line -> line.replaceAll(" +", " ")))
                     .contains(
                             "nodeName: b # file " + file,
@@ -218,7 +218,7 @@ final class KubeProxyConfigurationTest {
     }
 
     @Test
-    void printConfigSaysOnTheOtherStreamWhatDoesNotCount() throws Exception {
+    void printConfigReportsValuesWithoutEffectOnStderr() throws Exception {
         StringWriter out = new StringWriter();
         StringWriter err = new StringWriter();
         CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
@@ -226,16 +226,16 @@ final class KubeProxyConfigurationTest {
         Path file = file(HEADER + "mode: iptables\nmodes: x\n");
         assertThat(line.execute("run", "--print-config", "--node-name=a", "--config=" + file))
                 .isZero();
-        assertThat(err.toString().lines().map(this::withoutPlace))
+        assertThat(err.toString().lines().map(this::withoutPrefix))
                 .containsExactly(
-                        "sluice: modes: is not a key of kube-proxy's, and ignored; did you mean 'mode'?",
-                        "sluice: keys that have no meaning here: mode");
+                        "sluice: modes: is not a key of kube-proxy, ignored; did you mean 'mode'?",
+                        "sluice: keys without effect in Sluice: mode");
         assertThat(out.toString()).startsWith(OURS).doesNotContain("iptables");
     }
 
     @Test
-    void checkReadsItToo() throws Exception {
-        Path feed = Files.writeString(folder.resolve("feed.yaml"), "");
+    void checkReadsTheConfigurationToo() throws Exception {
+        Path feed = Files.writeString(directory.resolve("feed.yaml"), "");
         StringWriter err = new StringWriter();
         CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
         line.setOut(new PrintWriter(new StringWriter())).setErr(new PrintWriter(err));

@@ -149,7 +149,7 @@ final class FeedUnderTrafficIT {
             replaceFeedFile("kind: [");
             awaitMoreAnswers();
             replaceFeedFile("");
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("holds no document"));
+            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("contains no document"));
             Files.delete(file);
             assertThat(new ProcessBuilder("mkfifo", file.toString()).start().waitFor())
                     .isZero();
@@ -166,7 +166,8 @@ final class FeedUnderTrafficIT {
         replaceFeedFile(manifestForOne());
         try (Sluice sluice = start()) {
             Files.move(directory.resolve("feed"), directory.resolve("away"));
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("feed: is gone; its last state is kept"));
+            await().atMost(RunIT.PATIENCE)
+                    .until(() -> sluice.err().contains("feed: no longer exists; its last state is kept"));
             awaitMoreAnswers();
             Files.createDirectory(directory.resolve("making"));
             Files.writeString(directory.resolve("making/web.yaml"), manifestForTwo());

@@ -116,8 +116,9 @@ final class HostNameIT {
             assertThat(sluice.exitCode()).as(sluice.err()).isZero();
             assertThat(sluice.out()).containsPattern("\nnodeName: localhost +# default\n");
             assertThat(sluice.err())
-                    .isEqualTo("sluice: nodeName: the host name 'node_1' is not allowed, using 'localhost'; set"
-                            + " --node-name to a node name: letters, digits, '-' and '.', at most 253\n");
+                    .isEqualTo(
+                            "sluice: nodeName: the host name 'node_1' is not a valid node name, using 'localhost'; set"
+                                    + " --node-name to a node name: letters, digits, '-' and '.', at most 253 characters\n");
         }
         try (Sluice sluice = start("node_1", "exec \"$@\"", "run", "--print-config", "--node-name=node-1")) {
             assertThat(sluice.exitCode()).isZero();

@@ -305,7 +305,7 @@ public final class RunIT {
             awaitError(
                     sluice,
                     "SIGHUP: rescanning the feed; configuration not reloaded: " + config
-                            + ": logLevel: 'loud' is not allowed");
+                            + ": logLevel: 'loud' is invalid");
             try (Socket client = connect();
                     Socket server = endpoint.accept()) {
                 exchange(client, server, "served");

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Real files, a clock that is set by hand: what is read when, and what is kept. */
+/** Scans of real files with a manual clock: when files are read, and which state is kept. */
 class FeedTest {
     private static final String WEB = Manifests.service("web", "10.96.0.1");
     private static final String API = Manifests.service("api", "10.96.0.2");
@@ -32,18 +32,18 @@ class FeedTest {
     @SuppressWarnings("NullAway.Init") // JUnit sets it
     Path root;
 
-    private Path folder = Path.of("unset");
-    private Feed feed = new Feed(folder, "");
+    private Path directory = Path.of("unset");
+    private Feed feed = new Feed(directory, "");
     private long now;
     private Feed.@Nullable Scan last;
 
     @BeforeEach
-    void makeFolder() throws IOException {
-        folder = Files.createDirectory(root.resolve("feed"));
-        feed = new Feed(folder, "");
+    void createDirectory() throws IOException {
+        directory = Files.createDirectory(root.resolve("feed"));
+        feed = new Feed(directory, "");
     }
 
-    /** What a scan reports, as {@code file: objects; problems}. */
+    /** Scans the feed and returns a line for each change, such as {@code file: objects ! problem}. */
     private List<String> scan(String... written) {
         Feed.Scan scan = feed.scan(now, Set.of(written));
         last = scan;
@@ -72,25 +72,25 @@ class FeedTest {
     }
 
     private Path write(String name, String text) throws IOException {
-        return Files.writeString(folder.resolve(name), text);
+        return Files.writeString(directory.resolve(name), text);
     }
 
-    /** Renames a finished file into place; its content is older than its name, as it always is outside of tests. */
+    /** Renames a complete file into place. Its modification time is earlier, as it normally is outside of tests. */
     private void rename(String name, String text) throws IOException {
         Path draft = Files.writeString(root.resolve("draft"), text);
         Files.setLastModifiedTime(draft, FileTime.from(Instant.now().minusSeconds(60)));
-        Files.move(draft, folder.resolve(name), StandardCopyOption.ATOMIC_MOVE);
+        Files.move(draft, directory.resolve(name), StandardCopyOption.ATOMIC_MOVE);
     }
 
     @Test
-    void readsManifestsOfAFolderAndNothingElse() throws IOException {
+    void readsOnlyManifestsOfADirectory() throws IOException {
         write("b.yml", API);
         write("a.yaml", WEB);
         write("c.json", "{\"kind\": \"List\", \"apiVersion\": \"v1\", \"items\": []}");
         write(".hidden.yaml", "no");
         write("notes.txt", "no");
-        Files.createDirectory(folder.resolve("below"));
-        Files.writeString(folder.resolve("below/d.yaml"), WEB);
+        Files.createDirectory(directory.resolve("below"));
+        Files.writeString(directory.resolve("below/d.yaml"), WEB);
 
         assertThat(scan()).containsExactly("a.yaml: web", "b.yml: api", "c.json:");
         assertThat(lastScan().complete()).isTrue();
@@ -99,7 +99,7 @@ class FeedTest {
     }
 
     @Test
-    void readsARenamedFileAtOnce() throws IOException {
+    void readsARenamedFileImmediately() throws IOException {
         write("a.yaml", WEB);
         scan();
         rename("a.yaml", API);
@@ -109,7 +109,7 @@ class FeedTest {
     }
 
     @Test
-    void readsAFileWrittenAndRenamedWithinOneTickAfterAMoment() throws IOException {
+    void readsAFileWrittenAndRenamedWithinOneTickAfterAShortDelay() throws IOException {
         write("other.yaml", "apiVersion: v1\nkind: List\n");
         scan();
         write("a.yaml", WEB);
@@ -119,12 +119,12 @@ class FeedTest {
     }
 
     @Test
-    void waitsForAFileWrittenInPlaceToStandStill() throws IOException {
+    void readsAFileWrittenInPlaceWhenItStopsChanging() throws IOException {
         write("a.yaml", WEB);
         scan();
         Path file = write("a.yaml", API.substring(0, 40));
         assertThat(scan("a.yaml")).isEmpty();
-        assertThat(lastScan().waitNanos()).isEqualTo(WriteSettleTimer.STILL_NANOS);
+        assertThat(lastScan().waitNanos()).isEqualTo(WriteSettleTimer.SETTLE_NANOS);
         passMillis(299);
         assertThat(scan()).isEmpty();
         Files.writeString(file, API.substring(40), APPEND);
@@ -149,7 +149,7 @@ class FeedTest {
     }
 
     @Test
-    void waitsForANewFileWhereNobodyWatches() throws IOException {
+    void waitsForANewFileWithoutAFileWatch() throws IOException {
         write("other.yaml", "apiVersion: v1\nkind: List\n");
         scan();
         write("a.yaml", WEB);
@@ -161,19 +161,19 @@ class FeedTest {
     }
 
     @Test
-    void keepsTheLastGoodObjectsOfABrokenFile() throws IOException {
+    void keepsTheLastValidObjectsOfAnInvalidFile() throws IOException {
         rename("a.yaml", WEB);
         scan();
         rename("a.yaml", "kind: Service\n  name: [");
         assertThat(scan())
                 .containsExactly("a.yaml: as before ! line 2, column 7: mapping values are not allowed here;"
-                        + " the objects it held before are kept");
+                        + " its previous objects are kept");
         rename("a.yaml", API);
         assertThat(scan()).containsExactly("a.yaml: api");
     }
 
     @Test
-    void reportsBrokenJsonWithItsPlace() throws IOException {
+    void reportsInvalidJsonWithItsPosition() throws IOException {
         rename("a.json", "{\"kind\": \"List\",\n \"items\": [}");
         assertThat(scan())
                 .singleElement()
@@ -183,17 +183,17 @@ class FeedTest {
     }
 
     @Test
-    void takesAnEmptyFileForAnIncompleteOne() throws IOException {
+    void treatsAnEmptyFileAsIncomplete() throws IOException {
         rename("a.yaml", "# soon\n---\n");
-        assertThat(scan()).singleElement().asString().startsWith("a.yaml: as before ! holds no document");
-        assertThat(lastScan().complete()).as("nothing to go by yet").isFalse();
+        assertThat(scan()).singleElement().asString().startsWith("a.yaml: as before ! contains no document");
+        assertThat(lastScan().complete()).as("there is no valid file yet").isFalse();
         rename("a.yaml", WEB);
         assertThat(scan()).containsExactly("a.yaml: web");
         assertThat(lastScan().complete()).isTrue();
         rename("a.yaml", "");
         assertThat(scan()).as("about to be written").isEmpty();
         passMillis(300);
-        assertThat(scan()).singleElement().asString().startsWith("a.yaml: as before ! holds no document");
+        assertThat(scan()).singleElement().asString().startsWith("a.yaml: as before ! contains no document");
         rename("a.yaml", "apiVersion: v1\nkind: List\nitems: []\n");
         assertThat(scan()).containsExactly("a.yaml:");
     }
@@ -211,81 +211,81 @@ class FeedTest {
     }
 
     @Test
-    void takesARenameInsideTheFolderForOneChange() throws IOException {
+    void treatsARenameInTheDirectoryAsOneChange() throws IOException {
         Path a = write("a.yaml", WEB);
         scan();
-        Files.move(a, folder.resolve("b.yaml"));
+        Files.move(a, directory.resolve("b.yaml"));
         assertThat(scan()).containsExactly("a.yaml:", "b.yaml: web");
     }
 
     @Test
-    void looksOnlyAtWhatWasTouchedIfThatIsKnown() throws IOException {
+    void checksOnlyChangedNamesIfTheyAreKnown() throws IOException {
         write("a.yaml", WEB);
         write("b.yaml", API);
-        Files.createDirectory(folder.resolve("x.yaml"));
+        Files.createDirectory(directory.resolve("x.yaml"));
         scan();
-        // Keeps the old file's inode from being given to c.yaml, which would then look like a.yaml under a new name.
-        Files.createLink(root.resolve("kept"), folder.resolve("a.yaml"));
+        // Prevents reuse of the inode for c.yaml, which would then look like a.yaml with a new name.
+        Files.createLink(root.resolve("kept"), directory.resolve("a.yaml"));
         rename("a.yaml", API);
         rename("b.yaml", WEB);
         rename("c.yaml", "kind: [");
         Feed.Scan some = feed.scan(now, Set.of(), Set.of("b.yaml", "c.yaml", "notes.txt"));
-        assertThat(some.changes()).as("and what x.yaml is, was told before").containsOnlyKeys("b.yaml", "c.yaml");
-        Files.delete(folder.resolve("c.yaml"));
+        assertThat(some.changes()).as("x.yaml was reported before").containsOnlyKeys("b.yaml", "c.yaml");
+        Files.delete(directory.resolve("c.yaml"));
         some = feed.scan(now, Set.of(), Set.of("c.yaml"));
         assertThat(some.changes()).isEmpty();
         passMillis(20);
         some = feed.scan(now, Set.of(), Set.of());
-        assertThat(some.changes()).as("missed since the last look").containsOnlyKeys("c.yaml");
+        assertThat(some.changes()).as("missing since the last scan").containsOnlyKeys("c.yaml");
         assertThat(feed.scan(now, Set.of(), Set.of()).changes()).isEmpty();
         assertThat(scan()).containsExactly("a.yaml: api");
-        Files.delete(folder.resolve("x.yaml"));
+        Files.delete(directory.resolve("x.yaml"));
         some = feed.scan(now, Set.of(), Set.of("x.yaml"));
-        assertThat(some.changes()).as("no longer in the way").containsOnlyKeys("");
-        Path away = Files.move(folder, root.resolve("away"));
+        assertThat(some.changes()).as("the problem is resolved").containsOnlyKeys("");
+        Path away = Files.move(directory, root.resolve("away"));
         some = feed.scan(now, Set.of(), Set.of("a.yaml", "b.yaml"));
-        assertThat(some.changes()).as("nothing is gone with its folder").containsOnlyKeys("");
-        Files.move(away, folder);
+        assertThat(some.changes()).as("files of a missing directory are kept").containsOnlyKeys("");
+        Files.move(away, directory);
         some = feed.scan(now, Set.of(), Set.of());
         assertThat(some.changes()).containsOnlyKeys("");
     }
 
     @Test
-    void seesTheSwapOfAConfigMapMount() throws IOException {
-        Path one = Files.createDirectory(folder.resolve("..one"));
-        Path two = Files.createDirectory(folder.resolve("..two"));
+    void detectsTheSwapOfAConfigMapMount() throws IOException {
+        Path one = Files.createDirectory(directory.resolve("..one"));
+        Path two = Files.createDirectory(directory.resolve("..two"));
         Files.writeString(one.resolve("a.yaml"), WEB);
         Files.writeString(two.resolve("a.yaml"), API);
-        Files.createSymbolicLink(folder.resolve("..data"), one.getFileName());
-        Files.createSymbolicLink(folder.resolve("a.yaml"), Path.of("..data/a.yaml"));
+        Files.createSymbolicLink(directory.resolve("..data"), one.getFileName());
+        Files.createSymbolicLink(directory.resolve("a.yaml"), Path.of("..data/a.yaml"));
         assertThat(scan()).containsExactly("a.yaml: web");
-        Path next = Files.createSymbolicLink(folder.resolve("..data_tmp"), two.getFileName());
-        Files.move(next, folder.resolve("..data"), StandardCopyOption.ATOMIC_MOVE);
-        // Both targets were written just now, so the new one may still be growing.
+        Path next = Files.createSymbolicLink(directory.resolve("..data_tmp"), two.getFileName());
+        Files.move(next, directory.resolve("..data"), StandardCopyOption.ATOMIC_MOVE);
+        // Both targets were just written, so the new one may be incomplete.
         assertThat(scan()).isEmpty();
         passMillis(10);
         assertThat(scan()).containsExactly("a.yaml: api");
     }
 
     @Test
-    void keepsEverythingWhileTheFolderIsAway() throws IOException {
+    void keepsAllObjectsWhileTheDirectoryIsMissing() throws IOException {
         write("a.yaml", WEB);
         scan();
-        Path away = Files.move(folder, root.resolve("away"));
-        assertThat(scan()).containsExactly(": ! is gone; its last state is kept until it is back");
+        Path away = Files.move(directory, root.resolve("away"));
+        assertThat(scan()).containsExactly(": ! no longer exists; its last state is kept until it exists again");
         passMillis(1000);
-        assertThat(scan()).as("said once").isEmpty();
-        Files.move(away, folder);
+        assertThat(scan()).as("reported once").isEmpty();
+        Files.move(away, directory);
         assertThat(scan()).as("the same files as before").containsExactly(":");
     }
 
     @Test
-    void keepsEverythingWhileASingleFileIsAway() throws IOException {
+    void keepsAllObjectsWhileASingleFileIsMissing() throws IOException {
         Path file = write("cluster", WEB);
         feed = new Feed(file, "");
         assertThat(scan()).containsExactly("cluster: web");
         Files.delete(file);
-        assertThat(scan()).containsExactly(": ! is gone; its last state is kept until it is back");
+        assertThat(scan()).containsExactly(": ! no longer exists; its last state is kept until it exists again");
         passMillis(1000);
         assertThat(scan()).isEmpty();
         rename("cluster", API);
@@ -297,44 +297,44 @@ class FeedTest {
         feed = new Feed(root.resolve("later"), "");
         assertThat(scan()).containsExactly(": ! does not exist; waiting for it");
         assertThat(lastScan().complete()).isFalse();
-        folder = Files.createDirectory(root.resolve("later"));
+        directory = Files.createDirectory(root.resolve("later"));
         rename("a.yaml", WEB);
         assertThat(scan()).containsExactly(":", "a.yaml: web");
         assertThat(lastScan().complete()).isTrue();
     }
 
     @Test
-    void saysThatAFolderIsEmpty() {
-        assertThat(scan()).containsExactly(": ! holds no *.yaml, *.yml or *.json file");
+    void reportsAnEmptyDirectory() {
+        assertThat(scan()).containsExactly(": ! contains no *.yaml, *.yml or *.json file");
         assertThat(lastScan().complete()).isTrue();
     }
 
     @Test
-    void readsTheOthersBesideFilesThatCannotBeRead() throws IOException {
-        Files.write(folder.resolve("a.yaml"), new byte[] {'a', ':', ' ', (byte) 0xe9, '\n'});
-        Files.createSymbolicLink(folder.resolve("b.yaml"), Path.of("b.yaml"));
-        Files.createSymbolicLink(folder.resolve("c.yaml"), Path.of("nowhere"));
-        Files.createDirectory(folder.resolve("d.yaml"));
+    void readsOtherFilesIfSomeCannotBeRead() throws IOException {
+        Files.write(directory.resolve("a.yaml"), new byte[] {'a', ':', ' ', (byte) 0xe9, '\n'});
+        Files.createSymbolicLink(directory.resolve("b.yaml"), Path.of("b.yaml"));
+        Files.createSymbolicLink(directory.resolve("c.yaml"), Path.of("nowhere"));
+        Files.createDirectory(directory.resolve("d.yaml"));
         write("e.yaml", "\uFEFF" + WEB);
         assertThat(scan())
                 .containsExactly(
                         ": ! cannot be read: Too many levels of symbolic links or unable to access attributes of"
-                                + " symbolic link ! a link to a file that does not exist ! is a folder; only the files of a"
-                                + " feed are read, not its folders",
-                        "a.yaml: as before ! cannot be read: it is not UTF-8 text",
+                                + " symbolic link ! is a symbolic link to a file that does not exist ! is a directory; subdirectories of"
+                                + " a feed are not read",
+                        "a.yaml: as before ! cannot be read: not UTF-8 text",
                         "e.yaml: web");
     }
 
-    /** To open a pipe is to wait for somebody who writes; to read a device may never end. */
+    /** Opening a pipe blocks until there is a writer, and reading a device may never end. */
     @Test
     @Timeout(value = 10, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-    void neverWaitsForAPipeOrADevice() throws Exception {
-        Path pipe = folder.resolve("a.yaml");
+    void doesNotReadAPipeOrADevice() throws Exception {
+        Path pipe = directory.resolve("a.yaml");
         assertThat(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor())
                 .isZero();
-        Files.createSymbolicLink(folder.resolve("b.yaml"), Path.of("/dev/zero"));
+        Files.createSymbolicLink(directory.resolve("b.yaml"), Path.of("/dev/zero"));
         write("c.yaml", WEB);
-        String message = "is not a file that can be read to its end, but a pipe, a socket or a device";
+        String message = "is not a regular file, but a pipe, a socket or a device";
         assertThat(scan()).containsExactly(": ! " + message + " ! " + message, "c.yaml: web");
         Files.delete(pipe);
         rename("a.yaml", API);
@@ -345,20 +345,20 @@ class FeedTest {
     }
 
     @Test
-    void aFileThatBecomesAFolderKeepsItsObjects() throws IOException {
+    void keepsTheObjectsOfAFileThatIsReplacedByADirectory() throws IOException {
         Path file = write("a.yaml", WEB);
         scan();
         Files.delete(file);
         Files.createDirectory(file);
-        assertThat(scan()).containsExactly(": ! is a folder; only the files of a feed are read, not its folders");
+        assertThat(scan()).containsExactly(": ! is a directory; subdirectories of a feed are not read");
         passMillis(1000);
         assertThat(scan()).isEmpty();
     }
 
     @Test
-    void aFolderOfWhichNothingCanBeReadIsNoEmptyState() throws IOException {
-        Files.createSymbolicLink(folder.resolve("a.yaml"), Path.of("nowhere"));
-        assertThat(scan()).containsExactly(": ! a link to a file that does not exist");
+    void isNotCompleteIfNoFileCanBeRead() throws IOException {
+        Files.createSymbolicLink(directory.resolve("a.yaml"), Path.of("nowhere"));
+        assertThat(scan()).containsExactly(": ! is a symbolic link to a file that does not exist");
         assertThat(lastScan().complete()).isFalse();
     }
 
@@ -371,26 +371,26 @@ class FeedTest {
     }
 
     @Test
-    void refusesDuplicateKeysAndAliasesOfNothing() throws IOException {
+    void rejectsDuplicateKeysAndUndefinedAliases() throws IOException {
         rename("a.yaml", "x: 1\ny: *here\n");
         rename("b.yaml", "x: {a: 1, a: 2}\n");
         assertThat(scan())
                 .containsExactly(
-                        "a.yaml: as before ! line 2, column 4: nothing is marked &here",
-                        "b.yaml: as before ! line 1, column 12: the key \"a\" is here twice");
+                        "a.yaml: as before ! line 2, column 4: undefined alias *here",
+                        "b.yaml: as before ! line 1, column 12: duplicate key 'a'");
     }
 
     @Test
-    void aBrokenDocumentLeavesTheOthersOfItsFileAlone() throws IOException {
+    void readsTheOtherDocumentsOfAFileWithAnInvalidOne() throws IOException {
         rename("a.yaml", WEB + "---\n" + API);
         assertThat(scan()).containsExactly("a.yaml: web api");
         rename("a.yaml", WEB + "---\nkind: Service\n  name: [\n---\n" + Manifests.service("new", "10.96.0.9"));
         assertThat(scan())
-                .as("api may be what is broken")
+                .as("the invalid document may be api")
                 .singleElement()
                 .asString()
                 .matches("a\\.yaml: web new as before ! line \\d+, column 7: mapping values are not allowed here;"
-                        + " the objects it held before are kept");
+                        + " its previous objects are kept");
         rename("a.yaml", WEB);
         assertThat(scan()).containsExactly("a.yaml: web");
     }

@@ -27,7 +27,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The whole way, with threads and the kernel's notices: files in, snapshots out. */
+/** From files to snapshots, with real threads and notifications of the kernel. */
 @Timeout(60)
 class FileReflectorTest {
     private static final BuildOptions OPTIONS = BuildOptions.on("");
@@ -41,12 +41,12 @@ class FileReflectorTest {
     private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
     private final SyncLoop loop =
             new SyncLoop(OPTIONS, applied::add, (problem, appeared) -> {}, (nanos, triggers) -> {});
-    private Path folder = Path.of("unset");
-    private FileReflector reflector = new FileReflector(folder, BuildOptions.on("n1"), loop);
+    private Path directory = Path.of("unset");
+    private FileReflector reflector = new FileReflector(directory, BuildOptions.on("n1"), loop);
 
     @BeforeEach
     void start() throws IOException {
-        folder = Files.createDirectory(root.resolve("feed"));
+        directory = Files.createDirectory(root.resolve("feed"));
         loop.start(new Supervisor());
     }
 
@@ -61,15 +61,15 @@ class FileReflectorTest {
         reflector.start(new Supervisor());
     }
 
-    /** As where a file of a network that does not answer is read: nothing ends it, and an end must not wait for it. */
+    /** Simulates a read on a network file system that does not answer, which must not block {@code close}. */
     @Test
-    void aReadThatDoesNotEndIsReportedAndHoldsUpNoEnd() throws Exception {
+    void reportsAReadThatDoesNotEndAndClosesWithoutWaitingForIt() throws Exception {
         write("web.yaml", WEB);
         AtomicLong nanos = new AtomicLong();
         Supervisor supervisor = new Supervisor(nanos::get);
         CountDownLatch reading = new CountDownLatch(1);
         CountDownLatch never = new CountDownLatch(1);
-        reflector = new FileReflector(folder, BuildOptions.on("n1"), (changes, complete) -> {
+        reflector = new FileReflector(directory, BuildOptions.on("n1"), (changes, complete) -> {
             reading.countDown();
             awaitUninterrupted(never);
         });
@@ -83,7 +83,7 @@ class FileReflectorTest {
                 .isEqualTo("sluice-feed");
         reflector.rescan();
         reflector.close();
-        assertThat(supervisor.failures()).as("asked to end").isEmpty();
+        assertThat(supervisor.failures()).as("after close").isEmpty();
         never.countDown();
     }
 
@@ -93,19 +93,19 @@ class FileReflectorTest {
                 latch.await();
                 done = true;
             } catch (InterruptedException e) {
-                // As a read(2) of a file.
+                // read(2) of a file cannot be interrupted either.
                 done = false;
             }
         }
     }
 
     private void write(String name, String text) throws IOException {
-        Files.writeString(folder.resolve(name), text);
+        Files.writeString(directory.resolve(name), text);
     }
 
     private void rename(String name, String text) throws IOException {
         Path draft = Files.writeString(root.resolve("draft"), text);
-        Files.move(draft, folder.resolve(name), StandardCopyOption.ATOMIC_MOVE);
+        Files.move(draft, directory.resolve(name), StandardCopyOption.ATOMIC_MOVE);
     }
 
     private void awaitDump(String dump) {
@@ -120,14 +120,14 @@ class FileReflectorTest {
                         .containsExactly(problems));
     }
 
-    /** What was read when the thread died is offered by the next, though no file has changed since. */
+    /** The next thread offers what was read before the thread died, though no file has changed since. */
     @Test
-    void nothingIsLostWhenTheThreadDies() throws IOException {
+    void losesNothingWhenTheThreadDies() throws IOException {
         write("a.yaml", WEB);
         AtomicInteger offered = new AtomicInteger();
-        reflector = new FileReflector(folder, BuildOptions.on("n1"), (changes, complete) -> {
+        reflector = new FileReflector(directory, BuildOptions.on("n1"), (changes, complete) -> {
             if (offered.incrementAndGet() < 3) {
-                throw new StackOverflowError("as the test wants");
+                throw new StackOverflowError("simulated");
             }
             loop.offer(changes, complete);
         });
@@ -140,9 +140,9 @@ class FileReflectorTest {
     }
 
     @Test
-    void followsRenamedAndWrittenFiles() throws IOException {
+    void appliesRenamedAndWrittenFiles() throws IOException {
         write("web.yaml", WEB);
-        follow(folder);
+        follow(directory);
         awaitDump(WEB_LINE + "REJECT");
         rename("slice.yaml", Manifests.slice("web", "10.1.0.1"));
         awaitDump(WEB_LINE + "10.1.0.1:8080");
@@ -150,80 +150,80 @@ class FileReflectorTest {
         awaitDump(WEB_LINE + "10.1.0.2:8080");
         rename("slice.yaml", Manifests.slice("web", "10.1.0.3"));
         awaitDump(WEB_LINE + "10.1.0.3:8080");
-        Files.delete(folder.resolve("slice.yaml"));
+        Files.delete(directory.resolve("slice.yaml"));
         awaitDump(WEB_LINE + "REJECT");
-        Files.delete(folder.resolve("web.yaml"));
+        Files.delete(directory.resolve("web.yaml"));
         awaitDump("");
     }
 
     @Test
-    void neverShowsHalfOfAFileWrittenInPlace() throws IOException {
+    void neverAppliesAPartOfAFileWrittenInPlace() throws IOException {
         String whole = WEB + Manifests.slice("web", "10.1.0.1");
         write("web.yaml", whole);
-        follow(folder);
+        follow(directory);
         awaitDump(WEB_LINE + "10.1.0.1:8080");
         write("web.yaml", WEB);
         rename("other.yaml", Manifests.service("other", "10.96.0.2"));
-        Files.writeString(folder.resolve("web.yaml"), Manifests.slice("web", "10.1.0.2"), APPEND);
+        Files.writeString(directory.resolve("web.yaml"), Manifests.slice("web", "10.1.0.2"), APPEND);
         awaitDump("default/other 10.96.0.2:80/tcp -> REJECT\n" + WEB_LINE + "10.1.0.2:8080");
         assertThat(applied).allSatisfy(snapshot -> assertThat(Dump.of(snapshot)).doesNotContain(WEB_LINE + "REJECT"));
     }
 
     @Test
-    void aRenameInsideTheFolderIsNoChange() throws IOException {
+    void doesNotApplyASnapshotForARename() throws IOException {
         write("a.yaml", WEB);
-        follow(folder);
+        follow(directory);
         awaitDump(WEB_LINE + "REJECT");
-        Files.move(folder.resolve("a.yaml"), folder.resolve("b.yaml"));
+        Files.move(directory.resolve("a.yaml"), directory.resolve("b.yaml"));
         rename("c.yaml", Manifests.service("x", "bad"));
         awaitProblems("c.yaml: Service default/x: spec.clusterIP: 'bad' is not an IPv4 or IPv6 address");
-        Files.move(folder.resolve("c.yaml"), folder.resolve("d.yaml"));
+        Files.move(directory.resolve("c.yaml"), directory.resolve("d.yaml"));
         awaitProblems("d.yaml: Service default/x: spec.clusterIP: 'bad' is not an IPv4 or IPv6 address");
         assertThat(applied).hasSize(1);
     }
 
     @Test
-    void followsTheSwapOfAConfigMapMount() throws IOException {
-        Path one = Files.createDirectory(folder.resolve("..one"));
-        Path two = Files.createDirectory(folder.resolve("..two"));
+    void appliesTheSwapOfAConfigMapMount() throws IOException {
+        Path one = Files.createDirectory(directory.resolve("..one"));
+        Path two = Files.createDirectory(directory.resolve("..two"));
         Files.writeString(one.resolve("a.yaml"), WEB);
         Files.writeString(two.resolve("a.yaml"), WEB + Manifests.slice("web", "10.1.0.1"));
-        Files.createSymbolicLink(folder.resolve("..data"), one.getFileName());
-        Files.createSymbolicLink(folder.resolve("a.yaml"), Path.of("..data/a.yaml"));
-        follow(folder);
+        Files.createSymbolicLink(directory.resolve("..data"), one.getFileName());
+        Files.createSymbolicLink(directory.resolve("a.yaml"), Path.of("..data/a.yaml"));
+        follow(directory);
         awaitDump(WEB_LINE + "REJECT");
-        Path next = Files.createSymbolicLink(folder.resolve("..data_tmp"), two.getFileName());
-        Files.move(next, folder.resolve("..data"), StandardCopyOption.ATOMIC_MOVE);
+        Path next = Files.createSymbolicLink(directory.resolve("..data_tmp"), two.getFileName());
+        Files.move(next, directory.resolve("..data"), StandardCopyOption.ATOMIC_MOVE);
         awaitDump(WEB_LINE + "10.1.0.1:8080");
     }
 
     @Test
-    void aFolderThatGoesAndComesBackIsFollowedAgain() throws IOException {
+    void watchesADirectoryThatIsReplaced() throws IOException {
         write("a.yaml", WEB);
-        follow(folder);
+        follow(directory);
         awaitDump(WEB_LINE + "REJECT");
-        Path away = Files.move(folder, root.resolve("away"));
-        awaitProblems(folder + ": is gone; its last state is kept until it is back");
+        Path away = Files.move(directory, root.resolve("away"));
+        awaitProblems(directory + ": no longer exists; its last state is kept until it exists again");
         assertThat(Dump.of(loop.snapshot())).isEqualTo(WEB_LINE + "REJECT");
-        Files.createDirectory(folder);
+        Files.createDirectory(directory);
         write("a.yaml", WEB + Manifests.slice("web", "10.1.0.1"));
         awaitDump(WEB_LINE + "10.1.0.1:8080");
         awaitProblems();
-        Files.writeString(away.resolve("a.yaml"), "the folder that was followed before");
+        Files.writeString(away.resolve("a.yaml"), "the directory that was watched before");
         rename("b.yaml", Manifests.service("b", "10.96.0.2"));
         awaitDump("default/b 10.96.0.2:80/tcp -> REJECT\n" + WEB_LINE + "10.1.0.1:8080");
     }
 
     @Test
-    void waitsForASingleFileAndOutlivesItsLoss() throws IOException {
-        Path file = folder.resolve("cluster.yaml");
+    void waitsForASingleFileAndKeepsItsStateWhenItIsRemoved() throws IOException {
+        Path file = directory.resolve("cluster.yaml");
         follow(file);
         awaitProblems(file + ": does not exist; waiting for it");
         assertThat(applied).isEmpty();
         rename("cluster.yaml", WEB);
         awaitDump(WEB_LINE + "REJECT");
         Files.delete(file);
-        awaitProblems(file + ": is gone; its last state is kept until it is back");
+        awaitProblems(file + ": no longer exists; its last state is kept until it exists again");
         rename("cluster.yaml", WEB + Manifests.slice("web", "10.1.0.1"));
         awaitDump(WEB_LINE + "10.1.0.1:8080");
         awaitProblems();
@@ -236,10 +236,10 @@ class FileReflectorTest {
     }
 
     @Test
-    void readsOnceForACheck() throws IOException {
+    void readsAFeedOnce() throws IOException {
         write("a.yaml", WEB + "---\n{apiVersion: v1, kind: Pod}\n");
         write("b.yaml", WEB);
-        FileReflector.Reading reading = FileReflector.read(folder, OPTIONS, List.of());
+        FileReflector.Reading reading = FileReflector.read(directory, OPTIONS, List.of());
         assertThat(Dump.of(reading.snapshot())).isEqualTo(WEB_LINE + "REJECT");
         assertThat(reading.problems())
                 .extracting(Problem::toString)
@@ -258,7 +258,7 @@ class FileReflectorTest {
 
     @Test
     void readsTwentyMegabytes() throws IOException {
-        Path file = folder.resolve("cluster.yaml");
+        Path file = directory.resolve("cluster.yaml");
         int services = 0;
         try (BufferedWriter out = Files.newBufferedWriter(file)) {
             out.write("apiVersion: v1\nitems:\n");

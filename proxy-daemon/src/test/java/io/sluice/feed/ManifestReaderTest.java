@@ -49,7 +49,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void readsAnAnswerOfTheApiServer() throws IOException {
+    void readsAListFromTheApiServer() throws IOException {
         Manifest manifest = read("{\"kind\":\"EndpointSliceList\",\"apiVersion\":\"discovery.k8s.io/v1\","
                 + "\"metadata\":{\"resourceVersion\":\"1\"},\"items\":null}");
         assertThat(manifest.empty()).isFalse();
@@ -59,7 +59,7 @@ class ManifestReaderTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", " \n\t\n", "# nothing yet\n", "---\n", "---\n---\n", "null\n", "\uFEFF"})
-    void noDocumentIsNoList(String text) throws IOException {
+    void isEmptyWithoutADocument(String text) throws IOException {
         assertThat(read(text).empty()).isTrue();
     }
 
@@ -71,7 +71,7 @@ class ManifestReaderTest {
                 "{\"kind\": \"ServiceList\", \"apiVersion\": \"v1\", \"items\": []}",
                 "{kind: List, apiVersion: v1, items: }"
             })
-    void anEmptyListIsAList(String text) throws IOException {
+    void isNotEmptyWithAnEmptyList(String text) throws IOException {
         Manifest manifest = read(text);
         assertThat(manifest.empty()).isFalse();
         assertThat(manifest.objects()).isEmpty();
@@ -79,7 +79,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void saysOnceWhatIsWrongWithAField() throws IOException {
+    void reportsAProblemOfAFieldOnce() throws IOException {
         assertThat(read("{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 17}}")
                         .problems())
                 .extracting(Problem::toString)
@@ -88,7 +88,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void refusesHalfOfAJsonFileAtAnyPlace() throws IOException {
+    void rejectsATruncatedJsonFile() throws IOException {
         String whole = JSON.strip();
         for (int end = 1; end < whole.length(); end++) {
             Manifest half = read(whole.substring(0, end));
@@ -116,7 +116,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void whatOnlyLooksLikeTheEndOfADocumentIsNone() throws IOException {
+    void doesNotSplitDocumentsAtSimilarLines() throws IOException {
         Manifest manifest = read("""
                 apiVersion: v1
                 kind: Service
@@ -134,9 +134,9 @@ class ManifestReaderTest {
         assertThat(manifest.problems()).isEmpty();
     }
 
-    /** What is read does not depend on where the reader happens to stop. */
+    /** The result does not depend on the sizes of the reads. */
     @Test
-    void documentsAreTheSameInAnyPieces() throws IOException {
+    void splitsDocumentsTheSameForAnyReadSize() throws IOException {
         String text = "%TAG ! !\n---\na: 1\r\n---\n--- # x\n-\n--\n----\nb\n---";
         for (int size = 1; size < text.length(); size++) {
             List<String> documents = new ArrayList<>();
@@ -158,7 +158,7 @@ class ManifestReaderTest {
         }
     }
 
-    /** Gives at most so many characters at a time. */
+    /** Returns at most a given number of characters in each read. */
     private static final class Pieces extends FilterReader {
         private final int size;
 
@@ -174,7 +174,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void oneBrokenDocumentCostsNoOther() throws IOException {
+    void readsTheOtherDocumentsIfOneIsInvalid() throws IOException {
         String web = Manifests.service("web", "10.96.0.1");
         String api = Manifests.service("api", "10.96.0.2");
         String list = "---\napiVersion: v1\nkind: List\nitems:\n- "
@@ -194,7 +194,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void readsListsInLists() throws IOException {
+    void readsNestedLists() throws IOException {
         Manifest manifest = read("""
                 apiVersion: v1
                 kind: List
@@ -251,7 +251,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void anAliasInWhatIsIgnoredIsNoFault() throws IOException {
+    void acceptsAnAliasInAnIgnoredObject() throws IOException {
         Manifest manifest = read(Manifests.service("web", "10.96.0.1")
                 + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: q}\ndata: &d {a: b}\nmore: *d\n");
         assertThat(names(manifest)).containsExactly("Service default/web");
@@ -259,7 +259,7 @@ class ManifestReaderTest {
     }
 
     @Test
-    void aliasesThatStandForTooMuchAreRefused() throws IOException {
+    void rejectsAliasesThatExpandToTooMuch() throws IOException {
         StringBuilder laughs = new StringBuilder("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for (int i = 1; i < 30; i++) {
             laughs.append("a%d: &a%d [%s]\n".formatted(i, i, ("*a" + (i - 1) + ", ").repeat(10)));
@@ -267,46 +267,46 @@ class ManifestReaderTest {
         assertThat(read(laughs.toString()).broken())
                 .singleElement()
                 .asString()
-                .matches("f: line \\d+, column \\d+: aliases stand for more than 100000 values");
+                .matches("f: line \\d+, column \\d+: aliases expand to more than 100000 values");
         assertThat(read("a: &a [1, *a]\n").broken())
                 .singleElement()
                 .asString()
-                .isEqualTo("f: line 1, column 11: *a stands inside of what it stands for");
+                .isEqualTo("f: line 1, column 11: *a is an alias inside the value it refers to");
     }
 
-    /** Each mark around a value costs a copy of it, though nothing refers to them. */
+    /** A value is copied for each anchor around it, even if no alias refers to them. */
     @Test
-    void marksInsideMarksAreBounded() throws IOException {
-        StringBuilder marks = new StringBuilder("data: ");
+    void limitsNestedAnchors() throws IOException {
+        StringBuilder anchors = new StringBuilder("data: ");
         for (int i = 0; i < 200; i++) {
-            marks.append("&a%d [".formatted(i));
+            anchors.append("&a%d [".formatted(i));
         }
-        marks.append("x, ".repeat(6_000)).append("]".repeat(200)).append('\n');
-        assertThat(read(marks.toString()).broken())
+        anchors.append("x, ".repeat(6_000)).append("]".repeat(200)).append('\n');
+        assertThat(read(anchors.toString()).broken())
                 .singleElement()
                 .asString()
-                .matches("f: line \\d+, column \\d+: anchors mark more than 1000000 values, one inside another");
+                .matches("f: line \\d+, column \\d+: nested anchors record more than 1000000 values");
     }
 
     @Test
-    void itemsThatAMergeKeyAddsAreRead() throws IOException {
-        String hidden = "x: &h\n  apiVersion: v1\n  kind: List\n  items:\n  - "
+    void readsItemsThatAMergeKeyAdds() throws IOException {
+        String merged = "x: &h\n  apiVersion: v1\n  kind: List\n  items:\n  - "
                 + Manifests.service("web", "10.96.0.1")
                         .replace("---\n", "")
                         .strip()
                         .replace("\n", "\n    ")
                 + "\n<<: *h\n";
-        assertThat(names(read(hidden))).containsExactly("Service default/web");
-        assertThat(names(read(hidden + "items: []\n"))).isEmpty();
+        assertThat(names(read(merged))).containsExactly("Service default/web");
+        assertThat(names(read(merged + "items: []\n"))).isEmpty();
         assertThat(read("apiVersion: v1\nkind: List\nitems: {a: b}\n").problems())
                 .singleElement()
                 .asString()
                 .isEqualTo("f: document 1: items: must be a list, not a mapping");
     }
 
-    /** Whatever the damage, a file is read, or refused by the parser with a place; nothing else is thrown. */
+    /** A damaged file is read, or rejected with the position of an error; no other exception is thrown. */
     @Test
-    void damageIsReadOrRefused() throws IOException {
+    void readsOrRejectsDamagedFiles() throws IOException {
         String yaml = Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1");
         String characters = "\0\t\n{}[]:,-&*!|>'\"%@`#?~\\ a0\u00e9\ud83d";
         Random random = new Random(9);

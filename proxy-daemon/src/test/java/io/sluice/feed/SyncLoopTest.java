@@ -28,7 +28,7 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(30)
 class SyncLoopTest {
     private final List<ServiceSnapshot> applied = new CopyOnWriteArrayList<>();
-    private final List<String> told = new CopyOnWriteArrayList<>();
+    private final List<String> reported = new CopyOnWriteArrayList<>();
     private final List<Long> rounds = new CopyOnWriteArrayList<>();
     private SyncLoop loop = loop(applied::add);
 
@@ -36,7 +36,7 @@ class SyncLoopTest {
         return new SyncLoop(
                 BuildOptions.on("n1"),
                 target,
-                (problem, appeared) -> told.add((appeared ? "+ " : "- ") + problem),
+                (problem, appeared) -> reported.add((appeared ? "+ " : "- ") + problem),
                 (nanos, triggers) -> rounds.add(nanos));
     }
 
@@ -63,13 +63,13 @@ class SyncLoopTest {
     }
 
     @Test
-    void touchesNothingBeforeTheFirstCompleteList() {
+    void appliesNothingBeforeTheFirstCompleteList() {
         loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1") + "---\n{kind: Pod, apiVersion: v1}\n", false);
         await().until(() -> !loop.problems().isEmpty());
         assertThat(loop.synced()).isFalse();
         assertThat(loop.pendingSince())
-                .as("nothing is late before there is anything to apply")
+                .as("nothing is pending before the lists are complete")
                 .isEmpty();
         assertThat(loop.lastOffered()).isPresent();
         assertThat(applied).isEmpty();
@@ -81,7 +81,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void anEmptyFirstListIsHandedOnToo() {
+    void appliesAnEmptyFirstList() {
         loop.start(new Supervisor());
         loop.offer(Map.of(), true);
         await().until(loop::synced);
@@ -89,11 +89,11 @@ class SyncLoopTest {
     }
 
     @Test
-    void aChangeIsAppliedThoughTheThreadDiedOfItBefore() {
+    void appliesAChangeAfterTheThreadDied() {
         loop = loop(snapshot -> {
             applied.add(snapshot);
             if (applied.size() < 3) {
-                throw new StackOverflowError("as the test wants");
+                throw new StackOverflowError("simulated");
             }
         });
         Supervisor supervisor = new Supervisor();
@@ -106,7 +106,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void whatNeverEndsIsAFailure() throws InterruptedException {
+    void reportsATargetThatBlocksAsAFailure() throws InterruptedException {
         CountDownLatch busy = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
         loop = loop(snapshot -> {
@@ -126,7 +126,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void aTargetThatIsNotReadyIsGivenTheSnapshotAgain() {
+    void callsATargetThatIsNotReadyAgain() {
         List<Boolean> synced = new CopyOnWriteArrayList<>();
         loop = loop(snapshot -> {
             applied.add(snapshot);
@@ -144,7 +144,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void keepsOnlyTheLastOfferOfASource() throws InterruptedException {
+    void appliesOnlyTheLastOfferOfASource() throws InterruptedException {
         CountDownLatch busy = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
         loop = loop(snapshot -> {
@@ -166,7 +166,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void aBrokenFileKeepsWhatItHeldAlsoIfThatIsStillWaiting() {
+    void aPartialStateKeepsObjectsThatAreStillPending() {
         Problem broken = new Problem(Problem.Severity.ERROR, "a", "", "", "line 1, column 1: broken");
         offer("a", Manifests.service("web", "10.96.0.1"), false);
         loop.offer(Map.of("a", new SourceState(List.of(), List.of(broken), true)), true);
@@ -187,7 +187,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void anUnchangedStateIsNotHandedOnAgain() {
+    void doesNotApplyAnUnchangedStateAgain() {
         loop.start(new Supervisor());
         offer("a", Manifests.service("web", "10.96.0.1"), true);
         await().until(loop::synced);
@@ -196,11 +196,11 @@ class SyncLoopTest {
         await().until(() -> loop.pendingSince().isEmpty());
         assertThat(applied).hasSize(1);
         assertThat(loop.lastApplied()).isEqualTo(before);
-        assertThat(rounds).as("those that handed on a snapshot").hasSize(1);
+        assertThat(rounds).as("rounds that applied a snapshot").hasSize(1);
     }
 
     @Test
-    void aChangeWaitsSinceItWasOfferedUntilItIsHandedOn() throws InterruptedException {
+    void aChangeIsPendingFromItsOfferUntilItIsApplied() throws InterruptedException {
         CountDownLatch busy = new CountDownLatch(1);
         CountDownLatch release = new CountDownLatch(1);
         loop = loop(snapshot -> {
@@ -213,7 +213,7 @@ class SyncLoopTest {
         var first = loop.pendingSince();
         assertThat(first).isPresent();
         offer("a", Manifests.service("web", "10.96.0.2"), true);
-        assertThat(loop.pendingSince()).as("the oldest counts").isEqualTo(first);
+        assertThat(loop.pendingSince()).as("time of the oldest change").isEqualTo(first);
         release.countDown();
         await().until(() -> loop.pendingSince().isEmpty());
         awaitApplied("default/web 10.96.0.2:80/tcp -> REJECT");
@@ -223,36 +223,38 @@ class SyncLoopTest {
         return "---\n{apiVersion: v1, kind: Node, metadata: {name: " + name + more + "}\n";
     }
 
-    private void awaitUnfit(String... why) {
+    private void awaitNodeIneligible(String... why) {
         await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason().stream())
                 .hasSize(why.length)
                 .allSatisfy(text -> assertThat(text).contains(why)));
     }
 
     @Test
-    void tellsWhetherTheNodeShouldGetNewTraffic() {
+    void reportsWhetherTheNodeIsEligibleForNewTraffic() {
         loop.start(new Supervisor());
         offer("nodes", node("n2", "}"), false);
         await().untilAsserted(() -> assertThat(loop.lastOffered()).isPresent());
-        assertThat(loop.nodeIneligibleReason()).as("it may be still to come").isEmpty();
+        assertThat(loop.nodeIneligibleReason())
+                .as("the Node may not be listed yet")
+                .isEmpty();
         offer("nodes", node("n2", "}"), true);
-        awaitUnfit("there is no Node n1");
+        awaitNodeIneligible("there is no Node n1");
         offer("nodes", node("n1", "}, spec: {taints: [{key: other, effect: NoSchedule}]}"), true);
-        awaitUnfit();
+        awaitNodeIneligible();
         offer(
                 "nodes",
                 node("n1", "}, spec: {taints: [{key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule}]}"),
                 true);
-        awaitUnfit("the cluster autoscaler is about to delete its Node");
+        awaitNodeIneligible("the cluster autoscaler is about to delete its Node");
         offer("nodes", node("n1", "}, spec: {unschedulable: true, taints: [{key: other, effect: NoSchedule}]}"), true);
-        awaitUnfit();
+        awaitNodeIneligible();
         offer("nodes", node("n1", ", deletionTimestamp: '2026-01-01T00:00:00Z'}"), true);
-        awaitUnfit("its Node is being deleted");
+        awaitNodeIneligible("its Node is being deleted");
         assertThat(applied).as("no Service changed").hasSize(1);
     }
 
     @Test
-    void survivesATargetThatThrows() {
+    void retriesATargetThatThrows() {
         AtomicInteger calls = new AtomicInteger();
         loop = loop(snapshot -> {
             if (calls.incrementAndGet() <= 2) {
@@ -270,7 +272,7 @@ class SyncLoopTest {
     }
 
     @Test
-    void tellsEachProblemOnceWhenItComesAndOnceWhenItGoes() {
+    void reportsEachProblemOnceWhenItAppearsAndOnceWhenItIsResolved() {
         loop.start(new Supervisor());
         String bad = Manifests.service("web", "10.96.0.999");
         String line = "a: Service default/web: spec.clusterIP: '10.96.0.999' is not an IPv4 or IPv6 address";
@@ -280,16 +282,16 @@ class SyncLoopTest {
         awaitApplied("default/api 10.96.0.2:80/tcp -> REJECT");
         offer("a", bad + Manifests.service("x", "10.96.0.3"), true);
         awaitApplied("default/api 10.96.0.2:80/tcp -> REJECT\ndefault/x 10.96.0.3:80/tcp -> REJECT");
-        assertThat(told).containsExactly("+ " + line);
+        assertThat(reported).containsExactly("+ " + line);
         assertThat(loop.problems()).extracting(Problem::toString).containsExactly(line);
 
         offer("a", Manifests.service("web", "10.96.0.1"), true);
         await().until(() -> loop.problems().isEmpty());
-        assertThat(told).containsExactly("+ " + line, "- " + line);
+        assertThat(reported).containsExactly("+ " + line, "- " + line);
     }
 
     @Test
-    void closesWithoutHavingBeenStarted() {
+    void canBeClosedWithoutBeingStarted() {
         loop.close();
         loop.close();
         assertThat(loop.synced()).isFalse();
