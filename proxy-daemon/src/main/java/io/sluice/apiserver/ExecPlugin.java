@@ -212,8 +212,8 @@ final class ExecPlugin {
         }
         List<Problem> problems = new ArrayList<>();
         FieldReader credential = FieldReader.root(root, new FieldReader.Report(spec.place(), "", problems, true));
-        if (!credential.get("kind").textIfAny().equals("ExecCredential")
-                || !credential.get("apiVersion").textIfAny().equals(spec.apiVersion())) {
+        if (!credential.get("kind").stringOrEmpty().equals("ExecCredential")
+                || !credential.get("apiVersion").stringOrEmpty().equals(spec.apiVersion())) {
             throw failed("printed no ExecCredential of " + spec.apiVersion());
         }
         FieldReader status = credential.get("status").object();

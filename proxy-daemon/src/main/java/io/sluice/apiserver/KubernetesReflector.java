@@ -320,7 +320,7 @@ public final class KubernetesReflector implements Reflector {
         return watches.stream()
                 .map(ListWatch::status)
                 .map(status -> waits && status.resource().equals("nodes")
-                        ? status.lacking("there is no Node " + nodeName + " yet")
+                        ? status.withMissingObject("there is no Node " + nodeName + " yet")
                         : status)
                 .toList();
     }

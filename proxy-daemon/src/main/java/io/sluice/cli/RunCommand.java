@@ -88,8 +88,8 @@ final class RunCommand implements Callable<Integer> {
             // To stderr: stdout is a valid configuration file.
             Stream.of(
                             configuration.warnings(),
-                            configuration.unusableHostName().stream().toList(),
-                            configuration.hidden())
+                            configuration.invalidHostNameWarning().stream().toList(),
+                            configuration.withoutEffect())
                     .flatMap(List::stream)
                     .forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
             spec.commandLine().getOut().print(configuration.print());
@@ -154,11 +154,12 @@ final class RunCommand implements Callable<Integer> {
                 api == null ? "feed " + settings.feed() : "API server " + api);
         logUnusedCache(System.getProperty("sluice.cache"));
         configuration.warnings().forEach(log::warn);
-        configuration.unusableHostName().ifPresent(log::warn);
-        configuration.hidden().forEach(log::info);
+        configuration.invalidHostNameWarning().ifPresent(log::warn);
+        configuration.withoutEffect().forEach(log::info);
         if (api != null && settings.rules() == null) {
-            log.warn("bind mode: endpoints see the node's address, so NetworkPolicies that select clients do not apply to"
-                    + " connections through Services; use --mode node to preserve client addresses");
+            log.warn(
+                    "bind mode: endpoints see the node's address, so NetworkPolicies that select clients do not apply to"
+                            + " connections through Services; use --mode node to preserve client addresses");
         }
         Daemon daemon;
         try {

@@ -36,7 +36,7 @@ public final class Configuration {
     public record Value(List<String> texts, String origin, String place) {}
 
     private final Map<Setting<?>, Value> values = new TreeMap<>();
-    private final List<String> hidden = new ArrayList<>();
+    private final List<String> withoutEffect = new ArrayList<>();
     private final List<String> warnings = new ArrayList<>();
     private final List<String> problems = new ArrayList<>();
     private final Settings settings;
@@ -51,7 +51,7 @@ public final class Configuration {
             ConfigurationFile read = ConfigurationFile.read(file);
             problems.addAll(read.problems());
             warnings.addAll(read.warnings());
-            hidden.addAll(read.notes());
+            withoutEffect.addAll(read.notes());
             read.kubeProxyValues().forEach(this::set);
             read.values().forEach(this::set);
         }
@@ -103,7 +103,7 @@ public final class Configuration {
         Value feed = value(Setting.FEED);
         Value kubeconfig = value(Setting.KUBECONFIG);
         if (!feed.texts().isEmpty() && kubeconfig.origin().endsWith("(" + KubeProxyDocument.KIND + ")")) {
-            hidden.add("%s (%s) overrides kubeconfig: %s of %s"
+            withoutEffect.add("%s (%s) overrides kubeconfig: %s of %s"
                     .formatted(
                             feed.origin(),
                             String.join(",", feed.texts()),
@@ -126,7 +126,7 @@ public final class Configuration {
     private void set(Setting<?> setting, Value value) {
         Value before = Objects.requireNonNull(values.put(setting, value));
         if (!before.origin().equals("default") && !before.texts().equals(value.texts())) {
-            hidden.add("%s (%s) overrides %s: %s of %s"
+            withoutEffect.add("%s (%s) overrides %s: %s of %s"
                     .formatted(
                             value.origin(),
                             String.join(",", value.texts()),
@@ -157,8 +157,8 @@ public final class Configuration {
      * Values without effect: a line for each value that a later source overrides, and one that lists the keys of the
      * {@code KubeProxyConfiguration} without effect in Sluice.
      */
-    public List<String> hidden() {
-        return hidden;
+    public List<String> withoutEffect() {
+        return withoutEffect;
     }
 
     /** Warnings about probable mistakes, one line each. */
@@ -167,7 +167,7 @@ public final class Configuration {
     }
 
     /** A warning if the node name is not set and the host name is not a valid node name; else empty. */
-    public Optional<String> unusableHostName() {
+    public Optional<String> invalidHostNameWarning() {
         Value nodeName = value(Setting.NODE_NAME);
         String hostName = HostName.read();
         if (!nodeName.origin().equals("default") || nodeName.texts().equals(List.of(hostName))) {

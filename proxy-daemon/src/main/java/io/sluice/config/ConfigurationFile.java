@@ -123,14 +123,14 @@ final class ConfigurationFile {
     /** Whether the kind is that of kube-proxy; without a kind, whether the version is. */
     private static boolean isKubeProxyConfiguration(FieldReader document) {
         return document.has("kind")
-                ? document.get("kind").textIfAny().equals(KubeProxyDocument.KIND)
-                : document.get("apiVersion").textIfAny().startsWith("kubeproxy.");
+                ? document.get("kind").stringOrEmpty().equals(KubeProxyDocument.KIND)
+                : document.get("apiVersion").stringOrEmpty().startsWith("kubeproxy.");
     }
 
     private static void header(FieldReader field, String expected) {
         if (!field.present()) {
             field.error("missing; must be " + expected);
-        } else if (!field.textIfAny().equals(expected)) {
+        } else if (!field.stringOrEmpty().equals(expected)) {
             boolean either = expected.equals(Configuration.KIND);
             field.error("must be " + expected + (either ? " or " + KubeProxyDocument.KIND : "") + ", not "
                     + field.quoted());

@@ -219,7 +219,7 @@ final class KubeProxyDocument {
 
     /** Each mode has its own masqueradeAll, and ipvs uses that of iptables. Without a mode, either one applies. */
     private boolean appliesInMode(String path) {
-        return switch (document.get("mode").textIfAny()) {
+        return switch (document.get("mode").stringOrEmpty()) {
             case "nftables" -> !path.equals("iptables.masqueradeAll");
             case "iptables", "ipvs" -> !path.equals("nftables.masqueradeAll");
             default -> true;
@@ -253,7 +253,7 @@ final class KubeProxyDocument {
         if (!field.isString()) {
             return null;
         }
-        return field.textIfAny().isEmpty() ? List.of() : List.of(field.textIfAny());
+        return field.stringOrEmpty().isEmpty() ? List.of() : List.of(field.stringOrEmpty());
     }
 
     private static @Nullable List<String> trueOnly(FieldReader field) {

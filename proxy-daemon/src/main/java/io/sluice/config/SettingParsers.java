@@ -33,7 +33,7 @@ final class SettingParsers {
         return NODE_NAME_TEXT.matcher(name).matches() ? Optional.of(name) : Optional.empty();
     }
 
-    /** The default node name. {@link Configuration#unusableHostName} reports a host name that is not a valid node name. */
+    /** The default node name. {@link Configuration#invalidHostNameWarning} reports a host name that is not a valid node name. */
     static String hostName() {
         String name = HostName.read();
         return nodeName(name).isPresent() ? name : "localhost";

@@ -106,7 +106,7 @@ public final class Daemon implements AutoCloseable {
             rules = NodeRules.open(settings.rules(), this::rejected);
             config = config.withTransparentSockets(new TransparentSockets(
                     rules.addresses()::isOwn,
-                    rules.addresses()::answersReturn,
+                    rules.addresses()::repliesReturn,
                     rules::priority,
                     rules.flippedPortBits()));
         }
@@ -279,7 +279,7 @@ public final class Daemon implements AutoCloseable {
             if (newProcessRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
             } else {
-                rules.leave(!newProcessRules.equals(rulesOptions()));
+                rules.leaveToNewProcess(!newProcessRules.equals(rulesOptions()));
             }
         }
         ports.close();
@@ -327,7 +327,7 @@ public final class Daemon implements AutoCloseable {
         changes.lock();
         try {
             if (rules != null && !lifecycle.isServedElsewhere()) {
-                rules.refuse();
+                rules.rejectNew();
             }
             forwarder.stopAccepting();
         } finally {
@@ -362,7 +362,7 @@ public final class Daemon implements AutoCloseable {
             // Not earlier: open connections need the rules, and with closed listeners the kernel rejects new ones.
             rules.close();
         } else if (rules != null) {
-            rules.leave(false);
+            rules.leaveToNewProcess(false);
         }
         ports.end();
         if (handoverServer != null) {

@@ -198,7 +198,7 @@ public final class FieldReader {
     }
 
     /** Returns the string; empty, without a report, if absent or the value has another type. */
-    public String textIfAny() {
+    public String stringOrEmpty() {
         return node.stringValue("");
     }
 

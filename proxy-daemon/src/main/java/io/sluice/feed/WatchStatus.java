@@ -24,7 +24,7 @@ public record WatchStatus(
         String trouble) {
 
     /** Returns a copy that is not synced, because an object that must exist is missing from the list. */
-    public WatchStatus lacking(String what) {
+    public WatchStatus withMissingObject(String what) {
         return new WatchStatus(resource, false, lastEvent, reconnects, relists, server, what);
     }
 }

@@ -11,38 +11,38 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** The addresses that are some Service's cluster IP: as long as one of its ports has it, or the Service without one. */
+/** Counts the users of each ClusterIP: an address is a ClusterIP while a service port or a Service without ports has it. */
 final class ClusterIps {
     private final Map<IpAddress, Integer> users = new HashMap<>();
 
-    /** What the set of them is to gain or lose. */
-    record Change(List<Element> gone, List<Element> come) {}
+    /** Elements to remove from the set of ClusterIPs and to add to it. */
+    record Change(List<Element> removed, List<Element> added) {}
 
     Change change(
             Collection<ServicePort> before,
             Set<IpAddress> unservedBefore,
             Collection<ServicePort> after,
             Set<IpAddress> unservedAfter) {
-        Map<IpAddress, Integer> more = new HashMap<>();
-        count(before, unservedBefore, -1, more);
-        count(after, unservedAfter, 1, more);
-        Set<IpAddress> gone = new HashSet<>();
-        Set<IpAddress> come = new HashSet<>();
-        more.forEach((address, difference) -> {
-            int had = users.getOrDefault(address, 0);
-            int has = had + difference;
-            if (had == 0 && has > 0) {
-                come.add(address);
-            } else if (had > 0 && has == 0) {
-                gone.add(address);
+        Map<IpAddress, Integer> differences = new HashMap<>();
+        count(before, unservedBefore, -1, differences);
+        count(after, unservedAfter, 1, differences);
+        Set<IpAddress> removed = new HashSet<>();
+        Set<IpAddress> added = new HashSet<>();
+        differences.forEach((address, difference) -> {
+            int oldCount = users.getOrDefault(address, 0);
+            int newCount = oldCount + difference;
+            if (oldCount == 0 && newCount > 0) {
+                added.add(address);
+            } else if (oldCount > 0 && newCount == 0) {
+                removed.add(address);
             }
-            if (has == 0) {
+            if (newCount == 0) {
                 users.remove(address);
             } else {
-                users.put(address, has);
+                users.put(address, newCount);
             }
         });
-        return new Change(elements(gone), elements(come));
+        return new Change(elements(removed), elements(added));
     }
 
     private static void count(
@@ -59,7 +59,7 @@ final class ClusterIps {
 
     private static List<Element> elements(Set<IpAddress> addresses) {
         return addresses.stream()
-                .map(address -> new Element("cluster" + SetElements.family(address), address.toString(), ""))
+                .map(address -> new Element("cluster-ip" + SetElements.family(address), address.toString(), ""))
                 .toList();
     }
 

@@ -20,8 +20,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Follows the addresses of this machine's interfaces, bridges and dummies included: those on which a socket can be bound,
- * but for loopback and link-local IPv6 addresses.
+ * Watches the addresses of this machine's interfaces, including bridges and dummy interfaces. Only addresses that a socket
+ * can be bound to count, without loopback and link-local IPv6 addresses.
  */
 public final class InterfaceAddresses implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(InterfaceAddresses.class);
@@ -30,23 +30,23 @@ public final class InterfaceAddresses implements AutoCloseable {
     private final Source source;
     private final Consumer<List<IpAddress>> onChange;
     private @Nullable Worker poller;
-    /** In the order in which they appeared. */
+    /** In order of appearance. */
     private final Set<IpAddress> known = new LinkedHashSet<>();
 
     private boolean failing;
 
-    /** Where addresses are known from. */
+    /** Lists interface addresses. */
     public interface Source {
-        /** All addresses of interfaces, in any order, some perhaps more than once. */
+        /** All addresses of interfaces, in any order, possibly with duplicates. */
         List<IpAddress> addresses() throws IOException;
 
-        /** Whether an address is local now: not while it is tentative, or its interface is down. */
+        /** Whether a socket can be bound to an address: false while it is tentative or its interface is down. */
         default boolean isUsable(IpAddress address) throws IOException {
             return true;
         }
     }
 
-    /** The kernel, asked in the network namespace of the calling thread. */
+    /** The interfaces in the network namespace of the calling thread. */
     public static final Source THIS_MACHINE = new Source() {
         @Override
         public List<IpAddress> addresses() throws IOException {
@@ -59,13 +59,17 @@ public final class InterfaceAddresses implements AutoCloseable {
         }
     };
 
-    /** @param onChange receives all addresses when they have changed, on the thread that polls */
+    /**
+     * Creates a watcher, which does not poll until it is started.
+     *
+     * @param onChange receives all addresses when they have changed, on the thread that polls
+     */
     public InterfaceAddresses(Source source, Consumer<List<IpAddress>> onChange) {
         this.source = source;
         this.onChange = onChange;
     }
 
-    /** Polls now, and from now on every few seconds. */
+    /** Polls now and every three seconds from now on. */
     public void start(Supervisor supervisor) {
         poll();
         poller = supervisor.scheduled("sluice-interfaces", POLL, this::poll);
@@ -78,12 +82,12 @@ public final class InterfaceAddresses implements AutoCloseable {
             }
             if (failing) {
                 failing = false;
-                log.info("the addresses of this machine's interfaces can be listed again");
+                log.info("interface addresses can be listed again");
             }
         } catch (IOException | RuntimeException e) {
             if (!failing) {
                 failing = true;
-                log.warn("the addresses of this machine's interfaces cannot be listed; using the last known ones", e);
+                log.warn("cannot list interface addresses; using the last known ones", e);
             }
         }
     }
@@ -107,7 +111,7 @@ public final class InterfaceAddresses implements AutoCloseable {
                 || (address.family() == Family.IPV6 && inet.isLinkLocalAddress());
     }
 
-    /** The addresses of this machine's interfaces now. */
+    /** The current addresses of this machine's interfaces. */
     public static List<IpAddress> ofThisMachine() {
         List<IpAddress> found = new ArrayList<>();
         try (InterfaceAddresses addresses = new InterfaceAddresses(THIS_MACHINE, found::addAll)) {
@@ -128,7 +132,7 @@ public final class InterfaceAddresses implements AutoCloseable {
         try (DatagramSocket socket = new DatagramSocket(address.toSocketAddress(0))) {
             return socket.isBound();
         } catch (BindException e) {
-            log.debug("{} is not local: {}", address, e.getMessage());
+            log.debug("cannot bind to {}: {}", address, e.getMessage());
             return false;
         }
     }

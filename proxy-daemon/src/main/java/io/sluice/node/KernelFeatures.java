@@ -4,18 +4,18 @@ import io.sluice.socket.Sysctl;
 import java.io.IOException;
 
 /**
- * What the table can leave to this kernel.
+ * Features of the kernel that the table depends on.
  *
- * @param tproxy whether it has the statement {@code tproxy}, with which listeners may have ports of their own, and whose mere
- *     presence makes the kernel put fragments together
- * @param findsMasqueraded whether {@code socket} finds a socket in IPv6 before its address is put back, as Linux does
- *     since 6.15
- * @param tracks whether somebody else has it track connections here
+ * @param tproxy whether nft supports {@code tproxy}, which lets listeners use other ports than their frontends; its presence
+ *     also makes the kernel reassemble fragments
+ * @param findsMasqueraded whether {@code socket} finds the socket for a reply to a masqueraded IPv6 packet before the original
+ *     address is restored, as Linux does since 6.15
+ * @param tracksConnections whether the kernel tracks connections in this network namespace, because of other rules
  */
-record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) {
+record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracksConnections) {
     static KernelFeatures of(NodeKernel kernel) {
         return new KernelFeatures(
-                takes(
+                accepts(
                         kernel,
                         "table inet sluice-probe { chain c { " + NftScript.DEFRAGMENT + " ; " + NftScript.LISTENER4
                                 + " ; " + NftScript.LISTENER6 + " ; } ; }\n"),
@@ -28,12 +28,12 @@ record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracks) 
         try {
             return !Sysctl.read("net/netfilter/nf_conntrack_count").equals("0");
         } catch (IOException e) {
-            // A kernel that does not have it.
+            // The kernel has no connection tracking.
             return false;
         }
     }
 
-    private static boolean takes(NodeKernel kernel, String script) {
+    private static boolean accepts(NodeKernel kernel, String script) {
         try {
             kernel.check(script);
             return true;

@@ -10,11 +10,11 @@ import java.util.Optional;
 import java.util.Set;
 import tools.jackson.databind.JsonNode;
 
-/** The kernel of this machine, through the programs {@code nft}, {@code ip} and {@code ss}. */
+/** Accesses the kernel of this machine through the programs {@code nft}, {@code ip} and {@code ss}. */
 final class LinuxKernel implements NodeKernel {
     private final Shell shell = new Shell();
 
-    /** The first program that is missing or too old and what to do about it, on one line; empty if none is. */
+    /** A message on one line about the first program that is missing or too old; empty if there is none. */
     Optional<String> missingProgram() {
         for (String program : List.of("ip", "ss")) {
             try {
@@ -26,7 +26,7 @@ final class LinuxKernel implements NodeKernel {
         }
         try {
             Optional<String> nft = NodeRequirements.olderThan(shell.run("", "nft", "--version"), 1, 0, 1)
-                    .map(version -> "node mode needs nft 1.0.1 or newer, and this is " + version);
+                    .map(version -> "node mode needs nft 1.0.1 or newer; found " + version);
             if (nft.isPresent()) {
                 return nft;
             }
@@ -37,7 +37,7 @@ final class LinuxKernel implements NodeKernel {
             list("tables");
             return Optional.empty();
         } catch (IOException e) {
-            return Optional.of("node mode needs nft with JSON output (" + e.getMessage() + ")");
+            return Optional.of("node mode needs nft with JSON support (" + e.getMessage() + ")");
         }
     }
 
@@ -58,24 +58,24 @@ final class LinuxKernel implements NodeKernel {
 
     @Override
     public JsonNode list(String... what) throws IOException {
-        return shell.json(words(List.of("nft", "-j", "list"), what));
+        return shell.json(command(List.of("nft", "-j", "list"), what));
     }
 
     @Override
     public List<Element> elements(String kind, String name) throws IOException {
-        return SetElements.concatenations(name, shell.run("", "nft", "-j", "list", kind, "inet", "sluice", name));
+        return SetElements.parseElements(name, shell.run("", "nft", "-j", "list", kind, "inet", "sluice", name));
     }
 
     @Override
     public List<RoutingRule> rules(Family family) throws IOException {
-        // Numeric: /etc/iproute2/rt_tables may name any table, ours too.
+        // Numeric, because /etc/iproute2/rt_tables may have a name for the table.
         return RoutingRule.of(shell.json("ip", "-j", "-N", flag(family), "rule", "show"));
     }
 
     @Override
     public List<JsonNode> routes(Family family, String... which) throws IOException {
-        // Not numeric: the type of a route would be a number, too.
-        return shell.json(words(List.of("ip", "-j", flag(family), "route", "show"), which))
+        // Not numeric, because then the type of a route would also be a number.
+        return shell.json(command(List.of("ip", "-j", flag(family), "route", "show"), which))
                 .valueStream()
                 .toList();
     }
@@ -85,26 +85,26 @@ final class LinuxKernel implements NodeKernel {
         return shell.run("", "ip", flag(family), "route", "get", address, "mark", mark)
                 .lines()
                 .findFirst()
-                .orElse("nowhere")
+                .orElse("no route")
                 .strip();
     }
 
     @Override
     public void changeRouting(Family family, String... change) throws IOException {
-        shell.run("", words(List.of("ip", flag(family)), change));
+        shell.run("", command(List.of("ip", flag(family)), change));
     }
 
-    private static String[] words(List<String> first, String... rest) {
-        List<String> words = new ArrayList<>(first);
-        words.addAll(List.of(rest));
-        return words.toArray(String[]::new);
+    private static String[] command(List<String> first, String... rest) {
+        List<String> command = new ArrayList<>(first);
+        command.addAll(List.of(rest));
+        return command.toArray(String[]::new);
     }
 
-    /** Over netlink: /sys shows the network namespace in which it was mounted. */
+    /** Through netlink, because /sys shows the network namespace in which it was mounted. */
     @Override
     public Set<String> bridges() throws IOException {
         Set<String> names = new HashSet<>();
-        // Links of other types are listed as empty objects.
+        // ip lists links of other types as empty objects.
         for (JsonNode link : shell.json("ip", "-j", "-d", "link", "show", "type", "bridge")) {
             if (link.path("linkinfo").path("info_kind").asString("").equals("bridge")) {
                 names.add(link.path("ifname").asString(""));

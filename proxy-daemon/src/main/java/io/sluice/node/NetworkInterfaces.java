@@ -14,11 +14,11 @@ import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The machine's addresses and bridges, as of the last look at its interfaces. */
+/** The addresses and bridges of this machine, as of the last refresh. */
 public final class NetworkInterfaces {
     private static final Logger log = LoggerFactory.getLogger(NetworkInterfaces.class);
 
-    /** Unlike /sys, it shows the network namespace of the thread that reads it. */
+    /** Exists if br_netfilter is loaded. Unlike /sys, it shows the network namespace of the reading thread. */
     private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge");
 
     private final NodeKernel kernel;
@@ -31,7 +31,7 @@ public final class NetworkInterfaces {
         this.kernel = kernel;
     }
 
-    /** Looks at the machine's interfaces. Any thread; not for a loop. */
+    /** Reads the interfaces. Any thread, except event loops, because it blocks. */
     void refresh() {
         try {
             Set<String> bridgeNames = kernel.bridges();
@@ -54,32 +54,32 @@ public final class NetworkInterfaces {
             view = new View(Set.copyOf(own), List.copyOf(bridges));
             if (failing) {
                 failing = false;
-                log.info("the network interfaces can be listed again");
+                log.info("network interfaces can be listed again");
             }
         } catch (IOException e) {
             if (!failing) {
                 failing = true;
-                log.warn("the network interfaces cannot be listed; using the last known ones: {}", e.getMessage());
+                log.warn("cannot list network interfaces; using the last known ones: {}", e.getMessage());
             }
         }
     }
 
-    /** Whether what comes over a bridge may pass the rules while it is there (the module br_netfilter). */
+    /** Whether packets may pass the rules while a bridge handles them (module br_netfilter). */
     boolean bridgesAreHooked() {
         return !view.bridges().isEmpty() && Files.exists(BRIDGE_HOOKS);
     }
 
-    /** Whether an address is on one of the machine's interfaces. Any thread, a loop too; likewise the other. */
+    /** Whether an address is on one of this machine's interfaces. Any thread, including event loops. */
     public boolean isOwn(IpAddress address) {
         return view.own().contains(address);
     }
 
     /**
-     * Whether the answer of an endpoint that sees a client's own address comes back through this node's routing. Not so
-     * for an endpoint at the node's own addresses, whose answer never enters, and for one on the same bridge as the
-     * client, whose answer is switched past us.
+     * Whether replies of an endpoint to the client's address pass the rules of this node. They do not if the endpoint has an
+     * address of this node, because its replies do not arrive from outside, or if client and endpoint are on the same bridge,
+     * which switches the replies. Any thread, including event loops.
      */
-    public boolean answersReturn(IpAddress client, IpAddress endpoint) {
+    public boolean repliesReturn(IpAddress client, IpAddress endpoint) {
         View now = view;
         if (endpoint.isLoopback() || client.isLoopback() || now.own().contains(endpoint)) {
             return false;

@@ -19,7 +19,7 @@ final class NetworkPolicyCheck {
 
     private NetworkPolicyCheck() {}
 
-    /** Looks at nftables and the network interfaces of this machine once. A failure to do so is logged. */
+    /** Reads the nftables chains and network interfaces of this machine, and logs a warning or a failure. */
     static void run(NodeKernel kernel) {
         try {
             Set<String> interfaces = NetworkInterface.networkInterfaces()
@@ -47,7 +47,7 @@ final class NetworkPolicyCheck {
         }
         if (tables.stream().anyMatch(table -> table.endsWith("network-policies"))) {
             return Optional.of("NetworkPolicies do not apply to connections through Services: the node uses kindnet's"
-                    + " policies, which do not check packets that a process of root sends; see 'NetworkPolicy by CNI' in"
+                    + " policies, which do not check packets from processes of root; see 'NetworkPolicy by CNI' in"
                     + " the README");
         }
         if (calico) {

@@ -13,17 +13,18 @@ import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Makes what nft reads: the table, from the resource {@code sluice.nft}, and changes to its sets and maps. */
+/** Creates scripts for nft: the table, from the template {@code sluice.nft}, and changes of its sets, maps and chains. */
 final class NftScript {
     private NftScript() {}
 
     private static final Pattern NAME = Pattern.compile("\\$\\{([a-z0-9-]+)}");
 
     /**
-     * What {@code ${name}} stands for in {@code sluice.nft} on every node. The lower halves of IPv6 addresses, in which
-     * clients differ, are there because nft up to 1.0.6 adds no elements to a map whose key is longer than 16 bytes.
+     * Expressions by their placeholder {@code ${name}} in {@code sluice.nft}. {@code low-...6} is the lower half of an IPv6
+     * address, which is enough to distinguish clients: nft up to 1.0.6 cannot add elements to a map whose key is longer than
+     * 16 bytes.
      */
-    private static final Map<String, String> NAMES = Map.ofEntries(
+    private static final Map<String, String> EXPRESSIONS = Map.ofEntries(
             Map.entry("destination4", "ip daddr . meta l4proto . th dport"),
             Map.entry("destination6", "ip6 daddr . meta l4proto . th dport"),
             Map.entry("destination-port", "meta nfproto . meta l4proto . th dport"),
@@ -42,20 +43,22 @@ final class NftScript {
             Map.entry("later-packet", "tcp flags & (fin | syn | rst | ack) != syn"),
             Map.entry("own-socket", "socket transparent 1 socket wildcard 0"));
 
-    /** Sets of address ranges, by the beginning of their names. */
-    static final List<String> RANGES = List.of("pods", "range", "node-port-address");
+    /** Names of the sets of address ranges, without the digit for the family. */
+    static final List<String> RANGE_SETS = List.of("pod-cidr", "service-cidr", "node-port-address");
 
     /**
-     * Set by the daemon on its own sockets. Unlike the packet mark it takes no bit that others' routing rules may use, and
-     * like it, it survives the loopback interface. More than 6 needs CAP_NET_ADMIN; the low bits are best effort's.
+     * The SO_PRIORITY of sockets to endpoints whose packets must not be redirected. Unlike a mark, it does not occupy a bit
+     * that routing rules of other programs may use; like a mark, it is preserved over the loopback interface. Values above 6
+     * need CAP_NET_ADMIN. The low bits are 0, best effort for packet schedulers.
      */
     static final int NOT_REDIRECTED_PRIORITY = 0x5c1c_0000;
 
     static final String DEFRAGMENT = "meta l4proto udp tproxy to :1";
 
     /**
-     * What a socket for connections has, of each address, in the place of these bits of the port: a port that nobody is
-     * likely to have on all addresses. Those that most have, below 4,096, go to 28,672 and above.
+     * The bits in which the port of a TCP listener differs from the port of its frontend. Another process can then listen on
+     * the frontend's port on all addresses. The usual ports, below 4,096, become ports from 28,672 on, which processes rarely
+     * use.
      */
     static final int FLIPPED_PORT_BITS = 0x7000;
 
@@ -64,31 +67,31 @@ final class NftScript {
 
     static final String LISTENER6 = LISTENER4.replace("ipv4", "ipv6").replace("ip to ip ", "ip6 to ip6 ");
 
-    /** A first packet has no socket yet that {@code socket} could find, and is marked by then. */
+    /** Finds the listener for a first packet, which the chain {@code prerouting} has marked before. */
     private static final String REDIRECT_NEW_TCP =
             "meta l4proto tcp ${first-packet} meta mark and ${mark} == ${mark} goto redirect-tcp";
 
     /**
-     * With bridge-nf-call-iptables, what comes over a bridge passes prerouting while it is there, and loses its socket as it
-     * comes up. Then only what comes before the bridge's own hook sees it: the last chain that was added at the lowest
-     * priority.
+     * With bridge-nf-call-iptables, packets from a bridge pass prerouting while the bridge handles them, and later lose the
+     * socket that tproxy assigned. After that, only a chain that precedes the hook of br_netfilter sees them: the chain of the
+     * lowest priority that was added last.
      */
-    private static final String BRIDGED = """
-            add chain inet sluice bridged
-            delete chain inet sluice bridged
-            add chain inet sluice bridged { type filter hook prerouting priority -2147483648; }
-            add rule inet sluice bridged ${redirect-new-tcp}
+    private static final String BRIDGE_PREROUTING = """
+            add chain inet sluice bridge-prerouting
+            delete chain inet sluice bridge-prerouting
+            add chain inet sluice bridge-prerouting { type filter hook prerouting priority -2147483648; }
+            add rule inet sluice bridge-prerouting ${redirect-new-tcp}
             """;
 
-    /** Connections that kube-proxy's rules, now gone, have redirected. They came first, and continue to their end. */
-    private static final String LEAVE_DNAT = "ct status dnat accept";
+    /** Leaves connections to connection tracking that kube-proxy's rules redirected before they were removed. */
+    private static final String ACCEPT_DNAT = "ct status dnat accept";
 
     /**
-     * Replies to Sluice that another table masqueraded after ours, as CNIs do to what leaves the cluster. An older kernel
-     * recognizes them only once the address is restored.
+     * Delivers replies to connections of Sluice that a CNI has masqueraded. Linux before 6.15 finds their socket only after
+     * the original address is restored.
      */
-    private static final String UNMASQUERADED = """
-            chain unmasqueraded {
+    private static final String MASQUERADED_REPLIES = """
+            chain masqueraded-replies {
                     type filter hook prerouting priority dstnat + 10; policy accept;
                     meta nfproto ipv6 meta mark and ${mark} != ${mark} meta l4proto { tcp, udp } socket transparent 1 goto deliver
                   }""";
@@ -103,38 +106,39 @@ final class NftScript {
         }
     }
 
-    /** An empty table in the place of whatever stood there, in one transaction with what follows. */
+    /** Replaces the table by an empty one, in the same transaction as the commands that follow. */
     static String table(RuleOptions options, KernelFeatures features) {
-        Map<String, String> names = names(options);
-        names.put("defragment", features.tproxy() ? DEFRAGMENT : "ct state new");
-        names.put("assign-listener4", features.tproxy() ? LISTENER4 : "");
-        names.put("assign-listener6", features.tproxy() ? LISTENER6 : "");
-        names.put("unmasqueraded", features.findsMasqueraded() ? "" : UNMASQUERADED);
-        names.put("leave-dnat", features.tracks() ? LEAVE_DNAT : "");
-        return filled(TABLE, names);
+        Map<String, String> expressions = expressions(options);
+        expressions.put("defragment", features.tproxy() ? DEFRAGMENT : "ct state new");
+        expressions.put("assign-listener4", features.tproxy() ? LISTENER4 : "");
+        expressions.put("assign-listener6", features.tproxy() ? LISTENER6 : "");
+        expressions.put("masqueraded-replies", features.findsMasqueraded() ? "" : MASQUERADED_REPLIES);
+        expressions.put("accept-dnat", features.tracksConnections() ? ACCEPT_DNAT : "");
+        return expand(TABLE, expressions);
     }
 
-    static String bridged(RuleOptions options) {
-        return filled(BRIDGED, names(options));
+    /** Replaces the chain that handles packets from bridges. */
+    static String bridgePrerouting(RuleOptions options) {
+        return expand(BRIDGE_PREROUTING, expressions(options));
     }
 
-    private static Map<String, String> names(RuleOptions options) {
-        Map<String, String> names = new HashMap<>(NAMES);
-        names.put("redirect-new-tcp", REDIRECT_NEW_TCP);
-        names.put("not-redirected", "meta priority %x:0".formatted(NOT_REDIRECTED_PRIORITY >>> 16));
-        names.put("unreplied-timeout", options.udpUnrepliedSeconds() + "s");
-        names.put("replied-timeout", options.udpRepliedSeconds() + "s");
-        names.put("mark", options.mark());
-        names.put("not-mark", options.notMark());
-        return names;
+    private static Map<String, String> expressions(RuleOptions options) {
+        Map<String, String> expressions = new HashMap<>(EXPRESSIONS);
+        expressions.put("redirect-new-tcp", REDIRECT_NEW_TCP);
+        expressions.put("not-redirected", "meta priority %x:0".formatted(NOT_REDIRECTED_PRIORITY >>> 16));
+        expressions.put("unreplied-timeout", options.udpUnrepliedSeconds() + "s");
+        expressions.put("replied-timeout", options.udpRepliedSeconds() + "s");
+        expressions.put("mark", options.mark());
+        expressions.put("not-mark", options.notMark());
+        return expressions;
     }
 
-    /** The text with names replaced, also in what they stand for. */
-    private static String filled(String text, Map<String, String> names) {
+    /** Replaces placeholders in a template, and placeholders in the expressions themselves. */
+    private static String expand(String text, Map<String, String> expressions) {
         Matcher name = NAME.matcher(text);
         return name.replaceAll(found -> {
-            String value = Objects.requireNonNull(names.get(found.group(1)), found.group());
-            return Matcher.quoteReplacement(filled(value, names));
+            String value = Objects.requireNonNull(expressions.get(found.group(1)), found.group());
+            return Matcher.quoteReplacement(expand(value, expressions));
         });
     }
 
@@ -163,13 +167,13 @@ final class NftScript {
     }
 
     /**
-     * What nft takes, without doing it, if and only if the table is there. To list any of it, nft reads all of it, which
-     * takes it a fifth of a second with 10,000 Services.
+     * A script that {@code nft -c} accepts if and only if the table exists. Listing a single set would be slower, because nft
+     * then reads the whole table: 0.2 s with 10,000 Services.
      */
-    static final String PROBE = "add element inet sluice front4 { 127.0.0.1 . tcp . 1 }\n";
+    static final String CHECK_TABLE = "add element inet sluice frontend4 { 127.0.0.1 . tcp . 1 }\n";
 
-    /** Nothing new is let in from now on; what exists goes on. */
-    static final String REJECT =
+    /** Rejects all new connections and flows. Established ones continue. */
+    static final String REJECT_NEW =
             "flush chain inet sluice new-traffic\nadd rule inet sluice new-traffic goto reject-new\n";
 
     static String flush(String set) {

@@ -9,9 +9,8 @@ import java.util.Set;
 import tools.jackson.databind.JsonNode;
 
 /**
- * What node mode reads from the kernel and changes in it: nftables, policy routing, bridges and TCP sockets. Any thread, but
- * not a loop: a call may block for as long as the kernel takes. The message of an {@link IOException} says which operation
- * failed and why, on one line.
+ * Access to the kernel: nftables, policy routing, bridges and TCP sockets. Any thread, except event loops, because calls
+ * block. The message of an {@link IOException} says on one line which operation failed and why.
  */
 interface NodeKernel extends Closeable {
     /** Applies an nftables script in one transaction: if the kernel rejects any part of it, nothing changes. */
@@ -28,10 +27,10 @@ interface NodeKernel extends Closeable {
     JsonNode list(String... what) throws IOException;
 
     /**
-     * The elements of a set or map in our table.
+     * The elements of a set or map in the table of Sluice.
      *
      * @param kind {@code set} or {@code map}
-     * @param name of one whose keys are concatenations
+     * @param name of a set or map whose keys are concatenations
      */
     List<Element> elements(String kind, String name) throws IOException;
 
@@ -41,14 +40,14 @@ interface NodeKernel extends Closeable {
     /**
      * Routes as the JSON of {@code ip}.
      *
-     * @param which as {@code ip route show} selects them, such as {@code table} and its number
+     * @param which the arguments of {@code ip route show}, such as {@code table} and its number
      */
     List<JsonNode> routes(Family family, String... which) throws IOException;
 
-    /** The route that a packet with a mark takes to an address, in words of {@code ip}. */
+    /** The route of a packet with a mark to an address, in the format of {@code ip route get}. */
     String route(Family family, String address, String mark) throws IOException;
 
-    /** Changes a routing rule or route, in words of {@code ip}: {@code rule add ...}, {@code route flush ...}. */
+    /** Changes a routing rule or route with arguments of {@code ip}: {@code rule add ...}, {@code route flush ...}. */
     void changeRouting(Family family, String... change) throws IOException;
 
     /** The names of the network interfaces that are bridges. */

@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 
-/** What node mode needs of the machine. */
+/** Checks the requirements of node mode on this machine. */
 final class NodeRequirements {
     private static final Pattern VERSION = Pattern.compile("(\\d+)\\.(\\d+)(?:\\.(\\d+))?");
     private static final int CAP_NET_ADMIN = 12;
@@ -21,85 +21,91 @@ final class NodeRequirements {
 
     private NodeRequirements() {}
 
-    /** The first thing that stands in the way and what to do about it, on one line; empty if nothing does. */
-    static Optional<String> unmet(RuleOptions options, LinuxKernel kernel) {
-        return missing(kernel).or(() -> reversedByMark("all")).or(() -> {
+    /** A message on one line about the first requirement that is not met, and what to change; empty if all are met. */
+    static Optional<String> findUnmet(RuleOptions options, LinuxKernel kernel) {
+        return findUnsupported(kernel).or(() -> checkSrcValidMark("all")).or(() -> {
             try {
-                return taken(options, kernel);
+                return findConflict(options, kernel);
             } catch (IOException e) {
-                return Optional.of("the routing rules cannot be listed: " + e.getMessage());
+                return Optional.of("cannot list the routing rules: " + e.getMessage());
             }
         });
     }
 
-    /** What has appeared since that stands in the way. */
-    static Optional<String> appeared() {
+    /** A message about a setting that has changed since startup so that packets are dropped; empty if there is none. */
+    static Optional<String> findProblem() {
         String[] devices = CONF.toFile().list();
         return Stream.of(devices == null ? new String[0] : devices)
-                // For devices to come.
+                // Only the default for new devices.
                 .filter(device -> !device.equals("default"))
                 .sorted()
-                .flatMap(device -> reversedByMark(device).stream())
+                .flatMap(device -> checkSrcValidMark(device).stream())
                 .findFirst();
     }
 
-    /** The kernel then looks up the way back as if the mark were on it, finds that it leads here, and drops the packet. */
-    private static Optional<String> reversedByMark(String device) {
+    /**
+     * Checks src_valid_mark. If it is on, the kernel uses the mark when it validates the source address. It then finds a local
+     * route, and drops the packet.
+     */
+    private static Optional<String> checkSrcValidMark(String device) {
         try {
             return Sysctl.read("net/ipv4/conf/" + device + "/src_valid_mark").equals("0")
                     ? Optional.empty()
-                    : Optional.of("net.ipv4.conf." + device + ".src_valid_mark is on, with which the kernel drops every"
-                            + " marked packet" + (device.equals("all") ? "" : " from " + device) + ": set it to 0");
+                    : Optional.of(
+                            "net.ipv4.conf." + device + ".src_valid_mark is on, so the kernel drops all redirected"
+                                    + " packets" + (device.equals("all") ? "" : " from " + device) + "; set it to 0");
         } catch (IOException e) {
-            // The device has gone.
+            // The device has been removed.
             return Optional.empty();
         }
     }
 
-    private static Optional<String> taken(RuleOptions options, NodeKernel kernel) throws IOException {
+    private static Optional<String> findConflict(RuleOptions options, NodeKernel kernel) throws IOException {
         for (Family family : PolicyRouting.families()) {
             List<RoutingRule> rules = kernel.rules(family);
             Optional<RoutingRule> rule = rules.stream()
-                    .filter(each -> each.priority() == options.rulePriority() && !PolicyRouting.isOurs(each, options))
+                    .filter(each -> each.priority() == options.rulePriority() && !PolicyRouting.isOwn(each, options))
                     .findFirst();
             if (rule.isPresent()) {
-                return Optional.of("the routing rule priority " + options.rulePriority() + " is taken ("
-                        + rule.get().text() + "); choose another with --rule-priority");
+                return Optional.of("routing rule priority " + options.rulePriority() + " is used by another program ("
+                        + rule.get().text() + "); set another with --rule-priority");
             }
             Optional<JsonNode> route = PolicyRouting.routes(kernel, family, options).stream()
-                    .filter(each -> !PolicyRouting.isOurs(each))
+                    .filter(each -> !PolicyRouting.isOwn(each))
                     .findFirst();
             if (route.isPresent()) {
-                return Optional.of("the routing table " + options.routingTable() + " has somebody else's routes ("
+                return Optional.of("routing table " + options.routingTable() + " is used by another program ("
                         + route.get().path("dst").asString("") + " dev "
                         + route.get().path("dev").asString("none")
-                        + "); choose another with --routing-table");
+                        + "); set another with --routing-table");
             }
-            // Another program's rule that matches our mark bit.
+            // A rule of another program that matches the mark bit.
             Optional<RoutingRule> marked = rules.stream()
-                    .filter(each -> each.priority() != options.rulePriority() && each.looksAt(1L << options.markBit()))
+                    .filter(each ->
+                            each.priority() != options.rulePriority() && each.dependsOn(1L << options.markBit()))
                     .findFirst();
             if (marked.isPresent()) {
-                return Optional.of("bit " + options.markBit() + " of packet marks is somebody else's ("
-                        + marked.get().text() + "); choose another with --mark-bit");
+                return Optional.of("bit " + options.markBit() + " of packet marks is used by another program ("
+                        + marked.get().text() + "); set another with --mark-bit");
             }
         }
         return Optional.empty();
     }
 
-    private static Optional<String> missing(LinuxKernel kernel) {
+    private static Optional<String> findUnsupported(LinuxKernel kernel) {
         Optional<String> version = olderThan(System.getProperty("os.version", ""), 5, 14, 0)
-                .map(older -> "node mode needs Linux 5.14 or newer, and this is " + older);
+                .map(older -> "node mode needs Linux 5.14 or newer; found " + older);
         if (version.isPresent()) {
             return version;
         }
         if (!hasNetAdmin()) {
-            return Optional.of("node mode needs the capability NET_ADMIN: run as root, or give the container"
-                    + " securityContext.capabilities.add: [NET_ADMIN]");
+            return Optional.of("node mode needs the capability NET_ADMIN: run as root, or set"
+                    + " securityContext.capabilities.add: [NET_ADMIN] for the container");
         }
         return kernel.missingProgram();
     }
 
+    /** The version in a string if it is older than the given one; empty if not, or if there is no version. */
     static Optional<String> olderThan(String text, int... least) {
         Matcher matcher = VERSION.matcher(text);
         if (!matcher.find()) {
@@ -125,7 +131,7 @@ final class NodeRequirements {
             }
             return true;
         } catch (IOException e) {
-            // Where it cannot be told, nft will say.
+            // Without /proc, the first call of nft reports a missing capability.
             return true;
         }
     }

@@ -21,20 +21,23 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps the kernel's rules equal to a snapshot: which packets are delivered to the forwarder's sockets, and which are
- * refused or dropped before anything is accepted.
+ * Applies snapshots to the kernel's rules, which redirect packets to the forwarder's sockets, or reject or drop them before
+ * a connection is accepted.
  *
- * <p>The first snapshot replaces whatever a predecessor left; a later one changes only what differs, in one transaction.
- * Rules that somebody else removes are put back within seconds.
+ * <p>The first snapshot replaces a table that an earlier process left. Later snapshots change only the difference, in one
+ * transaction. Rules that another process removes are restored within seconds.
  */
 public final class NodeRules implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(NodeRules.class);
-    /** What is new is soon used, and may be on a bridge that is as new; many changes are one look. */
-    private static final Duration ROUND = Duration.ofMillis(500);
+    /**
+     * Combines the interface refreshes of many snapshots. Short, because a new endpoint may be on a bridge that is as new.
+     */
+    private static final Duration INTERVAL = Duration.ofMillis(500);
 
-    private static final int ROUNDS_PER_CHECK = 10;
+    private static final int RUNS_PER_CHECK = 10;
 
-    private static final String REMOVED = "somebody removed the rules that lead packets here; putting them back ({})";
+    private static final String REMOVED =
+            "table inet sluice or its routing rule was removed by another process; restoring it ({})";
 
     private final RuleOptions options;
     private final NodeKernel kernel;
@@ -43,30 +46,30 @@ public final class NodeRules implements AutoCloseable {
     private final LongSupplier nanoTime;
     private final NetworkInterfaces addresses;
     private final ServiceConnections connections;
-    private @Nullable Worker guard;
-    /** Of the guard's thread. */
-    private int rounds;
+    private @Nullable Worker worker;
+    /** Used by the worker's thread only. */
+    private int runs;
     // Guarded by this.
     private final RuleTable table;
-    /** What is to be in force; null before there is anything. */
-    private @Nullable ServiceSnapshot wanted;
-    /** Why that could not be put back; empty if nothing is wrong. */
-    private String trouble = "";
-    /** Of service ports that the snapshot has whose rules the kernel has. */
+    /** The latest snapshot; null before the first. */
+    private @Nullable ServiceSnapshot desired;
+    /** Why the rules cannot be restored; empty if they can. */
+    private String restoreError = "";
+
     private final RejectedServicePorts rejections;
 
-    private Optional<String> hindrance = Optional.empty();
-    private boolean inForce;
-    /** Whether the chain is there that has to come before the hook of bridges. */
-    private boolean bridged;
+    private Optional<String> problem = Optional.empty();
+    private boolean loaded;
+    /** Whether the kernel has the chain that must precede the hook of br_netfilter. */
+    private boolean bridgeChainLoaded;
 
-    /** Whether the kernel has the rules of an earlier snapshot, and not those that are wanted. */
-    private boolean behind;
+    /** Whether the kernel still has the rules of an earlier snapshot. */
+    private boolean outdated;
 
-    private boolean looking;
-    private boolean probed;
-    private boolean probing;
-    private boolean refusing;
+    private boolean refreshDue;
+    private boolean probeScheduled;
+    private boolean probeDue;
+    private boolean rejectsNew;
     private boolean closed;
 
     NodeRules(
@@ -84,8 +87,8 @@ public final class NodeRules implements AutoCloseable {
         routing = new PolicyRouting(options, kernel);
         if (!features.tproxy()) {
             log.warn(
-                    "nft has no tproxy on this kernel (module nft_tproxy): connection tracking is used, and a Service's TCP"
-                            + " port cannot be served where a process of the node has it on all addresses");
+                    "this kernel does not support nft tproxy (module nft_tproxy): using connection tracking; a TCP port"
+                            + " that another process has on all addresses cannot be served");
         }
         addresses = new NetworkInterfaces(kernel);
         connections = new ServiceConnections(kernel, addresses);
@@ -93,15 +96,15 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * Rules that are not yet there. To be called before there are many sockets.
+     * Checks the requirements of node mode, and returns rules that are not loaded yet. Call it before opening many sockets.
      *
-     * @param onRejections called with all addresses whose rules the kernel rejects, and its reasons, whenever these change;
-     *     by the thread that found out
-     * @throws IllegalStateException if this machine lacks something; the message says on one line what to do
+     * @param onRejections called with all addresses whose rules the kernel rejects, and the reasons, whenever these change,
+     *     on the thread that applies or checks the rules
+     * @throws IllegalStateException if a requirement is not met; the message says on one line what to change
      */
     public static NodeRules open(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections) {
         LinuxKernel kernel = new LinuxKernel();
-        Optional<String> unmet = NodeRequirements.unmet(options, kernel);
+        Optional<String> unmet = NodeRequirements.findUnmet(options, kernel);
         if (unmet.isPresent()) {
             throw new IllegalStateException(unmet.get());
         }
@@ -109,36 +112,36 @@ public final class NodeRules implements AutoCloseable {
         return new NodeRules(options, onRejections, kernel, KernelFeatures.of(kernel), System::nanoTime);
     }
 
-    /** The machine's addresses; looked at again every few seconds, and soon after a change. */
+    /** The machine's addresses, refreshed every few seconds and soon after each snapshot. */
     public NetworkInterfaces addresses() {
         return addresses;
     }
 
     /**
-     * The SO_PRIORITY of a socket that connects to an endpoint, 0 for the kernel's default: connections with it are not
-     * redirected. Any thread, a loop too.
+     * The SO_PRIORITY for a socket to an endpoint: a value that excludes the connection from redirection, or 0 for the
+     * kernel's default. Any thread, including event loops.
      */
     public int priority(Endpoint endpoint) {
         return table.isExempt(endpoint) ? NftScript.NOT_REDIRECTED_PRIORITY : 0;
     }
 
-    /** Starts to look after the rules. */
+    /** Starts the worker that checks and restores the rules. */
     public void start(Supervisor supervisor) {
-        guard = supervisor.scheduled("sluice-rules", ROUND, this::round);
+        worker = supervisor.scheduled("sluice-rules", INTERVAL, this::runPeriodically);
     }
 
-    private void round() {
-        boolean look;
+    private void runPeriodically() {
+        boolean refresh;
         boolean probe;
         synchronized (this) {
-            look = looking;
-            looking = false;
-            probe = probing;
-            probing = false;
+            refresh = refreshDue;
+            refreshDue = false;
+            probe = probeDue;
+            probeDue = false;
         }
-        if (++rounds % ROUNDS_PER_CHECK == 0) {
+        if (++runs % RUNS_PER_CHECK == 0) {
             check();
-        } else if (look) {
+        } else if (refresh) {
             refresh();
         }
         if (probe) {
@@ -147,36 +150,36 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * Makes the rules those of a snapshot. Any thread; calls are serialised.
+     * Replaces the rules by those of a snapshot. Any thread; calls are serialized.
      *
-     * @throws IllegalStateException if the kernel does not take them; the rules that were in force still are
+     * @throws IllegalStateException if the kernel rejects the change; the previous rules stay active
      */
     public synchronized void apply(ServiceSnapshot snapshot) {
         if (closed) {
             return;
         }
-        looking = true;
-        wanted = snapshot;
+        refreshDue = true;
+        desired = snapshot;
         try {
-            if (!inForce || !change(snapshot)) {
+            if (!loaded || !change(snapshot)) {
                 replace(snapshot);
             }
-            trouble = "";
-            behind = false;
+            restoreError = "";
+            outdated = false;
             rejections.publish();
-            if (!probed) {
-                probed = true;
-                // Beside the start, which does not wait for it.
-                probing = true;
+            if (!probeScheduled) {
+                probeScheduled = true;
+                // By the worker, so that startup does not wait for it.
+                probeDue = true;
             }
         } catch (IOException e) {
-            behind = true;
+            outdated = true;
             rejectAll(snapshot, e);
-            throw new IllegalStateException("the kernel's rules could not be changed: " + e.getMessage(), e);
+            throw new IllegalStateException("cannot change the kernel's rules: " + e.getMessage(), e);
         }
     }
 
-    /** The kernel keeps the rules that it has, so this concerns service ports whose rules were to change. */
+    /** Reports service ports whose rules were to change as rejected. The kernel keeps the previous rules. */
     private void rejectAll(ServiceSnapshot snapshot, IOException cause) {
         rejections.publishWith(table.changed(snapshot), cause);
     }
@@ -184,52 +187,54 @@ public final class NodeRules implements AutoCloseable {
     private void refresh() {
         addresses.refresh();
         synchronized (this) {
-            if (closed || !inForce || bridged || !addresses.bridgesAreHooked()) {
+            if (closed || !loaded || bridgeChainLoaded || !addresses.bridgesAreHooked()) {
                 return;
             }
-            bridged = true;
+            bridgeChainLoaded = true;
             try {
-                kernel.load(NftScript.bridged(options));
+                kernel.load(NftScript.bridgePrerouting(options));
             } catch (IOException e) {
-                log.error("connections from pods on a bridge may not arrive: {}", e.getMessage());
+                log.error(
+                        "cannot load the rules for bridges; connections from pods on a bridge may fail: {}",
+                        e.getMessage());
             }
         }
     }
 
-    /** What is other in the port that a TCP listener has than in that of its frontend. */
+    /** The bits in which the port of a TCP listener differs from the port of its frontend; 0 without tproxy. */
     public int flippedPortBits() {
         return features.tproxy() ? NftScript.FLIPPED_PORT_BITS : 0;
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {
-        inForce = false;
+        loaded = false;
         routing.add();
         List<ServicePort> ports = new ArrayList<>();
         snapshot.forEach(ports::add);
-        Set<Element> others = table.beginWith(snapshot, ports);
-        // Also those whose frontend has gone: the table that knew them goes, too.
-        others.addAll(connections.late(each -> true));
-        others.addAll(connections.answeredFlows());
-        bridged = addresses.bridgesAreHooked();
+        Set<Element> others = table.reset(snapshot, ports);
+        // Of all frontends: the old table, which has the elements of frontends that were removed before, is deleted.
+        others.addAll(connections.removedFrontendElements(each -> true));
+        others.addAll(connections.repliedFlows());
+        bridgeChainLoaded = addresses.bridgesAreHooked();
         String empty = NftScript.table(options, features)
-                + (bridged ? NftScript.bridged(options) : "")
+                + (bridgeChainLoaded ? NftScript.bridgePrerouting(options) : "")
                 + NftScript.add(others)
-                + (refusing ? NftScript.REJECT : "");
+                + (rejectsNew ? NftScript.REJECT_NEW : "");
         try {
             kernel.load(empty + NftScript.add(table.elements(ports)));
             rejections.clear(nanoTime.getAsLong());
         } catch (IOException e) {
-            log.debug("not all of the rules were taken: {}", e.getMessage());
+            log.debug("the kernel rejected some of the rules; adding service ports separately: {}", e.getMessage());
             kernel.load(empty);
             rejections.clear(nanoTime.getAsLong());
-            addWhatIsTaken(ports);
+            addAccepted(ports);
         }
-        table.isNow(snapshot);
-        inForce = true;
+        table.setCurrent(snapshot);
+        loaded = true;
     }
 
-    /** Halves what is refused until it is one, so that one costs nobody else anything. */
-    private void addWhatIsTaken(List<ServicePort> ports) {
+    /** Adds service ports, and splits those that the kernel rejects in halves, so that only the invalid ones are left out. */
+    private void addAccepted(List<ServicePort> ports) {
         if (ports.isEmpty()) {
             return;
         }
@@ -241,127 +246,138 @@ public final class NodeRules implements AutoCloseable {
                 return;
             }
             int half = ports.size() / 2;
-            addWhatIsTaken(ports.subList(0, half));
-            addWhatIsTaken(ports.subList(half, ports.size()));
+            addAccepted(ports.subList(0, half));
+            addAccepted(ports.subList(half, ports.size()));
         }
     }
 
-    /** Returns false if the rules are not those that were made. */
+    /** Returns false if the kernel rejects the change, so that the table must be replaced. */
     private boolean change(ServiceSnapshot snapshot) throws IOException {
-        RuleTable.RuleChanges difference = table.difference(snapshot, rejections::contains);
-        // Before anything here is other than in the kernel: it may fail.
-        Set<String> leaving = difference.goneFrontends();
-        // A frontend that goes has no listener any more, so nothing is added to its connections later.
-        List<Element> late =
-                leaving.isEmpty() ? List.of() : connections.late(each -> leaving.contains(each.frontend()));
+        RuleTable.ServicePortChanges difference = table.difference(snapshot, rejections::contains);
+        // Listing connections may fail, so it precedes any change of state.
+        Set<String> removedFrontends = difference.removedFrontends();
+        // The listeners of removed frontends are closed, so no connections are added later.
+        List<Element> orphaned = removedFrontends.isEmpty()
+                ? List.of()
+                : connections.removedFrontendElements(each -> removedFrontends.contains(each.frontend()));
         RuleTable.Change change = table.change(difference);
-        String script =
-                NftScript.delete(change.gone()) + NftScript.add(late) + NftScript.add(change.come()) + change.ranges();
+        String script = NftScript.delete(change.removed())
+                + NftScript.add(orphaned)
+                + NftScript.add(change.added())
+                + change.ranges();
         if (!script.isEmpty()) {
             try {
                 kernel.load(script);
             } catch (IOException e) {
                 Optional<String> missing = missing();
                 if (missing.isPresent()) {
-                    table.isNow(ServiceSnapshot.empty());
+                    table.setCurrent(ServiceSnapshot.empty());
                 }
                 if (rejections.isEmpty()) {
                     log.warn(
-                            missing.isPresent() ? REMOVED : "a change of the rules was refused; making all anew ({})",
+                            missing.isPresent()
+                                    ? REMOVED
+                                    : "the kernel rejected a change of the rules; replacing the whole table ({})",
                             e.getMessage());
                 }
                 return false;
             }
         }
         rejections.removeAll(difference.before());
-        table.isNow(snapshot);
+        table.setCurrent(snapshot);
         return true;
     }
 
     /** Restores rules that another process removed, and retries those that the kernel rejected. */
     synchronized void check() {
         refresh();
-        ServiceSnapshot snapshot = wanted;
+        ServiceSnapshot snapshot = desired;
         if (closed || snapshot == null) {
             return;
         }
-        Optional<String> appeared = NodeRequirements.appeared();
-        if (!appeared.equals(hindrance)) {
-            hindrance = appeared;
-            appeared.ifPresentOrElse(log::error, () -> log.info("nothing stands in the way of packets any more"));
+        Optional<String> found = NodeRequirements.findProblem();
+        if (!found.equals(problem)) {
+            problem = found;
+            found.ifPresentOrElse(
+                    log::error,
+                    () -> log.info(
+                            "src_valid_mark is off again on all devices; the kernel no longer drops marked packets"));
         }
         try {
-            if (inForce) {
+            if (loaded) {
                 Optional<String> missing = missing();
-                if (missing.isEmpty() && behind) {
-                    // The rules are those of an older snapshot, and the reconciler tries the wanted one again.
+                if (missing.isEmpty() && outdated) {
+                    // The sync loop retries the latest snapshot.
                     return;
                 }
                 if (missing.isEmpty()) {
-                    addWhatIsTaken(rejections.takeDue(nanoTime.getAsLong()));
+                    addAccepted(rejections.takeDue(nanoTime.getAsLong()));
                     rejections.publish();
                     return;
                 }
                 log.warn(REMOVED, missing.get());
-                table.isNow(ServiceSnapshot.empty());
+                table.setCurrent(ServiceSnapshot.empty());
             }
             replace(snapshot);
-            behind = false;
+            outdated = false;
             rejections.publish();
-            if (!trouble.isEmpty()) {
-                trouble = "";
-                log.info("the rules that lead packets here are in force again");
+            if (!restoreError.isEmpty()) {
+                restoreError = "";
+                log.info("rules restored");
             }
         } catch (IOException | RuntimeException e) {
-            if (e instanceof IOException refusal) {
-                rejectAll(snapshot, refusal);
+            if (e instanceof IOException rejection) {
+                rejectAll(snapshot, rejection);
             }
             String why = String.valueOf(e.getMessage());
-            if (!why.equals(trouble)) {
-                trouble = why;
-                log.error("the rules that lead packets here could not be put back, which is tried again: {}", why);
+            if (!why.equals(restoreError)) {
+                restoreError = why;
+                log.error("cannot restore the rules; retrying: {}", why);
             }
         }
     }
 
     private Optional<String> missing() throws IOException {
         try {
-            kernel.check(NftScript.PROBE);
+            kernel.check(NftScript.CHECK_TABLE);
         } catch (IOException e) {
             return Optional.of(String.valueOf(e.getMessage()));
         }
-        return routing.isThere() ? Optional.empty() : Optional.of("the routing rule, or its table");
+        return routing.isPresent() ? Optional.empty() : Optional.of("routing rule or routing table is missing");
     }
 
     /**
-     * Waits until the peers of connections that are closed here have taken what was sent to them: without rules, nothing
-     * that they answer arrives.
+     * Waits until the peers of closed connections have acknowledged all data. Their acknowledgments do not arrive once the
+     * rules are removed.
      */
     public void awaitDelivery(Duration atMost) throws InterruptedException {
         connections.awaitDelivery(atMost);
     }
 
-    /** Refuses all new connections and flows from now on; those that exist are led here as before. */
-    public synchronized void refuse() {
-        refusing = true;
-        if (closed || !inForce) {
+    /** Rejects all new connections and flows from now on. Packets of established ones are redirected as before. */
+    public synchronized void rejectNew() {
+        rejectsNew = true;
+        if (closed || !loaded) {
             return;
         }
         try {
-            kernel.load(NftScript.REJECT);
+            kernel.load(NftScript.REJECT_NEW);
         } catch (IOException e) {
-            log.warn("the rules could not be told to refuse; the closed ports do: {}", e.getMessage());
+            log.warn(
+                    "cannot load the rules that reject new connections; the kernel rejects them at closed ports: {}",
+                    e.getMessage());
         }
     }
 
     /**
-     * Leaves the rules as they are to a successor.
+     * Stops managing the rules and leaves them to a new process.
      *
-     * @param otherRouting whether it has another mark, table or priority than these options say
+     * @param otherRouting whether the new process uses another mark, routing table or rule priority, so that the routing rule
+     *     of this process must be removed
      */
-    public synchronized void leave(boolean otherRouting) {
-        if (guard != null) {
-            guard.close();
+    public synchronized void leaveToNewProcess(boolean otherRouting) {
+        if (worker != null) {
+            worker.close();
         }
         closed = true;
         try {
@@ -370,15 +386,15 @@ public final class NodeRules implements AutoCloseable {
             }
             kernel.close();
         } catch (IOException e) {
-            log.warn("the routing rules could not be taken away: {}", e.getMessage());
+            log.warn("cannot remove the routing rules: {}", e.getMessage());
         }
     }
 
-    /** Takes everything away, or leaves rules that refuse what was served. Closing again does nothing. */
+    /** Removes all rules, or with {@code --keep-rules-on-exit} leaves them. Closing again has no effect. */
     @Override
     public synchronized void close() {
-        if (guard != null) {
-            guard.close();
+        if (worker != null) {
+            worker.close();
         }
         if (closed) {
             return;
@@ -386,15 +402,15 @@ public final class NodeRules implements AutoCloseable {
         closed = true;
         try {
             if (options.keepOnExit()) {
-                // Without listeners, the kernel refuses what is delivered here.
-                log.info("the rules stay and refuse what was served");
+                // Without sockets, the rules reject new connections and flows.
+                log.info("keeping the rules, which now reject connections to Services");
                 return;
             }
             kernel.load("table inet sluice\ndelete table inet sluice\n" + SelfProbe.REMOVE);
             routing.remove();
             kernel.close();
         } catch (IOException e) {
-            log.warn("the rules could not be taken away: {}", e.getMessage());
+            log.warn("cannot remove the rules: {}", e.getMessage());
         }
     }
 }

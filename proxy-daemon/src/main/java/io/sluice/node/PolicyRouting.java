@@ -6,7 +6,7 @@ import java.io.IOException;
 import java.util.List;
 import tools.jackson.databind.JsonNode;
 
-/** The routing rule and table that deliver marked packets here, of each family that the machine has. */
+/** Manages the routing rule and the routing table that deliver marked packets to this node, in each family it supports. */
 final class PolicyRouting {
     private final RuleOptions options;
     private final NodeKernel kernel;
@@ -22,7 +22,7 @@ final class PolicyRouting {
         priority = String.valueOf(options.rulePriority());
     }
 
-    /** Those that the machine has. */
+    /** The families that this machine supports. */
     static List<Family> families() {
         try {
             return Sysctl.read("net/ipv6/conf/lo/disable_ipv6").equals("0")
@@ -34,7 +34,7 @@ final class PolicyRouting {
         }
     }
 
-    boolean isThere() throws IOException {
+    boolean isPresent() throws IOException {
         for (Family family : families()) {
             if (!hasRule(family) || !hasRoute(family)) {
                 return false;
@@ -43,10 +43,13 @@ final class PolicyRouting {
         return true;
     }
 
-    /** Whether a rule of our priority is one of ours, if perhaps from a time when the mark or the table was another. */
-    static boolean isOurs(RoutingRule rule, RuleOptions options) {
+    /**
+     * Whether a rule with the priority of Sluice belongs to Sluice, possibly from an earlier process with another mark or
+     * table.
+     */
+    static boolean isOwn(RoutingRule rule, RuleOptions options) {
         return rule.matchesOnly(1L << options.markBit())
-                || (rule.looksAtMark() && rule.table().equals(String.valueOf(options.routingTable())));
+                || (rule.matchesMark() && rule.table().equals(String.valueOf(options.routingTable())));
     }
 
     private boolean hasRule(Family family) throws IOException {
@@ -62,27 +65,27 @@ final class PolicyRouting {
     }
 
     private boolean hasRoute(Family family) {
-        return routes(kernel, family, options).stream().anyMatch(PolicyRouting::isOurs);
+        return routes(kernel, family, options).stream().anyMatch(PolicyRouting::isOwn);
     }
 
-    /** The routes of our table. */
+    /** The routes of the routing table of Sluice. */
     static List<JsonNode> routes(NodeKernel kernel, Family family, RuleOptions options) {
         try {
             String table = String.valueOf(options.routingTable());
             return kernel.routes(family, "table", table);
         } catch (IOException e) {
-            // A table without routes does not exist.
+            // The kernel reports a table without routes as missing.
             return List.of();
         }
     }
 
-    static boolean isOurs(JsonNode route) {
+    static boolean isOwn(JsonNode route) {
         return route.path("type").asString("").equals("local")
                 && route.path("dst").asString("").equals("default")
                 && route.path("dev").asString("").equals("lo");
     }
 
-    /** What is there already, of us or of a predecessor, is left. */
+    /** Adds the route and the rule where they are missing. */
     void add() throws IOException {
         for (Family family : families()) {
             kernel.changeRouting(family, "route", "replace", "local", "default", "dev", "lo", "table", table);
@@ -93,10 +96,10 @@ final class PolicyRouting {
         }
     }
 
-    /** Rules of ours with another mark or table. */
+    /** Removes rules of earlier processes with another mark or table. */
     private void removeOld(Family family) throws IOException {
         for (RoutingRule rule : rules(family)) {
-            if (isOurs(rule, options)) {
+            if (isOwn(rule, options)) {
                 kernel.changeRouting(family, "rule", "del", "priority", priority, "lookup", rule.table());
             }
         }

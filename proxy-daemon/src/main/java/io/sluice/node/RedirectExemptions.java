@@ -11,19 +11,19 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Which of the daemon's own connections the rules must not redirect to the daemon again: those to an endpoint that is a
- * frontend of its own Service, and, so that traffic never loops, those to a port that is a node port on an address that may
- * become local at any time. Changed under the lock of {@link NodeRules}; {@link #includes} may be called by any thread.
+ * Endpoints to which the rules must not redirect connections of Sluice, because they would loop: endpoints that are a frontend
+ * of their own Service, and endpoints whose port is a NodePort, at addresses that may become local at any time. Changed under
+ * the lock of {@link NodeRules}; any thread may call {@link #includes}.
  */
 final class RedirectExemptions {
     private final Map<Endpoint, Integer> endpoints = new HashMap<>();
     private final Map<Integer, Integer> nodePorts = new HashMap<>();
     private volatile View view = new View(Set.of(), new BitSet(), Set.of());
 
-    /** @param own addresses known to be this node's: a chain of Services through one of their node ports was judged */
+    /** @param own known addresses of this node, for which the snapshot builder has excluded loops */
     private record View(Set<Endpoint> endpoints, BitSet nodePorts, Set<IpAddress> own) {}
 
-    /** Allocates nothing: called for every connection and flow. */
+    /** Whether an endpoint is exempt. Called for every connection and flow, so it allocates nothing. */
     boolean includes(Endpoint endpoint) {
         View now = view;
         return (!now.endpoints.isEmpty() && now.endpoints.contains(endpoint))
@@ -35,7 +35,7 @@ final class RedirectExemptions {
         nodePorts.clear();
     }
 
-    /** @param own all addresses known to be this node's */
+    /** @param own all known addresses of this node */
     void change(Collection<ServicePort> before, Collection<ServicePort> after, Set<IpAddress> own) {
         before.forEach(port -> count(port, -1));
         after.forEach(port -> count(port, 1));

@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
-/** Service ports whose rules the kernel rejects: why, when to retry, and notifications. Guarded by its owner's lock. */
+/** Service ports whose rules the kernel rejects, with reasons, retries and notifications. Guarded by the owner's lock. */
 final class RejectedServicePorts {
     /** The delay doubles with each retry, as for listeners. */
     private static final long FIRST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -47,13 +47,13 @@ final class RejectedServicePorts {
         ports.forEach(port -> rejected.remove(port.name()));
     }
 
-    /** Forgets all, since the rules of all service ports are added next. */
+    /** Removes all rejections, because the rules of all service ports are added next. */
     void clear(long nowNanos) {
         rejected.clear();
         retryLater(FIRST_RETRY_NANOS, nowNanos);
     }
 
-    /** Takes out the service ports to be retried now; empty if the retry is not due. */
+    /** Removes and returns the service ports to retry now; empty if no retry is due. */
     List<ServicePort> takeDue(long nowNanos) {
         if (rejected.isEmpty() || nowNanos - retryAtNanos < 0) {
             return List.of();
@@ -69,14 +69,14 @@ final class RejectedServicePorts {
         retryAtNanos = nowNanos + delayNanos;
     }
 
-    /** Notifies of the addresses without rules, if they are others than before. */
+    /** Publishes the addresses without rules if they have changed. */
     void publish() {
         Map<FrontendAddress, String> now = new HashMap<>();
         rejected.values().forEach(each -> put(each.port(), each.reason(), now));
         publish(now);
     }
 
-    /** The same for a change that the kernel rejects as a whole; its state stays as it was. */
+    /** Also publishes the service ports of a change that the kernel rejected as a whole. */
     void publishWith(Collection<ServicePort> changed, Exception cause) {
         Map<FrontendAddress, String> now = new HashMap<>(published);
         changed.forEach(port -> put(port, String.valueOf(cause.getMessage()), now));

@@ -6,15 +6,15 @@ import java.util.stream.Collectors;
 import tools.jackson.databind.JsonNode;
 
 /**
- * A rule of policy routing.
+ * A routing rule, as {@code ip rule} lists it.
  *
- * @param mark compared with the packet mark; 0 if the rule does not look at it
- * @param mask the bits that are compared; 0 if the rule compares all of them or does not look at the mark
+ * @param mark compared with the packet mark; 0 if the rule does not match on it
+ * @param mask the bits that are compared; 0 if the rule compares all of them or does not match on the mark
  * @param table as a number; empty if the rule does not look up a table
  * @param text all attributes, for messages
  */
 record RoutingRule(int priority, long mark, long mask, String table, String text) {
-    /** @param listed by {@code ip -j -N rule show} */
+    /** @param listed the output of {@code ip -j -N rule show} */
     static List<RoutingRule> of(JsonNode listed) {
         List<RoutingRule> rules = new ArrayList<>();
         for (JsonNode rule : listed) {
@@ -36,12 +36,12 @@ record RoutingRule(int priority, long mark, long mask, String table, String text
                         .collect(Collectors.joining(" "));
     }
 
-    boolean looksAtMark() {
+    boolean matchesMark() {
         return mark != 0 || mask != 0;
     }
 
-    /** Whether a packet's match depends on the bit; a rule for one whole mark counts only if the bit is set in it. */
-    boolean looksAt(long bit) {
+    /** Whether a match depends on the bit. A rule that compares the whole mark counts only if the bit is set in its mark. */
+    boolean dependsOn(long bit) {
         return (mark & bit) != 0 || (mask & bit) != 0;
     }
 

@@ -1,14 +1,14 @@
 package io.sluice.node;
 
 /**
- * What of the machine the rules take for themselves.
+ * Resources of the node that the rules use, and options of the rules.
  *
- * @param markBit the only bit of the packet mark that is touched, 0 to 31
- * @param routingTable that delivers marked packets here
- * @param rulePriority of the routing rule that leads there
- * @param keepOnExit whether to leave rules behind that refuse what was served
- * @param udpUnrepliedSeconds how long the kernel knows a UDP flow without a reply, as long as the forwarder does
- * @param udpRepliedSeconds the same of one with a reply
+ * @param markBit the only bit of the packet mark that the rules change, 0 to 31
+ * @param routingTable number of the routing table that delivers marked packets to this node
+ * @param rulePriority priority of the routing rule that looks up the table
+ * @param keepOnExit whether to leave rules on exit that reject connections to Services
+ * @param udpUnrepliedSeconds timeout of UDP flows without a reply, the same as the forwarder's
+ * @param udpRepliedSeconds timeout of UDP flows with a reply
  */
 public record RuleOptions(
         int markBit,
@@ -18,17 +18,17 @@ public record RuleOptions(
         long udpUnrepliedSeconds,
         long udpRepliedSeconds) {
     /**
-     * A bit that is free beside those of kube-proxy (14, 15), the port mapping plugin (13), Calico and Tailscale (16 and
-     * above), Cilium (8 to 11 and 16 and above) and Istio (below 12).
+     * The defaults. Mark bit 12 is not used by kube-proxy (14, 15), the CNI portmap plugin (13), Calico and Tailscale (16 and
+     * above), Cilium (8 to 11, 16 and above) and Istio (below 12).
      */
     public static final RuleOptions DEFAULT = new RuleOptions(12, 19_019, 119, false, 30, 120);
 
-    /** What packets are led by, as one word. */
+    /** Mark, routing table and rule priority in one string, by which two processes compare their routing. */
     public String routing() {
         return mark() + "/" + routingTable + "/" + rulePriority;
     }
 
-    /** All bits but ours. */
+    /** The mask of all other bits. */
     String notMark() {
         return "0x" + Integer.toHexString(~(1 << markBit));
     }

@@ -15,8 +15,8 @@ import java.util.Set;
 import java.util.function.Predicate;
 
 /**
- * Which elements a snapshot wants in the kernel's sets and maps, and what differs from the one before. Knows no kernel;
- * not for several threads, but for {@link #isExempt}.
+ * Computes the elements of a snapshot for the kernel's sets and maps, and the difference to the previous snapshot. Does not
+ * access the kernel. Not thread-safe, except for {@link #isExempt}.
  */
 final class RuleTable {
     private final int flippedPortBits;
@@ -24,18 +24,18 @@ final class RuleTable {
     private final RedirectExemptions exemptions = new RedirectExemptions();
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
-    /** What the service ports of two snapshots have different. */
-    record RuleChanges(
+    /** The difference between the service ports of two snapshots. */
+    record ServicePortChanges(
             ServiceSnapshot to,
             List<ServicePort> before,
             List<ServicePort> after,
-            Set<Element> gone,
-            Set<Element> come) {
-        /** The keys of frontends that are not there any more. */
-        Set<String> goneFrontends() {
+            Set<Element> removed,
+            Set<Element> added) {
+        /** The keys of removed frontends. */
+        Set<String> removedFrontends() {
             Set<String> frontends = new HashSet<>();
-            for (Element element : gone) {
-                if (element.set().startsWith("front") && !come.contains(element)) {
+            for (Element element : removed) {
+                if (element.set().startsWith("frontend") && !added.contains(element)) {
                     frontends.add(element.key());
                 }
             }
@@ -43,31 +43,35 @@ final class RuleTable {
         }
     }
 
-    /** All that differs between two snapshots, and the commands for what is replaced as a whole. */
-    record Change(Set<Element> gone, Set<Element> come, String ranges) {}
+    /**
+     * The difference between two snapshots.
+     *
+     * @param ranges commands that replace the sets of address ranges; empty if they have not changed
+     */
+    record Change(Set<Element> removed, Set<Element> added, String ranges) {}
 
     RuleTable(int flippedPortBits) {
         this.flippedPortBits = flippedPortBits;
     }
 
-    /** Any thread. */
+    /** Whether packets of Sluice to an endpoint must not be redirected. Any thread. */
     boolean isExempt(Endpoint endpoint) {
         return exemptions.includes(endpoint);
     }
 
-    /** The kernel has the elements of this snapshot now; of the empty one where it is not known what it has. */
-    void isNow(ServiceSnapshot snapshot) {
+    /** Records that the kernel has the elements of this snapshot; the empty snapshot if its state is unknown. */
+    void setCurrent(ServiceSnapshot snapshot) {
         current = snapshot;
     }
 
-    /** What the snapshot wants beside the {@link #elements elements} of its service ports; begins from nothing. */
-    Set<Element> beginWith(ServiceSnapshot snapshot, List<ServicePort> ports) {
+    /** Starts with an empty table, and returns the elements that do not belong to {@link #elements service ports}. */
+    Set<Element> reset(ServiceSnapshot snapshot, List<ServicePort> ports) {
         exemptions.clear();
         exemptions.change(List.of(), ports, snapshot.context().origins().node());
         clusterIps.clear();
         Set<Element> others = new LinkedHashSet<>(clusterIps
                 .change(List.of(), Set.of(), ports, snapshot.context().unservedClusterIps())
-                .come());
+                .added());
         others.addAll(context(snapshot));
         return others;
     }
@@ -78,7 +82,7 @@ final class RuleTable {
         return elements;
     }
 
-    /** The service ports whose elements are not those of before. */
+    /** The service ports whose elements differ from the current ones. */
     List<ServicePort> changed(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         List<ServicePort> changed = new ArrayList<>(diff.added());
@@ -90,8 +94,8 @@ final class RuleTable {
         return changed;
     }
 
-    /** @param isRejected which service ports the kernel has nothing of */
-    RuleChanges difference(ServiceSnapshot snapshot, Predicate<ServicePort> isRejected) {
+    /** @param isRejected service ports of which the kernel has no elements */
+    ServicePortChanges difference(ServiceSnapshot snapshot, Predicate<ServicePort> isRejected) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         List<ServicePort> before = new ArrayList<>(diff.removed());
         List<ServicePort> after = new ArrayList<>(diff.added());
@@ -99,41 +103,42 @@ final class RuleTable {
             before.add(change.before());
             after.add(change.after());
         });
-        Set<Element> gone = elements(before.stream().filter(isRejected.negate()).toList());
-        return new RuleChanges(snapshot, before, after, gone, elements(after));
+        Set<Element> removed =
+                elements(before.stream().filter(isRejected.negate()).toList());
+        return new ServicePortChanges(snapshot, before, after, removed, elements(after));
     }
 
-    /** Counts a difference in; what both sides have is left out. */
-    Change change(RuleChanges difference) {
+    /** Applies a difference to this table, and returns the elements to remove and to add. */
+    Change change(ServicePortChanges difference) {
         ServiceSnapshot snapshot = difference.to();
         exemptions.change(
                 difference.before(),
                 difference.after(),
                 snapshot.context().origins().node());
-        ClusterIps.Change clusters = clusterIps.change(
+        ClusterIps.Change clusterIpChange = clusterIps.change(
                 difference.before(),
                 current.context().unservedClusterIps(),
                 difference.after(),
                 snapshot.context().unservedClusterIps());
-        Set<Element> gone = new LinkedHashSet<>(difference.gone());
-        Set<Element> come = new LinkedHashSet<>(difference.come());
-        gone.addAll(clusters.gone());
-        come.addAll(clusters.come());
-        Set<Element> unchanged = new LinkedHashSet<>(gone);
-        unchanged.retainAll(come);
-        gone.removeAll(unchanged);
-        come.removeAll(unchanged);
-        return new Change(gone, come, surroundingsIfChanged(snapshot));
+        Set<Element> removed = new LinkedHashSet<>(difference.removed());
+        Set<Element> added = new LinkedHashSet<>(difference.added());
+        removed.addAll(clusterIpChange.removed());
+        added.addAll(clusterIpChange.added());
+        Set<Element> unchanged = new LinkedHashSet<>(removed);
+        unchanged.retainAll(added);
+        removed.removeAll(unchanged);
+        added.removeAll(unchanged);
+        return new Change(removed, added, contextChanges(snapshot));
     }
 
-    private String surroundingsIfChanged(ServiceSnapshot snapshot) {
+    private String contextChanges(ServiceSnapshot snapshot) {
         if (snapshot.context().origins().equals(current.context().origins())
                 && snapshot.context().serviceCidrs().equals(current.context().serviceCidrs())
                 && snapshot.context().nodePortRanges().equals(current.context().nodePortRanges())) {
             return "";
         }
         StringBuilder script = new StringBuilder();
-        for (String set : NftScript.RANGES) {
+        for (String set : NftScript.RANGE_SETS) {
             script.append(NftScript.flush(set + "4")).append(NftScript.flush(set + "6"));
         }
         return script.append(NftScript.add(context(snapshot))).toString();
@@ -143,10 +148,10 @@ final class RuleTable {
         Set<Element> elements = new LinkedHashSet<>();
         Origins origins = snapshot.context().origins();
         for (Cidr range : origins.pods()) {
-            elements.add(new Element("pods" + SetElements.family(range.network()), range.toString(), ""));
+            elements.add(new Element("pod-cidr" + SetElements.family(range.network()), range.toString(), ""));
         }
         for (Cidr range : snapshot.context().serviceCidrs()) {
-            elements.add(new Element("range" + SetElements.family(range.network()), range.toString(), ""));
+            elements.add(new Element("service-cidr" + SetElements.family(range.network()), range.toString(), ""));
         }
         for (Cidr range : snapshot.context().nodePortRanges()) {
             elements.add(new Element("node-port-address" + SetElements.family(range.network()), range.toString(), ""));

@@ -14,15 +14,15 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Whether packets are led here: a connection of this node's own to an address that is nobody's, marked as those to Services
- * are, has to come to the end of the input hook, where the probe's own rules refuse it. Counters on the way tell where one
- * that does not was lost. Nothing is served meanwhile or not because of it; what is wrong is said on one line.
+ * Tests whether packets are redirected to Sluice. It opens a connection to an unused address, marked like connections to
+ * Services. The packet must reach the end of the input hook, where the rules of the probe reject it. If it does not, counters
+ * show where it was lost, and a warning on one line names the place. Services are served independently of the result.
  */
 final class SelfProbe {
     private static final Logger log = LoggerFactory.getLogger(SelfProbe.class);
-    private static final int PATIENCE_MILLIS = 300;
+    private static final int TIMEOUT_MILLIS = 300;
     private static final int PORT = 9;
-    /** Of ranges reserved for documentation and for benchmarks of routers. */
+    /** In ranges reserved for documentation and benchmarks. */
     private static final List<String> UNUSED4 = List.of("192.0.2.254", "198.18.0.254", "203.0.113.254");
 
     private static final List<String> UNUSED6 = List.of("2001:db8:ffff::fffe", "2001:2::fffe");
@@ -37,7 +37,7 @@ final class SelfProbe {
         this.kernel = kernel;
     }
 
-    /** Tries each family whose own processes have a way to Services at all; warns. To be run when the rules are in force. */
+    /** Tests each family in which this node has a default route. Call it after the rules are loaded. */
     void run() {
         for (Family family : PolicyRouting.families()) {
             try {
@@ -45,15 +45,15 @@ final class SelfProbe {
                 if (address.isPresent()) {
                     run(family, address.get());
                 } else {
-                    log.debug("not tried over {}: no default route, or each address is in use", family);
+                    log.debug("not testing {}: no default route, or all test addresses are in use", family);
                 }
             } catch (IOException | RuntimeException e) {
-                log.warn("whether packets for Services arrive here could not be tried: {}", e.getMessage());
+                log.warn("cannot test whether packets for Services are redirected to Sluice: {}", e.getMessage());
             }
         }
     }
 
-    /** The first address that goes where everything unknown goes. */
+    /** The first test address that only the default route matches. */
     private Optional<String> unusedAddress(Family family) throws IOException {
         for (String address : family == Family.IPV4 ? UNUSED4 : UNUSED6) {
             List<JsonNode> routes = kernel.routes(family, "match", address);
@@ -69,21 +69,19 @@ final class SelfProbe {
     private void run(Family family, String address) throws IOException {
         try {
             kernel.load(script(family, address));
-            boolean refused = isRefused(address);
+            boolean reset = isReset(address);
             JsonNode counters = kernel.list("counters", "table", "inet", "sluice-probe");
-            Optional<String> wrong = wrong(family, address, counters, refused);
-            wrong.ifPresent(what -> log.warn(
-                    "packets for Services may not arrive here, as a connection of this node's to {} shows: {}",
-                    address,
-                    what));
+            Optional<String> failure = diagnose(family, address, counters, reset);
+            failure.ifPresent(what -> log.warn(
+                    "packets for Services may not reach Sluice: a test connection to {} failed: {}", address, what));
         } finally {
             kernel.load(REMOVE);
         }
     }
 
-    private static boolean isRefused(String address) {
+    private static boolean isReset(String address) {
         try (Socket socket = new Socket()) {
-            socket.connect(new InetSocketAddress(InetAddress.getByName(address), PORT), PATIENCE_MILLIS);
+            socket.connect(new InetSocketAddress(InetAddress.getByName(address), PORT), TIMEOUT_MILLIS);
             return false;
         } catch (ConnectException e) {
             return String.valueOf(e.getMessage()).toLowerCase(Locale.ROOT).contains("refused");
@@ -92,33 +90,33 @@ final class SelfProbe {
         }
     }
 
-    /** Where it was lost first. */
-    private Optional<String> wrong(Family family, String address, JsonNode counters, boolean refused)
+    /** Says where the packet was lost; empty if it arrived. */
+    private Optional<String> diagnose(Family family, String address, JsonNode counters, boolean reset)
             throws IOException {
-        String orMark = " dropped it, or took bit " + options.markBit() + " from its mark";
-        if (none(counters, "sent")) {
-            return Optional.of("an output chain" + suspects("output") + " dropped it before it was marked");
+        String droppedOrUnmarked = " dropped it or cleared bit " + options.markBit() + " of its mark";
+        if (isZero(counters, "sent")) {
+            return Optional.of("an output chain" + otherChains("output") + " dropped it before it was marked");
         }
-        if (none(counters, "left")) {
-            return Optional.of("an output chain" + suspects("output") + orMark);
+        if (isZero(counters, "left")) {
+            return Optional.of("an output chain" + otherChains("output") + droppedOrUnmarked);
         }
-        if (none(counters, "arrived")) {
-            return Optional.of("the routing rule of priority " + options.rulePriority() + " is not followed ("
-                    + kernel.route(family, address, options.mark()) + "): another comes before it; see 'ip "
-                    + LinuxKernel.flag(family) + " rule', and --rule-priority");
+        if (isZero(counters, "arrived")) {
+            return Optional.of("a routing rule before priority " + options.rulePriority() + " matched ("
+                    + kernel.route(family, address, options.mark()) + "); see 'ip " + LinuxKernel.flag(family)
+                    + " rule', and set --rule-priority");
         }
-        if (none(counters, "marked")) {
-            return Optional.of("a prerouting chain" + suspects("prerouting") + orMark);
+        if (isZero(counters, "marked")) {
+            return Optional.of("a prerouting chain" + otherChains("prerouting") + droppedOrUnmarked);
         }
-        if (none(counters, "accepted")) {
+        if (isZero(counters, "accepted")) {
             String mark = options.mark();
-            return Optional.of("an input chain" + suspects("input") + " dropped it: let packets with mark " + mark + "/"
-                    + mark + " pass");
+            return Optional.of("an input chain" + otherChains("input") + " dropped it; accept packets with mark " + mark
+                    + "/" + mark);
         }
-        return refused ? Optional.empty() : Optional.of("the answer was lost on its way back");
+        return reset ? Optional.empty() : Optional.of("the reply was lost");
     }
 
-    private static boolean none(JsonNode counters, String name) {
+    private static boolean isZero(JsonNode counters, String name) {
         for (JsonNode each : counters.path("nftables")) {
             JsonNode counter = each.path("counter");
             if (counter.path("name").asString("").equals(name)) {
@@ -128,8 +126,8 @@ final class SelfProbe {
         return true;
     }
 
-    /** Chains of others at a hook, which may have done it. */
-    private String suspects(String hook) throws IOException {
+    /** The chains of other programs at a hook, in parentheses. */
+    private String otherChains(String hook) throws IOException {
         StringBuilder names = new StringBuilder();
         for (JsonNode each : kernel.list("chains").path("nftables")) {
             JsonNode chain = each.path("chain");
@@ -147,11 +145,11 @@ final class SelfProbe {
     }
 
     /**
-     * First and last at each hook. What comes from this node itself is routed once, on its way out; on its way in it is
-     * marked again, as what comes from pods is, only to see whether it keeps that.
+     * Chains at the beginning and at the end of each hook. A packet of a local process is routed only on output. It is marked
+     * again on input, like a packet from a pod, to see whether other chains keep the mark.
      */
     private String script(Family family, String address) {
-        String ours = (family == Family.IPV4 ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;
+        String probePacket = (family == Family.IPV4 ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;
         return REMOVE
                 + """
                 table inet sluice-probe {
@@ -162,39 +160,39 @@ final class SelfProbe {
                   counter accepted {}
                   chain out {
                     type route hook output priority mangle;
-                    OURS counter name sent meta mark set meta mark or MARK
+                    PROBE_PACKET counter name sent meta mark set meta mark or MARK
                   }
                   chain left {
                     type filter hook output priority 1000;
-                    OURS meta mark and MARK == MARK counter name left
+                    PROBE_PACKET meta mark and MARK == MARK counter name left
                   }
                   chain arrived {
                     type filter hook prerouting priority -1000;
-                    iifname "lo" OURS counter name arrived
+                    iifname "lo" PROBE_PACKET counter name arrived
                   }
                   chain again {
                     type filter hook prerouting priority mangle;
-                    OURS meta mark set meta mark or MARK
+                    PROBE_PACKET meta mark set meta mark or MARK
                   }
                   chain marked {
                     type filter hook prerouting priority 1000;
-                    OURS meta mark and MARK == MARK counter name marked
+                    PROBE_PACKET meta mark and MARK == MARK counter name marked
                   }
-                  # Without the mark only where the rules for Services would refuse it.
+                  # The rules for Services would reject the packet if it had the mark here.
                   chain unmark {
                     type filter hook input priority mangle - 1;
-                    OURS meta mark set meta mark and NOT_MARK
+                    PROBE_PACKET meta mark set meta mark and NOT_MARK
                   }
                   chain remark {
                     type filter hook input priority mangle + 1;
-                    OURS meta mark set meta mark or MARK
+                    PROBE_PACKET meta mark set meta mark or MARK
                   }
                   chain accepted {
                     type filter hook input priority 1000;
-                    OURS counter name accepted reject with tcp reset
+                    PROBE_PACKET counter name accepted reject with tcp reset
                   }
                 }
-                """.replace("OURS", ours)
+                """.replace("PROBE_PACKET", probePacket)
                         .replace("NOT_MARK", options.notMark())
                         .replace("MARK", options.mark());
     }

@@ -11,12 +11,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The machine's TCP connections that need the rules: their sockets have an address that is not the machine's, so what is
- * sent to them comes here only because it is led here.
+ * Lists TCP connections and UDP flows that depend on the rules. The sockets of such connections have a local address that is
+ * not on any interface, so packets reach them only because the rules redirect them.
  */
 final class ServiceConnections {
     private static final Logger log = LoggerFactory.getLogger(ServiceConnections.class);
-    private static final int LOOK_MILLIS = 50;
+    private static final int POLL_MILLIS = 50;
 
     private final NodeKernel kernel;
     private final NetworkInterfaces addresses;
@@ -34,50 +34,51 @@ final class ServiceConnections {
     }
 
     /**
-     * Those of the node's own processes that outlive their frontend, as elements. They are told one by one: the address may
-     * be served elsewhere from now on, and new connections go there. What comes from others is known by our sockets.
+     * Elements of the set {@code removed-frontend} for connections of local processes. Each connection has its own element,
+     * because new connections to the same address may no longer belong to Sluice. Other clients need no element: the rules
+     * find the socket of Sluice for their packets.
      */
-    List<Element> late(Predicate<TcpConnection> which) throws IOException {
+    List<Element> removedFrontendElements(Predicate<TcpConnection> which) throws IOException {
         return list().stream()
                 .filter(connection -> addresses.isOwn(connection.peer()) && which.test(connection))
-                .map(TcpConnection::late)
+                .map(TcpConnection::removedFrontendElement)
                 .toList();
     }
 
-    /** Waits until the peers of those that are closed here have taken what was sent to them. */
+    /** Waits until the peers of closed connections have acknowledged all data. */
     void awaitDelivery(Duration atMost) throws InterruptedException {
         long deadline = System.nanoTime() + atMost.toNanos();
-        boolean said = false;
+        boolean logged = false;
         try {
-            for (long left = undelivered(); left > 0; left = undelivered()) {
+            for (long left = countUndelivered(); left > 0; left = countUndelivered()) {
                 if (System.nanoTime() - deadline >= 0) {
-                    log.warn("closed connections end before their peers have taken all that was sent: {}", left);
+                    log.warn("peers of {} closed connections have not acknowledged all data; removing the rules", left);
                     return;
                 }
-                if (!said) {
-                    said = true;
-                    log.info("waiting for the peers of closed connections to take all that was sent: {}", left);
+                if (!logged) {
+                    logged = true;
+                    log.info("waiting until the peers of {} closed connections have acknowledged all data", left);
                 }
-                TimeUnit.MILLISECONDS.sleep(LOOK_MILLIS);
+                TimeUnit.MILLISECONDS.sleep(POLL_MILLIS);
             }
         } catch (IOException e) {
-            log.warn("closed connections may end before their peers have taken all that was sent: {}", e.getMessage());
+            log.warn("not waiting for the peers of closed connections to acknowledge all data: {}", e.getMessage());
         }
     }
 
-    private long undelivered() throws IOException {
+    private long countUndelivered() throws IOException {
         return list().stream().filter(TcpConnection::isClosed).count();
     }
 
-    /** Flows that had an answer, as the table that is there, perhaps a predecessor's, has them. */
-    List<Element> answeredFlows() {
+    /** UDP flows with a reply in the current table, which may be that of an earlier process. */
+    List<Element> repliedFlows() {
         List<Element> flows = new ArrayList<>();
-        for (String set : List.of("flow4", "flow6", "asked4", "asked6")) {
-            String kind = set.startsWith("asked") ? "map" : "set";
+        for (String set : List.of("flow4", "flow6", "used-node-port-address4", "used-node-port-address6")) {
+            String kind = set.startsWith("flow") ? "set" : "map";
             try {
                 flows.addAll(kernel.elements(kind, set));
             } catch (IOException e) {
-                log.debug("no flows known from before: {}", e.getMessage());
+                log.debug("cannot read UDP flows from '{}' of an earlier table: {}", set, e.getMessage());
             }
         }
         return flows;

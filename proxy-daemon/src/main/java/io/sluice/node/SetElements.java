@@ -20,14 +20,14 @@ import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What the sets and maps of the table hold for one service port. */
+/** Translates service ports to elements of the table's sets and maps, and parses listed elements. */
 final class SetElements {
     private SetElements() {}
 
     /**
      * One element of a set or map.
      *
-     * @param value empty in a set
+     * @param value the value in a map; empty in a set
      */
     record Element(String set, String key, String value) {
         String text() {
@@ -35,7 +35,11 @@ final class SetElements {
         }
     }
 
-    /** @param flippedPortBits what is other in the port that a listener has for connections; 0 if nothing is */
+    /**
+     * The elements of a service port.
+     *
+     * @param flippedPortBits the bits in which the port of a TCP listener differs from the frontend's; 0 if it is the same
+     */
     static Set<Element> of(ServicePort port, int flippedPortBits) {
         Set<Element> elements = new LinkedHashSet<>();
         for (Frontend frontend : port.frontends()) {
@@ -46,36 +50,36 @@ final class SetElements {
                 continue;
             }
             String key = key(address.address(), address.protocol().text(), address.port());
-            elements.add(new Element("front" + family, key, ""));
+            elements.add(new Element("frontend" + family, key, ""));
             if (flippedPortBits != 0 && address.protocol() == Protocol.TCP) {
                 String listener = key(address.address(), "tcp", address.listeningPort(flippedPortBits));
                 elements.add(new Element("listener" + family, listener, ""));
             }
-            // Flows that were let in before may go on, where there is somewhere to go on to.
+            // Established flows continue if the service port has endpoints for them.
             boolean flows = !port.flowEndpoints().isEmpty();
-            elements.add(new Element("pod" + family, key, verdict(frontend.pod(), flows)));
-            elements.add(new Element("node" + family, key, verdict(frontend.node(), flows)));
-            elements.add(new Element("outside" + family, key, verdict(frontend.external(), flows)));
+            elements.add(new Element("from-pod" + family, key, verdict(frontend.pod(), flows)));
+            elements.add(new Element("from-node" + family, key, verdict(frontend.node(), flows)));
+            elements.add(new Element("from-external" + family, key, verdict(frontend.external(), flows)));
             if (!frontend.allowedSources().isEmpty()) {
-                elements.add(new Element("limited" + family, key, ""));
-                for (Cidr range : apart(frontend.allowedSources())) {
-                    elements.add(new Element("admitted" + family, key + " . " + range, ""));
+                elements.add(new Element("source-checked" + family, key, ""));
+                for (Cidr range : withoutNested(frontend.allowedSources())) {
+                    elements.add(new Element("source-range" + family, key + " . " + range, ""));
                 }
             }
         }
         return elements;
     }
 
-    /** A node port on all local addresses in certain ranges. */
+    /** The elements of a NodePort on all local addresses in {@code node-port-address}. */
     private static List<Element> nodePort(Frontend frontend, boolean flows) {
         FrontendAddress address = frontend.address();
         String key =
                 "ipv" + family(address.address()) + " . " + address.protocol().text() + " . " + address.port();
         return List.of(
                 new Element("node-port", key, ""),
-                new Element("pod-node-port", key, verdict(frontend.pod(), flows)),
-                new Element("node-node-port", key, verdict(frontend.node(), flows)),
-                new Element("outside-node-port", key, verdict(frontend.external(), flows)));
+                new Element("node-port-from-pod", key, verdict(frontend.pod(), flows)),
+                new Element("node-port-from-node", key, verdict(frontend.node(), flows)),
+                new Element("node-port-from-external", key, verdict(frontend.external(), flows)));
     }
 
     static String key(IpAddress address, String protocol, int port) {
@@ -83,13 +87,13 @@ final class SetElements {
     }
 
     /**
-     * The elements of a listed set or map whose keys have several parts. There may be more than 100,000, so no tree is made
-     * of them.
+     * Parses the elements of a set or map whose keys are concatenations. There may be more than 100,000, so this does not
+     * build a tree.
      *
-     * @param listed what {@code nft -j list set} or {@code list map} wrote
+     * @param listed the output of {@code nft -j list set} or {@code nft -j list map}
      * @throws IOException if it is not JSON
      */
-    static List<Element> concatenations(String set, String listed) throws IOException {
+    static List<Element> parseElements(String set, String listed) throws IOException {
         List<Element> elements = new ArrayList<>();
         try (JsonParser json = JsonMapper.shared().createParser(listed)) {
             for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
@@ -97,40 +101,40 @@ final class SetElements {
                     StringJoiner key = new StringJoiner(" . ");
                     while (json.nextToken() != JsonToken.END_ARRAY) {
                         String part = json.getString();
-                        // 64 bits without a sign, printed with one.
+                        // nft prints unsigned 64-bit values as signed.
                         key.add(part.startsWith("-") ? Long.toUnsignedString(Long.parseLong(part)) : part);
                     }
                     elements.add(new Element(set, key.toString(), ""));
                 } else if (token == JsonToken.VALUE_STRING && json.currentName() == null && !elements.isEmpty()) {
-                    // The value in a map, an array of both.
+                    // The value in a map, in an array after its key.
                     Element last = elements.remove(elements.size() - 1);
                     elements.add(new Element(set, last.key(), json.getString()));
                 }
             }
         } catch (JacksonException e) {
-            throw new IOException("nft -j list set: no JSON: " + e.getOriginalMessage(), e);
+            throw new IOException("nft -j list set: invalid JSON: " + e.getOriginalMessage(), e);
         }
         return elements;
     }
 
-    /** What the names of sets end in. */
+    /** The digit for the family at the end of set names. */
     static String family(IpAddress address) {
         return address.family() == Family.IPV6 ? "6" : "4";
     }
 
-    /** Without those that lie in another one: the kernel takes no ranges that overlap. */
-    private static Collection<Cidr> apart(List<Cidr> ranges) {
-        Set<Cidr> apart = new LinkedHashSet<>(ranges);
-        apart.removeIf(range ->
+    /** Leaves out ranges within other ranges, because the kernel does not accept overlapping ranges. */
+    private static Collection<Cidr> withoutNested(List<Cidr> ranges) {
+        Set<Cidr> withoutNested = new LinkedHashSet<>(ranges);
+        withoutNested.removeIf(range ->
                 ranges.stream().anyMatch(other -> other.prefix() < range.prefix() && other.contains(range.network())));
-        return apart;
+        return withoutNested;
     }
 
     private static String verdict(Route route, boolean flows) {
         return switch (route.verdict()) {
             case FORWARD -> "goto new-traffic";
             case REJECT -> flows ? "goto reject-new" : "goto reject-packet";
-            // To the process of the node that listens there.
+            // For the process of the node that listens there.
             case PASS -> "accept";
             case DROP -> flows ? "goto drop-new" : "drop";
         };

@@ -20,15 +20,15 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * Runs programs of the system, one after the other, through one shell.
+ * Runs programs one after the other through a single shell process.
  *
- * <p>To start a program the JDK closes each descriptor that this process has, one by one, and in node mode that is one
- * for every address served: 40 ms at 10,000 of them, where nft needs 3. A shell that was started early has none of them.
- * It ends with this process, however that ends.
+ * <p>When the JDK starts a program, it closes every descriptor of this process in the child. In node mode there is a descriptor
+ * for each frontend: with 10,000 of them, closing takes 40 ms, and nft itself 3 ms. A shell that is started early has no
+ * such descriptors. It ends with this process, even if this process is killed.
  */
 final class Shell implements AutoCloseable {
     private static final String END_OF_INPUT = "end-of-input";
-    /** The line after what a program wrote; none of ours prints one. */
+    /** The line after the output of a program. The programs that Sluice runs do not print such a line. */
     private static final String END_OF_OUTPUT = "\u0001";
 
     private static final class ProgramFailed extends IOException {
@@ -46,11 +46,11 @@ final class Shell implements AutoCloseable {
     private @Nullable BufferedReader output;
 
     Shell() {
-        // Longer than a whole table takes on a machine that is busy.
+        // Longer than loading a whole table takes on a busy machine.
         this(Duration.ofSeconds(60));
     }
 
-    /** @param limit how long a program may take */
+    /** @param limit the time limit for each program */
     Shell(Duration limit) {
         this.limit = limit;
     }
@@ -59,18 +59,18 @@ final class Shell implements AutoCloseable {
         process = new ProcessBuilder("sh").redirectErrorStream(true).start();
         commands = process.outputWriter(StandardCharsets.UTF_8);
         output = process.inputReader(StandardCharsets.UTF_8);
-        // A signal to the whole group means us; the rules are still to be taken away.
+        // The shell ignores signals to the process group, because the rules must still be removed.
         commands.write("trap '' INT TERM\nexec 3>&1\n");
     }
 
     /**
-     * Runs a program to its end.
+     * Runs a program and waits until it has ended.
      *
-     * @param input what it reads, of whole lines
-     * @param command its name and arguments, of which none is anything special to a shell
+     * @param input its standard input, in complete lines
+     * @param command its name and arguments, without characters that are special to a shell
      * @return its standard output
-     * @throws IOException if there is no such program, or it failed: with the first line of its standard error or, if
-     *     there is none, of its output; or if it has not ended in time, and was killed
+     * @throws IOException if the program does not exist or fails, with the first line of its standard error (or its output if
+     *     that is empty), or if it exceeds the time limit and is killed
      */
     synchronized String run(String input, String... command) throws IOException {
         if (process == null || !process.isAlive()) {
@@ -79,10 +79,10 @@ final class Shell implements AutoCloseable {
         String line = String.join(" ", command);
         Writer writer = Objects.requireNonNull(commands);
         BufferedReader reader = Objects.requireNonNull(output);
-        // A thread of its own: a program that waits in the kernel is not even killed, and its pipe stays open.
+        // In a separate thread: a program that is blocked in the kernel cannot be killed, and its pipe stays open.
         CompletableFuture<String> answer = Supervisor.call("sluice-shell", () -> run(line, input, writer, reader));
         try {
-            // An interrupt does not end this, so that no answer is left for the next one.
+            // join() ignores interrupts, so that no output is left for the next program.
             return answer.orTimeout(limit.toMillis(), TimeUnit.MILLISECONDS).join();
         } catch (CompletionException e) {
             if (e.getCause() instanceof ProgramFailed) {
@@ -90,28 +90,28 @@ final class Shell implements AutoCloseable {
             }
             kill();
             String why = e.getCause() instanceof TimeoutException
-                    ? "has not ended within " + limit.toMillis() + " ms, and was killed"
-                    // Before the process is known to have.
-                    : "the shell that ran it has ended";
+                    ? "killed because it did not end within " + limit.toMillis() + " ms"
+                    // Process.isAlive() may still be true.
+                    : "the shell has ended";
             throw new IOException(line + ": " + why, e.getCause());
         }
     }
 
     /**
-     * Runs a program that writes JSON.
+     * Runs a program that prints JSON.
      *
-     * @return what it wrote; a missing node if that is nothing
-     * @throws IOException as {@link #run}, or if it is not JSON
+     * @return its output; a missing node if that is empty
+     * @throws IOException as {@link #run}, or if the output is not JSON
      */
     JsonNode json(String... command) throws IOException {
         try {
             return JsonMapper.shared().readTree(run("", command));
         } catch (JacksonException e) {
-            throw new IOException(String.join(" ", command) + ": no JSON: " + e.getOriginalMessage(), e);
+            throw new IOException(String.join(" ", command) + ": invalid JSON: " + e.getOriginalMessage(), e);
         }
     }
 
-    /** With what it runs; the next one starts another. */
+    /** Kills the shell and the program that it runs. The next program starts a new shell. */
     private void kill() {
         Process old = Objects.requireNonNull(process);
         List<ProcessHandle> all = new ArrayList<>(List.of(old.toHandle()));
@@ -122,7 +122,7 @@ final class Shell implements AutoCloseable {
     }
 
     private static String run(String line, String input, Writer writer, BufferedReader reader) throws IOException {
-        // A warning must not get into the output, which may be JSON, and no pipe may fill up with what is not read.
+        // Warnings must not be mixed into the output, which may be JSON, and unread output must not fill a pipe.
         writer.write("errors=$({ " + line + " 2>&1 >&3 3>&-; } <<'" + END_OF_INPUT + "'\n" + input + END_OF_INPUT
                 + "\n)\nprintf '\\n\\001\\n%s\\n%s\\n\\001\\n' $? \"$errors\"\n");
         writer.flush();
@@ -137,7 +137,7 @@ final class Shell implements AutoCloseable {
         return output;
     }
 
-    /** Without the line break before the end, which is not the program's. */
+    /** Reads the output without the line break that precedes the end marker. */
     private static String readToEnd(BufferedReader reader) throws IOException {
         StringBuilder lines = new StringBuilder();
         for (String line = reader.readLine(); !END_OF_OUTPUT.equals(line); line = reader.readLine()) {
@@ -149,7 +149,7 @@ final class Shell implements AutoCloseable {
         return lines.substring(0, Math.max(0, lines.length() - 1));
     }
 
-    /** It ends with its input. */
+    /** Closes the standard input of the shell, which ends it. */
     @Override
     public synchronized void close() throws IOException {
         if (commands != null) {

@@ -7,16 +7,16 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A TCP connection of this machine, as its socket stands.
+ * A TCP connection of this machine.
  *
- * @param state as {@code ss} calls it
- * @param local what its socket has
+ * @param state the name of the TCP state in the output of {@code ss}
+ * @param local the local address of the socket
  */
 record TcpConnection(String state, IpAddress local, int localPort, IpAddress peer, int peerPort) {
-    /** Closed by whoever had it; the kernel still has something to send, if perhaps only that. */
+    /** States of closed sockets for which the peer has not acknowledged all data and FIN. */
     private static final Set<String> CLOSED = Set.of("FIN-WAIT-1", "LAST-ACK", "CLOSING");
 
-    /** @param listed by {@code ss -Htn}: state, two queues, the local address, the peer's */
+    /** @param listed the output of {@code ss -Htn}: state, two queue lengths, local address, peer address */
     static List<TcpConnection> of(String listed) {
         return listed.lines()
                 .map(line -> line.strip().split("\\s+"))
@@ -40,24 +40,27 @@ record TcpConnection(String state, IpAddress local, int localPort, IpAddress pee
                         Integer.parseInt(peer.substring(peerColon + 1)));
     }
 
-    /** Of {@code 10.96.0.10:80}, {@code [fd00::10]:80} or, bound to a device, {@code 10.96.0.10%eth0:80}. */
+    /** Parses the address in {@code 10.96.0.10:80}, {@code [fd00::10]:80} or {@code 10.96.0.10%eth0:80}. */
     private static @Nullable IpAddress address(String text, int colon) {
         String address = colon < 0 ? "" : text.substring(0, colon);
         return IpAddress.parse(address.replaceAll("[\\[\\]]|%[^\\]]*", ""));
     }
 
+    /** Whether the local process has closed it, but the peer has not acknowledged everything. */
     boolean isClosed() {
         return CLOSED.contains(state);
     }
 
-    /** As the sets have a frontend. */
+    /** The key of its frontend in sets. */
     String frontend() {
         return SetElements.key(local, "tcp", localPort);
     }
 
-    /** As the set of {@code late} ones has it: what its peer sends. */
-    SetElements.Element late() {
+    /** Its element in the set {@code removed-frontend}, whose keys are source and destination of the peer's packets. */
+    SetElements.Element removedFrontendElement() {
         return new SetElements.Element(
-                "late" + SetElements.family(local), peer + " . " + peerPort + " . " + local + " . " + localPort, "");
+                "removed-frontend" + SetElements.family(local),
+                peer + " . " + peerPort + " . " + local + " . " + localPort,
+                "");
     }
 }

@@ -1,14 +1,14 @@
 /**
- * What the kernel of this node must know so that every packet for a Service reaches the forwarder, or is refused or
- * dropped before: one nftables table, and one rule and route of policy routing. And what it says about this machine: the
- * addresses of its interfaces.
+ * Node mode: the nftables table and policy routing that redirect packets for Services to the forwarder, or reject or drop
+ * them before. Also the addresses of this machine's interfaces.
  *
- * <p>The rules are the resource {@code sluice.nft}, which {@code NftScript} fills in; {@code SetElements} are what Services add to
- * its sets and maps, {@code RuleTable} what differs between two snapshots.
+ * <p>The table is the resource {@code sluice.nft}, a template for {@code NftScript}. {@code SetElements} translates service
+ * ports to elements of its sets and maps, and {@code RuleTable} computes the difference between two snapshots. The README in
+ * this directory explains the path of packets and the decisions.
  *
- * <p>Addresses whose rules the kernel rejects go to a callback. May use {@link io.sluice.model},
- * {@link io.sluice.thread} and, for kernel settings, {@link io.sluice.socket.Sysctl}; reaches the kernel through
- * {@code nft}, {@code ip} and {@code ss}. Knows nothing of Kubernetes.
+ * <p>May use {@link io.sluice.model}, {@link io.sluice.thread} and, for kernel settings, {@link io.sluice.socket.Sysctl}.
+ * Accesses the kernel through {@code nft}, {@code ip} and {@code ss}. Reports addresses whose rules the kernel rejects to a
+ * callback. Does not depend on Kubernetes objects.
  */
 @NullMarked
 package io.sluice.node;

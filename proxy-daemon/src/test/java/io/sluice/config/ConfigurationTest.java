@@ -77,7 +77,7 @@ final class ConfigurationTest {
         assertThat(configuration.settings().feed()).isEqualTo(Path.of("from-flag"));
         assertThat(configuration.settings().forwarder().loops()).isEqualTo(2);
         assertThat(configuration.settings().logLevel()).isEqualTo("debug");
-        assertThat(configuration.hidden())
+        assertThat(configuration.withoutEffect())
                 .containsExactly(
                         "SLUICE_FEED (from-variable) overrides feed: from-file of file " + file,
                         "SLUICE_LOOPS (2) overrides loops: 1 of file " + file,
@@ -88,7 +88,7 @@ final class ConfigurationTest {
     void doesNotReportAnOverrideWithTheSameValue() throws Exception {
         Path file = file(HEADER + "loops: 2\n");
         assertThat(Configuration.load(file, Map.of("SLUICE_LOOPS", "2"), Map.of())
-                        .hidden())
+                        .withoutEffect())
                 .isEmpty();
     }
 

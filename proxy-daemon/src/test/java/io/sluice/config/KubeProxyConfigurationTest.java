@@ -61,7 +61,7 @@ final class KubeProxyConfigurationTest {
         Configuration configuration = load(Files.readString(Path.of("src/test/resources/kubeadm-config.conf")));
         assertThat(set(configuration)).containsExactly("clusterCIDR=10.244.0.0/16");
         assertThat(configuration.warnings()).isEmpty();
-        assertThat(configuration.hidden())
+        assertThat(configuration.withoutEffect())
                 .singleElement()
                 .satisfies(line -> assertThat(withoutPrefix(line))
                         .isEqualTo("keys without effect in Sluice: clientConnection.kubeconfig (there is no such file"
@@ -102,7 +102,7 @@ final class KubeProxyConfigurationTest {
         assertThat(load(text).settings().api().kubeconfigs()).containsExactly(kubeconfig);
         Configuration withFeed = load(text, Map.of(Setting.FEED, List.of("feed")));
         assertThat(withFeed.settings().api().kubeconfigs()).isEmpty();
-        assertThat(withFeed.hidden())
+        assertThat(withFeed.withoutEffect())
                 .containsExactly("--feed (feed) overrides kubeconfig: " + kubeconfig + " of file "
                         + directory.resolve("config.conf") + " (KubeProxyConfiguration)");
     }
@@ -128,7 +128,7 @@ final class KubeProxyConfigurationTest {
                 + "}\nnftables: {masqueradeAll: " + nftables + "}\n");
         assertThat(configuration.settings().buildOptions().masqueradeAll()).isEqualTo(expected);
         boolean ignored = !expected && (iptables || nftables);
-        assertThat(String.join("", configuration.hidden()).contains("masqueradeAll"))
+        assertThat(String.join("", configuration.withoutEffect()).contains("masqueradeAll"))
                 .isEqualTo(ignored);
     }
 
@@ -161,7 +161,7 @@ final class KubeProxyConfigurationTest {
                 logging: {options: {json: {infoBufferSize: "1"}}}
                 """);
         assertThat(set(configuration)).isEmpty();
-        assertThat(configuration.hidden())
+        assertThat(configuration.withoutEffect())
                 .singleElement()
                 .satisfies(line -> assertThat(withoutPrefix(line))
                         .isEqualTo("keys without effect in Sluice: bindAddress (for the node's primary address, set"
@@ -179,7 +179,7 @@ final class KubeProxyConfigurationTest {
                 logging: {flushFrequency: 5s, format: text, options: {text: {infoBufferSize: "0"}}}
                 oomScoreAdj: -999
                 """);
-        assertThat(configuration.hidden()).isEmpty();
+        assertThat(configuration.withoutEffect()).isEmpty();
         assertThat(configuration.warnings()).isEmpty();
     }
 
@@ -206,7 +206,7 @@ final class KubeProxyConfigurationTest {
             Path file = directory.resolve("config.conf");
             assertThat(set(configuration))
                     .containsExactly("nodeName=b", "healthzBindAddress=127.0.0.1:1", "logLevel=warn");
-            assertThat(configuration.hidden())
+            assertThat(configuration.withoutEffect())
                     .containsExactly(
                             "file " + file + " (b) overrides nodeName: a of file " + file + " (KubeProxyConfiguration)",
                             "--log-level (warn) overrides logLevel: debug of file " + file);

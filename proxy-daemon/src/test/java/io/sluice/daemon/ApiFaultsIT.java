@@ -64,7 +64,7 @@ final class ApiFaultsIT {
                 null, Map.of("SLUICE_HEALTHZ_BIND_ADDRESS", "off", "SLUICE_METRICS_BIND_ADDRESS", "off"), Map.of());
         try (Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), cluster.access())) {
             daemon.start();
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .until(() -> daemon.syncLoop().snapshot().size() == SERVICES);
             List<Thread> clients = clients();
             long end = System.nanoTime() + time.toNanos();
@@ -73,7 +73,7 @@ final class ApiFaultsIT {
                 cluster.apply(slice(random, random.nextInt(SERVICES)));
                 // Let clients connect between two faults.
                 long answered = answers.get();
-                await().atMost(RunIT.PATIENCE).until(() -> answers.get() > answered + 20 || !failures.isEmpty());
+                await().atMost(RunIT.TIMEOUT).until(() -> answers.get() > answered + 20 || !failures.isEmpty());
             }
             cluster.succeed();
             for (int i = 0; i < SERVICES; i++) {

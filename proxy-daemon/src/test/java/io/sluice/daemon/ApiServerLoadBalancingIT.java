@@ -60,24 +60,24 @@ final class ApiServerLoadBalancingIT {
                         .replaceFirst("(?m)^    port: 6443$", "    port: " + port)
                         .replace("192.0.2.", "127.98.0."));
         List<Thread> clients = new ArrayList<>();
-        try (Sluice sluice = Sluice.start(
+        try (SluiceProcess sluice = SluiceProcess.start(
                 directory,
                 "run",
                 "--feed",
                 feed.toString(),
                 "--healthz-bind-address=off",
                 "--metrics-bind-address=off")) {
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("active"));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("active"));
             for (int i = 0; i < CLIENTS; i++) {
                 Thread client = new Thread(() -> connectRepeatedly(front, trusting), "client-" + i);
                 client.start();
                 clients.add(client);
             }
-            await().atMost(RunIT.PATIENCE).until(() -> answers.size() == 3 && answered() > 60);
+            await().atMost(RunIT.TIMEOUT).until(() -> answers.size() == 3 && answered() > 60);
             assertThat(failures).isEmpty();
             servers.get(1).stop();
             int before = answered();
-            await().atMost(RunIT.PATIENCE).until(() -> answered() > before + 200);
+            await().atMost(RunIT.TIMEOUT).until(() -> answered() > before + 200);
             stop.set(true);
             for (Thread client : clients) {
                 client.join();

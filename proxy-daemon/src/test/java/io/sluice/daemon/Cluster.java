@@ -44,7 +44,7 @@ final class Cluster implements AutoCloseable {
     private final Path directory;
     private final NodeLab lab;
     private final NodeCases cases;
-    private final Map<String, Sluice> daemons = new HashMap<>();
+    private final Map<String, SluiceProcess> daemons = new HashMap<>();
     private int generation;
 
     Cluster(Path directory) throws IOException {
@@ -72,7 +72,7 @@ final class Cluster implements AutoCloseable {
         for (String node : NODES) {
             start(node);
         }
-        for (Sluice daemon : daemons.values()) {
+        for (SluiceProcess daemon : daemons.values()) {
             eventually().atMost(Duration.ofSeconds(30)).until(() -> daemon.err().contains("synced: "));
         }
     }
@@ -90,7 +90,7 @@ final class Cluster implements AutoCloseable {
     }
 
     void stop(String node) throws IOException, InterruptedException {
-        Sluice daemon = requireNonNull(daemons.get(node));
+        SluiceProcess daemon = requireNonNull(daemons.get(node));
         daemon.signal("TERM");
         assertThat(daemon.exitCode()).as(daemon.err()).isZero();
     }
@@ -138,14 +138,14 @@ final class Cluster implements AutoCloseable {
     /** Polls in the same thread, since a request to a probe cannot be interrupted, and so reports the last response. */
     static ConditionFactory eventually() {
         return await().pollInSameThread()
-                .atMost(RunIT.PATIENCE)
+                .atMost(RunIT.TIMEOUT)
                 .pollDelay(Duration.ZERO)
                 .pollInterval(Duration.ofMillis(20));
     }
 
     @Override
     public void close() throws IOException {
-        daemons.values().forEach(Sluice::close);
+        daemons.values().forEach(SluiceProcess::close);
         lab.close();
     }
 }

@@ -174,7 +174,7 @@ final class ClusterIT {
                 NodeCases.eachWay(List.of("one sticky:80", "node2 sticky:80", "out node:30081", "out node2:30081"))) {
             Cluster.eventually()
                     .untilAsserted(
-                            () -> assertThat(new TreeSet<>(cluster.cases().heard(line, 10, 15)))
+                            () -> assertThat(new TreeSet<>(cluster.cases().responses(line, 10, 15)))
                                     .as(line)
                                     .hasSize(1)
                                     .doesNotContain("DROP", "REFUSED"));
@@ -218,7 +218,7 @@ final class ClusterIT {
         for (String client : clients) {
             for (String way : List.of("again 4 ", "again 6 ")) {
                 Cluster.eventually()
-                        .untilAsserted(() -> assertThat(cluster.cases().heard(way + client))
+                        .untilAsserted(() -> assertThat(cluster.cases().responses(way + client))
                                 .as(way + client)
                                 .startsWith(endpoint + "="));
             }

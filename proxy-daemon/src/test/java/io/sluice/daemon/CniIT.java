@@ -33,7 +33,7 @@ final class CniIT {
     private static NodeLab lab;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
-    private static Sluice sluice;
+    private static SluiceProcess sluice;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeCases cases;
@@ -61,7 +61,7 @@ final class CniIT {
         sluice = start();
     }
 
-    private static Sluice start() throws IOException {
+    private static SluiceProcess start() throws IOException {
         return NodeLab.sluice(directory, "node", "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
     }
 
@@ -96,11 +96,11 @@ final class CniIT {
     /** Asserts that no endpoint answers. Over TCP, the connection to Sluice may be established and then reset. */
     private static void assertNotForwarded(String client, String service) throws IOException {
         String to = " 4 " + client + " " + service + ":80";
-        assertThat(cases.heard("tcp" + to, 10, 4))
+        assertThat(cases.responses("tcp" + to, 10, 4))
                 .as("tcp" + to)
                 .isNotEmpty()
                 .allMatch(answer -> answer.isEmpty() || answer.matches("DROP|REFUSED|java.*reset.*"));
-        assertThat(cases.heard("udp" + to, 10, 4))
+        assertThat(cases.responses("udp" + to, 10, 4))
                 .as("udp" + to)
                 .isNotEmpty()
                 .allMatch(answer -> answer.matches("DROP|REFUSED|java.*unreachable.*"));
@@ -236,7 +236,9 @@ final class CniIT {
         // Client and endpoint are on one bridge, so the endpoint sees the node's address, which is always allowed.
         cases.checkAll("one to-two:80 two=node");
         // The client's egress policy drops packets to this endpoint, so Sluice tries the next one after a second.
-        assertThat(cases.heard("tcp 4 one both:80", 10, 4)).contains("pod=one").doesNotContain("far=one");
+        assertThat(cases.responses("tcp 4 one both:80", 10, 4))
+                .contains("pod=one")
+                .doesNotContain("far=one");
         removeRules();
         assertBothAnswer();
     }
@@ -364,8 +366,8 @@ final class CniIT {
         assertThat(sluice.exitCode()).isZero();
         standIn(rules);
         sluice = start();
-        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains(PROBED));
-        await().atMost(RunIT.PATIENCE)
+        await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains(PROBED));
+        await().atMost(RunIT.TIMEOUT)
                 .until(() -> !NodeLab.in("node", "nft list tables").contains("sluice-probe"));
         String warning = sluice.err()
                 .lines()

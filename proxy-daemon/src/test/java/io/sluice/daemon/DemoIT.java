@@ -32,8 +32,8 @@ final class DemoIT {
 
     @Test
     void onceVerifiesItsClaimsAndCleansUp() throws Exception {
-        try (Sluice demo =
-                Sluice.start(directory, Sluice.HOME.resolve("bin/sluice"), tempDirectory(), "demo", "--once")) {
+        try (SluiceProcess demo = SluiceProcess.start(
+                directory, SluiceProcess.HOME.resolve("bin/sluice"), tempDirectory(), "demo", "--once")) {
             assertThat(demo.exitCode()).as(demo.out() + demo.err()).isZero();
             assertThat(demo.out())
                     .contains("ok      round robin: each endpoint answered exactly 4 requests", "All checks passed.")
@@ -50,7 +50,8 @@ final class DemoIT {
 
     @Test
     void servesUntilASignalWithoutOnce() throws Exception {
-        try (Sluice demo = Sluice.start(directory, Sluice.HOME.resolve("bin/sluice"), tempDirectory(), "demo")) {
+        try (SluiceProcess demo =
+                SluiceProcess.start(directory, SluiceProcess.HOME.resolve("bin/sluice"), tempDirectory(), "demo")) {
             await().atMost(Duration.ofSeconds(30)).until(() -> demo.out().contains("connections ("));
             assertThat(demo.out()).contains("curl http://127.96.0.10:");
             demo.signal("INT");
@@ -62,9 +63,9 @@ final class DemoIT {
 
     @Test
     void endsWhenStandardOutputIsClosed() throws Exception {
-        String line = "{ timeout 50 '" + Sluice.HOME.resolve("bin/sluice")
+        String line = "{ timeout 50 '" + SluiceProcess.HOME.resolve("bin/sluice")
                 + "' demo; echo \"ended with $?\" >&2; } | head -3";
-        try (Sluice shell = Sluice.start(directory, Path.of("/bin/sh"), tempDirectory(), "-c", line)) {
+        try (SluiceProcess shell = SluiceProcess.start(directory, Path.of("/bin/sh"), tempDirectory(), "-c", line)) {
             assertThat(shell.exitCode()).isZero();
             assertThat(shell.err()).contains("ended with 0");
             assertThat(shell.out()).contains("Sluice demo");

@@ -83,7 +83,7 @@ final class DeployTest {
         assertThat(arguments).contains("--config=/etc/sluice/config.yaml");
         Configuration configuration = configuration(arguments, config);
         assertThat(configuration.warnings()).isEmpty();
-        assertThat(configuration.hidden()).isEmpty();
+        assertThat(configuration.withoutEffect()).isEmpty();
         Settings settings = configuration.settings();
         assertThat(settings.rules()).as("node mode").isNotNull();
         assertThat(settings.buildOptions().nodeName()).isEqualTo("node-a");

@@ -18,7 +18,7 @@ import tools.jackson.databind.json.JsonMapper;
 /** Checks the files of the distribution. */
 final class DistributionIT {
     private static List<String> jarNames() throws Exception {
-        try (Stream<Path> jars = Files.list(Sluice.HOME.resolve("lib"))) {
+        try (Stream<Path> jars = Files.list(SluiceProcess.HOME.resolve("lib"))) {
             return jars.map(jar -> withoutVersion(jar.getFileName().toString()))
                     .sorted()
                     .toList();
@@ -43,16 +43,16 @@ final class DistributionIT {
 
     @Test
     void containsNoOtherFiles() throws Exception {
-        try (Stream<Path> files = Files.list(Sluice.HOME)) {
+        try (Stream<Path> files = Files.list(SluiceProcess.HOME)) {
             assertThat(files.map(file -> file.getFileName().toString()).filter(name -> !name.equals("bom.json")))
                     .containsExactlyInAnyOrder("LICENSE", "bin", "lib");
         }
-        assertThat(Files.isExecutable(Sluice.HOME.resolve("bin/sluice"))).isTrue();
+        assertThat(Files.isExecutable(SluiceProcess.HOME.resolve("bin/sluice"))).isTrue();
     }
 
     @Test
     void billOfMaterialsListsAllJars() throws Exception {
-        Path file = Sluice.HOME.resolve("bom.json");
+        Path file = SluiceProcess.HOME.resolve("bom.json");
         assumeThat(file).as("created only by a build with network access").exists();
         JsonNode bom = JsonMapper.shared().readTree(Files.readString(file));
         List<String> components = StreamSupport.stream(bom.get("components").spliterator(), false)
@@ -92,7 +92,7 @@ final class DistributionIT {
 
     private static Process start(Path directory, String script) throws Exception {
         ProcessBuilder builder = new ProcessBuilder("sh", "-c", script).directory(directory.toFile());
-        builder.environment().put("SLUICE_HOME", Sluice.HOME.toString());
+        builder.environment().put("SLUICE_HOME", SluiceProcess.HOME.toString());
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
         return builder.redirectErrorStream(true).start();
     }

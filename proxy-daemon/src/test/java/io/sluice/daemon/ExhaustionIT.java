@@ -74,7 +74,8 @@ final class ExhaustionIT {
     private Path limited() throws IOException {
         Path launcher = directory.resolve("limited");
         Files.writeString(
-                launcher, "#!/bin/sh\nulimit -n " + DESCRIPTORS + "\nexec '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
+                launcher,
+                "#!/bin/sh\nulimit -n " + DESCRIPTORS + "\nexec '" + SluiceProcess.HOME + "/bin/sluice' \"$@\"\n");
         Files.setPosixFilePermissions(launcher, PosixFilePermissions.fromString("rwxr-xr-x"));
         return launcher;
     }
@@ -108,7 +109,7 @@ final class ExhaustionIT {
                     """.formatted(i, 10 + i / 200, 1 + i % 200, endpointPort, port));
         }
         Files.writeString(directory.resolve("feed.yaml"), feed);
-        try (Sluice sluice = Sluice.start(
+        try (SluiceProcess sluice = SluiceProcess.start(
                 directory,
                 limited(),
                 Map.of(),
@@ -117,7 +118,7 @@ final class ExhaustionIT {
                 "--loops=1",
                 "--healthz-bind-address=127.0.0.1:0",
                 "--metrics-bind-address=127.0.0.1:0")) {
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("synced: "));
             HttpResponse<String> ready = RunIT.get(RunIT.uri(sluice, "health", "/readyz"));
             assertThat(ready.statusCode()).isEqualTo(503);
             assertThat(ready.body())
@@ -137,7 +138,7 @@ final class ExhaustionIT {
     private static Socket connectToAny(int frontends, int port) throws IOException {
         for (int i = 0; i < frontends; i++) {
             Socket client = new Socket();
-            client.setSoTimeout((int) RunIT.PATIENCE.toMillis());
+            client.setSoTimeout((int) RunIT.TIMEOUT.toMillis());
             try {
                 client.connect(new InetSocketAddress("127.96." + (10 + i / 200) + "." + (1 + i % 200), port));
                 return client;
@@ -166,12 +167,12 @@ final class ExhaustionIT {
         }
     }
 
-    private static List<String> lines(Sluice sluice, String text) {
+    private static List<String> lines(SluiceProcess sluice, String text) {
         return sluice.err().lines().filter(line -> line.contains(text)).toList();
     }
 
     private interface TestCase {
-        void run(Sluice sluice, InetSocketAddress address) throws Exception;
+        void run(SluiceProcess sluice, InetSocketAddress address) throws Exception;
     }
 
     private void withFewDescriptors(TestCase test, String... flags) throws Exception {
@@ -186,7 +187,8 @@ final class ExhaustionIT {
             acceptor.setDaemon(true);
             acceptor.start();
             writeFeed(port, server.getLocalPort());
-            try (Sluice sluice = Sluice.start(directory, launcher, Map.of(), args.toArray(String[]::new))) {
+            try (SluiceProcess sluice =
+                    SluiceProcess.start(directory, launcher, Map.of(), args.toArray(String[]::new))) {
                 RunIT.awaitReady(sluice);
                 test.run(sluice, address);
             }
@@ -202,7 +204,7 @@ final class ExhaustionIT {
                         established.connect(address);
                         assertThat(answers(established)).isTrue();
                         List<SocketChannel> connections = connections(address, "127.0.0.1");
-                        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("out of file descriptors"));
+                        await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("out of file descriptors"));
                         for (int i = 0; i < 20; i++) {
                             assertThat(answers(established)).isTrue();
                         }
@@ -212,7 +214,7 @@ final class ExhaustionIT {
                                         .statusCode())
                                 .isEqualTo(200);
                         closeAll(connections);
-                        await().atMost(RunIT.PATIENCE).until(() -> answersNewConnection(address, "127.0.0.1"));
+                        await().atMost(RunIT.TIMEOUT).until(() -> answersNewConnection(address, "127.0.0.1"));
                         assertThat(answers(established)).isTrue();
                         assertThat(sluice.isAlive()).isTrue();
                         assertThat(lines(sluice, "WARN  out of file descriptors"))
@@ -227,8 +229,7 @@ final class ExhaustionIT {
     void oneClientCannotUseAllDescriptors() throws Exception {
         withFewDescriptors((sluice, address) -> {
             List<SocketChannel> connections = connections(address, "127.0.0.2");
-            await().atMost(RunIT.PATIENCE)
-                    .until(() -> sluice.err().contains("client 127.0.0.2 holds its share (25 %)"));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("client 127.0.0.2 holds its share (25 %)"));
             for (int i = 0; i < 20; i++) {
                 assertThat(answersNewConnection(address, "127.0.0.3")).isTrue();
             }
@@ -236,8 +237,8 @@ final class ExhaustionIT {
             assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
                     .containsPattern("sluice_sessions_over_client_share_total\\{.*} [1-9]");
             closeAll(connections);
-            await().atMost(RunIT.PATIENCE).until(() -> answersNewConnection(address, "127.0.0.2"));
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT).until(() -> answersNewConnection(address, "127.0.0.2"));
+            await().atMost(RunIT.TIMEOUT)
                     .until(() -> lines(sluice, "no client is denied").size() == 1);
             assertThat(lines(sluice, "client 127.0.0.2 holds its share")).hasSize(1);
             assertThat(lines(sluice, "out of file descriptors")).isEmpty();

@@ -43,13 +43,13 @@ final class FaultyNetworkIT {
     /** More than all buffers on the path hold. */
     private static final int TRANSFER_BYTES = 64 << 20;
 
-    private static final Duration PATIENCE = Duration.ofSeconds(60);
+    private static final Duration TIMEOUT = Duration.ofSeconds(60);
 
     private static final String NODE = "198.18.2.1";
     private static final int METRICS_PORT = 9100;
     private static final int SHORT_METRICS_PORT = 9101;
 
-    private static final List<Sluice> STARTED = new ArrayList<>();
+    private static final List<SluiceProcess> STARTED = new ArrayList<>();
 
     @TempDir
     private static Path directory;
@@ -110,7 +110,7 @@ final class FaultyNetworkIT {
     @AfterAll
     static void remove() throws IOException {
         if (lab != null) {
-            STARTED.forEach(Sluice::close);
+            STARTED.forEach(SluiceProcess::close);
             lab.close();
         }
     }
@@ -227,7 +227,7 @@ final class FaultyNetworkIT {
     }
 
     private static void awaitNoConnectionTo(String address) {
-        await().atMost(PATIENCE).until(() -> connectionsTo(address).isBlank());
+        await().atMost(TIMEOUT).until(() -> connectionsTo(address).isBlank());
     }
 
     @Test
@@ -267,7 +267,7 @@ final class FaultyNetworkIT {
         int lost = metric(SHORT_METRICS_PORT, "sessions_client_lost");
         assertThat(lab.tell("out", "pour " + ECHO + " 80 " + TRANSFER_BYTES)).isEqualTo("ok");
         // 6 s after the window closed; the last two probes are 3 s apart.
-        await().atMost(PATIENCE).until(() -> connectionsTo("198.18.2.2").matches("(?s).*\\bbackoff:([5-9]|\\d\\d).*"));
+        await().atMost(TIMEOUT).until(() -> connectionsTo("198.18.2.2").matches("(?s).*\\bbackoff:([5-9]|\\d\\d).*"));
         assertThat(lab.tell("out", "drain")).isEqualTo(String.valueOf(TRANSFER_BYTES));
         assertThat(metric(SHORT_METRICS_PORT, "sessions_client_lost")).isEqualTo(lost);
     }

@@ -83,8 +83,8 @@ final class FeedUnderTrafficIT {
         Files.move(draft, directory.resolve("feed/web.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }
 
-    private Sluice start() throws IOException {
-        Sluice sluice = Sluice.start(
+    private SluiceProcess start() throws IOException {
+        SluiceProcess sluice = SluiceProcess.start(
                 directory, "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=off");
         RunIT.awaitReady(sluice);
         await().until(() -> sluice.err().contains("active"));
@@ -109,12 +109,12 @@ final class FeedUnderTrafficIT {
 
     private void awaitAnswerOf(String name) {
         names.clear();
-        await().atMost(RunIT.PATIENCE).until(() -> names.contains(name));
+        await().atMost(RunIT.TIMEOUT).until(() -> names.contains(name));
     }
 
     private void awaitMoreAnswers() {
         int before = answers.get();
-        await().atMost(RunIT.PATIENCE).until(() -> answers.get() > before + 20);
+        await().atMost(RunIT.TIMEOUT).until(() -> answers.get() > before + 20);
     }
 
     private void finish() throws InterruptedException {
@@ -126,7 +126,7 @@ final class FeedUnderTrafficIT {
     @Test
     void keepsServingThroughAThousandFileReplacements() throws Exception {
         replaceFeedFile(manifestForOne());
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             for (int i = 0; i < 500; i++) {
                 replaceFeedFile(manifestForTwo());
                 replaceFeedFile(manifestForOne());
@@ -141,19 +141,19 @@ final class FeedUnderTrafficIT {
     @Test
     void keepsServingWithBrokenEmptyAndUnreadableFiles() throws Exception {
         replaceFeedFile(manifestForOne());
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             Path file = directory.resolve("feed/web.yaml");
             Files.writeString(
                     file, manifestForTwo().substring(0, manifestForTwo().indexOf("ports")));
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("web.yaml: line "));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("web.yaml: line "));
             replaceFeedFile("kind: [");
             awaitMoreAnswers();
             replaceFeedFile("");
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("contains no document"));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("contains no document"));
             Files.delete(file);
             assertThat(new ProcessBuilder("mkfifo", file.toString()).start().waitFor())
                     .isZero();
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("but a pipe, a socket or a device"));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("but a pipe, a socket or a device"));
             awaitMoreAnswers();
             replaceFeedFile(manifestForTwo());
             awaitAnswerOf("two");
@@ -164,9 +164,9 @@ final class FeedUnderTrafficIT {
     @Test
     void keepsServingWhileTheDirectoryIsReplaced() throws Exception {
         replaceFeedFile(manifestForOne());
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             Files.move(directory.resolve("feed"), directory.resolve("away"));
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .until(() -> sluice.err().contains("feed: no longer exists; its last state is kept"));
             awaitMoreAnswers();
             Files.createDirectory(directory.resolve("making"));
@@ -184,7 +184,7 @@ final class FeedUnderTrafficIT {
         Files.writeString(Files.createDirectory(feed.resolve("..2")).resolve("web.yaml"), manifestForTwo());
         Files.createSymbolicLink(feed.resolve("..data"), Path.of("..1"));
         Files.createSymbolicLink(feed.resolve("web.yaml"), Path.of("..data/web.yaml"));
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             for (String next : new String[] {"..2", "..1", "..2"}) {
                 Files.createSymbolicLink(feed.resolve("..data_tmp"), Path.of(next));
                 Files.move(feed.resolve("..data_tmp"), feed.resolve("..data"), StandardCopyOption.ATOMIC_MOVE);

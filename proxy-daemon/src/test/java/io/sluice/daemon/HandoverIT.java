@@ -136,7 +136,7 @@ final class HandoverIT {
         }
     }
 
-    private Sluice start(String... more) throws IOException {
+    private SluiceProcess start(String... more) throws IOException {
         List<String> args = new ArrayList<>(List.of(
                 "run",
                 "--healthz-bind-address=127.0.0.1:" + health,
@@ -146,10 +146,10 @@ final class HandoverIT {
         if (args.stream().noneMatch(arg -> arg.startsWith("--feed="))) {
             args.add("--feed=feed.yaml");
         }
-        return closing(Sluice.start(directory, args.toArray(String[]::new)));
+        return closing(SluiceProcess.start(directory, args.toArray(String[]::new)));
     }
 
-    private static void awaitSynced(Sluice sluice) {
+    private static void awaitSynced(SluiceProcess sluice) {
         await().atMost(Duration.ofSeconds(30)).until(() -> sluice.err().contains("synced: "));
     }
 
@@ -207,7 +207,7 @@ final class HandoverIT {
 
     @Test
     void tenHandoversLoseNoConnectionOrFlow() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
         String endpointBefore = NameServer.ask(ADDRESS, port);
         List<DatagramSocket> clients = List.of(udpClient(), udpClient(), udpClient(), udpClient());
@@ -217,7 +217,7 @@ final class HandoverIT {
         }
         ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
         for (int i = 0; i < HANDOVERS; i++) {
-            Sluice next = start();
+            SluiceProcess next = start();
             awaitSynced(next);
             assertThat(next.err()).contains("received 3 addresses and 4 UDP flows from the old process");
             assertThat(serving.exitCode()).as(serving.err()).isZero();
@@ -244,11 +244,11 @@ final class HandoverIT {
             Files.writeString(
                     directory.resolve("feed.yaml"),
                     service("web", port, "TCP", "None") + slice("web", 0, endpoint.getLocalPort(), "TCP"));
-            Sluice before = start();
+            SluiceProcess before = start();
             awaitSynced(before);
             try (Socket client = new Socket(ADDRESS, port);
                     Socket server = endpoint.accept()) {
-                Sluice after = start();
+                SluiceProcess after = start();
                 awaitSynced(after);
                 await().until(() -> before.err().contains("draining 1 open connection"));
                 client.getOutputStream().write('?');
@@ -263,9 +263,9 @@ final class HandoverIT {
 
     @Test
     void waitsForSigtermAfterAHandoverInAPod() throws Exception {
-        Sluice before = start("--exit-after-handover=false");
+        SluiceProcess before = start("--exit-after-handover=false");
         awaitSynced(before);
-        Sluice after = start("--exit-after-handover=false");
+        SluiceProcess after = start("--exit-after-handover=false");
         awaitSynced(after);
         await().atMost(Duration.ofSeconds(30)).until(() -> before.err().contains("waiting for SIGTERM"));
         assertThat(before.isAlive()).isTrue();
@@ -278,7 +278,7 @@ final class HandoverIT {
 
     @Test
     void keepsServingWhenANewProcessOfVersion2DiesDuringTheHandover() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
@@ -304,7 +304,7 @@ final class HandoverIT {
 
     @Test
     void handsOverDespiteSilentAndInvalidPeers() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
         UnixDomainSocketAddress socket = UnixDomainSocketAddress.of(directory.resolve("handover.sock"));
         try (SocketChannel silent = SocketChannel.open(socket);
@@ -312,7 +312,7 @@ final class HandoverIT {
                 SocketChannel invalid = SocketChannel.open(socket)) {
             newer.write(ByteBuffer.wrap("sluice-hand-over-99 1 x\n".getBytes(StandardCharsets.UTF_8)));
             invalid.write(ByteBuffer.wrap("sluice-hand-over-2 1 none a\0b\n".getBytes(StandardCharsets.UTF_8)));
-            Sluice next = start();
+            SluiceProcess next = start();
             awaitSynced(next);
             assertThat(serving.exitCode()).isZero();
             assertThat(serving.err())
@@ -338,7 +338,7 @@ final class HandoverIT {
                 }
             });
             answering.start();
-            Sluice sluice = start();
+            SluiceProcess sluice = start();
             awaitSynced(sluice);
             answering.join();
             assertThat(sluice.err()).contains("(cold start)");
@@ -353,9 +353,9 @@ final class HandoverIT {
         }
     }
 
-    private Sluice startWithAnEmptyFeed() throws IOException {
+    private SluiceProcess startWithAnEmptyFeed() throws IOException {
         Files.createDirectory(directory.resolve("empty"));
-        Sluice next = start("--feed=empty");
+        SluiceProcess next = start("--feed=empty");
         await().until(() -> next.err().contains("empty' yet; the old process continues to serve"));
         return next;
     }
@@ -373,7 +373,7 @@ final class HandoverIT {
         Path path = directory.resolve("handover.sock");
         try (ServerSocketChannel oldProcess = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             oldProcess.bind(UnixDomainSocketAddress.of(path));
-            Sluice next = start();
+            SluiceProcess next = start();
             oldProcess.accept().close();
             answer(oldProcess, "");
             try (SocketChannel newProcess = oldProcess.accept()) {
@@ -395,9 +395,9 @@ final class HandoverIT {
 
     @Test
     void waitsWithAnEmptyFeedBeforeItTakesOver() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
-        Sluice next = startWithAnEmptyFeed();
+        SluiceProcess next = startWithAnEmptyFeed();
         assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
         assertThat(next.err()).doesNotContain("synced: ");
         fillTheFeed();
@@ -408,9 +408,9 @@ final class HandoverIT {
 
     @Test
     void keepsServingWhenTheNewProcessStalls() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
-        Sluice next = startWithAnEmptyFeed();
+        SluiceProcess next = startWithAnEmptyFeed();
         fillTheFeed();
         while (!next.err().contains(" from the old process")) {
             Thread.onSpinWait();
@@ -434,12 +434,12 @@ final class HandoverIT {
     /** The step of the handover at which the new process is killed varies. */
     @Test
     void losesNothingWhenTheNewProcessIsKilled() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
         ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
-        Sluice next = startWithAnEmptyFeed();
+        SluiceProcess next = startWithAnEmptyFeed();
         fillTheFeed();
         while (!next.err().contains(" from the old process")) {
             Thread.onSpinWait();
@@ -458,18 +458,18 @@ final class HandoverIT {
         await().until(() -> connectLoop.answered.get() > answered + 100);
         connectLoop.end();
         assertThat(connectLoop.failures).isEmpty();
-        Sluice another = start();
+        SluiceProcess another = start();
         awaitSynced(another);
         assertThat(ask(client)).isEqualTo(flow);
     }
 
     @Test
     void losesNothingWhenTheOldProcessIsKilledAfterTheTransfer() throws Exception {
-        Sluice serving = start();
+        SluiceProcess serving = start();
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        Sluice next = startWithAnEmptyFeed();
+        SluiceProcess next = startWithAnEmptyFeed();
         fillTheFeed();
         while (!next.err().contains(" from the old process")) {
             Thread.onSpinWait();
@@ -493,7 +493,7 @@ final class HandoverIT {
                         "--reuid=65534",
                         "--regid=65534",
                         "--clear-groups",
-                        Sluice.HOME.resolve("bin/sluice").toString(),
+                        SluiceProcess.HOME.resolve("bin/sluice").toString(),
                         "run",
                         "--healthz-bind-address=",
                         "--metrics-bind-address=",
@@ -504,7 +504,7 @@ final class HandoverIT {
                 .start();
         try {
             await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(listening));
-            Sluice sluice = start();
+            SluiceProcess sluice = start();
             awaitSynced(sluice);
             assertThat(sluice.err())
                     .contains("it runs as user ID 65534; only root and this process's own user are trusted")
@@ -521,7 +521,7 @@ final class HandoverIT {
     @Test
     void failsIfTheSocketPathIsAnotherFile() throws Exception {
         Path file = Files.writeString(directory.resolve("handover.sock"), "something");
-        Sluice sluice = start();
+        SluiceProcess sluice = start();
         assertThat(sluice.exitCode()).isEqualTo(1);
         assertThat(sluice.err()).contains("handover.sock' exists and is not a socket");
         assertThat(file).hasContent("something");
@@ -529,7 +529,7 @@ final class HandoverIT {
 
     @Test
     void doesNotRemoveTheSocketOfAnotherProcess() throws Exception {
-        Sluice first = start();
+        SluiceProcess first = start();
         awaitSynced(first);
         Path socket = directory.resolve("handover.sock");
         Files.delete(socket);
@@ -543,11 +543,11 @@ final class HandoverIT {
 
     @Test
     void replacesASocketLeftByAKilledProcess() throws Exception {
-        Sluice killed = start();
+        SluiceProcess killed = start();
         awaitSynced(killed);
         killed.signal("KILL");
         assertThat(killed.exitCode()).isNotZero();
-        Sluice next = start();
+        SluiceProcess next = start();
         awaitSynced(next);
         assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
         assertThat(next.err()).doesNotContain("cold start");

@@ -36,7 +36,7 @@ final class HostNameIT {
     private Path directory;
 
     /** @param then the shell command to run, with the launcher and {@code args} as its arguments */
-    private Sluice start(String hostName, String then, String... args) throws IOException {
+    private SluiceProcess start(String hostName, String then, String... args) throws IOException {
         Files.writeString(directory.resolve("hosts"), "127.0.0.1 localhost\n");
         // No server listens there, which fails faster than a server that does not respond.
         Files.writeString(directory.resolve("resolv.conf"), "nameserver 127.0.0.1\n");
@@ -50,9 +50,9 @@ final class HostNameIT {
                 "-ec",
                 PREPARE + then,
                 "sh",
-                Sluice.HOME.resolve("bin/sluice").toString()));
+                SluiceProcess.HOME.resolve("bin/sluice").toString()));
         command.addAll(List.of(args));
-        return Sluice.start(
+        return SluiceProcess.start(
                 directory, Path.of("unshare"), Map.of("HOST_NAME", hostName), command.toArray(String[]::new));
     }
 
@@ -73,7 +73,7 @@ final class HostNameIT {
 
     @Test
     void printsTheVersionWithoutALookup() throws Exception {
-        try (Sluice sluice = start(
+        try (SluiceProcess sluice = start(
                 "nowhere",
                 "\"$@\"; cat /proc/net/snmp; getent hosts nowhere || true; cat /proc/net/snmp",
                 "--version")) {
@@ -87,14 +87,14 @@ final class HostNameIT {
 
     @Test
     void startsWithoutALookup() throws Exception {
-        try (Sluice sluice = start(
+        try (SluiceProcess sluice = start(
                 "nowhere",
                 "exec \"$@\"",
                 "run",
                 "--feed=feed.yaml",
                 "--healthz-bind-address=127.0.0.1:10256",
                 "--metrics-bind-address=127.0.0.1:10249")) {
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .untilAsserted(() -> assertThat(sluice.err()).contains("synced: ", "health on ", "metrics on "));
             assertThat(datagramsSent(Files.readString(Path.of("/proc", String.valueOf(sluice.pid()), "net/snmp"))))
                     .containsExactly(0L);
@@ -103,7 +103,7 @@ final class HostNameIT {
 
     @Test
     void usesTheHostNameAsNodeName() throws Exception {
-        try (Sluice sluice = start("Node-1.Example", "exec \"$@\"", "run", "--print-config")) {
+        try (SluiceProcess sluice = start("Node-1.Example", "exec \"$@\"", "run", "--print-config")) {
             assertThat(sluice.exitCode()).as(sluice.err()).isZero();
             assertThat(sluice.out()).containsPattern("\nnodeName: node-1\\.example +# default\n");
             assertThat(sluice.err()).isEmpty();
@@ -112,7 +112,7 @@ final class HostNameIT {
 
     @Test
     void reportsAHostNameThatIsNotAValidNodeName() throws Exception {
-        try (Sluice sluice = start("node_1", "exec \"$@\"", "run", "--print-config")) {
+        try (SluiceProcess sluice = start("node_1", "exec \"$@\"", "run", "--print-config")) {
             assertThat(sluice.exitCode()).as(sluice.err()).isZero();
             assertThat(sluice.out()).containsPattern("\nnodeName: localhost +# default\n");
             assertThat(sluice.err())
@@ -120,7 +120,7 @@ final class HostNameIT {
                             "sluice: nodeName: the host name 'node_1' is not a valid node name, using 'localhost'; set"
                                     + " --node-name to a node name: letters, digits, '-' and '.', at most 253 characters\n");
         }
-        try (Sluice sluice = start("node_1", "exec \"$@\"", "run", "--print-config", "--node-name=node-1")) {
+        try (SluiceProcess sluice = start("node_1", "exec \"$@\"", "run", "--print-config", "--node-name=node-1")) {
             assertThat(sluice.exitCode()).isZero();
             assertThat(sluice.err()).isEmpty();
         }

@@ -16,7 +16,7 @@ final class LauncherIT {
     @TempDir
     private Path directory;
 
-    private final Path launcher = Sluice.HOME.resolve("bin/sluice");
+    private final Path launcher = SluiceProcess.HOME.resolve("bin/sluice");
 
     /** A Java that prints its version for {@code -version}, and its arguments, one per line, otherwise. */
     private Path fakeJava(String version) throws IOException {
@@ -31,14 +31,14 @@ final class LauncherIT {
         return home;
     }
 
-    private Sluice run(Path script, Map<String, String> environment, String... args) throws Exception {
-        Sluice sluice = Sluice.start(directory, script, environment, args);
+    private SluiceProcess run(Path script, Map<String, String> environment, String... args) throws Exception {
+        SluiceProcess sluice = SluiceProcess.start(directory, script, environment, args);
         sluice.exitCode();
         return sluice;
     }
 
     private String flagsFor(String version, String options) throws Exception {
-        try (Sluice sluice =
+        try (SluiceProcess sluice =
                 run(launcher, Map.of("JAVA_HOME", fakeJava(version).toString(), "JDK_JAVA_OPTIONS", options), "run")) {
             assertThat(sluice.exitCode()).isZero();
             assertThat(sluice.err()).isEmpty();
@@ -66,7 +66,7 @@ final class LauncherIT {
         }
         Map<String, String> environment =
                 Map.of("JAVA_HOME", fakeJava("17.0.1").toString(), "PATH", bin + ":" + System.getenv("PATH"));
-        try (Sluice sluice = run(detached, environment, "run")) {
+        try (SluiceProcess sluice = run(detached, environment, "run")) {
             assertThat(sluice.exitCode()).isZero();
             assertThat(sluice.out()).endsWith("io.sluice.cli.Main\nrun\n");
         }
@@ -75,7 +75,7 @@ final class LauncherIT {
     @Test
     void rejectsOldJavaInOneLine() throws Exception {
         for (String version : new String[] {"11.0.2", "1.8.0_372", "16"}) {
-            try (Sluice sluice =
+            try (SluiceProcess sluice =
                     run(launcher, Map.of("JAVA_HOME", fakeJava(version).toString()))) {
                 assertThat(sluice.exitCode()).isEqualTo(2);
                 assertThat(sluice.out()).isEmpty();
@@ -89,7 +89,7 @@ final class LauncherIT {
 
     @Test
     void reportsAJavaHomeWithoutJava() throws Exception {
-        try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "/nowhere"))) {
+        try (SluiceProcess sluice = run(launcher, Map.of("JAVA_HOME", "/nowhere"))) {
             assertThat(sluice.exitCode()).isEqualTo(2);
             assertThat(sluice.err()).isEqualTo("sluice: JAVA_HOME is '/nowhere', but it contains no bin/java\n");
         }
@@ -98,7 +98,7 @@ final class LauncherIT {
     @Test
     void usesJavaOnThePathWithoutJavaHome() throws Exception {
         String path = fakeJava("17.0.1").resolve("bin") + ":" + System.getenv("PATH");
-        try (Sluice sluice = run(launcher, Map.of("JAVA_HOME", "", "PATH", path), "--help")) {
+        try (SluiceProcess sluice = run(launcher, Map.of("JAVA_HOME", "", "PATH", path), "--help")) {
             assertThat(sluice.exitCode()).isZero();
             assertThat(sluice.out()).endsWith("io.sluice.cli.Main\n--help\n");
         }
@@ -128,7 +128,7 @@ final class LauncherIT {
     void listsEveryJarInOrderOnTheClassPath() throws Exception {
         String[] lines = flagsFor("17", "").split("\n");
         String classPath = lines[java.util.Arrays.asList(lines).indexOf("-cp") + 1];
-        try (Stream<Path> jars = Files.list(Sluice.HOME.resolve("lib"))) {
+        try (Stream<Path> jars = Files.list(SluiceProcess.HOME.resolve("lib"))) {
             assertThat(classPath.split(":"))
                     .containsExactlyElementsOf(jars.map(Path::toString).sorted().toList());
         }
@@ -137,15 +137,15 @@ final class LauncherIT {
     @Test
     void worksThroughSymbolicLinksAndFromADirectoryWithSpaces() throws Exception {
         Path home = Files.createDirectories(directory.resolve("a b/sluice home"));
-        Files.createSymbolicLink(home.resolve("bin"), Sluice.HOME.resolve("bin"));
+        Files.createSymbolicLink(home.resolve("bin"), SluiceProcess.HOME.resolve("bin"));
         Path copied = directory.resolve("c d");
         Files.createDirectories(copied.resolve("bin"));
         Files.copy(launcher, copied.resolve("bin/sluice"), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
-        Files.createSymbolicLink(copied.resolve("lib"), Sluice.HOME.resolve("lib"));
+        Files.createSymbolicLink(copied.resolve("lib"), SluiceProcess.HOME.resolve("lib"));
         Path relative = Files.createSymbolicLink(directory.resolve("relative"), Path.of("c d/bin/sluice"));
         Path twice = Files.createSymbolicLink(directory.resolve("twice"), relative);
         for (Path script : new Path[] {home.resolve("bin/sluice"), copied.resolve("bin/sluice"), relative, twice}) {
-            try (Sluice sluice = run(script, Map.of(), "--version")) {
+            try (SluiceProcess sluice = run(script, Map.of(), "--version")) {
                 assertThat(sluice.exitCode()).as(script.toString()).isZero();
                 assertThat(sluice.out()).startsWith("sluice ");
                 assertThat(sluice.err()).isEmpty();
@@ -158,7 +158,7 @@ final class LauncherIT {
         Path copied = Files.createDirectories(directory.resolve("copied"));
         for (String part : new String[] {"bin", "lib"}) {
             Files.createDirectories(copied.resolve(part));
-            try (Stream<Path> files = Files.list(Sluice.HOME.resolve(part))) {
+            try (Stream<Path> files = Files.list(SluiceProcess.HOME.resolve(part))) {
                 for (Path file : files.toList()) {
                     Files.copy(
                             file,
@@ -174,7 +174,7 @@ final class LauncherIT {
 
     private String startAndReadLog(Path script, String options) throws Exception {
         Files.writeString(directory.resolve("feed.yaml"), "{apiVersion: v1, kind: List, items: []}");
-        try (Sluice sluice = Sluice.start(
+        try (SluiceProcess sluice = SluiceProcess.start(
                 directory,
                 script,
                 Map.of("JDK_JAVA_OPTIONS", options),
@@ -191,7 +191,7 @@ final class LauncherIT {
     @Test
     void createsACacheAndReportsAMismatchInOneLine() throws Exception {
         Path copied = copy();
-        try (Sluice aot = run(copied, Map.of(), "aot")) {
+        try (SluiceProcess aot = run(copied, Map.of(), "aot")) {
             assertThat(aot.err()).isEmpty();
             assertThat(aot.out()).hasLineCount(1).endsWith("; later starts use it\n");
             assertThat(aot.exitCode()).isZero();
@@ -213,7 +213,7 @@ final class LauncherIT {
 
     @Test
     void rejectsArgumentsOfAot() throws Exception {
-        try (Sluice sluice = run(launcher, Map.of(), "aot", "--help")) {
+        try (SluiceProcess sluice = run(launcher, Map.of(), "aot", "--help")) {
             assertThat(sluice.exitCode()).isEqualTo(2);
             assertThat(sluice.err()).startsWith("sluice: aot takes no arguments");
         }
@@ -221,7 +221,7 @@ final class LauncherIT {
 
     @Test
     void passesThroughExitCodeAndErrors() throws Exception {
-        try (Sluice sluice = run(launcher, Map.of(), "run", "--fed", "a b")) {
+        try (SluiceProcess sluice = run(launcher, Map.of(), "run", "--fed", "a b")) {
             assertThat(sluice.exitCode()).isEqualTo(2);
             assertThat(sluice.err()).startsWith("sluice: unknown flag '--fed'; did you mean '--feed'?");
         }

@@ -55,7 +55,7 @@ public final class NameServer implements AutoCloseable {
     /** Returns the name of the server that answers at an address. */
     public static String ask(String address, int port) throws IOException {
         try (Socket client = new Socket(address, port)) {
-            client.setSoTimeout((int) RunIT.PATIENCE.toMillis());
+            client.setSoTimeout((int) RunIT.TIMEOUT.toMillis());
             return new String(client.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
     }

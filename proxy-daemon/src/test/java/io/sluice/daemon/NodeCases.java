@@ -19,27 +19,28 @@ import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 
 /**
- * Puts to the test what a line says. {@code tcp 4 one plain:80 pod=one far=one}: who asks from {@code one} over IPv4 at
- * port 80 of {@code plain} hears {@code pod}, which sees {@code one}, and {@code far}, which sees it too, and nobody else;
- * or {@code REFUSED}, or {@code DROP}. Names stand for addresses: those of the {@link NodeLab}'s members, and of the Services.
+ * Checks cases with real packets. In {@code tcp 4 one plain:80 pod=one far=one}, the client {@code one} connects over TCP and
+ * IPv4 to port 80 of the Service {@code plain}, and only the endpoints {@code pod} and {@code far} respond, which both see the
+ * address of {@code one}. Instead of endpoints a case may have {@code REFUSED} or {@code DROP}. Names stand for the addresses
+ * of Services, and of hosts in the {@link NodeLab}.
  */
 final class NodeCases {
-    /** Without an answer for this long a packet counts as dropped. */
+    /** A packet without a response counts as dropped after this time. */
     private static final int SILENCE_MILLIS = 500;
-    /** Where an answer is expected, which may take its time on a busy machine. */
+    /** The timeout if a response is expected; long enough for a busy machine. */
     private static final int ANSWER_MILLIS = 5_000;
 
     private final NodeLab lab;
     private final Map<String, List<String>> addresses;
 
-    /** @param services the addresses that names stand for, by family */
+    /** @param services IPv4 and IPv6 addresses by name */
     NodeCases(NodeLab lab, Map<String, List<String>> services) {
         this.lab = lab;
         this.addresses = new HashMap<>(lab.addresses());
         addresses.putAll(services);
     }
 
-    /** By family. */
+    /** The IPv4 and IPv6 address of a host or Service. */
     List<String> addresses(String name) {
         return requireNonNull(addresses.get(name), name);
     }
@@ -48,12 +49,12 @@ final class NodeCases {
         return new ServiceManifest(addresses, name);
     }
 
-    /** These members answer on a port, on their address of each family. */
+    /** Starts servers in namespaces that send their name and the client's address, in both families. */
     void serve(int port, String... names) throws IOException {
         tell("serve", port, names);
     }
 
-    /** These give back what they are sent. */
+    /** Starts echo servers in namespaces, in both families. */
     void echo(int port, String... names) throws IOException {
         tell("echo", port, names);
     }
@@ -74,17 +75,17 @@ final class NodeCases {
     void check(String line, int bytes) throws IOException {
         String[] words = line.split(" +");
         Set<String> expected = new TreeSet<>(Arrays.asList(words).subList(4, words.length));
-        // In turn, so twice as often as there are endpoints shows each of them.
+        // Round robin: after twice as many requests as endpoints, each endpoint has responded.
         int times = expected.contains("DROP") || expected.contains("REFUSED") ? 1 : 2 * expected.size();
-        int patienceMillis = expected.contains("DROP") ? SILENCE_MILLIS : ANSWER_MILLIS;
-        assertThat(new TreeSet<>(heard(line, bytes, times, patienceMillis)))
+        int timeoutMillis = expected.contains("DROP") ? SILENCE_MILLIS : ANSWER_MILLIS;
+        assertThat(new TreeSet<>(responses(line, bytes, times, timeoutMillis)))
                 .as(line)
                 .isEqualTo(expected);
     }
 
     /**
-     * Lines without protocol and family, over both protocols and in both families. Clients ask at the same time: some wait
-     * for what does not come.
+     * Checks cases without protocol and family over both protocols and in both families. Clients run in parallel, because some
+     * wait for a timeout.
      */
     void checkAll(String... lines) {
         Map<String, List<String>> byClient =
@@ -99,7 +100,7 @@ final class NodeCases {
                 }));
         ExecutorService clients = Executors.newFixedThreadPool(checks.size());
         try {
-            // All of them to the end, whatever one says: who asks has only one question at a time.
+            // Wait for all clients even if one fails, because a probe handles only one request at a time.
             for (Future<Boolean> each : clients.invokeAll(checks)) {
                 each.get();
             }
@@ -121,44 +122,44 @@ final class NodeCases {
         return all;
     }
 
-    String heard(String line) throws IOException {
-        return heard(line, 10, 1, ANSWER_MILLIS).get(0);
+    String responses(String line) throws IOException {
+        return responses(line, 10, 1, ANSWER_MILLIS).get(0);
     }
 
-    /** Who answers, and whom it saw, each time; silence is no surprise. */
-    List<String> heard(String line, int bytes, int times) throws IOException {
-        return heard(line, bytes, times, SILENCE_MILLIS);
+    /** The response to each of some requests, where a timeout is likely. */
+    List<String> responses(String line, int bytes, int times) throws IOException {
+        return responses(line, bytes, times, SILENCE_MILLIS);
     }
 
-    private List<String> heard(String line, int bytes, int times, int patienceMillis) throws IOException {
+    private List<String> responses(String line, int bytes, int times, int timeoutMillis) throws IOException {
         String[] words = line.split(" +");
         int family = words[1].equals("4") ? 0 : 1;
         String[] to = words[3].split(":");
-        // These have several addresses of each family.
+        // These hosts have several addresses in each family.
         String from = Set.of("out", "stranger", "far").contains(words[2])
                 ? addresses(words[2]).get(family)
                 : "-";
-        String question = "ask " + words[0] + " " + from + " "
-                + addresses(to[0]).get(family) + " " + to[1] + " " + bytes + " " + patienceMillis;
-        List<String> heard = new ArrayList<>();
+        String request = "ask " + words[0] + " " + from + " " + addresses(to[0]).get(family) + " " + to[1] + " " + bytes
+                + " " + timeoutMillis;
+        List<String> responses = new ArrayList<>();
         for (int i = 0; i < times; i++) {
-            heard.add(symbols(lab.tell(namespace(words[2]), question)));
+            responses.add(symbols(lab.tell(namespace(words[2]), request)));
         }
-        return heard;
+        return responses;
     }
 
     private static String namespace(String client) {
         return client.equals("stranger") ? "out" : client;
     }
 
-    /** {@code pod=one} for {@code pod 10.244.2.11}. */
+    /** Replaces the address in a response by a name: {@code pod=one} for {@code pod 10.244.2.11}. */
     String symbols(String answer) {
         String[] words = answer.split(" ");
         if (words.length != 2) {
             return answer;
         }
         String peer = words[1].replaceAll("(^|:)0(:0)+(:|$)", "::").replaceAll("%.*", "");
-        // Each node has the same of these, for its own pods.
+        // All nodes have the same link-local addresses, for their own pods.
         boolean ofLink = peer.startsWith("fe80:") || peer.startsWith("169.254.");
         String owner = ofLink ? words[0].endsWith("2") ? "node2" : "node" : lab.owner(peer);
         return words[0] + "=" + owner;

@@ -58,10 +58,10 @@ final class NodeEnvironmentIT {
         }
     }
 
-    private static Sluice start(List<String> enter, Map<String, String> environment) throws IOException {
-        Sluice sluice =
+    private static SluiceProcess start(List<String> enter, Map<String, String> environment) throws IOException {
+        SluiceProcess sluice =
                 NodeLab.launch(directory, "node", enter, environment, "--cluster-cidr=10.244.0.0/16,fd00:10::/32");
-        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+        await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("synced: "));
         return sluice;
     }
 
@@ -85,7 +85,7 @@ final class NodeEnvironmentIT {
         List<String> enter = new ArrayList<>(NodeLab.exec("node"));
         enter.addAll(
                 List.of("sh", "-c", "mount --bind " + names + " " + IPROUTE2 + " && PATH=$IP:$PATH exec \"$@\"", "sh"));
-        try (Sluice sluice = start(enter, Map.of("IP", programs.toString()))) {
+        try (SluiceProcess sluice = start(enter, Map.of("IP", programs.toString()))) {
             long atStart = listings(log);
             // Every check lists the rules of both families.
             await().atMost(Duration.ofSeconds(60)).until(() -> listings(log) >= atStart + 6);
@@ -95,7 +95,7 @@ final class NodeEnvironmentIT {
             assertThat(changes)
                     .hasSize(4)
                     .allMatch(change -> change.matches("-[46] (route replace local default|rule add) .*"));
-            assertThat(sluice.err()).doesNotContain("somebody removed");
+            assertThat(sluice.err()).doesNotContain("removed by another process");
             cases.check("tcp 4 one plain:80 pod=one far=one");
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();
@@ -117,7 +117,7 @@ final class NodeEnvironmentIT {
     @Test
     void findsBridgesWhenSysBelongsToAnotherNamespace() throws Exception {
         List<String> enter = NodeLab.execWithForeignSys("node");
-        try (Sluice sluice = start(enter, Map.of())) {
+        try (SluiceProcess sluice = start(enter, Map.of())) {
             cases.checkAll("one bridged:80 two=node", "one plain:80 pod=one far=one");
             if (Files.exists(BRIDGE_HOOKS)) {
                 NodeLab.in(

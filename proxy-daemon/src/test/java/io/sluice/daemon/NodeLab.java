@@ -267,28 +267,28 @@ final class NodeLab implements AutoCloseable {
     }
 
     /** Starts the daemon on a node and waits until it has applied its feed. */
-    static Sluice sluice(Path directory, String node, String... args) throws IOException {
+    static SluiceProcess sluice(Path directory, String node, String... args) throws IOException {
         return awaitSynced(launch(directory, node, args));
     }
 
-    private static Sluice awaitSynced(Sluice started) {
+    private static SluiceProcess awaitSynced(SluiceProcess started) {
         // Logged after the rules are loaded, which happens after the listeners are open.
         await().atMost(Duration.ofSeconds(30)).until(() -> started.err().contains("synced: "));
         return started;
     }
 
     /** Starts the daemon with the feed {@code feed.yaml} in a directory, without waiting. */
-    static Sluice launch(Path directory, String node, String... args) throws IOException {
+    static SluiceProcess launch(Path directory, String node, String... args) throws IOException {
         return launch(directory, node, Map.of(), args);
     }
 
-    static Sluice launch(Path directory, String node, Map<String, String> environment, String... args)
+    static SluiceProcess launch(Path directory, String node, Map<String, String> environment, String... args)
             throws IOException {
         return launch(directory, node, exec(node), environment, args);
     }
 
     /** @param enter the command prefix that runs a program on the node */
-    static Sluice launch(
+    static SluiceProcess launch(
             Path directory, String node, List<String> enter, Map<String, String> environment, String... args)
             throws IOException {
         List<String> options = new ArrayList<>(List.of("--mode=node", "--metrics-bind-address=off"));
@@ -299,25 +299,25 @@ final class NodeLab implements AutoCloseable {
     /**
      * Starts the daemon in bind mode on a node that has the addresses of the Services, and waits until it serves them.
      */
-    static Sluice launchInBindMode(Path directory, String node, String... args) throws IOException {
+    static SluiceProcess launchInBindMode(Path directory, String node, String... args) throws IOException {
         List<String> options = new ArrayList<>(List.of("--mode=bind"));
         options.addAll(List.of(args));
         return awaitSynced(start(directory, node, exec(node), Map.of(), options));
     }
 
-    private static Sluice start(
+    private static SluiceProcess start(
             Path directory, String node, List<String> enter, Map<String, String> environment, List<String> options)
             throws IOException {
         List<String> command = new ArrayList<>(enter);
         command.addAll(List.of(
-                Sluice.HOME.resolve("bin/sluice").toString(),
+                SluiceProcess.HOME.resolve("bin/sluice").toString(),
                 "run",
                 "--feed=" + directory.resolve("feed.yaml"),
                 "--node-name=" + nodeName(node),
                 "--healthz-bind-address=off",
                 "--loops=1"));
         command.addAll(options);
-        return Sluice.start(
+        return SluiceProcess.start(
                 directory,
                 Path.of(command.get(0)),
                 environment,

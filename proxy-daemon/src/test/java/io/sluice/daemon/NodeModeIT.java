@@ -32,9 +32,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * kube-proxy's verdict table cell by cell with real packets: what a pod, the node and a stranger get from every kind of
- * address, and whom the endpoint sees, in both families, over TCP and UDP. Then what comes of the rules when the daemon or
- * somebody else ends them.
+ * Tests kube-proxy's verdict table with real packets: what pods, the node and external clients get from each kind of address,
+ * and which address the endpoint sees, in both families, over TCP and UDP. Also tests rules after a restart, a kill, a
+ * handover and a removal by another process.
  */
 @Tag("netns")
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
@@ -42,21 +42,21 @@ import org.junit.jupiter.params.provider.ValueSource;
 @NeedsRoot
 final class NodeModeIT {
     @TempDir
-    private static Path folder;
+    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeLab lab;
 
-    @SuppressWarnings("NullAway.Init") // likewise
-    private static Sluice sluice;
+    @SuppressWarnings("NullAway.Init") // made before all tests
+    private static SluiceProcess sluice;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // made before all tests
     private static NodeCases cases;
 
     @BeforeAll
     static void build() throws IOException {
         lab = NodeLab.oneNode();
-        // What the table says of hosts is so in the lab.
+        // The table and the lab must agree on the addresses of hosts.
         lab.addresses()
                 .forEach((name, addresses) -> assertThat(PacketTable.ADDRESSES.getOrDefault(name, List.of()))
                         .as(name)
@@ -75,7 +75,7 @@ final class NodeModeIT {
         for (String process : PacketTable.processes()) {
             assertThat(lab.tell("node", process)).isEqualTo("ok");
         }
-        Files.writeString(folder.resolve("feed.yaml"), feed());
+        Files.writeString(directory.resolve("feed.yaml"), feed());
         sluice = start();
     }
 
@@ -87,8 +87,8 @@ final class NodeModeIT {
         }
     }
 
-    private static Sluice start(String... more) throws IOException {
-        return NodeLab.sluice(folder, "node", args(more));
+    private static SluiceProcess start(String... more) throws IOException {
+        return NodeLab.sluice(directory, "node", args(more));
     }
 
     private static String[] args(String... more) {
@@ -108,72 +108,69 @@ final class NodeModeIT {
     @ParameterizedTest(name = "{0}")
     @MethodSource("cells")
     @Order(1)
-    void cell(String cell) throws IOException {
+    void matchesTheTable(String cell) throws IOException {
         cases.check(cell);
     }
 
     @Test
     @Order(2)
-    void aProcessMayHaveAPortOfEveryAddressThatServicesHave() throws IOException {
+    void servesTcpPortsThatAProcessHasOnAllAddresses() throws IOException {
         for (String family : List.of("4", "6")) {
             cases.check("tcp " + family + " out node:8090 node=out");
         }
-        // And one that comes later.
+        // Also a process that starts later.
         assertThat(lab.tell("node", "listen :: 8091")).isEqualTo("ok");
         cases.check("tcp 4 out node:8091 node=out");
         cases.check("tcp 4 out shared:8091 pod=node");
         assertThat(sluice.err()).doesNotContain("shared:t8090");
     }
 
-    /** What tries at the start whether packets arrive is not taken for one of them. */
     @Test
     @Order(2)
-    void theStartFindsNothingInTheWay() {
-        assertThat(sluice.err()).doesNotContain("may not arrive");
+    void selfProbeFindsNoProblem() {
+        assertThat(sluice.err()).doesNotContain("may not reach Sluice");
     }
 
-    /** Two fragments and more, both ways of putting them together. */
+    /** Fragments are reassembled with and without connection tracking. */
     @Test
     @Order(2)
-    void largeDatagramsPass() throws IOException {
+    void forwardsFragmentedDatagrams() throws IOException {
         cases.check("udp 4 one plain:80 pod=one far=one", 30_000);
         cases.check("udp 6 out plain:80 pod=node far=node", 30_000);
         cases.check("udp 4 node plain:80 pod=node far=node", 30_000);
     }
 
-    /** Where nobody else has turned it on: its table is one more thing to run full, and costs time with each packet. */
     @Test
     @Order(2)
-    void connectionTrackingStaysOff() throws IOException {
+    void leavesConnectionTrackingOff() throws IOException {
         cases.check("udp 4 one plain:80 pod=one far=one");
         assertThat(NodeLab.in("node", "cat /proc/sys/net/netfilter/nf_conntrack_count"))
                 .isEqualTo("0\n");
     }
 
-    /** A router on the way tells a Service's address, which is not ours, what it can pass on. */
+    /** A router sends "packet too big" to the Service's address, which is not an address of the node. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     @Order(2)
-    void answersFitANarrowerPath(int family) throws IOException {
+    void tcpResponsesFollowThePathMtu(int family) throws IOException {
         assertThat(lab.tell("behind", "fetch " + cases.addresses("large").get(family) + " 80 300000"))
                 .isEqualTo("300000");
     }
 
-    /** It tells it once; whoever sends goes on as before, and all of that has to come through. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     @Order(2)
-    void datagramsFitANarrowerPath(int family) throws IOException {
+    void udpRepliesFollowThePathMtu(int family) throws IOException {
         String volley = "volley " + cases.addresses("large").get(family) + " 80 1400";
-        // In IPv6 the first ones are lost, by which the kernel learns how large they may be.
-        await().atMost(RunIT.PATIENCE)
+        // In IPv6 the first datagrams are lost, until the kernel knows the path MTU.
+        await().atMost(RunIT.TIMEOUT)
                 .untilAsserted(() -> assertThat(lab.tell("behind", volley)).isEqualTo("5"));
     }
 
-    /** Who takes whatever has its port, be it for somebody far away, has no part in what we see. */
+    /** The other proxy has a transparent wildcard socket, which matches packets to any address. */
     @Test
     @Order(2)
-    void anotherTransparentProxyIsNotHelped() throws Exception {
+    void doesNotRedirectPacketsToAnotherTransparentProxy() throws Exception {
         cases.serve(15_001, "far");
         List<String> command = new ArrayList<>(NodeLab.exec("node"));
         command.addAll(List.of(
@@ -186,8 +183,8 @@ final class NodeModeIT {
                 .redirectError(ProcessBuilder.Redirect.DISCARD)
                 .start();
         try {
-            BufferedReader said = other.inputReader(StandardCharsets.UTF_8);
-            for (String line = ""; !line.equals("listening"); line = said.readLine()) {
+            BufferedReader output = other.inputReader(StandardCharsets.UTF_8);
+            for (String line = ""; !line.equals("listening"); line = output.readLine()) {
                 assertThat(line).isNotNull();
             }
             for (String protocol : List.of("tcp", "udp")) {
@@ -199,22 +196,22 @@ final class NodeModeIT {
         }
     }
 
-    /** It tells the client's address, which is not ours, that its port is closed. */
+    /** The endpoint sends the ICMP error to the client's address, which is not an address of the node. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     @Order(2)
-    void aFlowLeavesAnEndpointThatHasClosedItsPort(int family) {
+    void movesAFlowFromAnEndpointWithAClosedPort(int family) {
         String way = "again " + (family == 0 ? 4 : 6) + " ";
-        // Of two clients one gets the closed endpoint first.
+        // One of two clients gets the closed endpoint first.
         for (String client : List.of("one", "two")) {
-            await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check(way + client + " shut:80 far=" + client));
+            await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check(way + client + " closed:80 far=" + client));
         }
     }
 
     @ParameterizedTest(name = "{0}")
-    @MethodSource("context")
+    @MethodSource("sysctlSettings")
     @Order(3)
-    void worksWhateverTheNodeIsSetTo(String sysctls) throws IOException {
+    void worksWithSysctls(String sysctls) throws IOException {
         NodeLab.in("node", "sysctl -qw " + sysctls);
         for (String protocol : List.of("tcp", "udp")) {
             cases.check(protocol + " 4 one plain:80 pod=one far=one");
@@ -226,7 +223,7 @@ final class NodeModeIT {
         }
     }
 
-    static List<String> context() {
+    static List<String> sysctlSettings() {
         List<String> all = new ArrayList<>(List.of(
                 "net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.cni0.rp_filter=1 net.ipv4.conf.v-pod.rp_filter=1",
                 "net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.cni0.rp_filter=2",
@@ -242,30 +239,29 @@ final class NodeModeIT {
 
     @Test
     @Order(4)
-    void rulesThatSomebodyRemovesComeBack() throws IOException {
+    void restoresRulesThatAnotherProcessRemoves() throws IOException {
         NodeLab.in("node", "nft flush ruleset");
         NodeLab.in("node", "ip rule del priority 119");
         NodeLab.in("node", "ip -6 route flush table 19019");
         await().atMost(Duration.ofSeconds(15)).untilAsserted(() -> cases.check("tcp 4 one plain:80 pod=one far=one"));
         cases.check("udp 6 one plain:80 pod=one far=one");
-        assertThat(sluice.err()).containsOnlyOnce("somebody removed the rules");
+        assertThat(sluice.err()).containsOnlyOnce("removed by another process; restoring it");
     }
 
-    /** While it cannot be, it is tried again. */
     @Test
     @Order(6)
-    void rulesComeBackOnceTheyCan() throws IOException {
+    void retriesUntilRulesAreRestored() throws IOException {
         NodeLab.in("node", "ip link set lo down");
-        await().atMost(Duration.ofSeconds(15)).until(() -> sluice.err().contains("could not be put back"));
+        await().atMost(Duration.ofSeconds(15)).until(() -> sluice.err().contains("cannot restore the rules"));
         NodeLab.in("node", "ip link set lo up");
-        await().atMost(Duration.ofSeconds(15)).until(() -> sluice.err().contains("are in force again"));
+        await().atMost(Duration.ofSeconds(15)).until(() -> sluice.err().contains("rules restored"));
         cases.check("tcp 4 one plain:80 pod=one far=one");
         cases.check("udp 6 one plain:80 pod=one far=one");
     }
 
     @Test
     @Order(5)
-    void killedItRefusesAtOnceAndTheNextOneGoesOn() throws Exception {
+    void rejectsWhileKilledAndServesAfterARestart() throws Exception {
         sluice.signal("KILL");
         assertThat(sluice.exitCode()).isNotZero();
         cases.check("tcp 4 one plain:80 REFUSED");
@@ -279,68 +275,68 @@ final class NodeModeIT {
 
     @Test
     @Order(6)
-    void aChangeOfTheFeedIsAChangeOfTheRules() throws IOException {
+    void appliesChangesOfTheFeed() throws IOException {
         String before = feed();
-        write(before + cases.service("late").endpoints("pod"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 one late:80 pod=one"));
+        write(before + cases.service("added").endpoints("pod"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 one added:80 pod=one"));
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 one late:80 DROP"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 one added:80 DROP"));
         write(before.replace("nodeName: n2", "nodeName: n1"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 out local-ext:80 far=out pod=out"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 out local-ext:80 far=out pod=out"));
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 out local-ext:80 pod=out"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 out local-ext:80 pod=out"));
     }
 
     @Test
     @Order(6)
-    void aFlowOutlivesWhatLetsNothingNewIn() throws IOException {
+    void continuesAFlowAfterAPolicyChangeThatDropsNewFlows() throws IOException {
         String before = feed();
         write(before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2"));
         String again = "again 4 one plain:80";
-        String first = cases.heard(again);
+        String first = cases.responses(again);
         assertThat(first).isIn("pod=one", "far=one");
         write(before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2")
                 .replace(
                         "type: NodePort, clusterIP: '10.96.0.11',",
                         "internalTrafficPolicy: Local, type: NodePort, clusterIP: '10.96.0.11',"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 DROP"));
-        assertThat(cases.heard(again)).isEqualTo(first);
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("udp 4 one plain:80 DROP"));
+        assertThat(cases.responses(again)).isEqualTo(first);
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 pod=one far=one"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("udp 4 one plain:80 pod=one far=one"));
     }
 
     @Test
     @Order(6)
-    void aConnectionOutlivesItsServiceAndNewOnesDoNotComeHere() throws IOException {
+    void continuesAConnectionAfterItsServiceIsRemoved() throws IOException {
         String before = feed();
         write(before + cases.service("kept").slice(80, 8082, "pod"));
         keepFrom("one", "node");
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 node kept:80 DROP"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 node kept:80 DROP"));
         keepFrom("one", "node");
         NodeLab.in("node", "nft delete table inet sluice");
-        await().atMost(RunIT.PATIENCE)
+        await().atMost(RunIT.TIMEOUT)
                 .until(() -> NodeLab.in("node", "nft list tables").contains("sluice"));
         keepFrom("one", "node");
     }
 
-    /** Refused, that is, and not sent on to a socket that is there no more. */
+    /** The flow's datagrams are rejected, and not delivered to a socket that is closed. */
     @Test
     @Order(6)
-    void aFlowOfTheNodesOwnHearsThatNobodyIsLeft() throws IOException {
+    void rejectsAFlowOfTheNodeWithoutEndpoints() throws IOException {
         String before = feed();
-        write(before + cases.service("late").endpoints("pod"));
-        String again = "again 4 node late:80";
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check(again + " pod=node"));
-        write(before + cases.service("late"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check(again + " REFUSED"));
+        write(before + cases.service("added").endpoints("pod"));
+        String again = "again 4 node added:80";
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check(again + " pod=node"));
+        write(before + cases.service("added"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check(again + " REFUSED"));
         write(before);
     }
 
-    /** A CNI makes its bridge with the first pod. */
+    /** A CNI creates its bridge with the first pod. */
     @Test
     @Order(6)
-    void aBridgeThatAppearsIsNoticedWithTheFirstEndpointOnIt() throws IOException {
+    void noticesANewBridgeWithTheFirstEndpointOnIt() throws IOException {
         String before = feed();
         NodeLab.in("node", "ip link add cni1 type bridge");
         NodeLab.in("node", "ip addr add 10.244.3.1/24 dev cni1");
@@ -354,17 +350,17 @@ final class NodeModeIT {
             NodeLab.in(pod, "ip addr add 10.244.3.1" + (pod.equals("one") ? 1 : 2) + "/24 dev eth1");
             NodeLab.in(pod, "ip link set eth1 up");
         }
-        NodeLab.in("one", "ip route add " + cases.addresses("late").get(0) + " via 10.244.3.1");
+        NodeLab.in("one", "ip route add " + cases.addresses("added").get(0) + " via 10.244.3.1");
         assertThat(lab.tell("two", "serve 10.244.3.12 8080")).isEqualTo("ok");
-        write(before + cases.service("late").endpoints("two").toString().replace("10.244.2.12", "10.244.3.12"));
-        // Sooner than the interfaces are looked at anyway. Until then the answer is switched past us.
+        write(before + cases.service("added").endpoints("two").toString().replace("10.244.2.12", "10.244.3.12"));
+        // Sooner than the regular refresh of interfaces. Until then the bridge switches the reply past the node.
         await().atMost(Duration.ofSeconds(4))
                 .untilAsserted(() -> assertThat(lab.tell(
-                                "one", "ask tcp - " + cases.addresses("late").get(0) + " 80 10"))
+                                "one", "ask tcp - " + cases.addresses("added").get(0) + " 80 10"))
                         .isEqualTo("two 10.244.3.1"));
         write(before);
         NodeLab.in("node", "ip link del cni1");
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 one late:80 DROP"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 one added:80 DROP"));
         NodeLab.in("one", "ip link del eth1");
         NodeLab.in("two", "ip link del eth1");
     }
@@ -372,15 +368,15 @@ final class NodeModeIT {
     private static void keepFrom(String... clients) {
         String keep = "keep " + cases.addresses("kept").get(0) + " 80";
         for (String client : clients) {
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .untilAsserted(
                             () -> assertThat(lab.tell(client, keep)).as(client).isEqualTo("ok"));
         }
     }
 
     /**
-     * What kube-proxy's nftables mode has where it serves a Service of its own, with the checks that would stop ours: to
-     * it our cluster IPs are addresses of the Service range that belong to nobody.
+     * Rules like those of kube-proxy's nftables mode with another Service, including checks that would drop packets of Sluice:
+     * for kube-proxy, the ClusterIPs of Sluice are unallocated addresses in the ServiceCIDR.
      */
     private static final String KUBE_PROXY = """
             table ip kube-proxy {
@@ -399,8 +395,8 @@ final class NodeModeIT {
 
     @Test
     @Order(6)
-    void kubeProxyBesideItIsNotDisturbedAndDoesNotDisturb() throws IOException {
-        Path rules = folder.resolve("kube-proxy.nft");
+    void worksBesideKubeProxy() throws IOException {
+        Path rules = directory.resolve("kube-proxy.nft");
         Files.writeString(rules, KUBE_PROXY);
         NodeLab.in("node", "nft -f " + rules);
         try {
@@ -419,31 +415,30 @@ final class NodeModeIT {
     }
 
     private static void write(String feed) throws IOException {
-        Path next = folder.resolve("next");
+        Path next = directory.resolve("next");
         Files.writeString(next, feed);
-        Files.move(next, folder.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
+        Files.move(next, directory.resolve("feed.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }
 
     @Test
     @Order(7)
-    void aCleanEndServesWhatIsOpenRefusesTheRestAndLeavesNothingBehind() throws Exception {
+    void drainsAndRemovesRulesOnGracefulShutdown() throws Exception {
         keepFrom("one", "node");
-        // More than the client's receive buffer has room for, less than the send buffer, in however many pieces it
-        // comes.
+        // More than the client's receive buffer, less than the send buffer.
         assertThat(lab.tell("out", "post " + cases.addresses("large").get(0) + " 80 20000"))
                 .isEqualTo("ok");
         sluice.signal("TERM");
-        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("draining"));
+        await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("draining"));
         for (String protocol : List.of("tcp", "udp")) {
             cases.check(protocol + " 4 one plain:80 REFUSED");
             cases.check(protocol + " 6 node plain:80 REFUSED");
-            cases.check(protocol + " 4 one nobody:80 DROP");
+            cases.check(protocol + " 4 one unallocated:80 DROP");
         }
         keepFrom("one", "node");
         assertThat(lab.tell("one", "release") + lab.tell("node", "release")).isEqualTo("okok");
-        // All that was sent is with the kernel and the connection closed; who is to have it takes its time.
-        await().atMost(RunIT.PATIENCE)
-                .untilAsserted(() -> assertThat(sluice.err()).contains("to take all that was sent: "));
+        // The connection is closed, but the kernel still has data that the client has not read.
+        await().atMost(RunIT.TIMEOUT)
+                .untilAsserted(() -> assertThat(sluice.err()).contains("have acknowledged all data"));
         assertThat(lab.tell("out", "collect")).isEqualTo("20000");
         assertThat(sluice.exitCode()).isZero();
         assertThat(NodeLab.in("node", "nft list tables")).doesNotContain("sluice");
@@ -453,7 +448,7 @@ final class NodeModeIT {
 
     @Test
     @Order(8)
-    void keptRulesRefuse() throws Exception {
+    void rejectsWithRulesThatAreKeptOnExit() throws Exception {
         sluice = start("--keep-rules-on-exit");
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
@@ -461,13 +456,13 @@ final class NodeModeIT {
         cases.check("tcp 6 out local-ext:80 REFUSED");
     }
 
-    /** kube-proxy's rules may go; what they began is led on by the kernel's connection tracking. */
+    /** The kernel's connection tracking continues to redirect connections after kube-proxy's rules are removed. */
     @Test
     @Order(9)
-    void whatKubeProxyBeganGoesOn() throws Exception {
+    void leavesEstablishedConnectionsOfKubeProxyAlone() throws Exception {
         NodeLab.in("node", "nft flush ruleset");
         String address = cases.addresses("kept").get(0);
-        Path rules = folder.resolve("kube-proxy.nft");
+        Path rules = directory.resolve("kube-proxy.nft");
         Files.writeString(rules, """
                 table ip kube-proxy {
                   chain services { ip daddr %1$s tcp dport 80 dnat to %2$s:8082; ip daddr %1$s udp dport 80 dnat to %2$s:8080; }
@@ -478,13 +473,13 @@ final class NodeModeIT {
         try {
             keepFrom("one");
             String again = "again 4 one kept:80";
-            assertThat(cases.heard(again)).isEqualTo("pod=one");
+            assertThat(cases.responses(again)).isEqualTo("pod=one");
             NodeLab.in("node", "nft flush chain ip kube-proxy services");
             write(feed() + cases.service("kept").slice(80, 8080, "far"));
             sluice = start();
             keepFrom("one");
             cases.check("tcp 4 one kept:80 far=one");
-            assertThat(cases.heard(again)).isEqualTo("pod=one");
+            assertThat(cases.responses(again)).isEqualTo("pod=one");
             cases.check("udp 4 one kept:80 far=one");
             assertThat(lab.tell("one", "release")).isEqualTo("ok");
             sluice.signal("TERM");
@@ -497,29 +492,29 @@ final class NodeModeIT {
 
     @Test
     @Order(9)
-    void whatSomebodyElseUsesIsNotTaken() throws Exception {
+    void doesNotStartWithResourcesOfOtherPrograms() throws Exception {
         NodeLab.in("node", "sysctl -qw net.ipv4.conf.all.src_valid_mark=1");
-        assertThat(refusal("--rule-priority=119"))
+        assertThat(startupError("--rule-priority=119"))
                 .contains("cannot start: net.ipv4.conf.all.src_valid_mark is on", "set it to 0");
         NodeLab.in("node", "sysctl -qw net.ipv4.conf.all.src_valid_mark=0");
         NodeLab.in("node", "ip rule add priority 7 lookup 42");
         NodeLab.in("node", "ip route add 203.0.113.77/32 dev lo table 4242");
-        assertThat(refusal("--rule-priority=7"))
+        assertThat(startupError("--rule-priority=7"))
                 .contains(
-                        "cannot start: the routing rule priority 7 is taken (7:",
-                        "choose another with --rule-priority");
+                        "cannot start: routing rule priority 7 is used by another program (7:",
+                        "set another with --rule-priority");
         NodeLab.in("node", "ip rule add priority 5210 fwmark 0x80000/0xff0000 lookup 52");
-        assertThat(refusal("--mark-bit=19"))
+        assertThat(startupError("--mark-bit=19"))
                 .contains(
-                        "cannot start: bit 19 of packet marks is somebody else's (5210:",
-                        "choose another with --mark-bit");
-        assertThat(refusal("--routing-table=4242"))
-                .contains("the routing table 4242 has somebody else's routes (203.0.113.77 dev lo");
+                        "cannot start: bit 19 of packet marks is used by another program (5210:",
+                        "set another with --mark-bit");
+        assertThat(startupError("--routing-table=4242"))
+                .contains("routing table 4242 is used by another program (203.0.113.77 dev lo");
     }
 
     @Test
     @Order(10)
-    void whatAPredecessorLeftIsOursWhateverItsMark() throws Exception {
+    void replacesTheRoutingRuleOfAnEarlierProcessWithAnotherMark() throws Exception {
         NodeLab.in("node", "ip rule del priority 7");
         sluice = start("--mark-bit=24");
         cases.check("tcp 4 one plain:80 pod=one far=one");
@@ -531,71 +526,71 @@ final class NodeModeIT {
 
     @Test
     @Order(11)
-    void aSuccessorTakesOverSocketsAndRules() throws Exception {
+    void handsOverSocketsAndRules() throws Exception {
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
-        String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
+        String socket = "--handover-socket=" + directory.resolve("handover.sock");
         sluice = start(socket);
         String again = "again 6 one plain:80";
-        String flow = cases.heard(again);
+        String flow = cases.responses(again);
         AtomicBoolean done = new AtomicBoolean();
         List<String> answers = new CopyOnWriteArrayList<>();
-        CompletableFuture<Void> asking = CompletableFuture.runAsync(() -> {
-            // A Service of its own: the turns of the others are counted below.
-            String question = "ask tcp " + cases.addresses("out").get(0) + " "
+        CompletableFuture<Void> requests = CompletableFuture.runAsync(() -> {
+            // To another Service than the checks below, which depend on the round-robin position.
+            String request = "ask tcp " + cases.addresses("out").get(0) + " "
                     + cases.addresses("local-ext").get(0) + " 80 10 10000";
             while (!done.get()) {
                 try {
-                    answers.add(cases.symbols(lab.tell("out", question)));
+                    answers.add(cases.symbols(lab.tell("out", request)));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
             }
         });
         for (int i = 0; i < 3; i++) {
-            Sluice before = sluice;
+            SluiceProcess before = sluice;
             sluice = start(socket);
             assertThat(before.exitCode()).as(before.err()).isZero();
-            assertThat(cases.heard(again)).isEqualTo(flow);
+            assertThat(cases.responses(again)).isEqualTo(flow);
             cases.check("udp 6 one plain:80 pod=one far=one");
             cases.check("tcp 4 node plain:80 pod=node far=node");
             cases.check("tcp 4 one empty:80 REFUSED");
         }
         done.set(true);
-        asking.get(20, TimeUnit.SECONDS);
-        // A hand-over may make a connection wait for a retransmission, no more.
+        requests.get(20, TimeUnit.SECONDS);
+        // A handover may delay a connection until the SYN is retransmitted, but no longer.
         assertThat(answers).isNotEmpty().containsOnly("pod=out");
-        assertThat(sluice.err()).contains(" from the old process").doesNotContain("somebody removed");
+        assertThat(sluice.err()).contains(" from the old process").doesNotContain("removed by another process");
     }
 
-    /** The kernel lets nothing new in; that this is nothing new, the successor's table knows too. */
+    /** The new process copies the set of replied flows to its table. */
     @Test
     @Order(12)
-    void aFlowOutlivesAHandOverWhileNothingNewIsLetIn() throws Exception {
+    void continuesAFlowAcrossAHandoverWhileNewFlowsAreDropped() throws Exception {
         String before = feed();
-        String elsewhere = before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2");
-        write(elsewhere);
+        String movedEndpoint = before.replace("10.244.1.10'], nodeName: n1", "10.244.1.10'], nodeName: n2");
+        write(movedEndpoint);
         String again = "again 4 one plain:80";
-        String first = cases.heard(again);
+        String first = cases.responses(again);
         assertThat(first).isIn("pod=one", "far=one");
-        write(elsewhere.replace(
+        write(movedEndpoint.replace(
                 "type: NodePort, clusterIP: '10.96.0.11',",
                 "internalTrafficPolicy: Local, type: NodePort, clusterIP: '10.96.0.11',"));
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 DROP"));
-        Sluice predecessor = sluice;
-        sluice = start("--handover-socket=" + folder.resolve("hand-over.sock"));
-        assertThat(predecessor.exitCode()).as(predecessor.err()).isZero();
-        assertThat(cases.heard(again)).isEqualTo(first);
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("udp 4 one plain:80 DROP"));
+        SluiceProcess oldProcess = sluice;
+        sluice = start("--handover-socket=" + directory.resolve("handover.sock"));
+        assertThat(oldProcess.exitCode()).as(oldProcess.err()).isZero();
+        assertThat(cases.responses(again)).isEqualTo(first);
         write(before);
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("udp 4 one plain:80 pod=one far=one"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("udp 4 one plain:80 pod=one far=one"));
     }
 
     @Test
     @Order(14)
-    void aSuccessorWithAnotherMarkLeavesNoRoutingRuleOfTheOld() throws Exception {
-        String socket = "--handover-socket=" + folder.resolve("hand-over.sock");
+    void removesTheOldRoutingRuleInAHandoverWithAnotherMark() throws Exception {
+        String socket = "--handover-socket=" + directory.resolve("handover.sock");
         for (String mark : List.of("13", "12")) {
-            Sluice before = sluice;
+            SluiceProcess before = sluice;
             sluice = start(socket, "--mark-bit=" + mark, "--rule-priority=1" + mark);
             assertThat(before.exitCode()).as(before.err()).isZero();
             assertThat(NodeLab.in("node", "ip rule").lines().filter(line -> line.contains("lookup 19019")))
@@ -606,29 +601,28 @@ final class NodeModeIT {
         }
     }
 
-    /** It has taken nothing over, so nothing of what the old process has is its to take away. */
     @Test
     @Order(13)
-    void aNewProcessThatEndsWhileItWaitsLeavesTheRulesOfTheOld() throws Exception {
-        Path empty = Files.createDirectories(folder.resolve("nothing"));
-        Sluice waiting = NodeLab.launch(empty, "node", args("--handover-socket=" + folder.resolve("hand-over.sock")));
-        await().atMost(RunIT.PATIENCE)
+    void keepsTheRulesOfTheOldProcessWhenAWaitingProcessEnds() throws Exception {
+        Path empty = Files.createDirectories(directory.resolve("nothing"));
+        SluiceProcess waiting =
+                NodeLab.launch(empty, "node", args("--handover-socket=" + directory.resolve("handover.sock")));
+        await().atMost(RunIT.TIMEOUT)
                 .untilAsserted(() -> assertThat(waiting.err()).contains("another process is serving"));
         waiting.signal("TERM");
         assertThat(waiting.exitCode()).as(waiting.err()).isZero();
         assertThat(NodeLab.in("node", "nft list tables")).contains("table inet sluice");
         cases.check("tcp 4 one plain:80 pod=one far=one");
         cases.check("udp 6 node plain:80 pod=node far=node");
-        assertThat(sluice.err()).doesNotContain("somebody removed");
+        assertThat(sluice.err()).doesNotContain("removed by another process");
     }
 
-    /** Whatever the kernel has against the rules of one Service, the others have theirs. */
     @Test
     @Order(15)
-    void oneServiceWhoseRulesAreRefusedCostsNobodyElseAnything() throws Exception {
+    void servesOtherServicesIfTheKernelRejectsTheRulesOfOne() throws Exception {
         sluice.signal("TERM");
         assertThat(sluice.exitCode()).isZero();
-        Path programs = Files.createDirectory(folder.resolve("programs"));
+        Path programs = Files.createDirectory(directory.resolve("programs"));
         Path nft = programs.resolve("nft");
         Files.writeString(nft, """
                 #!/bin/sh
@@ -639,9 +633,9 @@ final class NodeModeIT {
                 """.formatted(
                         System.getenv("PATH"), cases.addresses("internal").get(0)));
         assertThat(nft.toFile().setExecutable(true)).isTrue();
-        sluice = NodeLab.launch(folder, "node", Map.of("PATH", programs + ":" + System.getenv("PATH")), args());
-        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
-        await().atMost(RunIT.PATIENCE)
+        sluice = NodeLab.launch(directory, "node", Map.of("PATH", programs + ":" + System.getenv("PATH")), args());
+        await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("synced: "));
+        await().atMost(RunIT.TIMEOUT)
                 .untilAsserted(() -> assertThat(sluice.err())
                         .containsOnlyOnce(
                                 "frontend " + cases.addresses("internal").get(0)
@@ -653,10 +647,10 @@ final class NodeModeIT {
         cases.check("tcp 4 one empty:80 REFUSED");
     }
 
-    private static String refusal(String flag) throws Exception {
-        try (Sluice refused = NodeLab.launch(folder, "node", args(flag))) {
-            assertThat(refused.exitCode()).isEqualTo(1);
-            return refused.err();
+    private static String startupError(String flag) throws Exception {
+        try (SluiceProcess failed = NodeLab.launch(directory, "node", args(flag))) {
+            assertThat(failed.exitCode()).isEqualTo(1);
+            return failed.err();
         }
     }
 }

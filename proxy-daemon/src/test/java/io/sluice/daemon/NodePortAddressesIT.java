@@ -38,7 +38,7 @@ final class NodePortAddressesIT {
     private static NodeCases cases;
 
     @SuppressWarnings("NullAway.Init") // made before all tests
-    private static Sluice sluice;
+    private static SluiceProcess sluice;
 
     private static final Map<String, List<String>> ADDRESSES = Map.of(
             "plain", List.of("198.19.0.11", "fd00:96::11"),
@@ -76,7 +76,7 @@ final class NodePortAddressesIT {
         }
     }
 
-    private static Sluice start(String nodePortAddresses, String... more) throws IOException {
+    private static SluiceProcess start(String nodePortAddresses, String... more) throws IOException {
         return NodeLab.sluice(
                 directory,
                 "node",
@@ -145,14 +145,14 @@ final class NodePortAddressesIT {
     void keepsAFlowThroughAHandover() throws Exception {
         String again = "again 4 out vip:30081";
         String again6 = "again 6 out vip:30081";
-        String first = cases.heard(again);
-        String first6 = cases.heard(again6);
+        String first = cases.responses(again);
+        String first6 = cases.responses(again6);
         assertThat(List.of("pod=node", "far=node")).contains(first, first6);
-        Sluice before = sluice;
+        SluiceProcess before = sluice;
         sluice = start("all");
         assertThat(before.exitCode()).as(before.err()).isZero();
-        assertThat(cases.heard(again)).isEqualTo(first);
-        assertThat(cases.heard(again6)).isEqualTo(first6);
+        assertThat(cases.responses(again)).isEqualTo(first);
+        assertThat(cases.responses(again6)).isEqualTo(first6);
         cases.check("tcp 4 out vip:30081 pod=node far=node");
     }
 
@@ -198,12 +198,12 @@ final class NodePortAddressesIT {
                     """.formatted(i, 1 + i / 250, 1 + i % 250, 31_000 + i));
         }
         write(many.toString());
-        await().atMost(RunIT.PATIENCE)
+        await().atMost(RunIT.TIMEOUT)
                 .until(() ->
                         NodeLab.in("node", "nft list set inet sluice node-port").contains("31499"));
         assertThat(rules()).isEqualTo(few);
         write(feed());
-        await().atMost(RunIT.PATIENCE)
+        await().atMost(RunIT.TIMEOUT)
                 .until(() -> !NodeLab.in("node", "nft list set inet sluice node-port")
                         .contains("31499"));
     }
@@ -218,7 +218,7 @@ final class NodePortAddressesIT {
     @Test
     @Order(3)
     void servesOnlyAddressesInTheGivenRanges() throws Exception {
-        Sluice before = sluice;
+        SluiceProcess before = sluice;
         sluice = start("198.18.5.0/24,2001:db8:5::/64");
         assertThat(before.exitCode()).as(before.err()).isZero();
         check(
@@ -234,7 +234,7 @@ final class NodePortAddressesIT {
     @Test
     @Order(4)
     void servesThePrimaryAddressAndLoopbackByKeyword() throws Exception {
-        Sluice before = sluice;
+        SluiceProcess before = sluice;
         sluice = start("primary,localhost,198.18.5.0/24");
         assertThat(before.exitCode()).as(before.err()).isZero();
         check(
@@ -253,25 +253,25 @@ final class NodePortAddressesIT {
         assertThat(sluice.exitCode()).isZero();
         List<String> command = new ArrayList<>(NodeLab.exec("node"));
         command.addAll(List.of(
-                Sluice.HOME.resolve("bin/sluice").toString(),
+                SluiceProcess.HOME.resolve("bin/sluice").toString(),
                 "run",
                 "--feed=" + directory.resolve("feed.yaml"),
                 "--node-name=n1",
                 "--nodeport-addresses=198.18.5.0/24",
                 "--healthz-bind-address=off",
                 "--metrics-bind-address=off"));
-        sluice = Sluice.start(
+        sluice = SluiceProcess.start(
                 directory,
                 Path.of(command.get(0)),
                 Map.of(),
                 command.subList(1, command.size()).toArray(String[]::new));
-        await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+        await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("synced: "));
         cases.check("tcp 4 out vip:30081 pod=node far=node");
         cases.check("tcp 4 out node:30081 REFUSED");
         NodeLab.in("node", "ip addr add 198.18.5.77/32 dev vip0");
-        await().atMost(RunIT.PATIENCE).untilAsserted(() -> cases.check("tcp 4 out late-vip:30081 pod=node far=node"));
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 out late-vip:30081 pod=node far=node"));
         NodeLab.in("node", "ip addr del 198.18.5.77/32 dev vip0");
-        await().atMost(RunIT.PATIENCE)
+        await().atMost(RunIT.TIMEOUT)
                 .until(() -> !NodeLab.in("node", "ss -Hltn 'sport = :30081'").contains("198.18.5.77"));
         cases.check("tcp 4 out vip:30081 pod=node far=node");
     }

@@ -118,14 +118,14 @@ final class NodeRejectionIT {
         Files.writeString(directory.resolve("feed.yaml"), FEED);
         Path rejectMarker = Files.createFile(directory.resolve("reject"));
         Map<String, String> environment = Map.of("PATH", rejectingNft(rejectMarker) + ":" + System.getenv("PATH"));
-        try (Sluice sluice = Sluice.start(
+        try (SluiceProcess sluice = SluiceProcess.start(
                 directory,
                 Path.of("ip"),
                 environment,
                 "netns",
                 "exec",
                 NAMESPACE,
-                Sluice.HOME.resolve("bin/sluice").toString(),
+                SluiceProcess.HOME.resolve("bin/sluice").toString(),
                 "run",
                 "--mode=node",
                 "--feed=feed.yaml",
@@ -134,7 +134,7 @@ final class NodeRejectionIT {
                 "--healthz-bind-address=127.0.0.1:10256",
                 "--metrics-bind-address=" + METRICS,
                 "--loops=1")) {
-            await().atMost(RunIT.PATIENCE).until(() -> sluice.err().contains("synced: "));
+            await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("synced: "));
             assertThat(metrics("/debug/frontends"))
                     .containsPattern("198.18.96.10:80/tcp\"[^}]*\"ACTIVE\"")
                     .containsPattern(
@@ -144,16 +144,16 @@ final class NodeRejectionIT {
                     .contains("sluice_frontends{state=\"failed\"} 1.0");
             assertThat(in("curl", "-s", "--max-time", "10", "http://127.0.0.1:10256/readyz"))
                     .isEqualTo("degraded: 1 frontend failed (see /debug/frontends)\n");
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .untilAsserted(() -> assertThat(sluice.err())
                             .containsOnlyOnce("frontend 198.18.96.11:80/tcp failed (it/bad): the kernel rejects its"
                                     + " rules: nft -f -: Error: none of that"));
 
             Files.delete(rejectMarker);
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .untilAsserted(() -> assertThat(metrics("/debug/frontends"))
                             .containsPattern("198.18.96.11:80/tcp\"[^}]*\"ACTIVE\""));
-            assertThat(in("nft", "list", "set", "inet", "sluice", "front4")).contains("198.18.96.11 . tcp . 80");
+            assertThat(in("nft", "list", "set", "inet", "sluice", "frontend4")).contains("198.18.96.11 . tcp . 80");
             assertThat(metrics("/metrics")).contains("sluice_frontends{state=\"failed\"} 0.0");
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();

@@ -11,16 +11,16 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The cases of {@code packet-table.txt}, and the feed and flags of the node that they are for. */
+/** Reads the cases of {@code packet-table.txt}, and has the feed and the flags for their node. */
 public final class PacketTable {
     private static final Path FILE = Path.of("src/test/resources/packet-table.txt");
-    private static final String DEPENDING = "cases whose source address depends on interfaces";
+    private static final String INTERFACE_DEPENDENT = "cases whose source address depends on interfaces";
     private static final Map<String, List<String>> SECTIONS = sections();
 
-    /** What names of hosts and Services stand for, by family. */
+    /** IPv4 and IPv6 addresses by the name of a host or Service. */
     public static final Map<String, List<String>> ADDRESSES = byName("addresses");
 
-    /** Of the node. */
+    /** The flags of Sluice on the node. */
     public static final List<String> FLAGS = List.of(
             "--cluster-cidr=10.244.0.0/16,fd00:10::/32",
             "--service-cidr=10.96.0.0/16,fd00:96::/112",
@@ -59,7 +59,7 @@ public final class PacketTable {
         return byName;
     }
 
-    /** Addresses of the node's interfaces beside that of its Node object, by the name of the interface and family. */
+    /** IPv4 and IPv6 addresses of the node, in addition to those of its Node object, by interface name. */
     public static Map<String, List<String>> interfaces() {
         return byName("interfaces");
     }
@@ -72,16 +72,16 @@ public final class PacketTable {
     /** All cases over both protocols and in both families. */
     public static List<String> cells() {
         List<String> cases = new ArrayList<>(section("cases"));
-        cases.addAll(section(DEPENDING));
+        cases.addAll(section(INTERFACE_DEPENDENT));
         return NodeCases.eachWay(cases);
     }
 
-    /** Whether the rules and the policy decide whose address the endpoint sees. */
+    /** Whether the source address that the endpoint sees depends only on rules and policy, not on interfaces. */
     public static boolean decidesSource(String cell) {
-        return section(DEPENDING).stream().noneMatch(cell::endsWith);
+        return section(INTERFACE_DEPENDENT).stream().noneMatch(cell::endsWith);
     }
 
-    /** The objects of the cluster. */
+    /** The manifests of the cluster. */
     public static String feed() {
         return NodeLab.NODES
                 + service("local")
@@ -124,7 +124,7 @@ public final class PacketTable {
                         .slice(8090, 8080, "pod", "two")
                         .slice(8091, 8080, "pod")
                 + service("sctp").port("SCTP", 80, 0)
-                + service("shut").slice(80, 9, "pod").slice(80, 8080, "far");
+                + service("closed").slice(80, 9, "pod").slice(80, 8080, "far");
     }
 
     private static ServiceManifest service(String name) {

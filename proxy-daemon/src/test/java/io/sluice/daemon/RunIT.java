@@ -29,7 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** Tests {@code sluice run} as a process, with a feed in files, a TCP server and signals. */
 @Tag("end-to-end")
 public final class RunIT {
-    public static final Duration PATIENCE = Duration.ofSeconds(60);
+    public static final Duration TIMEOUT = Duration.ofSeconds(60);
 
     @TempDir
     private Path directory;
@@ -66,17 +66,17 @@ public final class RunIT {
                         port, endpoint.getLocalPort()));
     }
 
-    private Sluice start(String... more) throws IOException {
+    private SluiceProcess start(String... more) throws IOException {
         writeFeed();
         List<String> args = new ArrayList<>(List.of(
                 "run", "--feed=feed", "--healthz-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"));
         args.addAll(List.of(more));
-        return Sluice.start(directory, args.toArray(String[]::new));
+        return SluiceProcess.start(directory, args.toArray(String[]::new));
     }
 
-    static URI uri(Sluice sluice, String server, String path) {
+    static URI uri(SluiceProcess sluice, String server, String path) {
         Pattern line = Pattern.compile(server + " on (http://127\\.0\\.0\\.1:\\d+)");
-        await().atMost(PATIENCE).until(() -> line.matcher(sluice.err()).find());
+        await().atMost(TIMEOUT).until(() -> line.matcher(sluice.err()).find());
         Matcher matcher = line.matcher(sluice.err());
         assertThat(matcher.find()).isTrue();
         return URI.create(matcher.group(1) + path);
@@ -84,17 +84,17 @@ public final class RunIT {
 
     static HttpResponse<String> get(URI uri) throws Exception {
         return HttpClient.newHttpClient()
-                .send(HttpRequest.newBuilder(uri).timeout(PATIENCE).build(), BodyHandlers.ofString());
+                .send(HttpRequest.newBuilder(uri).timeout(TIMEOUT).build(), BodyHandlers.ofString());
     }
 
-    static void awaitReady(Sluice sluice) {
+    static void awaitReady(SluiceProcess sluice) {
         URI readyz = uri(sluice, "health", "/readyz");
-        await().atMost(PATIENCE).until(() -> get(readyz).statusCode() == 200);
+        await().atMost(TIMEOUT).until(() -> get(readyz).statusCode() == 200);
     }
 
     private Socket connect() throws IOException {
         Socket client = new Socket("127.96.1.1", port);
-        client.setSoTimeout((int) PATIENCE.toMillis());
+        client.setSoTimeout((int) TIMEOUT.toMillis());
         return client;
     }
 
@@ -106,7 +106,7 @@ public final class RunIT {
 
     @Test
     void forwardsAndReportsMetricsAndState() throws Exception {
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             awaitReady(sluice);
             try (Socket client = connect();
                     Socket server = endpoint.accept()) {
@@ -124,7 +124,7 @@ public final class RunIT {
                     .contains("\"address\" : \"127.96.1.1:" + port + "/tcp\"", "\"state\" : \"ACTIVE\"");
             assertThat(get(uri(sluice, "health", "/healthz")).statusCode()).isEqualTo(200);
             assertThat(sluice.out()).isEmpty();
-            await().atMost(PATIENCE).until(() -> sluice.err().contains("frontend 127.96.1.1:" + port + "/tcp active"));
+            await().atMost(TIMEOUT).until(() -> sluice.err().contains("frontend 127.96.1.1:" + port + "/tcp active"));
             assertThat(sluice.err()).contains(" synced: 1 service with 1 port, 1 address, 1 endpoint");
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();
@@ -133,7 +133,7 @@ public final class RunIT {
 
     @Test
     void sigtermDrainsAnOpenConnection() throws Exception {
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             awaitReady(sluice);
             URI readyz = uri(sluice, "health", "/readyz");
             URI livez = uri(sluice, "health", "/livez");
@@ -141,10 +141,10 @@ public final class RunIT {
                     Socket server = endpoint.accept()) {
                 exchange(client, server, "before");
                 sluice.signal("TERM");
-                await().atMost(PATIENCE).until(() -> get(readyz).statusCode() == 503);
+                await().atMost(TIMEOUT).until(() -> get(readyz).statusCode() == 503);
                 assertThat(get(readyz).body()).isEqualTo("not ready: shutting down\n");
                 assertThat(get(livez).statusCode()).isEqualTo(200);
-                await().atMost(PATIENCE).until(this::isRejected);
+                await().atMost(TIMEOUT).until(this::isRejected);
                 exchange(client, server, "still open");
                 exchange(server, client, "both ways");
             }
@@ -165,7 +165,7 @@ public final class RunIT {
     void hardFailExitsIfAPortIsInUse() throws Exception {
         int portInUse = endpoint.getLocalPort();
         writeFeed();
-        try (Sluice sluice = Sluice.start(
+        try (SluiceProcess sluice = SluiceProcess.start(
                 directory,
                 "run",
                 "--feed=feed",
@@ -182,7 +182,7 @@ public final class RunIT {
     @Test
     void warnsInBindModeThatNetworkPoliciesDoNotApplyInACluster() throws Exception {
         try (ServerSocket unused = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"));
-                Sluice sluice = Sluice.start(
+                SluiceProcess sluice = SluiceProcess.start(
                         directory,
                         "run",
                         "--master=http://127.0.0.1:" + unused.getLocalPort(),
@@ -190,7 +190,7 @@ public final class RunIT {
                         "--metrics-bind-address=off")) {
             awaitError(sluice, "bind mode: endpoints see the node's address, so NetworkPolicies");
         }
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             awaitReady(sluice);
             assertThat(sluice.err()).doesNotContain("NetworkPolicies");
         }
@@ -198,7 +198,7 @@ public final class RunIT {
 
     @Test
     void closesOpenConnectionsAtTheDrainTimeout() throws Exception {
-        try (Sluice sluice = start("--drain-timeout=100ms")) {
+        try (SluiceProcess sluice = start("--drain-timeout=100ms")) {
             awaitReady(sluice);
             try (Socket client = connect();
                     Socket server = endpoint.accept()) {
@@ -212,11 +212,11 @@ public final class RunIT {
 
     @Test
     void shutsDownGracefullyOnASignalDuringStartup() throws Exception {
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             // The first line, with the version; no socket is open yet.
             await().pollDelay(Duration.ZERO)
                     .pollInterval(Duration.ofMillis(1))
-                    .atMost(PATIENCE)
+                    .atMost(TIMEOUT)
                     .until(() -> sluice.err().contains(" on Java "));
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).as(sluice.err()).isZero();
@@ -226,13 +226,13 @@ public final class RunIT {
 
     @Test
     void secondSignalExitsImmediately() throws Exception {
-        try (Sluice sluice = start("--drain-timeout=1h")) {
+        try (SluiceProcess sluice = start("--drain-timeout=1h")) {
             awaitReady(sluice);
             try (Socket client = connect();
                     Socket server = endpoint.accept()) {
                 exchange(client, server, "before");
                 sluice.signal("TERM");
-                await().atMost(PATIENCE).until(() -> sluice.err().contains("draining 1 open connection "));
+                await().atMost(TIMEOUT).until(() -> sluice.err().contains("draining 1 open connection "));
                 assertThat(sluice.isAlive()).isTrue();
                 sluice.signal("TERM");
                 assertThat(sluice.exitCode()).isEqualTo(143);
@@ -242,7 +242,7 @@ public final class RunIT {
 
     @Test
     void sigintTerminatesToo() throws Exception {
-        try (Sluice sluice = start("--log-format=json")) {
+        try (SluiceProcess sluice = start("--log-format=json")) {
             awaitReady(sluice);
             sluice.signal("INT");
             assertThat(sluice.exitCode()).isZero();
@@ -256,16 +256,15 @@ public final class RunIT {
     @Test
     void sighupFromATerminalTerminates() throws Exception {
         Path pid = directory.resolve("pid");
-        String run = "echo $$ > '" + pid + "'; exec '" + Sluice.HOME + "/bin/sluice' run --feed='"
+        String run = "echo $$ > '" + pid + "'; exec '" + SluiceProcess.HOME + "/bin/sluice' run --feed='"
                 + directory.resolve("feed") + "' --healthz-bind-address=127.0.0.1:0 --metrics-bind-address=off";
         Path launcher =
                 Files.writeString(directory.resolve("attached"), "#!/bin/sh\nexec script -qec \"$1\" /dev/null\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
         writeFeed();
-        try (Sluice script = Sluice.start(directory, launcher, Map.of(), run)) {
+        try (SluiceProcess script = SluiceProcess.start(directory, launcher, Map.of(), run)) {
             // The terminal shows standard output and standard error.
-            await().atMost(PATIENCE)
-                    .untilAsserted(() -> assertThat(script.out()).contains("synced: "));
+            await().atMost(TIMEOUT).untilAsserted(() -> assertThat(script.out()).contains("synced: "));
             int killed = new ProcessBuilder(
                             "kill", "-HUP", Files.readString(pid).strip())
                     .inheritIO()
@@ -282,7 +281,8 @@ public final class RunIT {
         String head = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
         Path config = Files.writeString(directory.resolve("sluice.yaml"), head + "logLevel: info\n");
         Path launcher = Files.writeString(
-                directory.resolve("detached"), "#!/bin/sh\nexec setsid '" + Sluice.HOME + "/bin/sluice' \"$@\"\n");
+                directory.resolve("detached"),
+                "#!/bin/sh\nexec setsid '" + SluiceProcess.HOME + "/bin/sluice' \"$@\"\n");
         assertThat(launcher.toFile().setExecutable(true)).isTrue();
         String[] args = {
             "run",
@@ -292,7 +292,7 @@ public final class RunIT {
             "--metrics-bind-address=off"
         };
         writeFeed();
-        try (Sluice sluice = Sluice.start(directory, launcher, Map.of(), args)) {
+        try (SluiceProcess sluice = SluiceProcess.start(directory, launcher, Map.of(), args)) {
             awaitReady(sluice);
             sluice.signal("USR1");
             Files.writeString(config, head + "logLevel: debug\n");
@@ -315,8 +315,8 @@ public final class RunIT {
         }
     }
 
-    private static void awaitError(Sluice sluice, String text) {
-        await().atMost(PATIENCE).untilAsserted(() -> assertThat(sluice.err()).contains(text));
+    private static void awaitError(SluiceProcess sluice, String text) {
+        await().atMost(TIMEOUT).untilAsserted(() -> assertThat(sluice.err()).contains(text));
     }
 
     @Test
@@ -326,9 +326,9 @@ public final class RunIT {
                 .replace("127.96.1.1", "198.51.100.7")
                 .replace("web", "far");
         Files.writeString(directory.resolve("feed/far.yaml"), foreign);
-        try (Sluice sluice = start()) {
+        try (SluiceProcess sluice = start()) {
             awaitReady(sluice);
-            await().atMost(PATIENCE)
+            await().atMost(TIMEOUT)
                     .until(() -> sluice.err()
                             .contains(
                                     "198.51.100.7 is not an address of this machine; to listen on the same ports under"
@@ -338,7 +338,7 @@ public final class RunIT {
                 exchange(client, server, "served");
             }
         }
-        try (Sluice sluice = start("--map-frontends=198.48.0.0/12=127.48.0.0/12")) {
+        try (SluiceProcess sluice = start("--map-frontends=198.48.0.0/12=127.48.0.0/12")) {
             awaitReady(sluice);
             try (Socket client = new Socket("127.51.100.7", port);
                     Socket server = endpoint.accept()) {

@@ -63,7 +63,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 @Tag("end-to-end")
 final class ScenarioLiveTest {
-    private static final Duration PATIENCE = Duration.ofSeconds(60);
+    private static final Duration TIMEOUT = Duration.ofSeconds(60);
 
     private static final String MAPS_FRONTENDS =
             "maps frontends to loopback, from addresses that the rewriting would make equal";
@@ -229,7 +229,7 @@ final class ScenarioLiveTest {
     private static void until(BooleanSupplier condition) {
         await().pollDelay(Duration.ZERO)
                 .pollInterval(Duration.ofMillis(2))
-                .atMost(PATIENCE)
+                .atMost(TIMEOUT)
                 .until(condition::getAsBoolean);
     }
 

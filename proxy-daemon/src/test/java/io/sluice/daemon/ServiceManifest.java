@@ -9,8 +9,9 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * A dual-stack Service with its EndpointSlices, as a feed has them; served at the addresses its name stands for, externally
- * at those of the name with {@code -ext} and {@code -lb} behind. Its ports are called t80 (TCP) and u80 (UDP), and so on.
+ * Builds the manifests of a dual-stack Service and its EndpointSlices. The ClusterIPs are the addresses of its name; those of
+ * the name with the suffix {@code -ext} are external IPs, with {@code -lb} LoadBalancer IPs. Ports have names like t80 (TCP)
+ * and u80 (UDP).
  */
 final class ServiceManifest {
     private final Map<String, List<String>> addresses;
@@ -22,7 +23,7 @@ final class ServiceManifest {
     private String spec = "";
     private int sliceCount;
 
-    /** @param addresses what names stand for, by family */
+    /** @param addresses IPv4 and IPv6 addresses by name */
     ServiceManifest(Map<String, List<String>> addresses, String name) {
         this.addresses = addresses;
         this.name = name;
@@ -38,13 +39,13 @@ final class ServiceManifest {
         return this;
     }
 
-    /** Fields of the spec, as in {@code sessionAffinity: ClientIP}. */
+    /** Adds fields to the spec, such as {@code sessionAffinity: ClientIP}. */
     ServiceManifest spec(String fields) {
         spec += ", " + fields;
         return this;
     }
 
-    /** Port 80 over TCP and UDP; a Service that is told no ports has it without a node port. */
+    /** Adds port 80 over TCP and UDP with a NodePort. A Service without ports gets port 80 without a NodePort. */
     ServiceManifest nodePort(int nodePort) {
         return port("TCP", 80, nodePort).port("UDP", 80, nodePort);
     }
@@ -55,12 +56,12 @@ final class ServiceManifest {
         return this;
     }
 
-    /** @param endpoints of port 80, at their port 8080; see {@link #slice} */
+    /** @param endpoints endpoints of port 80 at their port 8080; see {@link #slice} */
     ServiceManifest endpoints(String... endpoints) {
         return slice(80, 8080, endpoints);
     }
 
-    /** @param endpoints names, some with a state of {@link #STATES} behind */
+    /** @param endpoints names, optionally followed by a state in {@link #STATES} */
     ServiceManifest slice(int servicePort, int port, String... endpoints) {
         sliceCount++;
         for (int family = 0; family < 2; family++) {
@@ -91,7 +92,7 @@ final class ServiceManifest {
         return this;
     }
 
-    /** What the EndpointSlice controller says of a pod; {@code NODE} is where it is. */
+    /** Fields of endpoints in an EndpointSlice by state; {@code NODE} stands for the endpoint's node. */
     private static final Map<String, String> STATES = Map.of(
             "unready", "conditions: {ready: false, serving: false, terminating: false}",
             "terminating", "conditions: {ready: false, serving: true, terminating: true}",

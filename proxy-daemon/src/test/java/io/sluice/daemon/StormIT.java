@@ -71,7 +71,7 @@ final class StormIT {
         }
         List<String> report = new ArrayList<>();
         long start = System.nanoTime();
-        try (Sluice sluice = Sluice.start(
+        try (SluiceProcess sluice = SluiceProcess.start(
                         directory,
                         "run",
                         "--feed=feed",
@@ -114,7 +114,7 @@ final class StormIT {
             assertThat(answer).isNotEmpty();
             assertThat(millisSince(start))
                     .as("milliseconds without a response of the new endpoint")
-                    .isLessThan(RunIT.PATIENCE.toMillis());
+                    .isLessThan(RunIT.TIMEOUT.toMillis());
         }
     }
 }

@@ -50,7 +50,7 @@ final class SystemCallsIT {
     private final InetSocketAddress frontend =
             new InetSocketAddress(InetAddress.getByAddress(new byte[] {127, 96, 1, 5}), NameServer.freePort(ADDRESS));
     private final byte[] bytes = new byte[100];
-    private Sluice sluice;
+    private SluiceProcess sluice;
 
     SystemCallsIT() throws IOException {}
 
@@ -103,7 +103,7 @@ final class SystemCallsIT {
                 endpoints: [{addresses: ["127.0.0.1"], conditions: {ready: true}}]
                 """.formatted(
                         ADDRESS, frontend.getPort(), endpoint.getLocalPort(), udpEndpoint.getLocalPort()));
-        sluice = Sluice.start(
+        sluice = SluiceProcess.start(
                 directory,
                 "run",
                 "--feed=feed.yaml",
@@ -135,7 +135,7 @@ final class SystemCallsIT {
         threads.forEach(thread -> command.addAll(List.of("-p", thread)));
         Process strace = start(command, output);
         try {
-            await().atMost(RunIT.PATIENCE)
+            await().atMost(RunIT.TIMEOUT)
                     .until(() -> !strace.isAlive()
                             || Files.readString(output)
                                             .lines()

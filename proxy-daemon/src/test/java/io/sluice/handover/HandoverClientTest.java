@@ -115,10 +115,10 @@ final class HandoverClientTest {
     }
 
     private UnixSocket accept() throws IOException {
-        UnixSocket peer = listening.accept(RunIT.PATIENCE);
+        UnixSocket peer = listening.accept(RunIT.TIMEOUT);
         while (peer == null) {
             Thread.onSpinWait();
-            peer = listening.accept(RunIT.PATIENCE);
+            peer = listening.accept(RunIT.TIMEOUT);
         }
         return peer;
     }
@@ -385,7 +385,7 @@ final class HandoverClientTest {
             assertThat(hello[3])
                     .isEqualTo(directory.resolve("socket." + hello[1]).toString());
             offered = old.release();
-            try (UnixSocket pipe = UnixSocket.connect(Path.of(hello[3]), RunIT.PATIENCE)) {
+            try (UnixSocket pipe = UnixSocket.connect(Path.of(hello[3]), RunIT.TIMEOUT)) {
                 HandoverFormat.write(offered, peer.output());
                 pipe.send(offered.descriptors());
                 assertThat(peer.readLine()).isEqualTo("serving");

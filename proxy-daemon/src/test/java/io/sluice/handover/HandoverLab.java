@@ -53,7 +53,7 @@ final class HandoverLab {
         snapshot = ServiceSnapshot.of(
                 service("web", Protocol.TCP, tcp.port()), service("ask", Protocol.UDP, udp.getLocalPort()));
         client = closeLater(new DatagramSocket());
-        client.setSoTimeout((int) RunIT.PATIENCE.toMillis());
+        client.setSoTimeout((int) RunIT.TIMEOUT.toMillis());
         client.connect(InetAddress.getByName(ADDRESS), port);
     }
 
@@ -102,7 +102,7 @@ final class HandoverLab {
 
     Socket connectTcp() throws IOException {
         Socket socket = new Socket(ADDRESS, port);
-        socket.setSoTimeout((int) RunIT.PATIENCE.toMillis());
+        socket.setSoTimeout((int) RunIT.TIMEOUT.toMillis());
         return socket;
     }
 

@@ -36,7 +36,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Behavior of the old process, whatever connects to its handover socket. */
 final class HandoverServerTest {
-    private static final Duration TIMEOUT = RunIT.PATIENCE;
+    private static final Duration TIMEOUT = RunIT.TIMEOUT;
     private static final int OTHER_UID = 65534;
 
     @TempDir

@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** A kernel in memory: it interprets the scripts and routing changes that node mode writes, and rejects all others. */
+/** A kernel in memory that interprets the nft scripts and routing changes of node mode, and rejects all others. */
 final class FakeKernel implements NodeKernel {
     private static final Pattern STATEMENT = Pattern.compile(
             "(?:(add|delete|flush) )?(table|set|chain|rule|element) inet (\\S+)(?: ([a-z][\\w-]*))?(?: (.*))?",
@@ -31,7 +31,7 @@ final class FakeKernel implements NodeKernel {
             JsonMapper.shared().readTree("{\"type\":\"local\",\"dst\":\"default\",\"dev\":\"lo\"}");
 
     /**
-     * What a table holds, by name.
+     * The content of a table, by name.
      *
      * @param declarations of sets and maps: types and flags
      * @param sets the elements of sets and maps
@@ -70,7 +70,7 @@ final class FakeKernel implements NodeKernel {
 
     final List<String> rejected = new ArrayList<>();
 
-    /** Elements with which a script is rejected. */
+    /** Matches elements because of which a script is rejected. */
     Predicate<Element> rejects = element -> false;
 
     boolean failsToListConnections;
@@ -187,7 +187,7 @@ final class FakeKernel implements NodeKernel {
         return object;
     }
 
-    /** @param body of a table, in braces; empty if there is none */
+    /** @param body the body of a table in braces, or empty */
     private static void declare(Table table, String body) {
         Matcher matcher = DECLARATION.matcher(body);
         for (int at = 0; matcher.find(at); ) {
@@ -206,7 +206,7 @@ final class FakeKernel implements NodeKernel {
         }
     }
 
-    /** Without the hook and policy of a base chain. */
+    /** The rules of a chain, without the hook and policy of a base chain. */
     private static List<String> rules(String body) {
         return Stream.of(body.split("[;\n]"))
                 .map(String::strip)
@@ -243,7 +243,7 @@ final class FakeKernel implements NodeKernel {
 
     @Override
     public JsonNode list(String... what) throws IOException {
-        throw new IOException("not in this fake: " + String.join(" ", what));
+        throw new IOException("not supported by the fake kernel: " + String.join(" ", what));
     }
 
     @Override
@@ -266,7 +266,7 @@ final class FakeKernel implements NodeKernel {
 
     @Override
     public String route(Family family, String address, String mark) {
-        return "nowhere";
+        return "no route";
     }
 
     @Override
@@ -289,7 +289,7 @@ final class FakeKernel implements NodeKernel {
             }
             case "rule del fwmark N lookup N priority N" -> deleteRule(family, words.get(7), words.get(5));
             case "rule del priority N lookup N" -> deleteRule(family, words.get(3), words.get(5));
-            default -> throw new IOException("not in this fake: " + line);
+            default -> throw new IOException("not supported by the fake kernel: " + line);
         }
     }
 

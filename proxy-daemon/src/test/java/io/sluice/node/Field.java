@@ -5,10 +5,11 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A part of a packet that rules compare or look up, such as {@code ip daddr}.
+ * A field of a packet that rules compare or look up, such as {@code ip daddr}.
  *
- * @param type as sets declare it
- * @param value as elements have it; null if the packet does not have this part, and then the rule does not match
+ * @param type the type in the declaration of a set
+ * @param value the value in the format of set elements; null if the packet does not have the field, so that the rule does not
+ *     match
  */
 record Field(String type, Function<PassingPacket, @Nullable String> value) {
     private static final String ADDRESS4 = "ipv4_addr";
@@ -32,7 +33,7 @@ record Field(String type, Function<PassingPacket, @Nullable String> value) {
                 new Field(
                         ADDRESS6,
                         each -> each.isIpv6() ? each.packet.destination().toString() : null);
-            // In IPv6; rules have a field of IPv6 beside them.
+            // Used only in rules with another IPv6 field.
             case "@nh,128,64" ->
                 new Field(HALF, each -> each.isIpv6() ? Long.toUnsignedString(each.source.low()) : null);
             case "@nh,256,64" ->
@@ -51,7 +52,7 @@ record Field(String type, Function<PassingPacket, @Nullable String> value) {
             case "meta l4proto" ->
                 new Field("inet_proto", each -> each.packet.protocol().text());
             case "meta nfproto" -> new Field("nf_proto", each -> each.isIpv6() ? "ipv6" : "ipv4");
-            default -> throw new IllegalArgumentException("not understood: " + text);
+            default -> throw new IllegalArgumentException("unknown field: " + text);
         };
     }
 

@@ -53,7 +53,7 @@ final class InterfaceAddressesTest {
     }
 
     @Test
-    void aChangeIsReportedOnceAndNewAddressesComeLast() {
+    void reportsAChangeOnceWithNewAddressesLast() {
         poll("198.18.0.9", "2001:db8::1", "198.18.0.9");
         poll("198.18.0.9", "2001:db8::1");
         poll("2001:db8::1", "198.18.0.1", "198.18.0.9");
@@ -66,7 +66,7 @@ final class InterfaceAddressesTest {
     }
 
     @Test
-    void loopbackLinkLocalAndTentativeAddressesAreLeftOut() {
+    void leavesOutLoopbackLinkLocalAndTentativeAddresses() {
         unusable.addAll(of("2001:db8::1"));
         poll("127.0.0.1", "::1", "fe80::1", "224.0.0.1", "169.254.1.1", "2001:db8::1");
         assertThat(changes).containsExactly(of("169.254.1.1"));
@@ -76,7 +76,7 @@ final class InterfaceAddressesTest {
     }
 
     @Test
-    void whereTheyCannotBeListedTheLastKnownOnesStay() {
+    void keepsTheLastKnownAddressesWhileListingFails() {
         poll("198.18.0.9");
         failing = true;
         poll();
@@ -87,7 +87,7 @@ final class InterfaceAddressesTest {
     }
 
     @Test
-    void thisMachineCanBindAllThatItLists() throws IOException {
+    void listsOnlyAddressesThatThisMachineCanBind() throws IOException {
         for (IpAddress address : InterfaceAddresses.ofThisMachine()) {
             assertThat(address.isLoopback()).isFalse();
             assertThat(InterfaceAddresses.THIS_MACHINE.isUsable(address)).isTrue();

@@ -29,7 +29,7 @@ class NetworkPolicyCheckTest {
         "filter, FORWARD, cilium_host, Cilium",
         "filter, FORWARD, ovn-k8s-mp0, OVN-Kubernetes"
     })
-    void warnsOfTheNodesCni(String table, String chain, String device, String words) {
+    void warnsAboutTheCniOfTheNode(String table, String chain, String device, String words) {
         Optional<String> warning = NetworkPolicyCheck.warning(chain(table, chain), Set.of("lo", device));
         assertThat(warning).hasValueSatisfying(text -> assertThat(text).contains("NetworkPolicies", words));
     }

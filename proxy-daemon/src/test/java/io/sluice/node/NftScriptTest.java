@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The resource {@code sluice.nft}, filled in for every combination of kernel features. */
+/** Tests the template {@code sluice.nft} for every combination of kernel features. */
 final class NftScriptTest {
     private static final Pattern CHAIN = Pattern.compile("^ *chain ([a-z-]+) \\{", Pattern.MULTILINE);
     private static final Pattern TARGET = Pattern.compile("\\b(?:goto|jump) ([a-z-]+)");
@@ -22,25 +22,26 @@ final class NftScriptTest {
 
     @ParameterizedTest
     @ValueSource(ints = {0, 1, 2, 3, 4, 5, 6, 7})
-    void everyNameIsFilledInAndEveryTargetIsThere(int features) {
+    void replacesEveryPlaceholderAndDefinesEveryChainAndSet(int features) {
         KernelFeatures kernel = new KernelFeatures((features & 1) > 0, (features & 2) > 0, (features & 4) > 0);
-        String script = NftScript.table(RuleOptions.DEFAULT, kernel) + NftScript.bridged(RuleOptions.DEFAULT);
+        String script = NftScript.table(RuleOptions.DEFAULT, kernel) + NftScript.bridgePrerouting(RuleOptions.DEFAULT);
         String rules = script.replaceAll("(?m)^ *#.*$", "");
         assertThat(rules).doesNotContain("${").doesNotContain("}$");
-        assertThat(all(CHAIN, rules)).hasSizeGreaterThan(20).containsAll(all(TARGET, rules + NftScript.REJECT));
+        assertThat(all(CHAIN, rules)).hasSizeGreaterThan(20).containsAll(all(TARGET, rules + NftScript.REJECT_NEW));
         assertThat(all(SET, rules)).hasSizeGreaterThan(20).containsAll(all(REFERENCE, rules));
         assertThat(rules).contains("meta mark set meta mark or 0x1000 accept");
     }
 
-    /** A node port's reply is sent from the address that was asked only as long as the kernel knows the flow. */
+    /** A reply of a NodePort has the right source address only while the kernel has an element for the flow. */
     @Test
-    void theKernelKnowsAFlowAsLongAsTheForwarderDoes() {
+    void usesTheFlowTimeoutsOfTheForwarder() {
         RuleOptions options = new RuleOptions(12, 19_019, 119, false, 45, 3_600);
         String rules = NftScript.table(options, new KernelFeatures(true, true, true));
         assertThat(rules)
-                .contains("update @asked4 { ip saddr . udp sport . udp dport timeout 45s : ip daddr }")
-                .contains("map asked4 { typeof ip saddr . udp sport . udp dport : ip daddr; flags dynamic,timeout;"
-                        + " size 131072; timeout 3600s; }")
+                .contains("update @used-node-port-address4 { ip saddr . udp sport . udp dport timeout 45s : ip daddr }")
+                .contains(
+                        "map used-node-port-address4 { typeof ip saddr . udp sport . udp dport : ip daddr; flags dynamic,timeout;"
+                                + " size 131072; timeout 3600s; }")
                 .doesNotContain("timeout 30s")
                 .doesNotContain("timeout 120s");
     }

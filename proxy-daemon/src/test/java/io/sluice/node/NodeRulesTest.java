@@ -25,7 +25,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
-/** The transactions that a snapshot causes, and the state of the kernel after it. */
+/** Tests the transactions for snapshots, and the state of the kernel after them. */
 final class NodeRulesTest {
     private static final Route FORWARD = forwardTo("198.19.0.1");
 
@@ -85,16 +85,16 @@ final class NodeRulesTest {
     }
 
     @Test
-    void theFirstSnapshotIsOneTransaction() throws IOException {
-        // Left by a predecessor.
+    void appliesTheFirstSnapshotInOneTransaction() throws IOException {
+        // Left by an earlier process.
         kernel.load("""
                 table inet sluice {
-                  set front4 { type ipv4_addr . inet_proto . inet_service; }
+                  set frontend4 { type ipv4_addr . inet_proto . inet_service; }
                   chain old {
                     accept
                   }
                 }
-                add element inet sluice front4 { 198.18.0.99 . tcp . 80 }
+                add element inet sluice frontend4 { 198.18.0.99 . tcp . 80 }
                 """);
         rules.apply(services(1, 3));
         assertThat(kernel.loaded).hasSize(2);
@@ -102,10 +102,10 @@ final class NodeRulesTest {
                 .contains(
                         "table sluice",
                         "rule new-traffic: goto deliver-new",
-                        "element front4: 198.18.0.1 . tcp . 80",
+                        "element frontend4: 198.18.0.1 . tcp . 80",
                         "element listener4: 198.18.0.1 . tcp . 28752",
-                        "element pod4: 198.18.0.3 . tcp . 80 : goto new-traffic",
-                        "element cluster4: 198.18.0.2")
+                        "element from-pod4: 198.18.0.3 . tcp . 80 : goto new-traffic",
+                        "element cluster-ip4: 198.18.0.2")
                 .noneMatch(line -> line.contains("198.18.0.99") || line.startsWith("rule old"));
         for (Family family : PolicyRouting.families()) {
             assertThat(kernel.dump())
@@ -116,25 +116,25 @@ final class NodeRulesTest {
     }
 
     @Test
-    void aServiceOfAThousandThatChangesIsOneSmallScript() {
+    void changesOneOfAThousandServicesInASmallScript() {
         ServiceSnapshot thousand = services(1, 1000);
         rules.apply(thousand);
         kernel.loaded.clear();
-        ServiceSnapshot refusing = thousand.with(List.of(service(700, Route.REJECT)), List.of());
-        rules.apply(refusing);
+        ServiceSnapshot rejecting = thousand.with(List.of(service(700, Route.REJECT)), List.of());
+        rules.apply(rejecting);
         assertThat(kernel.loaded).containsExactly("""
-                        delete element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
-                        delete element inet sluice node4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
-                        delete element inet sluice outside4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
-                        add element inet sluice pod4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
-                        add element inet sluice node4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
-                        add element inet sluice outside4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
+                        delete element inet sluice from-pod4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
+                        delete element inet sluice from-node4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
+                        delete element inet sluice from-external4 { 198.18.2.200 . tcp . 80 : goto new-traffic }
+                        add element inet sluice from-pod4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
+                        add element inet sluice from-node4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
+                        add element inet sluice from-external4 { 198.18.2.200 . tcp . 80 : goto reject-packet }
                         """);
-        assertThat(kernel.dump()).isEqualTo(fresh(refusing));
+        assertThat(kernel.dump()).isEqualTo(fresh(rejecting));
     }
 
     @Test
-    void otherEndpointsCostNothing() {
+    void doesNotChangeRulesIfOnlyEndpointsChange() {
         rules.apply(services(1, 3));
         kernel.loaded.clear();
         rules.apply(services(1, 3).with(List.of(service(2, forwardTo("198.19.0.2"))), List.of()));
@@ -142,7 +142,7 @@ final class NodeRulesTest {
     }
 
     @Test
-    void servicesComeAndGoInOneTransaction() {
+    void addsAndRemovesServicesInOneTransaction() {
         rules.apply(services(1, 3));
         kernel.loaded.clear();
         rules.apply(services(3, 5));
@@ -152,7 +152,7 @@ final class NodeRulesTest {
     }
 
     @Test
-    void theNumberOfRulesDoesNotDependOnTheNumberOfServices() {
+    void numberOfRulesDoesNotDependOnTheNumberOfServices() {
         assertThat(countRules(fresh(services(1, 500))))
                 .isEqualTo(countRules(fresh(services(1, 5))))
                 .isGreaterThan(50);
@@ -163,7 +163,7 @@ final class NodeRulesTest {
     }
 
     @Test
-    void aRejectedServiceIsReportedAndTheOthersHaveTheirRules() {
+    void reportsARejectedServiceAndLoadsTheRulesOfOthers() {
         rejectService(3);
         rules.apply(services(1, 4));
         assertThat(rejections)
@@ -171,7 +171,7 @@ final class NodeRulesTest {
         List<String> expected =
                 fresh(services(1, 4).with(List.of(), List.of(service(3).name())));
         // Packets to its ClusterIP are rejected.
-        expected.add("element cluster4: 198.18.0.3");
+        expected.add("element cluster-ip4: 198.18.0.3");
         assertThat(kernel.dump()).containsExactlyInAnyOrderElementsOf(expected);
 
         // A change of another Service does not touch it.
@@ -185,7 +185,7 @@ final class NodeRulesTest {
     }
 
     @Test
-    void aRejectedChangeIsReportedAndTheOthersKeepTheirRules() {
+    void reportsARejectedChangeAndKeepsTheRulesOfOthers() {
         rules.apply(services(1, 3));
         rejectService(4);
         rules.apply(services(1, 5));
@@ -193,12 +193,12 @@ final class NodeRulesTest {
         assertThat(rejections.get(0)).containsOnlyKeys(address(4));
         assertThat(kernel.dump())
                 .containsAll(fresh(services(1, 3)))
-                .contains("element front4: 198.18.0.5 . tcp . 80")
-                .doesNotContain("element front4: 198.18.0.4 . tcp . 80");
+                .contains("element frontend4: 198.18.0.5 . tcp . 80")
+                .doesNotContain("element frontend4: 198.18.0.4 . tcp . 80");
     }
 
     @Test
-    void aRejectedServiceIsRetriedLessAndLessOften() {
+    void retriesARejectedServiceWithBackoff() {
         rejectService(3);
         rules.apply(services(1, 4));
         kernel.loaded.clear();
@@ -223,26 +223,26 @@ final class NodeRulesTest {
     }
 
     @Test
-    void rulesThatWereRemovedAreRestored() throws IOException {
+    void restoresRemovedRules() throws IOException {
         rules.apply(services(1, 3));
-        List<String> whole = kernel.dump();
+        List<String> complete = kernel.dump();
         kernel.loaded.clear();
         rules.check();
         assertThat(kernel.loaded).isEmpty();
 
         kernel.load("delete table inet sluice\n");
         rules.check();
-        assertThat(kernel.dump()).isEqualTo(whole);
+        assertThat(kernel.dump()).isEqualTo(complete);
         kernel.changeRouting(Family.IPV4, "rule", "del", "priority", "119", "lookup", "19019");
         rules.check();
-        assertThat(kernel.dump()).isEqualTo(whole);
+        assertThat(kernel.dump()).isEqualTo(complete);
         kernel.changeRouting(Family.IPV4, "route", "flush", "table", "19019");
         rules.check();
-        assertThat(kernel.dump()).isEqualTo(whole);
+        assertThat(kernel.dump()).isEqualTo(complete);
     }
 
     @Test
-    void aSnapshotRestoresRulesThatWereRemoved() throws IOException {
+    void restoresRemovedRulesWithASnapshot() throws IOException {
         rules.apply(services(1, 3));
         kernel.load("delete table inet sluice\n");
         rules.apply(services(1, 4));
@@ -250,11 +250,11 @@ final class NodeRulesTest {
     }
 
     @Test
-    void flowsThatWereAnsweredSurviveAnotherTable() throws IOException {
+    void keepsRepliedFlowsWhenTheTableIsReplaced() throws IOException {
         rules.apply(services(1, 3));
         kernel.load("""
                 add element inet sluice flow4 { 198.18.9.9 . 5000 . 198.18.0.1 . 53 }
-                add element inet sluice asked4 { 198.18.9.9 . 5000 . 30053 : 198.18.0.8 }
+                add element inet sluice used-node-port-address4 { 198.18.9.9 . 5000 . 30053 : 198.18.0.8 }
                 """);
         List<String> before = kernel.dump();
         rules(RuleOptions.DEFAULT, kernel).apply(services(1, 3));
@@ -262,7 +262,7 @@ final class NodeRulesTest {
     }
 
     @Test
-    void closingLeavesNothing() {
+    void removesEverythingOnClose() {
         rules.apply(services(1, 3));
         rules.close();
         assertThat(kernel.dump()).isEmpty();
@@ -273,7 +273,7 @@ final class NodeRulesTest {
     }
 
     @Test
-    void closingLeavesTheRulesWhereTheyAreToBeKept() {
+    void keepsTheRulesOnCloseIfConfigured() {
         NodeRules kept = rules(new RuleOptions(12, 19_019, 119, true, 30, 120), kernel);
         kept.apply(services(1, 3));
         kept.close();
@@ -281,14 +281,14 @@ final class NodeRulesTest {
     }
 
     @Test
-    void aCheckDoesNotTakeAFailedChangeForAppliedAndARetryCountsNothingTwice() throws IOException {
+    void retriesAFailedChangeWithoutCountingItTwice() throws IOException {
         rules.apply(services(1, 2));
         kernel.failsToListConnections = true;
         for (int attempt = 0; attempt < 2; attempt++) {
             assertThatThrownBy(() -> rules.apply(services(2, 3))).hasMessageContaining("ss: killed");
             rules.check();
         }
-        assertThat(rejections).as("told once, and not taken back").hasSize(1);
+        assertThat(rejections).as("reported once and not revoked by the check").hasSize(1);
         assertThat(rejections.get(0)).containsOnlyKeys(address(3));
         kernel.failsToListConnections = false;
         rules.apply(services(2, 3));

@@ -7,8 +7,8 @@ import io.sluice.model.Protocol;
 /**
  * The first packet of a connection or flow.
  *
- * @param ofNode whether a process of the node sends it; otherwise it arrives at an interface
- * @param priority SO_PRIORITY of the socket that sends it, 0 for the default
+ * @param ofNode whether a process of the node sends the packet; otherwise it arrives at an interface
+ * @param priority SO_PRIORITY of the sending socket; 0 by default
  */
 record Packet(
         boolean ofNode,

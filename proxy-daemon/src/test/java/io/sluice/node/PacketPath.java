@@ -4,7 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
-import io.sluice.node.LocalNode.ListeningSocket;
+import io.sluice.node.SimulatedHost.ListeningSocket;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -15,9 +15,8 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The way of a first packet through a node: the base chains of the hooks in the order of their priorities, policy routing,
- * and the socket that the packet is delivered to. The rules are those that the kernel has loaded, and all of them are read
- * before the first packet.
+ * Simulates the path of a first packet through a node: the base chains of each hook by priority, policy routing, and the socket
+ * that receives the packet. All rules that the kernel has loaded are parsed before the first packet.
  */
 final class PacketPath {
     private static final Pattern HOOK = Pattern.compile(
@@ -25,7 +24,7 @@ final class PacketPath {
     private static final Map<String, Integer> PRIORITIES = Map.of("", 0, "raw", -300, "mangle", -150, "dstnat", -100);
 
     private final FakeKernel kernel;
-    private final LocalNode node;
+    private final SimulatedHost node;
     private final Map<String, List<Rule>> chains = new HashMap<>();
     private final List<BaseChain> bases = new ArrayList<>();
 
@@ -34,7 +33,7 @@ final class PacketPath {
     enum Verdict {
         /** Delivered to a socket of Sluice. */
         FORWARD,
-        /** Answered with a TCP reset or an ICMP error, by the rules or because no socket has the port. */
+        /** Rejected with a TCP reset or an ICMP error, by the rules or because the port is closed. */
         REJECTED,
         DROPPED,
         /** Delivered to the socket of another process, or routed on to another host. */
@@ -42,10 +41,10 @@ final class PacketPath {
     }
 
     /**
-     * What happens to a packet.
+     * The result for a packet.
      *
-     * @param socket that it is delivered to, if any
-     * @param source address that it has in the end
+     * @param socket the socket that receives the packet, or null
+     * @param source the final source address
      * @param matched the rules that matched
      */
     record Outcome(Verdict verdict, @Nullable ListeningSocket socket, IpAddress source, List<String> matched) {
@@ -55,7 +54,7 @@ final class PacketPath {
         }
     }
 
-    PacketPath(FakeKernel kernel, LocalNode node) {
+    PacketPath(FakeKernel kernel, SimulatedHost node) {
         this.kernel = kernel;
         this.node = node;
         FakeKernel.Table table = kernel.table();
@@ -72,7 +71,7 @@ final class PacketPath {
     private static BaseChain base(String name, String hook) {
         Matcher matcher = HOOK.matcher(hook);
         if (!matcher.matches()) {
-            throw new IllegalArgumentException("not understood: " + hook);
+            throw new IllegalArgumentException("unknown hook: " + hook);
         }
         int priority = requireNonNull(PRIORITIES.get(matcher.group(3)), hook)
                 + (matcher.group(5) == null ? 0 : Integer.parseInt(matcher.group(5)));
@@ -103,7 +102,7 @@ final class PacketPath {
         }
         ListeningSocket socket = passing.socket();
         if (socket == null) {
-            // The kernel answers only for its own addresses.
+            // The kernel responds only for local addresses.
             return outcome(local ? Verdict.REJECTED : Verdict.DROPPED, null, passing);
         }
         return outcome(socket.frontend() == null ? Verdict.PASSED : Verdict.FORWARD, socket, passing);
@@ -117,7 +116,7 @@ final class PacketPath {
     private boolean isDelivered(PassingPacket passing) {
         Family family = passing.packet.family();
         return kernel.rules(family).stream()
-                .anyMatch(rule -> rule.looksAtMark()
+                .anyMatch(rule -> rule.matchesMark()
                         && (passing.mark & rule.mask()) == rule.mark()
                         && !kernel.routes(family, "table", rule.table()).isEmpty());
     }

@@ -29,9 +29,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * kube-proxy's verdict table, {@code packet-table.txt}, without a kernel and without privileges: the rules of a snapshot are
- * interpreted, and the snapshot's routes say which endpoints a client gets. {@code NodeModeIT} has the same cases with real
- * packets.
+ * Tests kube-proxy's verdict table, {@code packet-table.txt}, without a kernel and without privileges: it interprets the rules
+ * of a snapshot, and follows the snapshot's routes to endpoints. {@code NodeModeIT} tests the same cases with real packets.
  */
 final class PacketTableTest {
     private static final KernelFeatures CURRENT = new KernelFeatures(true, true, false);
@@ -57,11 +56,11 @@ final class PacketTableTest {
             flags.add(flag);
         }
         BuildOptions options = Flags.rules(flags);
-        ProblemTracker board = new ProblemTracker();
-        ObjectStore store = new ObjectStore(board);
+        ProblemTracker problems = new ProblemTracker();
+        ObjectStore store = new ObjectStore(problems);
         Manifest manifest = ManifestReader.read("feed.yaml", "", new StringReader(PacketTable.feed()));
         store.replace("feed.yaml", new SourceState(manifest.objects(), manifest.problems()));
-        SnapshotBuilder builder = new SnapshotBuilder(options, store, board);
+        SnapshotBuilder builder = new SnapshotBuilder(options, store, problems);
         builder.interfaceAddresses(SimulatedNode.interfaceAddresses());
         return builder.build();
     }
@@ -71,17 +70,17 @@ final class PacketTableTest {
     }
 
     @Test
-    void theTableIsComplete() {
-        // 39 cells of kube-proxy's table, and those of Sluice.
+    void tableIsComplete() {
+        // 39 cells of kube-proxy's table, and more for Sluice.
         assertThat(cells()).doesNotHaveDuplicates().hasSizeGreaterThanOrEqualTo(4 * 84);
         assertThat(cells().stream().filter(cell -> !PacketTable.decidesSource(cell)))
-                .as("left to a kernel in part")
+                .as("source address checked only by NodeModeIT")
                 .hasSize(4 * 4);
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("cells")
-    void cell(String cell) {
+    void matchesTheTable(String cell) {
         check(node, cell);
     }
 
@@ -102,9 +101,9 @@ final class PacketTableTest {
                 .collect(Collectors.toCollection(TreeSet::new));
     }
 
-    /** One frontend for all local addresses, with sets and chains of its own. */
+    /** Such a NodePort is one frontend for all local addresses, with its own sets and chains. */
     @Test
-    void nodePortsOnAllAddresses() throws IOException {
+    void servesNodePortsOnAllAddressesOrRanges() throws IOException {
         SimulatedNode all = node(CURRENT, "--nodeport-addresses=all,localhost");
         cells().forEach(cell -> check(all, cell));
         for (String way : List.of("tcp 4 ", "tcp 6 ", "udp 4 ", "udp 6 ")) {
@@ -121,36 +120,35 @@ final class PacketTableTest {
     }
 
     @Test
-    void olderKernelsAndOthersConnectionTracking() throws IOException {
+    void matchesTheTableOnOlderKernelsAndWithConnectionTracking() throws IOException {
         SimulatedNode older = node(new KernelFeatures(true, false, true));
         cells().forEach(cell -> check(older, cell));
     }
 
-    /** Without tproxy, a listener cannot share its port with a process that has it on all addresses. */
+    /** Without tproxy, a frontend cannot be served if another process has its port on all addresses. */
     @Test
-    void kernelsWithoutTproxy() throws IOException {
+    void matchesTheTableWithoutTproxy() throws IOException {
         SimulatedNode without = node(new KernelFeatures(false, true, true));
         cells().stream().filter(cell -> !cell.matches("tcp .* shared:.*")).forEach(cell -> check(without, cell));
         check(without, "tcp 4 out shared:8090 REFUSED");
     }
 
-    /** The chain that comes before the hook of bridges. */
+    /** With the chain that precedes the hook of br_netfilter. */
     @Test
-    void bridgesThatAreHooked() throws IOException {
-        SimulatedNode hooked = node(CURRENT);
-        hooked.load(NftScript.bridged(RuleOptions.DEFAULT));
-        cells().forEach(cell -> check(hooked, cell));
+    void matchesTheTableWithBridgeNetfilter() throws IOException {
+        SimulatedNode bridged = node(CURRENT);
+        bridged.load(NftScript.bridgePrerouting(RuleOptions.DEFAULT));
+        cells().forEach(cell -> check(bridged, cell));
     }
 
-    /** While Sluice drains, new connections and flows are rejected, and dropped where they were dropped before. */
     @Test
-    void draining() throws IOException {
+    void rejectsNewTrafficWhileDraining() throws IOException {
         SimulatedNode draining = node(CURRENT);
-        draining.load(NftScript.REJECT);
+        draining.load(NftScript.REJECT_NEW);
         for (String cell : cells()) {
             String[] words = cell.split(" +");
             if (words[3].startsWith("cache:")) {
-                // Not served by Sluice, but its frontend is rejected like the others.
+                // Another process serves it, but its frontend is rejected like all others.
                 continue;
             }
             boolean served = cell.contains("=") && !words[3].startsWith("ingress-lb:");
@@ -158,34 +156,33 @@ final class PacketTableTest {
         }
     }
 
-    /** A flow that has a reply stays with its socket; new ones are rejected. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
-    void anEstablishedFlowContinues(int family) throws IOException {
+    void continuesAnEstablishedFlowWhileDraining(int family) throws IOException {
         SimulatedNode draining = node(CURRENT);
         Packet request = udp(family, "one", 40_000, "plain", 80, false);
         assertThat(draining.send(request).verdict()).isEqualTo(Verdict.FORWARD);
         Packet reply = udp(family, "plain", 80, "one", 40_000, true);
         assertThat(draining.send(reply).source()).isEqualTo(reply.source());
-        draining.load(NftScript.REJECT);
+        draining.load(NftScript.REJECT_NEW);
         assertThat(draining.send(request).verdict()).isEqualTo(Verdict.FORWARD);
         assertThat(draining.send(udp(family, "one", 40_001, "plain", 80, false)).verdict())
                 .isEqualTo(Verdict.REJECTED);
     }
 
-    /** The kernel chooses the source address of the reply: not always that which the client has sent to. */
+    /** The kernel may choose another source address for the reply of a wildcard socket. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
-    void aReplyOfANodePortHasTheAddressThatTheClientSentTo(int family) throws IOException {
+    void repliesFromTheNodePortAddressThatTheClientSentTo(int family) throws IOException {
         SimulatedNode all = node(CURRENT, "--nodeport-addresses=all");
         Packet request = udp(family, "out", 40_000, "node", 30_081, false);
         assertThat(all.send(request).verdict()).isEqualTo(Verdict.FORWARD);
         Packet reply = udp(family, "v-out", 30_081, "out", 40_000, true);
         assertThat(all.send(reply).source()).isEqualTo(request.destination());
-        all.load(NftScript.REJECT);
+        all.load(NftScript.REJECT_NEW);
         assertThat(all.send(request).verdict()).isEqualTo(Verdict.FORWARD);
         Packet other = udp(family, "v-out", 30_081, "out", 40_001, true);
-        assertThat(all.send(other).source()).as("of another flow").isEqualTo(other.source());
+        assertThat(all.send(other).source()).as("another flow").isEqualTo(other.source());
     }
 
     private static Packet udp(
@@ -200,9 +197,9 @@ final class PacketTableTest {
                 0);
     }
 
-    /** The listeners are gone before the rules are. */
+    /** The sockets are closed, but the rules remain. */
     @Test
-    void afterSluiceWasKilled() throws IOException {
+    void rejectsAfterSluiceWasKilled() throws IOException {
         SimulatedNode killed = node(CURRENT).killed();
         for (String way : List.of("tcp 4 ", "tcp 6 ", "udp 4 ", "udp 6 ")) {
             for (String client : List.of("one ", "node ", "out ")) {
@@ -213,9 +210,8 @@ final class PacketTableTest {
         }
     }
 
-    /** Which rules are understood: all of them, or the interpreter fails. */
     @Test
-    void anUnknownStatementIsAnError() throws IOException {
+    void failsOnUnknownStatements() throws IOException {
         FakeKernel kernel = new FakeKernel();
         kernel.load("table inet sluice {\n set s { type ipv4_addr; }\n chain c {\n accept\n }\n}\n");
         for (String rule : List.of(

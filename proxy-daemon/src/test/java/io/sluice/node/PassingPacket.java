@@ -3,21 +3,21 @@ package io.sluice.node;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
-import io.sluice.node.LocalNode.ListeningSocket;
+import io.sluice.node.SimulatedHost.ListeningSocket;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** A packet on its way through the hooks, with what rules have changed about it. */
+/** A packet that passes the hooks, with the changes that rules have made to it. */
 final class PassingPacket {
-    /** Interfaces as their indexes. */
+    /** Interface indexes. */
     static final int NO_INTERFACE = 0;
 
     static final int LOOPBACK = 1;
     static final int OTHER_INTERFACE = 2;
 
     final Packet packet;
-    final LocalNode node;
+    final SimulatedHost node;
     long mark;
     int input = NO_INTERFACE;
     int output = NO_INTERFACE;
@@ -26,10 +26,10 @@ final class PassingPacket {
     @Nullable
     ListeningSocket assigned;
 
-    /** The rules that have matched, each behind its chain. */
+    /** The rules that have matched, each after the name of its chain. */
     final List<String> matched = new ArrayList<>();
 
-    PassingPacket(Packet packet, LocalNode node) {
+    PassingPacket(Packet packet, SimulatedHost node) {
         this.packet = packet;
         this.node = node;
         source = packet.source();
@@ -43,7 +43,7 @@ final class PassingPacket {
         return packet.family() == Family.IPV6;
     }
 
-    /** The socket that the kernel delivers it to if it delivers it here. */
+    /** The socket that receives the packet if it is delivered to this node; null if there is none. */
     @Nullable
     ListeningSocket socket() {
         return assigned != null

@@ -27,12 +27,12 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
-/** What nft really rejects costs one Service its rules, and is told. In a network namespace of its own. */
+/** Tests rules that nft rejects, in a separate network namespace. */
 final class RejectedServicePortsTest {
     @Test
-    void oneServiceIsToldAndTheOthersHaveTheirRules() throws Exception {
+    void reportsTheRejectedServiceAndLoadsTheRulesOfOthers() throws Exception {
         assumeThat(Files.getAttribute(Path.of("/proc/self"), "unix:uid"))
-                .as("needs root, for a network namespace")
+                .as("needs root to create a network namespace")
                 .isEqualTo(0);
         Path out = Files.createTempFile("rejected", ".txt");
         Process inside = new ProcessBuilder(
@@ -58,7 +58,7 @@ final class RejectedServicePortsTest {
         }
     }
 
-    /** What runs inside; any failure is an exception and exit code 1. */
+    /** The program that runs in the namespace. A failure is an exception, and exit code 1. */
     static final class InNamespace {
         private static final ServicePort WEB = port("web", "2001:db8::1", "2001:db8:1::/48");
 
@@ -86,8 +86,8 @@ final class RejectedServicePortsTest {
             return Route.forward(List.of(new Endpoint(ip("2001:db8::9"), 8080)), Route.Source.NODE);
         }
 
-        /** A source range of IPv4 has no place in the set of those of IPv6. */
-        private static ServicePort bad(String address) {
+        /** A service port that nft rejects: an IPv4 source range does not fit in the set of IPv6 ranges. */
+        private static ServicePort invalid(String address) {
             return port("bad", address, "198.18.0.0/15");
         }
 
@@ -96,7 +96,7 @@ final class RejectedServicePortsTest {
             return new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
 
-        /** The handle is another one when the table was made again. */
+        /** The line with the handle of the table, which differs if the table was replaced. */
         private static String table() throws IOException {
             return nft("nft", "-a", "list", "table", "inet", "sluice")
                     .lines()
@@ -105,39 +105,40 @@ final class RejectedServicePortsTest {
         }
 
         public static void main(String[] args) throws Exception {
-            BlockingQueue<Map<FrontendAddress, String>> told = new LinkedBlockingQueue<>();
-            try (NodeRules rules = NodeRules.open(RuleOptions.DEFAULT, told::add)) {
-                rules.apply(ServiceSnapshot.of(WEB, bad("2001:db8::2")));
-                Map<FrontendAddress, String> first = told.take();
+            BlockingQueue<Map<FrontendAddress, String>> rejections = new LinkedBlockingQueue<>();
+            try (NodeRules rules = NodeRules.open(RuleOptions.DEFAULT, rejections::add)) {
+                rules.apply(ServiceSnapshot.of(WEB, invalid("2001:db8::2")));
+                Map<FrontendAddress, String> first = rejections.take();
                 assertThat(first).containsOnlyKeys(new FrontendAddress(Protocol.TCP, ip("2001:db8::2"), 80));
                 assertThat(first.values())
                         .allSatisfy(why -> assertThat(why).startsWith("the kernel rejects its rules: nft -f -: "));
-                assertThat(nft("nft", "list", "set", "inet", "sluice", "front6"))
+                assertThat(nft("nft", "list", "set", "inet", "sluice", "frontend6"))
                         .contains("2001:db8::1 . tcp . 80")
                         .doesNotContain("2001:db8::2");
 
-                rules.apply(ServiceSnapshot.of(WEB, bad("2001:db8::3")));
-                assertThat(told.take()).containsOnlyKeys(new FrontendAddress(Protocol.TCP, ip("2001:db8::3"), 80));
+                rules.apply(ServiceSnapshot.of(WEB, invalid("2001:db8::3")));
+                assertThat(rejections.take())
+                        .containsOnlyKeys(new FrontendAddress(Protocol.TCP, ip("2001:db8::3"), 80));
 
-                // What the kernel does not have is not taken from it, so that the rest stays as it is.
+                // Elements that the kernel rejected are not deleted, so the table is not replaced.
                 String table = table();
                 rules.apply(ServiceSnapshot.of(WEB, port("bad", "2001:db8::3", "2001:db8:1::/48")));
-                assertThat(told.take()).isEmpty();
+                assertThat(rejections.take()).isEmpty();
                 assertThat(table()).isEqualTo(table);
-                assertThat(nft("nft", "list", "set", "inet", "sluice", "front6"))
+                assertThat(nft("nft", "list", "set", "inet", "sluice", "frontend6"))
                         .contains("2001:db8::1 . tcp . 80", "2001:db8::3 . tcp . 80");
 
-                // A check reads back what the kernel has, which a fake cannot show, and finds nothing missing.
+                // The check finds the table of a real kernel.
                 rules.check();
                 assertThat(table()).isEqualTo(table);
 
-                rules.apply(ServiceSnapshot.of(WEB, bad("2001:db8::3")));
-                assertThat(told.take()).hasSize(1);
+                rules.apply(ServiceSnapshot.of(WEB, invalid("2001:db8::3")));
+                assertThat(rejections.take()).hasSize(1);
                 table = table();
                 rules.apply(ServiceSnapshot.of(WEB));
-                assertThat(told.take()).isEmpty();
+                assertThat(rejections.take()).isEmpty();
                 assertThat(table()).isEqualTo(table);
-                assertThat(told).isEmpty();
+                assertThat(rejections).isEmpty();
             }
             System.exit(0);
         }

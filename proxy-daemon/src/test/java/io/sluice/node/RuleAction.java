@@ -4,9 +4,9 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * What comes after a statement of a rule.
+ * How the evaluation of a rule continues after a statement.
  *
- * @param chain of GOTO and JUMP, else empty
+ * @param chain the target of GOTO and JUMP; otherwise empty
  */
 record RuleAction(Kind kind, String chain) {
     private static final Pattern BRANCH = Pattern.compile("(goto|jump) ([a-z][a-z0-9-]*)");
@@ -20,7 +20,7 @@ record RuleAction(Kind kind, String chain) {
         NEXT_STATEMENT,
         /** The statement does not match. */
         NEXT_RULE,
-        /** The packet goes on to the next base chain. */
+        /** The packet continues with the next base chain. */
         ACCEPT,
         DROP,
         REJECT,
@@ -33,7 +33,7 @@ record RuleAction(Kind kind, String chain) {
         return matches ? NEXT_STATEMENT : NEXT_RULE;
     }
 
-    /** Of a verdict as rules and the elements of verdict maps have it. */
+    /** Parses a verdict of a rule or of an element in a verdict map. */
     static RuleAction verdict(String text) {
         Matcher branch = BRANCH.matcher(text);
         if (branch.matches()) {
@@ -43,7 +43,7 @@ record RuleAction(Kind kind, String chain) {
             case "accept" -> ACCEPT;
             case "drop" -> new RuleAction(Kind.DROP, "");
             case "return" -> new RuleAction(Kind.RETURN, "");
-            default -> throw new IllegalArgumentException("not understood: " + text);
+            default -> throw new IllegalArgumentException("unknown verdict: " + text);
         };
     }
 }

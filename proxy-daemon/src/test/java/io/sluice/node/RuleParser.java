@@ -1,7 +1,7 @@
 package io.sluice.node;
 
 import io.sluice.model.IpAddress;
-import io.sluice.node.LocalNode.ListeningSocket;
+import io.sluice.node.SimulatedHost.ListeningSocket;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -12,8 +12,8 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads one rule of the table, to be applied to first packets. What it does not know is an error, so that no part of a rule
- * is ignored; and so is a lookup whose key does not have the type that the set declares.
+ * Parses one rule of the table for first packets. Fails on unknown statements, so that no part of a rule is ignored, and on
+ * lookups with a key of another type than the set declares.
  */
 final class RuleParser {
     private static final Pattern WORD = Pattern.compile("[{}()]|[^\\s{}()]+");
@@ -40,7 +40,7 @@ final class RuleParser {
     }
 
     private IllegalArgumentException error() {
-        return new IllegalArgumentException("not understood before '"
+        return new IllegalArgumentException("cannot parse '"
                 + String.join(" ", words.subList(Math.min(at, words.size()), words.size())) + "': " + text);
     }
 
@@ -61,7 +61,7 @@ final class RuleParser {
         return skipped;
     }
 
-    /** All of these, one after the other. */
+    /** Requires a sequence of words. */
     private void expect(String sequence) {
         for (String word : sequence.split(" ")) {
             next(Pattern.quote(word));
@@ -85,7 +85,7 @@ final class RuleParser {
         } else if (skip("reject")) {
             reject();
         } else if (skip("notrack")) {
-            // Connection tracking is not part of this kernel.
+            // The simulated kernel has no connection tracking.
             statements.add(packet -> RuleAction.NEXT_STATEMENT);
         } else if (skip("tproxy")) {
             tproxy();
@@ -118,13 +118,13 @@ final class RuleParser {
         statements.add(packet -> reset && !packet.isTcp() ? RuleAction.NEXT_RULE : RuleAction.REJECT);
     }
 
-    /** Matches if the listener is there. */
+    /** Matches if there is a transparent listener. */
     private void tproxy() {
         if (skip("to")) {
-            // It only makes the kernel reassemble fragments: no packet comes here.
+            // This rule only makes the kernel reassemble fragments. No packet reaches it.
             next(":1");
             statements.add(packet -> {
-                throw new IllegalStateException("reached: " + text);
+                throw new IllegalStateException("this rule must be unreachable: " + text);
             });
             return;
         }
@@ -174,7 +174,7 @@ final class RuleParser {
         boolean expected = next("[01]").equals("1");
         match(packet -> {
             if (packet.input == PassingPacket.NO_INTERFACE) {
-                throw new IllegalStateException("not known here of the socket that sends: " + text);
+                throw new IllegalStateException("on output, not known for the sending socket: " + text);
             }
             ListeningSocket socket = packet.socket();
             return socket != null
@@ -194,7 +194,7 @@ final class RuleParser {
 
     private void connectionTracking() {
         if (skip("status")) {
-            // Of connections that another process redirects: none.
+            // No connection is redirected by DNAT.
             expect("dnat");
             match(packet -> false);
         } else {
@@ -212,7 +212,7 @@ final class RuleParser {
         expect(")");
         boolean equal = next("[!=]=").equals("==");
         String flag = next("fin|syn|rst|ack");
-        // A first packet has syn.
+        // A first packet has only the SYN flag.
         match(packet -> packet.isTcp() && (mask.contains("syn") && flag.equals("syn")) == equal);
     }
 
@@ -242,7 +242,7 @@ final class RuleParser {
         }
     }
 
-    /** Of fields with a constant, or with the elements of a set or map. */
+    /** Compares fields with a constant, or looks them up in a set or map. */
     private void comparison() {
         List<Field> key = fields();
         if (skip("vmap")) {
@@ -268,7 +268,7 @@ final class RuleParser {
         }
     }
 
-    /** Only the source address is changed: to the value of a map. */
+    /** Rules assign only the source address, from a map. */
     private void assignment(List<Field> target) {
         int end = at;
         if (!String.join(" ", words.subList(0, end)).matches("ip6? saddr set")) {
@@ -318,7 +318,7 @@ final class RuleParser {
 
     private void requireTypes(List<Field> fields, List<String> types) {
         if (!fields.stream().map(Field::type).toList().equals(types)) {
-            throw new IllegalArgumentException("a key of " + types + " is declared: " + text);
+            throw new IllegalArgumentException("the set declares a key of " + types + ": " + text);
         }
     }
 
@@ -340,7 +340,7 @@ final class RuleParser {
         return value == null ? null : set.find(value);
     }
 
-    /** As elements have it; null if the packet does not have one of the fields. */
+    /** The key in the format of set elements; null if the packet lacks one of the fields. */
     private static @Nullable String value(List<Field> fields, PassingPacket packet) {
         List<String> values = new ArrayList<>();
         for (Field field : fields) {

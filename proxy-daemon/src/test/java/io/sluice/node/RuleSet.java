@@ -12,12 +12,12 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A set or map of the table, as rules look it up.
+ * A set or map of the table in which rules look up keys.
  *
- * @param types of the parts of a key
- * @param valueType empty for a set
- * @param interval whether parts of a key may be ranges of addresses
- * @param elements by their keys, which rules may change
+ * @param types the types of the parts of a key
+ * @param valueType the type of values in a map; empty for a set
+ * @param interval whether parts of a key may be address ranges
+ * @param elements values by key, which rules may change
  */
 record RuleSet(List<String> types, String valueType, boolean interval, Map<String, String> elements) {
     private static final Pattern TYPE = Pattern.compile("(type|typeof) ([^:;]+?)(?: : ([^;]+?))?;(.*)");
@@ -26,7 +26,7 @@ record RuleSet(List<String> types, String valueType, boolean interval, Map<Strin
         String declaration = requireNonNull(table.declarations().get(name), name);
         Matcher matcher = TYPE.matcher(declaration);
         if (!matcher.matches()) {
-            throw new IllegalArgumentException("not understood: " + declaration);
+            throw new IllegalArgumentException("unknown declaration: " + declaration);
         }
         boolean byExpression = matcher.group(1).equals("typeof");
         String value = matcher.group(3);
@@ -39,7 +39,7 @@ record RuleSet(List<String> types, String valueType, boolean interval, Map<Strin
                 requireNonNull(table.sets().get(name)));
     }
 
-    /** The value of the element that has a key, empty in a set; null if no element has it. */
+    /** The value for a key, empty in a set; null if there is no element. */
     @Nullable
     String find(String key) {
         String exact = elements.get(key);

@@ -15,35 +15,35 @@ final class SetElementsTest {
             """;
 
     @Test
-    void theKeysOfAListedSetAreThoseThatMakeIt() throws IOException {
+    void parsesTheKeysOfAListedSet() throws IOException {
         String elements = """
                 , "elem": [{"elem": {"val": {"concat": ["198.18.0.1", 53, "198.18.0.2", 77]}, "expires": 119}}, \
                 {"elem": {"val": {"concat": ["2001:db8::1", 53, "2001:db8::2", 77]}, "timeout": 30, "expires": 9}}]\
                 """;
-        assertThat(SetElements.concatenations("flow4", SET.replace("ELEMENTS", elements)))
+        assertThat(SetElements.parseElements("flow4", SET.replace("ELEMENTS", elements)))
                 .containsExactly(
                         new Element("flow4", "198.18.0.1 . 53 . 198.18.0.2 . 77", ""),
                         new Element("flow4", "2001:db8::1 . 53 . 2001:db8::2 . 77", ""));
-        assertThat(SetElements.concatenations("flow4", SET.replace("ELEMENTS", "")))
+        assertThat(SetElements.parseElements("flow4", SET.replace("ELEMENTS", "")))
                 .isEmpty();
     }
 
     @Test
-    void theElementsOfAListedMapHaveTheirValues() throws IOException {
+    void parsesTheValuesOfAListedMap() throws IOException {
         String elements = """
                 , "elem": [[{"elem": {"val": {"concat": ["198.18.0.1", 5000, 30080]}, "timeout": 120, "expires": 9}}, \
                 "198.18.0.9"], [{"concat": ["198.18.0.2", 5000, 30080]}, "198.18.0.8"]]\
                 """;
-        assertThat(SetElements.concatenations("asked4", SET.replace("ELEMENTS", elements)))
+        assertThat(SetElements.parseElements("used-node-port-address4", SET.replace("ELEMENTS", elements)))
                 .containsExactly(
-                        new Element("asked4", "198.18.0.1 . 5000 . 30080", "198.18.0.9"),
-                        new Element("asked4", "198.18.0.2 . 5000 . 30080", "198.18.0.8"));
+                        new Element("used-node-port-address4", "198.18.0.1 . 5000 . 30080", "198.18.0.9"),
+                        new Element("used-node-port-address4", "198.18.0.2 . 5000 . 30080", "198.18.0.8"));
     }
 
     @Test
-    void whatIsNoJsonIsAnError() {
-        assertThatThrownBy(() -> SetElements.concatenations("flow4", "Error: syntax error"))
+    void failsOnInvalidJson() {
+        assertThatThrownBy(() -> SetElements.parseElements("flow4", "Error: syntax error"))
                 .isInstanceOf(IOException.class)
-                .hasMessageStartingWith("nft -j list set: no JSON: ");
+                .hasMessageStartingWith("nft -j list set: invalid JSON: ");
     }
 }

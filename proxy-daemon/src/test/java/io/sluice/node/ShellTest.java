@@ -11,7 +11,6 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** Programs run one after the other by one shell. */
 final class ShellTest {
     private final Shell shell = new Shell();
 
@@ -21,8 +20,8 @@ final class ShellTest {
     }
 
     @Test
-    void aProgramReadsItsInputAndWhatItWritesComesBackWhole() throws IOException {
-        // More than a pipe holds, both ways.
+    void passesLargeInputAndOutputCompletely() throws IOException {
+        // More than a pipe holds, in both directions.
         String lines = IntStream.range(0, 50_000)
                 .mapToObj(i -> "line $i `x` " + i + "\n")
                 .collect(Collectors.joining());
@@ -32,10 +31,10 @@ final class ShellTest {
     }
 
     @Test
-    void oneThatFailsSaysWhyAndTheNextOneRuns() throws IOException {
-        assertThatThrownBy(() -> shell.run("", "ls", "/no-such-folder"))
+    void reportsWhyAProgramFailedAndRunsTheNext() throws IOException {
+        assertThatThrownBy(() -> shell.run("", "ls", "/no-such-directory"))
                 .isInstanceOf(IOException.class)
-                .hasMessageContaining("ls /no-such-folder: ls: ")
+                .hasMessageContaining("ls /no-such-directory: ls: ")
                 .hasMessageContaining("No such file");
         assertThatThrownBy(() -> shell.run("", "false")).hasMessage("false: exit code 1");
         assertThatThrownBy(() -> shell.run("", "no-such-program")).hasMessageContaining("not found");
@@ -43,19 +42,19 @@ final class ShellTest {
     }
 
     @Test
-    void aWarningDoesNotGetIntoTheOutput() throws IOException {
+    void separatesWarningsFromOutput() throws IOException {
         assertThat(shell.run("echo warning >&2; echo [1]; echo warning >&2\n", "sh"))
                 .isEqualTo("[1]\n");
         assertThat(shell.json("echo", "[1]").path(0).asInt()).isEqualTo(1);
         assertThat(shell.json("true").isMissingNode()).isTrue();
         assertThatThrownBy(() -> shell.json("echo", "text"))
                 .isInstanceOf(IOException.class)
-                .hasMessageStartingWith("echo text: no JSON: ");
+                .hasMessageStartingWith("echo text: invalid JSON: ");
     }
 
-    /** More than a pipe holds. */
+    /** The error output is longer than a pipe holds. */
     @Test
-    void aProgramMayFailAtLength() throws IOException {
+    void readsLongErrorOutput() throws IOException {
         String lines = "echo long line of an error >&2\n".repeat(20_000);
         assertThatThrownBy(() -> shell.run("echo output\n" + lines + "exit 1\n", "sh"))
                 .hasMessage("sh: long line of an error");
@@ -63,18 +62,17 @@ final class ShellTest {
     }
 
     @Test
-    void aShellThatEndedIsStartedAgain() throws IOException {
-        assertThatThrownBy(() -> shell.run("", "kill", "-9", "$$"))
-                .hasMessageContaining("the shell that ran it has ended");
+    void restartsAShellThatHasEnded() throws IOException {
+        assertThatThrownBy(() -> shell.run("", "kill", "-9", "$$")).hasMessageContaining("the shell has ended");
         assertThat(shell.run("", "echo", "again")).isEqualTo("again\n");
     }
 
     @Test
-    void aProgramThatHangsIsKilledAndTheNextOneRuns() throws IOException {
+    void killsAProgramThatHangsAndRunsTheNext() throws IOException {
         try (Shell impatient = new Shell(Duration.ofMillis(300))) {
             assertThatThrownBy(() -> impatient.run("", "sleep", "4711"))
                     .isInstanceOf(IOException.class)
-                    .hasMessage("sleep 4711: has not ended within 300 ms, and was killed");
+                    .hasMessage("sleep 4711: killed because it did not end within 300 ms");
             assertThat(impatient.run("", "echo", "next")).isEqualTo("next\n");
             await().untilAsserted(() -> assertThat(ProcessHandle.current().descendants())
                     .noneMatch(
@@ -83,18 +81,18 @@ final class ShellTest {
     }
 
     @Test
-    void oneThatReadsNothingIsKilledToo() throws IOException {
-        // More than pipes and what is in between hold, so that writing hangs as well.
+    void killsAProgramThatDoesNotReadItsInput() throws IOException {
+        // More than all buffers hold, so that writing blocks.
         String lines = "line\n".repeat(200_000);
         try (Shell impatient = new Shell(Duration.ofMillis(300))) {
             assertThatThrownBy(() -> impatient.run(lines, "sleep", "4712"))
-                    .hasMessageContaining("sleep 4712: has not ended");
+                    .hasMessageContaining("sleep 4712: killed because it did not end");
             assertThat(impatient.run(lines, "cat")).isEqualTo(lines);
         }
     }
 
     @Test
-    void anInterruptDoesNotMixUpAnswers() throws IOException {
+    void keepsOutputsApartDespiteAnInterrupt() throws IOException {
         Thread.currentThread().interrupt();
         assertThat(shell.run("", "echo", "one")).isEqualTo("one\n");
         assertThat(Thread.interrupted()).isTrue();

@@ -14,8 +14,8 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServiceSnapshot;
-import io.sluice.node.LocalNode.ListeningSocket;
 import io.sluice.node.PacketPath.Outcome;
+import io.sluice.node.SimulatedHost.ListeningSocket;
 import io.sluice.stats.Stats;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -29,18 +29,18 @@ import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The node of {@link PacketTable} with the rules of a snapshot, the sockets that the forwarder opens for it, and the
- * forwarder's choice of endpoints.
+ * Simulates the node of {@link PacketTable} with the rules of a snapshot, the sockets of the forwarder, and its choice of
+ * endpoints.
  */
 final class SimulatedNode {
-    /** Clients choose their ports. */
+    /** The source port of clients. */
     private static final int CLIENT_PORT = 40_000;
-    /** A connection that goes on through this many Services never ends. */
-    private static final int LONGEST_CHAIN = 4;
+    /** A connection through more Services than this is in a loop. */
+    private static final int MAX_CHAIN = 4;
 
     private final FakeKernel kernel;
     private final NodeRules rules;
-    private final LocalNode local;
+    private final SimulatedHost host;
     private final Map<FrontendAddress, FrontendRouting> routings = new HashMap<>();
     private final ServiceSnapshot snapshot;
     private PacketPath path;
@@ -58,26 +58,26 @@ final class SimulatedNode {
         snapshot.forEach(port -> new ServiceState(stats.open(port.name()), affinity)
                 .update(port, this::originOf)
                 .forEach(routing -> routings.put(routing.frontend().address(), routing)));
-        local = new LocalNode(localAddresses(), sockets());
-        path = new PacketPath(kernel, local);
+        host = new SimulatedHost(localAddresses(), sockets());
+        path = new PacketPath(kernel, host);
     }
 
     private SimulatedNode(SimulatedNode other) {
         kernel = other.kernel;
         rules = other.rules;
         snapshot = other.snapshot;
-        local = new LocalNode(other.local.addresses(), processes());
-        path = new PacketPath(kernel, local);
+        host = new SimulatedHost(other.host.addresses(), processes());
+        path = new PacketPath(kernel, host);
     }
 
-    /** The same with the rules, but without the forwarder's sockets. */
+    /** A node with the same rules, but without the sockets of the forwarder. */
     SimulatedNode killed() {
         return new SimulatedNode(this);
     }
 
     void load(String script) throws IOException {
         kernel.load(script);
-        path = new PacketPath(kernel, local);
+        path = new PacketPath(kernel, host);
     }
 
     Outcome send(Packet packet) {
@@ -104,10 +104,10 @@ final class SimulatedNode {
         return ofInterface != null ? ofInterface : requireNonNull(PacketTable.ADDRESSES.get(name), name);
     }
 
-    /** As the forwarder does: an address of the node counts as the node's, whatever the snapshot knows of it. */
+    /** Like the forwarder, treats all local addresses as the node, even if the snapshot does not have them. */
     private Origin originOf(IpAddress client) {
         Origin origin = snapshot.context().origins().of(client);
-        return origin == Origin.EXTERNAL && local.isLocal(client) ? Origin.NODE : origin;
+        return origin == Origin.EXTERNAL && host.isLocal(client) ? Origin.NODE : origin;
     }
 
     private List<ListeningSocket> sockets() {
@@ -124,7 +124,7 @@ final class SimulatedNode {
         return all;
     }
 
-    /** Neither its own port taken at its address, nor that of its listener everywhere. */
+    /** Whether no process has the frontend's address and port, or the listener's port on all addresses. */
     private static boolean isFree(FrontendAddress address, int port, List<ListeningSocket> processes) {
         return processes.stream()
                 .filter(each -> each.protocol() == address.protocol())
@@ -147,7 +147,8 @@ final class SimulatedNode {
     }
 
     /**
-     * Who answers a client, and whose address it sees, such as {@code pod=one}; or {@code REFUSED} or {@code DROP}.
+     * The endpoints that answer a client, each with the host whose address it sees, such as {@code pod=one}; or
+     * {@code REFUSED} or {@code DROP}.
      *
      * @param trace receives the rules that matched
      */
@@ -165,30 +166,28 @@ final class SimulatedNode {
                 Integer.parseInt(to[1]),
                 0);
         Set<String> answers = new TreeSet<>();
-        follow(packet, LONGEST_CHAIN, answers, trace);
+        follow(packet, MAX_CHAIN, answers, trace);
         return answers;
     }
 
     /** The address that the kernel chooses for a process of the node. */
     private IpAddress sourceFor(IpAddress destination, int index) {
-        return local.isLocal(destination)
-                ? destination
-                : ip(addressesOf("v-out").get(index));
+        return host.isLocal(destination) ? destination : ip(addressesOf("v-out").get(index));
     }
 
-    private void follow(Packet packet, int atMost, Set<String> answers, List<String> trace) {
+    private void follow(Packet packet, int maxChain, Set<String> answers, List<String> trace) {
         Outcome outcome = path.send(packet);
         trace.add(packet + ": " + outcome);
         switch (outcome.verdict()) {
             case REJECTED -> answers.add("REFUSED");
             case DROPPED -> answers.add("DROP");
             case PASSED -> answers.add(host(packet.destination()) + "=" + host(packet.source()));
-            case FORWARD -> forward(packet, requireNonNull(outcome.socket()), atMost, answers, trace);
+            case FORWARD -> forward(packet, requireNonNull(outcome.socket()), maxChain, answers, trace);
         }
     }
 
     private String host(IpAddress address) {
-        if (local.isLocal(address)) {
+        if (host.isLocal(address)) {
             return "node";
         }
         for (String name : List.of("pod", "one", "two", "far", "out", "stranger")) {
@@ -199,35 +198,35 @@ final class SimulatedNode {
         return address.toString();
     }
 
-    private void forward(Packet packet, ListeningSocket socket, int atMost, Set<String> answers, List<String> trace) {
+    private void forward(Packet packet, ListeningSocket socket, int maxChain, Set<String> answers, List<String> trace) {
         FrontendAddress address = requireNonNull(socket.frontend());
         boolean serves = address.port() == packet.destinationPort()
                 && (address.address().isUnspecified() || address.address().equals(packet.destination()));
-        if (!serves || atMost == 0) {
+        if (!serves || maxChain == 0) {
             answers.add("MISDELIVERED to " + address);
             return;
         }
         FrontendRouting routing = requireNonNull(routings.get(address), address.toString());
-        @Nullable RoundRobin rotation = routing.roundRobinFor(packet.source());
-        if (rotation == null) {
-            // The rules have delivered what the forwarder does not serve.
+        @Nullable RoundRobin roundRobin = routing.roundRobinFor(packet.source());
+        if (roundRobin == null) {
+            // The rules deliver a packet that the forwarder does not serve.
             answers.add("CLOSED by " + address);
             return;
         }
-        for (int i = 0; i < rotation.size(); i++) {
-            Endpoint endpoint = routing.pick(packet.source(), rotation, 0).endpoint;
-            // An endpoint that is the client would take its own address for another host's.
-            boolean keeps = routing.preservesClientAddress(packet.source())
+        for (int i = 0; i < roundRobin.size(); i++) {
+            Endpoint endpoint = routing.pick(packet.source(), roundRobin, 0).endpoint;
+            // A client that is the endpoint cannot reply to its own address.
+            boolean preserves = routing.preservesClientAddress(packet.source())
                     && !endpoint.address().equals(packet.source());
             Packet next = new Packet(
                     true,
                     packet.protocol(),
-                    keeps ? packet.source() : sourceFor(endpoint.address(), packet.family() == Family.IPV4 ? 0 : 1),
+                    preserves ? packet.source() : sourceFor(endpoint.address(), packet.family() == Family.IPV4 ? 0 : 1),
                     CLIENT_PORT + 1,
                     endpoint.address(),
                     endpoint.port(),
                     rules.priority(endpoint));
-            follow(next, atMost - 1, answers, trace);
+            follow(next, maxChain - 1, answers, trace);
         }
     }
 }

@@ -6,30 +6,29 @@ import static org.assertj.core.api.Assertions.tuple;
 import io.sluice.node.SetElements.Element;
 import org.junit.jupiter.api.Test;
 
-/** How the kernel's list of connections is read. */
 final class TcpConnectionTest {
     @Test
-    void bothFamilies() {
+    void parsesConnectionsOfBothFamilies() {
         assertThat(TcpConnection.of("""
                         ESTAB      0      0               10.96.0.17:80       192.0.2.1:40001
                         CLOSE-WAIT 1      0      10.96.0.17%eth0:81    10.244.1.10:40002
                         LAST-ACK   0      48417       [fd00:96::17]:80    [2001:db8:2::1]:40005
                         ESTAB      0      0      [::ffff:10.96.0.18]:80  [::ffff:192.0.2.1]:40006
                         """))
-                .extracting(TcpConnection::frontend, TcpConnection::late, TcpConnection::isClosed)
+                .extracting(TcpConnection::frontend, TcpConnection::removedFrontendElement, TcpConnection::isClosed)
                 .containsExactly(
-                        tuple("10.96.0.17 . tcp . 80", late("4", "192.0.2.1 . 40001 . 10.96.0.17 . 80"), false),
-                        tuple("10.96.0.17 . tcp . 81", late("4", "10.244.1.10 . 40002 . 10.96.0.17 . 81"), false),
-                        tuple("fd00:96::17 . tcp . 80", late("6", "2001:db8:2::1 . 40005 . fd00:96::17 . 80"), true),
-                        tuple("10.96.0.18 . tcp . 80", late("4", "192.0.2.1 . 40006 . 10.96.0.18 . 80"), false));
+                        tuple("10.96.0.17 . tcp . 80", element("4", "192.0.2.1 . 40001 . 10.96.0.17 . 80"), false),
+                        tuple("10.96.0.17 . tcp . 81", element("4", "10.244.1.10 . 40002 . 10.96.0.17 . 81"), false),
+                        tuple("fd00:96::17 . tcp . 80", element("6", "2001:db8:2::1 . 40005 . fd00:96::17 . 80"), true),
+                        tuple("10.96.0.18 . tcp . 80", element("4", "192.0.2.1 . 40006 . 10.96.0.18 . 80"), false));
     }
 
-    private static Element late(String family, String key) {
-        return new Element("late" + family, key, "");
+    private static Element element(String family, String key) {
+        return new Element("removed-frontend" + family, key, "");
     }
 
     @Test
-    void whatIsNoneIsPassedOver() {
+    void ignoresLinesThatAreNotConnections() {
         assertThat(TcpConnection.of("""
                         Netid State  Recv-Q Send-Q Local Address:Port Peer Address:Port
                         ESTAB      0      0

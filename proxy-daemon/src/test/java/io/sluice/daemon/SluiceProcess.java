@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /** A process started from the distribution through its launcher. */
-final class Sluice implements AutoCloseable {
+final class SluiceProcess implements AutoCloseable {
     static final Path HOME =
             Path.of(System.getProperty("sluice.home", "target/sluice")).toAbsolutePath();
 
@@ -25,7 +25,7 @@ final class Sluice implements AutoCloseable {
     private final Path out;
     private final Path err;
 
-    private Sluice(Process process, Path out, Path err) {
+    private SluiceProcess(Process process, Path out, Path err) {
         this.process = process;
         this.out = out;
         this.err = err;
@@ -51,7 +51,7 @@ final class Sluice implements AutoCloseable {
         }
     }
 
-    static Sluice start(Path directory, String... args) throws IOException {
+    static SluiceProcess start(Path directory, String... args) throws IOException {
         return start(directory, HOME.resolve("bin/sluice"), Map.of(), args);
     }
 
@@ -59,7 +59,7 @@ final class Sluice implements AutoCloseable {
      * @param directory the working directory, which also receives the output files
      * @param environment additional environment variables; an empty value removes the variable
      */
-    static Sluice start(Path directory, Path launcher, Map<String, String> environment, String... args)
+    static SluiceProcess start(Path directory, Path launcher, Map<String, String> environment, String... args)
             throws IOException {
         List<String> command = new ArrayList<>(DEFAULT_SIGNALS);
         command.add(launcher.toString());
@@ -78,7 +78,7 @@ final class Sluice implements AutoCloseable {
                 builder.environment().put(name, value);
             }
         });
-        return new Sluice(builder.start(), out, err);
+        return new SluiceProcess(builder.start(), out, err);
     }
 
     /** Waits until the process ends and returns its exit code. */

@@ -9,17 +9,17 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the kernel of a node looks up for the first packet of a connection or flow, beside the rules.
+ * The addresses and sockets that the kernel of a node looks up for the first packet of a connection or flow.
  *
- * @param addresses of its interfaces; loopback is always among them
- * @param sockets that listen
+ * @param addresses interface addresses; loopback addresses are always local
+ * @param sockets listening sockets
  */
-record LocalNode(Set<IpAddress> addresses, List<ListeningSocket> sockets) {
+record SimulatedHost(Set<IpAddress> addresses, List<ListeningSocket> sockets) {
     /**
-     * A socket that waits for connections or datagrams.
+     * A TCP listener or an unconnected UDP socket.
      *
-     * @param address the unspecified address of IPv6 for all addresses of both families
-     * @param frontend of the forwarder that it serves, null for a socket of another process
+     * @param address the unspecified IPv6 address for all addresses of both families
+     * @param frontend the frontend that the socket serves; null for a socket of another process
      */
     record ListeningSocket(
             Protocol protocol,
@@ -36,7 +36,7 @@ record LocalNode(Set<IpAddress> addresses, List<ListeningSocket> sockets) {
         return address.isLoopback() || addresses.contains(address);
     }
 
-    /** The socket that is bound to an address, before one that is bound to all addresses. */
+    /** The socket for an address and port; sockets that are bound to the address precede wildcard sockets. */
     @Nullable
     ListeningSocket socket(Protocol protocol, IpAddress address, int port) {
         ListeningSocket wildcard = null;
