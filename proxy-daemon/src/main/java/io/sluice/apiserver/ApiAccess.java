@@ -27,21 +27,21 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Where the API servers are and how we prove who we are, found as kubectl and kube-proxy find it. Files behind it may
- * change later; {@link ApiClient} follows them.
+ * API servers, credentials and TLS settings, found as kubectl and kube-proxy find them. {@link ApiClient} reloads the
+ * files when they change.
  */
 public final class ApiAccess {
     private static final Logger log = LoggerFactory.getLogger(ApiAccess.class);
     private static final Duration PLUGIN_TIMEOUT = Duration.ofSeconds(30);
 
-    /** Where the kubelet puts what a pod needs to talk to its API server. */
+    /** Directory in which the kubelet mounts the service account of a pod. */
     public static final Path SERVICE_ACCOUNT = Path.of("/var/run/secrets/kubernetes.io/serviceaccount");
 
     /**
-     * One server, as it was given.
+     * One configured server.
      *
-     * @param url without a slash at its end
-     * @param proxy that leads there; null for none
+     * @param url URL without a trailing slash
+     * @param proxy HTTP proxy to use; null for none
      */
     record Server(URI url, @Nullable InetSocketAddress proxy) {
         String host() {
@@ -53,9 +53,9 @@ public final class ApiAccess {
         }
     }
 
-    /** What one way of finding the server yields, before flags change it. */
+    /** Access found in one source, before flags override parts of it. */
     private record ResolvedAccess(
-            String origin,
+            String source,
             List<URI> servers,
             String tlsServerName,
             @Nullable InetSocketAddress proxy,
@@ -65,14 +65,14 @@ public final class ApiAccess {
             @Nullable FileCredential key,
             boolean insecure) {}
 
-    private final String origin;
+    private final String source;
     private final List<Server> servers;
     private final String tlsServerName;
     private final Credentials credentials;
     private final Tls tls;
 
-    private ApiAccess(String origin, List<Server> servers, String tlsServerName, Credentials credentials, Tls tls) {
-        this.origin = origin;
+    private ApiAccess(String source, List<Server> servers, String tlsServerName, Credentials credentials, Tls tls) {
+        this.source = source;
         this.servers = servers;
         this.tlsServerName = tlsServerName;
         this.credentials = credentials;
@@ -80,15 +80,16 @@ public final class ApiAccess {
     }
 
     /**
-     * The first of these: the servers of the flags, the kubeconfig of the flags, that of {@code KUBECONFIG}, the pod's
-     * service account, {@code ~/.kube/config}. Flags for credentials and authority count more than what is found.
+     * Finds the API servers. The first available source is used: {@code --kubeconfig}, {@code --master}, the {@code
+     * KUBECONFIG} variable, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA override
+     * what the source says.
      *
-     * @throws ApiAccessException if there is none, or something is wrong with it
+     * @throws ApiAccessException if there is no source, or it is invalid
      */
     public static ApiAccess find(
-            ApiOptions options, Map<String, String> environment, Path home, Path serviceAccountFolder)
+            ApiOptions options, Map<String, String> environment, Path home, Path serviceAccountDirectory)
             throws ApiAccessException {
-        ResolvedAccess found = look(options, environment, home, serviceAccountFolder);
+        ResolvedAccess found = resolve(options, environment, home, serviceAccountDirectory);
         List<URI> urls = found.servers();
         if (!options.masters().isEmpty()) {
             urls = new ArrayList<>();
@@ -102,50 +103,50 @@ public final class ApiAccess {
             InetSocketAddress proxy = found.proxy();
             proxy = proxy == null ? HttpProxies.fromEnvironment(url, environment) : proxy;
             if (named && proxy != null) {
-                throw new ApiAccessException(found.origin() + ": tls-server-name is not supported through a proxy");
+                throw new ApiAccessException(found.source() + ": tls-server-name is not supported through a proxy");
             }
             servers.add(new Server(url, proxy));
         }
         Credentials credentials = found.credentials();
         Path tokenFile = options.tokenFile();
         if (tokenFile != null) {
-            credentials = Credentials.bearer(FileCredential.in(tokenFile, "--token-file"));
+            credentials = Credentials.bearer(FileCredential.fromFile(tokenFile, "--token-file"));
         }
         return new ApiAccess(
-                        found.origin(), List.copyOf(servers), found.tlsServerName(), credentials, tls(found, options))
-                .warned();
+                        found.source(), List.copyOf(servers), found.tlsServerName(), credentials, tls(found, options))
+                .warnIfInsecure();
     }
 
     private static Tls tls(ResolvedAccess found, ApiOptions options) throws ApiAccessException {
         Path authority = options.certificateAuthority();
         if (authority != null && options.insecureSkipTlsVerify()) {
             throw new ApiAccessException(
-                    "--certificate-authority and --insecure-skip-tls-verify are both given;" + " give one");
+                    "--certificate-authority and --insecure-skip-tls-verify are mutually exclusive; set only one");
         }
         if (authority != null) {
-            FileCredential given = FileCredential.in(authority, "--certificate-authority");
+            FileCredential given = FileCredential.fromFile(authority, "--certificate-authority");
             return new Tls(given, found.certificate(), found.key(), false);
         }
         boolean insecure = found.insecure() || options.insecureSkipTlsVerify();
         return new Tls(insecure ? null : found.authority(), found.certificate(), found.key(), insecure);
     }
 
-    private ApiAccess warned() {
+    private ApiAccess warnIfInsecure() {
         if (tls.insecure() && servers.stream().anyMatch(Server::isHttps)) {
-            log.warn(
-                    "the API server's certificate is not verified (insecure-skip-tls-verify): anybody may claim to be it");
+            log.warn("the certificate of the API server is not verified (insecure-skip-tls-verify); connections can be"
+                    + " intercepted");
         }
         return this;
     }
 
-    private static ResolvedAccess look(
+    private static ResolvedAccess resolve(
             ApiOptions options, Map<String, String> environment, Path home, Path serviceAccount)
             throws ApiAccessException {
         if (!options.kubeconfigs().isEmpty()) {
             return ofKubeconfig(Kubeconfig.read(options.kubeconfigs()), options);
         }
         if (!options.masters().isEmpty()) {
-            noContext(options, "--master");
+            rejectContext(options, "--master");
             return new ResolvedAccess("--master", List.of(), "", null, Credentials.NONE, null, null, null, false);
         }
         String variable = environment.getOrDefault("KUBECONFIG", "");
@@ -154,36 +155,36 @@ public final class ApiAccess {
                     .filter(name -> !name.isBlank())
                     .map(Path::of)
                     .toList();
-            // As kubectl: not all of them have to be there.
-            List<Path> there = named.stream().filter(Files::exists).toList();
-            if (there.isEmpty()) {
-                throw new ApiAccessException("KUBECONFIG: there is no file "
-                        + named.stream().map(Path::toString).collect(Collectors.joining(", nor ")));
+            // As in kubectl, files that do not exist are ignored.
+            List<Path> existing = named.stream().filter(Files::exists).toList();
+            if (existing.isEmpty()) {
+                throw new ApiAccessException("KUBECONFIG: no such file: "
+                        + named.stream().map(Path::toString).collect(Collectors.joining(", ")));
             }
-            return ofKubeconfig(Kubeconfig.read(there), options);
+            return ofKubeconfig(Kubeconfig.read(existing), options);
         }
         Path token = serviceAccount.resolve("token");
         if (Files.exists(token)) {
-            noContext(options, "the service account in " + serviceAccount);
+            rejectContext(options, "the service account in " + serviceAccount);
             return ofServiceAccount(environment, serviceAccount);
         }
-        Path usual = home.resolve(".kube").resolve("config");
-        if (Files.exists(usual)) {
-            return ofKubeconfig(Kubeconfig.read(List.of(usual)), options);
+        Path defaultConfig = home.resolve(".kube").resolve("config");
+        if (Files.exists(defaultConfig)) {
+            return ofKubeconfig(Kubeconfig.read(List.of(defaultConfig)), options);
         }
         throw new ApiAccessException(
-                "no API server found: neither --master nor --kubeconfig is given, KUBECONFIG is not"
-                        + " set, and there is no " + token + " and no " + usual
-                        + "; to serve manifests instead, give --feed PATH, a file or a folder");
+                "no API server configured: --kubeconfig, --master and KUBECONFIG are not set, and neither "
+                        + token + " nor " + defaultConfig + " exists;"
+                        + " set --kubeconfig, or set --feed to serve manifests from a file or directory");
     }
 
-    private static void noContext(ApiOptions options, String origin) throws ApiAccessException {
+    private static void rejectContext(ApiOptions options, String source) throws ApiAccessException {
         if (!options.context().isEmpty()) {
-            throw new ApiAccessException("--context is given, but " + origin + " has no contexts; give --kubeconfig");
+            throw new ApiAccessException("--context is set, but " + source + " has no contexts; set --kubeconfig, too");
         }
     }
 
-    private static ResolvedAccess ofServiceAccount(Map<String, String> environment, Path folder)
+    private static ResolvedAccess ofServiceAccount(Map<String, String> environment, Path directory)
             throws ApiAccessException {
         String host = environment.getOrDefault("KUBERNETES_SERVICE_HOST", "");
         String port = environment.getOrDefault("KUBERNETES_SERVICE_PORT", "");
@@ -191,12 +192,12 @@ public final class ApiAccess {
                 ? "https://kubernetes.default.svc"
                 : "https://" + (host.indexOf(':') < 0 ? host : "[" + host + "]") + (port.isBlank() ? "" : ":" + port);
         return new ResolvedAccess(
-                "service account in " + folder,
+                "service account in " + directory,
                 List.of(url("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT", at)),
                 "",
                 null,
-                Credentials.bearer(FileCredential.in(folder.resolve("token"), "service account")),
-                FileCredential.in(folder.resolve("ca.crt"), "service account"),
+                Credentials.bearer(FileCredential.fromFile(directory.resolve("token"), "service account")),
+                FileCredential.fromFile(directory.resolve("ca.crt"), "service account"),
                 null,
                 null,
                 false);
@@ -208,23 +209,23 @@ public final class ApiAccess {
         List<URI> servers = List.of();
         if (options.masters().isEmpty()) {
             if (cluster.text("server").isEmpty()) {
-                throw cluster.wrong("server", "missing; give a URL such as https://10.0.0.1:6443");
+                throw cluster.invalid("server", "missing; must be a URL such as https://10.0.0.1:6443");
             }
             servers = List.of(url(cluster.place("server"), cluster.text("server")));
         }
         boolean insecure = cluster.bool("insecure-skip-tls-verify");
-        FileCredential authority = cluster.material("certificate-authority");
+        FileCredential authority = cluster.credential("certificate-authority");
         if (insecure && authority != null) {
-            throw cluster.wrong("insecure-skip-tls-verify", "there is a certificate-authority too; give one of them");
+            throw cluster.invalid("insecure-skip-tls-verify", "must not be set together with certificate-authority");
         }
         String proxy = cluster.text("proxy-url");
         Section user = context.user();
-        FileCredential certificate = user == null ? null : user.material("client-certificate");
-        FileCredential key = user == null ? null : user.material("client-key");
+        FileCredential certificate = user == null ? null : user.credential("client-certificate");
+        FileCredential key = user == null ? null : user.credential("client-key");
         if (user != null && (certificate == null) != (key == null)) {
-            throw user.wrong(
+            throw user.invalid(
                     certificate == null ? "client-certificate" : "client-key",
-                    "missing; " + (certificate == null ? "client-key" : "client-certificate") + " needs it");
+                    "missing; required by " + (certificate == null ? "client-key" : "client-certificate"));
         }
         return new ResolvedAccess(
                 "kubeconfig " + kubeconfig.names() + ", context " + context.name(),
@@ -241,33 +242,33 @@ public final class ApiAccess {
     private static String tlsServerName(Section cluster) throws ApiAccessException {
         String name = cluster.text("tls-server-name").toLowerCase(Locale.ROOT);
         if (!name.isEmpty() && (!FieldReader.isName(name) || name.matches("[0-9.]+"))) {
-            throw cluster.wrong("tls-server-name", "must be a host name; an address is not supported");
+            throw cluster.invalid("tls-server-name", "must be a host name, not an IP address");
         }
         return name;
     }
 
-    /** What identifies the user besides a certificate. The order is kubectl's. */
+    /** Credentials of the user other than a certificate, in kubectl's order of precedence. */
     private static Credentials credentials(Section user, Section cluster) throws ApiAccessException {
         for (String unsupported : List.of("as", "as-uid", "as-groups", "as-user-extra")) {
             if (user.has(unsupported)) {
-                throw user.wrong(unsupported, "acting as somebody else is not supported");
+                throw user.invalid(unsupported, "impersonation is not supported");
             }
         }
         if (user.has("auth-provider")) {
-            throw user.wrong("auth-provider", "is not supported, and gone from kubectl; use exec");
+            throw user.invalid("auth-provider", "not supported, and removed from kubectl; use exec");
         }
         FileCredential tokenFile = user.file("tokenFile");
-        FileCredential token = tokenFile == null ? user.here("token") : tokenFile;
+        FileCredential token = tokenFile == null ? user.inlineCredential("token") : tokenFile;
         String name = user.text("username");
         if (token != null && !name.isEmpty()) {
-            throw user.wrong("username", "there is a token too; give one of them");
+            throw user.invalid("username", "must not be set together with a token");
         }
         if (token != null) {
             return Credentials.bearer(token);
         }
         if (!name.isEmpty()) {
             if (name.indexOf(':') >= 0) {
-                throw user.wrong("username", "must not hold a colon");
+                throw user.invalid("username", "must not contain a colon");
             }
             return Credentials.basic(name, user.text("password"));
         }
@@ -278,28 +279,28 @@ public final class ApiAccess {
         String version = exec.text("apiVersion");
         List<String> versions = List.of("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1");
         if (!versions.contains(version)) {
-            throw exec.wrong(
+            throw exec.invalid(
                     "apiVersion",
-                    (version.isEmpty() ? "missing" : Problem.quoted(version) + " is not supported") + "; allowed are "
-                            + String.join(" and ", versions));
+                    (version.isEmpty() ? "missing" : Problem.quoted(version) + " is not supported") + "; must be "
+                            + String.join(" or ", versions));
         }
         String command = exec.text("command");
         if (command.isBlank() || command.indexOf('\0') >= 0) {
-            throw exec.wrong("command", "missing; give the name or the path of a program");
+            throw exec.invalid("command", "missing; must be the name or path of a program");
         }
         String mode = exec.text("interactiveMode");
         if (mode.equals("Always")) {
-            throw exec.wrong(
-                    "interactiveMode", "Always needs a person at a terminal; allowed are Never and IfAvailable");
+            throw exec.invalid(
+                    "interactiveMode",
+                    "'Always' requires a terminal, which a daemon does not have;" + " must be Never or IfAvailable");
         }
         if (!List.of("", "Never", "IfAvailable").contains(mode)) {
-            throw exec.wrong(
-                    "interactiveMode", Problem.quoted(mode) + " is not allowed; allowed are Never and IfAvailable");
+            throw exec.invalid("interactiveMode", Problem.quoted(mode) + " is invalid; must be Never or IfAvailable");
         }
         return new ExecPlugin(
                 new ExecPlugin.Spec(
                         exec.place(),
-                        exec.folder(),
+                        exec.directory(),
                         version,
                         command,
                         exec.texts("args"),
@@ -310,7 +311,7 @@ public final class ApiAccess {
                 Clock.systemUTC());
     }
 
-    /** What a plugin is told of the cluster. */
+    /** The {@code spec.cluster} that is passed to a plugin. */
     private static JsonNode clusterInfo(Section cluster) throws ApiAccessException {
         ObjectNode info = JsonMapper.shared().createObjectNode();
         for (String field : List.of("server", "tls-server-name", "proxy-url")) {
@@ -321,7 +322,7 @@ public final class ApiAccess {
         if (cluster.bool("insecure-skip-tls-verify")) {
             info.put("insecure-skip-tls-verify", true);
         }
-        FileCredential authority = cluster.material("certificate-authority");
+        FileCredential authority = cluster.credential("certificate-authority");
         if (authority != null) {
             info.put(
                     "certificate-authority-data",
@@ -335,13 +336,13 @@ public final class ApiAccess {
         return info;
     }
 
-    /** @throws ApiAccessException if it is none that can be asked */
+    /** @throws ApiAccessException if the string is not the URL of a server */
     private static URI url(String place, String text) throws ApiAccessException {
         try {
             return url(text);
         } catch (IllegalArgumentException e) {
             throw new ApiAccessException(
-                    place + ": " + Problem.quoted(text) + " is not allowed; give a URL such as https://10.0.0.1:6443");
+                    place + ": " + Problem.quoted(text) + " is invalid; must be a URL such as https://10.0.0.1:6443");
         }
     }
 
@@ -360,7 +361,7 @@ public final class ApiAccess {
         return URI.create(scheme + url.toString().substring(scheme.length()));
     }
 
-    /** Whether a text names a server, such as {@code https://10.0.0.1:6443}. */
+    /** Whether a string is the URL of a server, such as {@code https://10.0.0.1:6443}. */
     public static boolean isServer(String text) {
         try {
             url(text);
@@ -374,7 +375,7 @@ public final class ApiAccess {
         return servers;
     }
 
-    /** The name in the certificates of all servers; empty for that in their URL. */
+    /** Name expected in the certificates of all servers; empty for the host in their URLs. */
     String tlsServerName() {
         return tlsServerName;
     }
@@ -387,10 +388,10 @@ public final class ApiAccess {
         return tls;
     }
 
-    /** Which servers, and where that was found; for the log. */
+    /** The servers and the source they were found in; for the log. */
     @Override
     public String toString() {
-        return servers.stream().map(server -> server.url().toString()).collect(Collectors.joining(", ")) + " (" + origin
+        return servers.stream().map(server -> server.url().toString()).collect(Collectors.joining(", ")) + " (" + source
                 + ")";
     }
 }

@@ -2,7 +2,7 @@ package io.sluice.apiserver;
 
 import io.sluice.document.Problem;
 
-/** Why no API server can be asked: one line, for people. */
+/** Invalid or missing configuration of the access to API servers. The message is one line and is shown to the user. */
 public final class ApiAccessException extends Exception {
     private static final long serialVersionUID = 1L;
 

@@ -2,7 +2,7 @@ package io.sluice.apiserver;
 
 import io.sluice.apiserver.ApiAccess.Server;
 import io.sluice.apiserver.Transport.Body;
-import io.sluice.apiserver.Transport.NoAnswerException;
+import io.sluice.apiserver.Transport.NoResponseException;
 import io.sluice.apiserver.Transport.Target;
 import io.sluice.document.Problem;
 import io.sluice.model.IpAddress;
@@ -20,26 +20,26 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Asks API servers over HTTP: says who we are, moves to the next server when one does not answer, and takes over files
- * that were replaced. Any thread may use it.
+ * HTTP client for API servers: sends credentials, fails over to the next server, and reloads credential and CA files.
+ * Thread-safe.
  *
- * <p>A name with several addresses is several servers. They are dialled by address, which the JDK's client allows while
- * the server still sees its name: in TLS (SNI) through the parameters, in HTTP through the Host header.
+ * <p>A host name with several addresses counts as several servers. The client connects to each address; the server
+ * still sees the host name in SNI (set through the TLS parameters) and in the Host header.
  */
 final class ApiClient implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ApiClient.class);
     private static final int UNAUTHORIZED = 401;
     private static final int SERVER_ERROR = 500;
 
-    /** What differs in tests. */
+    /** Timeouts, clock and name resolution; tests replace them. */
     record Environment(Duration connectTimeout, Duration headersTimeout, LongSupplier nanoTime, Resolver resolver) {
-        static Environment usual() {
+        static Environment defaults() {
             return new Environment(
                     Duration.ofSeconds(5), Duration.ofSeconds(10), System::nanoTime, InetAddress::getAllByName);
         }
     }
 
-    /** From names to addresses. */
+    /** Resolves host names. */
     @FunctionalInterface
     interface Resolver {
         InetAddress[] resolve(String host) throws UnknownHostException;
@@ -51,14 +51,14 @@ final class ApiClient implements AutoCloseable {
     private final Environment environment;
     private final Failover failover;
     private final Transport transport;
-    /** Whether there was more than one server to choose from when one was last asked. */
-    private volatile boolean several;
+    /** Whether there was more than one server to choose from at the last request. */
+    private volatile boolean hasAlternatives;
 
-    /** What a server last answered 401 to. */
-    private volatile @Nullable String refused;
+    /** The Authorization header that a server last answered with 401. */
+    private volatile @Nullable String rejectedAuthorization;
 
     ApiClient(ApiAccess access) {
-        this(access, Environment.usual());
+        this(access, Environment.defaults());
     }
 
     ApiClient(ApiAccess access, Environment environment) {
@@ -71,118 +71,119 @@ final class ApiClient implements AutoCloseable {
     }
 
     /**
-     * Asks until a server answers, each at most once, and returns with the headers.
+     * Sends a GET request to one server after another until one responds. Returns when the headers have arrived.
      *
-     * @param pathAndQuery beginning with a slash
-     * @return the answer, whatever its status; of several servers, one of theirs that is no server's error if there is
-     * @throws NoServerException if none answered, naming each and why
-     * @throws IOException if this is closed, or who we are cannot be found out
+     * @param pathAndQuery path and query, starting with a slash
+     * @return the first response that is not a 5xx; if all servers respond with 5xx, the last of these
+     * @throws NoServerException if no server responded; the message names each server and the reason
+     * @throws IOException if this client is closed, or the credentials are unavailable
      */
     ApiResponse get(String pathAndQuery) throws IOException {
-        return ask(pathAndQuery, null, environment.headersTimeout());
+        return send(pathAndQuery, null, environment.headersTimeout());
     }
 
     /**
-     * The same, for what a busy server needs time to put together: it may take six times as long, as long as the server
-     * answers {@link #leaveSilent smaller questions} meanwhile.
+     * Like {@link #get}, for responses that a busy server needs time to prepare: six times the timeout, as long as the
+     * server responds to {@link #probeSilentServers probes}.
      */
     ApiResponse getLarge(String pathAndQuery) throws IOException {
-        return ask(pathAndQuery, null, environment.headersTimeout().multipliedBy(6));
+        return send(pathAndQuery, null, environment.headersTimeout().multipliedBy(6));
     }
 
-    /** The same; but once the request may have arrived, no other server gets it. */
+    /** Sends a POST request. Fails over only while the request cannot have reached a server. */
     ApiResponse post(String path, byte[] json) throws IOException {
-        return ask(path, new Body("POST", "application/json", json), environment.headersTimeout());
+        return send(path, new Body("POST", "application/json", json), environment.headersTimeout());
     }
 
-    /** The same; changes the fields of an object that are given (RFC 7386). */
+    /** Sends a JSON merge patch (RFC 7386). Fails over only while the request cannot have reached a server. */
     ApiResponse patch(String path, byte[] json) throws IOException {
-        return ask(path, new Body("PATCH", "application/merge-patch+json", json), environment.headersTimeout());
+        return send(path, new Body("PATCH", "application/merge-patch+json", json), environment.headersTimeout());
     }
 
-    /** Told that a server fell silent: the others come first for a while, and it gets new connections. */
-    void distrust(String server) {
+    /** Marks a server as failed: others are tried first for a while, and it gets new connections. */
+    void markFailed(String server) {
         failover.failed(server);
         transport.forget(server);
     }
 
     /**
-     * Asks the servers that have said nothing at all for a while for their version, each once, and leaves those that do
-     * not answer: whatever they owe ends. A watch may well be silent that long; where there is no other server to turn to,
-     * only an answer that does not begin makes a server suspect.
+     * Probes each silent server with a version request and abandons those that do not respond: their open requests end.
+     * If there is only one server, an idle watch does not count as silence, only a response that has not started.
      *
-     * @param within how long an answer may take
+     * @param silence time without any data after which a server is probed
+     * @param timeout timeout of a probe
      */
-    void leaveSilent(Duration silence, Duration within) {
+    void probeSilentServers(Duration silence, Duration timeout) {
         long now = environment.nanoTime().getAsLong();
-        List<String> silent = transport.exchanges.silent(now, silence.toNanos(), several);
-        if (silent.isEmpty()) {
+        List<String> silentServers = transport.openRequests.silentServers(now, silence.toNanos(), hasAlternatives);
+        if (silentServers.isEmpty()) {
             return;
         }
         for (Target target : targets(new ArrayList<>())) {
-            if (!silent.contains(target.name())) {
+            if (!silentServers.contains(target.name())) {
                 continue;
             }
-            try (ApiResponse answer = ask(target, "/version", null, within)) {
-                // To the end, so that its connection can be used again.
-                answer.bytes(ApiLimits.MAX_VERSION_BYTES, within);
+            try (ApiResponse response = send(target, "/version", null, timeout)) {
+                // Read to the end, so that the connection can be reused.
+                response.bytes(ApiLimits.MAX_VERSION_BYTES, timeout);
             } catch (IOException e) {
-                long then = environment.nanoTime().getAsLong();
+                long later = environment.nanoTime().getAsLong();
                 if (transport.isClosed()
                         || !transport
-                                .exchanges
-                                .silent(then, silence.toNanos(), several)
+                                .openRequests
+                                .silentServers(later, silence.toNanos(), hasAlternatives)
                                 .contains(target.name())) {
                     continue;
                 }
                 log.warn(
-                        "API server {} is left: it has sent nothing for {} and does not answer now ({})",
+                        "API server {} is unresponsive: no data for {}, and a probe failed ({}); ending its requests and"
+                                + " retrying",
                         target.name(),
                         Transport.seconds(silence),
                         Problem.oneLine(String.valueOf(e.getMessage())));
-                distrust(target.name());
-                transport.exchanges.end(target.name());
+                markFailed(target.name());
+                transport.openRequests.end(target.name());
             }
         }
     }
 
-    /** Ends all that is going on. */
+    /** Cancels all requests and rejects new ones. */
     @Override
     public void close() {
         transport.close();
     }
 
-    private ApiResponse ask(String pathAndQuery, @Nullable Body body, Duration within) throws IOException {
+    private ApiResponse send(String pathAndQuery, @Nullable Body body, Duration timeout) throws IOException {
         List<String> failures = new ArrayList<>();
-        ApiResponse failing = null;
+        ApiResponse errorResponse = null;
         for (Target target : failover.inOrder(targets(failures), Target::name)) {
             try {
-                ApiResponse answer = ask(target, pathAndQuery, body, within);
-                if (answer.status() < SERVER_ERROR) {
-                    failover.works(target.name());
-                    close(failing);
-                    return answer;
+                ApiResponse response = send(target, pathAndQuery, body, timeout);
+                if (response.status() < SERVER_ERROR) {
+                    failover.succeeded(target.name());
+                    close(errorResponse);
+                    return response;
                 }
                 failover.failed(target.name());
-                close(failing);
-                failing = answer;
-            } catch (NoAnswerException e) {
+                close(errorResponse);
+                errorResponse = response;
+            } catch (NoResponseException e) {
                 failover.failed(target.name());
                 failures.add(target.name() + ": " + e.getMessage());
-                if (e.arrived && body != null) {
+                if (e.mayHaveArrived && body != null) {
                     break;
                 }
             }
         }
-        if (failing != null) {
-            return failing;
+        if (errorResponse != null) {
+            return errorResponse;
         }
-        throw new NoServerException(Problem.oneLine("no API server answers: " + String.join("; ", failures)));
+        throw new NoServerException(Problem.oneLine("no API server responded: " + String.join("; ", failures)));
     }
 
-    private static void close(@Nullable ApiResponse answer) throws IOException {
-        if (answer != null) {
-            answer.close();
+    private static void close(@Nullable ApiResponse response) throws IOException {
+        if (response != null) {
+            response.close();
         }
     }
 
@@ -191,74 +192,76 @@ final class ApiClient implements AutoCloseable {
         for (Server server : servers) {
             String url = server.url().toString();
             boolean literal = IpAddress.parse(server.host()) != null;
-            boolean asIs = server.proxy() != null || (literal && tlsServerName.isEmpty());
+            boolean useUrlAsIs = server.proxy() != null || (literal && tlsServerName.isEmpty());
             try {
                 InetAddress[] addresses =
-                        asIs ? new InetAddress[0] : environment.resolver().resolve(server.host());
+                        useUrlAsIs ? new InetAddress[0] : environment.resolver().resolve(server.host());
                 if (addresses.length == 0 || (addresses.length == 1 && tlsServerName.isEmpty())) {
                     targets.add(new Target(server, url, server.url()));
                     continue;
                 }
                 for (InetAddress address : addresses) {
                     String name = addresses.length == 1 ? url : url + " (" + address.getHostAddress() + ")";
-                    targets.add(new Target(server, name, dialled(server.url(), address)));
+                    targets.add(new Target(server, name, connectUrl(server.url(), address)));
                 }
             } catch (UnknownHostException e) {
-                failures.add(url + ": the name " + server.host() + " cannot be resolved");
+                failures.add(url + ": cannot resolve host name " + server.host());
             }
         }
-        several = targets.size() > 1;
+        hasAlternatives = targets.size() > 1;
         return targets;
     }
 
-    private static URI dialled(URI url, InetAddress address) {
+    private static URI connectUrl(URI url, InetAddress address) {
         String text = address.getHostAddress();
         String host = text.indexOf(':') < 0 ? text : "[" + text.replaceFirst("%.*", "") + "]";
         String port = url.getPort() < 0 ? "" : ":" + url.getPort();
         return URI.create(url.getScheme() + "://" + host + port + url.getRawPath());
     }
 
-    /** Whether the token that a server refused last has been replaced since. */
-    boolean hasOtherCredentials() {
-        return credentials.isReplaced(refused, environment.nanoTime().getAsLong());
+    /** Whether the token that a server last answered with 401 has been replaced since. */
+    boolean hasNewCredentials() {
+        return credentials.isReplaced(
+                rejectedAuthorization, environment.nanoTime().getAsLong());
     }
 
-    /** What the servers are shown, for people. */
-    String credentials() {
-        return credentials.name();
+    /** Description of the credentials sent to the servers, for messages. */
+    String credentialsDescription() {
+        return credentials.description();
     }
 
-    /** Asks one server, once more if the credentials or the trust that failed can be had anew. */
-    private ApiResponse ask(Target target, String pathAndQuery, @Nullable Body body, Duration within)
+    /** Sends a request to one server; retries once if reloaded credentials or certificates may help. */
+    private ApiResponse send(Target target, String pathAndQuery, @Nullable Body body, Duration timeout)
             throws IOException {
         String authorization = credentials.authorization(environment.nanoTime().getAsLong());
         HttpClient client = transport.client(target.server(), false);
-        ApiResponse answer;
+        ApiResponse response;
         try {
-            answer = transport.send(client, target, pathAndQuery, body, authorization, within);
-        } catch (NoAnswerException e) {
-            HttpClient renewed =
-                    e.certificates && (body == null || !e.arrived) ? transport.client(target.server(), true) : client;
+            response = transport.send(client, target, pathAndQuery, body, authorization, timeout);
+        } catch (NoResponseException e) {
+            HttpClient renewed = e.reloadMayHelp && (body == null || !e.mayHaveArrived)
+                    ? transport.client(target.server(), true)
+                    : client;
             if (renewed == client) {
                 transport.forget(target.server(), client);
                 throw e;
             }
-            answer = transport.send(renewed, target, pathAndQuery, body, authorization, within);
+            response = transport.send(renewed, target, pathAndQuery, body, authorization, timeout);
         }
-        if (answer.status() != UNAUTHORIZED) {
-            return answer;
+        if (response.status() != UNAUTHORIZED) {
+            return response;
         }
-        refused = authorization;
-        if (!credentials.refused(authorization, environment.nanoTime().getAsLong())) {
-            return answer;
+        rejectedAuthorization = authorization;
+        if (!credentials.reportRejected(authorization, environment.nanoTime().getAsLong())) {
+            return response;
         }
-        answer.close();
+        response.close();
         authorization = credentials.authorization(environment.nanoTime().getAsLong());
-        answer = transport.send(
-                transport.client(target.server(), false), target, pathAndQuery, body, authorization, within);
-        if (answer.status() == UNAUTHORIZED) {
-            refused = authorization;
+        response = transport.send(
+                transport.client(target.server(), false), target, pathAndQuery, body, authorization, timeout);
+        if (response.status() == UNAUTHORIZED) {
+            rejectedAuthorization = authorization;
         }
-        return answer;
+        return response;
     }
 }

@@ -8,30 +8,30 @@ import tools.jackson.core.json.JsonFactory;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * Limits for data from API servers and exec plugins, far above what a Kubernetes API server sends: etcd stores objects of
- * at most 1.5 MiB. Files have limits of their own, because their author is the operator.
+ * Limits for data from API servers and exec plugins. They are far above what a Kubernetes API server sends: etcd stores
+ * objects of at most 1.5 MiB. Manifests have separate limits.
  */
 final class ApiLimits {
-    /** The fields of an object are nested about 20 deep, and managedFields repeats them. */
+    /** Maximum nesting of JSON. Fields are nested about 20 deep, and managedFields repeats them. */
     static final int MAX_NESTING = 200;
 
     static final int MAX_STRING_CHARACTERS = 4 << 20;
     static final int MAX_KEY_CHARACTERS = 4 << 10;
     static final int MAX_NUMBER_CHARACTERS = 100;
 
-    /** Of one object in a list, one event of a watch, or anything else in an answer. */
+    /** Maximum size of one object in a list, one event of a watch, or anything else in a response. */
     static final int MAX_OBJECT_BYTES = 16 << 20;
 
-    /** In one collection. */
+    /** Maximum number of objects in one collection. */
     static final int MAX_OBJECTS = 1_000_000;
 
-    /** Of one list: a server may send smaller pages than were asked for. */
+    /** Maximum number of pages of one list. A server may send smaller pages than requested. */
     static final int MAX_PAGES = 20_000;
 
-    /** Of a resource version or continue token, which become part of a URL. */
+    /** Maximum length of a resourceVersion or continue token, which become part of a URL. */
     static final int MAX_TOKEN_CHARACTERS = 8 << 10;
 
-    /** Of an answer that is not what was asked for: a Status, or what a proxy says. */
+    /** Maximum size of an error response: a Status object, or the response of a proxy. */
     static final int MAX_ERROR_BYTES = 64 << 10;
 
     static final Duration ERROR_TIMEOUT = Duration.ofSeconds(10);
@@ -39,16 +39,16 @@ final class ApiLimits {
     static final int MAX_VERSION_BYTES = 64 << 10;
     static final int MAX_API_GROUPS_BYTES = 1 << 20;
 
-    /** Of the list with the one object that an Event is about. */
+    /** Maximum size of the list with the one object that an Event is about. */
     static final int MAX_SINGLE_LIST_BYTES = 4 << 20;
 
-    /** Of all headers of an answer. */
+    /** Maximum size of all headers of a response. */
     static final int MAX_HEADER_BYTES = 64 << 10;
 
-    /** What an exec plugin prints, on each of its two outputs. */
+    /** Maximum output of an exec plugin, on stdout and stderr each. */
     static final int MAX_PLUGIN_BYTES = 1 << 20;
 
-    /** Reads JSON within these limits; those of a whole answer are those of its stream. */
+    /** JSON mapper with these limits. The size of a response is limited by {@link ApiResponse}. */
     static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder()
                             .maxNestingDepth(MAX_NESTING)
@@ -61,7 +61,7 @@ final class ApiLimits {
 
     private ApiLimits() {}
 
-    /** Something is larger than any API server sends it. */
+    /** Data exceeded one of these limits. */
     static final class ExceededException extends IOException {
         private static final long serialVersionUID = 1;
 
@@ -70,7 +70,7 @@ final class ApiLimits {
         }
     }
 
-    /** Whether reading failed because of a limit: then the same answer would fail again. */
+    /** Whether a limit was exceeded; a retry would then fail again. */
     static boolean isExceeded(Exception e) {
         return e instanceof ExceededException
                 || e instanceof StreamConstraintsException

@@ -5,13 +5,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the user says of the API server; all of it may be left out.
+ * Flags for the access to API servers; all are optional.
  *
- * @param kubeconfigs files to use instead of those that are usual
- * @param context of the kubeconfig, instead of its current one; or empty
- * @param masters URLs, instead of the server a kubeconfig names
- * @param tokenFile instead of the credentials of a kubeconfig
- * @param certificateAuthority instead of that of a kubeconfig
+ * @param kubeconfigs files to use instead of the default ones
+ * @param context context of the kubeconfig to use; empty for its current one
+ * @param masters URLs of API servers; override the server of a kubeconfig
+ * @param tokenFile file with a bearer token; overrides the credentials of a kubeconfig
+ * @param certificateAuthority CA bundle; overrides that of a kubeconfig
  */
 public record ApiOptions(
         List<Path> kubeconfigs,

@@ -13,8 +13,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongSupplier;
 
 /**
- * What an API server answered, its body still to be read. Closing it, by any thread, ends a read that waits; the
- * connection goes with it unless the body was read to its end.
+ * Response of an API server with an unread body. Any thread may close it, which ends a blocked read. The connection is
+ * closed, too, unless the body was read to its end.
  */
 final class ApiResponse implements Closeable {
     private final int status;
@@ -24,12 +24,12 @@ final class ApiResponse implements Closeable {
     private final LongSupplier nanoTime;
     private final Runnable closed;
     private final AtomicBoolean open = new AtomicBoolean(true);
-    private volatile long heardNanos;
+    private volatile long lastDataNanos;
 
-    /** What may still come before {@link #nextObject}. Confined to the reader. */
-    private long left = ApiLimits.MAX_OBJECT_BYTES;
+    /** Bytes that may still arrive before {@link #nextObject}. Confined to the reading thread. */
+    private long bytesLeft = ApiLimits.MAX_OBJECT_BYTES;
 
-    /** @param closed run once, by whatever ends it first */
+    /** @param closed called once when this is closed */
     ApiResponse(
             int status,
             String server,
@@ -43,19 +43,19 @@ final class ApiResponse implements Closeable {
         this.body = new TimedBody(body);
         this.nanoTime = nanoTime;
         this.closed = closed;
-        heardNanos = nanoTime.getAsLong();
+        lastDataNanos = nanoTime.getAsLong();
     }
 
     int status() {
         return status;
     }
 
-    /** Which one, for people and for {@link ApiClient#distrust}. */
+    /** Name of the server, for messages and for {@link ApiClient#markFailed}. */
     String server() {
         return server;
     }
 
-    /** How long the server asks to be left alone. */
+    /** The Retry-After header in seconds; empty if missing. */
     Optional<Duration> retryAfter() {
         return retryAfter;
     }
@@ -64,25 +64,25 @@ final class ApiResponse implements Closeable {
         return body;
     }
 
-    /** An object has been read to its end: the next one may be as large as the first. */
+    /** Resets the size limit, after an object has been read to its end. */
     void nextObject() {
-        left = ApiLimits.MAX_OBJECT_BYTES;
+        bytesLeft = ApiLimits.MAX_OBJECT_BYTES;
     }
 
-    /** When its headers or its last bytes arrived. */
-    long heardNanos() {
-        return heardNanos;
+    /** Time at which the last data of this response arrived. */
+    long lastDataNanos() {
+        return lastDataNanos;
     }
 
-    /** The beginning of the body, if it comes in time; for what is short. Fails if it does not. */
-    byte[] bytes(int most, Duration within) throws IOException {
-        CompletableFuture<Void> late =
-                new CompletableFuture<Void>().completeOnTimeout(null, within.toNanos(), TimeUnit.NANOSECONDS);
-        var unused = late.thenRun(this::end);
+    /** Reads up to {@code maxBytes} bytes of the body. Fails if they do not arrive within the timeout. */
+    byte[] bytes(int maxBytes, Duration timeout) throws IOException {
+        CompletableFuture<Void> timer =
+                new CompletableFuture<Void>().completeOnTimeout(null, timeout.toNanos(), TimeUnit.NANOSECONDS);
+        var unused = timer.thenRun(this::end);
         try {
-            return body.readNBytes(most);
+            return body.readNBytes(maxBytes);
         } finally {
-            late.cancel(false);
+            timer.cancel(false);
         }
     }
 
@@ -102,7 +102,7 @@ final class ApiResponse implements Closeable {
         }
     }
 
-    /** Notes when something arrives, and ends what is larger than any object. */
+    /** Body that records when data arrives, and fails when an object is too large. */
     private final class TimedBody extends FilterInputStream {
         TimedBody(InputStream in) {
             super(in);
@@ -123,9 +123,9 @@ final class ApiResponse implements Closeable {
         }
 
         private void received(int bytes) throws IOException {
-            heardNanos = nanoTime.getAsLong();
-            left -= Math.max(0, bytes);
-            if (left < 0) {
+            lastDataNanos = nanoTime.getAsLong();
+            bytesLeft -= Math.max(0, bytes);
+            if (bytesLeft < 0) {
                 throw new ApiLimits.ExceededException(
                         "an object is larger than " + ApiLimits.MAX_OBJECT_BYTES + " bytes");
             }

@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.Optional;
 
-/** What an API server answered instead of what it was asked for. */
+/** An error status that an API server responded with. */
 final class ApiStatusException extends IOException {
     private static final long serialVersionUID = 1;
 
@@ -21,12 +21,12 @@ final class ApiStatusException extends IOException {
         return status;
     }
 
-    /** What it asks us to wait; empty if it does not say. */
+    /** The Retry-After header; empty if the server sent none. */
     Optional<Duration> retryAfter() {
         return retryAfter;
     }
 
-    /** Whether what was asked for lies too far in the past, or in a future that this server does not know. */
+    /** Whether the resource version expired, or is newer than the state of this server. */
     boolean needsNewList() {
         return status == 410 || (status == 504 && String.valueOf(getMessage()).contains("resource version"));
     }

@@ -6,16 +6,16 @@ import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import org.jspecify.annotations.Nullable;
 
-/** What goes into the Authorization header: nothing, a token, a user with a password, or what a plugin says. */
+/** Source of the Authorization header: none, a bearer token, a user name and password, or an exec plugin. */
 final class Credentials {
     static final Credentials NONE = new Credentials(null, null, null);
 
-    private final @Nullable String fixed;
+    private final @Nullable String basicHeader;
     private final @Nullable FileCredential token;
     private final @Nullable ExecPlugin plugin;
 
-    private Credentials(@Nullable String fixed, @Nullable FileCredential token, @Nullable ExecPlugin plugin) {
-        this.fixed = fixed;
+    private Credentials(@Nullable String basicHeader, @Nullable FileCredential token, @Nullable ExecPlugin plugin) {
+        this.basicHeader = basicHeader;
         this.token = token;
         this.plugin = plugin;
     }
@@ -25,7 +25,7 @@ final class Credentials {
         return new Credentials("Basic " + Base64.getEncoder().encodeToString(pair), null, null);
     }
 
-    /** @throws ApiAccessException if it cannot be one */
+    /** @throws ApiAccessException if the token is invalid */
     static Credentials bearer(FileCredential token) throws ApiAccessException {
         try {
             bearer(token.name(), token.text());
@@ -39,7 +39,7 @@ final class Credentials {
         return new Credentials(null, null, plugin);
     }
 
-    /** The header's value; null for none. May take as long as a plugin does. */
+    /** Value of the Authorization header; null for none. Runs the exec plugin if needed, so it may block. */
     @Nullable
     String authorization(long nowNanos) throws IOException {
         if (token != null) {
@@ -48,31 +48,31 @@ final class Credentials {
         }
         if (plugin != null) {
             String said = plugin.credential().token();
-            return said == null ? null : bearer("the token of the exec plugin", said);
+            return said == null ? null : bearer("token of the exec plugin", said);
         }
-        return fixed;
+        return basicHeader;
     }
 
-    /** A certificate of a plugin's. */
+    /** Client certificate from the exec plugin; null if there is none. */
     @Nullable
     Identity identity() throws IOException {
         return plugin == null ? null : plugin.credential().identity();
     }
 
     /**
-     * Told that the server does not take this one.
+     * Reports that a server responded with 401.
      *
-     * @return whether asking again may give another
+     * @return whether a retry may use different credentials
      */
-    boolean refused(@Nullable String authorization, long nowNanos) {
+    boolean reportRejected(@Nullable String authorization, long nowNanos) {
         if (plugin != null) {
-            plugin.refused(authorization == null ? null : authorization.substring("Bearer ".length()));
+            plugin.reportRejected(authorization == null ? null : authorization.substring("Bearer ".length()));
             return true;
         }
         return isReplaced(authorization, nowNanos);
     }
 
-    /** Whether the token's file holds another one than was shown. */
+    /** Whether the token file now contains a different token. */
     boolean isReplaced(@Nullable String authorization, long nowNanos) {
         if (token == null) {
             return false;
@@ -82,23 +82,25 @@ final class Credentials {
         return !now.equals(authorization);
     }
 
-    /** What a server is shown, for people. */
-    String name() {
+    /** Describes the credentials, for messages. */
+    String description() {
         if (token != null) {
-            return "the token of " + token.name();
+            return "the token in " + token.name();
         }
         if (plugin != null) {
-            return "what the exec plugin gave";
+            return "those of the exec plugin";
         }
-        return fixed == null ? "no token" : "a user and a password";
+        return basicHeader == null ? "none" : "a user name and password";
     }
 
-    /** Checked here, because the JDK would quote it in its complaint. */
+    /** Validates the token, because the JDK's error message would contain it. */
     private static String bearer(String name, String token) throws IOException {
         String stripped = token.strip();
         if (stripped.isEmpty() || !stripped.chars().allMatch(c -> c > ' ' && c < 0x7F)) {
-            throw new IOException(
-                    name + (stripped.isEmpty() ? ": is empty" : ": is no token: it holds blanks or odd characters"));
+            throw new IOException(name
+                    + (stripped.isEmpty()
+                            ? ": empty token"
+                            : ": not a valid token: contains" + " whitespace, control or non-ASCII characters"));
         }
         return "Bearer " + stripped;
     }

@@ -29,49 +29,50 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Tells a cluster's operator, as Events on the Service or slice concerned, what only the node's log would say otherwise.
+ * Records problems as Kubernetes Events on the Service or EndpointSlice concerned, so that they are visible outside of
+ * the node's log.
  *
- * <p>There is one Event for each object and reason, with a count and the newest message. A courtesy: rate-limited, never
- * repeated within an hour, dropped rather than waited for, and left for a while in a namespace where the server does not
- * allow it.
+ * <p>There is one Event per object and reason, with a count and the newest message. Events are best effort:
+ * rate-limited, not repeated within an hour, dropped if the queue is full, and suspended for a while in a namespace
+ * where they are forbidden.
  */
 public final class EventRecorder implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EventRecorder.class);
     private static final JsonMapper JSON = ApiLimits.JSON;
 
-    /** kube-proxy's limits for one source. */
+    /** Burst size, as in kube-proxy. */
     private static final int BURST = 25;
 
     private static final long REFILL_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long REPEAT_NANOS = TimeUnit.HOURS.toNanos(1);
 
-    /** A namespace that is being deleted takes none, and may come back; a role may be given. */
-    private static final long REFUSED_NANOS = TimeUnit.MINUTES.toNanos(10);
+    /** Pause after a 403. Temporary, because a deleted namespace may be recreated and a role may be granted. */
+    private static final long FORBIDDEN_PAUSE_NANOS = TimeUnit.MINUTES.toNanos(10);
 
-    private static final Duration ANSWER = Duration.ofSeconds(10);
-    private static final int REMEMBERED = 1_000;
-    private static final int WAITING = 100;
-    private static final int LONGEST_MESSAGE = 1_000;
+    private static final Duration RESPONSE_TIMEOUT = Duration.ofSeconds(10);
+    private static final int MAX_REMEMBERED = 1_000;
+    private static final int QUEUE_CAPACITY = 100;
+    private static final int MAX_MESSAGE_CHARACTERS = 1_000;
 
     private final ApiClient client;
     private final String nodeName;
     private final Clock clock;
     private final LongSupplier nanoTime;
-    private final BlockingQueue<Event> waiting = new ArrayBlockingQueue<>(WAITING);
+    private final BlockingQueue<Event> queue = new ArrayBlockingQueue<>(QUEUE_CAPACITY);
     private @Nullable Worker worker;
     private volatile boolean closed;
 
-    // Used on the thread only.
-    private final Map<Event, Long> told = lastOnes();
-    private final Map<String, Long> refused = lastOnes();
-    /** By object and reason. */
-    private final Map<List<String>, Recorded> recorded = lastOnes();
+    // Confined to the worker thread.
+    private final Map<Event, Long> lastSentNanos = boundedMap();
+    private final Map<String, Long> forbiddenSinceNanos = boundedMap();
+    /** Events on the server, by object and reason. */
+    private final Map<List<String>, Recorded> recorded = boundedMap();
 
-    private boolean refusalSaid;
+    private boolean refusalLogged;
     private double tokens = BURST;
     private long refilledNanos;
 
-    /** @param path of the object concerned, on the API server */
+    /** @param path URL path of the object concerned */
     private record Event(String path, String reason, String message) {
         List<String> series() {
             return List.of(path, reason);
@@ -79,15 +80,15 @@ public final class EventRecorder implements AutoCloseable {
     }
 
     /**
-     * An Event that is on the server.
+     * An Event that exists on the server.
      *
-     * @param uid of the object concerned: one made again under its name has Events of its own
+     * @param uid UID of the object concerned, because a recreated object gets new Events
      */
     private record Recorded(String path, String uid, int count) {}
 
     /**
-     * @param clock what an Event says
-     * @param nanoTime what is waited by: a clock may be set
+     * @param clock for timestamps in Events
+     * @param nanoTime monotonic time for rate limits
      */
     EventRecorder(ApiClient client, String nodeName, Clock clock, LongSupplier nanoTime) {
         this.client = client;
@@ -97,13 +98,13 @@ public final class EventRecorder implements AutoCloseable {
         this.refilledNanos = nanoTime.getAsLong();
     }
 
-    private static <K, V> Map<K, V> lastOnes() {
+    private static <K, V> Map<K, V> boundedMap() {
         return new LinkedHashMap<>(64, 0.75f, false) {
             private static final long serialVersionUID = 1;
 
             @Override
             protected boolean removeEldestEntry(Map.Entry<K, V> eldest) {
-                return size() > REMEMBERED;
+                return size() > MAX_REMEMBERED;
             }
         };
     }
@@ -112,7 +113,10 @@ public final class EventRecorder implements AutoCloseable {
         worker = supervisor.loop("sluice-events", this::run);
     }
 
-    /** A problem that appeared; only errors are worth an Event. Any thread, never blocks. */
+    /**
+     * Records a new problem. Warnings are ignored, and problems that are not of an object on the server. Any thread,
+     * never blocks.
+     */
     public void problem(Problem problem) {
         if (problem.severity() == Severity.ERROR && problem.source().startsWith("/")) {
             String field = problem.field().isEmpty() ? "" : problem.field() + ": ";
@@ -120,52 +124,52 @@ public final class EventRecorder implements AutoCloseable {
         }
     }
 
-    /** An address of a Service that cannot be served. Any thread, never blocks. */
+    /** Records that a frontend of a Service failed. Any thread, never blocks. */
     public void failed(ServicePortName service, String message) {
         String path = "/api/v1/namespaces/" + service.namespace() + "/services/" + service.service();
         put(new Event(path, "FrontendFailed", message));
     }
 
     private void put(Event event) {
-        if (!closed && !waiting.offer(event)) {
-            log.debug("too many events: {} left out", event);
+        if (!closed && !queue.offer(event)) {
+            log.debug("event queue is full, dropping {}", event);
         }
     }
 
     private void run() throws InterruptedException {
         while (!closed) {
-            consider(waiting.take());
+            process(queue.take());
         }
     }
 
-    private void consider(Event event) {
+    private void process(Event event) {
         long now = nanoTime.getAsLong();
         tokens = Math.min(BURST, tokens + (now - refilledNanos) / (double) REFILL_NANOS);
         refilledNanos = now;
-        Long last = told.get(event);
+        Long last = lastSentNanos.get(event);
         if (tokens < 1 || (last != null && now - last < REPEAT_NANOS)) {
             return;
         }
         tokens--;
         try {
             if (send(event, now)) {
-                told.remove(event);
-                told.put(event, now);
+                lastSentNanos.remove(event);
+                lastSentNanos.put(event, now);
             }
         } catch (IOException | JacksonException e) {
-            log.debug("event {} not recorded", event, e);
+            log.debug("cannot record event {}", event, e);
         }
     }
 
-    /** Merges the event into the one its object has, or creates one. Returns whether the server took it. */
+    /** Updates the existing Event of the object, or creates one. Returns whether the server accepted it. */
     private boolean send(Event event, long now) throws IOException {
         JsonNode object = object(event.path());
         if (object.isMissingNode()) {
             return false;
         }
         String namespace = object.path("metadata").path("namespace").stringValue("default");
-        Long refusedAt = refused.get(namespace);
-        if (refusedAt != null && now - refusedAt < REFUSED_NANOS) {
+        Long forbiddenSince = forbiddenSinceNanos.get(namespace);
+        if (forbiddenSince != null && now - forbiddenSince < FORBIDDEN_PAUSE_NANOS) {
             return false;
         }
         Recorded before = recorded.get(event.series());
@@ -179,43 +183,43 @@ public final class EventRecorder implements AutoCloseable {
         return create(event, object, namespace, now);
     }
 
-    /** As client-go's recorder does: one line with a count for an operator, one object for the server. */
+    /** Updates count and message of an existing Event, as client-go's recorder does. */
     private int patch(Event event, Recorded before, String namespace) throws IOException {
         ObjectNode change = JSON.createObjectNode()
-                .put("message", shortened(event.message()))
+                .put("message", truncated(event.message()))
                 .put("lastTimestamp", seconds(clock.instant()))
                 .put("count", before.count() + 1);
-        try (ApiResponse answer = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
-            if (answer.status() == 401) {
-                sayRefused(namespace, answer);
-            } else if (answer.status() >= 300) {
-                log.debug("event {} not merged: {} {}", event, answer.status(), beginning(answer));
+        try (ApiResponse response = client.patch(before.path(), JSON.writeValueAsBytes(change))) {
+            if (response.status() == 401) {
+                logRefusal(namespace, response);
+            } else if (response.status() >= 300) {
+                log.debug("cannot update event {}: {} {}", event, response.status(), bodyStart(response));
             } else {
-                refusalSaid = false;
+                refusalLogged = false;
                 remember(event, new Recorded(before.path(), before.uid(), before.count() + 1));
             }
-            return answer.status();
+            return response.status();
         }
     }
 
     private boolean create(Event event, JsonNode object, String namespace, long now) throws IOException {
         ObjectNode json = json(event, object, namespace, clock.instant());
         String path = "/api/v1/namespaces/" + namespace + "/events";
-        try (ApiResponse answer = client.post(path, JSON.writeValueAsBytes(json))) {
-            if (answer.status() == 403) {
-                refused.remove(namespace);
-                refused.put(namespace, now);
+        try (ApiResponse response = client.post(path, JSON.writeValueAsBytes(json))) {
+            if (response.status() == 403) {
+                forbiddenSinceNanos.remove(namespace);
+                forbiddenSinceNanos.put(namespace, now);
             }
-            if (answer.status() == 401 || answer.status() == 403) {
-                sayRefused(namespace, answer);
-            } else if (answer.status() >= 300) {
-                log.debug("event {} not recorded: {} {}", event, answer.status(), beginning(answer));
+            if (response.status() == 401 || response.status() == 403) {
+                logRefusal(namespace, response);
+            } else if (response.status() >= 300) {
+                log.debug("cannot record event {}: {} {}", event, response.status(), bodyStart(response));
             } else {
-                refusalSaid = false;
+                refusalLogged = false;
                 String name = json.path("metadata").path("name").stringValue("");
                 remember(event, new Recorded(path + "/" + name, uid(object), 1));
             }
-            return answer.status() < 300;
+            return response.status() < 300;
         }
     }
 
@@ -224,49 +228,49 @@ public final class EventRecorder implements AutoCloseable {
         recorded.put(event.series(), now);
     }
 
-    private void sayRefused(String namespace, ApiResponse answer) throws IOException {
-        if (refusalSaid) {
+    private void logRefusal(String namespace, ApiResponse response) throws IOException {
+        if (refusalLogged) {
             return;
         }
-        refusalSaid = true;
+        refusalLogged = true;
         log.info(
-                "Events in namespace {} are not recorded for now: {} answers {} {}; its role needs {apiGroups: [\"\"],"
-                        + " resources: [events], verbs: [create, patch]}",
+                "cannot record Events in namespace '{}': {} responded {} {}; dropping them for now, Sluice needs an"
+                        + " RBAC role with the rule {apiGroups: [\"\"], resources: [events], verbs: [create, patch]}",
                 namespace,
-                answer.server(),
-                answer.status(),
-                beginning(answer));
+                response.server(),
+                response.status(),
+                bodyStart(response));
     }
 
     private static String uid(JsonNode object) {
         return object.path("metadata").path("uid").stringValue("");
     }
 
-    private static String shortened(String message) {
-        return message.substring(0, Math.min(message.length(), LONGEST_MESSAGE));
+    private static String truncated(String message) {
+        return message.substring(0, Math.min(message.length(), MAX_MESSAGE_CHARACTERS));
     }
 
     private static String seconds(Instant time) {
         return time.truncatedTo(ChronoUnit.SECONDS).toString();
     }
 
-    private static String beginning(ApiResponse answer) throws IOException {
-        return Problem.oneLine(new String(answer.bytes(1_000, ApiLimits.ERROR_TIMEOUT), StandardCharsets.UTF_8));
+    private static String bodyStart(ApiResponse response) throws IOException {
+        return Problem.oneLine(new String(response.bytes(1_000, ApiLimits.ERROR_TIMEOUT), StandardCharsets.UTF_8));
     }
 
-    /** The object as it is now, found by listing: a role that may list need not be allowed to get. */
+    /** Reads the object concerned. Uses a list request, because the role needs no permission to get. */
     private JsonNode object(String path) throws IOException {
         int slash = path.lastIndexOf('/');
         String query = path.substring(0, slash) + "?fieldSelector="
                 + Resource.encoded("metadata.name=" + path.substring(slash + 1));
-        try (ApiResponse answer = client.get(query)) {
-            if (answer.status() != 200) {
+        try (ApiResponse response = client.get(query)) {
+            if (response.status() != 200) {
                 return JSON.missingNode();
             }
-            JsonNode list = JSON.readTree(answer.bytes(ApiLimits.MAX_SINGLE_LIST_BYTES, ANSWER));
+            JsonNode list = JSON.readTree(response.bytes(ApiLimits.MAX_SINGLE_LIST_BYTES, RESPONSE_TIMEOUT));
             JsonNode object = list.path("items").path(0);
             if (object instanceof ObjectNode item) {
-                // In a list only the list says it.
+                // Items of a list have no kind and apiVersion.
                 String kind = list.path("kind").stringValue("");
                 item.put("kind", kind.substring(0, Math.max(0, kind.length() - "List".length())));
                 item.put("apiVersion", list.path("apiVersion").stringValue(""));
@@ -295,7 +299,7 @@ public final class EventRecorder implements AutoCloseable {
         String time = seconds(now);
         return json.put("type", "Warning")
                 .put("reason", event.reason())
-                .put("message", shortened(event.message()))
+                .put("message", truncated(event.message()))
                 .put("firstTimestamp", time)
                 .put("lastTimestamp", time)
                 .put("count", 1)
@@ -303,15 +307,15 @@ public final class EventRecorder implements AutoCloseable {
                 .put("reportingInstance", nodeName);
     }
 
-    /** Ends at once; what waits is lost. */
+    /** Stops at once; queued events are lost. */
     @Override
     public void close() {
         closed = true;
         if (worker != null) {
             worker.close();
         }
-        List<Event> lost = new ArrayList<>();
-        waiting.drainTo(lost);
-        log.debug("{} events lost", lost.size());
+        List<Event> dropped = new ArrayList<>();
+        queue.drainTo(dropped);
+        log.debug("dropped {} queued events", dropped.size());
     }
 }

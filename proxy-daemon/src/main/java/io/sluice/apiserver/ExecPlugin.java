@@ -33,26 +33,29 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * A program that says who we are, as kubeconfigs name one under {@code exec}: runs it when there is nothing yet, when
- * what it said is about to expire, and when the server no longer takes it.
+ * Exec credential plugin of a kubeconfig. Runs the program for the first credential, again when it is about to expire,
+ * and again when a server rejects it.
  */
 final class ExecPlugin {
     private static final Logger log = LoggerFactory.getLogger(ExecPlugin.class);
-    private static final Duration BEFORE_EXPIRY = Duration.ofSeconds(10);
-
-    /** Every collection asks by itself, and a program may ask the network, or lock an account. */
-    private static final Duration AFTER_FAILURE = Duration.ofSeconds(5);
+    private static final Duration EXPIRY_MARGIN = Duration.ofSeconds(10);
 
     /**
-     * What the kubeconfig says of it.
+     * Pause after a failed run. Every collection needs credentials, and each run may use the network or lock an
+     * account.
+     */
+    private static final Duration RETRY_DELAY = Duration.ofSeconds(5);
+
+    /**
+     * Configuration of the plugin.
      *
-     * @param place the path of {@code exec}, with the file before it, for people
-     * @param folder of the kubeconfig: a command with a slash in it is looked for from there
-     * @param cluster what the plugin is told of the cluster; null if it is not to be told
+     * @param place file and path of the field {@code exec}, shown in messages
+     * @param directory directory of the kubeconfig; a command that contains a slash is relative to it
+     * @param cluster cluster info that is passed to the plugin; null for none
      */
     record Spec(
             String place,
-            Path folder,
+            Path directory,
             String apiVersion,
             String command,
             List<String> arguments,
@@ -61,36 +64,39 @@ final class ExecPlugin {
             @Nullable JsonNode cluster,
             Duration timeout) {}
 
-    /** What it said. */
+    /** Output of the plugin. */
     record Credential(
             @Nullable String token,
             @Nullable Identity identity,
             @Nullable Instant expires) {
         boolean isFresh(Instant now) {
-            return expires == null || now.isBefore(expires.minus(BEFORE_EXPIRY));
+            return expires == null || now.isBefore(expires.minus(EXPIRY_MARGIN));
         }
     }
 
     private final Spec spec;
     private final Clock clock;
     private @Nullable Credential current;
-    private @Nullable String lastErrors;
+    private @Nullable String lastStderr;
     private @Nullable IOException failure;
-    private Instant failed = Instant.MIN;
+    private Instant failedAt = Instant.MIN;
 
     ExecPlugin(Spec spec, Clock clock) {
         this.spec = spec;
         this.clock = clock;
     }
 
-    /** What it says now; may take as long as the program does. What failed is not run again for a while. */
+    /**
+     * Returns the current credential; runs the program if needed, which blocks. Fails at once for a while after a
+     * failed run.
+     */
     synchronized Credential credential() throws IOException {
         Instant now = clock.instant();
         Credential known = current;
         if (known != null && known.isFresh(now)) {
             return known;
         }
-        if (failure != null && !now.isBefore(failed) && now.isBefore(failed.plus(AFTER_FAILURE))) {
+        if (failure != null && !now.isBefore(failedAt) && now.isBefore(failedAt.plus(RETRY_DELAY))) {
             throw new IOException(failure.getMessage(), failure);
         }
         try {
@@ -102,13 +108,13 @@ final class ExecPlugin {
             throw e;
         } catch (IOException e) {
             failure = e;
-            failed = clock.instant();
+            failedAt = clock.instant();
             throw e;
         }
     }
 
-    /** Forgets what it said, unless it has already said something else. */
-    synchronized void refused(@Nullable String token) {
+    /** Discards a credential that a server rejected, unless it has already been replaced. */
+    synchronized void reportRejected(@Nullable String token) {
         if (current != null && (token == null || token.equals(current.token()))) {
             current = null;
         }
@@ -116,35 +122,37 @@ final class ExecPlugin {
 
     private Credential run() throws IOException {
         Process process = start();
-        // Both have to be read at the same time, or the program may wait for the other to be.
-        CompletableFuture<byte[]> output = Supervisor.call("exec-plugin-output", () -> all(process.getInputStream()));
-        CompletableFuture<byte[]> errors = Supervisor.call("exec-plugin-output", () -> all(process.getErrorStream()));
+        // Both are read concurrently: a full pipe would block the program.
+        CompletableFuture<byte[]> output =
+                Supervisor.call("exec-plugin-output", () -> readLimited(process.getInputStream()));
+        CompletableFuture<byte[]> errors =
+                Supervisor.call("exec-plugin-output", () -> readLimited(process.getErrorStream()));
         long deadlineNanos = System.nanoTime() + spec.timeout().toNanos();
         try {
             if (!process.waitFor(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS)) {
-                throw failed("gave no answer within " + spec.timeout().toSeconds() + " s");
+                throw error("did not end within " + spec.timeout().toSeconds() + " s");
             }
-            // What it left running may hold its output open.
-            byte[] said = output.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
-            byte[] complained = errors.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
-            String complaint = new String(complained, StandardCharsets.UTF_8).strip();
-            if (!complaint.isEmpty() && !complaint.equals(lastErrors)) {
-                log.debug("{}: {}: {}", spec.place(), spec.command(), Problem.oneLine(complaint));
-                lastErrors = complaint;
+            // A child process that is still running may keep the output open.
+            byte[] stdout = output.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+            byte[] stderrBytes = errors.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+            String stderr = new String(stderrBytes, StandardCharsets.UTF_8).strip();
+            if (!stderr.isEmpty() && !stderr.equals(lastStderr)) {
+                log.debug("{}: {}: {}", spec.place(), spec.command(), Problem.oneLine(stderr));
+                lastStderr = stderr;
             }
             if (process.exitValue() != 0) {
-                throw failed("ended with exit code " + process.exitValue()
-                        + (complaint.isEmpty() ? "" : ": " + complaint.replaceAll("\\s*\\R\\s*", " / ")));
+                throw error("ended with exit code " + process.exitValue()
+                        + (stderr.isEmpty() ? "" : ": " + stderr.replaceAll("\\s*\\R\\s*", " / ")));
             }
-            return parse(said);
+            return parse(stdout);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw (IOException) new InterruptedIOException("interrupted").initCause(e);
         } catch (TimeoutException e) {
-            throw failed("ended, but its output was still open after "
+            throw error("ended, but its output was still open after "
                     + spec.timeout().toSeconds() + " s");
         } catch (ExecutionException e) {
-            throw failed("its output cannot be read: " + e.getCause());
+            throw error("failed: cannot read its output: " + e.getCause());
         } finally {
             if (process.isAlive()) {
                 process.descendants().forEach(ProcessHandle::destroyForcibly);
@@ -154,20 +162,20 @@ final class ExecPlugin {
     }
 
     private Process start() throws IOException {
-        List<String> line = new ArrayList<>();
+        List<String> commandLine = new ArrayList<>();
         boolean path = spec.command().indexOf('/') >= 0;
-        line.add(path ? spec.folder().resolve(spec.command()).toString() : spec.command());
-        line.addAll(spec.arguments());
-        ProcessBuilder builder = new ProcessBuilder(line).redirectInput(new File("/dev/null"));
+        commandLine.add(path ? spec.directory().resolve(spec.command()).toString() : spec.command());
+        commandLine.addAll(spec.arguments());
+        ProcessBuilder builder = new ProcessBuilder(commandLine).redirectInput(new File("/dev/null"));
         builder.environment().putAll(spec.environment());
-        builder.environment().put("KUBERNETES_EXEC_INFO", info());
+        builder.environment().put("KUBERNETES_EXEC_INFO", execInfo());
         try {
             return builder.start();
         } catch (IOException e) {
             String message = String.valueOf(e.getMessage());
             // Java 17 says "error=2, No such file or directory", Java 25 "error: 2 (No such file or directory)".
             String reason = message.contains("No such file or directory")
-                    ? "there is no such program" + (path ? "" : " on the PATH")
+                    ? "program not found" + (path ? "" : " on the PATH")
                     : message.contains("Permission denied") ? "permission denied" : message;
             throw new IOException(
                     Problem.oneLine(spec.place() + ".command: " + spec.command() + ": " + reason
@@ -178,43 +186,43 @@ final class ExecPlugin {
         }
     }
 
-    private String info() {
-        ObjectNode info = JsonMapper.shared().createObjectNode();
-        info.put("apiVersion", spec.apiVersion());
-        info.put("kind", "ExecCredential");
-        ObjectNode asked = info.putObject("spec");
-        // A daemon has nobody to ask.
-        asked.put("interactive", false);
+    private String execInfo() {
+        ObjectNode execInfo = JsonMapper.shared().createObjectNode();
+        execInfo.put("apiVersion", spec.apiVersion());
+        execInfo.put("kind", "ExecCredential");
+        ObjectNode requested = execInfo.putObject("spec");
+        // A daemon has no terminal.
+        requested.put("interactive", false);
         if (spec.cluster() != null) {
-            asked.set("cluster", spec.cluster());
+            requested.set("cluster", spec.cluster());
         }
-        return info.toString();
+        return execInfo.toString();
     }
 
-    private static byte[] all(InputStream in) throws IOException {
+    private static byte[] readLimited(InputStream in) throws IOException {
         try (in) {
-            byte[] all = in.readNBytes(ApiLimits.MAX_PLUGIN_BYTES + 1);
+            byte[] readLimited = in.readNBytes(ApiLimits.MAX_PLUGIN_BYTES + 1);
             in.transferTo(OutputStream.nullOutputStream());
-            return all;
+            return readLimited;
         }
     }
 
-    private Credential parse(byte[] said) throws IOException {
-        if (said.length > ApiLimits.MAX_PLUGIN_BYTES) {
-            throw failed("printed more than " + ApiLimits.MAX_PLUGIN_BYTES + " bytes");
+    private Credential parse(byte[] stdout) throws IOException {
+        if (stdout.length > ApiLimits.MAX_PLUGIN_BYTES) {
+            throw error("printed more than " + ApiLimits.MAX_PLUGIN_BYTES + " bytes");
         }
         JsonNode root;
         try {
-            root = ApiLimits.JSON.readTree(new ByteArrayInputStream(said));
+            root = ApiLimits.JSON.readTree(new ByteArrayInputStream(stdout));
         } catch (JacksonException e) {
-            // Not quoted: there may be a token in it.
-            throw failed("printed something that is not JSON");
+            // Not quoted: the output may contain a token.
+            throw error("printed invalid JSON");
         }
         List<Problem> problems = new ArrayList<>();
         FieldReader credential = FieldReader.root(root, new FieldReader.Report(spec.place(), "", problems, true));
         if (!credential.get("kind").stringOrEmpty().equals("ExecCredential")
                 || !credential.get("apiVersion").stringOrEmpty().equals(spec.apiVersion())) {
-            throw failed("printed no ExecCredential of " + spec.apiVersion());
+            throw error("did not print an ExecCredential of " + spec.apiVersion());
         }
         FieldReader status = credential.get("status").object();
         String token = text(status, "token");
@@ -223,13 +231,13 @@ final class ExecPlugin {
         String expiration = text(status, "expirationTimestamp");
         if (!problems.isEmpty()) {
             Problem first = problems.get(0);
-            throw failed("printed an unusable ExecCredential: " + first.field() + ": " + first.message());
+            throw error("printed an invalid ExecCredential: " + first.field() + ": " + first.message());
         }
         if ((certificate == null) != (key == null)) {
-            throw failed("printed only one of status.clientCertificateData and status.clientKeyData");
+            throw error("printed only one of status.clientCertificateData and status.clientKeyData");
         }
         if (token == null && certificate == null) {
-            throw failed("printed neither status.token nor status.clientCertificateData");
+            throw error("printed neither status.token nor status.clientCertificateData");
         }
         Identity identity = certificate == null || key == null ? null : new Identity(certificate, key);
         return new Credential(token == null ? null : token.strip(), identity, expiry(expiration));
@@ -245,12 +253,12 @@ final class ExecPlugin {
             return text == null ? null : OffsetDateTime.parse(text).toInstant();
         } catch (DateTimeException e) {
             throw (IOException)
-                    failed("printed a status.expirationTimestamp that is no time such as 2026-01-31T12:00:00Z")
+                    error("printed an invalid status.expirationTimestamp; must be a time such as 2026-01-31T12:00:00Z")
                             .initCause(e);
         }
     }
 
-    private IOException failed(String what) {
+    private IOException error(String what) {
         return new IOException(Problem.oneLine(spec.place() + ": " + spec.command() + " " + what));
     }
 }

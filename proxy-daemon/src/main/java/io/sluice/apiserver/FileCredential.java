@@ -14,19 +14,19 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A token, key or certificate: given in place, or in a file that may be replaced at any time. While a file cannot be
- * read, what it held before counts.
+ * A token, key or certificate, given inline or in a file that may be replaced at any time. If the file becomes
+ * unreadable, the last content stays in use.
  */
 final class FileCredential {
     private static final Logger log = LoggerFactory.getLogger(FileCredential.class);
-    private static final long LOOK_NANOS = TimeUnit.SECONDS.toNanos(1);
+    private static final long CHECK_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final int MAX_BYTES = 1 << 20;
 
     private final String name;
     private final @Nullable Path file;
     private String text;
-    private @Nullable FileVersion stamp;
-    private @Nullable Long lookedNanos;
+    private @Nullable FileVersion version;
+    private @Nullable Long lastCheckNanos;
     private boolean unreadable;
 
     private FileCredential(String name, @Nullable Path file, String text) {
@@ -35,35 +35,43 @@ final class FileCredential {
         this.text = text;
     }
 
-    /** @param name for people */
+    /**
+     * Creates a credential that was given inline.
+     *
+     * @param name shown in messages
+     */
     static FileCredential of(String name, String text) {
         return new FileCredential(name, null, text);
     }
 
-    /** @param setBy who says that it is this file, for people */
-    static FileCredential in(Path file, String setBy) throws ApiAccessException {
-        FileCredential material = new FileCredential(file.toString(), file, "");
+    /**
+     * Reads a credential from a file.
+     *
+     * @param setting setting that names the file, shown in messages
+     */
+    static FileCredential fromFile(Path file, String setting) throws ApiAccessException {
+        FileCredential credential = new FileCredential(file.toString(), file, "");
         try {
-            material.stamp = FileVersion.of(file);
-            material.text = material.read();
+            credential.version = FileVersion.of(file);
+            credential.text = credential.read();
         } catch (NoSuchFileException e) {
-            throw new ApiAccessException(setBy + ": " + file + " does not exist");
+            throw new ApiAccessException(setting + ": " + file + " does not exist");
         } catch (IOException e) {
-            throw new ApiAccessException(setBy + ": " + file + " cannot be read: " + StrictYaml.explain(e));
+            throw new ApiAccessException(setting + ": cannot read " + file + ": " + StrictYaml.explain(e));
         }
-        return material;
+        return credential;
     }
 
     private String read() throws IOException {
-        // Comments of a PEM bundle may be in any encoding.
+        // Not Utf8File.read: comments in a PEM bundle may be in any encoding.
         String read = new String(Utf8File.bytes(Objects.requireNonNull(file), MAX_BYTES), StandardCharsets.UTF_8);
         if (read.isEmpty()) {
-            throw new IOException("it is empty");
+            throw new IOException("the file is empty");
         }
         return read;
     }
 
-    /** The file, or the field it was given in. */
+    /** The file, or the field that the credential was given in. */
     String name() {
         return name;
     }
@@ -73,26 +81,26 @@ final class FileCredential {
     }
 
     /**
-     * Reads the file again if it changed, but looks at most once a second unless {@code atOnce}.
+     * Reads the file again if it changed. Checks at most once a second unless {@code force}.
      *
-     * @return whether it holds something else than before
+     * @return whether the content changed
      */
-    synchronized boolean refresh(long nowNanos, boolean atOnce) {
-        if (file == null || (!atOnce && lookedNanos != null && nowNanos - lookedNanos < LOOK_NANOS)) {
+    synchronized boolean refresh(long nowNanos, boolean force) {
+        if (file == null || (!force && lastCheckNanos != null && nowNanos - lastCheckNanos < CHECK_INTERVAL_NANOS)) {
             return false;
         }
-        lookedNanos = nowNanos;
+        lastCheckNanos = nowNanos;
         try {
-            // Before it is read: a change in between is seen the next time.
+            // Before reading: a change in between is noticed at the next check.
             FileVersion now = FileVersion.of(file);
-            if (now.equals(stamp) && !atOnce && !unreadable) {
+            if (now.equals(version) && !force && !unreadable) {
                 return false;
             }
             String read = read();
-            stamp = now;
+            version = now;
             if (unreadable) {
                 unreadable = false;
-                log.info("{} can be read again", file);
+                log.info("{} is readable again", file);
             }
             boolean changed = !read.equals(text);
             text = read;
@@ -101,9 +109,9 @@ final class FileCredential {
             if (!unreadable) {
                 unreadable = true;
                 log.warn(
-                        "{} cannot be read any more: {}; what it held before is used",
+                        "cannot read {}: {}; continuing with its last content",
                         file,
-                        e instanceof NoSuchFileException ? "it is gone" : StrictYaml.explain(e));
+                        e instanceof NoSuchFileException ? "the file does not exist" : StrictYaml.explain(e));
             }
             return false;
         }

@@ -9,11 +9,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Shuts down HTTP clients that are no longer used, so that their thread and their idle connections go. Never waits:
- * {@code HttpClient.close()} would, for a watch that may last for minutes.
+ * Shuts down HTTP clients that are no longer used, which ends their thread and idle connections. Never blocks, unlike
+ * {@code HttpClient.close()}, which waits for open watches.
  *
- * <p>Since Java 21 a client has methods for that. Before, it ends by itself once the garbage collector has found that
- * nothing refers to it; then these methods do nothing.
+ * <p>Uses the shutdown methods that exist since Java 21. On older versions these methods do nothing, and the client
+ * ends once it has been garbage-collected.
  */
 final class HttpClientShutdown {
     private static final Logger log = LoggerFactory.getLogger(HttpClientShutdown.class);
@@ -32,12 +32,12 @@ final class HttpClientShutdown {
         }
     }
 
-    /** Takes no more requests; those in progress, their bodies included, are completed first. */
+    /** Rejects new requests; requests in progress are completed, including their bodies. */
     static void afterLastRequest(HttpClient client) {
         call(SHUTDOWN, client);
     }
 
-    /** Ends requests in progress, too. */
+    /** Cancels requests in progress, too. */
     static void now(HttpClient client) {
         call(SHUTDOWN_NOW, client);
     }
@@ -52,7 +52,7 @@ final class HttpClientShutdown {
             throw e;
         } catch (Throwable e) {
             // The methods declare no exception.
-            log.debug("HTTP client not shut down", e);
+            log.debug("cannot shut down the HTTP client", e);
         }
     }
 }

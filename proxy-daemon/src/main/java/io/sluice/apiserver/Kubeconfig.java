@@ -23,11 +23,11 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.JsonNodeFactory;
 
 /**
- * Kubeconfig files, put together as kubectl does it: of two that say the same the first counts, and a path is seen from
- * the file it stands in.
+ * Merged kubeconfig files. As in kubectl, the first file that defines an entry wins, and paths are relative to the file
+ * that contains them.
  */
 final class Kubeconfig {
-    /** Room for a thousand clusters; what is larger, or never ends, is something else. */
+    /** Maximum size of a file; enough for a thousand clusters. */
     private static final int MAX_BYTES = 16 << 20;
 
     private final List<Path> files;
@@ -40,10 +40,10 @@ final class Kubeconfig {
         this.files = files;
     }
 
-    /** A cluster and who we are there. */
+    /** A context: a cluster and a user. */
     record Context(String name, Section cluster, @Nullable Section user) {}
 
-    /** Reads files that must all be there. */
+    /** Reads files, which must all exist. */
     static Kubeconfig read(List<Path> files) throws ApiAccessException {
         Kubeconfig all = new Kubeconfig(files);
         for (Path file : files) {
@@ -53,7 +53,7 @@ final class Kubeconfig {
     }
 
     private void add(Path file) throws ApiAccessException {
-        // Values may be credentials.
+        // Problems must not quote values, which may be credentials.
         FieldReader.Report report = new FieldReader.Report(file.toString(), "", new ArrayList<>(), true);
         FieldReader document = FieldReader.root(document(file), report);
         if (document.present() && !document.isMapping()) {
@@ -72,7 +72,7 @@ final class Kubeconfig {
         for (Section item : root.items(list)) {
             String name = item.text("name");
             if (name.isEmpty()) {
-                throw item.wrong("name", "missing");
+                throw item.invalid("name", "missing");
             }
             Section content = item.labeled("name=" + name).section(part);
             named.putIfAbsent(name, content);
@@ -82,30 +82,30 @@ final class Kubeconfig {
     private static JsonNode document(Path file) throws ApiAccessException {
         try (JsonParser parser = StrictYaml.parser(new StringReader(Utf8File.read(file, MAX_BYTES)))) {
             if (parser.nextToken() == null) {
-                // As kubectl leaves one behind that was emptied.
+                // kubectl may leave an empty file behind.
                 return JsonNodeFactory.instance.objectNode();
             }
             return StrictYaml.tree(parser);
         } catch (NoSuchFileException e) {
             throw new ApiAccessException(file + ": does not exist");
         } catch (IOException e) {
-            throw new ApiAccessException(file + ": cannot be read: " + StrictYaml.explain(e));
+            throw new ApiAccessException("cannot read " + file + ": " + StrictYaml.explain(e));
         } catch (JacksonException e) {
             throw new ApiAccessException(file + ": " + StrictYaml.explain(e));
         }
     }
 
-    /** @param name of the context to use; empty for the current one */
+    /** @param name name of the context to use; empty for the current one */
     Context context(String name) throws ApiAccessException {
         String wanted = name.isEmpty() ? currentContext : name;
         if (wanted.isEmpty()) {
             throw new ApiAccessException(
-                    names() + ": current-context: missing; set it, or give --context" + choice(contexts));
+                    names() + ": current-context: missing; set it, or set --context" + available(contexts));
         }
         Section context = contexts.get(wanted);
         if (context == null) {
             throw new ApiAccessException(
-                    names() + ": there is no context " + Problem.quoted(wanted) + choice(contexts));
+                    names() + ": context " + Problem.quoted(wanted) + " not found" + available(contexts));
         }
         return new Context(wanted, part(context, "cluster", clusters, true), userOf(context));
     }
@@ -118,25 +118,25 @@ final class Kubeconfig {
             throws ApiAccessException {
         String name = context.text(kind);
         if (name.isEmpty() && required) {
-            throw context.wrong(kind, "missing" + choice(named));
+            throw context.invalid(kind, "missing" + available(named));
         }
         Section found = named.get(name);
         if (found == null) {
-            throw context.wrong(kind, "there is no " + kind + " " + Problem.quoted(name) + choice(named));
+            throw context.invalid(kind, kind + " " + Problem.quoted(name) + " not found" + available(named));
         }
         return found;
     }
 
-    private static String choice(Map<String, Section> named) {
-        return named.isEmpty() ? " (there is none)" : " (there is " + String.join(", ", named.keySet()) + ")";
+    private static String available(Map<String, Section> named) {
+        return "; available: " + (named.isEmpty() ? "none" : String.join(", ", named.keySet()));
     }
 
-    /** Of the files, for people. */
+    /** Names of the files, for messages. */
     String names() {
         return files.stream().map(Path::toString).collect(Collectors.joining(", "));
     }
 
-    /** A mapping in a kubeconfig. The first problem with it ends the reading. */
+    /** A mapping in a kubeconfig. The first problem is thrown as an exception. */
     static final class Section {
         private final Path file;
         private final FieldReader field;
@@ -159,27 +159,27 @@ final class Kubeconfig {
             return !field.get(name).isEmpty();
         }
 
-        /** The directory that relative paths are seen from. */
-        Path folder() {
-            Path folder = file.toAbsolutePath().getParent();
-            return folder == null ? Path.of("/") : folder;
+        /** The directory that paths are relative to. */
+        Path directory() {
+            Path directory = file.toAbsolutePath().getParent();
+            return directory == null ? Path.of("/") : directory;
         }
 
-        /** File and path of this mapping, for people. */
+        /** File and field path of this mapping, for messages. */
         String place() {
             return field.place();
         }
 
-        /** File and path of a field, for people. */
+        /** File and path of a field, for messages. */
         String place(String name) {
             return field.get(name).place();
         }
 
-        ApiAccessException wrong(String name, String message) {
+        ApiAccessException invalid(String name, String message) {
             return new ApiAccessException(place(name) + ": " + Problem.oneLine(message));
         }
 
-        /** The string, empty if there is none. */
+        /** The string in a field; empty if missing. */
         String text(String name) throws ApiAccessException {
             String text = field.get(name).text("");
             check();
@@ -196,7 +196,7 @@ final class Kubeconfig {
             return new Section(file, field.get(name), problems);
         }
 
-        /** The same mapping, known by a label instead of its index in a list. */
+        /** The same mapping, shown in messages with a label instead of its list index. */
         private Section labeled(String label) throws ApiAccessException {
             return new Section(file, field.labeled(label), problems);
         }
@@ -222,11 +222,12 @@ final class Kubeconfig {
             for (Section item : items(list)) {
                 String name = item.text("name");
                 if (name.isEmpty() || name.indexOf('=') >= 0 || name.indexOf('\0') >= 0) {
-                    throw item.wrong("name", name.isEmpty() ? "missing" : "is not the name of a variable");
+                    throw item.invalid(
+                            "name", name.isEmpty() ? "missing" : "must be the name of an environment variable");
                 }
                 String value = item.text("value");
                 if (value.indexOf('\0') >= 0) {
-                    throw item.wrong("value", "must not contain a NUL character");
+                    throw item.invalid("value", "must not contain a NUL character");
                 }
                 pairs.put(name, value);
             }
@@ -237,22 +238,22 @@ final class Kubeconfig {
             return field.get(name).value();
         }
 
-        /** What {@code name-data} holds in base64, or the file that {@code name} names; null if neither is there. */
+        /** The base64 data in {@code name-data}, or else the file in {@code name}; null if both are missing. */
         @Nullable
-        FileCredential material(String name) throws ApiAccessException {
+        FileCredential credential(String name) throws ApiAccessException {
             String data = text(name + "-data");
             if (!data.isEmpty()) {
                 try {
                     byte[] bytes = Base64.getDecoder().decode(data.replaceAll("\\s", ""));
                     return FileCredential.of(place(name + "-data"), new String(bytes, StandardCharsets.UTF_8));
                 } catch (IllegalArgumentException e) {
-                    throw wrong(name + "-data", "is not base64");
+                    throw invalid(name + "-data", "must be base64");
                 }
             }
             return has(name) ? file(name) : null;
         }
 
-        /** The file that a field names. */
+        /** The file that a field names; null if missing. */
         @Nullable
         FileCredential file(String name) throws ApiAccessException {
             String path = text(name);
@@ -260,14 +261,14 @@ final class Kubeconfig {
                 return null;
             }
             if (path.indexOf('\0') >= 0) {
-                throw wrong(name, "is not a path");
+                throw invalid(name, "must be a file path");
             }
-            return FileCredential.in(folder().resolve(path), place(name));
+            return FileCredential.fromFile(directory().resolve(path), place(name));
         }
 
-        /** What stands in the field itself; null if nothing does. */
+        /** The credential in the field itself; null if missing. */
         @Nullable
-        FileCredential here(String name) throws ApiAccessException {
+        FileCredential inlineCredential(String name) throws ApiAccessException {
             String text = text(name);
             return text.isEmpty() ? null : FileCredential.of(place(name), text);
         }

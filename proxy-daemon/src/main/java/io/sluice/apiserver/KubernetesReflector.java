@@ -27,19 +27,20 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Keeps the store equal to an API server: Services, EndpointSlices (or Endpoints), ServiceCIDRs and this node's Node.
+ * Copies objects from an API server into the store: Services, EndpointSlices (or Endpoints), ServiceCIDRs and this
+ * node's Node.
  *
- * <p>Whatever happens to the server, what was last known stays in force: a watch only ever tells what changed.
+ * <p>When the API server is unreachable, the last known objects stay applied.
  */
 public final class KubernetesReflector implements Reflector {
     private static final Logger log = LoggerFactory.getLogger(KubernetesReflector.class);
 
-    /** Servers from this minor version on send a list as a watch. */
-    private static final int WATCH_LIST_SINCE = 32;
+    /** First Kubernetes 1.x minor version whose API server can stream a list as a watch (WatchList). */
+    private static final int WATCH_LIST_MINOR = 32;
 
     private final ApiClient client;
     private final SyncLoop loop;
-    private final WatchTimeouts pace;
+    private final WatchTimeouts timeouts;
     private final SharedBackoff retry;
     private final EventRecorder events;
     private final List<Resource> resources = new ArrayList<>();
@@ -48,50 +49,54 @@ public final class KubernetesReflector implements Reflector {
     private final String nodeName;
     private final Object lock = new Object();
     // Guarded by the lock.
-    private final Set<Kind> waitingFor = new HashSet<>();
+    private final Set<Kind> notListed = new HashSet<>();
     private final Map<Kind, Set<String>> troubles = new HashMap<>();
     private final List<Worker> workers = new ArrayList<>();
     private boolean closed;
 
-    /** How many collections are followed; guarded by the lock. */
-    private int watching;
+    /** Number of watches already started; guarded by the lock. */
+    private int startedWatches;
 
     private volatile List<ListWatch> watches = List.of();
 
-    /** Whether this node's Node is no longer waited for. */
+    /** Whether startup no longer waits for this node's Node. */
     private volatile boolean nodeSettled;
 
-    /** Since when there is none while nothing is complete without it; null if it is not waited for. */
+    /** Time at which the Node was first found missing while startup waits for it; null if startup does not wait. */
     private volatile @Nullable Long nodeMissingSinceNanos;
 
-    /** Where endpoints are read from. */
+    /** API that endpoints are read from. */
     public enum EndpointsApi {
-        /** EndpointSlices, or Endpoints where the server has no such thing. */
+        /** EndpointSlices, or Endpoints if the server does not have the EndpointSlice API. */
         AUTO,
         ENDPOINTSLICES,
         ENDPOINTS
     }
 
     /**
-     * Follows the servers of {@code api} on behalf of a node; one without a name follows no Node.
+     * Creates a reflector for the servers of {@code api}. Without a node name in the options, no Node is watched.
      *
-     * @param nodeWait how long, at a start, nothing is complete without this node's Node object
+     * @param nodeWait maximum time that the initial sync waits for this node's Node object
      */
     public static KubernetesReflector of(
             ApiAccess api, BuildOptions options, EndpointsApi endpointsApi, Duration nodeWait, SyncLoop loop) {
-        WatchTimeouts pace = WatchTimeouts.DEFAULT.withNodeWait(nodeWait);
-        return new KubernetesReflector(new ApiClient(api), options, endpointsApi, pace, loop);
+        WatchTimeouts timeouts = WatchTimeouts.DEFAULT.withNodeWait(nodeWait);
+        return new KubernetesReflector(new ApiClient(api), options, endpointsApi, timeouts, loop);
     }
 
     KubernetesReflector(
-            ApiClient client, BuildOptions options, EndpointsApi endpointsApi, WatchTimeouts pace, SyncLoop loop) {
+            ApiClient client, BuildOptions options, EndpointsApi endpointsApi, WatchTimeouts timeouts, SyncLoop loop) {
         nodeName = options.nodeName();
         proxyName = options.serviceProxyName();
         this.client = client;
         this.loop = loop;
-        this.pace = pace;
+        this.timeouts = timeouts;
         this.retry = new SharedBackoff(
-                pace.firstBackOff(), pace.longestBackOff(), pace.spread(), System::nanoTime, new Random());
+                timeouts.initialBackOff(),
+                timeouts.maxBackOff(),
+                timeouts.resumeSpread(),
+                System::nanoTime,
+                new Random());
         this.endpointsApi = endpointsApi;
         this.events = new EventRecorder(client, nodeName, Clock.systemUTC(), System::nanoTime);
         resources.add(Resource.services(proxyName));
@@ -100,10 +105,10 @@ public final class KubernetesReflector implements Reflector {
             resources.add(Resource.node(nodeName));
         }
         resources.add(Resource.serviceCidrs());
-        resources.forEach(resource -> waitingFor.add(resource.kind()));
+        resources.forEach(resource -> notListed.add(resource.kind()));
     }
 
-    /** Records on the same servers, for as long as they are followed. */
+    /** Recorder that sends Events to the same servers; closed with this reflector. */
     public EventRecorder events() {
         return events;
     }
@@ -111,16 +116,16 @@ public final class KubernetesReflector implements Reflector {
     @Override
     public void start(Supervisor supervisor) {
         events.start(supervisor);
-        Worker starter = supervisor.once("sluice-api", () -> begin(supervisor));
-        Worker watchdog = supervisor.scheduled("sluice-api-watchdog", pace.look(), this::look);
+        Worker starter = supervisor.once("sluice-api", () -> startWatches(supervisor));
+        Worker watchdog = supervisor.scheduled("sluice-api-watchdog", timeouts.checkInterval(), this::checkTimeouts);
         synchronized (lock) {
             workers.add(starter);
             workers.add(watchdog);
         }
     }
 
-    /** Run again if it fails, it goes on where that happened. */
-    private void begin(Supervisor supervisor) {
+    /** Starts the watches. Can be run again after a failure: watches that were started are not started twice. */
+    private void startWatches(Supervisor supervisor) {
         if (watches.isEmpty()) {
             boolean watchList = hasWatchList();
             watches = resources.stream()
@@ -129,32 +134,32 @@ public final class KubernetesReflector implements Reflector {
                             resource,
                             proxyName,
                             watchList,
-                            pace,
+                            timeouts,
                             retry,
                             new CollectionHandler(resource.kind())))
                     .toList();
         }
         synchronized (lock) {
-            while (!closed && watching < watches.size()) {
-                String name = "sluice-watch-" + resources.get(watching).plural();
-                workers.add(supervisor.loop(name, watches.get(watching)::run));
-                watching++;
+            while (!closed && startedWatches < watches.size()) {
+                String name = "sluice-watch-" + resources.get(startedWatches).plural();
+                workers.add(supervisor.loop(name, watches.get(startedWatches)::run));
+                startedWatches++;
             }
         }
     }
 
-    private void look() {
+    private void checkTimeouts() {
         watches.forEach(ListWatch::checkIdle);
-        client.leaveSilent(pace.silence(), pace.alive());
+        client.probeSilentServers(timeouts.serverSilence(), timeouts.probe());
         Long since = nodeMissingSinceNanos;
-        if (since != null && System.nanoTime() - since >= pace.nodeWait().toNanos()) {
-            log.warn("there is still no Node {}; serving without it", nodeName);
-            settleNode();
+        if (since != null && System.nanoTime() - since >= timeouts.nodeWait().toNanos()) {
+            log.warn("Node {} still does not exist; starting without it", nodeName);
+            stopWaitingForNode();
         }
     }
 
-    /** The Node is no longer waited for. */
-    private void settleNode() {
+    /** Ends the wait for the Node. */
+    private void stopWaitingForNode() {
         nodeSettled = true;
         nodeMissingSinceNanos = null;
         complete(Kind.NODE);
@@ -163,39 +168,42 @@ public final class KubernetesReflector implements Reflector {
     private void complete(Kind kind) {
         boolean complete;
         synchronized (lock) {
-            complete = waitingFor.remove(kind) && waitingFor.isEmpty();
+            complete = notListed.remove(kind) && notListed.isEmpty();
         }
         if (complete) {
             loop.offer(Map.of(), true);
         }
     }
 
-    /** An older server would take the request for an ordinary watch, and never say that the list is complete. */
+    /** Whether the server can stream a list as a watch. An older server would never mark the list as complete. */
     private boolean hasWatchList() {
-        try (ApiResponse answer = client.get("/version")) {
-            JsonNode version = ApiLimits.JSON.readTree(answer.bytes(ApiLimits.MAX_VERSION_BYTES, pace.alive()));
+        try (ApiResponse response = client.get("/version")) {
+            JsonNode version = ApiLimits.JSON.readTree(response.bytes(ApiLimits.MAX_VERSION_BYTES, timeouts.probe()));
             String minor = version.path("minor").stringValue("").replaceAll("[^0-9].*", "");
             log.info(
                     "API server {}, Kubernetes {}",
-                    answer.server(),
-                    Problem.oneLine(version.path("gitVersion").stringValue("of an unknown version")));
+                    response.server(),
+                    Problem.oneLine(version.path("gitVersion").stringValue("version unknown")));
             return version.path("major").stringValue("").equals("1")
                     && !minor.isEmpty()
                     && minor.length() < 5
-                    && Integer.parseInt(minor) >= WATCH_LIST_SINCE;
+                    && Integer.parseInt(minor) >= WATCH_LIST_MINOR;
         } catch (IOException | JacksonException e) {
-            log.debug("no version: lists are asked for as lists", e);
+            log.debug("cannot read the version of the API server; using plain lists", e);
             return false;
         }
     }
 
-    /** A proxy before the server may have answered for it; that there is no such thing only the server's own list tells. */
+    /**
+     * Whether the server has the EndpointSlice API. A 404 may come from a proxy in front of it; the list of API groups
+     * is reliable.
+     */
     private boolean hasEndpointSlices() {
-        try (ApiResponse answer = client.get("/apis")) {
+        try (ApiResponse response = client.get("/apis")) {
             JsonNode groups = ApiLimits.JSON
-                    .readTree(answer.bytes(ApiLimits.MAX_API_GROUPS_BYTES, pace.alive()))
+                    .readTree(response.bytes(ApiLimits.MAX_API_GROUPS_BYTES, timeouts.probe()))
                     .path("groups");
-            if (answer.status() != 200 || !groups.isArray()) {
+            if (response.status() != 200 || !groups.isArray()) {
                 return true;
             }
             for (JsonNode group : groups) {
@@ -208,7 +216,7 @@ public final class KubernetesReflector implements Reflector {
             }
             return false;
         } catch (IOException | JacksonException e) {
-            log.debug("no list of API groups", e);
+            log.debug("cannot read the list of API groups; assuming that EndpointSlices exist", e);
             return true;
         }
     }
@@ -226,34 +234,34 @@ public final class KubernetesReflector implements Reflector {
             loop.offer(changes, false, triggers);
         }
 
-        /** A Node that was deleted has not taken the machine's addresses with it: the last one stays. */
+        /** Keeps the last known Node when it is deleted, because the machine keeps its addresses. */
         private Map<String, SourceState> node(Map<String, SourceState> objects) {
-            Map<String, SourceState> there = new HashMap<>(objects);
-            if (there.values().removeIf(SourceState.GONE::equals)) {
+            Map<String, SourceState> present = new HashMap<>(objects);
+            if (present.values().removeIf(SourceState.GONE::equals)) {
                 loop.nodeExists(false);
             }
-            if (!there.isEmpty()) {
+            if (!present.isEmpty()) {
                 loop.nodeExists(true);
                 if (nodeMissingSinceNanos != null) {
-                    log.info("there is a Node {} now", nodeName);
-                    settleNode();
+                    log.info("Node {} exists now", nodeName);
+                    stopWaitingForNode();
                 }
             }
-            return there;
+            return present;
         }
 
         @Override
         public void listed(Resource resource) {
             if (resource.kind() == Kind.NODE && !loop.nodeExists()) {
                 loop.nodeExists(false);
-                if (!nodeSettled && !pace.nodeWait().isZero()) {
+                if (!nodeSettled && !timeouts.nodeWait().isZero()) {
                     if (nodeMissingSinceNanos == null) {
                         log.warn(
-                                "there is no Node {} yet; waiting for it, at most {} s",
+                                "Node {} does not exist yet; waiting up to {} s for it",
                                 nodeName,
-                                pace.nodeWait().toSeconds());
+                                timeouts.nodeWait().toSeconds());
                         nodeMissingSinceNanos = System.nanoTime();
-                        // Health is told now that there is none.
+                        // Applies the missing Node to the node's health.
                         loop.offer(Map.of(), false);
                     }
                     return;
@@ -266,7 +274,7 @@ public final class KubernetesReflector implements Reflector {
         }
 
         @Override
-        public void waived(Resource resource) {
+        public void unavailable(Resource resource) {
             complete(resource.kind());
         }
 
@@ -274,43 +282,46 @@ public final class KubernetesReflector implements Reflector {
         public void trouble(Resource resource, String server, String trouble) {
             synchronized (lock) {
                 if (trouble.isEmpty()) {
-                    Set<String> was = troubles.remove(resource.kind());
+                    Set<String> previous = troubles.remove(resource.kind());
                     if (troubles.isEmpty()) {
-                        log.info("everything is watched again, on {}", server);
-                    } else if (!troubles.containsValue(was)) {
-                        log.info("{}: watched again, on {}", resource.name(), server);
+                        log.info("all watches are working again (API server {})", server);
+                    } else if (!troubles.containsValue(previous)) {
+                        log.info("the watch of {} is working again (API server {})", resource.name(), server);
                     }
                     return;
                 }
-                // Four collections on one dead server are one piece of news, in whatever order the servers were tried.
+                // One dead server fails all watches: log it once, in whatever order the servers were tried.
                 Set<String> parts = new HashSet<>(List.of(trouble.split("; |: (?=http)")));
                 boolean known = troubles.containsValue(parts);
                 troubles.put(resource.kind(), parts);
                 if (!known) {
-                    log.warn("{} cannot be watched: {}", resource.name(), trouble);
+                    log.warn(
+                            "cannot watch {}: {}; retrying, the state applied so far stays active",
+                            resource.name(),
+                            trouble);
                 }
             }
         }
 
         @Override
-        public @Nullable Resource absent(Resource resource) {
+        public @Nullable Resource fallbackFor(Resource resource) {
             if (resource.kind() != Kind.ENDPOINT_SLICE || endpointsApi != EndpointsApi.AUTO) {
                 return null;
             }
             if (hasEndpointSlices()) {
                 return null;
             }
-            log.info("the API server has no EndpointSlices: Endpoints are read instead");
+            log.info("the API server has no EndpointSlices; reading Endpoints instead");
             synchronized (lock) {
-                if (waitingFor.remove(Kind.ENDPOINT_SLICE)) {
-                    waitingFor.add(Kind.ENDPOINTS);
+                if (notListed.remove(Kind.ENDPOINT_SLICE)) {
+                    notListed.add(Kind.ENDPOINTS);
                 }
             }
             return Resource.endpoints();
         }
     }
 
-    /** The server tells every change. */
+    /** Does nothing: watches report every change. */
     @Override
     public void rescan() {}
 
@@ -320,7 +331,7 @@ public final class KubernetesReflector implements Reflector {
         return watches.stream()
                 .map(ListWatch::status)
                 .map(status -> waits && status.resource().equals("nodes")
-                        ? status.withMissingObject("there is no Node " + nodeName + " yet")
+                        ? status.withMissingObject("Node " + nodeName + " does not exist yet")
                         : status)
                 .toList();
     }

@@ -19,46 +19,43 @@ import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Keeps up with one collection on an API server: lists it, then watches it from there, for ever and whatever happens. One
- * thread of its own; objects are parsed off the stream one by one, so a large list costs no more memory than a small one.
+ * Lists and watches one collection of an API server and retries after every failure. Runs on a thread of its own.
+ * Objects are parsed one by one from the stream, so a large list needs no more memory than a small one.
  *
- * <p>A watch that ends is taken up again where it ended. Only where the server does not remember that far, or not yet,
- * the collection is listed again, and what is not in the new list is gone.
+ * <p>A watch that ends is resumed at its last resourceVersion. If the server does not know that version (expired, or
+ * newer than its state), the collection is listed again, and objects missing from the new list are deleted.
  */
 final class ListWatch {
     private static final Logger log = LoggerFactory.getLogger(ListWatch.class);
-
-    private static final int PAGE = 500;
-
-    /** A server ends a watch by itself after this time, so that watches spread over servers; as client-go does. */
-    private static final int WATCH_SECONDS = 300;
-
     private static final String INITIAL_EVENTS_END = "k8s.io/initial-events-end";
+    private static final int PAGE_SIZE = 500;
+
+    /** Minimum timeout of a watch, after which the server ends it; the maximum is twice that, as in client-go. */
+    private static final int MIN_WATCH_SECONDS = 300;
 
     private final ApiClient client;
     private final WatchListener listener;
-    private final WatchTimeouts pace;
+    private final WatchTimeouts timeouts;
     private final SharedBackoff retry;
     private final ServerStream stream;
     private final Random random = new Random();
-
     private final WatchedObjects objects;
 
     private Resource resource;
+    private boolean watchListOffered;
 
-    /** Where the next watch begins; empty if the collection must be listed. */
+    /** Version that the next watch starts from; empty if the collection must be listed. */
     private String resourceVersion = "";
 
-    /** What the next list may not be older than; 0 for anything, empty for the newest there is. */
+    /** Minimum version of the next list; 0 for any version, empty for the most recent one. */
     private String notOlderThan = "0";
 
-    private boolean watchListOffered;
-    /** Attempts in a row that did not end well, whatever the reason. */
+    /** Consecutive failed attempts, for any reason. */
     private int failures;
-    /** Of these, the last ones to which a server answered. */
-    private int refusals;
+    /** Consecutive failed attempts that a server responded to. */
+    private int errorResponses;
 
-    /** Whether a server has forgotten what was watched, and no watch has gone well since. */
+    /** Whether the watched version expired on the server and no watch has succeeded since. */
     private boolean expired;
 
     private volatile boolean synced;
@@ -66,156 +63,158 @@ final class ListWatch {
     private final AtomicLong watches = new AtomicLong();
     private final AtomicLong lists = new AtomicLong();
     private volatile String trouble = "";
+
     /**
-     * @param watchListOffered whether the server can send a list as a watch
-     * @param retry where the collections of the same servers wait
+     * @param watchListOffered whether the server can stream a list as a watch
+     * @param retry back-off shared by all collections of the same servers
      */
     ListWatch(
             ApiClient client,
             Resource resource,
             String proxyName,
             boolean watchListOffered,
-            WatchTimeouts pace,
+            WatchTimeouts timeouts,
             SharedBackoff retry,
             WatchListener listener) {
         this.client = client;
         this.resource = resource;
         this.watchListOffered = watchListOffered;
-        this.pace = pace;
+        this.timeouts = timeouts;
         this.retry = retry;
         this.listener = listener;
-        this.stream = new ServerStream(client, retry, pace);
+        this.stream = new ServerStream(client, retry, timeouts);
         this.objects = new WatchedObjects(proxyName, listener, ApiLimits.MAX_OBJECTS, ApiLimits.MAX_PAGES);
     }
 
-    /** Follows the collection until this is closed. After an error it may be run again, and then begins with a list. */
+    /** Watches the collection until this is closed. Can be run again after an error, and then starts with a list. */
     void run() throws InterruptedException {
         while (!stream.isClosed()) {
-            once();
+            attempt();
         }
     }
 
-    private void once() throws InterruptedException {
+    private void attempt() throws InterruptedException {
         try {
             if (resourceVersion.isEmpty() && !watchListOffered) {
                 list();
             }
             watch();
         } catch (ApiStatusException e) {
-            refused(e);
+            handleStatus(e);
         } catch (NoServerException e) {
             if (!stream.isClosed()) {
-                complain(String.valueOf(e.getMessage()));
+                reportIfRepeated(String.valueOf(e.getMessage()));
                 failures++;
-                refusals = 0;
+                errorResponses = 0;
                 retry.await(Duration.ZERO);
             }
         } catch (IOException | JacksonException e) {
             if (!stream.isClosed()) {
-                failed(e);
+                handleFailure(e);
             }
         } catch (RuntimeException | Error e) {
-            // What was being told when this happened is known to no one but the server.
+            // The change that was being processed is lost; list again.
             resourceVersion = "";
             throw e;
         }
     }
 
-    private void refused(ApiStatusException e) throws InterruptedException {
+    private void handleStatus(ApiStatusException e) throws InterruptedException {
         if (e.needsNewList()) {
-            expired(e);
+            handleExpired(e);
             return;
         }
         if (e.status() == 400 && !resource.fields().isEmpty() && resource.kind() == Kind.SERVICE) {
-            log.debug("{}: no such field here: {}", resource.name(), e.getMessage());
+            log.debug("{}: the server does not support the field selector: {}", resource.name(), e.getMessage());
             resource = resource.withoutFields();
             return;
         }
         if ((e.status() == 400 || e.status() == 422) && watchListOffered && resourceVersion.isEmpty()) {
-            log.debug("{}: no list as a watch here: {}", resource.name(), e.getMessage());
+            log.debug("{}: the server does not support streaming lists: {}", resource.name(), e.getMessage());
             watchListOffered = false;
             return;
         }
         if (e.status() == 404 && !synced) {
-            Resource other = listener.absent(resource);
+            Resource other = listener.fallbackFor(resource);
             if (other != null) {
                 resource = other;
                 return;
             }
         }
-        // What was there does not vanish: something before the server answers for it.
+        // A 404 for a collection that was listed before comes from a proxy in front of the server.
         boolean forbidden = e.status() == 401 || e.status() == 403 || (e.status() == 404 && !synced);
         if (forbidden && !resource.required()) {
-            listener.waived(resource);
+            listener.unavailable(resource);
         }
-        say(e.getMessage() + remedy(e.status()));
+        reportTrouble(e.getMessage() + hint(e.status()));
         failures++;
-        Duration asked = e.retryAfter().orElse(Duration.ZERO);
-        asked = asked.compareTo(pace.longestRefusal()) > 0 ? pace.longestRefusal() : asked;
-        if (ServerStream.isUnwell(e.status())) {
-            refusals = 0;
-            retry.await(asked);
+        Duration retryAfter = e.retryAfter().orElse(Duration.ZERO);
+        retryAfter = retryAfter.compareTo(timeouts.maxErrorBackOff()) > 0 ? timeouts.maxErrorBackOff() : retryAfter;
+        if (ServerStream.isUnavailable(e.status())) {
+            errorResponses = 0;
+            retry.await(retryAfter);
         } else {
-            pause(asked, e.status() == 401);
+            pause(retryAfter, e.status() == 401);
         }
     }
 
-    private void expired(ApiStatusException e) throws InterruptedException {
+    private void handleExpired(ApiStatusException e) throws InterruptedException {
         log.debug("{}: {}", resource.name(), e.getMessage());
         boolean watched = !resourceVersion.isEmpty();
         resourceVersion = "";
         notOlderThan = "";
-        // A server that forgets is everyday: the list is wanted at once. One that does not know its own list is not.
+        // An expired version is routine: list at once. A version that expires right after a list is a server problem.
         if (watched && !expired) {
             expired = true;
             return;
         }
-        complain(String.valueOf(e.getMessage()));
+        reportIfRepeated(String.valueOf(e.getMessage()));
         failures++;
         pause(Duration.ZERO, false);
     }
 
-    private String remedy(int status) {
+    private String hint(int status) {
         return switch (status) {
-            case 401 -> "; it was shown " + client.credentials();
-            case 403 -> "; its role needs " + resource.rule();
+            case 401 -> "; credentials sent: " + client.credentialsDescription();
+            case 403 -> "; Sluice needs an RBAC role with the rule " + resource.rule();
             default -> "";
         };
     }
 
-    private void failed(Exception e) throws InterruptedException {
+    private void handleFailure(Exception e) throws InterruptedException {
         String why = ServerStream.explain(e);
         log.debug("{}: {}", resource.name(), why, e);
-        complain(why);
+        reportIfRepeated(why);
         failures++;
         pause(Duration.ZERO, false);
     }
 
-    /** Waits the longer the more of the servers' answers were of no use, but for the first time hardly at all. */
-    private void pause(Duration atLeast, boolean forCredentials) throws InterruptedException {
-        Duration backOff = SharedBackoff.backOff(pace.firstBackOff(), pace.longestRefusal(), refusals, random);
-        refusals++;
+    /** Backs off exponentially with the number of error responses; can end early when the credentials change. */
+    private void pause(Duration atLeast, boolean endOnNewCredentials) throws InterruptedException {
+        Duration max = timeouts.maxErrorBackOff();
+        Duration backOff = SharedBackoff.backOff(timeouts.initialBackOff(), max, errorResponses, random);
+        errorResponses++;
         long left = Math.max(atLeast.toNanos(), backOff.toNanos());
-        if (!forCredentials) {
+        if (!endOnNewCredentials) {
             if (stream.closed.await(left, TimeUnit.NANOSECONDS)) {
                 log.debug("{}: closed", resource.name());
             }
             return;
         }
         long step = Math.min(left, TimeUnit.SECONDS.toNanos(1));
-        while (left > 0 && !stream.closed.await(step, TimeUnit.NANOSECONDS) && !client.hasOtherCredentials()) {
+        while (left > 0 && !stream.closed.await(step, TimeUnit.NANOSECONDS) && !client.hasNewCredentials()) {
             left -= step;
         }
     }
 
-    /** One lost watch is everyday; that it cannot be had again is news. */
-    private void complain(String text) {
+    /** Reports a failure unless it is the first: a single lost watch is routine. */
+    private void reportIfRepeated(String text) {
         if (failures > 0) {
-            say(text);
+            reportTrouble(text);
         }
     }
 
-    private void say(String text) {
+    private void reportTrouble(String text) {
         if (!text.equals(trouble)) {
             trouble = text;
             listener.trouble(resource, stream.server(), text);
@@ -224,32 +223,34 @@ final class ListWatch {
 
     private void list() throws IOException {
         Listing listing = objects.list(resource);
-        String next = "limit=" + PAGE + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
+        String limit = "limit=" + PAGE_SIZE;
+        String next = limit + (notOlderThan.isEmpty() ? "" : "&resourceVersion=" + notOlderThan);
         while (!next.isEmpty()) {
-            try (ApiResponse answer = stream.get(resource, next, "list", true)) {
+            try (ApiResponse response = stream.get(resource, next, "list", true)) {
                 try {
-                    listing.page(ApiLimits.JSON.createParser(answer.body()), answer::nextObject);
+                    listing.page(ApiLimits.JSON.createParser(response.body()), response::nextObject);
                 } catch (IOException | JacksonException e) {
-                    throw cutOff(answer, e);
+                    throw incompleteList(response, e);
                 }
             } finally {
                 stream.done();
             }
-            next = listing.more().isEmpty() ? "" : "limit=" + PAGE + "&continue=" + Resource.encoded(listing.more());
+            String token = listing.continueToken();
+            next = token.isEmpty() ? "" : limit + "&continue=" + Resource.encoded(token);
         }
         finish(listing, listing.version());
     }
 
-    /** A server that cannot finish a list may still answer whatever else it is asked; another one comes first now. */
-    private IOException cutOff(ApiResponse answer, Exception e) {
-        client.distrust(answer.server());
-        String what = stream.wasSilent(answer)
-                ? "nothing more for " + pace.idle().toSeconds() + " s"
+    /** Moves the server behind the others: it cannot finish a list, although it may still answer other requests. */
+    private IOException incompleteList(ApiResponse response, Exception e) {
+        client.markFailed(response.server());
+        String what = stream.wasEndedAsIdle(response)
+                ? "no data for " + timeouts.idle().toSeconds() + " s"
                 : ServerStream.explain(e);
-        return new IOException(answer.server() + ": list " + resource.name() + ": " + what, e);
+        return new IOException(response.server() + ": list " + resource.name() + ": " + what, e);
     }
 
-    /** The list is complete: from here on, watches tell what changes. */
+    /** Completes the list; from here on, watches report changes. */
     private void finish(Listing listing, String version) throws IOException {
         if (version.isEmpty()) {
             throw new IOException(stream.server() + ": the list of " + resource.name() + " has no resourceVersion");
@@ -261,63 +262,63 @@ final class ListWatch {
         lists.incrementAndGet();
         synced = true;
         listener.listed(resource);
-        say("");
+        reportTrouble("");
     }
 
     private void watch() throws IOException {
-        int seconds = WATCH_SECONDS + random.nextInt(WATCH_SECONDS);
+        int seconds = MIN_WATCH_SECONDS + random.nextInt(MIN_WATCH_SECONDS);
         Listing initial = resourceVersion.isEmpty() ? objects.list(resource) : null;
         String query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=" + seconds + "&resourceVersion="
                 + (initial == null ? resourceVersion : notOlderThan.equals("0") ? "" : notOlderThan)
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
-        long begunNanos;
-        // Should it break off half-way, an ordinary list is next.
-        try (ApiResponse answer = stream.get(resource, query, "watch", initial != null)) {
+        long startNanos;
+        // If the streamed list breaks off, a plain list is next.
+        try (ApiResponse response = stream.get(resource, query, "watch", initial != null)) {
             watches.incrementAndGet();
             watchListOffered &= initial == null;
             if (initial == null) {
-                say("");
+                reportTrouble("");
             }
-            begunNanos = System.nanoTime();
+            startNanos = System.nanoTime();
             try {
-                JsonParser parser = ApiLimits.JSON.createParser(answer.body());
+                JsonParser parser = ApiLimits.JSON.createParser(response.body());
                 while (parser.nextToken() != null) {
                     JsonNode event = parser.readValueAsTree();
-                    answer.nextObject();
+                    response.nextObject();
                     initial = event(event, initial);
                 }
             } catch (IOException | JacksonException e) {
-                if (!isTooShort(begunNanos) && !ApiLimits.isExceeded(e)) {
-                    wentWell();
+                if (!isTooShort(startNanos) && !ApiLimits.isExceeded(e)) {
+                    succeeded();
                 }
                 if (initial != null && !(e instanceof ApiStatusException)) {
-                    throw cutOff(answer, e);
+                    throw incompleteList(response, e);
                 }
-                // That nothing happened is no failure.
-                if (!stream.wasSilent(answer)) {
+                // An idle watch is not a failure.
+                if (!stream.wasEndedAsIdle(response)) {
                     throw e;
                 }
             }
         } finally {
             stream.done();
         }
-        if (!stream.isClosed() && isTooShort(begunNanos)) {
-            throw new IOException(stream.server() + " ended the watch of " + resource.name() + " as soon as it began");
+        if (!stream.isClosed() && isTooShort(startNanos)) {
+            throw new IOException(stream.server() + " ended the watch of " + resource.name() + " immediately");
         }
-        wentWell();
+        succeeded();
     }
 
-    private void wentWell() {
+    private void succeeded() {
         expired = false;
         failures = 0;
-        refusals = 0;
+        errorResponses = 0;
     }
 
-    private boolean isTooShort(long begunNanos) {
-        return System.nanoTime() - begunNanos < pace.firstBackOff().toNanos();
+    private boolean isTooShort(long startNanos) {
+        return System.nanoTime() - startNanos < timeouts.initialBackOff().toNanos();
     }
 
-    /** Returns the initial list, as long as it is not complete. */
+    /** Handles one event. Returns the initial list while it is incomplete, else null. */
     private @Nullable Listing event(JsonNode event, @Nullable Listing initial) throws IOException {
         String type = event.path("type").stringValue("");
         JsonNode object = event.path("object");
@@ -355,7 +356,7 @@ final class ListWatch {
                         stream.server() + ": the watch of " + resource.name() + " ended: "
                                 + Problem.oneLine(object.path("message").stringValue("no reason given")),
                         Optional.empty());
-            default -> log.debug("{}: an event of type '{}'", resource.name(), Problem.oneLine(type));
+            default -> log.debug("{}: ignoring an event of unknown type '{}'", resource.name(), Problem.oneLine(type));
         }
         if (initial == null && !version.isEmpty()) {
             advance(version);
@@ -363,14 +364,14 @@ final class ListWatch {
         return initial;
     }
 
-    /** A server that was put back to an older state counts from there; what we missed meanwhile only a list tells. */
+    /** Advances to a version. A lower one means that the server's data was restored from a backup: list again. */
     private void advance(String version) throws IOException {
         WatchedObjects.checkToken("resourceVersion", version);
         if (Resource.isOlder(version, resourceVersion)) {
             throw new ApiStatusException(
                     410,
-                    stream.server() + ": resource version " + version + " of " + resource.name() + " after "
-                            + resourceVersion,
+                    stream.server() + ": resource version of " + resource.name() + " went back from " + resourceVersion
+                            + " to " + version,
                     Optional.empty());
         }
         resourceVersion = version;
@@ -381,7 +382,7 @@ final class ListWatch {
         stream.checkIdle();
     }
 
-    /** How it fares; any thread. */
+    /** Current state of the watch; any thread. */
     WatchStatus status() {
         return new WatchStatus(
                 resource.name(),

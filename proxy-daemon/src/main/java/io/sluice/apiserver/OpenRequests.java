@@ -10,20 +10,20 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What API servers were asked and have not finished answering: when each server last sent anything, and how to end what
- * it still owes. Any thread may use it.
+ * Requests to API servers whose responses are not complete: knows when each server last sent data, and can cancel its
+ * requests. Thread-safe.
  */
 final class OpenRequests {
     private static final Logger log = LoggerFactory.getLogger(OpenRequests.class);
 
-    /** A request whose answer has not begun; {@code giveUp} ends the wait for it. */
-    record Request(String server, long sinceNanos, Runnable giveUp) {}
+    /** A request whose response has not started; {@code cancel} cancels it. */
+    record Request(String server, long sinceNanos, Runnable cancel) {}
 
     private final Set<Request> requests = ConcurrentHashMap.newKeySet();
-    private final Set<ApiResponse> answers = ConcurrentHashMap.newKeySet();
+    private final Set<ApiResponse> responses = ConcurrentHashMap.newKeySet();
 
-    /** When each server last began an answer. */
-    private final Map<String, Long> begunNanos = new ConcurrentHashMap<>();
+    /** Time at which each server last started a response. */
+    private final Map<String, Long> lastResponseNanos = new ConcurrentHashMap<>();
 
     void add(Request request) {
         requests.add(request);
@@ -33,37 +33,39 @@ final class OpenRequests {
         requests.remove(request);
     }
 
-    void add(ApiResponse answer) {
-        begunNanos.put(answer.server(), answer.heardNanos());
-        answers.add(answer);
+    void add(ApiResponse response) {
+        lastResponseNanos.put(response.server(), response.lastDataNanos());
+        responses.add(response);
     }
 
-    void remove(ApiResponse answer) {
-        answers.remove(answer);
+    void remove(ApiResponse response) {
+        responses.remove(response);
     }
 
     /**
-     * The servers that owe something and have sent nothing at all for this long.
+     * Servers with open requests that have sent no data for this time.
      *
-     * @param watches whether a watch counts as something owed, and not only an answer that has not begun
+     * @param watches whether a response that has started (a watch) counts as open
      */
-    List<String> silent(long nowNanos, long nanos, boolean watches) {
-        Map<String, Long> signs = new TreeMap<>();
+    List<String> silentServers(long nowNanos, long nanos, boolean watches) {
+        Map<String, Long> lastActivity = new TreeMap<>();
         for (Request request : requests) {
-            signs.merge(request.server(), request.sinceNanos(), OpenRequests::earlier);
+            lastActivity.merge(request.server(), request.sinceNanos(), OpenRequests::earlier);
         }
-        for (ApiResponse answer : answers) {
+        for (ApiResponse response : responses) {
             if (watches) {
-                signs.merge(answer.server(), answer.heardNanos(), OpenRequests::earlier);
+                lastActivity.merge(response.server(), response.lastDataNanos(), OpenRequests::earlier);
             }
         }
-        for (ApiResponse answer : answers) {
-            signs.computeIfPresent(answer.server(), (server, sign) -> later(sign, answer.heardNanos()));
+        for (ApiResponse response : responses) {
+            lastActivity.computeIfPresent(
+                    response.server(), (server, activity) -> later(activity, response.lastDataNanos()));
         }
-        begunNanos.keySet().retainAll(signs.keySet());
-        begunNanos.forEach((server, begun) -> signs.computeIfPresent(server, (same, sign) -> later(sign, begun)));
-        signs.values().removeIf(sign -> nowNanos - sign < nanos);
-        return List.copyOf(signs.keySet());
+        lastResponseNanos.keySet().retainAll(lastActivity.keySet());
+        lastResponseNanos.forEach((server, responseNanos) ->
+                lastActivity.computeIfPresent(server, (same, activity) -> later(activity, responseNanos)));
+        lastActivity.values().removeIf(activity -> nowNanos - activity < nanos);
+        return List.copyOf(lastActivity.keySet());
     }
 
     private static long earlier(long one, long other) {
@@ -74,24 +76,24 @@ final class OpenRequests {
         return one - other < 0 ? other : one;
     }
 
-    /** Ends whatever a server owes: those who wait for it hear that it does not answer. */
+    /** Cancels all requests to a server; their callers get an exception. */
     void end(String server) {
         requests.stream()
                 .filter(request -> request.server().equals(server))
-                .forEach(request -> request.giveUp().run());
-        answers.stream().filter(answer -> answer.server().equals(server)).forEach(OpenRequests::end);
+                .forEach(request -> request.cancel().run());
+        responses.stream().filter(response -> response.server().equals(server)).forEach(OpenRequests::end);
     }
 
     void endAll() {
-        requests.forEach(request -> request.giveUp().run());
-        answers.forEach(OpenRequests::end);
+        requests.forEach(request -> request.cancel().run());
+        responses.forEach(OpenRequests::end);
     }
 
-    private static void end(ApiResponse answer) {
+    private static void end(ApiResponse response) {
         try {
-            answer.close();
+            response.close();
         } catch (IOException e) {
-            log.debug("{}: not closed cleanly", answer.server(), e);
+            log.debug("error while closing a response of {}", response.server(), e);
         }
     }
 }

@@ -19,11 +19,10 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Certificates and private keys as text.
+ * Parser for certificates and private keys in PEM.
  *
- * <p>The JDK reads keys in PKCS#8 only; OpenSSL's older forms for RSA (PKCS#1) and elliptic curves (SEC 1), which
- * kubeadm writes, are wrapped into it. All problems are told as an {@link IllegalArgumentException} whose message says
- * what is wrong with the text and never quotes it.
+ * <p>The JDK reads PKCS#8 keys only. The older formats for RSA (PKCS#1) and EC (SEC 1) keys, which kubeadm writes, are
+ * wrapped into PKCS#8. Invalid input is reported as an {@link IllegalArgumentException} whose message never quotes it.
  */
 final class Pem {
     private static final Pattern BLOCK =
@@ -38,7 +37,7 @@ final class Pem {
 
     private Pem() {}
 
-    /** All certificates in the text, at least one; what else is in it does not matter. */
+    /** Returns all certificates, at least one. Other content is ignored. */
     static List<X509Certificate> certificates(String text) {
         List<X509Certificate> certificates = new ArrayList<>();
         Matcher blocks = blocks(text);
@@ -48,7 +47,7 @@ final class Pem {
             }
         }
         if (certificates.isEmpty()) {
-            throw new IllegalArgumentException("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
+            throw new IllegalArgumentException("contains no PEM certificate (-----BEGIN CERTIFICATE-----)");
         }
         return certificates;
     }
@@ -58,24 +57,24 @@ final class Pem {
             return (X509Certificate)
                     CertificateFactory.getInstance("X.509").generateCertificate(new ByteArrayInputStream(der));
         } catch (GeneralSecurityException e) {
-            throw new IllegalArgumentException("holds a certificate that cannot be read", e);
+            throw new IllegalArgumentException("contains an invalid certificate", e);
         }
     }
 
-    /** The first private key in the text, which may hold certificates too, as the kubelet's does. */
+    /** Returns the first private key. The input may contain certificates, too, like the kubelet's file. */
     static PrivateKey privateKey(String text) {
         Matcher blocks = blocks(text);
         while (blocks.find()) {
             String type = blocks.group(1);
             String content = blocks.group(2);
             if (type.equals("ENCRYPTED PRIVATE KEY") || content.contains("ENCRYPTED")) {
-                throw new IllegalArgumentException("holds an encrypted key; give one without a passphrase");
+                throw new IllegalArgumentException("contains an encrypted private key; use one without a passphrase");
             }
             if (type.endsWith("PRIVATE KEY")) {
                 return key(type, decoded(content));
             }
         }
-        throw new IllegalArgumentException("holds no private key in PEM (-----BEGIN PRIVATE KEY-----)");
+        throw new IllegalArgumentException("contains no PEM private key (-----BEGIN PRIVATE KEY-----)");
     }
 
     private static PrivateKey key(String type, byte[] der) {
@@ -96,7 +95,7 @@ final class Pem {
             try {
                 return KeyFactory.getInstance(algorithm).generatePrivate(new PKCS8EncodedKeySpec(key));
             } catch (InvalidKeySpecException e) {
-                // Of another kind, perhaps; the last one says that it is of none.
+                // Try the next algorithm.
                 reason = e;
             } catch (GeneralSecurityException e) {
                 throw new IllegalStateException(e);
@@ -107,7 +106,7 @@ final class Pem {
 
     private static IllegalArgumentException unreadable(@Nullable Exception reason) {
         return new IllegalArgumentException(
-                "holds a private key that cannot be read; RSA, elliptic curve and Ed25519 keys can", reason);
+                "contains an invalid or unsupported private key; must be an RSA, EC or Ed25519 key", reason);
     }
 
     private static Matcher blocks(String text) {
@@ -118,11 +117,11 @@ final class Pem {
         try {
             return Base64.getDecoder().decode(base64.replaceAll("\\s", ""));
         } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("holds a PEM block that is not base64", e);
+            throw new IllegalArgumentException("contains a PEM block that is not valid base64", e);
         }
     }
 
-    /** The curve that a SEC 1 key says it is on: the content of its [0], behind version and key. */
+    /** Returns the curve of a SEC 1 key: the content of element [0], which follows version and key. */
     private static byte[] curve(byte[] key) {
         try {
             int at = content(key, 0);
@@ -132,18 +131,18 @@ final class Pem {
                 return Arrays.copyOfRange(key, content(key, at), end(key, at));
             }
         } catch (ArrayIndexOutOfBoundsException e) {
-            throw new IllegalArgumentException("holds an elliptic curve key that is cut off", e);
+            throw new IllegalArgumentException("contains a truncated EC key", e);
         }
-        throw new IllegalArgumentException("holds an elliptic curve key that does not name its curve");
+        throw new IllegalArgumentException("contains an EC key without a named curve");
     }
 
-    /** Where the content of the element at this place begins. */
+    /** Returns the offset of the content of an element. */
     private static int content(byte[] der, int at) {
         int length = der[at + 1] & 0xFF;
         return at + 2 + (length < 0x80 ? 0 : length - 0x80);
     }
 
-    /** Where the next element begins. */
+    /** Returns the offset behind an element. */
     private static int end(byte[] der, int at) {
         int length = der[at + 1] & 0xFF;
         int content = content(der, at);
@@ -164,7 +163,7 @@ final class Pem {
         ByteArrayOutputStream element = new ByteArrayOutputStream();
         element.write(tag);
         int length = content.size();
-        // As short as can be: the JDK's reader takes nothing else.
+        // DER requires the shortest form of the length.
         if (length >= 0x100) {
             element.write(0x82);
             element.write(length >> 8);
@@ -176,6 +175,6 @@ final class Pem {
         return element.toByteArray();
     }
 
-    /** A certificate with its key, as text. */
+    /** A client or server certificate and its private key, in PEM. */
     record Identity(String certificate, String key) {}
 }

@@ -9,19 +9,21 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * A collection of objects on an API server that is listed and watched.
+ * A collection of objects on an API server, to be listed and watched.
  *
- * @param group its API group, empty for the core
- * @param labels a label selector the server filters by; empty for all. Likewise {@code fields}
- * @param required whether nothing works without it; if not, a server may not have it, or not allow it
+ * @param group API group; empty for the core group
+ * @param labels label selector; empty to select all
+ * @param fields field selector; empty to select all
+ * @param required whether the initial sync needs this collection; if not, it may be missing or forbidden
  */
 record Resource(
         Kind kind, String group, String version, String plural, String labels, String fields, boolean required) {
 
     /**
-     * As kube-proxy asks for them: others' Services, and those that have no address, are not even sent.
+     * Services that this proxy serves. As for kube-proxy, the server filters out Services of other proxies and headless
+     * ones.
      *
-     * @param proxyName as in {@link BuildOptions}; what a label may say needs no quotes in a selector
+     * @param proxyName as in {@link BuildOptions}; a valid label value, so it needs no quoting
      */
     static Resource services(String proxyName) {
         return new Resource(
@@ -58,17 +60,17 @@ record Resource(
         return new Resource(Kind.SERVICE_CIDR, "networking.k8s.io", "v1", "servicecidrs", "", "", false);
     }
 
-    /** The same, for a server that does not know the field. */
+    /** The same collection without a field selector, for servers that do not support the field. */
     Resource withoutFields() {
         return new Resource(kind, group, version, plural, labels, "", required);
     }
 
-    /** As RBAC and kubectl name it: {@code endpointslices.discovery.k8s.io}. */
+    /** Name as RBAC and kubectl spell it: {@code endpointslices.discovery.k8s.io}. */
     String name() {
         return group.isEmpty() ? plural : plural + "." + group;
     }
 
-    /** The path of the collection, with a query that selects from it. */
+    /** URL path of the collection with the selectors as query; more parameters can be appended. */
     String path() {
         String query = (labels.isEmpty() ? "" : "&labelSelector=" + encoded(labels))
                 + (fields.isEmpty() ? "" : "&fieldSelector=" + encoded(fields));
@@ -83,7 +85,7 @@ record Resource(
         return group.isEmpty() ? "/api/" + version : "/apis/" + group + "/" + version;
     }
 
-    /** The path of one object, which is what it is called where a file's name would stand; null if it has no name. */
+    /** URL path of an object, used as its source where objects from files have a file name; null if it has no name. */
     @Nullable
     String pathOf(JsonNode object) {
         JsonNode metadata = object.path("metadata");
@@ -95,12 +97,12 @@ record Resource(
         return root() + (namespace.isEmpty() ? "" : "/namespaces/" + namespace) + "/" + plural + "/" + name;
     }
 
-    /** What a role must say so that it may be watched. */
+    /** RBAC rule that permits to list and watch the collection. */
     String rule() {
         return "{apiGroups: [\"" + group + "\"], resources: [" + plural + "], verbs: [list, watch]}";
     }
 
-    /** Whether a resource version comes before another one, as far as both are numbers. */
+    /** Whether a resource version is lower than another one; false unless both are numbers. */
     static boolean isOlder(String version, String than) {
         if (!isNumber(version) || !isNumber(than)) {
             return false;

@@ -11,30 +11,31 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
 
 /**
- * The answer that a collection is reading, one at a time: asks for it, turns a refusal into an exception, and ends it
- * when nothing more comes. Used on the collection's thread, but for {@link #checkIdle} and {@link #close}.
+ * Requests of one collection and the response it currently reads. Turns error statuses into exceptions and ends a
+ * response that has been idle for too long. Confined to the collection's thread, except {@link #checkIdle} and {@link
+ * #close}.
  */
 final class ServerStream {
     private static final Logger log = LoggerFactory.getLogger(ServerStream.class);
 
     private final ApiClient client;
     private final SharedBackoff retry;
-    private final WatchTimeouts pace;
+    private final WatchTimeouts timeouts;
     final CountDownLatch closed = new CountDownLatch(1);
     private volatile @Nullable ApiResponse open;
 
-    /** The answer that we ended because nothing more came. */
-    private volatile @Nullable ApiResponse silent;
+    /** The response that was ended because it was idle for too long. */
+    private volatile @Nullable ApiResponse endedAsIdle;
 
     private volatile String server = "";
 
-    ServerStream(ApiClient client, SharedBackoff retry, WatchTimeouts pace) {
+    ServerStream(ApiClient client, SharedBackoff retry, WatchTimeouts timeouts) {
         this.client = client;
         this.retry = retry;
-        this.pace = pace;
+        this.timeouts = timeouts;
     }
 
-    /** The last server that answered; empty if none has. Any thread. */
+    /** The last server that responded; empty if none has. Any thread. */
     String server() {
         return server;
     }
@@ -43,37 +44,37 @@ final class ServerStream {
         return closed.getCount() == 0;
     }
 
-    /** Whether this answer was ended because nothing more came. */
-    @SuppressWarnings("ReferenceEquality") // that very answer
-    boolean wasSilent(ApiResponse answer) {
-        return answer == silent;
+    /** Whether this response was ended because it was idle for too long. */
+    @SuppressWarnings("ReferenceEquality") // identity is meant
+    boolean wasEndedAsIdle(ApiResponse response) {
+        return response == endedAsIdle;
     }
 
     /**
-     * Asks for a part of a collection; call {@link #done} when it has been read.
+     * Requests a list, a page of one, or a watch; call {@link #done} when the response has been read.
      *
-     * @param verb {@code list} or {@code watch}, for people
-     * @param large whether it begins with all that there is, which a busy server may need time for
-     * @throws ApiStatusException if the server answers with anything but 200
+     * @param verb {@code list} or {@code watch}, shown in messages
+     * @param large whether the response starts with the whole collection, which a busy server may need time for
+     * @throws ApiStatusException if the status is not 200
      */
     ApiResponse get(Resource resource, String query, String verb, boolean large) throws IOException {
-        ApiResponse answer = large ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
-        server = answer.server();
-        open = answer;
+        ApiResponse response = large ? client.getLarge(resource.path() + query) : client.get(resource.path() + query);
+        server = response.server();
+        open = response;
         if (isClosed()) {
-            answer.close();
+            response.close();
         }
-        if (!isUnwell(answer.status())) {
-            retry.answered();
+        if (!isUnavailable(response.status())) {
+            retry.responseReceived();
         }
-        if (answer.status() == 200) {
-            return answer;
+        if (response.status() == 200) {
+            return response;
         }
-        try (answer) {
+        try (response) {
             throw new ApiStatusException(
-                    answer.status(),
-                    server + ": " + verb + " " + resource.name() + ": " + answer.status() + " " + message(answer),
-                    answer.retryAfter());
+                    response.status(),
+                    server + ": " + verb + " " + resource.name() + ": " + response.status() + " " + message(response),
+                    response.retryAfter());
         } finally {
             open = null;
         }
@@ -83,14 +84,14 @@ final class ServerStream {
         open = null;
     }
 
-    /** Whether a status says only that the server cannot answer now. */
-    static boolean isUnwell(int status) {
+    /** Whether a status means that the server is overloaded or failing (429, 5xx). */
+    static boolean isUnavailable(int status) {
         return status == 429 || status >= 500;
     }
 
-    /** What the server says of its own refusal: the message of a Status, or the beginning of whatever it sent. */
-    private static String message(ApiResponse answer) throws IOException {
-        byte[] bytes = answer.bytes(ApiLimits.MAX_ERROR_BYTES, ApiLimits.ERROR_TIMEOUT);
+    /** Error message from a response: that of the Status object, or else the first line of the body. */
+    private static String message(ApiResponse response) throws IOException {
+        byte[] bytes = response.bytes(ApiLimits.MAX_ERROR_BYTES, ApiLimits.ERROR_TIMEOUT);
         String text = new String(bytes, StandardCharsets.UTF_8).strip();
         try {
             text = ApiLimits.JSON.readTree(text).path("message").stringValue(text);
@@ -100,40 +101,46 @@ final class ServerStream {
         return Problem.oneLine(text);
     }
 
-    /** Why an answer could not be read to its end. */
+    /** Describes why a response could not be read to its end. */
     static String explain(Exception e) {
         if (e instanceof JacksonException json) {
             return json.getCause() instanceof IOException io
                     ? StrictYaml.explain(io)
-                    : "unreadable answer: " + StrictYaml.explain(json);
+                    : "invalid response: " + StrictYaml.explain(json);
         }
         return String.valueOf(e.getMessage());
     }
 
-    /** Ends an answer that has been silent for too long: it is asked for again, and if the server is dead that tells. */
+    /**
+     * Ends a response that has been idle for too long. The next request then shows whether the server still responds.
+     */
     void checkIdle() {
-        ApiResponse answer = open;
-        if (answer != null
-                && System.nanoTime() - answer.heardNanos() > pace.idle().toNanos()) {
-            log.debug("{}: nothing heard for {} s", answer.server(), pace.idle().toSeconds());
-            silent = answer;
-            end(answer);
+        ApiResponse response = open;
+        if (response != null
+                && System.nanoTime() - response.lastDataNanos()
+                        > timeouts.idle().toNanos()) {
+            log.debug(
+                    "{}: no data for {} s, restarting the watch",
+                    response.server(),
+                    timeouts.idle().toSeconds());
+            endedAsIdle = response;
+            end(response);
         }
     }
 
-    private static void end(ApiResponse answer) {
+    private static void end(ApiResponse response) {
         try {
-            answer.close();
+            response.close();
         } catch (IOException e) {
-            log.debug("{}: not closed cleanly", answer.server(), e);
+            log.debug("error while closing a response of {}", response.server(), e);
         }
     }
 
     void close() {
         closed.countDown();
-        ApiResponse answer = open;
-        if (answer != null) {
-            end(answer);
+        ApiResponse response = open;
+        if (response != null) {
+            end(response);
         }
     }
 }

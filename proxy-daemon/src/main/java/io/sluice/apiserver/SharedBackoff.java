@@ -7,52 +7,60 @@ import java.util.function.LongSupplier;
 import java.util.random.RandomGenerator;
 
 /**
- * Where the collections of one reflector wait for API servers that do not answer. They wait together: their attempts take
- * turns, so a server that is down hears from this node at the pace of one collection, and the first answer that any of
- * them gets ends the wait of all.
+ * Back-off shared by the collections of one reflector while no API server responds. Attempts of the collections are
+ * spaced out, so that an unavailable server gets requests from this node at the rate of a single collection. The first
+ * response that any collection gets ends the wait of all.
  */
 final class SharedBackoff {
-    private final Duration first;
-    private final Duration longest;
-    private final Duration spread;
+    private final Duration initialDelay;
+    private final Duration maxDelay;
+    private final Duration resumeSpread;
     private final LongSupplier nanoTime;
     private final RandomGenerator random;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
     private int failures;
-    private long answers;
-    private long lastTurnNanos;
+    private long responses;
+    private long nextAttemptNanos;
     private boolean closed;
 
     /**
-     * @param first before the second attempt; doubled for each one after it
-     * @param longest between two attempts
-     * @param spread thousands of nodes see a server come back at the same moment: each collection resumes at a random
-     *     time within this
+     * @param initialDelay delay before the second attempt; doubled for each further attempt
+     * @param maxDelay maximum delay between two attempts
+     * @param resumeSpread interval within which each collection resumes at a random time; thousands of nodes may see a
+     *     server recover at the same moment
      */
-    SharedBackoff(Duration first, Duration longest, Duration spread, LongSupplier nanoTime, RandomGenerator random) {
-        this.first = first;
-        this.longest = longest;
-        this.spread = spread;
+    SharedBackoff(
+            Duration initialDelay,
+            Duration maxDelay,
+            Duration resumeSpread,
+            LongSupplier nanoTime,
+            RandomGenerator random) {
+        this.initialDelay = initialDelay;
+        this.maxDelay = maxDelay;
+        this.resumeSpread = resumeSpread;
         this.nanoTime = nanoTime;
         this.random = random;
-        this.lastTurnNanos = nanoTime.getAsLong();
+        this.nextAttemptNanos = nanoTime.getAsLong();
     }
 
-    /** A wait before attempt {@code failures + 1}: doubled each time up to {@code longest}, and up to half of it left out. */
-    static Duration backOff(Duration first, Duration longest, int failures, RandomGenerator random) {
-        long nanos = Math.min(longest.toNanos(), first.toNanos() << Math.min(failures, 16));
+    /**
+     * Delay after this number of failures: doubled each time up to {@code maxDelay}, and randomly shortened by up to
+     * half.
+     */
+    static Duration backOff(Duration initialDelay, Duration maxDelay, int failures, RandomGenerator random) {
+        long nanos = Math.min(maxDelay.toNanos(), initialDelay.toNanos() << Math.min(failures, 16));
         return Duration.ofNanos(nanos - random.nextLong(nanos / 2 + 1));
     }
 
-    /** A server has answered, and not that it is overloaded or broken. Any thread. */
-    void answered() {
+    /** Ends all waits, because a server responded and is not overloaded or failing. Any thread. */
+    void responseReceived() {
         lock.lock();
         try {
             failures = 0;
-            answers++;
-            lastTurnNanos = nanoTime.getAsLong();
+            responses++;
+            nextAttemptNanos = nanoTime.getAsLong();
             changed.signalAll();
         } finally {
             lock.unlock();
@@ -60,28 +68,28 @@ final class SharedBackoff {
     }
 
     /**
-     * Waits until it is the caller's turn to try again, or another caller got an answer.
+     * Waits for the caller's next attempt, or until another caller got a response.
      *
-     * @param atLeast what the server asked for; no answer shortens it
+     * @param atLeast minimum wait, from Retry-After; not shortened by a response
      */
     void await(Duration atLeast) throws InterruptedException {
         lock.lockInterruptibly();
         try {
             long now = nanoTime.getAsLong();
             long earliest = now + atLeast.toNanos();
-            long turn = Math.max(0, lastTurnNanos - now)
-                    + backOff(first, longest, failures, random).toNanos();
-            lastTurnNanos = now + turn;
+            long delay = Math.max(0, nextAttemptNanos - now)
+                    + backOff(initialDelay, maxDelay, failures, random).toNanos();
+            nextAttemptNanos = now + delay;
             failures++;
-            long until = Math.max(earliest, now + turn);
-            long seen = answers;
-            boolean resumes = false;
+            long until = Math.max(earliest, now + delay);
+            long seenResponses = responses;
+            boolean resuming = false;
             for (long left = until - now; left > 0 && !closed; left = until - nanoTime.getAsLong()) {
                 changed.awaitNanos(left);
-                if (!resumes && answers != seen) {
-                    resumes = true;
-                    long soon = nanoTime.getAsLong() + random.nextLong(spread.toNanos() + 1);
-                    until = Math.max(earliest, Math.min(until, soon));
+                if (!resuming && responses != seenResponses) {
+                    resuming = true;
+                    long resumeAt = nanoTime.getAsLong() + random.nextLong(resumeSpread.toNanos() + 1);
+                    until = Math.max(earliest, Math.min(until, resumeAt));
                 }
             }
         } finally {
@@ -89,7 +97,7 @@ final class SharedBackoff {
         }
     }
 
-    /** Ends all waits, also those that begin after this. */
+    /** Ends all current and future waits. */
     void close() {
         lock.lock();
         try {

@@ -25,8 +25,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Whom we trust and who we are, as far as TLS is concerned; made anew when the files behind it change. What is broken
- * is not taken over.
+ * Trusted CAs and client certificate for TLS. Rebuilt when the files change; invalid content is logged and the previous
+ * one stays in use.
  */
 final class Tls {
     private static final Logger log = LoggerFactory.getLogger(Tls.class);
@@ -39,11 +39,11 @@ final class Tls {
     private final boolean insecure;
     private @Nullable Identity fromPlugin;
     private SSLContext context;
-    private @Nullable String broken;
+    private @Nullable String lastError;
 
     /**
-     * @param authority whose certificates are trusted; null for those this Java trusts
-     * @param certificate ours, with {@code key}; or both null
+     * @param authority trusted CA certificates; null for the CAs of the Java runtime
+     * @param certificate client certificate, with {@code key}; or both null
      */
     Tls(
             @Nullable FileCredential authority,
@@ -72,15 +72,15 @@ final class Tls {
     }
 
     /**
-     * What to connect with. The same until something has changed.
+     * TLS context for new connections; the same instance until a file or the identity changes.
      *
-     * @param identity a certificate of a plugin's, which counts where none is given otherwise
-     * @param atOnce whether files are read even if they were looked at just now
+     * @param identity client certificate from the exec plugin, used if none is configured
+     * @param force whether to read the files even if they were checked less than a second ago
      */
-    synchronized SSLContext context(@Nullable Identity identity, long nowNanos, boolean atOnce) {
-        boolean changed = refresh(authority, nowNanos, atOnce);
-        changed |= refresh(certificate, nowNanos, atOnce);
-        changed |= refresh(key, nowNanos, atOnce);
+    synchronized SSLContext context(@Nullable Identity identity, long nowNanos, boolean force) {
+        boolean changed = refresh(authority, nowNanos, force);
+        changed |= refresh(certificate, nowNanos, force);
+        changed |= refresh(key, nowNanos, force);
         if (identity != null && !identity.equals(fromPlugin)) {
             fromPlugin = identity;
             changed = true;
@@ -88,36 +88,36 @@ final class Tls {
         if (changed) {
             try {
                 context = build();
-                broken = null;
+                lastError = null;
             } catch (IllegalArgumentException e) {
-                if (!Objects.equals(broken, e.getMessage())) {
-                    broken = e.getMessage();
-                    log.warn("{}; what was there before is used", broken);
+                if (!Objects.equals(lastError, e.getMessage())) {
+                    lastError = e.getMessage();
+                    log.warn("invalid TLS credentials: {}; continuing with the previous ones", lastError);
                 }
             }
         }
         return context;
     }
 
-    private static boolean refresh(@Nullable FileCredential material, long nowNanos, boolean atOnce) {
-        return material != null && material.refresh(nowNanos, atOnce);
+    private static boolean refresh(@Nullable FileCredential credential, long nowNanos, boolean force) {
+        return credential != null && credential.refresh(nowNanos, force);
     }
 
-    /** @throws IllegalArgumentException naming what cannot be used */
+    /** @throws IllegalArgumentException naming the invalid credential */
     private SSLContext build() {
         try {
-            SSLContext made = SSLContext.getInstance("TLS");
-            made.init(
+            SSLContext created = SSLContext.getInstance("TLS");
+            created.init(
                     keyManagers(),
-                    new TrustManager[] {insecure ? new TrustAllManager() : new NameCheckingManager(trusted())},
+                    new TrustManager[] {insecure ? new TrustAllManager() : new NameCheckingManager(trustManager())},
                     null);
-            return made;
+            return created;
         } catch (GeneralSecurityException | IOException e) {
-            throw new IllegalArgumentException("TLS cannot be set up: " + e.getMessage(), e);
+            throw new IllegalArgumentException("cannot set up TLS: " + e.getMessage(), e);
         }
     }
 
-    private X509ExtendedTrustManager trusted() throws GeneralSecurityException, IOException {
+    private X509ExtendedTrustManager trustManager() throws GeneralSecurityException, IOException {
         KeyStore store = null;
         if (authority != null) {
             store = emptyStore();
@@ -146,7 +146,7 @@ final class Tls {
         X509Certificate[] chain =
                 certificates(certificateName, identity.certificate()).toArray(X509Certificate[]::new);
         try {
-            store.setKeyEntry("us", Pem.privateKey(identity.key()), NO_PASSWORD, chain);
+            store.setKeyEntry("client", Pem.privateKey(identity.key()), NO_PASSWORD, chain);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException(keyName + ": " + e.getMessage(), e);
         }
@@ -169,11 +169,11 @@ final class Tls {
         }
     }
 
-    /** Only ever asked for servers, with an engine: what else there is to override is refused. */
-    private abstract static class OfServers extends X509ExtendedTrustManager {
+    /** Trust manager for server certificates on an {@link SSLEngine}, which is all that the HTTP client uses. */
+    private abstract static class ServerTrustManager extends X509ExtendedTrustManager {
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String type) throws CertificateException {
-            throw new CertificateException("there are no clients here");
+            throw new CertificateException("client certificates are not supported");
         }
 
         @Override
@@ -190,7 +190,7 @@ final class Tls {
 
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String type) throws CertificateException {
-            throw new CertificateException("it is not known whose certificate this is");
+            throw new CertificateException("cannot check a server certificate without an SSL engine");
         }
 
         @Override
@@ -200,8 +200,8 @@ final class Tls {
         }
     }
 
-    /** What was asked for. */
-    private static final class TrustAllManager extends OfServers {
+    /** Accepts every certificate, for insecure-skip-tls-verify. */
+    private static final class TrustAllManager extends ServerTrustManager {
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String type, SSLEngine engine) {}
 
@@ -212,14 +212,14 @@ final class Tls {
     }
 
     /**
-     * A server with a name that was dialled by one of its addresses has to prove the name. The JDK would be content with
-     * the address, which a certificate of any node may hold.
+     * Checks that the certificate is valid for the host name even if the connection was made to an IP address. The JDK
+     * would accept a certificate for the address, which any node may have.
      */
-    private static final class NameCheckingManager extends OfServers {
-        private final X509ExtendedTrustManager checksAllElse;
+    private static final class NameCheckingManager extends ServerTrustManager {
+        private final X509ExtendedTrustManager delegate;
 
-        NameCheckingManager(X509ExtendedTrustManager checksAllElse) {
-            this.checksAllElse = checksAllElse;
+        NameCheckingManager(X509ExtendedTrustManager delegate) {
+            this.delegate = delegate;
         }
 
         @Override
@@ -228,14 +228,14 @@ final class Tls {
             List<SNIServerName> names = engine.getSSLParameters().getServerNames();
             for (SNIServerName each : names == null ? List.<SNIServerName>of() : names) {
                 String name = each instanceof SNIHostName host ? host.getAsciiName() : "";
-                if (!name.equalsIgnoreCase(engine.getPeerHost()) && !isFor(name, chain[0])) {
-                    throw new CertificateException("its certificate is not for " + name);
+                if (!name.equalsIgnoreCase(engine.getPeerHost()) && !isValidFor(name, chain[0])) {
+                    throw new CertificateException("the server certificate is not valid for " + name);
                 }
             }
-            checksAllElse.checkServerTrusted(chain, type, engine);
+            delegate.checkServerTrusted(chain, type, engine);
         }
 
-        private static boolean isFor(String name, X509Certificate certificate) throws CertificateException {
+        private static boolean isValidFor(String name, X509Certificate certificate) throws CertificateException {
             Collection<List<?>> alternatives = certificate.getSubjectAlternativeNames();
             return alternatives != null
                     && alternatives.stream()
@@ -243,7 +243,7 @@ final class Tls {
                             .anyMatch(each -> matches(String.valueOf(each.get(1)), name));
         }
 
-        /** A star stands for one label, the first. */
+        /** Matches a DNS name; a wildcard stands for the first label only. */
         private static boolean matches(String pattern, String name) {
             int dot = name.indexOf('.');
             return pattern.equalsIgnoreCase(name)
@@ -256,7 +256,7 @@ final class Tls {
 
         @Override
         public X509Certificate[] getAcceptedIssuers() {
-            return checksAllElse.getAcceptedIssuers();
+            return delegate.getAcceptedIssuers();
         }
     }
 }

@@ -35,12 +35,12 @@ import javax.net.ssl.SSLParameters;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Sends requests to API servers over the JDK's HTTP client: one client for each server and certificate, waits that have an
- * end, and failures that say what is wrong. Any thread may use it.
+ * Sends single requests to API servers with the JDK's HTTP client: one client per server and certificate, a timeout for
+ * every request, and clear error messages. Thread-safe.
  */
 final class Transport {
     static {
-        // Read by the JDK's client when it is first used. It keeps Host for itself unless this says otherwise.
+        // The JDK reads this at the first use of its HTTP client. Without it, the Host header cannot be set.
         String property = "jdk.httpclient.allowRestrictedHeaders";
         String allowed = System.getProperty(property, "");
         if (!allowed.contains("host")) {
@@ -53,14 +53,14 @@ final class Transport {
     }
 
     /**
-     * What one connection goes to.
+     * Address to connect to.
      *
-     * @param name for people: the URL, and the address where it is one of several
-     * @param dialled the URL with the address in it
+     * @param name shown in messages: the URL, with the IP address if it is one of several
+     * @param connectUrl the URL with the IP address as host
      */
-    record Target(Server server, String name, URI dialled) {}
+    record Target(Server server, String name, URI connectUrl) {}
 
-    /** What is sent, and how; null where nothing is. */
+    /** Method and body of a request that is not a GET. */
     @SuppressWarnings("ArrayRecordComponent") // never compared
     record Body(String method, String contentType, byte[] bytes) {}
 
@@ -70,7 +70,7 @@ final class Transport {
     private final ApiClient.Environment environment;
     private final Map<Server, HttpClient> clients = new HashMap<>();
     private @Nullable SSLContext context;
-    final OpenRequests exchanges = new OpenRequests();
+    final OpenRequests openRequests = new OpenRequests();
     private volatile boolean closed;
 
     Transport(ApiAccess access, ApiClient.Environment environment) {
@@ -81,32 +81,32 @@ final class Transport {
     }
 
     /**
-     * The client for a server, with the certificates of now.
+     * Returns the client for a server, with the current certificates.
      *
-     * @param atOnce whether to look at their files even if that was done a moment ago
+     * @param force whether to read the files even if they were checked less than a second ago
      */
-    HttpClient client(Server server, boolean atOnce) throws IOException {
+    HttpClient client(Server server, boolean force) throws IOException {
         Identity identity = credentials.identity();
-        SSLContext now = tls.context(identity, environment.nanoTime().getAsLong(), atOnce);
+        SSLContext now = tls.context(identity, environment.nanoTime().getAsLong(), force);
         synchronized (this) {
             if (closed) {
                 throw new IOException("closed");
             }
             if (!now.equals(context)) {
-                // New connections have the new files; requests under way keep the client that they were sent with.
+                // Only new requests use the new certificates; open ones keep their client.
                 clients.values().forEach(HttpClientShutdown::afterLastRequest);
                 clients.clear();
                 context = now;
             }
-            return clients.computeIfAbsent(server, each -> made(each, now));
+            return clients.computeIfAbsent(server, each -> newClient(each, now));
         }
     }
 
-    private HttpClient made(Server server, SSLContext now) {
+    private HttpClient newClient(Server server, SSLContext now) {
         SSLParameters parameters = new SSLParameters();
         String name = tlsServerName.isEmpty() ? server.host() : tlsServerName;
         if (IpAddress.parse(name) == null) {
-            // Used by the JDK where an address is dialled; where a name is, it sends that.
+            // The JDK uses this when the URL has an address; with a host name, it sends that.
             parameters.setServerNames(List.of(new SNIHostName(name.replaceFirst("\\.$", ""))));
         }
         HttpClient.Builder builder = HttpClient.newBuilder()
@@ -123,14 +123,14 @@ final class Transport {
                 .build();
     }
 
-    /** Its idle connections may be as dead as the one that was silent, and so may its own thread. */
+    /** Discards the client of a server, because its idle connections or its thread may be dead. */
     synchronized void forget(Server server, HttpClient client) {
         if (clients.remove(server, client)) {
             HttpClientShutdown.afterLastRequest(client);
         }
     }
 
-    /** The same for all clients of the servers whose name begins with this URL. */
+    /** Discards the clients of all servers whose URL is a prefix of this name. */
     synchronized void forget(String server) {
         clients.entrySet().removeIf(each -> {
             boolean matches = server.startsWith(each.getKey().url().toString());
@@ -141,77 +141,77 @@ final class Transport {
         });
     }
 
-    @SuppressWarnings("FutureReturnValueIgnored") // of thenRun: to cancel throws nothing
+    @SuppressWarnings("FutureReturnValueIgnored") // thenRun: cancel does not throw
     ApiResponse send(
             HttpClient client,
             Target target,
             String pathAndQuery,
             @Nullable Body body,
             @Nullable String authorization,
-            Duration within)
+            Duration timeout)
             throws IOException {
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(target.dialled() + pathAndQuery))
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(target.connectUrl() + pathAndQuery))
                 .header("Accept", "application/json")
                 .header("User-Agent", "sluice");
         if (authorization != null) {
             request.header("Authorization", authorization);
         }
-        if (!target.dialled().equals(target.server().url())) {
+        if (!target.connectUrl().equals(target.server().url())) {
             request.header("Host", target.server().url().getRawAuthority());
         }
         if (body != null) {
             request.header("Content-Type", body.contentType())
                     .method(body.method(), HttpRequest.BodyPublishers.ofByteArray(body.bytes()));
         }
-        CompletableFuture<Void> givenUp = new CompletableFuture<>();
-        // Before it goes out: the server may have it, and leaveSilent be asked, before the next line here runs.
-        OpenRequests.Request owed = new OpenRequests.Request(
-                target.name(), environment.nanoTime().getAsLong(), () -> givenUp.complete(null));
-        exchanges.add(owed);
+        CompletableFuture<Void> canceled = new CompletableFuture<>();
+        // Registered before it is sent, so that probes of silent servers never miss it.
+        OpenRequests.Request openRequest = new OpenRequests.Request(
+                target.name(), environment.nanoTime().getAsLong(), () -> canceled.complete(null));
+        openRequests.add(openRequest);
         try {
-            CompletableFuture<HttpResponse<InputStream>> future = sent(client, target.server(), request.build());
-            givenUp.thenRun(() -> future.cancel(true));
-            return answer(client, target, await(future, within));
-        } catch (NoAnswerException e) {
-            // The client reports its own end of a request as any failure, which would be a reason to ask once more.
-            if (givenUp.isDone()) {
-                throw new NoAnswerException("no answer, nor to the question whether it is alive", e, true, false);
+            CompletableFuture<HttpResponse<InputStream>> future = sendAsync(client, target.server(), request.build());
+            canceled.thenRun(() -> future.cancel(true));
+            return toResponse(client, target, await(future, timeout));
+        } catch (NoResponseException e) {
+            // A canceled request would otherwise look like a failure that is worth a retry.
+            if (canceled.isDone()) {
+                throw new NoResponseException("no response, and a probe of the server failed", e, true, false);
             }
             throw e;
         } finally {
-            exchanges.remove(owed);
+            openRequests.remove(openRequest);
         }
     }
 
-    private synchronized CompletableFuture<HttpResponse<InputStream>> sent(
-            HttpClient client, Server server, HttpRequest request) throws NoAnswerException {
-        // Under the lock, so that a client that is shut down either has the request already or never gets it.
+    private synchronized CompletableFuture<HttpResponse<InputStream>> sendAsync(
+            HttpClient client, Server server, HttpRequest request) throws NoResponseException {
+        // Under the lock, so that no request is sent on a client that is being shut down.
         if (!client.equals(clients.get(server))) {
-            throw new NoAnswerException("the HTTP client was replaced", null, false, true);
+            throw new NoResponseException("the HTTP client was replaced", null, false, true);
         }
         try {
             return client.sendAsync(request, BodyHandlers.ofInputStream());
         } catch (RejectedExecutionException e) {
-            // Its own thread has ended, and it takes nothing any more.
-            throw new NoAnswerException("the HTTP client has ended", e, false, false);
+            // The client's selector thread has ended.
+            throw new NoResponseException("the HTTP client has terminated", e, false, false);
         }
     }
 
-    /** Not the request's own timeout: from Java 26 on that would end a watch, too. */
-    private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration within)
+    /** Waits for the headers. Not done with the timeout of the request, which ends watches, too, since Java 26. */
+    private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration timeout)
             throws IOException {
         try {
             if (closed) {
                 throw new IOException("closed");
             }
-            return future.get(within.toNanos(), TimeUnit.NANOSECONDS);
+            return future.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
         } catch (TimeoutException e) {
-            throw new NoAnswerException("no answer within " + seconds(within), e, true, false);
+            throw new NoResponseException("no response within " + seconds(timeout), e, true, false);
         } catch (CancellationException e) {
             if (closed) {
                 throw new IOException("closed", e);
             }
-            throw explained(e);
+            throw toException(e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw (IOException) new InterruptedIOException("interrupted").initCause(e);
@@ -219,45 +219,46 @@ final class Transport {
             if (closed) {
                 throw new IOException("closed", e);
             }
-            throw explained(e.getCause() == null ? e : e.getCause());
+            throw toException(e.getCause() == null ? e : e.getCause());
         } finally {
-            // Of no effect if it is done.
+            // No effect if the request has completed.
             future.cancel(true);
         }
     }
 
-    private ApiResponse answer(HttpClient client, Target target, HttpResponse<InputStream> response)
+    private ApiResponse toResponse(HttpClient client, Target target, HttpResponse<InputStream> httpResponse)
             throws IOException {
-        Optional<Duration> retryAfter = response.headers()
+        Optional<Duration> retryAfter = httpResponse
+                .headers()
                 .firstValue("Retry-After")
                 .filter(text -> text.matches("\\d{1,6}"))
                 .map(text -> Duration.ofSeconds(Long.parseLong(text)));
         ApiResponse[] self = new ApiResponse[1];
-        // The client must live as long as the answer, even if a newer one has taken its place.
-        HttpClient[] holds = {client};
+        // Keeps the client reachable until the response is closed, even if it has been replaced.
+        HttpClient[] reference = {client};
         LongSupplier nanoTime = environment.nanoTime();
-        ApiResponse answer =
-                new ApiResponse(response.statusCode(), target.name(), retryAfter, response.body(), nanoTime, () -> {
-                    holds[0] = null;
-                    exchanges.remove(self[0]);
+        ApiResponse response = new ApiResponse(
+                httpResponse.statusCode(), target.name(), retryAfter, httpResponse.body(), nanoTime, () -> {
+                    reference[0] = null;
+                    openRequests.remove(self[0]);
                 });
-        self[0] = answer;
-        exchanges.add(answer);
+        self[0] = response;
+        openRequests.add(response);
         if (closed) {
-            answer.close();
+            response.close();
             throw new IOException("closed");
         }
-        return answer;
+        return response;
     }
 
     static String seconds(Duration time) {
         return time.toMillis() % 1000 == 0 ? time.toSeconds() + " s" : time.toMillis() + " ms";
     }
 
-    private NoAnswerException explained(Throwable failure) {
+    private NoResponseException toException(Throwable failure) {
         if (failure instanceof HttpConnectTimeoutException) {
             String message = "no connection within " + seconds(environment.connectTimeout());
-            return new NoAnswerException(message, failure, false, false);
+            return new NoResponseException(message, failure, false, false);
         }
         Throwable root = failure;
         boolean connecting = false;
@@ -274,10 +275,10 @@ final class Transport {
         }
         if (root instanceof CertPathBuilderException) {
             FileCredential authority = tls.authority();
-            message += "; trusted are the authorities in " + (authority == null ? "this Java" : authority.name());
+            message += "; trusted CAs: " + (authority == null ? "those of the Java runtime" : authority.name());
         }
-        // A server that does not take our certificate may hang up without a word.
-        return new NoAnswerException(
+        // A server that rejects the client certificate may just close the connection.
+        return new NoResponseException(
                 secure ? "TLS: " + message : message, failure, !connecting && !secure, !connecting);
     }
 
@@ -285,30 +286,32 @@ final class Transport {
         return closed;
     }
 
-    /** Ends all that is going on. */
+    /** Cancels all requests and rejects new ones. */
     void close() {
         synchronized (this) {
             closed = true;
         }
-        exchanges.endAll();
+        openRequests.endAll();
         synchronized (this) {
             clients.values().forEach(HttpClientShutdown::now);
             clients.clear();
         }
     }
 
-    /** One server did not answer; whether the request may have arrived there, and whether that may be for want of the
-     * right certificates. */
-    static final class NoAnswerException extends IOException {
+    /**
+     * One server did not respond. Says whether the request may have arrived, and whether reloading the certificates may
+     * help.
+     */
+    static final class NoResponseException extends IOException {
         private static final long serialVersionUID = 1L;
 
-        final boolean arrived;
-        final boolean certificates;
+        final boolean mayHaveArrived;
+        final boolean reloadMayHelp;
 
-        NoAnswerException(String message, @Nullable Throwable cause, boolean arrived, boolean certificates) {
+        NoResponseException(String message, @Nullable Throwable cause, boolean mayHaveArrived, boolean reloadMayHelp) {
             super(message, cause);
-            this.arrived = arrived;
-            this.certificates = certificates;
+            this.mayHaveArrived = mayHaveArrived;
+            this.reloadMayHelp = reloadMayHelp;
         }
     }
 }

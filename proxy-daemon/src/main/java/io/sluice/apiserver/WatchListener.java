@@ -6,21 +6,21 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** Learns what a {@link ListWatch} finds; called on the thread of the watch. */
+/** Receives the objects and the state of a {@link ListWatch}; called on the thread of the watch. */
 interface WatchListener {
-    /** What objects are now, by their paths, and what led to that. */
+    /** Objects changed. Maps paths to the new state of the objects; {@code triggers} are the causes of the change. */
     void changed(Map<String, SourceState> objects, List<Trigger> triggers);
 
-    /** The collection is known completely. */
+    /** The collection has been listed completely. */
     void listed(Resource resource);
 
-    /** It cannot be known now, and is not required. */
-    void waived(Resource resource);
+    /** The collection is unavailable, and not required. */
+    void unavailable(Resource resource);
 
-    /** Why it cannot be watched now; empty when it can again. Told only when it changes. */
+    /** The reason why the collection cannot be watched has changed; empty when the watch works again. */
     void trouble(Resource resource, String server, String trouble);
 
-    /** The server does not have this collection at all. Returns the one to watch instead; null to go on trying. */
+    /** The server responded 404 for the collection. Returns the collection to watch instead; null to retry. */
     @Nullable
-    Resource absent(Resource resource);
+    Resource fallbackFor(Resource resource);
 }

@@ -3,27 +3,27 @@ package io.sluice.apiserver;
 import java.time.Duration;
 
 /**
- * How long to wait for what.
+ * Timeouts and back-off limits of the watches.
  *
- * @param idle how long a watch may be silent before it is taken up again: what is silent may be dead, but a server
- *     sends a bookmark about once a minute only
- * @param silence how long a server may send nothing on any of its watches, or no beginning of an answer, before it is
- *     asked whether it is alive
- * @param alive how long the answer to that, or to any other small question, may take
- * @param firstBackOff before the second attempt
- * @param longestBackOff between two attempts to reach servers that do not answer, are overloaded or broken
- * @param longestRefusal between two attempts that a server answers with anything else, and the most that it may ask for
- * @param spread within which collections resume once a server answers again
- * @param nodeWait how long nothing is complete without this node's Node
+ * @param idle time without data after which a watch is restarted; longer than a minute, because a server sends a
+ *     bookmark only about once a minute
+ * @param serverSilence time without data on any watch of a server, or without the start of a response, after which the
+ *     server is probed
+ * @param probe timeout of a probe and of other small requests
+ * @param initialBackOff delay before the second attempt
+ * @param maxBackOff maximum delay between attempts while servers are unreachable or respond with 429 or 5xx
+ * @param maxErrorBackOff maximum delay between attempts after other error responses; also caps Retry-After
+ * @param resumeSpread interval over which collections randomly resume once a server responds again
+ * @param nodeWait maximum time that the initial sync waits for this node's Node
  */
 record WatchTimeouts(
         Duration idle,
-        Duration silence,
-        Duration alive,
-        Duration firstBackOff,
-        Duration longestBackOff,
-        Duration longestRefusal,
-        Duration spread,
+        Duration serverSilence,
+        Duration probe,
+        Duration initialBackOff,
+        Duration maxBackOff,
+        Duration maxErrorBackOff,
+        Duration resumeSpread,
         Duration nodeWait) {
     static final WatchTimeouts DEFAULT = new WatchTimeouts(
             Duration.ofSeconds(90),
@@ -36,12 +36,13 @@ record WatchTimeouts(
             Duration.ZERO);
 
     WatchTimeouts withNodeWait(Duration other) {
-        return new WatchTimeouts(idle, silence, alive, firstBackOff, longestBackOff, longestRefusal, spread, other);
+        return new WatchTimeouts(
+                idle, serverSilence, probe, initialBackOff, maxBackOff, maxErrorBackOff, resumeSpread, other);
     }
 
-    /** How often to look whether anything has been silent for too long. */
-    Duration look() {
-        Duration shorter = idle.compareTo(silence) < 0 ? idle : silence;
+    /** Interval between checks for silent watches and servers. */
+    Duration checkInterval() {
+        Duration shorter = idle.compareTo(serverSilence) < 0 ? idle : serverSilence;
         return shorter.dividedBy(8);
     }
 }

@@ -25,15 +25,15 @@ import tools.jackson.core.exc.StreamReadException;
 import tools.jackson.databind.JsonNode;
 
 /**
- * The objects of one collection that were told of: turns what an API server sends into what they are now, by the parser
- * that files use. Confined to one thread.
+ * Objects of one watched collection. Parses what the API server sends with the parser that manifests use, and passes
+ * changes to a {@link WatchListener}. Confined to one thread.
  */
 final class WatchedObjects {
     private static final Logger log = LoggerFactory.getLogger(WatchedObjects.class);
-    private static final String TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time";
+    private static final String TRIGGER_TIME_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time";
 
-    /** So many objects are told at a time while listing. */
-    private static final int CHUNK = 200;
+    /** Number of listed objects that are passed to the listener at a time. */
+    private static final int CHUNK_SIZE = 200;
 
     private final String proxyName;
     private final WatchListener listener;
@@ -44,8 +44,8 @@ final class WatchedObjects {
 
     /**
      * @param proxyName as in {@link BuildOptions}
-     * @param maxObjects in the collection
-     * @param maxPages in one list
+     * @param maxObjects maximum number of objects in the collection
+     * @param maxPages maximum number of pages of one list
      */
     WatchedObjects(String proxyName, WatchListener listener, int maxObjects, int maxPages) {
         this.proxyName = proxyName;
@@ -65,11 +65,11 @@ final class WatchedObjects {
     private void addKnown(String path) throws IOException {
         if (known.add(path) && known.size() > maxObjects) {
             known.remove(path);
-            throw new ApiLimits.ExceededException("there are more than " + maxObjects + " objects");
+            throw new ApiLimits.ExceededException("the collection has more than " + maxObjects + " objects");
         }
     }
 
-    /** Both kinds of token become part of a URL. */
+    /** Limits the length of a resourceVersion or continue token, which become part of a URL. */
     static void checkToken(String name, String token) throws IOException {
         if (token.length() > ApiLimits.MAX_TOKEN_CHARACTERS) {
             throw new ApiLimits.ExceededException(
@@ -81,7 +81,7 @@ final class WatchedObjects {
         String path = resource.pathOf(object);
         if (path != null) {
             listener.changed(Map.of(path, SourceState.GONE), List.of());
-            // After it was told: if that fails, the next list tells it.
+            // Only now: if the listener failed, the next list reports the deletion.
             known.remove(path);
         }
     }
@@ -92,8 +92,8 @@ final class WatchedObjects {
         try {
             parsed = ObjectParser.parse(resource.kind(), object, path, proxyName, problems);
         } catch (RuntimeException | StackOverflowError e) {
-            // A fault of a parser on an odd object must not keep the others from being followed.
-            log.warn("{} made the parser fail", path, e);
+            // A parser bug on one object must not stop the watch of the others.
+            log.warn("internal error: cannot parse {}; ignoring the object", path, e);
             problems.add(new Problem(Problem.Severity.ERROR, path, "", "", "cannot be parsed: " + e));
         }
         return new SourceState(
@@ -101,10 +101,15 @@ final class WatchedObjects {
                 problems.stream().distinct().toList());
     }
 
-    /** What happened before we began has taken long, but not because of us. */
+    /**
+     * Times of the changes that led to this object; those before the start are left out, because Sluice did not delay
+     * them.
+     */
     private List<Trigger> triggers(JsonNode object) {
-        String text =
-                object.path("metadata").path("annotations").path(TRIGGERED).stringValue("");
+        String text = object.path("metadata")
+                .path("annotations")
+                .path(TRIGGER_TIME_ANNOTATION)
+                .stringValue("");
         if (text.isEmpty()) {
             return List.of();
         }
@@ -114,47 +119,47 @@ final class WatchedObjects {
             Family family = type.equals("IPv6") ? Family.IPV6 : Family.IPV4;
             return at.isAfter(started) ? List.of(new Trigger(at, family)) : List.of();
         } catch (DateTimeException e) {
-            log.debug("{}: not a time: {}", TRIGGERED, Problem.oneLine(text));
+            log.debug("annotation {} is not a timestamp: '{}'", TRIGGER_TIME_ANNOTATION, Problem.oneLine(text));
             return List.of();
         }
     }
 
-    /** A list that begins. */
+    /** Begins a list. */
     Listing list(Resource resource) {
         return new Listing(resource);
     }
 
-    /** Collects what a list has, tells it in chunks, and in the end what is gone. */
+    /** Collects the objects of a list, passes them to the listener in chunks, and finally those that are gone. */
     final class Listing {
         private final Resource resource;
         private final Set<String> seen = new HashSet<>();
         private final Map<String, SourceState> chunk = new HashMap<>();
         private String version = "";
-        private String more = "";
+        private String continueToken = "";
         private int pages;
 
         private Listing(Resource resource) {
             this.resource = resource;
         }
 
-        /** Which state of the collection it is; empty if that was not said. */
+        /** The resourceVersion of the list; empty if the server sent none. */
         String version() {
             return version;
         }
 
-        /** What to ask for the next page with; empty if this was the last. */
-        String more() {
-            return more;
+        /** Continue token for the next page; empty after the last page. */
+        String continueToken() {
+            return continueToken;
         }
 
         /**
-         * One page, as it comes off the stream: however many objects there are, one is a tree in memory at a time.
+         * Reads one page from the stream. Only one object at a time is held as a tree.
          *
-         * @param afterEach run after each object
+         * @param afterEach called after each object
          */
         void page(JsonParser parser, Runnable afterEach) throws IOException {
-            String before = more;
-            more = "";
+            String before = continueToken;
+            continueToken = "";
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new StreamReadException(parser, "not an object");
             }
@@ -168,21 +173,21 @@ final class WatchedObjects {
                 } else if (name.equals("metadata")) {
                     JsonNode metadata = parser.readValueAsTree();
                     version = metadata.path("resourceVersion").stringValue("");
-                    more = metadata.path("continue").stringValue("");
+                    continueToken = metadata.path("continue").stringValue("");
                 } else {
                     parser.skipChildren();
                 }
             }
             if (parser.currentToken() != JsonToken.END_OBJECT) {
-                throw new StreamReadException(parser, "ends in the middle");
+                throw new StreamReadException(parser, "truncated");
             }
             checkToken("resourceVersion", version);
-            checkToken("continue", more);
-            if (++pages >= maxPages && !more.isEmpty()) {
+            checkToken("continue", continueToken);
+            if (++pages >= maxPages && !continueToken.isEmpty()) {
                 throw new ApiLimits.ExceededException("the list has more than " + maxPages + " pages");
             }
-            if (!more.isEmpty() && more.equals(before)) {
-                throw new ApiLimits.ExceededException("the list continues with the page that was just sent");
+            if (!continueToken.isEmpty() && continueToken.equals(before)) {
+                throw new ApiLimits.ExceededException("the list repeats its continue token");
             }
         }
 
@@ -193,12 +198,12 @@ final class WatchedObjects {
                 seen.add(path);
                 chunk.put(path, parse(resource, path, object));
             }
-            if (chunk.size() >= CHUNK) {
+            if (chunk.size() >= CHUNK_SIZE) {
                 flush();
             }
         }
 
-        /** It went while the list was being sent. */
+        /** Removes an object that was deleted while the list was being sent. */
         void remove(JsonNode object) {
             seen.remove(resource.pathOf(object));
         }

@@ -1,8 +1,8 @@
 /**
- * The Kubernetes API server as a feed: list and watch, credentials, fail-over between servers, and Events.
+ * The Kubernetes API server as a source of objects: list and watch, credentials, server failover, and Events.
  *
- * <p>Written by hand because no Java client reloads CAs and client certificates, leaves silent watches, and parses lists
- * as they arrive. May use {@link io.sluice.feed} and what that may use, and the JDK's HTTP client.
+ * <p>Implemented here because no Java client reloads CAs and client certificates, abandons silent watches, and parses
+ * lists as a stream. May use {@link io.sluice.feed} and its dependencies, and the JDK's HTTP client.
  */
 @NullMarked
 package io.sluice.apiserver;

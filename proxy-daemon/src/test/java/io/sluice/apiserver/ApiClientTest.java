@@ -34,7 +34,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Each way to a server and of proving who we are, against real sockets; fail-over, and files that are replaced. */
+/** Connections, authentication, failover and replaced credential files, over real sockets. */
 final class ApiClientTest {
     private static final String OK = "{\"ok\":true}";
     private static final String NAMES = "ip:127.0.0.1,dns:localhost,dns:api.test";
@@ -42,14 +42,14 @@ final class ApiClientTest {
     @TempDir
     private static Path authorities;
 
-    @SuppressWarnings("NullAway.Init") // before all tests
+    @SuppressWarnings("NullAway.Init") // set in @BeforeAll
     private static TestAuthority authority;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // set in @BeforeAll
     private static TestAuthority next;
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private final List<AutoCloseable> opened = new ArrayList<>();
     private final AtomicLong nanos = new AtomicLong(1);
@@ -76,7 +76,7 @@ final class ApiClientTest {
     }
 
     private FakeApiServer secure() {
-        return server(FakeApiServer.saying(200, OK)).https(authority.server(NAMES), null);
+        return server(FakeApiServer.responding(200, OK)).https(authority.server(NAMES), null);
     }
 
     private ApiClient client(ApiAccess access) {
@@ -107,8 +107,8 @@ final class ApiClientTest {
         return ApiAccess.find(
                 new ApiOptions(kubeconfigs, "", masters, tokenFile, authorityFile, insecure),
                 Map.of(),
-                folder.resolve("home"),
-                folder.resolve("pod"));
+                directory.resolve("home"),
+                directory.resolve("pod"));
     }
 
     private ApiClient masters(String... masters) throws ApiAccessException {
@@ -131,42 +131,42 @@ final class ApiClientTest {
     }
 
     private Path file(String name, String text) throws IOException {
-        return Files.writeString(folder.resolve(name), text);
+        return Files.writeString(directory.resolve(name), text);
     }
 
-    /** As the kubelet and editors do it. */
+    /** Replaces a file atomically, as the kubelet and editors do. */
     private void replace(String name, String text) throws IOException {
         Path made = file(name + ".new", text);
-        Files.move(made, folder.resolve(name), StandardCopyOption.ATOMIC_MOVE);
+        Files.move(made, directory.resolve(name), StandardCopyOption.ATOMIC_MOVE);
     }
 
     private void afterASecond() {
         nanos.addAndGet(Duration.ofSeconds(1).toNanos());
     }
 
-    private static String read(ApiResponse answer) throws IOException {
-        try (answer) {
-            return answer.status() + " " + new String(answer.body().readAllBytes(), StandardCharsets.UTF_8);
+    private static String read(ApiResponse response) throws IOException {
+        try (response) {
+            return response.status() + " " + new String(response.body().readAllBytes(), StandardCharsets.UTF_8);
         }
     }
 
     private static int status(ApiClient client) throws IOException {
-        try (ApiResponse answer = client.get("/version")) {
-            return answer.status();
+        try (ApiResponse response = client.get("/version")) {
+            return response.status();
         }
     }
 
     private static String failure(ApiClient client) {
         try {
-            return "answered " + status(client);
+            return "response " + status(client);
         } catch (IOException e) {
             return requireNonNull(e.getMessage());
         }
     }
 
     @Test
-    void withoutAuthenticationAndThroughKubectlProxy() throws Exception {
-        FakeApiServer server = server(FakeApiServer.saying(200, OK)).start();
+    void sendsRequestsWithoutCredentials() throws Exception {
+        FakeApiServer server = server(FakeApiServer.responding(200, OK)).start();
         ApiClient client = masters(server.url());
         assertThat(read(client.get("/api/v1/services?limit=1&labelSelector=%21a")))
                 .isEqualTo("200 " + OK);
@@ -178,10 +178,10 @@ final class ApiClientTest {
         assertThat(request.header("Accept")).isEqualTo("application/json");
     }
 
-    /** The JDK's client has a thread of its own, and without it fails for ever. */
+    /** The JDK's client fails permanently once its selector thread has ended. */
     @Test
-    void aClientWhoseThreadHasEndedIsReplaced() throws Exception {
-        FakeApiServer server = server(FakeApiServer.saying(200, OK)).start();
+    void replacesAClientWhoseThreadHasEnded() throws Exception {
+        FakeApiServer server = server(FakeApiServer.responding(200, OK)).start();
         ApiClient client = masters(server.url());
         assertThat(read(client.get("/"))).isEqualTo("200 " + OK);
         Set<Thread> selectors = selectors();
@@ -190,16 +190,16 @@ final class ApiClientTest {
             selector.interrupt();
             selector.join();
         }
-        // Until the JDK's client has shut down its executor, too, it says so itself.
+        // The second message comes from the JDK's client until it has shut down its executor.
         assertThatThrownBy(() -> client.get("/"))
                 .isInstanceOf(IOException.class)
-                .hasMessageMatching(".*: (the HTTP client has ended|selector manager closed)");
+                .hasMessageMatching(".*: (the HTTP client has terminated|selector manager closed)");
         await().ignoreExceptions().until(() -> read(client.get("/")).equals("200 " + OK));
     }
 
-    /** On Java 17 the garbage collector has to find that nothing refers to them. */
+    /** On Java 17, replaced clients end only when they are garbage-collected. */
     @Test
-    void clientsThatWereReplacedLeaveNoThread() throws Exception {
+    void replacedClientsLeaveNoThread() throws Exception {
         FakeApiServer server = secure().start();
         Set<Thread> before = selectors();
         ApiClient client = kubeconfig(trusting(server), "");
@@ -208,7 +208,7 @@ final class ApiClientTest {
             afterASecond();
             assertThat(status(client)).isEqualTo(200);
             if (i % 2 == 0) {
-                client.distrust(server.url());
+                client.markFailed(server.url());
             }
         }
         awaitThreads(before, 1);
@@ -234,17 +234,17 @@ final class ApiClientTest {
     }
 
     @Test
-    void tooManyHeadersAreNotRead() throws Exception {
+    void rejectsTooManyHeaders() throws Exception {
         FakeApiServer server = server(exchange -> {
                     exchange.getResponseHeaders().set("X", "x".repeat(500_000));
-                    FakeApiServer.answer(exchange, 200, OK);
+                    FakeApiServer.sendResponse(exchange, 200, OK);
                 })
                 .start();
-        assertThat(failure(masters(server.url()))).startsWith("no API server answers: " + server.url() + ": ");
+        assertThat(failure(masters(server.url()))).startsWith("no API server responded: " + server.url() + ": ");
     }
 
     @Test
-    void anAnswerIsReadUpToTheSizeOfAnObject() throws Exception {
+    void limitsTheSizeOfAnObjectInAResponse() throws Exception {
         FakeApiServer server = server(exchange -> {
                     exchange.sendResponseHeaders(200, 0);
                     byte[] blanks = new byte[1 << 20];
@@ -254,22 +254,22 @@ final class ApiClientTest {
                 })
                 .start();
         ApiClient client = masters(server.url());
-        try (ApiResponse answer = client.get("/x")) {
-            assertThatThrownBy(() -> answer.body().readAllBytes())
+        try (ApiResponse response = client.get("/x")) {
+            assertThatThrownBy(() -> response.body().readAllBytes())
                     .isInstanceOf(IOException.class)
                     .hasMessage("an object is larger than 16777216 bytes");
         }
-        try (ApiResponse answer = client.get("/x")) {
+        try (ApiResponse response = client.get("/x")) {
             for (int i = 0; i < 40; i++) {
-                assertThat(answer.body().readNBytes(1 << 20)).hasSize(1 << 20);
-                answer.nextObject();
+                assertThat(response.body().readNBytes(1 << 20)).hasSize(1 << 20);
+                response.nextObject();
             }
         }
     }
 
     @Test
-    void postsAndPathsBehindAPath() throws Exception {
-        FakeApiServer server = server(FakeApiServer.saying(201, "")).start();
+    void postsToAServerWithABasePath() throws Exception {
+        FakeApiServer server = server(FakeApiServer.responding(201, "")).start();
         ApiClient client = masters(server.url() + "/k8s/clusters/c-1/");
         assertThat(read(client.post("/api/v1/events", "{}".getBytes(StandardCharsets.UTF_8))))
                 .isEqualTo("201 ");
@@ -280,77 +280,77 @@ final class ApiClientTest {
     }
 
     @Test
-    void theAnswerIsPassedOnAsItIs() throws Exception {
+    void returnsStatusRetryAfterAndBody() throws Exception {
         FakeApiServer server = server(exchange -> {
                     exchange.getResponseHeaders().set("Retry-After", "7");
-                    FakeApiServer.answer(exchange, 429, "slowly");
+                    FakeApiServer.sendResponse(exchange, 429, "slowly");
                 })
                 .start();
-        try (ApiResponse answer = masters(server.url()).get("/x")) {
-            assertThat(answer.status()).isEqualTo(429);
-            assertThat(answer.server()).isEqualTo(server.url());
-            assertThat(answer.retryAfter()).isEqualTo(Optional.of(Duration.ofSeconds(7)));
-            assertThat(answer.body()).hasContent("slowly");
+        try (ApiResponse response = masters(server.url()).get("/x")) {
+            assertThat(response.status()).isEqualTo(429);
+            assertThat(response.server()).isEqualTo(server.url());
+            assertThat(response.retryAfter()).isEqualTo(Optional.of(Duration.ofSeconds(7)));
+            assertThat(response.body()).hasContent("slowly");
         }
     }
 
     @Test
-    void tokenByHandWithTheAuthority() throws Exception {
-        FakeApiServer server = secure().demandBearer("secret").start();
+    void usesTokenFileAndCertificateAuthorityFlags() throws Exception {
+        FakeApiServer server = secure().requireBearer("secret").start();
         Path ca = file("ca.crt", authority.certificate());
         ApiClient client = client(access(List.of(), List.of(server.url()), file("token", "secret\n"), ca, false));
         assertThat(status(client)).isEqualTo(200);
     }
 
     @Test
-    void anAuthorityThatIsNotTheServersIsNotBelieved() throws Exception {
+    void rejectsAServerCertificateOfAnUntrustedAuthority() throws Exception {
         FakeApiServer server = secure().start();
         Path ca = file("ca.crt", next.certificate());
         ApiClient client = client(access(List.of(), List.of(server.url()), null, ca, false));
         assertThat(failure(client))
-                .startsWith("no API server answers: " + server.url() + ": TLS: ")
+                .startsWith("no API server responded: " + server.url() + ": TLS: ")
                 .contains("unable to find valid certification path")
-                .contains("trusted are the authorities in " + ca);
+                .contains("trusted CAs: " + ca);
         assertThat(server.requests()).isEmpty();
         ApiClient insecure = client(access(List.of(), List.of(server.url()), null, null, true));
         assertThat(status(insecure)).isEqualTo(200);
     }
 
     @Test
-    void insidePodTokenAndAuthorityAreTakenOver() throws Exception {
-        FakeApiServer server = secure().demandBearer("one").start();
-        Files.createDirectory(folder.resolve("pod"));
+    void reloadsTokenAndAuthorityOfAServiceAccount() throws Exception {
+        FakeApiServer server = secure().requireBearer("one").start();
+        Files.createDirectory(directory.resolve("pod"));
         file("pod/token", "one");
         file("pod/ca.crt", authority.certificate());
         ApiClient client = client(ApiAccess.find(
                 new ApiOptions(List.of(), "", List.of(), null, null, false),
                 Map.of("KUBERNETES_SERVICE_HOST", "127.0.0.1", "KUBERNETES_SERVICE_PORT", "" + server.port()),
-                folder.resolve("home"),
-                folder.resolve("pod")));
+                directory.resolve("home"),
+                directory.resolve("pod")));
         assertThat(status(client)).isEqualTo(200);
 
-        // Taken from the file when it is looked at again, without a refusal.
+        // The file is read again after a second, before the server rejects the old token.
         replace("pod/token", "two");
         afterASecond();
-        server.demandBearer("two");
+        server.requireBearer("two");
         assertThat(status(client)).isEqualTo(200);
         assertThat(server.requests()).hasSize(2);
 
-        // Refused before that: looked at at once.
+        // Rejected earlier than that: the file is read again at once.
         replace("pod/token", "three");
-        server.demandBearer("three");
+        server.requireBearer("three");
         assertThat(status(client)).isEqualTo(200);
         assertThat(server.requests()).hasSize(4);
 
-        // Nothing new: not asked again.
-        server.demandBearer("four");
+        // The token is unchanged: no retry.
+        server.requireBearer("four");
         assertThat(status(client)).isEqualTo(401);
-        assertThat(client.credentials()).isEqualTo("the token of " + folder.resolve("pod/token"));
+        assertThat(client.credentialsDescription()).isEqualTo("the token in " + directory.resolve("pod/token"));
         assertThat(server.requests()).hasSize(5);
 
-        // A file that is gone changes nothing.
-        server.demandBearer("three");
-        Files.delete(folder.resolve("pod/token"));
+        // A deleted file changes nothing.
+        server.requireBearer("three");
+        Files.delete(directory.resolve("pod/token"));
         afterASecond();
         assertThat(status(client)).isEqualTo(200);
 
@@ -360,14 +360,14 @@ final class ApiClientTest {
         assertThat(status(client)).isEqualTo(200);
     }
 
-    /** The connections that are idle know the old certificate. */
+    /** Forces a new connection, because idle ones were made with the old certificate. */
     private static String failureWithNewConnection(ApiClient client, FakeApiServer server) {
-        client.distrust(server.url());
+        client.markFailed(server.url());
         return failure(client);
     }
 
     @Test
-    void aWatchGoesOnWhileTheAuthorityIsReplaced() throws Exception {
+    void keepsAWatchOpenWhileTheAuthorityIsReplaced() throws Exception {
         CountDownLatch more = new CountDownLatch(1);
         FakeApiServer server = server(exchange -> {
             if (exchange.getRequestURI().getPath().equals("/watch")) {
@@ -377,14 +377,14 @@ final class ApiClientTest {
                 awaitQuietly(more);
                 exchange.getResponseBody().write('b');
             } else {
-                FakeApiServer.answer(exchange, 200, OK);
+                FakeApiServer.sendResponse(exchange, 200, OK);
             }
         });
         server.https(authority.server(NAMES), null).start();
         ApiClient client = kubeconfig(trusting(server), "");
         ApiResponse watch = client.get("/watch");
         assertThat(watch.body().read()).isEqualTo('a');
-        // An authority that is broken is not taken over, one that is good is, and old clients may be collected.
+        // An invalid CA is ignored and a valid one applied; the old client may be garbage-collected.
         replace("ca.crt", "broken");
         afterASecond();
         assertThat(status(client)).isEqualTo(200);
@@ -408,8 +408,8 @@ final class ApiClientTest {
     }
 
     @Test
-    void basicAuthentication() throws Exception {
-        FakeApiServer server = secure().demandBasic("me", "pass:word").start();
+    void usesBasicAuthentication() throws Exception {
+        FakeApiServer server = secure().requireBasic("me", "pass:word").start();
         assertThat(status(kubeconfig(trusting(server), "username: me, password: 'pass:word'")))
                 .isEqualTo(200);
         assertThat(status(kubeconfig(trusting(server), "username: me, password: wrong")))
@@ -418,41 +418,41 @@ final class ApiClientTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"EC", "RSA"})
-    void clientCertificates(String algorithm) throws Exception {
+    void usesAndReloadsClientCertificates(String algorithm) throws Exception {
         FakeApiServer server =
                 secure().https(authority.server(NAMES), authority.certificate()).start();
-        Identity us = authority.client(algorithm, "us");
-        file("us.crt", us.certificate());
-        file("us.key", us.key());
-        ApiClient client = kubeconfig(trusting(server), "client-certificate: us.crt, client-key: us.key");
+        Identity clientIdentity = authority.client(algorithm, "client");
+        file("client.crt", clientIdentity.certificate());
+        file("client.key", clientIdentity.key());
+        ApiClient client = kubeconfig(trusting(server), "client-certificate: client.crt, client-key: client.key");
         assertThat(status(client)).isEqualTo(200);
-        assertThat(failure(kubeconfig(trusting(server), ""))).startsWith("no API server answers: " + server.url());
+        assertThat(failure(kubeconfig(trusting(server), ""))).startsWith("no API server responded: " + server.url());
 
-        // Another that is not admitted, in the same files: new connections have it.
-        Identity stranger = next.client(algorithm, "stranger");
-        replace("us.crt", stranger.certificate());
-        replace("us.key", stranger.key());
+        // New connections use a replaced certificate, here one that the server rejects.
+        Identity unknown = next.client(algorithm, "stranger");
+        replace("client.crt", unknown.certificate());
+        replace("client.key", unknown.key());
         afterASecond();
-        assertThat(failure(client)).startsWith("no API server answers: " + server.url());
-        replace("us.crt", us.certificate());
-        replace("us.key", us.key());
+        assertThat(failure(client)).startsWith("no API server responded: " + server.url());
+        replace("client.crt", clientIdentity.certificate());
+        replace("client.key", clientIdentity.key());
         assertThat(status(client)).isEqualTo(200);
     }
 
     @Test
-    void theKubeletsFileHoldsBoth() throws Exception {
+    void readsCertificateAndKeyFromOneFile() throws Exception {
         FakeApiServer server =
                 secure().https(authority.server(NAMES), authority.certificate()).start();
-        Identity us = authority.client("EC", "us");
-        file("both.pem", us.certificate() + us.key());
+        Identity clientIdentity = authority.client("EC", "client");
+        file("both.pem", clientIdentity.certificate() + clientIdentity.key());
         assertThat(status(kubeconfig(trusting(server), "client-certificate: both.pem, client-key: both.pem")))
                 .isEqualTo(200);
     }
 
     @Test
-    void theWorkingServerIsKept() throws Exception {
-        FakeApiServer first = server(FakeApiServer.saying(200, "first")).start();
-        FakeApiServer second = server(FakeApiServer.saying(200, "second")).start();
+    void staysWithAWorkingServer() throws Exception {
+        FakeApiServer first = server(FakeApiServer.responding(200, "first")).start();
+        FakeApiServer second = server(FakeApiServer.responding(200, "second")).start();
         ApiClient client = masters(first.url(), second.url());
         assertThat(read(client.get("/"))).isEqualTo("200 first");
         first.stop();
@@ -460,48 +460,51 @@ final class ApiClientTest {
         first.start();
         nanos.addAndGet(Duration.ofMinutes(5).toNanos());
         assertThat(read(client.get("/"))).isEqualTo("200 second");
-        client.distrust(second.url());
+        client.markFailed(second.url());
         assertThat(read(client.get("/"))).isEqualTo("200 first");
         assertThat(first.requests()).hasSize(2);
     }
 
     @Test
-    void eachServerIsNamedWithWhyItDidNotAnswer() throws Exception {
+    void namesEachServerAndWhyItDidNotRespond() throws Exception {
         headersTimeout = Duration.ofMillis(200);
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer silent = server(exchange -> awaitQuietly(never)).start();
-        FakeApiServer gone = server(FakeApiServer.saying(200, OK)).start();
+        FakeApiServer gone = server(FakeApiServer.responding(200, OK)).start();
         gone.stop();
         ApiClient client = masters(gone.url(), silent.url(), "http://unknown.test:1");
         assertThat(failure(client))
-                .isEqualTo("no API server answers: http://unknown.test:1: the name unknown.test cannot be resolved; "
-                        + gone.url() + ": connection refused; " + silent.url() + ": no answer within 200 ms");
+                .isEqualTo("no API server responded: http://unknown.test:1: cannot resolve host name unknown.test; "
+                        + gone.url() + ": connection refused; " + silent.url() + ": no response within 200 ms");
     }
 
     @Test
-    void aServerThatHasOnlyErrorsComesAfterOneThatAnswers() throws Exception {
-        FakeApiServer ill = server(FakeApiServer.saying(503, "ill")).start();
-        FakeApiServer well = server(FakeApiServer.saying(404, "well")).start();
-        assertThat(read(masters(ill.url(), well.url()).get("/"))).isEqualTo("404 well");
-        FakeApiServer gone = server(FakeApiServer.saying(200, OK)).start();
+    void prefersAServerWithoutServerErrors() throws Exception {
+        FakeApiServer failingServer =
+                server(FakeApiServer.responding(503, "ill")).start();
+        FakeApiServer workingServer =
+                server(FakeApiServer.responding(404, "well")).start();
+        assertThat(read(masters(failingServer.url(), workingServer.url()).get("/")))
+                .isEqualTo("404 well");
+        FakeApiServer gone = server(FakeApiServer.responding(200, OK)).start();
         gone.stop();
-        assertThat(read(masters(ill.url(), gone.url()).get("/"))).isEqualTo("503 ill");
+        assertThat(read(masters(failingServer.url(), gone.url()).get("/"))).isEqualTo("503 ill");
     }
 
     @Test
-    void whatMayHaveArrivedIsNotSentTwice() throws Exception {
+    void doesNotRepeatAPostThatMayHaveArrived() throws Exception {
         headersTimeout = Duration.ofMillis(200);
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer silent = server(exchange -> awaitQuietly(never)).start();
-        FakeApiServer other = server(FakeApiServer.saying(201, "")).start();
+        FakeApiServer other = server(FakeApiServer.responding(201, "")).start();
         ApiClient client = masters(silent.url(), other.url());
         assertThatThrownBy(() -> client.post("/events", new byte[0]))
-                .hasMessage("no API server answers: " + silent.url() + ": no answer within 200 ms");
+                .hasMessage("no API server responded: " + silent.url() + ": no response within 200 ms");
         assertThat(other.requests()).isEmpty();
     }
 
     @Test
-    void backOffIsPerServerAndEnds() {
+    void backsOffPerServer() {
         Failover failover = new Failover(nanos::get);
         List<String> servers = List.of("a", "b", "c");
         assertThat(failover.inOrder(servers, name -> name)).containsExactly("a", "b", "c");
@@ -509,7 +512,7 @@ final class ApiClientTest {
         assertThat(failover.inOrder(servers, name -> name)).containsExactly("b", "c", "a");
         failover.failed("b");
         failover.failed("b");
-        failover.works("c");
+        failover.succeeded("c");
         assertThat(failover.inOrder(servers, name -> name)).containsExactly("c", "a", "b");
         failover.failed("c");
         failover.failed("c");
@@ -522,52 +525,53 @@ final class ApiClientTest {
     }
 
     @Test
-    void theAddressesBehindANameAreTriedOneAfterAnother() throws Exception {
+    void triesAllAddressesOfAHostName() throws Exception {
         FakeApiServer server = secure().at("127.0.0.2", 0).start();
         names.put("api.test.", List.of("127.0.0.1", "127.0.0.2"));
         String url = "https://api.test.:" + server.port();
         Path ca = file("ca.crt", authority.certificate());
         ApiClient client = client(access(List.of(), List.of(url), null, ca, false));
-        try (ApiResponse answer = client.get("/")) {
-            assertThat(answer.server()).isEqualTo(url + " (127.0.0.2)");
+        try (ApiResponse response = client.get("/")) {
+            assertThat(response.server()).isEqualTo(url + " (127.0.0.2)");
         }
         assertThat(server.requests().get(0).header("Host")).isEqualTo("api.test.:" + server.port());
     }
 
     @Test
-    void whoeverHasOnlyTheAddressIsNotTakenForTheName() throws Exception {
+    void rejectsACertificateThatIsOnlyForTheAddress() throws Exception {
         FakeApiServer server = secure().https(authority.server("ip:127.0.0.1,dns:node-1"), null)
                 .start();
         names.put("api.test", List.of("127.0.0.1", "127.0.0.2"));
         String url = "https://api.test:" + server.port();
         Path ca = file("ca.crt", authority.certificate());
         ApiClient client = client(access(List.of(), List.of(url), null, ca, false));
-        assertThat(failure(client)).contains(url + " (127.0.0.1): TLS: its certificate is not for api.test");
+        assertThat(failure(client))
+                .contains(url + " (127.0.0.1): TLS: the server certificate is not valid for api.test");
         assertThat(server.requests()).isEmpty();
     }
 
     @Test
-    void tlsServerName() throws Exception {
+    void checksTheTlsServerName() throws Exception {
         FakeApiServer server =
                 secure().https(authority.server("dns:*.test"), null).start();
         names.put("127.0.0.1", List.of("127.0.0.1"));
         assertThat(status(kubeconfig(trusting(server) + ", tls-server-name: api.test", "")))
                 .isEqualTo(200);
         assertThat(failure(kubeconfig(trusting(server) + ", tls-server-name: api.other", "")))
-                .contains("its certificate is not for api.other");
+                .contains("the server certificate is not valid for api.other");
         assertThat(failure(kubeconfig(trusting(server), ""))).contains("127.0.0.1");
     }
 
     @Test
-    void throughAProxy() throws Exception {
-        FakeApiServer proxy = server(FakeApiServer.saying(200, OK)).start();
+    void connectsThroughAProxy() throws Exception {
+        FakeApiServer proxy = server(FakeApiServer.responding(200, OK)).start();
         ApiClient client = kubeconfig("server: 'http://api.test:8080', proxy-url: '" + proxy.url() + "'", "");
         assertThat(status(client)).isEqualTo(200);
         assertThat(proxy.requests().get(0).header("Host")).isEqualTo("api.test:8080");
     }
 
     @Test
-    void closingAnAnswerEndsAReadThatWaits() throws Exception {
+    void closingAResponseEndsABlockedRead() throws Exception {
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer server = server(exchange -> {
                     exchange.sendResponseHeaders(200, 0);
@@ -578,13 +582,13 @@ final class ApiClientTest {
                 .https(authority.server(NAMES), null)
                 .start();
         ApiClient client = kubeconfig(trusting(server), "");
-        ApiResponse answer = client.get("/watch");
-        assertThat(answer.body().read()).isEqualTo('a');
+        ApiResponse response = client.get("/watch");
+        assertThat(response.body().read()).isEqualTo('a');
         Thread[] reader = new Thread[1];
         CompletableFuture<Integer> read = CompletableFuture.supplyAsync(
                 () -> {
                     try {
-                        return answer.body().read();
+                        return response.body().read();
                     } catch (IOException e) {
                         return -2;
                     }
@@ -594,24 +598,24 @@ final class ApiClientTest {
                     reader[0].start();
                 });
         await().until(() -> reader[0].getState() == Thread.State.WAITING);
-        answer.close();
+        response.close();
         assertThat(read.get()).isNegative();
     }
 
     @Test
-    void closingTheClientEndsWhatWaits() throws Exception {
+    void closingTheClientCancelsRequests() throws Exception {
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer server = server(exchange -> awaitQuietly(never)).start();
         ApiClient client = masters(server.url());
-        CompletableFuture<String> asked = CompletableFuture.supplyAsync(() -> failure(client));
+        CompletableFuture<String> request = CompletableFuture.supplyAsync(() -> failure(client));
         await().until(() -> !server.requests().isEmpty());
         client.close();
-        assertThat(asked.get()).isEqualTo("closed");
+        assertThat(request.get()).isEqualTo("closed");
         assertThat(failure(client)).isEqualTo("closed");
     }
 
     @Test
-    void aConnectionCutInTheMiddleIsNoEnd() throws Exception {
+    void reportsATruncatedResponse() throws Exception {
         FakeApiServer server = server(exchange -> {
                     exchange.sendResponseHeaders(200, 100);
                     exchange.getResponseBody().write('a');
@@ -619,67 +623,68 @@ final class ApiClientTest {
                     throw new IOException("cut");
                 })
                 .start();
-        try (ApiResponse answer = masters(server.url()).get("/")) {
-            assertThatThrownBy(() -> answer.body().readAllBytes()).isInstanceOf(IOException.class);
+        try (ApiResponse response = masters(server.url()).get("/")) {
+            assertThatThrownBy(() -> response.body().readAllBytes()).isInstanceOf(IOException.class);
         }
     }
 
     @Test
-    void silentSocketThatNeverSpeaksTls() throws Exception {
+    void timesOutDuringTheTlsHandshake() throws Exception {
         headersTimeout = Duration.ofMillis(200);
         try (ServerSocket silent = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             String url = "https://127.0.0.1:" + silent.getLocalPort();
-            assertThat(failure(masters(url))).isEqualTo("no API server answers: " + url + ": no answer within 200 ms");
+            assertThat(failure(masters(url)))
+                    .isEqualTo("no API server responded: " + url + ": no response within 200 ms");
         }
     }
 
-    /** Answers questions for its version once it may, and all others once it may. */
+    /** A server that responds to /version after one latch, and to all other requests after another. */
     private FakeApiServer busy(CountDownLatch version, CountDownLatch others) {
         return server(exchange -> {
             awaitQuietly(exchange.getRequestURI().getPath().endsWith("/version") ? version : others);
-            FakeApiServer.answer(exchange, 200, OK);
+            FakeApiServer.sendResponse(exchange, 200, OK);
         });
     }
 
-    private void awaitAsked(FakeApiServer server, String path) {
+    private void awaitRequest(FakeApiServer server, String path) {
         await().until(() ->
                 server.requests().stream().anyMatch(request -> request.path().equals(path)));
     }
 
     @Test
-    void aBusyServerIsWaitedForAsLongAsItAnswersSmallQuestions() throws Exception {
+    void waitsForABusyServerThatRespondsToProbes() throws Exception {
         CountDownLatch list = new CountDownLatch(1);
         FakeApiServer server = busy(new CountDownLatch(0), list).start();
         ApiClient client = masters(server.url());
         CompletableFuture<ApiResponse> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
-        awaitAsked(server, "/api/v1/services");
-        client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
-        assertThat(server.requests()).as("not silent for long enough").hasSize(1);
+        awaitRequest(server, "/api/v1/services");
+        client.probeSilentServers(Duration.ofSeconds(8), Duration.ofSeconds(30));
+        assertThat(server.requests()).as("not silent for long enough, no probe").hasSize(1);
         nanos.addAndGet(Duration.ofSeconds(8).toNanos());
-        client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
-        client.leaveSilent(Duration.ofSeconds(8), Duration.ofSeconds(30));
-        assertThat(server.requests()).as("asked once").hasSize(2);
+        client.probeSilentServers(Duration.ofSeconds(8), Duration.ofSeconds(30));
+        client.probeSilentServers(Duration.ofSeconds(8), Duration.ofSeconds(30));
+        assertThat(server.requests()).as("probed once").hasSize(2);
         list.countDown();
         assertThat(listing.get().status()).isEqualTo(200);
     }
 
     @Test
-    void aServerThatAnswersNothingIsNotWaitedFor() throws Exception {
+    void abandonsAServerThatDoesNotRespondToAProbe() throws Exception {
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer server = busy(never, never).start();
         ApiClient client = masters(server.url());
         CompletableFuture<ApiResponse> listing = Supervisor.call("list", () -> client.getLarge("/api/v1/services"));
-        awaitAsked(server, "/api/v1/services");
+        awaitRequest(server, "/api/v1/services");
         nanos.addAndGet(Duration.ofSeconds(8).toNanos());
-        client.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
+        client.probeSilentServers(Duration.ofSeconds(8), Duration.ofMillis(100));
         assertThatThrownBy(listing::get)
                 .hasCauseInstanceOf(NoServerException.class)
-                .hasMessageContaining("no answer, nor to the question whether it is alive");
+                .hasMessageContaining("no response, and a probe of the server failed");
         never.countDown();
     }
 
     @Test
-    void aSilentWatchIsLeftOnlyWhereThereIsAnotherServer() throws Exception {
+    void abandonsASilentWatchOnlyIfThereIsAnotherServer() throws Exception {
         CountDownLatch never = new CountDownLatch(1);
         FakeApiServer.Handler watch = exchange -> {
             if (!exchange.getRequestURI().getPath().endsWith("/version")) {
@@ -689,7 +694,7 @@ final class ApiClientTest {
             awaitQuietly(never);
         };
         FakeApiServer one = server(watch).start();
-        FakeApiServer other = server(FakeApiServer.saying(200, OK)).start();
+        FakeApiServer other = server(FakeApiServer.responding(200, OK)).start();
         ApiClient alone = masters(one.url());
         ApiResponse kept = alone.get("/watch");
         ApiClient client = masters(one.url(), other.url());
@@ -697,9 +702,9 @@ final class ApiClientTest {
         CompletableFuture<Integer> reading =
                 Supervisor.call("watch", () -> left.body().read());
         nanos.addAndGet(Duration.ofSeconds(8).toNanos());
-        alone.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
-        assertThat(one.requests()).as("no other server: not asked").hasSize(2);
-        client.leaveSilent(Duration.ofSeconds(8), Duration.ofMillis(100));
+        alone.probeSilentServers(Duration.ofSeconds(8), Duration.ofMillis(100));
+        assertThat(one.requests()).as("no other server: no probe").hasSize(2);
+        client.probeSilentServers(Duration.ofSeconds(8), Duration.ofMillis(100));
         assertThatThrownBy(reading::get).hasCauseInstanceOf(IOException.class);
         assertThat(client.get("/watch").server()).isEqualTo(other.url());
         never.countDown();

@@ -33,14 +33,13 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Every scenario that an API server could have: its objects, in the end, give the same table from the server as from
- * files, whatever it refuses on the way. What that is is random; a failure names the seed, and {@code -Dsluice.seed}
- * repeats it.
+ * All scenarios with objects that an API server can hold: they result in the same snapshot from a server, with random
+ * request failures, as from files. A failed test reports the seed; {@code -Dsluice.seed} repeats it.
  */
 class ApiScenarioTest {
     private static final Set<String> KINDS = Set.of("Service", "EndpointSlice", "Node", "ServiceCIDR");
     private static final long SEED = Long.getLong("sluice.seed", System.nanoTime());
-    private static final WatchTimeouts IMPATIENT = new WatchTimeouts(
+    private static final WatchTimeouts FAST_RETRIES = new WatchTimeouts(
             Duration.ofMinutes(1),
             Duration.ofMinutes(1),
             Duration.ofMinutes(1),
@@ -57,13 +56,13 @@ class ApiScenarioTest {
     }
 
     @AfterAll
-    static void mostWereCompared() {
+    static void comparedMostScenarios() {
         assertThat(compared).isGreaterThan(90);
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("scenarios")
-    void isTheSameFromAServer(Scenario scenario) throws IOException {
+    void matchesTheSnapshotFromFiles(Scenario scenario) throws IOException {
         Map<String, String> files = new TreeMap<>();
         for (Section section : scenario.sections()) {
             if (section.kind().equals("objects")) {
@@ -82,11 +81,11 @@ class ApiScenarioTest {
         try (FakeCluster cluster = new FakeCluster().start()) {
             cluster.minor(random.nextBoolean() ? 34 : 28);
             objects.values().forEach(cluster::put);
-            refuseSome(cluster, random);
+            failSomeRequests(cluster, random);
             SyncLoop loop = new SyncLoop(options, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
             loop.start(new Supervisor());
             try (KubernetesReflector reflector =
-                    new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, IMPATIENT, loop)) {
+                    new KubernetesReflector(cluster.client(), options, EndpointsApi.AUTO, FAST_RETRIES, loop)) {
                 reflector.start(new Supervisor());
                 String seed = "sluice.seed " + SEED;
                 await(seed)
@@ -100,7 +99,7 @@ class ApiScenarioTest {
         }
     }
 
-    private static void refuseSome(FakeCluster cluster, Random random) {
+    private static void failSomeRequests(FakeCluster cluster, Random random) {
         int times = 1 + random.nextInt(3);
         switch (random.nextInt(5)) {
             case 0 -> cluster.fail("/services", times, 500 + random.nextInt(4), "Retry-After: 0", "x");
@@ -112,17 +111,17 @@ class ApiScenarioTest {
     }
 
     private static String fromFiles(BuildOptions options, Map<String, String> files) throws IOException {
-        ProblemTracker board = new ProblemTracker();
-        ObjectStore store = new ObjectStore(board);
+        ProblemTracker problemTracker = new ProblemTracker();
+        ObjectStore store = new ObjectStore(problemTracker);
         for (Map.Entry<String, String> file : files.entrySet()) {
             ManifestReader.Manifest manifest =
                     ManifestReader.read(file.getKey(), options.serviceProxyName(), new StringReader(file.getValue()));
             store.replace(file.getKey(), new SourceState(manifest.objects(), manifest.problems()));
         }
-        return Dump.of(new SnapshotBuilder(options, store, board).build());
+        return Dump.of(new SnapshotBuilder(options, store, problemTracker).build());
     }
 
-    /** Empty if a server could not hold them, or would not send them: other kinds, lists, no names, one name twice. */
+    /** The objects of the files; empty if a server cannot hold them: other kinds, lists, missing or duplicate names. */
     private static Map<String, ObjectNode> objects(Map<String, String> files) {
         Map<String, ObjectNode> objects = new LinkedHashMap<>();
         for (String text : files.values()) {

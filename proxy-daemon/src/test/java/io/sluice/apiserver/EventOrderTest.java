@@ -48,15 +48,18 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /**
- * Whatever happened before, and in whatever order: what counts is what is there in the end. Each history is compared
- * with a fresh start. Addresses are few, so that conflicts and circles are many.
+ * The result depends only on the final objects, not on earlier events and their order. Each random history is compared
+ * with a fresh start. Few addresses are used, so that conflicts and cycles are frequent.
  */
 class EventOrderTest {
     private static final int CLUSTERS = 1_000;
     private static final int HISTORIES_OF_EACH = 10;
 
-    /** Half of all objects are of the first four, so that there are services of several slices, and files that repeat. */
-    private static final int FAVOURITES = 4;
+    /**
+     * Half of all objects use the first four keys, so that some Services have several slices and objects occur in
+     * several files.
+     */
+    private static final int FREQUENT_KEYS = 4;
 
     private static final List<ObjectKey> KEYS = List.of(
             new ObjectKey(Kind.SERVICE, "ns", "s0"),
@@ -99,13 +102,13 @@ class EventOrderTest {
                     "",
                     false));
 
-    /** Where an object may be. */
+    /** File and key of an object. */
     private record Place(String file, ObjectKey key) {}
 
-    /** What a place holds from now on. Equal versions make equal objects, but never the same instance. */
+    /** Sets the object in a place; null removes it. Equal versions make equal but distinct objects. */
     private record Event(Place place, @Nullable Integer version) {}
 
-    /** What everybody can see of the state. */
+    /** Observable result of a state. */
     private record Outcome(
             List<ServicePort> servicePorts,
             Origins origins,
@@ -113,20 +116,20 @@ class EventOrderTest {
             Set<Cidr> serviceCidrs,
             List<Problem> problems) {}
 
-    /** Store and builder, fed as by files. */
+    /** Object store and snapshot builder, with objects from files. */
     private static final class State {
-        private final ProblemTracker board = new ProblemTracker();
-        private final ObjectStore store = new ObjectStore(board);
+        private final ProblemTracker problemTracker = new ProblemTracker();
+        private final ObjectStore store = new ObjectStore(problemTracker);
         private final SnapshotBuilder builder;
         private final Map<String, Map<ObjectKey, KubeObject>> files = new TreeMap<>();
         private ServiceSnapshot snapshot = ServiceSnapshot.empty();
 
         State(BuildOptions options) {
-            builder = new SnapshotBuilder(options, store, board);
+            builder = new SnapshotBuilder(options, store, problemTracker);
         }
 
-        /** The file is told of anew. */
-        void take(Event event) {
+        /** Applies an event, as when its file is read again. */
+        void apply(Event event) {
             String file = event.place().file();
             Map<ObjectKey, KubeObject> objects = files.computeIfAbsent(file, name -> new LinkedHashMap<>());
             objects.remove(event.place().key());
@@ -156,24 +159,24 @@ class EventOrderTest {
                     snapshot.context().origins(),
                     snapshot.context().healthChecks(),
                     store.serviceCidrs(),
-                    board.publish((problem, appeared) -> {}));
+                    problemTracker.publish((problem, appeared) -> {}));
         }
     }
 
     @Test
-    void anyOrderOfEventsEndsInTheStateOfAFreshStart() {
+    void resultIsIndependentOfTheOrderOfEvents() {
         Random random = new Random(20);
         for (int cluster = 0; cluster < CLUSTERS; cluster++) {
             BuildOptions options = OPTIONS.get(cluster % OPTIONS.size());
             Map<Place, Integer> end = anyCluster(random);
             State fresh = new State(options);
-            end.forEach((place, version) -> fresh.take(new Event(place, version)));
+            end.forEach((place, version) -> fresh.apply(new Event(place, version)));
             Outcome expected = fresh.outcome();
             for (int history = 0; history < HISTORIES_OF_EACH; history++) {
                 State state = new State(options);
                 List<Event> events = anyHistory(end, random);
                 for (Event event : events) {
-                    state.take(event);
+                    state.apply(event);
                     if (random.nextInt(4) == 0) {
                         state.build();
                     }
@@ -191,28 +194,28 @@ class EventOrderTest {
         }
     }
 
-    /** What is taken back before anybody built of it never happened; what is taken back later leaves no difference. */
+    /** A change that is reverted before a build has no effect; one that is reverted later leaves no difference. */
     @Test
-    void aChangeThatIsTakenBackLeavesNoDifference() {
+    void aRevertedChangeLeavesNoDifference() {
         Random random = new Random(21);
         for (int cluster = 0; cluster < CLUSTERS; cluster++) {
             Map<Place, Integer> end = anyCluster(random);
             State state = new State(OPTIONS.get(cluster % OPTIONS.size()));
-            end.forEach((place, version) -> state.take(new Event(place, version)));
+            end.forEach((place, version) -> state.apply(new Event(place, version)));
             Outcome outcome = state.outcome();
             ServiceSnapshot before = state.snapshot;
             for (int change = 0; change < 10; change++) {
                 Place place = anyPlace(random);
                 Integer other = random.nextBoolean() ? random.nextInt() : null;
                 Event back = new Event(place, end.get(place));
-                state.take(back);
-                assertThat(state.store.takeDirty()).as("nothing new").isEmpty();
-                state.take(new Event(place, other));
-                state.take(back);
+                state.apply(back);
+                assertThat(state.store.takeDirty()).as("no change").isEmpty();
+                state.apply(new Event(place, other));
+                state.apply(back);
                 assertThat(state.build()).isSameAs(before);
-                state.take(new Event(place, other));
+                state.apply(new Event(place, other));
                 state.build();
-                state.take(back);
+                state.apply(back);
                 assertThat(state.outcome()).isEqualTo(outcome);
                 assertThat(SnapshotDiff.between(before, state.snapshot).isEmpty())
                         .isTrue();
@@ -231,50 +234,52 @@ class EventOrderTest {
     }
 
     private static Place anyPlace(Random random) {
-        int key = random.nextInt(random.nextBoolean() ? FAVOURITES : KEYS.size());
+        int key = random.nextInt(random.nextBoolean() ? FREQUENT_KEYS : KEYS.size());
         return new Place("f" + random.nextInt(3), KEYS.get(key));
     }
 
-    /** Ends in the given state; before, objects came, changed, moved, went and were told again. */
+    /**
+     * A random history with additions, changes, moves, deletions and repeated events, which ends in the given state.
+     */
     private static List<Event> anyHistory(Map<Place, Integer> end, Random random) {
         Map<Place, Deque<Event>> waiting = new HashMap<>();
         end.forEach((place, version) -> {
-            Deque<Event> line = past(place, random.nextInt(3), random);
-            line.add(new Event(place, version));
+            Deque<Event> queue = earlierEvents(place, random.nextInt(3), random);
+            queue.add(new Event(place, version));
             if (random.nextInt(3) == 0) {
-                line.add(new Event(place, version));
+                queue.add(new Event(place, version));
             }
-            waiting.put(place, line);
+            waiting.put(place, queue);
         });
-        for (int visitors = random.nextInt(4); visitors > 0; visitors--) {
+        for (int temporaryObjects = random.nextInt(4); temporaryObjects > 0; temporaryObjects--) {
             Place place = anyPlace(random);
             if (!waiting.containsKey(place)) {
-                Deque<Event> line = past(place, 1 + random.nextInt(2), random);
-                line.add(new Event(place, null));
-                waiting.put(place, line);
+                Deque<Event> queue = earlierEvents(place, 1 + random.nextInt(2), random);
+                queue.add(new Event(place, null));
+                waiting.put(place, queue);
             }
         }
         List<Event> events = new ArrayList<>();
-        List<Deque<Event>> lines = new ArrayList<>(waiting.values());
-        while (!lines.isEmpty()) {
-            Deque<Event> line = lines.get(random.nextInt(lines.size()));
-            events.add(line.remove());
-            if (line.isEmpty()) {
-                lines.remove(line);
+        List<Deque<Event>> queues = new ArrayList<>(waiting.values());
+        while (!queues.isEmpty()) {
+            Deque<Event> queue = queues.get(random.nextInt(queues.size()));
+            events.add(queue.remove());
+            if (queue.isEmpty()) {
+                queues.remove(queue);
             }
         }
         return events;
     }
 
-    private static Deque<Event> past(Place place, int versions, Random random) {
-        Deque<Event> line = new ArrayDeque<>();
+    private static Deque<Event> earlierEvents(Place place, int versions, Random random) {
+        Deque<Event> queue = new ArrayDeque<>();
         for (int i = 0; i < versions; i++) {
-            line.add(new Event(place, random.nextInt()));
+            queue.add(new Event(place, random.nextInt()));
             if (random.nextInt(4) == 0) {
-                line.add(new Event(place, null));
+                queue.add(new Event(place, null));
             }
         }
-        return line;
+        return queue;
     }
 
     private static KubeObject object(ObjectKey key, int version) {
@@ -291,7 +296,7 @@ class EventOrderTest {
                         "z" + random.nextInt(2),
                         addresses(random, 3),
                         List.of(new Cidr(IpAddress.v4(0x0b000000), 8 + random.nextInt(2))),
-                        random.nextBoolean() ? "" : "about to go");
+                        random.nextBoolean() ? "" : "is being deleted");
             case SERVICE_CIDR -> new ServiceCidrObject(key, List.of(new Cidr(address(0), 8 + random.nextInt(3))));
         };
     }
@@ -325,7 +330,7 @@ class EventOrderTest {
                 ports);
     }
 
-    /** One or two, of different names or protocols; their numbers are those of node ports too. */
+    /** One or two ports with different names or protocols; the numbers are also used as NodePorts. */
     private static List<NamedPort> ports(Random random) {
         Map<String, NamedPort> ports = new TreeMap<>();
         for (int i = 1 + random.nextInt(2); i > 0; i--) {
@@ -367,7 +372,7 @@ class EventOrderTest {
         return addresses.stream().distinct().toList();
     }
 
-    /** Of each eight two are IPv6. One pool for all: clusters, load balancers, nodes and pods get into each other's way. */
+    /** Two of eight are IPv6. ClusterIPs, load balancers, nodes and pods share one pool, so that they conflict. */
     private static IpAddress address(int i) {
         return i >= 6 ? new IpAddress(0xfd00L << 48, i, Family.IPV6) : IpAddress.v4(0x0a000000 + i);
     }

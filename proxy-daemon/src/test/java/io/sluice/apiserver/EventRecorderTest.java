@@ -20,14 +20,14 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import tools.jackson.databind.JsonNode;
 
-/** What an operator is told in the cluster, and how little of it. */
+/** Events in the cluster, and their limits. */
 class EventRecorderTest {
     private static final ServicePortName WEB = new ServicePortName("default", "web", "", Protocol.TCP);
 
     private final FakeCluster cluster = new FakeCluster();
     private final AtomicLong nanoTime = new AtomicLong(Long.MAX_VALUE - 5);
 
-    @SuppressWarnings("NullAway.Init") // made once the server has an address
+    @SuppressWarnings("NullAway.Init") // set in @BeforeEach
     private EventRecorder recorder;
 
     @BeforeEach
@@ -50,13 +50,13 @@ class EventRecorderTest {
     }
 
     @Test
-    void oneThatFailsDoesNotEndTheThread() {
+    void anErrorDoesNotEndTheThread() {
         recorder.close();
-        AtomicInteger asked = new AtomicInteger();
+        AtomicInteger calls = new AtomicInteger();
         recorder = new EventRecorder(cluster.client(), "n1", Clock.systemUTC(), () -> {
-            // The first is asked when it is made.
-            if (asked.incrementAndGet() == 2) {
-                throw new StackOverflowError("as the test wants");
+            // The constructor makes the first call.
+            if (calls.incrementAndGet() == 2) {
+                throw new StackOverflowError("thrown by the test");
             }
             return nanoTime.get();
         });
@@ -68,7 +68,7 @@ class EventRecorderTest {
     }
 
     @Test
-    void aFailedFrontendIsAnEventOnItsService() {
+    void recordsAFailedFrontendOnItsService() {
         recorder.failed(WEB, "10.96.0.1:80/tcp: another socket has this address and port");
         await().until(() -> cluster.posted.size() == 1);
         JsonNode event = cluster.posted.get(0);
@@ -83,7 +83,7 @@ class EventRecorderTest {
     }
 
     @Test
-    void onlyErrorsOfObjectsAndEachOnlyOnce() {
+    void recordsOnlyErrorsOfObjectsAndEachOnlyOnce() {
         String path = "/api/v1/namespaces/default/services/web";
         recorder.problem(problem(path, Problem.Severity.WARNING, "a"));
         recorder.problem(problem("settings", Problem.Severity.ERROR, "b"));
@@ -101,7 +101,7 @@ class EventRecorderTest {
     }
 
     @Test
-    void anEventThatIsGoneOrMayNotBeChangedIsMadeAgain() {
+    void createsAnEventAgainThatIsGoneOrCannotBePatched() {
         recorder.failed(WEB, "first");
         await().until(() -> cluster.posted.size() == 1);
         cluster.fail("/events/web.", 1, 404, "", "{}");
@@ -119,7 +119,7 @@ class EventRecorderTest {
     }
 
     @Test
-    void aServerErrorOnAMergeMakesNoSecondEvent() {
+    void createsNoSecondEventAfterAServerErrorOnAPatch() {
         recorder.failed(WEB, "first");
         await().until(() -> cluster.posted.size() == 1);
         cluster.fail("/events/web.", 1, 429, "", "{}");
@@ -140,7 +140,7 @@ class EventRecorderTest {
     }
 
     @Test
-    void aMessageThatWasNotRecordedMayComeAgainAtOnce() {
+    void retriesAMessageThatWasNotRecorded() {
         cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
         recorder.failed(WEB, "taken");
         recorder.failed(WEB, "taken");
@@ -148,7 +148,7 @@ class EventRecorderTest {
     }
 
     @Test
-    void anExpiredTokenDoesNotEndTheEventsOfANamespace() {
+    void doesNotSuspendANamespaceAfterA401() {
         cluster.fail("/events", 1, 401, "", "{\"message\":\"Unauthorized\"}");
         recorder.failed(WEB, "lost");
         recorder.failed(WEB, "recorded");
@@ -157,23 +157,23 @@ class EventRecorderTest {
     }
 
     @Test
-    void aFloodIsCutShort() {
+    void limitsTheRateOfEvents() {
         for (int i = 0; i < 60; i++) {
             recorder.failed(WEB, "number " + i);
         }
         await().until(() -> cluster.posted.size() + cluster.patched.size() == 25);
-        // Whatever is answered later was asked for later: the recorder has looked at all of them by then.
-        long asked = cluster.requests.size();
-        await().during(java.time.Duration.ofMillis(100)).until(() -> cluster.requests.size() == asked);
+        // No more requests: the recorder has processed all events.
+        long requests = cluster.requests.size();
+        await().during(java.time.Duration.ofMillis(100)).until(() -> cluster.requests.size() == requests);
         assertThat(cluster.posted).hasSize(1);
         assertThat(cluster.patched).hasSize(24);
     }
 
     @Test
-    void whereItIsForbiddenItIsLeftForAWhile() {
+    void suspendsANamespaceAfterA403() {
         cluster.apply(Manifests.service("web", "10.96.0.2").replace("name: web", "namespace: other, name: web"));
         cluster.fail("/events", 1, 403, "", "{\"message\":\"the namespace is being terminated\"}");
-        recorder.failed(WEB, "refused");
+        recorder.failed(WEB, "rejected");
         recorder.failed(WEB, "not even tried");
         recorder.failed(new ServicePortName("other", "web", "", Protocol.TCP), "elsewhere");
         await().until(() -> cluster.posted.size() == 1);

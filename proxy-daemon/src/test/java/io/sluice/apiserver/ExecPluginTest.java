@@ -21,12 +21,12 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Programs that say who we are: what they are told, when they run, and what is said when they fail. */
+/** Exec plugins: their input, when they run, and the messages when they fail. */
 final class ExecPluginTest {
     private static final String V1 = "client.authentication.k8s.io/v1";
 
     @TempDir
-    private Path folder;
+    private Path directory;
 
     private Instant now = Instant.parse("2026-01-01T00:00:00Z");
     private final Clock clock = new Clock() {
@@ -46,14 +46,14 @@ final class ExecPluginTest {
         }
     };
 
-    /** A shell script beside the kubeconfig. */
+    /** Writes a shell script next to the kubeconfig. */
     private Path script(String text) throws IOException {
-        Path script = Files.writeString(folder.resolve("plugin"), "#!/bin/sh\n" + text + "\n");
+        Path script = Files.writeString(directory.resolve("plugin"), "#!/bin/sh\n" + text + "\n");
         assertThat(script.toFile().setExecutable(true)).isTrue();
         return script;
     }
 
-    private static String says(String status) {
+    private static String prints(String status) {
         return "echo '{\"apiVersion\":\"" + V1 + "\",\"kind\":\"ExecCredential\",\"status\":{" + status + "}}'";
     }
 
@@ -61,7 +61,7 @@ final class ExecPluginTest {
         return new ExecPlugin(
                 new ExecPlugin.Spec(
                         "f: users[name=u].user.exec",
-                        folder,
+                        directory,
                         V1,
                         command,
                         List.of("one", "two words"),
@@ -84,13 +84,13 @@ final class ExecPluginTest {
     }
 
     private long runs() throws IOException {
-        return Files.readAllLines(folder.resolve("runs")).size();
+        return Files.readAllLines(directory.resolve("runs")).size();
     }
 
     @Test
-    void whatItSaysIsKeptUntilTenSecondsBeforeItExpires() throws Exception {
+    void keepsACredentialUntilTenSecondsBeforeItExpires() throws Exception {
         ExecPlugin plugin = plugin("echo >>\"$(dirname \"$0\")/runs\"\n"
-                + says("\"token\":\"t\",\"expirationTimestamp\":\"2026-01-01T01:00:00+00:00\""));
+                + prints("\"token\":\"t\",\"expirationTimestamp\":\"2026-01-01T01:00:00+00:00\""));
         assertThat(plugin.credential().token()).isEqualTo("t");
         now = Instant.parse("2026-01-01T00:59:49Z");
         assertThat(plugin.credential().token()).isEqualTo("t");
@@ -101,20 +101,20 @@ final class ExecPluginTest {
     }
 
     @Test
-    void itRunsAgainOnceForWhatWasRefused() throws Exception {
+    void runsAgainOnceForARejectedToken() throws Exception {
         ExecPlugin plugin =
-                plugin("echo >>\"$(dirname \"$0\")/runs\"\n" + says("\"token\":\"t'$(wc -l <$(dirname $0)/runs)'\""));
+                plugin("echo >>\"$(dirname \"$0\")/runs\"\n" + prints("\"token\":\"t'$(wc -l <$(dirname $0)/runs)'\""));
         assertThat(plugin.credential().token()).isEqualTo("t1");
         assertThat(plugin.credential().token()).isEqualTo("t1");
-        plugin.refused("t1");
+        plugin.reportRejected("t1");
         assertThat(plugin.credential().token()).isEqualTo("t2");
-        // Somebody else's request had the old one, too.
-        plugin.refused("t1");
+        // A concurrent request used the old token, too.
+        plugin.reportRejected("t1");
         assertThat(plugin.credential().token()).isEqualTo("t2");
     }
 
     @Test
-    void whatFailedRestsForFiveSeconds() throws Exception {
+    void waitsFiveSecondsAfterAFailure() throws Exception {
         ExecPlugin plugin = plugin("echo >>\"$(dirname \"$0\")/runs\"; exit 3");
         String first = failure(plugin);
         assertThat(first).contains("exit code 3");
@@ -127,14 +127,14 @@ final class ExecPluginTest {
     }
 
     @Test
-    void argumentsVariablesAndNothingToReadFrom() throws Exception {
-        ExecPlugin plugin = plugin("cat\n" + says("\"token\":\"'\"$#-$2-$MINE\"'\""));
+    void passesArgumentsAndVariablesAndNoInput() throws Exception {
+        ExecPlugin plugin = plugin("cat\n" + prints("\"token\":\"'\"$#-$2-$MINE\"'\""));
         assertThat(plugin.credential().token()).isEqualTo("2-two words-yes");
     }
 
     @Test
-    void whatItComplainsOfIsNotItsAnswer() throws Exception {
-        ExecPlugin plugin = plugin("head -c 300000 /dev/zero | tr '\\0' 'x' >&2\n" + says("\"token\":\"t\""));
+    void ignoresStderrOfASuccessfulRun() throws Exception {
+        ExecPlugin plugin = plugin("head -c 300000 /dev/zero | tr '\\0' 'x' >&2\n" + prints("\"token\":\"t\""));
         assertThat(plugin.credential().token()).isEqualTo("t");
     }
 
@@ -142,14 +142,14 @@ final class ExecPluginTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "echo secret | printed something that is not JSON",
+                "echo secret | printed invalid JSON",
                 "head -c 1048577 /dev/zero | printed more than 1048576 bytes",
-                "echo '{}' | printed no ExecCredential of client.authentication.k8s.io/v1",
-                "true | printed no ExecCredential of client.authentication.k8s.io/v1",
+                "echo '{}' | did not print an ExecCredential of client.authentication.k8s.io/v1",
+                "true | did not print an ExecCredential of client.authentication.k8s.io/v1",
                 "echo one >&2; echo two >&2; exit 3 | ended with exit code 3: one / two",
                 "exit 1 | ended with exit code 1"
             })
-    void whatGoesWrongIsOneLine(String text, String message) throws Exception {
+    void reportsAFailedRunInOneLine(String text, String message) throws Exception {
         assertThat(failure(plugin(text))).isEqualTo("f: users[name=u].user.exec: ./plugin " + message);
     }
 
@@ -158,58 +158,59 @@ final class ExecPluginTest {
             delimiter = '|',
             value = {
                 "\"x\":1 | printed neither status.token nor status.clientCertificateData",
-                "\"token\":1234 | printed an unusable ExecCredential: status.token: must be a string, not a number; put it"
+                "\"token\":1234 | printed an invalid ExecCredential: status.token: must be a string, not a number; put it"
                         + " in quotes",
                 "\"clientKeyData\":\"k\" | printed only one of status.clientCertificateData and status.clientKeyData",
-                "\"token\":\"t\",\"expirationTimestamp\":\"soon\" | printed a status.expirationTimestamp that is no time"
-                        + " such as 2026-01-31T12:00:00Z"
+                "\"token\":\"t\",\"expirationTimestamp\":\"soon\" | printed an invalid status.expirationTimestamp; must be"
+                        + " a time such as 2026-01-31T12:00:00Z"
             })
-    void whatIsWrongWithItsAnswerIsOneLine(String status, String message) throws Exception {
-        assertThat(failure(plugin(says(status)))).isEqualTo("f: users[name=u].user.exec: ./plugin " + message);
+    void reportsAnInvalidCredentialInOneLine(String status, String message) throws Exception {
+        assertThat(failure(plugin(prints(status)))).isEqualTo("f: users[name=u].user.exec: ./plugin " + message);
     }
 
     @Test
-    void aProgramThatIsMissingIsNamedWithWhatToDo() throws Exception {
+    void reportsAMissingProgramWithTheInstallHint() throws Exception {
         assertThat(failure(plugin("no-such-program", Duration.ofSeconds(30))))
-                .isEqualTo("f: users[name=u].user.exec.command: no-such-program: there is no such program on the PATH;"
+                .isEqualTo("f: users[name=u].user.exec.command: no-such-program: program not found on the PATH;"
                         + " install it so");
         assertThat(failure(plugin("./plugin", Duration.ofSeconds(30))))
-                .isEqualTo("f: users[name=u].user.exec.command: ./plugin: there is no such program; install it so");
-        Files.writeString(folder.resolve("plugin"), "");
+                .isEqualTo("f: users[name=u].user.exec.command: ./plugin: program not found; install it so");
+        Files.writeString(directory.resolve("plugin"), "");
         assertThat(failure(plugin("./plugin", Duration.ofSeconds(30))))
                 .isEqualTo("f: users[name=u].user.exec.command: ./plugin: permission denied; install it so");
     }
 
     @Test
-    void aProgramThatHangsIsEnded() throws Exception {
+    void killsAProgramThatHangs() throws Exception {
         script("echo $$ >\"$(dirname \"$0\")/pid\"\nexec sleep 600");
         assertThat(failure(plugin("./plugin", Duration.ofSeconds(1))))
-                .isEqualTo("f: users[name=u].user.exec: ./plugin gave no answer within 1 s");
-        long pid = Long.parseLong(Files.readString(folder.resolve("pid")).strip());
+                .isEqualTo("f: users[name=u].user.exec: ./plugin did not end within 1 s");
+        long pid = Long.parseLong(Files.readString(directory.resolve("pid")).strip());
         org.awaitility.Awaitility.await()
                 .until(() ->
                         ProcessHandle.of(pid).map(process -> !process.isAlive()).orElse(true));
     }
 
     @Test
-    void clusterInfoTokenAndCertificateFromAKubeconfig() throws Exception {
-        TestAuthority authority = TestAuthority.in(Files.createDirectory(folder.resolve("authority")));
-        Identity us = authority.client("EC", "us");
+    void usesClusterInfoTokenAndCertificate() throws Exception {
+        TestAuthority authority = TestAuthority.in(Files.createDirectory(directory.resolve("authority")));
+        Identity clientIdentity = authority.client("EC", "client");
         Identity server = authority.server("ip:127.0.0.1");
-        try (FakeApiServer fake = new FakeApiServer(FakeApiServer.saying(200, "{}"))
+        try (FakeApiServer fake = new FakeApiServer(FakeApiServer.responding(200, "{}"))
                 .https(server, authority.certificate())
-                .demandBearer("first")
+                .requireBearer("first")
                 .start()) {
-            Files.writeString(folder.resolve("ca.crt"), authority.certificate());
-            Files.writeString(folder.resolve("token"), "first");
-            String identity = "\"clientCertificateData\":" + JsonMapper.shared().writeValueAsString(us.certificate())
-                    + ",\"clientKeyData\":" + JsonMapper.shared().writeValueAsString(us.key());
-            Files.writeString(folder.resolve("status"), identity.substring(1));
+            Files.writeString(directory.resolve("ca.crt"), authority.certificate());
+            Files.writeString(directory.resolve("token"), "first");
+            String identity =
+                    "\"clientCertificateData\":" + JsonMapper.shared().writeValueAsString(clientIdentity.certificate())
+                            + ",\"clientKeyData\":" + JsonMapper.shared().writeValueAsString(clientIdentity.key());
+            Files.writeString(directory.resolve("status"), identity.substring(1));
             script("cd \"$(dirname \"$0\")\"; printf %s \"$KUBERNETES_EXEC_INFO\" >info\n"
                     + "printf '{\"apiVersion\":\"" + V1
                     + "\",\"kind\":\"ExecCredential\",\"status\":{\"token\":\"%s\",\"' \"$(cat token)\"\n"
                     + "cat status; echo '}}'");
-            Path kubeconfig = Files.writeString(folder.resolve("kubeconfig"), """
+            Path kubeconfig = Files.writeString(directory.resolve("kubeconfig"), """
                     clusters:
                     - name: c
                       cluster:
@@ -229,17 +230,20 @@ final class ExecPluginTest {
                     current-context: x
                     """.replace("SERVER", fake.url()));
             ApiAccess access = ApiAccess.find(
-                    new ApiOptions(List.of(kubeconfig), "", List.of(), null, null, false), Map.of(), folder, folder);
+                    new ApiOptions(List.of(kubeconfig), "", List.of(), null, null, false),
+                    Map.of(),
+                    directory,
+                    directory);
             try (ApiClient client = new ApiClient(access)) {
                 client.get("/").close();
-                Files.writeString(folder.resolve("token"), "second");
-                fake.demandBearer("second");
-                try (ApiResponse answer = client.get("/")) {
-                    assertThat(answer.status()).isEqualTo(200);
+                Files.writeString(directory.resolve("token"), "second");
+                fake.requireBearer("second");
+                try (ApiResponse response = client.get("/")) {
+                    assertThat(response.status()).isEqualTo(200);
                 }
             }
             assertThat(fake.requests()).hasSize(3);
-            var info = JsonMapper.shared().readTree(Files.readString(folder.resolve("info")));
+            var info = JsonMapper.shared().readTree(Files.readString(directory.resolve("info")));
             assertThat(info.path("apiVersion").asString()).isEqualTo(V1);
             assertThat(info.path("kind").asString()).isEqualTo("ExecCredential");
             assertThat(info.at("/spec/interactive").booleanValue()).isFalse();

@@ -37,17 +37,17 @@ import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An HTTP server on loopback that records what it is asked, admits whom it is told to, and leaves the answers to a
- * handler. It can be stopped and started again, and then has the same port.
+ * HTTP server on loopback that records requests, checks credentials, and leaves responses to a handler. It can be
+ * stopped and started again on the same port.
  */
 public final class FakeApiServer implements AutoCloseable {
-    /** Answers one request; the exchange is closed behind it. */
+    /** Responds to one request; the caller closes the exchange. */
     @FunctionalInterface
     interface Handler {
         void handle(HttpExchange exchange) throws IOException;
     }
 
-    /** What came. */
+    /** A recorded request. */
     record Request(String method, String path, @Nullable String query, Headers headers, String body) {
         String header(String name) {
             return String.valueOf(headers.getFirst(name));
@@ -59,7 +59,7 @@ public final class FakeApiServer implements AutoCloseable {
     private InetAddress address = InetAddress.getLoopbackAddress();
     private int port;
     private volatile @Nullable SSLContext context;
-    private volatile boolean wantsCertificate;
+    private volatile boolean requiresClientCertificate;
     private volatile @Nullable String authorization;
     private @Nullable HttpServer server;
     private @Nullable ExecutorService threads;
@@ -68,27 +68,27 @@ public final class FakeApiServer implements AutoCloseable {
         this.handler = handler;
     }
 
-    /** Over TLS, with a certificate of its own for the names; says its name to everybody. Started. */
+    /** Starts a TLS server with a certificate for {@code names}, which responds to every request with {@code name}. */
     public static FakeApiServer secure(TestAuthority authority, String names, String address, int port, String name) {
-        return new FakeApiServer(saying(200, name))
+        return new FakeApiServer(responding(200, name))
                 .at(address, port)
                 .https(authority.server(names), null)
                 .start();
     }
 
-    /** A handler that gives everybody this text. */
-    static Handler saying(int status, String text) {
-        return exchange -> answer(exchange, status, text);
+    /** A handler that always sends the same response. */
+    static Handler responding(int status, String text) {
+        return exchange -> sendResponse(exchange, status, text);
     }
 
-    static void answer(HttpExchange exchange, int status, String text) throws IOException {
+    static void sendResponse(HttpExchange exchange, int status, String text) throws IOException {
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         exchange.getResponseHeaders().set("Content-Type", "application/json");
         exchange.sendResponseHeaders(status, bytes.length == 0 ? -1 : bytes.length);
         exchange.getResponseBody().write(bytes);
     }
 
-    /** Where it listens; before it starts. */
+    /** Sets the address to listen on; call before the start. */
     FakeApiServer at(String address, int port) {
         try {
             this.address = InetAddress.getByName(address);
@@ -99,24 +99,24 @@ public final class FakeApiServer implements AutoCloseable {
         return this;
     }
 
-    /** Has this certificate from now on; also while it runs, for new connections, if it ran with TLS before. */
+    /** Sets the certificate. A running TLS server uses it for new connections. */
     FakeApiServer https(Identity identity, @Nullable String clientAuthority) {
         try {
             context = context(identity, clientAuthority);
         } catch (GeneralSecurityException | IOException e) {
             throw new IllegalStateException(e);
         }
-        wantsCertificate = clientAuthority != null;
+        requiresClientCertificate = clientAuthority != null;
         return this;
     }
 
-    /** Answers 401 from now on to who does not have this token; everybody is admitted again with null. */
-    FakeApiServer demandBearer(@Nullable String token) {
+    /** Responds 401 to requests without this token; null accepts all requests again. */
+    FakeApiServer requireBearer(@Nullable String token) {
         authorization = token == null ? null : "Bearer " + token;
         return this;
     }
 
-    FakeApiServer demandBasic(String user, String password) {
+    FakeApiServer requireBasic(String user, String password) {
         byte[] pair = (user + ":" + password).getBytes(StandardCharsets.UTF_8);
         authorization = "Basic " + Base64.getEncoder().encodeToString(pair);
         return this;
@@ -145,7 +145,7 @@ public final class FakeApiServer implements AutoCloseable {
         }
     }
 
-    /** Ends it and all its connections. */
+    /** Stops the server and closes its connections. */
     public void stop() {
         if (server != null) {
             server.stop(0);
@@ -167,7 +167,7 @@ public final class FakeApiServer implements AutoCloseable {
         return (context == null ? "http://" : "https://") + address.getHostAddress() + ":" + port;
     }
 
-    /** All that came, in order; those that were refused as well. */
+    /** All requests in order, including those with wrong credentials. */
     List<Request> requests() {
         return requests;
     }
@@ -183,17 +183,20 @@ public final class FakeApiServer implements AutoCloseable {
                     body));
             String wanted = authorization;
             if (wanted != null && !wanted.equals(exchange.getRequestHeaders().getFirst("Authorization"))) {
-                answer(exchange, 401, "{\"kind\":\"Status\",\"code\":401,\"message\":\"Unauthorized\"}");
+                sendResponse(exchange, 401, "{\"kind\":\"Status\",\"code\":401,\"message\":\"Unauthorized\"}");
                 return;
             }
             handler.handle(exchange);
         } catch (RuntimeException e) {
-            throw swallowedOtherwise(e);
+            throw asError(e);
         }
     }
 
-    /** The JDK's server only closes the connection after an exception; after an error, its thread ends and the test fails. */
-    static AssertionError swallowedOtherwise(RuntimeException failure) {
+    /**
+     * Turns an exception into an error, because the JDK's server ignores exceptions of handlers; an error fails the
+     * test.
+     */
+    static AssertionError asError(RuntimeException failure) {
         return new AssertionError("a handler failed", failure);
     }
 
@@ -202,13 +205,13 @@ public final class FakeApiServer implements AutoCloseable {
             @Override
             public void configure(HttpsParameters parameters) {
                 SSLParameters all = requireNonNull(context).getDefaultSSLParameters();
-                all.setNeedClientAuth(wantsCertificate);
+                all.setNeedClientAuth(requiresClientCertificate);
                 parameters.setSSLParameters(all);
             }
         };
     }
 
-    /** The server keeps the context that it was started with; this one changes with what is wanted. */
+    /** Delegates to the current context, because the server keeps the instance that it was started with. */
     private static final class Current extends SSLContext {
         Current(FakeApiServer server) {
             super(
@@ -266,8 +269,8 @@ public final class FakeApiServer implements AutoCloseable {
                 Pem.privateKey(identity.key()),
                 password,
                 Pem.certificates(identity.certificate()).toArray(X509Certificate[]::new));
-        KeyManagerFactory ours = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
-        ours.init(keys, password);
+        KeyManagerFactory keyManagers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        keyManagers.init(keys, password);
         KeyStore authorities = KeyStore.getInstance("PKCS12");
         authorities.load(null, password);
         if (clientAuthority != null) {
@@ -277,7 +280,7 @@ public final class FakeApiServer implements AutoCloseable {
         TrustManagerFactory trusted = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
         trusted.init(authorities);
         SSLContext context = SSLContext.getInstance("TLS");
-        context.init(ours.getKeyManagers(), trusted.getTrustManagers(), null);
+        context.init(keyManagers.getKeyManagers(), trusted.getTrustManagers(), null);
         return context;
     }
 }

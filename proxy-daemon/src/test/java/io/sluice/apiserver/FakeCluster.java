@@ -31,8 +31,8 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Lists and watches as an API server serves them, from memory, and everything that can go wrong with them on demand. All
- * watches see every change in order; selectors work for what the proxy selects by.
+ * In-memory API server with lists and watches, and with faults on demand. All watches get every change in order.
+ * Supports the selectors that the proxy uses.
  */
 public final class FakeCluster implements HttpHandler, AutoCloseable {
     private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -46,29 +46,29 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     private final Map<String, Failure> failures = new HashMap<>();
     private final Set<String> absent = new HashSet<>();
     private long version = 100;
-    private long forgotten;
+    private long compactedVersion;
     private int minor = 34;
     private boolean silent;
-    /** Requests whose address contains this are not answered for now; none where it is empty. */
-    private String heldBack = "";
+    /** Requests whose URL contains this get no response for now; empty for none. */
+    private String delayedUrlPart = "";
 
     private @Nullable HttpServer server;
 
-    /** @param before the object as it was; null if it is new */
+    /** A change of one object; {@code before} is null for a new object, {@code after} for a deleted one. */
     private record Change(
             String path,
             long version,
             @Nullable ObjectNode before,
             @Nullable ObjectNode after) {}
 
-    /** What the next requests that contain a text get instead of an answer. */
+    /** The response that matching requests get instead of the regular one, this many times. */
     private record Failure(int status, String headers, String body, int times, boolean unfinished) {}
 
     public FakeCluster start() throws IOException {
         return start(0);
     }
 
-    /** Answers on loopback; a port other than 0 is one that it had before. */
+    /** Starts to listen on loopback; port 0 for any port. */
     public FakeCluster start(int port) throws IOException {
         HttpServer opened = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 0);
         opened.setExecutor(Executors.newCachedThreadPool(task -> {
@@ -90,17 +90,17 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         return "http://127.0.0.1:" + port();
     }
 
-    /** A connection that the JDK's server accepted while it stopped is never answered; a list waits three times as long. */
-    static final ApiClient.Environment PATIENT_FOR_A_SECOND = new ApiClient.Environment(
+    /** A short timeout, because a connection that the JDK's server accepted while it stopped never gets a response. */
+    static final ApiClient.Environment ONE_SECOND_TIMEOUT = new ApiClient.Environment(
             Duration.ofSeconds(5), Duration.ofSeconds(1), System::nanoTime, InetAddress::getAllByName);
 
-    /** A client of these clusters that needs no credentials. */
+    /** A client of these clusters without credentials. */
     static ApiClient clientOf(FakeCluster... clusters) {
         try {
             List<String> urls = Stream.of(clusters).map(FakeCluster::url).toList();
             ApiOptions options = new ApiOptions(List.of(), "", urls, null, null, false);
             ApiAccess access = ApiAccess.find(options, Map.of(), Path.of("/nowhere"), Path.of("/nowhere"));
-            return new ApiClient(access, PATIENT_FOR_A_SECOND);
+            return new ApiClient(access, ONE_SECOND_TIMEOUT);
         } catch (ApiAccessException e) {
             throw new AssertionError(e);
         }
@@ -110,7 +110,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         return clientOf(this);
     }
 
-    /** The way here, for a daemon. */
+    /** API access to this cluster, for a daemon. */
     public ApiAccess access() {
         try {
             ApiOptions options = new ApiOptions(List.of(), "", List.of(url()), null, null, false);
@@ -120,14 +120,14 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         }
     }
 
-    /** Cuts all connections; what it holds is kept. */
+    /** Closes all connections; objects are kept. */
     @Override
     public void close() {
         breakWatches();
         requireNonNull(server).stop(0);
     }
 
-    /** Objects as manifests: YAML, several documents. */
+    /** Creates or replaces the objects of a manifest with one or several YAML documents. */
     public void apply(String manifests) {
         try (var parser = StrictYaml.parser(new StringReader(manifests))) {
             while (parser.nextToken() != null) {
@@ -163,16 +163,16 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         }
         metadata.put("resourceVersion", String.valueOf(++version));
         String path = pathOf(object);
-        tell(new Change(path, version, objects.put(path, object), object));
+        publish(new Change(path, version, objects.put(path, object), object));
     }
 
     public synchronized void delete(String path) {
         ObjectNode before = requireNonNull(objects.remove(path)).deepCopy();
         ((ObjectNode) before.get("metadata")).put("resourceVersion", String.valueOf(++version));
-        tell(new Change(path, version, before, null));
+        publish(new Change(path, version, before, null));
     }
 
-    private void tell(Change change) {
+    private void publish(Change change) {
         history.add(change);
         watchers.forEach(watcher -> watcher.send(change));
     }
@@ -185,19 +185,19 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         return new ArrayList<>(objects.values());
     }
 
-    /** Loses the history, so that no watch can go on from before. */
+    /** Discards the history, so that no watch can resume from an earlier version. */
     public synchronized void compact() {
         history.clear();
-        forgotten = version;
+        compactedVersion = version;
     }
 
-    /** A state restored from a backup: resource versions start anew, lower than before. */
+    /** Sets the resource version back, as after a restore from a backup. */
     public synchronized void rewind(long to) {
         version = to;
         compact();
     }
 
-    /** Changes something behind everybody's back: as if it happened while no watch was open, and the history was lost. */
+    /** Makes changes that open watches do not get. */
     public synchronized void changeUnseen(Runnable change) {
         List<Watcher> were = List.copyOf(watchers);
         watchers.clear();
@@ -209,7 +209,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         watchers.forEach(watcher -> watcher.end(true));
     }
 
-    /** As a connection that is reset. */
+    /** Breaks all watches off, as by a connection reset. */
     public void breakWatches() {
         watchers.forEach(watcher -> watcher.end(false));
     }
@@ -218,24 +218,24 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         return watchers.size();
     }
 
-    /** Requests whose address contains the text wait for their answer until this is called with another one. */
-    synchronized void holdBack(String text) {
-        heldBack = text;
+    /** Delays responses to requests whose URL contains {@code text}, until the next call with another string. */
+    synchronized void delayResponses(String text) {
+        delayedUrlPart = text;
         notifyAll();
     }
 
-    /** Whether it neither answers nor sends anything from now on. */
+    /** Whether to send no responses and no events. */
     public synchronized void silent(boolean now) {
         silent = now;
         notifyAll();
     }
 
-    /** The next requests whose address contains the text fail. */
+    /** Fails the next requests whose URL contains {@code text}. */
     public synchronized void fail(String text, int times, int status, String header, String body) {
         failures.put(text, new Failure(status, header, body, times, false));
     }
 
-    /** Of what the next requests whose address contains the text are answered, only the beginning ever comes. */
+    /** Sends only the start of the response to the next requests whose URL contains {@code text}. */
     public synchronized void hang(String text, int times, int status) {
         failures.put(text, new Failure(status, "", "{\"kind\":", times, true));
     }
@@ -244,7 +244,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         failures.clear();
     }
 
-    synchronized void lack(String plural) {
+    synchronized void omitCollection(String plural) {
         absent.add(plural);
     }
 
@@ -252,7 +252,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         minor = number;
     }
 
-    /** Sends something to all watches of a collection as it is. */
+    /** Sends raw text to all watches of a collection. */
     public void send(String plural, String text) {
         watchers.stream()
                 .filter(watcher -> watcher.query.collection().endsWith("/" + plural))
@@ -313,7 +313,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
             respond(exchange);
         } catch (RuntimeException e) {
             exchange.close();
-            throw FakeApiServer.swallowedOtherwise(e);
+            throw FakeApiServer.asError(e);
         }
     }
 
@@ -321,7 +321,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         Query query = Query.of(exchange);
         String address = exchange.getRequestURI().toString();
         requests.add(address);
-        Failure failure = awaitAnswer(address);
+        Failure failure = awaitResponse(address);
         String plural = query.collection().substring(query.collection().lastIndexOf('/') + 1);
         if (failure != null) {
             if (!failure.headers().isEmpty()) {
@@ -334,36 +334,37 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
                 exchange.getResponseBody().flush();
                 return;
             }
-            answer(exchange, failure.status(), failure.body());
+            sendResponse(exchange, failure.status(), failure.body());
         } else if (query.collection().equals("/apis")) {
             String slices = absent.contains("endpointslices")
                     ? ""
                     : "{\"name\":\"discovery.k8s.io\",\"versions\":[{\"version\":\"v1\"}]}";
-            answer(exchange, 200, "{\"kind\":\"APIGroupList\",\"groups\":[" + slices + "]}");
+            sendResponse(exchange, 200, "{\"kind\":\"APIGroupList\",\"groups\":[" + slices + "]}");
         } else if (query.collection().equals("/version")) {
-            answer(
+            sendResponse(
                     exchange,
                     200,
                     "{\"major\":\"1\",\"minor\":\"" + minor + "+\",\"gitVersion\":\"v1." + minor + ".0\"}");
         } else if (absent.contains(plural)) {
-            answer(exchange, 404, "{\"kind\":\"Status\",\"message\":\"the server could not find it\",\"code\":404}");
+            sendResponse(
+                    exchange, 404, "{\"kind\":\"Status\",\"message\":\"the server could not find it\",\"code\":404}");
         } else if (exchange.getRequestMethod().equals("PATCH")) {
             patched.add(JSON.readTree(exchange.getRequestBody()));
-            answer(exchange, 200, "{}");
+            sendResponse(exchange, 200, "{}");
         } else if (exchange.getRequestMethod().equals("POST")) {
             posted.add(JSON.readTree(exchange.getRequestBody()));
-            answer(exchange, 201, "{}");
+            sendResponse(exchange, 201, "{}");
         } else if (query.get("watch").equals("true")) {
             watch(exchange, query);
         } else {
             list(exchange, query);
         }
-        // Not after a failure: then the server cuts the connection, and what it answered stays unfinished.
+        // Not in a finally block: after an exception the server closes the connection with the response incomplete.
         exchange.close();
     }
 
-    private synchronized @Nullable Failure awaitAnswer(String address) {
-        while (silent || (!heldBack.isEmpty() && address.contains(heldBack))) {
+    private synchronized @Nullable Failure awaitResponse(String address) {
+        while (silent || (!delayedUrlPart.isEmpty() && address.contains(delayedUrlPart))) {
             try {
                 wait();
             } catch (InterruptedException e) {
@@ -392,7 +393,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         return null;
     }
 
-    private static void answer(HttpExchange exchange, int status, String text) throws IOException {
+    private static void sendResponse(HttpExchange exchange, int status, String text) throws IOException {
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         exchange.sendResponseHeaders(status, bytes.length);
         exchange.getResponseBody().write(bytes);
@@ -414,7 +415,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
                     break;
                 }
                 ObjectNode item = entry.getValue().deepCopy();
-                // As in a real list, where the list says it for all.
+                // Items of a real list have no kind and apiVersion.
                 item.remove(List.of("kind", "apiVersion"));
                 items.add(item);
                 if (items.size() == limit) {
@@ -422,7 +423,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
                 }
             }
         }
-        answer(exchange, 200, list.toString());
+        sendResponse(exchange, 200, list.toString());
     }
 
     private static String kindOf(String collection) {
@@ -438,19 +439,21 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
     private void watch(HttpExchange exchange, Query query) throws IOException {
         boolean initial = query.get("sendInitialEvents").equals("true");
         if (initial && minor < ListWatchVersion.SINCE) {
-            answer(exchange, 422, "{\"kind\":\"Status\",\"message\":\"sendInitialEvents is forbidden\",\"code\":422}");
+            sendResponse(
+                    exchange, 422, "{\"kind\":\"Status\",\"message\":\"sendInitialEvents is forbidden\",\"code\":422}");
             return;
         }
         Watcher watcher = new Watcher(exchange, query);
         synchronized (this) {
             String from = query.get("resourceVersion");
             long since = from.isEmpty() || initial ? version : Long.parseLong(from);
-            if (since < forgotten) {
-                answer(exchange, 410, "{\"kind\":\"Status\",\"message\":\"too old resource version\",\"code\":410}");
+            if (since < compactedVersion) {
+                sendResponse(
+                        exchange, 410, "{\"kind\":\"Status\",\"message\":\"too old resource version\",\"code\":410}");
                 return;
             }
             if (since > version) {
-                answer(
+                sendResponse(
                         exchange,
                         504,
                         "{\"kind\":\"Status\",\"message\":\"Too large resource version: " + since + ", current: "
@@ -474,12 +477,12 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         watchers.remove(watcher);
     }
 
-    /** When servers began to send lists as watches. */
+    /** First minor version with streaming lists. */
     private static final class ListWatchVersion {
         static final int SINCE = 32;
     }
 
-    /** One open watch. Texts are queued, so that a slow reader holds up nobody else. */
+    /** One open watch. Output is queued, so that a slow reader does not block other watches. */
     private final class Watcher {
         private final HttpExchange exchange;
         private final Query query;
@@ -533,7 +536,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
             OutputStream out = exchange.getResponseBody();
             try {
                 for (String text = next(); text != null; text = next()) {
-                    awaitAnswer("");
+                    awaitResponse("");
                     out.write(text.getBytes(StandardCharsets.UTF_8));
                     out.flush();
                 }
@@ -543,7 +546,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
             if (clean) {
                 out.close();
             } else {
-                // Without the last chunk, the reader learns that something was cut off.
+                // Without the last chunk, the response is recognizably truncated.
                 throw new IOException("cut");
             }
         }

@@ -44,9 +44,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 
-/** Whatever an API server does, the table becomes that of its objects and is never that of anything else. */
+/** Whatever faults an API server has, the snapshot ends up as that of its objects and never contains anything else. */
 class KubernetesReflectorTest {
-    private static final WatchTimeouts FAST = pace(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
+    private static final WatchTimeouts FAST =
+            timeouts(Duration.ofSeconds(1), Duration.ofMillis(5), Duration.ofMillis(50));
 
     private static final String NODE = """
             ---
@@ -56,12 +57,12 @@ class KubernetesReflectorTest {
             status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}
             """;
 
-    /** A server's silence is of no interest unless a test says so. */
-    private static WatchTimeouts pace(Duration idle, Duration firstBackOff, Duration longest) {
+    /** Timeouts that never probe a silent server. */
+    private static WatchTimeouts timeouts(Duration idle, Duration initialBackOff, Duration longest) {
         Duration never = Duration.ofMinutes(1);
-        Duration alive = Duration.ofSeconds(1);
+        Duration probe = Duration.ofSeconds(1);
         return new WatchTimeouts(
-                idle, never, alive, firstBackOff, longest, longest, Duration.ofMillis(5), Duration.ZERO);
+                idle, never, probe, initialBackOff, longest, longest, Duration.ofMillis(5), Duration.ZERO);
     }
 
     private final FakeCluster cluster = new FakeCluster();
@@ -86,29 +87,29 @@ class KubernetesReflectorTest {
         cluster.close();
     }
 
-    private void follow() {
-        follow(EndpointsApi.AUTO);
+    private void startReflector() {
+        startReflector(EndpointsApi.AUTO);
     }
 
-    private void follow(EndpointsApi endpoints) {
+    private void startReflector(EndpointsApi endpoints) {
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), endpoints, FAST, loop);
         reflector = following;
         following.start(new Supervisor());
     }
 
-    /** The table that the same objects make when they are read from a file. */
+    /** The snapshot that results from the same objects in a file. */
     private String fromFile() {
         StringBuilder manifests = new StringBuilder();
         for (JsonNode object : cluster.all()) {
             manifests.append("---\n").append(object).append('\n');
         }
         try {
-            ProblemTracker board = new ProblemTracker();
-            ObjectStore store = new ObjectStore(board);
+            ProblemTracker problemTracker = new ProblemTracker();
+            ObjectStore store = new ObjectStore(problemTracker);
             ManifestReader.Manifest manifest = ManifestReader.read("file", "", new StringReader(manifests.toString()));
             store.replace("file", new SourceState(manifest.objects(), manifest.problems()));
-            return Dump.of(new SnapshotBuilder(BuildOptions.on("n1"), store, board).build());
+            return Dump.of(new SnapshotBuilder(BuildOptions.on("n1"), store, problemTracker).build());
         } catch (IOException e) {
             throw new AssertionError(e);
         }
@@ -128,12 +129,12 @@ class KubernetesReflectorTest {
 
     @ParameterizedTest
     @ValueSource(ints = {28, 34})
-    void listsThenFollows(int minor) {
+    void listsAndWatches(int minor) {
         cluster.minor(minor);
-        follow();
+        startReflector();
         awaitEqual();
         assertThat(applied.get(0).size())
-                .as("nothing is in force before all is listed")
+                .as("nothing is applied before all collections are listed")
                 .isEqualTo(1);
         cluster.apply(Manifests.service("dns", "10.96.0.2") + Manifests.slice("dns", "10.1.0.2"));
         awaitEqual();
@@ -155,18 +156,21 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void asksOnlyForTheServicesOfItsName() {
+    void requestsOnlyServicesWithItsProxyName() {
         BuildOptions named =
                 Flags.rules(List.of("--node-name=n1", "--service-proxy-name=sluice", "--service-cidr=10.96.0.0/12"));
-        SyncLoop mine = new SyncLoop(named, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
-        mine.start(new Supervisor());
-        KubernetesReflector following = new KubernetesReflector(cluster.client(), named, EndpointsApi.AUTO, FAST, mine);
+        SyncLoop namedLoop = new SyncLoop(named, snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
+        namedLoop.start(new Supervisor());
+        KubernetesReflector following =
+                new KubernetesReflector(cluster.client(), named, EndpointsApi.AUTO, FAST, namedLoop);
         reflector = following;
         try {
             following.start(new Supervisor());
-            await().until(mine::synced);
-            assertThat(mine.snapshot().size()).as("web has no label").isZero();
-            assertThat(mine.snapshot().context().serviceCidrs()).isEmpty();
+            await().until(namedLoop::synced);
+            assertThat(namedLoop.snapshot().size())
+                    .as("service web has no label")
+                    .isZero();
+            assertThat(namedLoop.snapshot().context().serviceCidrs()).isEmpty();
             assertThat(cluster.requests)
                     .anyMatch(request -> request.contains("services?labelSelector="
                             + "service.kubernetes.io%2Fservice-proxy-name%3Dsluice"
@@ -177,29 +181,29 @@ class KubernetesReflectorTest {
                     metadata: {name: web, labels: {service.kubernetes.io/service-proxy-name: sluice}}
                     spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}
                     """);
-            await().until(() -> mine.snapshot().size() == 1);
+            await().until(() -> namedLoop.snapshot().size() == 1);
             cluster.apply(Manifests.service("web", "10.96.0.1"));
-            await().until(() -> mine.snapshot().size() == 0);
+            await().until(() -> namedLoop.snapshot().size() == 0);
         } finally {
-            mine.close();
+            namedLoop.close();
         }
     }
 
     @Test
-    void manyPagesAreOneList() {
+    void readsAllPagesOfAList() {
         cluster.minor(20);
         for (int i = 0; i < 1_200; i++) {
             cluster.apply(Manifests.service("s" + i, "10.97." + i / 200 + "." + (i % 200 + 1)));
         }
-        follow();
+        startReflector();
         awaitEqual();
         assertThat(loop.snapshot().size()).isEqualTo(1_201);
         assertThat(cluster.requests).anyMatch(request -> request.contains("continue="));
     }
 
     @Test
-    void anObjectThatNoLongerMatchesIsGone() {
-        follow();
+    void removesAnObjectThatNoLongerMatches() {
+        startReflector();
         awaitEqual();
         cluster.apply("""
                 apiVersion: v1
@@ -211,8 +215,8 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aWatchThatEndsOrBreaksGoesOnWhereItWas() {
-        follow();
+    void resumesAWatchThatEndsOrBreaks() {
+        startReflector();
         awaitEqual();
         for (int i = 0; i < 5; i++) {
             if (i % 2 == 0) {
@@ -229,10 +233,10 @@ class KubernetesReflectorTest {
 
     @ParameterizedTest
     @ValueSource(ints = {28, 34})
-    void whatIsForgottenIsListedAgain(int minor) {
+    void listsAgainWhenTheVersionHasExpired(int minor) {
         cluster.minor(minor);
         cluster.apply(Manifests.service("old", "10.96.0.7"));
-        follow();
+        startReflector();
         awaitEqual();
         cluster.changeUnseen(() -> {
             cluster.delete("/api/v1/namespaces/default/services/old");
@@ -245,8 +249,8 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void anErrorEventIsAReasonToListAgain() {
-        follow();
+    void listsAgainAfterAnErrorEvent() {
+        startReflector();
         awaitEqual();
         cluster.changeUnseen(() -> cluster.apply(Manifests.service("new", "10.96.0.8")));
         cluster.send(
@@ -256,8 +260,8 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aServerPutBackToAnOlderStateIsListedAgain() {
-        follow();
+    void listsAgainWhenTheServerWasRestoredFromABackup() {
+        startReflector();
         awaitEqual();
         int port = cluster.port();
         cluster.close();
@@ -266,7 +270,7 @@ class KubernetesReflectorTest {
             cluster.apply(Manifests.service("new", "10.96.0.8"));
         });
         cluster.rewind(50);
-        assertThat(loop.snapshot().size()).as("kept while nobody answers").isEqualTo(1);
+        assertThat(loop.snapshot().size()).as("kept while no server responds").isEqualTo(1);
         try {
             cluster.start(port);
         } catch (IOException e) {
@@ -277,8 +281,8 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aLowerVersionOnAnOpenWatchIsNoticedToo() {
-        follow();
+    void listsAgainAfterALowerVersionOnAnOpenWatch() {
+        startReflector();
         awaitEqual();
         cluster.rewind(60);
         cluster.changeUnseen(() -> cluster.apply(Manifests.service("unseen", "10.96.0.8")));
@@ -288,10 +292,10 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void silenceIsNoticed() {
-        follow();
+    void restartsAnIdleWatch() {
+        startReflector();
         awaitEqual();
-        // What was sent is lost with the connection, as behind a router that forgot it.
+        // The event is lost, as with a connection that a NAT router has dropped.
         cluster.changeUnseen(() -> cluster.apply(Manifests.service("new", "10.96.0.8")));
         awaitEqual();
         assertThat(loop.snapshot().size()).isEqualTo(2);
@@ -300,10 +304,10 @@ class KubernetesReflectorTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"429", "500", "503", "410"})
-    void refusalsAreOutlived(String status) {
+    void retriesAfterErrorResponses(String status) {
         cluster.fail("/services", 3, Integer.parseInt(status), "Retry-After: 0", "{\"message\":\"later\"}");
         cluster.fail("/endpointslices", 2, Integer.parseInt(status), "Retry-After: 0", "<html>");
-        follow();
+        startReflector();
         awaitEqual();
         cluster.fail("watch=true", 6, Integer.parseInt(status), "Retry-After: 0", "");
         cluster.breakWatches();
@@ -321,16 +325,16 @@ class KubernetesReflectorTest {
                 "not json at all",
                 "{\"kind\":\"List\",\"items\":[]}"
             })
-    void aListThatIsCutOffOrNoneIsAskedForAgain(String body) {
+    void retriesAnInvalidOrTruncatedList(String body) {
         cluster.minor(20);
         cluster.fail("/services", 2, 200, "", body);
         cluster.fail("/endpointslices", 2, 200, "", body);
-        follow();
+        startReflector();
         awaitEqual();
         assertThat(loop.snapshot().size()).isEqualTo(1);
     }
 
-    static Stream<Arguments> excesses() {
+    static Stream<Arguments> oversizedResponses() {
         String item = "{\"items\":[{\"a\":";
         String string = "\"" + "x".repeat(1 << 20) + "\",";
         String large = "an object is larger than 16777216 bytes";
@@ -342,13 +346,13 @@ class KubernetesReflectorTest {
                 Arguments.of(Named.of("blanks", " ".repeat(17 << 20)), large));
     }
 
-    /** Lists and events have the same limits; what was known stays, and the collection is followed again afterwards. */
+    /** Lists and events have the same limits; known objects stay, and the watch recovers afterwards. */
     @ParameterizedTest
-    @MethodSource("excesses")
-    void whatIsTooLargeIsNotRead(String start, String message) {
+    @MethodSource("oversizedResponses")
+    void rejectsOversizedResponses(String start, String message) {
         cluster.minor(20);
         cluster.fail("/services", 1_000, 200, "", start);
-        follow();
+        startReflector();
         awaitTrouble(message);
         cluster.succeed();
         awaitEqual();
@@ -361,7 +365,7 @@ class KubernetesReflectorTest {
         awaitEqual();
     }
 
-    /** Services cannot be followed, for a reason that contains this text. */
+    /** Waits until Services cannot be watched, for a reason that contains this string. */
     private void awaitTrouble(String text) {
         await().atMost(Duration.ofSeconds(30))
                 .ignoreException(NoSuchElementException.class)
@@ -369,12 +373,12 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aListThatNeverEndsIsLeft() {
+    void abandonsAListThatNeverEnds() {
         cluster.minor(20);
         String page = "{\"metadata\":{\"resourceVersion\":\"1\",\"continue\":\"CONTINUE\"},\"items\":[]}";
         cluster.fail("/services", 1_000, 200, "", page.replace("CONTINUE", "again"));
-        follow();
-        awaitTrouble("list services: the list continues with the page that was just sent");
+        startReflector();
+        awaitTrouble("list services: the list repeats its continue token");
         cluster.fail("/services", 1_000, 200, "", page.replace("CONTINUE", "x".repeat(10_000)));
         awaitTrouble("list services: continue is longer than 8192 characters");
         cluster.succeed();
@@ -382,9 +386,9 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void ofALongRefusalTheBeginningIsReported() {
+    void truncatesALongErrorMessage() {
         cluster.fail("/services", 1_000, 403, "", "no ".repeat(10 << 20));
-        follow();
+        startReflector();
         awaitTrouble(": 403 no no ");
         assertThat(status("services").trouble()).hasSizeLessThan(2_000);
         cluster.succeed();
@@ -403,8 +407,8 @@ class KubernetesReflectorTest {
                         + "\"spec\":{\"futureField\":[{\"a\":1}]}}}\n",
                 "\n\n"
             })
-    void nonsenseOnAWatchHarmsNobody(String text) {
-        follow();
+    void recoversFromInvalidEvents(String text) {
+        startReflector();
         awaitEqual();
         cluster.send("services", text);
         cluster.send("endpointslices", text);
@@ -414,34 +418,34 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void endpointsAreReadWhereThereAreNoSlices() {
-        cluster.lack("endpointslices");
+    void readsEndpointsIfTheServerHasNoEndpointSlices() {
+        cluster.omitCollection("endpointslices");
         cluster.apply("""
                 apiVersion: v1
                 kind: Endpoints
                 metadata: {name: web}
                 subsets: [{addresses: [{ip: 10.1.0.5}], ports: [{port: 8080}]}]
                 """);
-        follow();
+        startReflector();
         await().untilAsserted(() -> assertThat(Dump.of(loop.snapshot())).contains("-> 10.1.0.5:8080"));
         assertThat(status("endpoints").synced()).isTrue();
     }
 
     @Test
-    void endpointsAreReadWhereThatIsAskedFor() {
+    void readsEndpointsIfConfigured() {
         cluster.apply("""
                 apiVersion: v1
                 kind: Endpoints
                 metadata: {name: web}
                 subsets: [{addresses: [{ip: 10.1.0.5}], ports: [{port: 8080}]}]
                 """);
-        follow(EndpointsApi.ENDPOINTS);
+        startReflector(EndpointsApi.ENDPOINTS);
         await().untilAsserted(() -> assertThat(Dump.of(loop.snapshot())).contains("-> 10.1.0.5:8080"));
         assertThat(cluster.requests).noneMatch(request -> request.contains("endpointslices"));
     }
 
     @Test
-    void aServerThatDoesNotKnowTheFieldIsAskedWithout() {
+    void omitsAnUnsupportedFieldSelector() {
         cluster.minor(20);
         cluster.fail(
                 "fieldSelector=spec",
@@ -449,34 +453,34 @@ class KubernetesReflectorTest {
                 400,
                 "",
                 "{\"message\":\"field label not supported: spec.clusterIP\",\"code\":400}");
-        follow();
+        startReflector();
         awaitEqual();
     }
 
     @Test
-    void whatIsNotRequiredMayBeForbiddenOrMissing() {
-        cluster.lack("servicecidrs");
+    void startsWithoutOptionalCollections() {
+        cluster.omitCollection("servicecidrs");
         cluster.fail("/nodes", 99, 403, "", "{\"message\":\"nodes is forbidden\",\"code\":403}");
-        follow();
+        startReflector();
         await().until(() -> loop.snapshot().size() == 1);
         assertThat(status("nodes").trouble())
-                .isEqualTo(cluster.url() + ": watch nodes: 403 nodes is forbidden; its role needs {apiGroups: [\"\"],"
-                        + " resources: [nodes], verbs: [list, watch]}");
+                .isEqualTo(cluster.url() + ": watch nodes: 403 nodes is forbidden; Sluice needs an RBAC role with the"
+                        + " rule {apiGroups: [\"\"], resources: [nodes], verbs: [list, watch]}");
     }
 
     @Test
-    void whoIsNotAdmittedHearsWhatTheServerWasShown() {
+    void reportsTheCredentialsAfterA401() {
         cluster.fail("/nodes", 99, 401, "", "{\"message\":\"Unauthorized\",\"code\":401}");
-        follow();
+        startReflector();
         await().until(() -> loop.snapshot().size() == 1);
         assertThat(status("nodes").trouble())
-                .isEqualTo(cluster.url() + ": watch nodes: 401 Unauthorized; it was shown no token");
+                .isEqualTo(cluster.url() + ": watch nodes: 401 Unauthorized; credentials sent: none");
     }
 
     @Test
-    void nothingIsInForceBeforeWhatIsRequiredIsListed() {
+    void appliesNothingBeforeRequiredCollectionsAreListed() {
         cluster.fail("/endpointslices", 1_000, 403, "", "{\"message\":\"forbidden\",\"code\":403}");
-        follow();
+        startReflector();
         await().until(() -> status("services").synced());
         await().until(() -> !status("endpointslices.discovery.k8s.io").trouble().isEmpty());
         assertThat(applied).isEmpty();
@@ -487,8 +491,8 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void bookmarksMoveOnWhatIsRemembered() {
-        follow();
+    void bookmarksAdvanceTheResourceVersion() {
+        startReflector();
         awaitEqual();
         for (int i = 0; i < 50; i++) {
             cluster.apply(Manifests.service("s" + i, "10.97.0." + (i + 1)));
@@ -503,8 +507,8 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void theTimeOfTheCauseIsKept() {
-        follow();
+    void reportsTriggerTimes() {
+        startReflector();
         awaitEqual();
         String slice = Manifests.slice("web", "10.1.0.7");
         cluster.apply(
@@ -520,12 +524,12 @@ class KubernetesReflectorTest {
                         "metadata: {annotations: {endpoints.kubernetes.io/last-change-trigger-time:"
                                 + " '2000-01-31T12:00:00Z'}, "));
         awaitEqual();
-        assertThat(triggers).as("from before we began").hasSize(1);
+        assertThat(triggers).as("older than the start of the reflector").hasSize(1);
     }
 
     @ParameterizedTest
     @ValueSource(ints = {28, 34})
-    void aStartWaitsForTheNode(int minor) {
+    void waitsForTheNodeAtStartup(int minor) {
         cluster.minor(minor);
         cluster.delete("/api/v1/nodes/n1");
         KubernetesReflector following = new KubernetesReflector(
@@ -541,7 +545,7 @@ class KubernetesReflectorTest {
         await().until(() ->
                 following().filter(watch -> !watch.resource().equals("nodes")).allMatch(WatchStatus::synced));
         assertThat(status("nodes").synced()).isFalse();
-        assertThat(status("nodes").trouble()).isEqualTo("there is no Node n1 yet");
+        assertThat(status("nodes").trouble()).isEqualTo("Node n1 does not exist yet");
         await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1"));
         assertThat(loop.synced()).isFalse();
         cluster.apply(NODE);
@@ -554,23 +558,23 @@ class KubernetesReflectorTest {
         cluster.endWatches();
         await().until(() -> status("nodes").relists() > 0);
         await().untilAsserted(() -> assertThat(loop.nodeIneligibleReason()).hasValue("there is no Node n1"));
-        assertThat(status("nodes").trouble()).as("it is not waited for again").isEmpty();
+        assertThat(status("nodes").trouble()).as("no wait for a deleted Node").isEmpty();
     }
 
-    /** A server that is busy with the lists of a whole cluster's nodes still answers small questions. */
+    /** A server that is busy with the lists of all nodes still responds to probes. */
     @ParameterizedTest
     @ValueSource(ints = {28, 34})
-    void aListMayTakeLongerThanAnyOtherAnswer(int minor) {
+    void allowsMoreTimeForAList(int minor) {
         cluster.minor(minor);
-        cluster.holdBack("/services?");
-        follow();
+        cluster.delayResponses("/services?");
+        startReflector();
         await().until(() -> cluster.requests.stream().anyMatch(request -> request.contains("/services?")));
-        await().during(FakeCluster.PATIENT_FOR_A_SECOND
+        await().during(FakeCluster.ONE_SECOND_TIMEOUT
                         .headersTimeout()
                         .multipliedBy(3)
                         .dividedBy(2))
                 .until(() -> status("services").trouble().isEmpty());
-        cluster.holdBack("");
+        cluster.delayResponses("");
         awaitEqual();
         assertThat(cluster.requests.stream()
                         .filter(request -> request.contains("/services?")
@@ -579,7 +583,7 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aStartDoesNotWaitForTheNodeForEver() {
+    void stopsWaitingForTheNodeAfterTheTimeout() {
         cluster.delete("/api/v1/nodes/n1");
         KubernetesReflector following = new KubernetesReflector(
                 cluster.client(),
@@ -594,14 +598,14 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aNodeThatIsGoneIsUnfitAndItsAddressesStay() {
+    void keepsTheAddressesOfADeletedNodeAndReportsItIneligible() {
         cluster.apply("""
                 apiVersion: v1
                 kind: Service
                 metadata: {name: web}
                 spec: {type: NodePort, clusterIP: 10.96.0.1, ports: [{port: 80, nodePort: 30080}]}
                 """);
-        follow();
+        startReflector();
         awaitEqual();
         assertThat(loop.nodeIneligibleReason()).isEmpty();
         String before = Dump.of(loop.snapshot());
@@ -622,13 +626,13 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void afterAnOutageWatchesResumeWhereTheyWere() throws IOException {
-        follow();
+    void resumesWatchesAfterAnOutage() throws IOException {
+        startReflector();
         awaitEqual();
         int port = cluster.port();
         cluster.close();
         cluster.apply(Manifests.service("new", "10.96.0.8") + Manifests.slice("web", "10.1.0.9"));
-        await().until(() -> following().allMatch(watch -> watch.trouble().contains("no API server answers")));
+        await().until(() -> following().allMatch(watch -> watch.trouble().contains("no API server responded")));
         cluster.fail("/", 3, 503, "Retry-After: 0", "{\"message\":\"starting\"}");
         cluster.start(port);
         awaitEqual();
@@ -643,10 +647,10 @@ class KubernetesReflectorTest {
         return requireNonNull(reflector).watches().stream();
     }
 
-    /** An outage has made the collections patient; that must not delay the list, too. */
+    /** The back-off after an outage must not delay the list. */
     @Test
-    void whatWasForgottenDuringAnOutageIsListedAtOnce() throws IOException {
-        WatchTimeouts impatient = new WatchTimeouts(
+    void listsAtOnceIfTheVersionExpiredDuringAnOutage() throws IOException {
+        WatchTimeouts shortTimeouts = new WatchTimeouts(
                 Duration.ofHours(1),
                 Duration.ofHours(1),
                 Duration.ofHours(1),
@@ -655,8 +659,8 @@ class KubernetesReflectorTest {
                 Duration.ofHours(1),
                 Duration.ZERO,
                 Duration.ZERO);
-        KubernetesReflector following =
-                new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, impatient, loop);
+        KubernetesReflector following = new KubernetesReflector(
+                cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, shortTimeouts, loop);
         reflector = following;
         following.start(new Supervisor());
         awaitEqual();
@@ -665,8 +669,8 @@ class KubernetesReflectorTest {
         cluster.apply(Manifests.service("new", "10.96.0.8"));
         cluster.compact();
         await().atMost(Duration.ofSeconds(30))
-                .until(() -> following().allMatch(watch -> watch.trouble().contains("no API server answers")));
-        // So many failures that waiting for twice as long each time would take hours by now.
+                .until(() -> following().allMatch(watch -> watch.trouble().contains("no API server responded")));
+        // So many failures that an uncapped exponential back-off would take hours.
         cluster.fail("/", 80, 503, "Retry-After: 0", "");
         cluster.start(port);
         awaitEqual();
@@ -674,15 +678,19 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void anotherServerTakesOverFromOneThatIsSilent() throws IOException {
+    void failsOverFromASilentServer() throws IOException {
         try (FakeCluster second = new FakeCluster().start()) {
             second.apply(NODE);
             second.apply(Manifests.service("web", "10.96.0.1") + Manifests.slice("web", "10.1.0.1"));
             Duration soon = Duration.ofMillis(300);
-            WatchTimeouts watchful = new WatchTimeouts(
+            WatchTimeouts shortTimeouts = new WatchTimeouts(
                     Duration.ofHours(1), soon, soon, Duration.ofMillis(5), soon, soon, Duration.ZERO, Duration.ZERO);
             KubernetesReflector following = new KubernetesReflector(
-                    FakeCluster.clientOf(cluster, second), BuildOptions.on("n1"), EndpointsApi.AUTO, watchful, loop);
+                    FakeCluster.clientOf(cluster, second),
+                    BuildOptions.on("n1"),
+                    EndpointsApi.AUTO,
+                    shortTimeouts,
+                    loop);
             reflector = following;
             following.start(new Supervisor());
             awaitEqual();
@@ -697,7 +705,7 @@ class KubernetesReflectorTest {
 
     @ParameterizedTest
     @ValueSource(ints = {28, 34})
-    void anotherServerTakesOverFromOneThatDoesNotFinishItsList(int minor) throws IOException {
+    void failsOverFromAServerThatDoesNotFinishItsList(int minor) throws IOException {
         cluster.minor(minor);
         cluster.hang("/endpointslices", 1_000, 200);
         try (FakeCluster second = new FakeCluster().start()) {
@@ -713,10 +721,10 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void anAnswerThatNeverEndsHoldsUpNothing() {
+    void recoversFromIncompleteResponses() {
         cluster.hang("/version", 1, 200);
         cluster.hang("/services", 1, 503);
-        follow();
+        startReflector();
         awaitEqual();
         cluster.hang("/endpointslices", 2, 503);
         cluster.breakWatches();
@@ -725,15 +733,18 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aReplacedTokenIsUsedWithoutWaiting(@TempDir Path folder) throws Exception {
-        Path token = Files.writeString(folder.resolve("token"), "old");
+    void usesAReplacedTokenAtOnce(@TempDir Path directory) throws Exception {
+        Path token = Files.writeString(directory.resolve("token"), "old");
         try (FakeApiServer server =
-                new FakeApiServer(cluster::handle).demandBearer("new").start()) {
+                new FakeApiServer(cluster::handle).requireBearer("new").start()) {
             ApiAccess access = ApiAccess.find(
-                    new ApiOptions(List.of(), "", List.of(server.url()), token, null, false), Map.of(), folder, folder);
-            WatchTimeouts patient = pace(Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
+                    new ApiOptions(List.of(), "", List.of(server.url()), token, null, false),
+                    Map.of(),
+                    directory,
+                    directory);
+            WatchTimeouts longTimeouts = timeouts(Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
             KubernetesReflector following = new KubernetesReflector(
-                    new ApiClient(access), BuildOptions.on("n1"), EndpointsApi.AUTO, patient, loop);
+                    new ApiClient(access), BuildOptions.on("n1"), EndpointsApi.AUTO, longTimeouts, loop);
             reflector = following;
             following.start(new Supervisor());
             await().until(() -> following.watches().size() == 4
@@ -744,9 +755,9 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aQuietClusterIsNoTrouble() {
-        // If silence were a failure, ten of them in a row would take minutes.
-        WatchTimeouts doubling = pace(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
+    void reportsNoTroubleInAnIdleCluster() {
+        // If an idle watch were a failure, the back-off after ten of them would take minutes.
+        WatchTimeouts doubling = timeouts(Duration.ofMillis(300), Duration.ofMillis(100), Duration.ofMinutes(2));
         KubernetesReflector following =
                 new KubernetesReflector(cluster.client(), BuildOptions.on("n1"), EndpointsApi.AUTO, doubling, loop);
         reflector = following;
@@ -759,9 +770,9 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void aStrayNotFoundDoesNotEndSlices() {
+    void ignoresASingle404ForEndpointSlices() {
         cluster.fail("/endpointslices", 1, 404, "", "default backend");
-        follow();
+        startReflector();
         awaitEqual();
         cluster.fail("/endpointslices", 1, 404, "", "default backend");
         cluster.breakWatches();
@@ -771,22 +782,22 @@ class KubernetesReflectorTest {
     }
 
     @Test
-    void whatTheServerSaysIsOneLineAndItsWishToBeLeftAloneHasAnEnd() {
+    void escapesServerMessagesAndCapsRetryAfter() {
         cluster.fail("/services", 2, 503, "Retry-After: 86400", "{\"message\":\"one\\nWARN two\"}");
-        follow();
+        startReflector();
         await().untilAsserted(() -> assertThat(status("services").trouble()).contains("one\\u000AWARN two"));
         awaitEqual();
     }
 
-    /** Everything at once, at random; in the end the table is that of the server. */
+    /** Random faults and changes; the final snapshot must match the server. */
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3})
-    void randomFaults(long seed) throws IOException {
+    void recoversFromRandomFaults(long seed) throws IOException {
         Random random = new Random(seed);
         cluster.minor(random.nextBoolean() ? 34 : 28);
-        follow();
+        startReflector();
         for (int round = 0; round < 150; round++) {
-            misbehave(random);
+            injectFault(random);
             change(random);
             change(random);
         }
@@ -796,7 +807,7 @@ class KubernetesReflectorTest {
         assertThat(loop.problems()).isEmpty();
     }
 
-    private void misbehave(Random random) throws IOException {
+    private void injectFault(Random random) throws IOException {
         switch (random.nextInt(10)) {
             case 0 -> cluster.endWatches();
             case 1 -> cluster.breakWatches();

@@ -21,35 +21,35 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** A watch whose thread dies from what it tells. */
+/** A watch whose thread fails while it processes a change. */
 final class ListWatchTest implements WatchListener {
     private static final String WEB = "/api/v1/namespaces/default/services/web";
     private static final String DNS = "/api/v1/namespaces/default/services/dns";
 
     private final FakeCluster cluster = new FakeCluster();
-    private final Map<String, SourceState> told = new ConcurrentHashMap<>();
+    private final Map<String, SourceState> reported = new ConcurrentHashMap<>();
     private final List<String> troubles = new CopyOnWriteArrayList<>();
     private final AtomicBoolean fail = new AtomicBoolean();
     private final Supervisor supervisor = new Supervisor();
     private final SharedBackoff retry = new SharedBackoff(
             Duration.ofMillis(1), Duration.ofMillis(10), Duration.ZERO, System::nanoTime, new Random(1));
 
-    @SuppressWarnings("NullAway.Init") // made once the server has an address
+    @SuppressWarnings("NullAway.Init") // set in @BeforeEach
     private ListWatch watch;
 
-    @SuppressWarnings("NullAway.Init") // likewise
+    @SuppressWarnings("NullAway.Init") // set in @BeforeEach
     private Worker worker;
 
     @BeforeEach
-    void follow() throws IOException {
+    void startWatch() throws IOException {
         cluster.start();
         cluster.apply(Manifests.service("web", "10.96.0.1"));
         Duration soon = Duration.ofMillis(1);
         Duration late = Duration.ofMinutes(1);
-        WatchTimeouts pace = new WatchTimeouts(late, late, late, soon, soon, soon, soon, Duration.ZERO);
-        watch = new ListWatch(cluster.client(), Resource.services(""), "", true, pace, retry, this);
+        WatchTimeouts timeouts = new WatchTimeouts(late, late, late, soon, soon, soon, soon, Duration.ZERO);
+        watch = new ListWatch(cluster.client(), Resource.services(""), "", true, timeouts, retry, this);
         worker = supervisor.loop("sluice-watch-services", watch::run);
-        await().until(() -> told.containsKey(WEB));
+        await().until(() -> reported.containsKey(WEB));
     }
 
     @AfterEach
@@ -62,16 +62,16 @@ final class ListWatchTest implements WatchListener {
     @Override
     public void changed(Map<String, SourceState> objects, List<Trigger> triggers) {
         if (fail.compareAndSet(true, false)) {
-            throw new StackOverflowError("as the test wants");
+            throw new StackOverflowError("thrown by the test");
         }
-        told.putAll(objects);
+        reported.putAll(objects);
     }
 
     @Override
     public void listed(Resource resource) {}
 
     @Override
-    public void waived(Resource resource) {}
+    public void unavailable(Resource resource) {}
 
     @Override
     public void trouble(Resource resource, String server, String trouble) {
@@ -79,35 +79,35 @@ final class ListWatchTest implements WatchListener {
     }
 
     @Override
-    public @Nullable Resource absent(Resource resource) {
+    public @Nullable Resource fallbackFor(Resource resource) {
         return null;
     }
 
     @Test
-    void whatItDiedOfIsToldWhenItRunsAgain() {
+    void reportsAChangeAgainAfterAFailure() {
         fail.set(true);
         cluster.apply(Manifests.service("dns", "10.96.0.2"));
-        await().until(() -> told.containsKey(DNS));
+        await().until(() -> reported.containsKey(DNS));
         assertThat(fail).isFalse();
         assertThat(supervisor.failures()).isEmpty();
     }
 
     @Test
-    void thatAnObjectIsGoneIsToldToo() {
+    void reportsADeletionAgainAfterAFailure() {
         fail.set(true);
         cluster.delete(WEB);
-        await().until(() -> SourceState.GONE.equals(told.get(WEB)));
+        await().until(() -> SourceState.GONE.equals(reported.get(WEB)));
         assertThat(fail).isFalse();
     }
 
-    /** As where a role was taken away for a while: what was waited for then says nothing about the list. */
+    /** A back-off after 403 responses, as when a role was missing for a while, must not delay the list. */
     @Test
-    void aListAfterRefusalsIsAskedForAtOnce() {
+    void listsAtOnceAfterErrorResponses() {
         cluster.changeUnseen(() -> cluster.apply(Manifests.service("dns", "10.96.0.2")));
         cluster.compact();
         cluster.fail("watch=true", 3, 403, "", "{\"message\":\"forbidden\",\"code\":403}");
         cluster.breakWatches();
-        await().until(() -> told.containsKey(DNS));
+        await().until(() -> reported.containsKey(DNS));
         assertThat(troubles).anyMatch(each -> each.contains("forbidden")).noneMatch(each -> each.contains("too old"));
     }
 }

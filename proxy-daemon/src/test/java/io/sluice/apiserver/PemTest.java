@@ -18,7 +18,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Keys in every form OpenSSL, kubeadm and cloud tools write them in. */
+/** Keys in all formats that OpenSSL, kubeadm and cloud tools write. */
 final class PemTest {
     private static final String EC_PARAMETERS =
             "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
@@ -46,7 +46,7 @@ final class PemTest {
     void pkcs1(int bits) throws Exception {
         PrivateKey key = generated("RSA", bits);
         byte[] pkcs8 = key.getEncoded();
-        // Behind header, version and algorithm stands the octet string that PKCS#1 is.
+        // The PKCS#1 key is the octet string behind header, version and algorithm.
         int octets = 4 + 3 + 15;
         byte[] pkcs1 = Arrays.copyOfRange(pkcs8, octets + 4, pkcs8.length);
         assertThat(Pem.privateKey(TestAuthority.pem("RSA PRIVATE KEY", pkcs1))).isEqualTo(key);
@@ -60,7 +60,7 @@ final class PemTest {
             String pem = TestAuthority.pem(
                     "EC PRIVATE KEY", sec1(key, bits, HexFormat.of().parseHex(curve), withPoint));
             assertThat(((ECPrivateKey) Pem.privateKey(pem)).getS()).isEqualTo(key.getS());
-            // As 'openssl ecparam -genkey' writes it.
+            // With parameters, as 'openssl ecparam -genkey' writes it.
             assertThat(((ECPrivateKey) Pem.privateKey(EC_PARAMETERS + pem)).getS())
                     .isEqualTo(key.getS());
         }
@@ -79,7 +79,7 @@ final class PemTest {
         return element.toByteArray();
     }
 
-    /** Version, the number, in [0] the curve, and perhaps in [1] the public key, as OpenSSL and Go write it. */
+    /** Encodes version, number, curve in [0], and optionally the public key in [1], as OpenSSL and Go do. */
     private static byte[] sec1(ECPrivateKey key, int bits, byte[] curve, boolean withPoint) {
         byte[] number = new byte[(bits + 7) / 8];
         byte[] s = key.getS().toByteArray();
@@ -91,7 +91,7 @@ final class PemTest {
         content.writeBytes(new byte[] {(byte) 0xA0, (byte) curve.length});
         content.writeBytes(curve);
         if (withPoint) {
-            // In [1] a bit string: uncompressed, x, y. What they are nobody looks at.
+            // [1] is a bit string with an uncompressed point; the parser ignores its content.
             byte[] point = new byte[2 + 2 * number.length];
             point[1] = 4;
             content.writeBytes(element(0xA1, element(3, point)));
@@ -100,8 +100,8 @@ final class PemTest {
     }
 
     @Test
-    void oneFileMayHoldBoth(@TempDir Path folder) {
-        TestAuthority authority = TestAuthority.in(folder);
+    void readsCertificatesAndKeyFromOneFile(@TempDir Path directory) {
+        TestAuthority authority = TestAuthority.in(directory);
         Identity client = authority.client("EC", "me");
         String both = "text before\r\n" + client.certificate() + authority.certificate() + client.key();
         assertThat(Pem.certificates(both)).hasSize(2);
@@ -110,21 +110,21 @@ final class PemTest {
 
     @ParameterizedTest
     @CsvSource({
-        "SOMETHING, AAAA, holds no private key in PEM (-----BEGIN PRIVATE KEY-----)",
-        "PRIVATE KEY, AAAA, 'holds a private key that cannot be read; RSA, elliptic curve and Ed25519 keys can'",
-        "DSA PRIVATE KEY, AAAA, 'holds a private key that cannot be read; RSA, elliptic curve and Ed25519 keys can'",
-        "PRIVATE KEY, *?, holds a PEM block that is not base64",
-        "EC PRIVATE KEY, MAMC, holds an elliptic curve key that is cut off",
-        "EC PRIVATE KEY, MAgCAQEEATAwAA==, holds an elliptic curve key that does not name its curve",
-        "ENCRYPTED PRIVATE KEY, AAAA, holds an encrypted key; give one without a passphrase"
+        "SOMETHING, AAAA, contains no PEM private key (-----BEGIN PRIVATE KEY-----)",
+        "PRIVATE KEY, AAAA, 'contains an invalid or unsupported private key; must be an RSA, EC or Ed25519 key'",
+        "DSA PRIVATE KEY, AAAA, 'contains an invalid or unsupported private key; must be an RSA, EC or Ed25519 key'",
+        "PRIVATE KEY, *?, contains a PEM block that is not valid base64",
+        "EC PRIVATE KEY, MAMC, contains a truncated EC key",
+        "EC PRIVATE KEY, MAgCAQEEATAwAA==, contains an EC key without a named curve",
+        "ENCRYPTED PRIVATE KEY, AAAA, contains an encrypted private key; use one without a passphrase"
     })
-    void whatIsNoKeyIsTold(String type, String content, String message) {
+    void rejectsAnInvalidKey(String type, String content, String message) {
         String text = "-----BEGIN " + type + "-----\n" + content + "\n-----END " + type + "-----";
         assertThatThrownBy(() -> Pem.privateKey(text)).hasMessage(message);
     }
 
     @Test
-    void aKeyWithOpensslsOwnEncryptionIsTold() {
+    void rejectsAKeyWithOpensslEncryption() {
         String pem = """
                 -----BEGIN RSA PRIVATE KEY-----
                 Proc-Type: 4,ENCRYPTED
@@ -134,6 +134,6 @@ final class PemTest {
                 -----END RSA PRIVATE KEY-----
                 """;
         assertThatThrownBy(() -> Pem.privateKey(pem))
-                .hasMessage("holds an encrypted key; give one without a passphrase");
+                .hasMessage("contains an encrypted private key; use one without a passphrase");
     }
 }

@@ -12,13 +12,13 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** Who waits for API servers waits together with the others. */
+/** Collections that wait for API servers share one back-off. */
 final class SharedBackoffTest {
-    private static final Duration LONG = Duration.ofHours(1);
-    private static final Duration AT_ONCE = Duration.ZERO;
+    private static final Duration HOUR = Duration.ofHours(1);
+    private static final Duration NO_DELAY = Duration.ZERO;
 
     private final AtomicLong nanos = new AtomicLong();
-    private final SharedBackoff patient = new SharedBackoff(LONG, LONG, AT_ONCE, nanos::get, new Random(1));
+    private final SharedBackoff patient = new SharedBackoff(HOUR, HOUR, NO_DELAY, nanos::get, new Random(1));
 
     @AfterEach
     void close() {
@@ -41,36 +41,36 @@ final class SharedBackoffTest {
     }
 
     @Test
-    void oneAnswerEndsTheWaitOfAll() {
+    void aResponseEndsAllWaits() {
         var all = Stream.of("all-1", "all-2", "all-3", "all-4")
-                .map(name -> waiting(patient, name, AT_ONCE))
+                .map(name -> waiting(patient, name, NO_DELAY))
                 .toList();
         awaitWaiting(4, "all-");
-        patient.answered();
+        patient.responseReceived();
         await().until(() -> all.stream().allMatch(CompletableFuture::isDone));
     }
 
     @Test
-    void anAnswerDoesNotShortenWhatTheServerAskedFor() {
-        var told = waiting(patient, "told", Duration.ofSeconds(8));
-        var free = waiting(patient, "free", AT_ONCE);
-        awaitWaiting(1, "told");
+    void aResponseDoesNotShortenRetryAfter() {
+        var limited = waiting(patient, "limited", Duration.ofSeconds(8));
+        var free = waiting(patient, "free", NO_DELAY);
+        awaitWaiting(1, "limited");
         awaitWaiting(1, "free");
-        patient.answered();
+        patient.responseReceived();
         await().until(free::isDone);
-        assertThat(told).isNotDone();
+        assertThat(limited).isNotDone();
         nanos.addAndGet(Duration.ofSeconds(8).toNanos());
-        patient.answered();
-        await().until(told::isDone);
+        patient.responseReceived();
+        await().until(limited::isDone);
     }
 
     @Test
-    void attemptsTakeTurns() {
+    void spacesOutAttempts() {
         Duration one = Duration.ofMillis(40);
-        SharedBackoff retry = new SharedBackoff(one, one, AT_ONCE, System::nanoTime, new Random(1));
+        SharedBackoff retry = new SharedBackoff(one, one, NO_DELAY, System::nanoTime, new Random(1));
         long begun = System.nanoTime();
         var all = Stream.of("turn-1", "turn-2", "turn-3", "turn-4")
-                .map(name -> waiting(retry, name, AT_ONCE))
+                .map(name -> waiting(retry, name, NO_DELAY))
                 .toList();
         await().until(() -> all.stream().allMatch(CompletableFuture::isDone));
         assertThat(Duration.ofNanos(System.nanoTime() - begun))
@@ -79,7 +79,7 @@ final class SharedBackoffTest {
     }
 
     @Test
-    void aBackOffDoublesUpToItsLimitAndIsSpread() {
+    void doublesUpToTheLimitWithJitter() {
         Random random = new Random(1);
         Duration first = Duration.ofMillis(200);
         Duration most = Duration.ofSeconds(5);

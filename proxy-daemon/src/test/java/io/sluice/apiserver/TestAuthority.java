@@ -18,50 +18,51 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** A certificate authority of the tests' own, made by the JDK's keytool when it is needed. */
+/** Certificate authority for tests, created with the JDK's keytool. */
 public final class TestAuthority {
     private static final String PASSWORD = "changeit";
 
-    private final Path folder;
+    private final Path directory;
     private final Path store;
-    /** Each takes keytool half a second. */
-    private final Map<String, Identity> made = new HashMap<>();
+    /** Cached, because keytool needs half a second for each. */
+    private final Map<String, Identity> identities = new HashMap<>();
 
-    private TestAuthority(Path folder) {
-        this.folder = folder;
-        store = folder.resolve("keys.p12");
+    private TestAuthority(Path directory) {
+        this.directory = directory;
+        store = directory.resolve("keys.p12");
     }
 
     /**
-     * A new one.
+     * Creates a certificate authority.
      *
-     * @param folder an empty one, which stays the authority's
+     * @param directory an empty directory for its files
      */
-    public static TestAuthority in(Path folder) {
-        TestAuthority authority = new TestAuthority(folder);
+    public static TestAuthority in(Path directory) {
+        TestAuthority authority = new TestAuthority(directory);
         authority.keytool(
-                "-alias", "ca", "-keyalg", "EC", "-dname", "CN=test-ca-" + folder.getFileName(), "-ext", "bc:c");
+                "-alias", "ca", "-keyalg", "EC", "-dname", "CN=test-ca-" + directory.getFileName(), "-ext", "bc:c");
         return authority;
     }
 
-    /** Its own certificate. */
+    /** The CA certificate. */
     public String certificate() {
         return pem("CERTIFICATE", encoded(certificates("ca")[0]));
     }
 
-    /** A server's certificate and key. */
+    /** A server certificate and key. */
     Identity server(String names) {
         return signed("EC", "CN=server", "-ext", "san=" + names);
     }
 
-    /** A client's certificate, with its key in PKCS#8; {@code EC} or {@code RSA}. */
+    /** A client certificate with its key in PKCS#8; the algorithm is {@code EC} or {@code RSA}. */
     Identity client(String algorithm, String user) {
         return signed(algorithm, "CN=" + user);
     }
 
     private synchronized Identity signed(String algorithm, String name, String... more) {
-        return made.computeIfAbsent(
-                algorithm + name + Arrays.toString(more), asked -> make("key-" + made.size(), algorithm, name, more));
+        return identities.computeIfAbsent(
+                algorithm + name + Arrays.toString(more),
+                unused -> make("key-" + identities.size(), algorithm, name, more));
     }
 
     private Identity make(String alias, String algorithm, String name, String... more) {
@@ -121,7 +122,7 @@ public final class TestAuthority {
         command.addAll(Arrays.asList(arguments));
         command.addAll(List.of("-keystore", store.toString(), "-storepass", PASSWORD));
         try {
-            Path output = folder.resolve("keytool.txt");
+            Path output = directory.resolve("keytool.txt");
             int code = new ProcessBuilder(command)
                     .redirectErrorStream(true)
                     .redirectOutput(output.toFile())

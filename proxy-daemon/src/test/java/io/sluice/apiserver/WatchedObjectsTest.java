@@ -12,11 +12,11 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
-/** Limits of a collection that no test server needs to reach. */
+/** Limits of a collection that are too large to reach with a test server. */
 final class WatchedObjectsTest implements WatchListener {
     private static final Resource SERVICES = Resource.services("");
 
-    private final List<String> told = new ArrayList<>();
+    private final List<String> reported = new ArrayList<>();
     private final WatchedObjects objects = new WatchedObjects("", this, 2, 3);
 
     private static String object(String name) {
@@ -34,22 +34,22 @@ final class WatchedObjectsTest implements WatchListener {
     }
 
     @Test
-    void aCollectionHasAtMostSoManyObjects() throws IOException {
+    void limitsTheNumberOfObjects() throws IOException {
         WatchedObjects.Listing listing = objects.list(SERVICES);
         page(listing, "", "a", "b", "a");
         listing.finish();
         assertThatThrownBy(() -> page(objects.list(SERVICES), "", "a", "c"))
                 .isInstanceOf(IOException.class)
-                .hasMessage("there are more than 2 objects");
+                .hasMessage("the collection has more than 2 objects");
         assertThatThrownBy(() -> objects.put(SERVICES, ApiLimits.JSON.readTree(object("c"))))
-                .hasMessage("there are more than 2 objects");
+                .hasMessage("the collection has more than 2 objects");
         objects.delete(SERVICES, ApiLimits.JSON.readTree(object("a")));
         objects.put(SERVICES, ApiLimits.JSON.readTree(object("c")));
-        assertThat(told).anyMatch(path -> path.endsWith("/c"));
+        assertThat(reported).anyMatch(path -> path.endsWith("/c"));
     }
 
     @Test
-    void aListHasAtMostSoManyPages() throws IOException {
+    void limitsTheNumberOfPages() throws IOException {
         WatchedObjects.Listing listing = objects.list(SERVICES);
         page(listing, "1");
         page(listing, "2");
@@ -58,20 +58,20 @@ final class WatchedObjectsTest implements WatchListener {
 
     @Override
     public void changed(Map<String, SourceState> objects, List<Trigger> triggers) {
-        told.addAll(objects.keySet());
+        reported.addAll(objects.keySet());
     }
 
     @Override
     public void listed(Resource resource) {}
 
     @Override
-    public void waived(Resource resource) {}
+    public void unavailable(Resource resource) {}
 
     @Override
     public void trouble(Resource resource, String server, String trouble) {}
 
     @Override
-    public @Nullable Resource absent(Resource resource) {
+    public @Nullable Resource fallbackFor(Resource resource) {
         return null;
     }
 }

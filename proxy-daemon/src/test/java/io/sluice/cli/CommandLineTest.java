@@ -111,9 +111,10 @@ final class CommandLineTest {
         assertThat(sluice(Map.of("HOME", home.toString()), "run")).isEqualTo(2);
         assertThat(err.toString())
                 .isEqualTo(
-                        "sluice: no API server found: neither --master nor --kubeconfig is given, KUBECONFIG is not set,"
-                                + " and there is no /var/run/secrets/kubernetes.io/serviceaccount/token and no " + home
-                                + "/.kube/config; to serve manifests instead, give --feed PATH, a file or a folder\n");
+                        "sluice: no API server configured: --kubeconfig, --master and KUBECONFIG are not set, and neither"
+                                + " /var/run/secrets/kubernetes.io/serviceaccount/token nor " + home
+                                + "/.kube/config exists; set --kubeconfig, or set --feed to serve manifests from a file"
+                                + " or directory\n");
     }
 
     @Test
@@ -124,8 +125,8 @@ final class CommandLineTest {
                 .isEqualTo(2);
         assertThat(err.toString().lines())
                 .containsExactly(
-                        "sluice: " + file + ": there is no context 'x' (there is none)",
-                        "sluice: " + file + ", " + file + ": there is no context 'y' (there is none)");
+                        "sluice: " + file + ": context 'x' not found; available: none",
+                        "sluice: " + file + ", " + file + ": context 'y' not found; available: none");
     }
 
     @Test

@@ -205,7 +205,7 @@ final class HealthTest {
 
     @Test
     void readinessNamesFailingWatches() throws Exception {
-        String why = "https://a: watch services: 401 Unauthorized; it was shown the token of /var/token";
+        String why = "https://a: watch services: 401 Unauthorized; credentials sent: the token in /var/token";
         SyncState expired = new SyncState(
                 false,
                 Optional.empty(),
