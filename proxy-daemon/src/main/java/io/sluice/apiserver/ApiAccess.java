@@ -208,17 +208,17 @@ public final class ApiAccess {
         Section cluster = context.cluster();
         List<URI> servers = List.of();
         if (options.masters().isEmpty()) {
-            if (cluster.text("server").isEmpty()) {
+            if (cluster.string("server").isEmpty()) {
                 throw cluster.invalid("server", "missing; must be a URL such as https://10.0.0.1:6443");
             }
-            servers = List.of(url(cluster.place("server"), cluster.text("server")));
+            servers = List.of(url(cluster.place("server"), cluster.string("server")));
         }
         boolean insecure = cluster.bool("insecure-skip-tls-verify");
         FileCredential authority = cluster.credential("certificate-authority");
         if (insecure && authority != null) {
             throw cluster.invalid("insecure-skip-tls-verify", "must not be set together with certificate-authority");
         }
-        String proxy = cluster.text("proxy-url");
+        String proxy = cluster.string("proxy-url");
         Section user = context.user();
         FileCredential certificate = user == null ? null : user.credential("client-certificate");
         FileCredential key = user == null ? null : user.credential("client-key");
@@ -240,7 +240,7 @@ public final class ApiAccess {
     }
 
     private static String tlsServerName(Section cluster) throws ApiAccessException {
-        String name = cluster.text("tls-server-name").toLowerCase(Locale.ROOT);
+        String name = cluster.string("tls-server-name").toLowerCase(Locale.ROOT);
         if (!name.isEmpty() && (!FieldReader.isName(name) || name.matches("[0-9.]+"))) {
             throw cluster.invalid("tls-server-name", "must be a host name, not an IP address");
         }
@@ -259,7 +259,7 @@ public final class ApiAccess {
         }
         FileCredential tokenFile = user.file("tokenFile");
         FileCredential token = tokenFile == null ? user.inlineCredential("token") : tokenFile;
-        String name = user.text("username");
+        String name = user.string("username");
         if (token != null && !name.isEmpty()) {
             throw user.invalid("username", "must not be set together with a token");
         }
@@ -270,13 +270,13 @@ public final class ApiAccess {
             if (name.indexOf(':') >= 0) {
                 throw user.invalid("username", "must not contain a colon");
             }
-            return Credentials.basic(name, user.text("password"));
+            return Credentials.basic(name, user.string("password"));
         }
         return user.has("exec") ? Credentials.plugin(plugin(user.section("exec"), cluster)) : Credentials.NONE;
     }
 
     private static ExecPlugin plugin(Section exec, Section cluster) throws ApiAccessException {
-        String version = exec.text("apiVersion");
+        String version = exec.string("apiVersion");
         List<String> versions = List.of("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1");
         if (!versions.contains(version)) {
             throw exec.invalid(
@@ -284,11 +284,11 @@ public final class ApiAccess {
                     (version.isEmpty() ? "missing" : Problem.quoted(version) + " is not supported") + "; must be "
                             + String.join(" or ", versions));
         }
-        String command = exec.text("command");
+        String command = exec.string("command");
         if (command.isBlank() || command.indexOf('\0') >= 0) {
             throw exec.invalid("command", "missing; must be the name or path of a program");
         }
-        String mode = exec.text("interactiveMode");
+        String mode = exec.string("interactiveMode");
         if (mode.equals("Always")) {
             throw exec.invalid(
                     "interactiveMode",
@@ -303,9 +303,9 @@ public final class ApiAccess {
                         exec.directory(),
                         version,
                         command,
-                        exec.texts("args"),
+                        exec.strings("args"),
                         exec.pairs("env"),
-                        exec.text("installHint"),
+                        exec.string("installHint"),
                         exec.bool("provideClusterInfo") ? clusterInfo(cluster) : null,
                         PLUGIN_TIMEOUT),
                 Clock.systemUTC());
@@ -316,7 +316,7 @@ public final class ApiAccess {
         ObjectNode info = JsonMapper.shared().createObjectNode();
         for (String field : List.of("server", "tls-server-name", "proxy-url")) {
             if (cluster.has(field)) {
-                info.put(field, cluster.text(field));
+                info.put(field, cluster.string(field));
             }
         }
         if (cluster.bool("insecure-skip-tls-verify")) {
@@ -329,7 +329,7 @@ public final class ApiAccess {
                     Base64.getEncoder().encodeToString(authority.text().getBytes(StandardCharsets.UTF_8)));
         }
         for (Section extension : cluster.items("extensions")) {
-            if (extension.text("name").equals("client.authentication.k8s.io/exec")) {
+            if (extension.string("name").equals("client.authentication.k8s.io/exec")) {
                 info.set("config", extension.value("extension"));
             }
         }

@@ -244,7 +244,7 @@ final class ExecPlugin {
     }
 
     private static @Nullable String text(FieldReader status, String name) {
-        String text = status.get(name).text("");
+        String text = status.get(name).string("");
         return text.isEmpty() ? null : text;
     }
 

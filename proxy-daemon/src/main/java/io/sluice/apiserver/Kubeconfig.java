@@ -60,7 +60,7 @@ final class Kubeconfig {
             document.mustBe("a kubeconfig");
         }
         Section root = new Section(file, document, report.problems());
-        String current = root.text("current-context");
+        String current = root.string("current-context");
         currentContext = currentContext.isEmpty() ? current : currentContext;
         add(root, "clusters", "cluster", clusters);
         add(root, "users", "user", users);
@@ -70,7 +70,7 @@ final class Kubeconfig {
     private static void add(Section root, String list, String part, Map<String, Section> named)
             throws ApiAccessException {
         for (Section item : root.items(list)) {
-            String name = item.text("name");
+            String name = item.string("name");
             if (name.isEmpty()) {
                 throw item.invalid("name", "missing");
             }
@@ -111,12 +111,12 @@ final class Kubeconfig {
     }
 
     private @Nullable Section userOf(Section context) throws ApiAccessException {
-        return context.text("user").isEmpty() ? null : part(context, "user", users, false);
+        return context.string("user").isEmpty() ? null : part(context, "user", users, false);
     }
 
     private Section part(Section context, String kind, Map<String, Section> named, boolean required)
             throws ApiAccessException {
-        String name = context.text(kind);
+        String name = context.string(kind);
         if (name.isEmpty() && required) {
             throw context.invalid(kind, "missing" + available(named));
         }
@@ -180,8 +180,8 @@ final class Kubeconfig {
         }
 
         /** The string in a field; empty if missing. */
-        String text(String name) throws ApiAccessException {
-            String text = field.get(name).text("");
+        String string(String name) throws ApiAccessException {
+            String text = field.get(name).string("");
             check();
             return text;
         }
@@ -210,22 +210,22 @@ final class Kubeconfig {
             return items;
         }
 
-        List<String> texts(String name) throws ApiAccessException {
-            List<String> texts = field.get(name).texts();
+        List<String> strings(String name) throws ApiAccessException {
+            List<String> strings = field.get(name).strings();
             check();
-            return texts;
+            return strings;
         }
 
         /** The pairs of a list of {@code name} and {@code value}. */
         Map<String, String> pairs(String list) throws ApiAccessException {
             Map<String, String> pairs = new HashMap<>();
             for (Section item : items(list)) {
-                String name = item.text("name");
+                String name = item.string("name");
                 if (name.isEmpty() || name.indexOf('=') >= 0 || name.indexOf('\0') >= 0) {
                     throw item.invalid(
                             "name", name.isEmpty() ? "missing" : "must be the name of an environment variable");
                 }
-                String value = item.text("value");
+                String value = item.string("value");
                 if (value.indexOf('\0') >= 0) {
                     throw item.invalid("value", "must not contain a NUL character");
                 }
@@ -241,7 +241,7 @@ final class Kubeconfig {
         /** The base64 data in {@code name-data}, or else the file in {@code name}; null if both are missing. */
         @Nullable
         FileCredential credential(String name) throws ApiAccessException {
-            String data = text(name + "-data");
+            String data = string(name + "-data");
             if (!data.isEmpty()) {
                 try {
                     byte[] bytes = Base64.getDecoder().decode(data.replaceAll("\\s", ""));
@@ -256,7 +256,7 @@ final class Kubeconfig {
         /** The file that a field names; null if missing. */
         @Nullable
         FileCredential file(String name) throws ApiAccessException {
-            String path = text(name);
+            String path = string(name);
             if (path.isEmpty()) {
                 return null;
             }
@@ -269,7 +269,7 @@ final class Kubeconfig {
         /** The credential in the field itself; null if missing. */
         @Nullable
         FileCredential inlineCredential(String name) throws ApiAccessException {
-            String text = text(name);
+            String text = string(name);
             return text.isEmpty() ? null : FileCredential.of(place(name), text);
         }
     }

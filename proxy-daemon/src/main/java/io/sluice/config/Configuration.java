@@ -33,7 +33,7 @@ public final class Configuration {
      * @param origin source of the value: {@code default}, a flag such as {@code --feed}, a variable or a file
      * @param place prefix of error messages about the value: the same source, with the field if it is a file
      */
-    public record Value(List<String> texts, String origin, String place) {}
+    public record Value(List<String> strings, String origin, String place) {}
 
     private final Map<Setting<?>, Value> values = new TreeMap<>();
     private final List<String> withoutEffect = new ArrayList<>();
@@ -59,13 +59,13 @@ public final class Configuration {
             String text = environment.get(setting.variable());
             // Manifests and shells use an empty variable for "not set".
             if (text != null && !text.isBlank()) {
-                List<String> texts = setting.isList() ? Arrays.asList(text.split(",")) : List.of(text);
-                set(setting, new Value(texts, setting.variable(), setting.variable()));
+                List<String> strings = setting.isList() ? Arrays.asList(text.split(",")) : List.of(text);
+                set(setting, new Value(strings, setting.variable(), setting.variable()));
             }
         }
-        flags.forEach((setting, texts) -> {
+        flags.forEach((setting, strings) -> {
             String flag = setting.flags().get(0);
-            set(setting, new Value(texts, flag, flag));
+            set(setting, new Value(strings, flag, flag));
         });
         ignoreKubeconfigOfKubeProxy();
         Map<Setting<?>, List<Object>> parsed = new TreeMap<>();
@@ -102,12 +102,12 @@ public final class Configuration {
     private void ignoreKubeconfigOfKubeProxy() {
         Value feed = value(Setting.FEED);
         Value kubeconfig = value(Setting.KUBECONFIG);
-        if (!feed.texts().isEmpty() && kubeconfig.origin().endsWith("(" + KubeProxyDocument.KIND + ")")) {
+        if (!feed.strings().isEmpty() && kubeconfig.origin().endsWith("(" + KubeProxyDocument.KIND + ")")) {
             withoutEffect.add("%s (%s) overrides kubeconfig: %s of %s"
                     .formatted(
                             feed.origin(),
-                            String.join(",", feed.texts()),
-                            String.join(",", kubeconfig.texts()),
+                            String.join(",", feed.strings()),
+                            String.join(",", kubeconfig.strings()),
                             kubeconfig.origin()));
             values.put(Setting.KUBECONFIG, new Value(List.of(), "default", Setting.KUBECONFIG.key()));
         }
@@ -118,27 +118,27 @@ public final class Configuration {
         return Arrays.stream(settings)
                 .map(this::value)
                 .filter(value ->
-                        !value.origin().equals("default") && !value.texts().equals(List.of("false")))
+                        !value.origin().equals("default") && !value.strings().equals(List.of("false")))
                 .map(Value::place)
                 .toList();
     }
 
     private void set(Setting<?> setting, Value value) {
         Value before = Objects.requireNonNull(values.put(setting, value));
-        if (!before.origin().equals("default") && !before.texts().equals(value.texts())) {
+        if (!before.origin().equals("default") && !before.strings().equals(value.strings())) {
             withoutEffect.add("%s (%s) overrides %s: %s of %s"
                     .formatted(
                             value.origin(),
-                            String.join(",", value.texts()),
+                            String.join(",", value.strings()),
                             setting.key(),
-                            String.join(",", before.texts()),
+                            String.join(",", before.strings()),
                             before.origin()));
         }
     }
 
     private List<Object> parse(Setting<?> setting, Value value) {
         List<Object> parsed = new ArrayList<>();
-        for (String text : value.texts()) {
+        for (String text : value.strings()) {
             try {
                 parsed.add(setting.type().parse(text));
             } catch (IllegalArgumentException e) {
@@ -170,14 +170,14 @@ public final class Configuration {
     public Optional<String> invalidHostNameWarning() {
         Value nodeName = value(Setting.NODE_NAME);
         String hostName = HostName.read();
-        if (!nodeName.origin().equals("default") || nodeName.texts().equals(List.of(hostName))) {
+        if (!nodeName.origin().equals("default") || nodeName.strings().equals(List.of(hostName))) {
             return Optional.empty();
         }
         return Optional.of("%s: the host name '%s' is not a valid node name, using '%s'; set %s to %s"
                 .formatted(
                         nodeName.place(),
                         Problem.oneLine(hostName),
-                        nodeName.texts().get(0),
+                        nodeName.strings().get(0),
                         Setting.NODE_NAME.flags().get(0),
                         Setting.NODE_NAME.allowed()));
     }
@@ -194,9 +194,9 @@ public final class Configuration {
         map.put("kind", KIND);
         values.forEach((setting, value) -> {
             if (setting.isList()) {
-                map.put(setting.key(), value.texts());
-            } else if (!value.texts().isEmpty()) {
-                map.put(setting.key(), plain(setting, value.texts().get(0)));
+                map.put(setting.key(), value.strings());
+            } else if (!value.strings().isEmpty()) {
+                map.put(setting.key(), plain(setting, value.strings().get(0)));
             }
         });
         return map;
@@ -215,12 +215,12 @@ public final class Configuration {
         values.forEach((setting, value) -> {
             String from = "# " + value.origin();
             if (setting.isList()) {
-                lines.add(new String[] {setting.key() + ":" + (value.texts().isEmpty() ? " []" : ""), from});
-                value.texts().forEach(text -> lines.add(new String[] {"  - " + quoted(text), ""}));
-            } else if (value.texts().isEmpty()) {
+                lines.add(new String[] {setting.key() + ":" + (value.strings().isEmpty() ? " []" : ""), from});
+                value.strings().forEach(text -> lines.add(new String[] {"  - " + quoted(text), ""}));
+            } else if (value.strings().isEmpty()) {
                 lines.add(new String[] {"# " + setting.key() + ":", "# not set"});
             } else {
-                String text = value.texts().get(0);
+                String text = value.strings().get(0);
                 boolean bare = setting.isNumber() || setting.isBoolean();
                 lines.add(new String[] {setting.key() + ": " + (bare ? text : quoted(text)), from});
             }

@@ -154,13 +154,13 @@ final class ConfigurationFile {
             field.invalid("a list, each item " + setting.allowed());
             return;
         }
-        List<String> texts = (setting.isList() ? field.items() : List.of(field))
+        List<String> strings = (setting.isList() ? field.items() : List.of(field))
                 .stream()
                         .filter(each -> hasTypeOf(setting, each))
                         .map(FieldReader::scalar)
                         .toList();
-        if (setting.isList() || !texts.isEmpty()) {
-            values.put(setting, new Value(texts, "file " + file, field.place()));
+        if (setting.isList() || !strings.isEmpty()) {
+            values.put(setting, new Value(strings, "file " + file, field.place()));
         }
     }
 

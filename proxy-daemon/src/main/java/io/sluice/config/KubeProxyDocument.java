@@ -42,16 +42,17 @@ final class KubeProxyDocument {
      * Maps a key of kube-proxy to a setting.
      *
      * @param allowed description of valid values, for errors
-     * @param texts converts the value of the key to values of the setting; empty if not set, null if invalid
+     * @param strings converts the value of the key to values of the setting; empty if not set, null if invalid
      */
-    private record HonoredKey(Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> texts) {
-        HonoredKey(Setting<?> setting, Function<FieldReader, @Nullable List<String>> texts) {
-            this(setting, setting.allowed(), texts);
+    private record HonoredKey(
+            Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> strings) {
+        HonoredKey(Setting<?> setting, Function<FieldReader, @Nullable List<String>> strings) {
+            this(setting, setting.allowed(), strings);
         }
     }
 
     private static final Map<String, HonoredKey> HONORED = Map.ofEntries(
-            entry("hostnameOverride", new HonoredKey(Setting.NODE_NAME, KubeProxyDocument::text)),
+            entry("hostnameOverride", new HonoredKey(Setting.NODE_NAME, KubeProxyDocument::string)),
             entry(
                     "healthzBindAddress",
                     new HonoredKey(Setting.HEALTHZ_BIND_ADDRESS, field -> withPort(field, HEALTHZ_PORT))),
@@ -59,9 +60,9 @@ final class KubeProxyDocument {
                     "metricsBindAddress",
                     new HonoredKey(Setting.METRICS_BIND_ADDRESS, field -> withPort(field, METRICS_PORT))),
             entry("bindAddressHardFail", new HonoredKey(Setting.BIND_ADDRESS_HARD_FAIL, KubeProxyDocument::trueOnly)),
-            entry("clientConnection.kubeconfig", new HonoredKey(Setting.KUBECONFIG, KubeProxyDocument::text)),
+            entry("clientConnection.kubeconfig", new HonoredKey(Setting.KUBECONFIG, KubeProxyDocument::string)),
             entry("clusterCIDR", new HonoredKey(Setting.CLUSTER_CIDR, KubeProxyDocument::onePerFamily)),
-            entry("detectLocalMode", new HonoredKey(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::text)),
+            entry("detectLocalMode", new HonoredKey(Setting.DETECT_LOCAL_MODE, KubeProxyDocument::string)),
             entry(
                     "nodePortAddresses",
                     new HonoredKey(
@@ -70,7 +71,7 @@ final class KubeProxyDocument {
                             KubeProxyDocument::list)),
             entry("iptables.masqueradeAll", new HonoredKey(Setting.MASQUERADE_ALL, KubeProxyDocument::trueOnly)),
             entry("nftables.masqueradeAll", new HonoredKey(Setting.MASQUERADE_ALL, KubeProxyDocument::trueOnly)),
-            entry("logging.format", new HonoredKey(Setting.LOG_FORMAT, KubeProxyDocument::text)),
+            entry("logging.format", new HonoredKey(Setting.LOG_FORMAT, KubeProxyDocument::string)),
             entry(
                     "logging.verbosity",
                     new HonoredKey(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
@@ -202,14 +203,14 @@ final class KubeProxyDocument {
     }
 
     private void set(FieldReader field, HonoredKey honored) {
-        List<String> texts = field.present() ? honored.texts().apply(field) : List.of();
-        if (texts == null) {
+        List<String> strings = field.present() ? honored.strings().apply(field) : List.of();
+        if (strings == null) {
             field.invalid(honored.allowed());
-        } else if (honored.setting() == Setting.KUBECONFIG && !exist(texts)) {
+        } else if (honored.setting() == Setting.KUBECONFIG && !exist(strings)) {
             // The path is valid in kube-proxy's pod, so a missing file is not an error.
             withoutEffect.add(field.path() + " (file not found)");
-        } else if (!texts.isEmpty()) {
-            values.put(honored.setting(), value(field, texts));
+        } else if (!strings.isEmpty()) {
+            values.put(honored.setting(), value(field, strings));
         }
     }
 
@@ -231,11 +232,12 @@ final class KubeProxyDocument {
      * node and the address family of its servers.
      */
     private void bindAddress(FieldReader field) {
-        List<String> texts = field.present() ? text(field) : List.of();
-        if (texts != null && texts.isEmpty()) {
+        List<String> strings = field.present() ? string(field) : List.of();
+        if (strings != null && strings.isEmpty()) {
             return;
         }
-        IpAddress address = texts == null ? null : IpAddress.parse(texts.get(0).strip());
+        IpAddress address =
+                strings == null ? null : IpAddress.parse(strings.get(0).strip());
         if (address == null) {
             field.invalid("an IPv4 or IPv6 address");
             return;
@@ -249,7 +251,7 @@ final class KubeProxyDocument {
         }
     }
 
-    private static @Nullable List<String> text(FieldReader field) {
+    private static @Nullable List<String> string(FieldReader field) {
         if (!field.isString()) {
             return null;
         }
@@ -264,27 +266,27 @@ final class KubeProxyDocument {
     }
 
     private static @Nullable List<String> list(FieldReader field) {
-        boolean texts = field.isList() && field.items().stream().allMatch(FieldReader::isString);
-        return texts ? field.texts() : null;
+        boolean allStrings = field.isList() && field.items().stream().allMatch(FieldReader::isString);
+        return allStrings ? field.strings() : null;
     }
 
     /** Adds the default port, since kube-proxy also accepts an address without a port. */
     private static @Nullable List<String> withPort(FieldReader field, int port) {
-        List<String> texts = text(field);
-        if (texts == null || texts.isEmpty()) {
-            return texts;
+        List<String> strings = string(field);
+        if (strings == null || strings.isEmpty()) {
+            return strings;
         }
-        IpAddress address = IpAddress.parse(texts.get(0));
-        return address == null ? texts : List.of(address.withPort(port));
+        IpAddress address = IpAddress.parse(strings.get(0));
+        return address == null ? strings : List.of(address.withPort(port));
     }
 
     private static @Nullable List<String> onePerFamily(FieldReader field) {
-        List<String> texts = text(field);
-        if (texts == null || texts.isEmpty()) {
-            return texts;
+        List<String> strings = string(field);
+        if (strings == null || strings.isEmpty()) {
+            return strings;
         }
         List<String> ranges =
-                Arrays.stream(texts.get(0).split(",", -1)).map(String::strip).toList();
+                Arrays.stream(strings.get(0).split(",", -1)).map(String::strip).toList();
         long families = ranges.stream()
                 .map(Cidr::parse)
                 .filter(Objects::nonNull)
@@ -327,7 +329,7 @@ final class KubeProxyDocument {
         return Suggestion.among(keys, section + name);
     }
 
-    private Value value(FieldReader field, List<String> texts) {
-        return new Value(texts, "file " + file + " (" + KIND + ")", field.place());
+    private Value value(FieldReader field, List<String> strings) {
+        return new Value(strings, "file " + file + " (" + KIND + ")", field.place());
     }
 }

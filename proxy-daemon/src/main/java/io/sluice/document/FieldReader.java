@@ -162,7 +162,7 @@ public final class FieldReader {
 
     /** Returns the string; null if absent, or reported because the value has another type. */
     @Nullable
-    public String text() {
+    public String string() {
         if (!present()) {
             return null;
         }
@@ -179,22 +179,22 @@ public final class FieldReader {
     }
 
     /** Returns the string, or the default if absent or reported because the value has another type. */
-    public String text(String defaultValue) {
-        String text = text();
+    public String string(String defaultValue) {
+        String text = string();
         return text == null ? defaultValue : text;
     }
 
     /** Returns the strings in a list. Reports other items. */
-    public List<String> texts() {
-        List<String> texts = new ArrayList<>();
+    public List<String> strings() {
+        List<String> strings = new ArrayList<>();
         for (FieldReader item : items()) {
             if (item.isString()) {
-                texts.add(item.node.stringValue());
+                strings.add(item.node.stringValue());
             } else {
                 item.reportNotString();
             }
         }
-        return texts;
+        return strings;
     }
 
     /** Returns the string; empty, without a report, if absent or the value has another type. */
@@ -214,7 +214,7 @@ public final class FieldReader {
             error("missing");
             return null;
         }
-        return text();
+        return string();
     }
 
     /** Returns the object name; null if reported because it is absent or not a valid name. */
@@ -227,13 +227,13 @@ public final class FieldReader {
     /** Returns the object name, or an empty string if absent; null if reported because it is not a valid name. */
     @Nullable
     public String optionalName() {
-        String text = present() ? text() : "";
+        String text = present() ? string() : "";
         return text == null || text.isEmpty() || isName(text) ? text : reportInvalidName();
     }
 
     private @Nullable String reportInvalidName() {
-        error(quoted() + " is not a name: allowed are a-z, 0-9, '-' and '.', with a letter or digit at both ends, at"
-                + " most " + MAX_NAME + " in all");
+        error(quoted() + " is not a valid name; must consist of a-z, 0-9, '-' and '.', begin and end with a letter or"
+                + " digit, and have at most " + MAX_NAME + " characters");
         return null;
     }
 

@@ -269,11 +269,11 @@ public final class ManifestReader {
             root.mustBe("a mapping");
             return;
         }
-        String kind = root.get("kind").text(inheritedKind);
-        String version = root.get("apiVersion").text(inheritedVersion);
+        String kind = root.get("kind").string(inheritedKind);
+        String version = root.get("apiVersion").string(inheritedVersion);
         if (kind.isEmpty() || version.isEmpty()) {
             FieldReader missing = root.get(kind.isEmpty() ? "kind" : "apiVersion");
-            if (!missing.present() || missing.text() != null) {
+            if (!missing.present() || missing.string() != null) {
                 missing.error("missing; set for example apiVersion: v1, kind: Service");
             }
             return;

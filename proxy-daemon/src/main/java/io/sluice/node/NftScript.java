@@ -172,9 +172,15 @@ final class NftScript {
      */
     static final String CHECK_TABLE = "add element inet sluice frontend4 { 127.0.0.1 . tcp . 1 }\n";
 
-    /** Rejects all new connections and flows. Established ones continue. */
-    static final String REJECT_NEW =
-            "flush chain inet sluice new-traffic\nadd rule inet sluice new-traffic goto reject-new\n";
+    /**
+     * Rejects all new connections and flows to Sluice. Established ones continue, and so does another process of the node
+     * that has the address of a Service itself, such as a DNS cache.
+     */
+    static final String REJECT_NEW = """
+            flush chain inet sluice new-traffic
+            add rule inet sluice new-traffic fib daddr type local socket transparent 0 accept
+            add rule inet sluice new-traffic goto reject-new
+            """;
 
     static String flush(String set) {
         return "flush set inet sluice " + set + "\n";

@@ -29,9 +29,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class NodeRules implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(NodeRules.class);
-    /**
-     * Combines the interface refreshes of many snapshots. Short, because a new endpoint may be on a bridge that is as new.
-     */
+    /** Also the delay of interface refreshes after a snapshot: short, because a new endpoint may be on a new bridge. */
     private static final Duration INTERVAL = Duration.ofMillis(500);
 
     private static final int RUNS_PER_CHECK = 10;
@@ -57,7 +55,6 @@ public final class NodeRules implements AutoCloseable {
     private String restoreError = "";
 
     private final RejectedServicePorts rejections;
-
     private Optional<String> problem = Optional.empty();
     private boolean loaded;
     /** Whether the kernel has the chain that must precede the hook of br_netfilter. */
@@ -194,9 +191,7 @@ public final class NodeRules implements AutoCloseable {
             try {
                 kernel.load(NftScript.bridgePrerouting(options));
             } catch (IOException e) {
-                log.error(
-                        "cannot load the rules for bridges; connections from pods on a bridge may fail: {}",
-                        e.getMessage());
+                log.error("cannot load the rules for bridges; pods on them may not connect: {}", e.getMessage());
             }
         }
     }
@@ -255,14 +250,11 @@ public final class NodeRules implements AutoCloseable {
     private boolean change(ServiceSnapshot snapshot) throws IOException {
         RuleTable.ServicePortChanges difference = table.difference(snapshot, rejections::contains);
         // Listing connections may fail, so it precedes any change of state.
-        Set<String> removedFrontends = difference.removedFrontends();
         // The listeners of removed frontends are closed, so no connections are added later.
-        List<Element> orphaned = removedFrontends.isEmpty()
-                ? List.of()
-                : connections.removedFrontendElements(each -> removedFrontends.contains(each.frontend()));
+        List<Element> open = connections.removedFrontendElements(difference.removedFrontends());
         RuleTable.Change change = table.change(difference);
         String script = NftScript.delete(change.removed())
-                + NftScript.add(orphaned)
+                + NftScript.add(open)
                 + NftScript.add(change.added())
                 + change.ranges();
         if (!script.isEmpty()) {
@@ -275,9 +267,7 @@ public final class NodeRules implements AutoCloseable {
                 }
                 if (rejections.isEmpty()) {
                     log.warn(
-                            missing.isPresent()
-                                    ? REMOVED
-                                    : "the kernel rejected a change of the rules; replacing the whole table ({})",
+                            missing.isPresent() ? REMOVED : "the kernel rejected a change; replacing the table ({})",
                             e.getMessage());
                 }
                 return false;
@@ -298,10 +288,7 @@ public final class NodeRules implements AutoCloseable {
         Optional<String> found = NodeRequirements.findProblem();
         if (!found.equals(problem)) {
             problem = found;
-            found.ifPresentOrElse(
-                    log::error,
-                    () -> log.info(
-                            "src_valid_mark is off again on all devices; the kernel no longer drops marked packets"));
+            found.ifPresentOrElse(log::error, () -> log.info("src_valid_mark is off again on all devices"));
         }
         try {
             if (loaded) {
@@ -363,17 +350,14 @@ public final class NodeRules implements AutoCloseable {
         try {
             kernel.load(NftScript.REJECT_NEW);
         } catch (IOException e) {
-            log.warn(
-                    "cannot load the rules that reject new connections; the kernel rejects them at closed ports: {}",
-                    e.getMessage());
+            log.warn("cannot load the rules that reject new connections; closed ports reject them: {}", e.getMessage());
         }
     }
 
     /**
      * Stops managing the rules and leaves them to a new process.
      *
-     * @param otherRouting whether the new process uses another mark, routing table or rule priority, so that the routing rule
-     *     of this process must be removed
+     * @param otherRouting whether to remove the routing rule, because the new process has another mark, table or priority
      */
     public synchronized void leaveToNewProcess(boolean otherRouting) {
         if (worker != null) {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.slf4j.Logger;
@@ -43,6 +44,13 @@ final class ServiceConnections {
                 .filter(connection -> addresses.isOwn(connection.peer()) && which.test(connection))
                 .map(TcpConnection::removedFrontendElement)
                 .toList();
+    }
+
+    /** The same for connections to some frontends, given by their keys. */
+    List<Element> removedFrontendElements(Set<String> frontends) throws IOException {
+        return frontends.isEmpty()
+                ? List.of()
+                : removedFrontendElements(connection -> frontends.contains(connection.frontend()));
     }
 
     /** Waits until the peers of closed connections have acknowledged all data. */

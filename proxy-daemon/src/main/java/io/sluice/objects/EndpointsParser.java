@@ -32,7 +32,7 @@ final class EndpointsParser {
             return null;
         }
         FieldReader addressType = root.get("addressType");
-        String type = addressType.text();
+        String type = addressType.string();
         if (type == null) {
             if (!addressType.present()) {
                 addressType.error("missing; must be IPv4, IPv6 or FQDN");

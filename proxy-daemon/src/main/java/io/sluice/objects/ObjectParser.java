@@ -56,17 +56,17 @@ public final class ObjectParser {
     private static NodeObject node(ObjectKey key, FieldReader metadata, FieldReader root) {
         FieldReader spec = root.get("spec").object();
         List<Cidr> podCidrs = spec.get("podCIDRs").cidrs();
-        if (podCidrs.isEmpty() && !spec.get("podCIDR").text("").isEmpty()) {
+        if (podCidrs.isEmpty() && !spec.get("podCIDR").string("").isEmpty()) {
             Cidr only = spec.get("podCIDR").cidr();
             podCidrs = only == null ? List.of() : List.of(only);
         }
         String ineligible = metadata.get("deletionTimestamp").present() ? "its Node is being deleted" : "";
         for (FieldReader taint : spec.get("taints").objects()) {
-            if (taint.get("key").text("").equals(TO_BE_DELETED)) {
+            if (taint.get("key").string("").equals(TO_BE_DELETED)) {
                 ineligible = "the cluster autoscaler is about to delete its Node";
             }
         }
-        String zone = metadata.get("labels").object().get(ZONE).text("");
+        String zone = metadata.get("labels").object().get(ZONE).string("");
         List<FieldReader> addresses =
                 root.get("status").object().get("addresses").objects();
         return new NodeObject(key, zone, nodeAddresses(addresses), podCidrs, ineligible);
@@ -77,7 +77,7 @@ public final class ObjectParser {
         Set<IpAddress> addresses = new LinkedHashSet<>();
         for (String type : List.of("InternalIP", "ExternalIP")) {
             for (FieldReader field : fields) {
-                if (field.get("type").text("").equals(type)) {
+                if (field.get("type").string("").equals(type)) {
                     IpAddress address = field.get("address").address();
                     if (address != null) {
                         addresses.add(address);

@@ -17,7 +17,7 @@ final class PortParser {
     /** Parses a port of endpoints. Does not report SCTP ports, because they are reported at the Service. */
     static @Nullable NamedPort parseEndpointPort(FieldReader port) {
         FieldReader protocol = port.get("protocol");
-        boolean sctp = protocol.isString() && protocol.text("").equals("SCTP");
+        boolean sctp = protocol.isString() && protocol.string("").equals("SCTP");
         return parse(port, sctp ? null : protocol(protocol));
     }
 
@@ -33,7 +33,7 @@ final class PortParser {
             field.error(field.quoted() + " is not TCP or UDP");
             return null;
         }
-        String text = field.text("TCP");
+        String text = field.string("TCP");
         return switch (text) {
             case "TCP", "" -> Protocol.TCP;
             case "UDP" -> Protocol.UDP;

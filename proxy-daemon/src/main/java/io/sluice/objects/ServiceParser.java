@@ -38,7 +38,7 @@ public final class ServiceParser {
         FieldReader labels = metadata.get("labels").object();
         boolean ofAnotherProxy = proxyName.isEmpty()
                 ? labels.has(PROXY_NAME)
-                : !proxyName.equals(labels.get(PROXY_NAME).text(""));
+                : !proxyName.equals(labels.get(PROXY_NAME).string(""));
         boolean hidden = ofAnotherProxy || labels.has(HEADLESS);
         if (!hidden && !type.equals("ExternalName") && !isHeadless(spec)) {
             clusterIps = clusterIps(spec);
@@ -122,11 +122,11 @@ public final class ServiceParser {
         List<IpAddress> addresses = new ArrayList<>();
         for (FieldReader entry : ingress) {
             FieldReader mode = entry.get("ipMode");
-            String text = mode.text("VIP");
+            String text = mode.string("VIP");
             if (!text.equals("VIP") && !text.equals("Proxy")) {
                 mode.error(mode.quoted() + " is not VIP or Proxy");
             }
-            if (text.equals("VIP") && !entry.get("ip").text("").isEmpty()) {
+            if (text.equals("VIP") && !entry.get("ip").string("").isEmpty()) {
                 IpAddress address = entry.get("ip").address();
                 if (address != null && !addresses.contains(address)) {
                     addresses.add(address);
@@ -137,7 +137,7 @@ public final class ServiceParser {
     }
 
     private static boolean isLocal(FieldReader policy) {
-        String text = policy.text("Cluster");
+        String text = policy.string("Cluster");
         if (!text.equals("Local") && !text.equals("Cluster") && !text.isEmpty()) {
             policy.error(policy.quoted() + " is not Cluster or Local");
         }
@@ -145,7 +145,7 @@ public final class ServiceParser {
     }
 
     private static String type(FieldReader type) {
-        String text = type.text("ClusterIP");
+        String text = type.string("ClusterIP");
         return switch (text) {
             case "ClusterIP", "NodePort", "LoadBalancer", "ExternalName" -> text;
             case "" -> "ClusterIP";
@@ -157,20 +157,20 @@ public final class ServiceParser {
     }
 
     private static boolean isHeadless(FieldReader spec) {
-        if (spec.get("clusterIP").text("").equals("None")) {
+        if (spec.get("clusterIP").string("").equals("None")) {
             return true;
         }
         List<FieldReader> all = spec.get("clusterIPs").items();
-        return !all.isEmpty() && all.get(0).text("").equals("None");
+        return !all.isEmpty() && all.get(0).string("").equals("None");
     }
 
     private static List<IpAddress> clusterIps(FieldReader spec) {
         List<FieldReader> fields = spec.get("clusterIPs").items();
         FieldReader single = spec.get("clusterIP");
-        if (fields.isEmpty() && !single.text("").isEmpty()) {
+        if (fields.isEmpty() && !single.string("").isEmpty()) {
             fields = List.of(single);
         } else if (fields.isEmpty()) {
-            if (!single.present() || single.text() != null) {
+            if (!single.present() || single.string() != null) {
                 single.warning("not set, so the Service is not served; without an API server, set an address");
             }
         }
@@ -218,7 +218,7 @@ public final class ServiceParser {
 
     private static SessionAffinity affinity(FieldReader spec) {
         FieldReader mode = spec.get("sessionAffinity");
-        String text = mode.text("None");
+        String text = mode.string("None");
         if (text.equals("ClientIP")) {
             FieldReader timeout = spec.get("sessionAffinityConfig")
                     .object()
@@ -235,7 +235,7 @@ public final class ServiceParser {
     }
 
     private static long created(FieldReader field) {
-        String text = field.text();
+        String text = field.string();
         if (text == null) {
             return ServiceObject.NOT_CREATED;
         }

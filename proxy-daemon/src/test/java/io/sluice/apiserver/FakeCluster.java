@@ -240,7 +240,7 @@ public final class FakeCluster implements HttpHandler, AutoCloseable {
         failures.put(text, new Failure(status, "", "{\"kind\":", times, true));
     }
 
-    public synchronized void succeed() {
+    public synchronized void clearFailures() {
         failures.clear();
     }
 

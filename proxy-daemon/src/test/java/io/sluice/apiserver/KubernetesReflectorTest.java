@@ -354,13 +354,13 @@ class KubernetesReflectorTest {
         cluster.fail("/services", 1_000, 200, "", start);
         startReflector();
         awaitTrouble(message);
-        cluster.succeed();
+        cluster.clearFailures();
         awaitEqual();
         cluster.fail("/services", 1_000, 200, "", start);
         cluster.endWatches();
         awaitTrouble(message);
         assertThat(loop.snapshot().size()).isEqualTo(1);
-        cluster.succeed();
+        cluster.clearFailures();
         cluster.apply(Manifests.slice("web", "10.1.0.9"));
         awaitEqual();
     }
@@ -381,7 +381,7 @@ class KubernetesReflectorTest {
         awaitTrouble("list services: the list repeats its continue token");
         cluster.fail("/services", 1_000, 200, "", page.replace("CONTINUE", "x".repeat(10_000)));
         awaitTrouble("list services: continue is longer than 8192 characters");
-        cluster.succeed();
+        cluster.clearFailures();
         awaitEqual();
     }
 
@@ -391,7 +391,7 @@ class KubernetesReflectorTest {
         startReflector();
         awaitTrouble(": 403 no no ");
         assertThat(status("services").trouble()).hasSizeLessThan(2_000);
-        cluster.succeed();
+        cluster.clearFailures();
         awaitEqual();
     }
 
@@ -485,7 +485,7 @@ class KubernetesReflectorTest {
         await().until(() -> !status("endpointslices.discovery.k8s.io").trouble().isEmpty());
         assertThat(applied).isEmpty();
         assertThat(loop.synced()).isFalse();
-        cluster.succeed();
+        cluster.clearFailures();
         awaitEqual();
         assertThat(status("endpointslices.discovery.k8s.io").trouble()).isEmpty();
     }
@@ -802,7 +802,7 @@ class KubernetesReflectorTest {
             change(random);
         }
         cluster.silent(false);
-        cluster.succeed();
+        cluster.clearFailures();
         awaitEqual();
         assertThat(loop.problems()).isEmpty();
     }

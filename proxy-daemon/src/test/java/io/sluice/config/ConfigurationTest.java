@@ -48,8 +48,8 @@ final class ConfigurationTest {
                 .toList();
     }
 
-    private static Settings flag(Setting<?> setting, String... texts) throws ConfigurationException {
-        return Configuration.load(null, Map.of(), Map.of(setting, List.of(texts)))
+    private static Settings flag(Setting<?> setting, String... strings) throws ConfigurationException {
+        return Configuration.load(null, Map.of(), Map.of(setting, List.of(strings)))
                 .settings();
     }
 
@@ -142,7 +142,7 @@ final class ConfigurationTest {
                                 logLevel: warn
                                 """), Map.of(), Map.of());
         assertThat(Setting.values())
-                .allSatisfy(setting -> assertThat(configuration.value(setting).texts())
+                .allSatisfy(setting -> assertThat(configuration.value(setting).strings())
                         .as(setting.key())
                         .isNotEmpty()
                         .isNotEqualTo(List.of(setting.defaultText())));
@@ -226,8 +226,8 @@ final class ConfigurationTest {
                         "feed: a list is invalid; must be the path of a file or directory",
                         "logLevel: a mapping is invalid; must be error, warn, info, debug or trace",
                         "mode: the boolean true is invalid; must be bind or node",
-                        "mapFrontends: the string 'x' is invalid; must be a list, each item FROM=TO, two ranges of one family"
-                                + " and size, such as 10.96.0.0/12=127.96.0.0/12");
+                        "mapFrontends: the string 'x' is invalid; must be a list, each item FROM=TO, two ranges of the same"
+                                + " family and size, such as 10.96.0.0/12=127.96.0.0/12");
     }
 
     @Test

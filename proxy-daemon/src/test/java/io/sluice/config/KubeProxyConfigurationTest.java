@@ -52,7 +52,7 @@ final class KubeProxyConfigurationTest {
         return Setting.values().stream()
                 .filter(setting -> !configuration.value(setting).origin().equals("default"))
                 .map(setting -> setting.key() + "="
-                        + String.join("+", configuration.value(setting).texts()))
+                        + String.join("+", configuration.value(setting).strings()))
                 .toList();
     }
 
@@ -64,8 +64,7 @@ final class KubeProxyConfigurationTest {
         assertThat(configuration.withoutEffect())
                 .singleElement()
                 .satisfies(line -> assertThat(withoutPrefix(line))
-                        .isEqualTo("keys without effect in Sluice: clientConnection.kubeconfig (there is no such file"
-                                + " here)"));
+                        .isEqualTo("keys without effect in Sluice: clientConnection.kubeconfig (file not" + " found)"));
     }
 
     @Test

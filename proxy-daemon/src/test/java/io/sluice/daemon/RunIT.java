@@ -181,7 +181,7 @@ public final class RunIT {
 
     @Test
     void warnsInBindModeThatNetworkPoliciesDoNotApplyInACluster() throws Exception {
-        try (ServerSocket unused = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"));
+        try (ServerSocket unused = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());
                 SluiceProcess sluice = SluiceProcess.start(
                         directory,
                         "run",
