@@ -174,11 +174,13 @@ final class NftScript {
 
     /**
      * Rejects all new connections and flows to Sluice. Established ones continue, and so does another process of the node
-     * that has the address of a Service itself, such as a DNS cache.
+     * that has the address of a Service itself, such as a DNS cache. Its socket can be looked up only in prerouting, which
+     * packets of local processes pass over {@code lo}.
      */
     static final String REJECT_NEW = """
             flush chain inet sluice new-traffic
-            add rule inet sluice new-traffic fib daddr type local socket transparent 0 accept
+            add rule inet sluice new-traffic iif 0 fib daddr type local accept
+            add rule inet sluice new-traffic iif != 0 fib daddr type local socket transparent 0 accept
             add rule inet sluice new-traffic goto reject-new
             """;
 
