@@ -13,20 +13,23 @@ import java.util.concurrent.ConcurrentMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The session affinity entries of all service ports: the endpoint of each client address.
+ * The session affinity entries of all service ports, which map each client address to an endpoint.
  *
- * <p>Follows the rules of Kubernetes. The key is the service port and the client address, for all frontends of the service
- * port. A new connection or flow renews an entry; a packet does not. An entry is checked when it is looked up, against the
- * timeout and endpoints that are active then, so a changed timeout takes effect at once. Used once per new connection or
- * flow. Any thread.
+ * <p>Follows the rules of Kubernetes. The key of an entry is the service port and the client address, so all frontends
+ * of a service port share its entries. A new connection or flow renews the entry; further packets do not. Each lookup
+ * checks the entry against the current timeout and endpoints, so a changed timeout takes effect at once. Accessed once
+ * per new connection or flow. Thread-safe.
  */
 public final class AffinityTable {
-    /** Limits the memory, about 150 bytes per entry. When full, Caffeine evicts the entries least likely to be used again. */
+    /**
+     * Limits memory use; an entry takes about 150 bytes. When full, Caffeine evicts the entries least likely to be used
+     * again.
+     */
     private static final int MAX_CLIENTS = 500_000;
 
     private final ConcurrentMap<Key, Entry> entries = Caffeine.newBuilder()
             .maximumSize(MAX_CLIENTS)
-            // Maintenance is short, so it runs on the calling thread instead of the common pool.
+            // Cache maintenance is short, so it runs on the calling thread instead of the common pool.
             .executor(Runnable::run)
             .<Key, Entry>build()
             .asMap();
@@ -34,7 +37,7 @@ public final class AffinityTable {
     /** A reusable lookup key for each thread, so that finding an entry does not allocate. */
     private final ThreadLocal<Key> lookupKey = ThreadLocal.withInitial(Key::new);
 
-    /** Mutable only as the lookup key of a thread; a key in the table never changes. */
+    /** Only a thread's lookup key is ever modified; a key in the table never changes. */
     private static final class Key {
         private @Nullable ServiceState service;
         private @Nullable IpAddress client;
@@ -50,7 +53,7 @@ public final class AffinityTable {
         }
 
         @Override
-        @SuppressWarnings("ReferenceEquality") // a service port has one state object
+        @SuppressWarnings("ReferenceEquality") // each service port has a single state object
         public boolean equals(@Nullable Object other) {
             return other instanceof Key key && service == key.service && Objects.equals(client, key.client);
         }
@@ -77,7 +80,10 @@ public final class AffinityTable {
         }
     }
 
-    /** The endpoint for a new connection or flow: that of a valid entry, or else the next endpoint, which is stored. */
+    /**
+     * Picks the endpoint for a new connection or flow: the one in a valid entry, or else the next in the round robin,
+     * which is then stored.
+     */
     public EndpointTarget pick(
             ServiceState service, SessionAffinity affinity, IpAddress client, RoundRobin roundRobin, long nowNanos) {
         long timeoutNanos = affinity.timeoutSeconds() * 1_000_000_000L;
@@ -90,7 +96,7 @@ public final class AffinityTable {
         return target;
     }
 
-    /** Checks the entry again under the lock, because another loop may have stored one meanwhile. */
+    /** Checks the entry again under the lock, because another loop may have stored one in the meantime. */
     private EndpointTarget pickAndStore(Key key, long timeoutNanos, RoundRobin roundRobin, long nowNanos) {
         EndpointTarget[] picked = new EndpointTarget[1];
         entries.compute(key, (same, entry) -> {
@@ -101,7 +107,7 @@ public final class AffinityTable {
         return picked[0];
     }
 
-    /** Stores an endpoint for a client, for example after the previous one did not answer. */
+    /** Stores an endpoint for a client, for example after the previous endpoint did not answer. */
     public void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
         entries.put(Key.of(service, client), new Entry(endpoint, nowNanos));
     }
@@ -120,7 +126,7 @@ public final class AffinityTable {
         return byService;
     }
 
-    /** Removes the entry of a client if it has this endpoint. */
+    /** Removes a client's entry if it refers to this endpoint. */
     public void release(ServiceState service, IpAddress client, Endpoint endpoint) {
         entries.computeIfPresent(
                 Key.of(service, client), (key, entry) -> entry.endpoint.equals(endpoint) ? null : entry);

@@ -6,8 +6,9 @@ import io.sluice.model.ServicePortName;
 import java.util.List;
 
 /**
- * The load balancing state of a service port that a handover transfers to the new process. The record components are keys
- * of its JSON format, so they keep their names; an older process does not know a component that is added.
+ * The load balancing state of a service port that a handover transfers to the new process. The record components are
+ * keys of the handover's JSON format, so do not rename them; processes of an older version do not know components added
+ * later.
  *
  * @param name the service port
  * @param turns the next endpoint of each round robin of the service port, in the order of {@link ServiceState}

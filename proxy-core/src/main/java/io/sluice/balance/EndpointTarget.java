@@ -10,14 +10,15 @@ import org.jspecify.annotations.Nullable;
 /**
  * An endpoint of a {@link RoundRobin}, with its socket address and passive health check.
  *
- * <p>An endpoint that does not answer is silent and is skipped for five seconds. Otherwise, with one of two endpoints
- * silent, every second client would wait for it. After that time, one connection attempt is sent to it, and other
- * connections keep skipping it until that attempt succeeds.
+ * <p>An endpoint that does not answer is called silent and is skipped for five seconds. Otherwise, if one of two
+ * endpoints were silent, every second client would have to wait for a timeout. After five seconds, a single connection
+ * may try the endpoint again; other connections keep skipping it until that attempt succeeds.
  *
- * <p>An endpoint becomes silent after two connect timeouts in a row, in two attempts or in one that waited as long. One
- * timeout covers only a SYN and its first retransmission. At 3 % packet loss, one attempt in a thousand loses both, and a
- * healthy endpoint would then lose its share of the connections. Two timeouts cover four packets, which one attempt in a
- * million loses. The price is that one more client waits for a dead endpoint. Any thread.
+ * <p>An endpoint becomes silent after two connect timeouts in a row, either in two attempts or in a single attempt that
+ * waited that long. One timeout covers only a SYN and its first retransmission. At 3 % packet loss, one attempt in a
+ * thousand loses both, and a healthy endpoint would then lose its share of the connections. Two timeouts cover four
+ * packets; all four are lost in one case in a million. The price is that one more client waits for a dead endpoint. Any
+ * thread.
  */
 public final class EndpointTarget {
     private static final long SKIP_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -34,12 +35,13 @@ public final class EndpointTarget {
 
     /** The last attempt did not time out. */
     private static final long ANSWERS = Long.MIN_VALUE;
-    /** The last attempt timed out, but not the one before. */
+    /** The last attempt timed out, but the one before it did not. */
     private static final long SUSPECT = Long.MIN_VALUE + 1;
 
     public final Endpoint endpoint;
 
-    // Created at first use: with 250,000 endpoints, few are connected to. A race creates two equal ones.
+    // Created on first use, because few of 250,000 endpoints are ever connected to. A race is harmless: it creates two
+    // equal objects.
     private @Nullable InetSocketAddress socketAddress;
 
     /** {@link #ANSWERS}, {@link #SUSPECT}, or the time until which the endpoint is skipped. */
@@ -50,8 +52,8 @@ public final class EndpointTarget {
     }
 
     /**
-     * Whether a new connection may use this endpoint. Once the skip time of a silent endpoint has passed, this returns true
-     * to one caller and starts the next skip time.
+     * Whether a new connection may use this endpoint. Once a silent endpoint has been skipped for long enough, this
+     * returns true to one caller and starts the next skip period.
      */
     boolean allowsAttempt(long nowNanos) {
         long until = silentUntilNanos;
@@ -60,7 +62,7 @@ public final class EndpointTarget {
     }
 
     /**
-     * Records a connection attempt without an answer.
+     * Records a connection attempt that the endpoint did not answer.
      *
      * @param severalTimes whether the attempt waited for more than one connect timeout
      */

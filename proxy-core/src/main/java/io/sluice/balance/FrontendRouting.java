@@ -10,12 +10,12 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Everything an event loop needs to route a new connection or flow of one frontend. Immutable except for the round-robin
- * positions, and replaced as a whole, so a changed reference means that something changed.
+ * Everything an event loop needs to route a new connection or flow of one frontend. Immutable except for the
+ * round-robin positions. Always replaced as a whole, so a changed reference means that the routing may have changed.
  *
- * @param pod the endpoints for clients that are pods; null rejects them
- * @param node the endpoints for clients on this node; null rejects them
- * @param external the endpoints for all other clients; null rejects them
+ * @param pod the endpoints for clients that are pods; null if these are rejected
+ * @param node the endpoints for clients on this node; null if these are rejected
+ * @param external the endpoints for all other clients; null if these are rejected
  * @param originOf derives the origin of a client from its address
  */
 public record FrontendRouting(
@@ -27,7 +27,7 @@ public record FrontendRouting(
         @Nullable RoundRobin external,
         Function<IpAddress, Origin> originOf) {
 
-    /** The endpoints for a client; null if it must be rejected. */
+    /** The endpoints for a client; null if the client must be rejected. */
     @Nullable
     public RoundRobin roundRobinFor(IpAddress client) {
         if (!frontend.allowsSource(client)) {
@@ -43,7 +43,7 @@ public record FrontendRouting(
         };
     }
 
-    /** Whether the route of this client preserves its address rather than using source NAT. */
+    /** Whether the route for this client preserves the client's address rather than using source NAT. */
     public boolean preservesClientAddress(IpAddress client) {
         return frontend.route(originOf.apply(client)).source() == Route.Source.CLIENT;
     }
@@ -60,7 +60,7 @@ public record FrontendRouting(
         return servicePort.affinity().byClientAddress();
     }
 
-    /** Whether existing UDP flows may stay at this endpoint. */
+    /** Whether existing UDP flows may stay on this endpoint. */
     public boolean keepsFlowOn(Endpoint endpoint) {
         return servicePort.flowEndpoints().contains(endpoint);
     }

@@ -10,10 +10,11 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Round robin over a list of endpoints. There is one instance for each service port and distinct list, shared by all event
- * loops, frontends and origins with that list, which makes the distribution exact.
+ * Round robin over a list of endpoints. Each distinct list of a service port has one instance, shared by all event
+ * loops, frontends and origins that use the list, which makes the distribution exact.
  *
- * <p>The list never changes. A changed list gets a new instance that continues at the position of the old one. Any thread.
+ * <p>The list never changes. When the endpoints change, a new instance continues at the position of the old one. Any
+ * thread.
  */
 public final class RoundRobin {
     /** Up to this number of endpoints, a linear search is faster than hashing. */
@@ -36,8 +37,9 @@ public final class RoundRobin {
     }
 
     /**
-     * The round robin for a list: the instance in {@code before} with the same list, or else a new one. A new one continues
-     * at the position of the instance with the most endpoints in common, or starts at random if there is none.
+     * Returns the round robin for a list: the instance in {@code before} with an equal list, or else a new one. A new
+     * instance continues at the position of the instance that has the most endpoints in common with it, or starts at a
+     * random position if there is none.
      */
     public static RoundRobin of(List<Endpoint> endpoints, Collection<RoundRobin> before) {
         RoundRobin nearest = null;
@@ -58,7 +60,10 @@ public final class RoundRobin {
         return new RoundRobin(endpoints, nearest);
     }
 
-    /** Where a later list starts: at the index of the first endpoint, from the current position on, that is still listed. */
+    /**
+     * The start position for a later list: the index in it of the first endpoint, counted from the current position of
+     * this list, that it still contains.
+     */
     private int startIn(List<Endpoint> later) {
         Map<Endpoint, Integer> indexes = new HashMap<>();
         for (int i = 0; i < later.size(); i++) {
@@ -75,8 +80,9 @@ public final class RoundRobin {
     }
 
     /**
-     * The next endpoint. A silent one is skipped, unless all are silent. Calling this {@link #size} times returns each
-     * endpoint that is not skipped, so a caller that needs another endpoint calls it again.
+     * Returns the next endpoint and advances the position. Silent endpoints are skipped unless all are silent. {@link
+     * #size} calls in a row return every endpoint that is not skipped, so a caller that needs a different endpoint
+     * simply calls this again.
      */
     public EndpointTarget next(long nowNanos) {
         EndpointTarget first = targets[index(position.getAndIncrement())];

@@ -13,8 +13,8 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The state of a service port that outlives a snapshot: its counters and round-robin positions, and the identity that
- * session affinity entries are keyed by. Updated by the control thread only.
+ * The state of a service port that outlives a snapshot: its counters and round-robin positions. Its identity is part of
+ * the key of session affinity entries. Updated by the control thread only.
  */
 public final class ServiceState {
     public final ServiceStats stats;
@@ -26,7 +26,9 @@ public final class ServiceState {
         this.affinityTable = affinityTable;
     }
 
-    /** Applies a new version of the service port and returns the routing of each of its frontends, in their order. */
+    /**
+     * Applies a new version of the service port and returns the routing of each of its frontends, in the same order.
+     */
     public List<FrontendRouting> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
         List<RoundRobin> updated = new ArrayList<>();
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
@@ -49,7 +51,10 @@ public final class ServiceState {
         return roundRobins.stream().map(RoundRobin::peek).toList();
     }
 
-    /** Restores the state from the old process, in which an equal service port has the same round robins in the same order. */
+    /**
+     * Restores the state received from the old process. If the service port is equal in both, so are its round robins
+     * and their order.
+     */
     public void resume(BalancePosition before, long nowNanos) {
         for (int i = 0; i < Math.min(roundRobins.size(), before.turns().size()); i++) {
             roundRobins.get(i).resumeAt(before.turns().get(i));

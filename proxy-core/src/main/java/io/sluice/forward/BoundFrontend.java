@@ -16,8 +16,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One frontend address, its listeners and its state. The loops read {@link #routes}; everything else is used by control
- * threads only, under the forwarder's lock.
+ * A frontend address with its listeners and state. The loops read {@link #routes}; everything else is used only by
+ * control threads, under the forwarder's lock.
  */
 final class BoundFrontend {
     private static final long FIRST_RETRY_NANOS = 500_000_000L;
@@ -51,15 +51,16 @@ final class BoundFrontend {
     }
 
     /**
-     * Whether the frontend should have open sockets: it forwards, or it is draining. Otherwise the port stays closed,
-     * so that the kernel rejects clients (TCP RST, ICMP port unreachable).
+     * Whether the frontend needs open sockets, because it forwards or is draining. Otherwise the port stays closed, so
+     * that the kernel rejects clients (TCP RST, ICMP port unreachable).
      */
     boolean wantsOpen() {
         return routing().frontend().forwardsAny() || isDraining();
     }
 
     /**
-     * Whether it takes no new flows, and its UDP sockets are open only for existing flows whose endpoint still serves.
+     * Whether the frontend accepts no new flows, and its UDP sockets are open only for existing flows whose endpoint is
+     * still serving.
      */
     boolean isDraining() {
         if (routing().frontend().forwardsAny()
@@ -77,19 +78,20 @@ final class BoundFrontend {
     }
 
     /**
-     * Sets the open sockets to use instead of new ones: those of the old process, or its own after a failed handover.
+     * Sets the open sockets that this frontend uses instead of new ones: those of the old process, or its own after a
+     * failed handover.
      */
     void inherit(ForwarderHandover.@Nullable Sockets sockets) {
         inherited = sockets;
     }
 
-    /** Number of listener sockets; sockets of flows are not included. */
+    /** Number of listener sockets, not including the sockets of flows. */
     int sockets() {
         return listeners.size();
     }
 
     /**
-     * Releases its sockets without closing them. Each future completes when its loop no longer reads from the socket.
+     * Releases the sockets without closing them. Each future completes once the loop no longer reads from that socket.
      */
     List<Future<ForwarderHandover.OpenSocket>> detach() {
         List<Future<ForwarderHandover.OpenSocket>> detaching = new ArrayList<>(listeners.size());
@@ -100,22 +102,23 @@ final class BoundFrontend {
         return detaching;
     }
 
-    /** Why its port is closed, for operators; empty if it should be open. */
+    /** Explains to operators why the port is closed; empty if it should be open. */
     String closedReason() {
         if (wantsOpen()) {
             return "";
         }
         return routing().frontend().passesAny()
-                ? "not proxied: left to the process on this node that is its endpoint"
+                ? "not proxied: the process on this node that is its endpoint serves the address itself"
                 : "no endpoint to forward to; the port is closed";
     }
 
     /**
-     * Opens a socket on each of {@code loops}, or on none if it throws. Call {@link #startFailure} afterwards to learn
-     * whether the loops could register them.
+     * Opens a socket on each of {@code loops}, or on none if this method throws. Call {@link #startFailure} afterwards
+     * to find out whether the loops could register the sockets.
      *
-     * @param sharesPort whether another frontend of this process uses the same port on all addresses or on one of them;
-     *     the check that no other process has the port is then skipped, because our own socket would fail it
+     * @param sharesPort whether another frontend of this process uses the same port on all addresses or on a single
+     *     one; if so, the check whether another process uses the port is skipped, because Sluice's own socket would
+     *     make it fail
      */
     void open(List<Loop> loops, boolean sharesPort) throws IOException {
         ForwarderHandover.Sockets ready = inherited;
@@ -131,9 +134,8 @@ final class BoundFrontend {
         boolean tcp = address.protocol() == Protocol.TCP;
         try {
             TransparentSockets transparentSockets = loops.get(0).transparentSockets;
-            // Without this check, bind still fails if another process has the port, unless that process set
-            // SO_REUSEPORT
-            // and has the same user.
+            // Even without this check, bind fails if another process uses the port, unless that process set
+            // SO_REUSEPORT and runs as the same user.
             if (!sharesPort) {
                 probe(transparentSockets);
             }
@@ -154,7 +156,7 @@ final class BoundFrontend {
     }
 
     /**
-     * Waits until the loops have registered the listeners. Returns the first failure, or null if all are registered.
+     * Waits until the loops have registered the listeners. Returns the first failure, or null if all were registered.
      */
     @Nullable
     Throwable startFailure() {
@@ -191,7 +193,7 @@ final class BoundFrontend {
                                 : UdpListener.adopt(loop, routes, socket));
             }
         } catch (IOException | RuntimeException | Error e) {
-            // The listener that failed has closed its own socket, but not those of its flows.
+            // The listener that failed has closed its own socket, but not the sockets of its flows.
             ForwarderHandover.close(sockets.get(opened.size()).flows());
             ForwarderHandover.close(
                     new ForwarderHandover.Sockets(address, sockets.subList(opened.size() + 1, sockets.size())));
@@ -201,7 +203,7 @@ final class BoundFrontend {
         start(opened);
     }
 
-    /** Closes the sockets. The futures complete when the address is free. */
+    /** Closes the sockets. The futures complete when the address can be bound again. */
     List<Future<?>> close() {
         if (inherited != null) {
             ForwarderHandover.close(inherited);
@@ -225,7 +227,7 @@ final class BoundFrontend {
         return address.protocol() == Protocol.TCP ? close() : List.of();
     }
 
-    /** Sets the state; returns whether anything changed. An unchanged state keeps its {@code since} time. */
+    /** Sets the state and returns whether anything changed. An unchanged state keeps its {@code since} time. */
     boolean enter(State state, Failure failure, String reason) {
         FrontendStatus before = status;
         boolean same = before.state() == state

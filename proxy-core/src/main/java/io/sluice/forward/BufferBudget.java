@@ -8,14 +8,14 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Limits the bytes that all connections together buffer for slow readers. Used only when a reader is slower than its
- * sender. Any thread.
+ * Limits how many bytes all connections together buffer for slow readers. Used only when a reader is slower than its
+ * sender. Thread-safe.
  *
- * <p>Each direction buffers at most one read. When more than half of the budget is used, reads become smaller. When all
- * of it is used, no new connections are accepted until some is released.
+ * <p>Each direction buffers at most one read. When more than half of the budget is in use, reads become smaller. When
+ * all of it is in use, no new connections are accepted until some of it is released.
  */
 final class BufferBudget {
-    /** Default read size, used until a reader has taken larger amounts. */
+    /** Default read size, until a reader proves fast enough for larger reads. */
     static final int READ_BYTES = 128 << 10;
 
     private static final int SHORT_READ_BYTES = 16 << 10;
@@ -27,7 +27,7 @@ final class BufferBudget {
         this.budget = budget;
     }
 
-    /** Copies the bytes of a buffer from {@code start} to {@code end}; returns null if direct memory is exhausted. */
+    /** Copies the bytes of a buffer from {@code start} to {@code end}; null if direct memory is exhausted. */
     @Nullable
     ByteBuf copy(ByteBuffer buffer, int start, int end) {
         ByteBuf kept;
@@ -48,7 +48,10 @@ final class BufferBudget {
         kept.release();
     }
 
-    /** Read size for a reader that currently takes {@code readFactor} times the default. */
+    /**
+     * Read size for a connection whose current read size is {@code readFactor} times the default, reduced when the
+     * budget runs low.
+     */
     int readBytes(int readFactor) {
         return usedBytes.get() > budget / 2 ? SHORT_READ_BYTES : READ_BYTES * readFactor;
     }

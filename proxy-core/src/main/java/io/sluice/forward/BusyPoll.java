@@ -6,12 +6,13 @@ import java.util.function.LongSupplier;
 
 /**
  * Decides whether an event loop without work polls for the next event or sleeps in epoll_wait. Waking a thread takes
- * longer than forwarding a message, so a loop whose next event nearly always follows within 60 µs polls.
- * A single request-response conversation is such a case.
+ * longer than forwarding a message, so a loop whose next event nearly always follows within 60 µs polls. A single
+ * request-response conversation is such a case.
  *
- * <p>Such a loop is busy about half of the time anyway, so polling at most doubles its CPU time. With events at random
- * intervals the loop sleeps, however many there are: polling would take CPU time from the clients and endpoints it
- * waits for, and a mixture of both was slower than either. Belongs to its loop.
+ * <p>Such a loop is busy about half of the time anyway, so polling at most doubles its CPU time. If events arrive at
+ * random intervals, the loop sleeps, no matter how frequent they are: polling would take CPU time from the clients and
+ * endpoints that the loop waits for, and in measurements a mixture of polling and sleeping was slower than either.
+ * Belongs to its loop.
  */
 final class BusyPoll implements SelectStrategy {
     /** A round of the loop is late if it begins more than this after the previous one. */
@@ -21,7 +22,7 @@ final class BusyPoll implements SelectStrategy {
     private static final long MAX_POLL_NANOS = 100_000;
 
     private static final int ONE = 1 << 16;
-    /** A loop begins to poll when its share of late rounds is below this, and stops at twice as much. */
+    /** A loop starts polling when its share of late rounds falls below this value, and stops at twice this value. */
     private static final int MAX_LATE_SHARE = ONE / 16;
 
     private static final int ROUNDS_AVERAGED = 64;

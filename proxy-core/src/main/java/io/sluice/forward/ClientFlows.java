@@ -18,8 +18,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Flows of one UDP listener: finds the flow of a datagram, opens new ones within the limits, and moves those whose
- * endpoint stopped serving. Belongs to the listener's loop.
+ * The flows of one UDP listener. Finds the flow that a datagram belongs to, opens new flows within the limits, and
+ * moves flows whose endpoint stopped serving. Belongs to the listener's loop.
  */
 final class ClientFlows {
     private static final Logger log = LoggerFactory.getLogger(ClientFlows.class);
@@ -28,7 +28,7 @@ final class ClientFlows {
     private final FrontendRoutes frontend;
     private final InetSocket socket;
     private final FlowTable<UdpFlow> table = new FlowTable<>();
-    /** Number of flows, for control threads. */
+    /** Number of open flows; volatile because control threads read it. */
     private volatile int open;
     /** Flows of the old process, until the loop has adopted them. */
     private List<ForwarderHandover.OpenFlow> inherited = List.of();
@@ -40,13 +40,13 @@ final class ClientFlows {
         this.socket = socket;
     }
 
-    /** Sets the flows to adopt. Control threads, before the loop has the socket. */
+    /** Sets the flows to adopt. Called by a control thread before the socket is registered with the loop. */
     void inherit(List<ForwarderHandover.OpenFlow> flows) {
         inherited = flows;
         open = flows.size();
     }
 
-    /** Whether any flow is open. Any thread. */
+    /** Whether any flow is open. Thread-safe. */
     boolean hasFlows() {
         return open > 0;
     }
@@ -104,7 +104,7 @@ final class ClientFlows {
         }
     }
 
-    /** Stops all flows but leaves their sockets open, for a handover. */
+    /** Stops all flows for a handover, but leaves their sockets open. */
     List<ForwarderHandover.OpenFlow> detach() {
         List<ForwarderHandover.OpenFlow> detached = new ArrayList<>(table.size());
         try {
@@ -112,8 +112,8 @@ final class ClientFlows {
                 if (FlowTable.scopeId(flow.client.getAddress()) == 0) {
                     detached.add(flow.detach());
                 } else {
-                    // The handover format has no interface, so the client's next datagram opens a new flow in the new
-                    // process.
+                    // The handover format does not include the interface of a link-local client, so its next datagram
+                    // opens a new flow in the new process.
                     flow.end();
                 }
             }
@@ -124,7 +124,7 @@ final class ClientFlows {
         return detached;
     }
 
-    /** Ends all flows, including the inherited ones of a listener that never started. */
+    /** Ends all flows, including inherited flows that were never adopted because the listener did not start. */
     void end() {
         table.flows().forEach(UdpFlow::end);
         ForwarderHandover.close(inherited);
@@ -199,7 +199,7 @@ final class ClientFlows {
         }
     }
 
-    /** @param source the client's address if the endpoint should see it; null for the node's own address */
+    /** @param source the client's address if the endpoint should see that; null for the node's own address */
     private UdpFlow connect(
             InetSocketAddress client,
             FrontendRouting routing,
@@ -235,7 +235,10 @@ final class ClientFlows {
         return target;
     }
 
-    /** Whether the client may open a flow; ends finished flows early if that makes room. */
+    /**
+     * Whether the client may open another flow; before it returns false, tries to make room by ending finished flows
+     * early.
+     */
     private boolean isWithinShare(IpAddress client, long nowNanos) {
         if (loop.clients.allowsFlow(client)) {
             return true;
@@ -244,7 +247,7 @@ final class ClientFlows {
         return loop.clients.allowsFlow(client);
     }
 
-    /** Ends the flow of this loop that has been idle longest; returns false if there is none. */
+    /** Evicts one flow of this loop, as chosen by {@link Timeouts#idlestFlow}; returns false if there is none. */
     private boolean evictIdlest() {
         if (!(loop.timeouts.idlestFlow() instanceof UdpFlow idlest)) {
             return false;

@@ -6,15 +6,15 @@ import io.sluice.socket.Descriptors;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /**
- * Limits the descriptors and UDP flows that one client address holds, over all loops. Up to three quarters of the
- * total, one client may use everything. Beyond that, each client is limited to its share, so that the rest is left for
- * other clients. Any thread.
+ * Limits the descriptors and UDP flows that one client address holds, over all loops. As long as at most three quarters
+ * of the total are in use, clients are not limited. Beyond that, each client is limited to its share, so that the rest
+ * is left for other clients. Thread-safe.
  *
  * <p>Usage is counted in count-min sketches: two atomic additions, no lock, no allocation, and constant memory for any
- * number of clients. An estimate is never too low. It is too high only if other clients share both cells of a client.
- * At most four clients can each hold a quarter, so with a share of 25 % a client is mistaken for one of them with a
- * probability of at most (4 / 16,384)<sup>2</sup>, or 1 in 17 million. The hash is keyed, so a client cannot choose an
- * address that shares the cells of another.
+ * number of clients. An estimate is never too low, and too high only if other clients share both cells of a client. At
+ * most four clients can each hold a quarter of the total, so with a share of 25 % the probability that another client
+ * is mistaken for one of them is at most (4 / 16,384)<sup>2</sup>, or 1 in 17 million. The hash is keyed, so a client
+ * cannot choose an address that shares the cells of another.
  */
 final class ClientLimits {
     private static final int DESCRIPTORS_PER_SESSION = 2;

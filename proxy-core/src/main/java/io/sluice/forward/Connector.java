@@ -11,10 +11,10 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Connects a {@link TcpSession} to an endpoint, one attempt at a time. If an endpoint refuses or does not answer within
- * the connect timeout, the next one is tried. The last or only endpoint gets the rest of the connect deadline, in which
- * the kernel retransmits the SYN several times. Belongs to the session's loop; discarded once the connection is
- * established.
+ * Connects a {@link TcpSession} to an endpoint, one attempt at a time. If an endpoint refuses the connection or does
+ * not answer within the connect timeout, the connector tries the next one. The last or only endpoint gets whatever
+ * remains of the connect deadline, during which the kernel retransmits the SYN several times. Belongs to the session's
+ * loop; discarded once the connection is established.
  */
 final class Connector {
     private final TcpSession session;
@@ -46,7 +46,8 @@ final class Connector {
             } catch (IOException e) {
                 int errno = Errno.of(e);
                 attemptFailed(errno);
-                // Without a descriptor or an epoll watch, another endpoint would fail in the same way.
+                // Without a free descriptor or epoll watch, an attempt with another endpoint would fail in the same
+                // way.
                 next = errno == Errno.EMFILE || errno == Errno.ENFILE || errno == Errno.ENOSPC ? null : nextEndpoint();
             }
         }
@@ -82,7 +83,7 @@ final class Connector {
         loop.timeouts.await(loop.timeouts.connecting, session, attemptNanos);
     }
 
-    /** Called every 100 ms while the endpoint has not answered: keeps waiting, tries the next endpoint, or gives up. */
+    /** Called every 100 ms until the endpoint answers: keeps waiting, tries the next endpoint, or gives up. */
     void checkTimeout(long nowNanos) {
         EndpointTarget next = null;
         if (nowNanos - session.openedNanos < loop.connectDeadlineNanos) {
@@ -133,7 +134,7 @@ final class Connector {
         };
     }
 
-    /** Handles an event of the endpoint's socket; events of earlier attempts are ignored. */
+    /** Handles an event on the endpoint's socket; events from earlier attempts are ignored. */
     void onEvent(Leg source, int ops) {
         if (source != leg) {
             return;

@@ -6,35 +6,38 @@ import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One direction of a connection: reads from one {@link Leg} and writes to the other. Back-pressure: bytes that the
- * reader does not take are buffered, at most {@link Loop#BUFFER_BYTES}, and nothing more is read from the sender until
- * they are written. Belongs to the session's loop.
+ * One direction of a connection: reads from one {@link Leg} and writes to the other. To apply back-pressure, it buffers
+ * bytes that the reader does not accept, at most {@link Loop#BUFFER_BYTES}, and reads nothing more from the sender
+ * until they are written. Belongs to the session's loop.
  *
  * <p>Only these combinations of the states of the two directions are legal, in either order:
  *
  * <table>
  * <caption>Legal combinations of states</caption>
  * <tr><td>OPEN, OPEN</td><td>bytes are forwarded both ways</td></tr>
- * <tr><td>ENDED, OPEN</td><td>half closed; reset after the half-closed timeout without a byte</td></tr>
+ * <tr><td>ENDED, OPEN</td><td>half closed; reset if no byte is forwarded within the half-closed timeout</td></tr>
  * <tr><td>ENDED, ENDED</td><td>both peers sent FIN; the session ends</td></tr>
- * <tr><td>BROKEN, OPEN</td><td>writing to one peer failed; bytes it sent earlier are still forwarded</td></tr>
+ * <tr><td>BROKEN, OPEN</td><td>writing to one peer failed; bytes that this peer sent earlier are still
+ * forwarded</td></tr>
  * <tr><td>BROKEN, BROKEN</td><td>writing to both peers failed; the first end of stream ends the session</td></tr>
- * <tr><td>DELIVERING, CLOSED</td><td>one peer was reset or lost; the other gets earlier bytes, then RST</td></tr>
+ * <tr><td>DELIVERING, CLOSED</td><td>one peer reset the connection or was lost; the other peer gets all earlier bytes,
+ * then RST</td></tr>
  * </table>
  */
 final class Direction {
     enum State {
         /** Bytes are read and written. */
         OPEN,
-        /** Writing to the reader failed. Bytes are still read, and discarded. */
+        /** Writing to the reader failed. Bytes from the sender are still read, but discarded. */
         BROKEN,
-        /** The sender sent FIN; all bytes before it and the FIN were forwarded. */
+        /** The sender sent FIN, which was forwarded after all earlier bytes. */
         ENDED,
         /**
-         * The sender was reset or lost. Nothing more is read; pending bytes are written, then the reader is reset too.
+         * The sender reset the connection or was lost. Nothing more is read; pending bytes are written, then the
+         * reader's connection is reset too.
          */
         DELIVERING,
-        /** The reader was reset or lost. Nothing is read or written. */
+        /** The reader reset the connection or was lost. Nothing is read or written. */
         CLOSED;
 
         boolean isLegalWith(State opposite) {
@@ -52,7 +55,7 @@ final class Direction {
         }
     }
 
-    /** Reads of one direction before the loop serves its other connections. */
+    /** Maximum number of reads in one direction before the loop serves its other connections. */
     private static final int READS_PER_ROUND = 8;
 
     private static final int END_OF_STREAM = -1;
@@ -67,10 +70,13 @@ final class Direction {
     private final Counter bytes;
     private State state = State.OPEN;
 
-    /** Bytes that were read but not yet written; while there are any, nothing is read. */
+    /** Bytes that were read but not yet written; nothing more is read until they are written. */
     private @Nullable ByteBuf pending;
 
-    /** Read size as a multiple of {@link BufferBudget#READ_BYTES}; grows while the reader takes whole reads. */
+    /**
+     * Read size as a multiple of {@link BufferBudget#READ_BYTES}; grows as long as the reader accepts all bytes of each
+     * read.
+     */
     private int readFactor = 1;
 
     /** @param bytes the counter of forwarded bytes */
@@ -95,8 +101,8 @@ final class Direction {
     }
 
     /**
-     * Forwards available bytes until there are none, the reader does not take them, or the limit of one round is
-     * reached.
+     * Forwards available bytes until there are none left, the reader accepts no more, or the limit of reads per round
+     * is reached.
      */
     void pump() {
         int reads = 0;
@@ -125,7 +131,9 @@ final class Direction {
         }
     }
 
-    /** Reads into the loop's buffer. Returns the length, 0 if there is nothing to read yet, END_OF_STREAM or FAILED. */
+    /**
+     * Reads into the loop's buffer. Returns the number of bytes, 0 if nothing can be read yet, END_OF_STREAM or FAILED.
+     */
     private int read(int maxBytes) {
         try {
             return from.socket.read(loop.bufferAddress, maxBytes);
@@ -180,7 +188,8 @@ final class Direction {
     }
 
     /**
-     * Writes to the reader. Returns the number of bytes taken; -1 if writing failed, which may have ended the session.
+     * Writes to the reader. Returns the number of bytes that its socket accepted, or -1 if writing failed, which may
+     * have ended the session.
      */
     private int write(long address, int start, int end) {
         try {
@@ -188,8 +197,8 @@ final class Direction {
         } catch (IOException e) {
             to.failed(e);
             Direction opposite = relay.opposite(this);
-            // Bytes that it sent before the failure may still be in our receive buffer: an early response, then a
-            // reset.
+            // Bytes that the peer sent before the failure, such as an early response followed by a reset, may still be
+            // in the kernel's receive buffer.
             if (!opposite.state.reads()) {
                 relay.fail(opposite);
                 return -1;
@@ -204,7 +213,7 @@ final class Direction {
         }
     }
 
-    /** Writes the pending bytes once the reader is writable again, then continues to read. */
+    /** Writes the pending bytes once the reader is writable again, then resumes reading. */
     void flush() {
         ByteBuf rest = pending;
         while (rest != null && rest.isReadable()) {
@@ -230,7 +239,7 @@ final class Direction {
         }
     }
 
-    /** Forwards the FIN of the sender, after all of its bytes were written. */
+    /** Forwards the sender's FIN after all of the sender's bytes were written. */
     private void endOfStream() {
         if (from.hasFailed()) {
             relay.fail(this);

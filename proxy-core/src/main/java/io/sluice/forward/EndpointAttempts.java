@@ -11,13 +11,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses the endpoints that one connection tries: the first by session affinity or round robin, then the next ones by
- * round robin, none twice. Each choice uses the routes that are active at that moment. Belongs to the session's loop.
+ * Chooses the endpoints that one connection tries: the first by session affinity or round robin, further ones by round
+ * robin, and none twice. Each choice uses the routing that is active at that moment. Belongs to the session's loop.
  */
 final class EndpointAttempts {
     /**
-     * Attempts that may fail. A refusal is cheap, but a thousand refusing endpoints must not all be tried for each
-     * client.
+     * Maximum number of failed attempts. A refusal is cheap, but if a thousand endpoints refuse, no client should have
+     * to try them all.
      */
     private static final int MAX_FAILED = 16;
 
@@ -46,14 +46,15 @@ final class EndpointAttempts {
         return roundRobin == null ? null : routing.pick(client, roundRobin, nowNanos);
     }
 
-    /** The endpoint for the next attempt; null if none is left. */
+    /** The endpoint for the next attempt; null if no untried endpoint is left or too many attempts failed. */
     @Nullable
     EndpointTarget nextUntried(long nowNanos) {
         return timedOut >= maxTimedOut ? null : findUntried(frontend.routing, null, nowNanos);
     }
 
     /**
-     * An endpoint to try instead of one that does not answer; null if there is none. Cheap to call again after null.
+     * An endpoint to try instead of one that does not answer; null if there is none. Calling this method again after it
+     * returned null is cheap.
      */
     @Nullable
     @SuppressWarnings("ReferenceEquality") // whether the routing was replaced
@@ -81,7 +82,7 @@ final class EndpointAttempts {
         return null;
     }
 
-    /** The routing that is active now. */
+    /** The currently active routing. */
     FrontendRouting routing() {
         return frontend.routing;
     }
@@ -89,7 +90,7 @@ final class EndpointAttempts {
     /**
      * Records a failed attempt.
      *
-     * @param timeouts number of whole connect timeouts that the attempt lasted without an answer; 0 for other failures
+     * @param timeouts number of complete connect timeouts that passed without an answer; 0 for other failures
      */
     void failed(EndpointTarget target, long timeouts, long nowNanos) {
         if (failed.isEmpty()) {
@@ -103,8 +104,8 @@ final class EndpointAttempts {
     }
 
     /**
-     * Records that the endpoint answered. With session affinity, moves the entry of the client if other endpoints
-     * failed.
+     * Records that the endpoint answered. If other endpoints failed before, updates the client's session affinity
+     * entry, if any.
      */
     void succeeded(EndpointTarget target, long nowNanos) {
         target.answered();

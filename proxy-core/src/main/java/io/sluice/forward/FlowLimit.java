@@ -2,7 +2,7 @@ package io.sluice.forward;
 
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Counts UDP flows over all loops and limits them; each has a descriptor and a local port. Any thread. */
+/** Counts and limits the UDP flows of all loops, each of which uses a descriptor and a local port. Thread-safe. */
 final class FlowLimit {
     private final int max;
     private final AtomicInteger active = new AtomicInteger();
@@ -35,7 +35,7 @@ final class FlowLimit {
         return max;
     }
 
-    /** Whether more than three quarters are open. */
+    /** Whether more than three quarters of the maximum number of flows are open. */
     boolean isScarce() {
         return active.get() > max * 3L / 4;
     }

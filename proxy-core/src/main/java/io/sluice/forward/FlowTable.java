@@ -10,19 +10,19 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Hash table from client to flow for one listener. The key is the address, the port and, for a link-local address, the
- * interface. The table grows with the number of flows and shrinks again. Belongs to the listener's loop.
+ * Hash table that maps clients to flows, for one listener. The key is the client's address, port and, if the address is
+ * link-local, interface. The table grows with the number of flows and shrinks again. Belongs to the listener's loop.
  *
  * <p>A lookup allocates nothing, and its cost does not depend on the addresses that clients choose. The JDK exposes the
- * 128 bits of an IPv6 address only as a copy; without one, only the sum of its four words is available. So flows are
- * placed by a keyed hash of that sum and the port. Clients can choose addresses with equal sums, but at most
- * {@link #MAX_SAME_HASH} flows with the same hash are placed in that table. Further ones go to a second table by their
- * whole address, and only lookups that miss the first table need the copy.
+ * 128 bits of an IPv6 address only as a copy; without copying, only the sum of its four words is available. Flows are
+ * therefore placed by a keyed hash of that sum and the port. Clients can choose addresses with equal sums, but at most
+ * {@link #MAX_SAME_HASH} flows with the same hash are placed in this first table. Further flows go to a second table,
+ * keyed by the whole address, so only lookups that miss the first table need the copy.
  *
  * @param <F> the type of a flow
  */
 final class FlowTable<F> {
-    /** Addresses that were not chosen for it have equal sums with a probability of 2<sup>-32</sup>. */
+    /** Unless chosen on purpose, two addresses have equal sums with a probability of only 2<sup>-32</sup>. */
     private static final int MAX_SAME_HASH = 4;
 
     private final Slots<F> bySum = new Slots<>();
@@ -34,7 +34,7 @@ final class FlowTable<F> {
         return flow != null || byAddress == null ? flow : byAddress.get(hashOfAddress(client), client);
     }
 
-    /** Adds the flow of a client; the client must not have one. */
+    /** Adds the flow of a client, which must not be in the table yet. */
     void put(InetSocketAddress client, F flow) {
         int hash = hashOfSum(client);
         if (bySum.countWithHash(hash) < MAX_SAME_HASH) {
@@ -47,7 +47,7 @@ final class FlowTable<F> {
         byAddress.put(hashOfAddress(client), client, flow);
     }
 
-    /** Removes this flow; does nothing if the client has another flow or none. */
+    /** Removes this flow. Does nothing if the table contains a different flow or none for the client. */
     void remove(InetSocketAddress client, F flow) {
         if (!bySum.remove(hashOfSum(client), client, flow) && byAddress != null) {
             byAddress.remove(hashOfAddress(client), client, flow);
@@ -83,7 +83,9 @@ final class FlowTable<F> {
         return (int) AddressHash.of(address.high(), address.low(), scopeId << 16 | client.getPort());
     }
 
-    /** Whether both are the same client. Unlike in the JDK, addresses on different interfaces differ. */
+    /**
+     * Whether both are the same client. Unlike in the JDK, equal link-local addresses on different interfaces differ.
+     */
     static boolean isSame(InetSocketAddress one, InetSocketAddress other) {
         return one.getPort() == other.getPort()
                 && one.getAddress().equals(other.getAddress())
@@ -178,8 +180,8 @@ final class FlowTable<F> {
         }
 
         /**
-         * Frees a slot. Moves back later entries of the same probe sequence, so that lookups from their home slot find
-         * them.
+         * Frees a slot. Moves later entries of the same probe sequence back, so that lookups starting at their home
+         * slot still find them.
          */
         private void close(int slot) {
             int gap = slot;

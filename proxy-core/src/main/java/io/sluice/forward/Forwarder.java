@@ -23,7 +23,7 @@ import java.util.function.Consumer;
  * Forwards TCP and UDP for the frontends of a {@link ServiceSnapshot}.
  *
  * <p>This class is the control side: it opens and closes listeners and publishes a {@link FrontendRouting} to each. The
- * event loops handle connections and datagrams, and take no lock of this class.
+ * event loops handle connections and datagrams without taking any lock of this class.
  */
 public final class Forwarder implements AutoCloseable {
     private static final Duration HOUSEKEEPING = Duration.ofMillis(250);
@@ -44,15 +44,15 @@ public final class Forwarder implements AutoCloseable {
     private final Worker housekeeper;
 
     /**
-     * Whether the sockets were released and neither taken back nor closed; until then no socket may be opened or
-     * closed.
+     * Whether the sockets are released: while this is true, until they are taken back or closed, no socket may be
+     * opened or closed.
      */
     private boolean released;
 
     private boolean closed;
 
     /**
-     * Starts the event loops, with a supervisor of its own.
+     * Starts the event loops, supervised by a new {@link Supervisor}.
      *
      * @param onChange called for every change of a frontend's state, on the thread that caused it; must not block
      * @throws IllegalStateException if epoll cannot be used; the message says why
@@ -65,7 +65,7 @@ public final class Forwarder implements AutoCloseable {
      * Starts the event loops.
      *
      * @param onChange called for every change of a frontend's state, on the thread that caused it; must not block
-     * @param supervisor reports threads of the forwarder that died or are blocked
+     * @param supervisor supervisor that reports threads of the forwarder that have died or are blocked
      * @throws IllegalStateException if epoll cannot be used; the message says why
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange, Supervisor supervisor) {
@@ -99,17 +99,17 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /**
-     * Applies a snapshot: opens, updates and closes listeners. The cost depends on the difference to the last snapshot.
-     * Established connections are not affected. A frontend that cannot be opened becomes {@code FAILED} and is retried;
-     * this method does not throw for it. Any thread; calls are serialized.
+     * Applies a snapshot: opens, updates and closes listeners. The cost depends on how much the snapshot differs from
+     * the last one. Established connections are not affected. If a frontend cannot be opened, this method does not
+     * throw; the frontend becomes {@code FAILED} and is retried. Any thread; calls are serialized.
      */
     public synchronized void apply(ServiceSnapshot snapshot) {
         table.apply(snapshot);
     }
 
     /**
-     * Replaces the set of addresses whose nftables rules the kernel rejected, with the reason for each. They are
-     * {@code FAILED}, whatever the state of their sockets, until a later call omits them. Any thread.
+     * Replaces the set of addresses whose nftables rules the kernel rejected, with the reason for each. These frontends
+     * are {@code FAILED}, regardless of the state of their sockets, until a later call omits them. Thread-safe.
      */
     public synchronized void rejected(Map<FrontendAddress, String> reasons) {
         table.rejected(reasons);
@@ -127,7 +127,7 @@ public final class Forwarder implements AutoCloseable {
         }
     }
 
-    /** State of every frontend of the last snapshot, ordered by address. Any thread. */
+    /** State of every frontend of the last snapshot, ordered by address. Thread-safe. */
     public List<FrontendStatus> frontends() {
         return table.statuses();
     }
@@ -137,12 +137,12 @@ public final class Forwarder implements AutoCloseable {
         return Descriptors.RESERVED_FOR_HTTP;
     }
 
-    /** Number of frontends in each state, without listing them. Any thread. */
+    /** Number of frontends in each state, without listing them. Thread-safe. */
     public FrontendCounts counts() {
         return table.states.counts();
     }
 
-    /** Counters and timings of all services. Any thread. */
+    /** Counters and timings of all services. Thread-safe. */
     public Stats stats() {
         return stats;
     }
@@ -157,7 +157,7 @@ public final class Forwarder implements AutoCloseable {
         return clients;
     }
 
-    /** Number of open TCP connections, including those of services that were removed. Any thread. */
+    /** Number of open TCP connections, including those of services that were removed. Thread-safe. */
     public int sessions() {
         int sum = 0;
         for (Loop loop : loops) {
@@ -166,7 +166,7 @@ public final class Forwarder implements AutoCloseable {
         return sum;
     }
 
-    /** Bytes buffered for slow readers, over all connections. Any thread. */
+    /** Bytes buffered for slow readers, over all connections. Thread-safe. */
     public long bufferedBytes() {
         return bufferBudget.bytes();
     }
@@ -176,7 +176,7 @@ public final class Forwarder implements AutoCloseable {
         table.stopAccepting();
     }
 
-    /** What {@link #release} would return now; approximate, because UDP flows open and end meanwhile. */
+    /** The size of what {@link #release} would return now; approximate, because UDP flows keep opening and ending. */
     public synchronized ForwarderHandover.Size handoverSize() {
         ForwarderHandover.Size size = listenerHandover.size();
         return new ForwarderHandover.Size(size.frontends(), size.descriptors() + flows.active());
@@ -184,8 +184,8 @@ public final class Forwarder implements AutoCloseable {
 
     /**
      * Releases all sockets except those of TCP connections for a handover, with the state that the new process needs.
-     * Nothing is read from them any more; new connections and datagrams wait in the kernel. Do not apply a snapshot
-     * before {@link #takeBack} or {@link #closeReleased} was called.
+     * From then on nothing is read from these sockets; new connections and datagrams wait in the kernel. Do not apply a
+     * snapshot until {@link #takeBack} or {@link #closeReleased} has been called.
      */
     public synchronized ForwarderHandover release() {
         ForwarderHandover handover = listenerHandover.release(config.nanoClock());
@@ -193,13 +193,16 @@ public final class Forwarder implements AutoCloseable {
         return handover;
     }
 
-    /** Continues to serve the released sockets after a handover failed. */
+    /** Resumes serving the released sockets after a failed handover. */
     public synchronized void takeBack(ForwarderHandover handover) {
         released = false;
         listenerHandover.takeBack(handover);
     }
 
-    /** Closes the released sockets, which the new process has open. Nothing new is served from now on. */
+    /**
+     * Closes this process's copies of the released sockets after a successful handover. From then on, this process
+     * accepts no new connections or flows.
+     */
     public synchronized void closeReleased(ForwarderHandover handover) {
         released = false;
         table.stopOpening();
@@ -212,7 +215,7 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /**
-     * Waits until all TCP connections have ended, or the timeout is over.
+     * Waits until all TCP connections have ended or the timeout has passed.
      *
      * @return the number of connections that are still open
      */

@@ -13,8 +13,8 @@ import java.util.List;
  * State that the forwarder of the old process hands over to the new process: listening and UDP sockets, UDP flows,
  * round-robin positions and session affinity. TCP connections stay in the old process.
  *
- * <p>The component names are JSON keys of the handover protocol. The descriptors are open; the code that holds this
- * object must close them or pass them on.
+ * <p>The component names are JSON keys of the handover protocol. The descriptors are open; the owner of this object
+ * must close them or pass them on.
  *
  * @param frontends the frontends with their sockets
  * @param services the balancing state of each service port
@@ -23,7 +23,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
     /** Sockets of one frontend, one or more. */
     public record Sockets(FrontendAddress address, List<OpenSocket> sockets) {}
 
-    /** A listening TCP socket, without flows, or a UDP socket and its flows. */
+    /** A listening TCP socket, whose list of flows is empty, or a UDP socket and its flows. */
     public record OpenSocket(int descriptor, List<OpenFlow> flows) {}
 
     /**

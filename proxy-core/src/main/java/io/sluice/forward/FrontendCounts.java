@@ -9,8 +9,8 @@ import java.util.Map;
 /**
  * Number of frontends in each state at one moment.
  *
- * @param states by state; a state without frontends is absent
- * @param failures frontends in state {@code FAILED} by failure; a failure without frontends is absent
+ * @param states number of frontends by state; a state without frontends is absent
+ * @param failures number of {@code FAILED} frontends by failure; a failure without frontends is absent
  */
 public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> failures) {
     public FrontendCounts {
@@ -41,7 +41,7 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
         return states.getOrDefault(state, 0);
     }
 
-    /** Number of frontends that failed in this way. */
+    /** Number of frontends with this failure. */
     public int failed(Failure failure) {
         return failures.getOrDefault(failure, 0);
     }

@@ -13,7 +13,7 @@ final class FrontendRoutes {
 
     private final Consumer<FailedListener> onListenerFailure;
 
-    /** A listener whose socket failed after it was opened. */
+    /** A listener whose socket failed after it had been opened. */
     record FailedListener(FrontendAddress address, Listener listener, Throwable cause) {}
 
     /** @param onListenerFailure called on the loop of a listener that failed */

@@ -21,8 +21,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * States of all frontends: counts, notifications of changes, and which frontends to retry. Changed under the
- * forwarder's lock; {@link #counts} and {@link #conflictLosers} may be read by any thread.
+ * Tracks the states of all frontends: counts them, notifies of changes, and decides which frontends to retry. Changed
+ * under the forwarder's lock; {@link #counts} and {@link #conflictLosers} may be read by any thread.
  */
 final class FrontendStates {
     private static final Logger log = LoggerFactory.getLogger(FrontendStates.class);
@@ -37,7 +37,7 @@ final class FrontendStates {
 
     private volatile FrontendCounts counts = new FrontendCounts(states, failures);
 
-    /** Immutable; replaced at each snapshot. */
+    /** Immutable; replaced when a snapshot is applied. */
     private volatile Map<AddressConflict, FrontendStatus> conflictLosers = Map.of();
 
     FrontendStates(Consumer<FrontendStatus> onChange) {
@@ -60,7 +60,8 @@ final class FrontendStates {
     }
 
     /**
-     * Records that the sockets of a frontend are as they should be: it is active, unless the kernel rejected its rules.
+     * Records that the sockets of a frontend are as required: the frontend becomes active, unless the kernel rejected
+     * its rules.
      */
     void active(BoundFrontend frontend) {
         failed.remove(frontend);
@@ -72,7 +73,7 @@ final class FrontendStates {
         }
     }
 
-    /** Replaces the rejected addresses; returns those whose rejection has changed. */
+    /** Replaces the rejected addresses and returns those whose rejection or reason has changed. */
     Set<FrontendAddress> reject(Map<FrontendAddress, String> reasons) {
         Set<FrontendAddress> changed = new HashSet<>(rejected.keySet());
         changed.addAll(reasons.keySet());
@@ -81,7 +82,7 @@ final class FrontendStates {
         return changed;
     }
 
-    /** Updates the state after a change of its rejection, unless it is pending or its sockets failed anyway. */
+    /** Updates the state of a frontend whose rejection has changed, unless it is pending or its sockets have failed. */
     void reconsider(BoundFrontend frontend) {
         if (frontend.status.state() != State.PENDING && !failed.contains(frontend)) {
             active(frontend);
@@ -117,8 +118,9 @@ final class FrontendStates {
     private static String reason(Failure failure, Throwable e) {
         return switch (failure) {
             case ADDRESS_NOT_LOCAL -> "not an address of this machine";
-            case ADDRESS_IN_USE -> "another socket has this address and port, or this port on all addresses";
-            // An exception without a cause is bind(2)'s own error; others already name the missing capability.
+            case ADDRESS_IN_USE -> "another socket is bound to this address and port, or to this port on all addresses";
+            // An exception without a cause is the error of bind(2); the message of any other already names the missing
+            // capability.
             case NOT_PERMITTED ->
                 e.getCause() == null
                         ? "binding a port below 1024 requires CAP_NET_BIND_SERVICE"
@@ -140,7 +142,7 @@ final class FrontendStates {
         enter(frontend, State.GONE, Failure.NONE, "");
     }
 
-    /** Removes a frontend without notification. Used when the forwarder closes. */
+    /** Removes a frontend without a notification. Used when the forwarder closes. */
     void forget(BoundFrontend frontend) {
         failed.remove(frontend);
         count(frontend.status, -1);
@@ -186,7 +188,8 @@ final class FrontendStates {
     }
 
     /**
-     * Replaces the conflicts. Losers count as failed, without notification: the snapshot already contains a problem.
+     * Replaces the address conflicts. Losers count as failed; no notification is sent for them, because a problem is
+     * already reported for each conflict.
      */
     void setConflicts(List<AddressConflict> conflicts) {
         Map<AddressConflict, FrontendStatus> now = new LinkedHashMap<>();
@@ -206,7 +209,7 @@ final class FrontendStates {
                 conflict.loser(),
                 State.FAILED,
                 Failure.OWNED_BY_ANOTHER,
-                "belongs to Service " + conflict.owner().serviceName() + ", which is older or comes first by name",
+                "belongs to Service " + conflict.owner().serviceName() + ", which is older or sorts first by name",
                 Instant.now());
     }
 }

@@ -9,9 +9,9 @@ import java.time.Instant;
  *
  * @param service the service port that it belongs to
  * @param failure the kind of failure; {@code NONE} unless the state is {@code FAILED}
- * @param reason explanation for operators: of the failure, or why the port of an {@code ACTIVE} frontend is closed; may
- *     be empty
- * @param since when it entered this state
+ * @param reason explanation for operators: why the frontend failed, or why the port of an {@code ACTIVE} frontend is
+ *     closed; may be empty
+ * @param since when the frontend entered this state
  */
 public record FrontendStatus(
         FrontendAddress address, ServicePortName service, State state, Failure failure, String reason, Instant since) {
@@ -20,11 +20,13 @@ public record FrontendStatus(
     public enum State {
         /** Known, not yet opened. */
         PENDING,
-        /** Works as its routes require: listens, or keeps the port closed because there is no endpoint. */
+        /**
+         * In the state that its routes require: listening, or with the port closed because it forwards to no endpoint.
+         */
         ACTIVE,
         /** Not served; retried with back-off. */
         FAILED,
-        /** No longer in the snapshot. Only notified, never listed. */
+        /** No longer in the snapshot. Appears only in notifications, never in a list. */
         GONE
     }
 
@@ -34,9 +36,9 @@ public record FrontendStatus(
         NONE,
         /** No interface of this machine has the address. */
         ADDRESS_NOT_LOCAL,
-        /** Another Service, which is older or comes first by name, has the address. */
+        /** The address belongs to another Service, which is older or sorts first by name. */
         OWNED_BY_ANOTHER,
-        /** Another socket has the address and port. */
+        /** Another socket is bound to the address and port. */
         ADDRESS_IN_USE,
         /**
          * A capability is missing, such as CAP_NET_BIND_SERVICE for low ports or CAP_NET_ADMIN for transparent sockets.
@@ -50,7 +52,7 @@ public record FrontendStatus(
         OUT_OF_EPOLL_WATCHES(true),
         /** The kernel rejected the nftables rules of the address. */
         REJECTED_BY_KERNEL,
-        /** Any other error; the reason has its message. */
+        /** Any other error; the reason is its message. */
         OTHER;
 
         private final boolean resourceExhaustion;

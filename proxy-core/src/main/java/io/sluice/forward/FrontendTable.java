@@ -58,7 +58,7 @@ final class FrontendTable {
     /** Sockets of the old process, until the first snapshot is applied. */
     final Map<FrontendAddress, ForwarderHandover.Sockets> inherited = new HashMap<>();
 
-    /** Balancing state of the old process, until the first snapshot is applied. */
+    /** Load balancing state of the old process, until the first snapshot is applied. */
     final Map<ServicePortName, BalancePosition> positions = new HashMap<>();
 
     private ServiceSnapshot current = ServiceSnapshot.empty();
@@ -129,7 +129,9 @@ final class FrontendTable {
                 : origin;
     }
 
-    /** Frontends of removed and changed service ports; {@link #route} keeps those that are still needed. */
+    /**
+     * Frontends of removed and changed service ports; {@link #route} removes those that are still needed from this map.
+     */
     private Map<FrontendAddress, BoundFrontend> toClose(SnapshotDiff diff) {
         Map<FrontendAddress, BoundFrontend> toClose = new HashMap<>();
         for (ServicePort removed : diff.removed()) {
@@ -159,7 +161,7 @@ final class FrontendTable {
             ServicePort servicePort,
             Map<FrontendAddress, BoundFrontend> toClose,
             List<BoundFrontend> kept) {
-        // In bind mode, a connection to an endpoint with the frontend's own address would reach our own listener again.
+        // In bind mode, a connection to an endpoint at the frontend's own address would reach Sluice's listener again.
         ServicePort served =
                 config.transparentSockets() == null ? servicePort.withoutForwardingToItself() : servicePort;
         for (FrontendRouting routing : service.update(served, this::originOf)) {
@@ -181,7 +183,7 @@ final class FrontendTable {
         states.failed(frontend, cause, config.nanoClock().getAsLong());
     }
 
-    /** Opens those frontends that should be open, and records the state of each. */
+    /** Opens the candidates that should be open but are not, and records the state of each candidate. */
     void reconcile(Collection<BoundFrontend> candidates) {
         List<BoundFrontend> opened = new ArrayList<>();
         Set<FrontendAddress> singleAddressPorts = singleAddressPorts(candidates);
@@ -238,7 +240,10 @@ final class FrontendTable {
                 .collect(Collectors.toSet());
     }
 
-    /** The loops on which to open a frontend: all, or one if all would take over a quarter of the descriptors. */
+    /**
+     * The loops on which to open a frontend: all, or only one if opening on all would use more than a quarter of the
+     * descriptors.
+     */
     private List<Loop> loopsForFrontend() {
         if ((long) frontends.size() * loops.size() <= Descriptors.LIMIT / 4) {
             return loops;
@@ -246,7 +251,7 @@ final class FrontendTable {
         if (!sharingLogged && loops.size() > 1) {
             sharingLogged = true;
             log.info(
-                    "{} frontends on {} event loops would use more than a quarter of {} file descriptors; from now on"
+                    "{} frontends on {} event loops would use over a quarter of the {} file descriptors; from now on"
                             + " opening one socket per frontend (ulimit -n)",
                     frontends.size(),
                     loops.size(),
@@ -255,7 +260,7 @@ final class FrontendTable {
         return List.of(loops.get(nextLoop++ % loops.size()));
     }
 
-    /** Handles failed listeners, retries that are due, and draining frontends without flows. */
+    /** Handles failed listeners, retries failed frontends when due, and closes draining frontends without flows. */
     void runHousekeeping() {
         handleFailedListeners();
         reconcile(states.retryDue(config.nanoClock().getAsLong()));
@@ -284,12 +289,12 @@ final class FrontendTable {
         }
     }
 
-    /** Records which frontends are open only for their flows. */
+    /** Records which frontends are open only for their existing flows. */
     void noteDraining() {
         frontends.values().stream().filter(BoundFrontend::isDraining).forEach(draining::add);
     }
 
-    /** State of every frontend, ordered by address. Any thread. */
+    /** State of every frontend, ordered by address. Thread-safe. */
     List<FrontendStatus> statuses() {
         return Stream.concat(
                         frontends.values().stream().map(frontend -> frontend.status), states.conflictLosers().stream())

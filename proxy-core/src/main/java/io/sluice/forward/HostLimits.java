@@ -40,7 +40,8 @@ final class HostLimits {
     }
 
     /**
-     * Default limit of UDP flows: each needs a descriptor, and a local port that no other socket of the machine uses.
+     * Default limit of UDP flows, each of which needs a descriptor and a local port that no other socket of the machine
+     * uses.
      */
     static int defaultMaxFlows() {
         long ports = 28_232;

@@ -14,11 +14,11 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One of the two sockets of a {@link TcpSession}, with its epoll registration, socket options and readiness. Belongs to
- * the session's loop.
+ * One of the two sockets of a {@link TcpSession}, with its epoll registration, socket options and readiness flags.
+ * Belongs to the session's loop.
  *
- * <p>The registration is edge-triggered: an event reports a change, and the flags of this class remember what may still
- * be available.
+ * <p>The registration is edge-triggered: each event reports only a change, so the flags of this class record what may
+ * still be available.
  */
 final class Leg implements EpollIoHandle {
     static final int EPOLLIN = 0x1;
@@ -28,34 +28,37 @@ final class Leg implements EpollIoHandle {
     static final int EPOLLHUP = 0x10;
     static final int EPOLLRDHUP = 0x2000;
 
-    // Netty allocates two objects for every event that is not exactly one flag, and an edge-triggered EPOLLIN includes
-    // EPOLLOUT if that is registered and the socket is writable. So EPOLLOUT is registered only while it is needed.
+    // Netty allocates two objects for every event that does not consist of exactly one flag, and an edge-triggered
+    // EPOLLIN event also reports EPOLLOUT if that is registered and the socket is writable. So EPOLLOUT is registered
+    // only while it is needed.
     private static final EpollIoOps READING =
             EpollIoOps.valueOf(EPOLLIN | EPOLLPRI | EPOLLRDHUP).with(EpollIoOps.EPOLLET);
     private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
 
-    /** After this many events, the connection lasts long enough to justify the system call that removes EPOLLOUT. */
+    /**
+     * A connection with more events than this is long-lived enough to justify the system call that removes EPOLLOUT.
+     */
     private static final int EVENTS_BEFORE_DROPPING_EPOLLOUT = 4;
 
     final TcpSession session;
     final InetSocket socket;
 
-    /** A read may return bytes, the end of the stream or an error. */
+    /** Whether a read may return bytes, the end of the stream or an error. */
     boolean readable;
-    /** The peer has closed or failed; bytes that it sent earlier may still be readable. */
+    /** Whether the peer has closed the connection or failed; bytes that it sent earlier may still be readable. */
     boolean peerClosed;
     /**
-     * The peer has closed, failed or sent urgent data, so a short read does not mean that there is nothing more to
-     * read.
+     * Whether the peer has closed the connection, failed or sent urgent data. If so, a short read does not mean that
+     * there is nothing more to read.
      */
     boolean readUntilEmpty;
 
     private @Nullable IoRegistration registration;
     /** Whether the socket has TCP_NODELAY; accepted sockets inherit it from the listener. */
     private boolean noDelay;
-    /** Bytes were written that the peer's kernel may not have acknowledged. */
+    /** Whether bytes were written that the peer's kernel might not have acknowledged yet. */
     private boolean unacknowledged;
-    /** The kernel had unacknowledged output at all checks since {@link #outputPendingSinceNanos}. */
+    /** Whether every check since {@link #outputPendingSinceNanos} found unacknowledged output. */
     private boolean outputPending;
 
     private long outputPendingSinceNanos;
@@ -77,8 +80,8 @@ final class Leg implements EpollIoHandle {
     }
 
     /**
-     * Registers the socket for events; with {@code writable}, also for EPOLLOUT, which reports an established
-     * connection.
+     * Registers the socket for events; with {@code writable}, also for EPOLLOUT, which reports that the connection is
+     * established.
      */
     void register(Loop loop, boolean writable) throws IOException {
         epollOutEnabled = writable;
@@ -98,7 +101,7 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** {@link InetSocket#write}. Sets TCP_NODELAY before the second write; the kernel never delays the first. */
+    /** {@link InetSocket#write}. Sets TCP_NODELAY before the second write; the kernel never delays the first write. */
     int write(long address, int start, int end) throws IOException {
         if (written) {
             disableDelay();
@@ -130,7 +133,7 @@ final class Leg implements EpollIoHandle {
         socket.shutdownOutput();
     }
 
-    /** Sends the ACK that ends the handshake, unless data was written, which carries it. */
+    /** Sends the ACK that completes the handshake, unless data that carries the ACK was already written. */
     void completeHandshake() {
         if (!written) {
             socket.acknowledgeNow();
@@ -138,7 +141,8 @@ final class Leg implements EpollIoHandle {
     }
 
     /**
-     * Sets TCP_NODELAY. Not done at connect, because a connection with a single write does not need this system call.
+     * Sets TCP_NODELAY. Not called when connecting, because a connection with a single write does not need this system
+     * call.
      */
     private void disableDelay() {
         if (noDelay) {
@@ -153,7 +157,7 @@ final class Leg implements EpollIoHandle {
         }
     }
 
-    /** Sets TCP_NODELAY and keep-alive, which a connection of less than two seconds does not need. */
+    /** Sets TCP_NODELAY and keep-alive, which connections shorter than two seconds do not need. */
     void setLongLivedOptions(KeepAlive keepAlive) {
         disableDelay();
         try {
@@ -169,7 +173,7 @@ final class Leg implements EpollIoHandle {
         failed(Errno.of(e));
     }
 
-    /** Records a failed system call by its error number; 0 if unknown. */
+    /** Records the error number of a failed system call; 0 if unknown. */
     void failed(int errno) {
         failed = true;
         error = error == 0 ? errno : error;
@@ -190,7 +194,8 @@ final class Leg implements EpollIoHandle {
     }
 
     /**
-     * Whether the peer stopped answering: the error is ETIMEDOUT, or an ICMP error that the kernel received meanwhile.
+     * Whether the peer stopped responding: the error is ETIMEDOUT, or an ICMP error that the kernel received in the
+     * meantime.
      */
     boolean hasLostPeer() {
         return error == Errno.ETIMEDOUT || error == Errno.EHOSTUNREACH || error == Errno.ENETUNREACH;
@@ -205,9 +210,9 @@ final class Leg implements EpollIoHandle {
      * Checks whether the peer has acknowledged all output. Needs one system call, or none if nothing was written since
      * the last check that found everything acknowledged.
      *
-     * @param moreToWrite whether bytes are pending that the socket did not take
-     * @return true if output was unacknowledged at all checks within the timeout and the kernel received nothing from
-     *     the peer for as long
+     * @param moreToWrite whether there are pending bytes that the socket did not accept
+     * @return true if all checks within the timeout found unacknowledged output and the kernel received nothing from
+     *     the peer during that time
      */
     boolean isStalled(TcpInfo info, boolean moreToWrite, long timeoutNanos, long nowNanos) {
         if (!unacknowledged) {
@@ -222,7 +227,8 @@ final class Leg implements EpollIoHandle {
             outputPending = true;
             outputPendingSinceNanos = nowNanos;
         }
-        // Both times are needed: a peer may have been idle for long before the write that it is about to acknowledge.
+        // Both times are checked, because a peer may have been idle for a long time before the write that it is about
+        // to acknowledge.
         return nowNanos - outputPendingSinceNanos >= timeoutNanos
                 && TimeUnit.MILLISECONDS.toNanos(info.silentMillis()) >= timeoutNanos
                 && info.isUnanswered();
@@ -238,7 +244,8 @@ final class Leg implements EpollIoHandle {
             }
             session.onEvent(this, ops);
         } catch (RuntimeException | Error fault) {
-            // If it were thrown, other connections would lose the events of this round, which are not repeated.
+            // If this were rethrown, other connections would lose the remaining events of this round, which epoll does
+            // not repeat.
             session.failInternally(fault);
         }
     }
@@ -249,7 +256,7 @@ final class Leg implements EpollIoHandle {
         session.cut();
     }
 
-    /** Closes the socket after the current events; with {@code reset}, sends RST. */
+    /** Closes the socket after the current round of events; with {@code reset}, sends RST. */
     void release(Loop loop, boolean reset) {
         if (reset) {
             socket.resetOnClose();

@@ -9,15 +9,15 @@ interface Listener {
      */
     Future<?> start();
 
-    /** Closes the socket. The future completes when the address is free. Control threads. */
+    /** Closes the socket. The future completes when the address can be bound again. Control threads. */
     Future<?> stop();
 
     /**
-     * Stops reading but leaves the socket and those of its flows open, for a handover. The future completes when
-     * nothing is read any more. Control threads.
+     * Stops reading for a handover, but leaves the listener's socket and the sockets of its flows open. The future
+     * completes once the loop no longer reads from them. Control threads.
      */
     Future<ForwarderHandover.OpenSocket> detach();
 
-    /** Whether open flows use the socket. Any thread. */
+    /** Whether open flows use the socket. Thread-safe. */
     boolean isUsed();
 }

@@ -15,7 +15,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Releases the sockets of a {@link FrontendTable} for another process, takes them back if the handover fails, and
- * adopts those of the old process. Used under the forwarder's lock.
+ * adopts the sockets of the old process. Used under the forwarder's lock.
  */
 final class ListenerHandover {
     private static final Logger log = LoggerFactory.getLogger(ListenerHandover.class);
@@ -26,7 +26,7 @@ final class ListenerHandover {
         this.table = table;
     }
 
-    /** What {@link #release} would return now, without UDP flows. */
+    /** The size of what {@link #release} would return now, not including UDP flows. */
     ForwarderHandover.Size size() {
         int open = 0;
         int sockets = 0;
@@ -67,7 +67,7 @@ final class ListenerHandover {
             if (future.awaitUninterruptibly().isSuccess()) {
                 sockets.add(future.getNow());
             } else {
-                log.error("internal error; a socket of {} is closed and not handed over", address, future.cause());
+                log.error("internal error; closing a socket of {} instead of handing it over", address, future.cause());
             }
         }
         return sockets;

@@ -29,8 +29,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One event loop, with the state that its connections and flows share: read buffer, timeouts, sockets to close. Methods
- * are called on the loop's thread unless they say otherwise.
+ * One event loop, with the state that its connections and flows share: the read buffer, the timeouts and the sockets to
+ * close. Methods are called on the loop's thread unless stated otherwise.
  */
 final class Loop {
     private static final Logger log = LoggerFactory.getLogger(Loop.class);
@@ -55,7 +55,7 @@ final class Loop {
     final long bufferAddress;
     final ByteBuffer buffer;
     final DatagramBatch batch = new DatagramBatch();
-    /** Peer address, written by accept(2): length, address, scope (IPv6), port. */
+    /** Peer address as returned by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
 
     final Timeouts timeouts;
@@ -91,7 +91,7 @@ final class Loop {
         keepAlive = config.keepAlive();
         stalledTimeoutNanos = config.stalledTimeout().toNanos();
         timeouts = new Timeouts(executor, config, flows);
-        // Last, so that no failure above leaks the memory.
+        // This comes last, so that no failure above leaks the memory.
         memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
         buffer = memory.buffer();
         bufferAddress = Buffer.memoryAddress(buffer);
@@ -99,7 +99,8 @@ final class Loop {
 
     /**
      * The source address for a connection to an endpoint: the client's, or null for the node's own. If the route asks
-     * for the client's address but the endpoint could not reply to it, this is counted.
+     * for the client's address but the endpoint's replies to it would not reach Sluice, this method uses the node's
+     * address and increments a counter.
      */
     @Nullable
     IpAddress sourceAddressFor(IpAddress client, Endpoint endpoint, FrontendRouting routing, CounterCells cells) {
@@ -117,7 +118,7 @@ final class Loop {
         return nanoClock.getAsLong();
     }
 
-    /** Registers a socket for events; throws if epoll rejects it, and then nothing stays registered. */
+    /** Registers a socket for events. If epoll rejects the socket, throws and leaves nothing registered. */
     IoRegistration register(EpollIoHandle handle, EpollIoOps ops) throws IOException {
         Future<IoRegistration> registered = executor.register(handle);
         if (!registered.isSuccess()) {
@@ -125,7 +126,7 @@ final class Loop {
         }
         IoRegistration registration = registered.getNow();
         try {
-            // Only submit calls epoll_ctl(2), so it finds errors that register does not.
+            // Only submit calls epoll_ctl(2), so it reports errors that register does not.
             registration.submit(ops);
             return registration;
         } catch (UncheckedIOException e) {
@@ -139,8 +140,8 @@ final class Loop {
     }
 
     /**
-     * Throws if epoll rejects the socket: registers it and cancels the registration. When epoll rejects a channel,
-     * Netty only logs the error and leaves the channel half registered.
+     * Throws if epoll rejects the socket. Checks this by registering the socket and canceling the registration, because
+     * when epoll rejects a channel, Netty only logs the error and leaves the channel half registered.
      */
     void requireRegistrable(InetSocket socket) throws IOException {
         register(new TrialRegistration(socket), EpollIoOps.EPOLLERR).cancel();
@@ -150,7 +151,7 @@ final class Loop {
     private record TrialRegistration(InetSocket fd) implements EpollIoHandle {
         @Override
         public void handle(IoRegistration registration, IoEvent ioEvent) {
-            throw new IllegalStateException("event of a canceled registration");
+            throw new IllegalStateException("event for a canceled registration");
         }
 
         @Override
@@ -160,8 +161,8 @@ final class Loop {
     }
 
     /**
-     * Closes a socket after the current round of events. If it were closed at once, the next accept could get the same
-     * descriptor number, and an event still queued for the old socket would reach the new one.
+     * Closes a socket after the current round of events. If it were closed at once, the next accepted connection could
+     * get the same descriptor number, and an event still queued for the old socket would be delivered to the new one.
      *
      * @param registration null if the socket was not registered
      */
@@ -174,7 +175,7 @@ final class Loop {
         });
         if (!closeScheduled) {
             executor.execute(this::closePending);
-            // Set last: if execute throws, the next call schedules again and closes both.
+            // Set last, so that if execute throws, the next call schedules the task again and closes both sockets.
             closeScheduled = true;
         }
     }
@@ -185,8 +186,8 @@ final class Loop {
             try {
                 close.run();
             } catch (RuntimeException | Error fault) {
-                // Continue, because sockets that stay in the queue would not be closed before the next call.
-                log.error("internal error; a socket of event loop {} may not be closed", index, fault);
+                // Continue, because sockets left in the queue would stay open until the next call.
+                log.error("internal error in event loop {}; a socket may have been leaked", index, fault);
             }
         }
     }
@@ -202,12 +203,12 @@ final class Loop {
         sessions--;
     }
 
-    /** Number of open TCP connections. Any thread. */
+    /** Number of open TCP connections. Thread-safe. */
     int sessions() {
         return sessions;
     }
 
-    /** The read buffer of the loop's UDP listeners, allocated at the first call. Control threads. */
+    /** The read buffer of the loop's UDP listeners, allocated on the first call. Control threads. */
     SharedReadBuffer datagramBuffer(int bytes) {
         SharedReadBuffer created = datagramBuffer;
         if (created == null) {
@@ -218,8 +219,9 @@ final class Loop {
     }
 
     /**
-     * Makes the loop close its sockets when it ends. Netty closes them between two rounds of tasks, and a loop that is
-     * running tasks at shutdown would exit after them. A shutdown hook makes it run another round. Control threads.
+     * Makes the loop close its sockets when it ends. Netty closes them between two rounds of tasks, but a loop that is
+     * running tasks at shutdown would exit right after these tasks. A shutdown hook makes the loop run another round.
+     * Control threads.
      */
     void closeSocketsAtEnd() {
         ((SingleThreadEventExecutor) executor).addShutdownHook(() -> log.trace("event loop {} ends", index));

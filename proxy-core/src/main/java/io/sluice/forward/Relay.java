@@ -38,9 +38,10 @@ final class Relay implements Runnable {
         this.toClient = new Direction(this, loop, endpoint, client, Counter.BYTES_TO_CLIENT);
     }
 
-    /** Starts to forward; throws if the client's socket cannot be registered. */
+    /** Starts forwarding; throws if the client's socket cannot be registered. */
     void start() throws IOException {
-        // The client has often sent bytes meanwhile. Reading them before its socket is registered saves a wake-up.
+        // By now the client has often sent bytes. Reading them before the client's socket is registered saves a
+        // wake-up.
         client.readable = true;
         toEndpoint.pump();
         if (!session.isOver()) {
@@ -58,7 +59,7 @@ final class Relay implements Runnable {
         Direction reading = leg == client ? toEndpoint : toClient;
         Direction writing = leg == client ? toClient : toEndpoint;
         if ((ops & Leg.EPOLLERR) != 0 && !reading.state().reads()) {
-            // Its end of stream was read before, so no read will report the error.
+            // The end of the stream was already read from this leg, so no further read will report the error.
             leg.failed(leg.takeError());
             fail(reading);
             return;
@@ -102,14 +103,15 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Called when the connection is two seconds old: sets keep-alive, and starts the stall check. */
+    /** Called when the connection is two seconds old; enables keep-alive and starts the stall check. */
     void setLongLivedOptions(long nowNanos) {
         endpoint.setLongLivedOptions(loop.keepAlive);
         startStallCheck(nowNanos);
     }
 
     /**
-     * Enqueues the connection for the next stall check, if a leg may have unacknowledged output and no timeout runs.
+     * Schedules the next stall check of the connection if a leg may have unacknowledged output and no other timeout is
+     * running.
      */
     private void startStallCheck(long nowNanos) {
         if (session.queue == null && (client.mayHaveOutput() || endpoint.mayHaveOutput())) {
@@ -117,7 +119,7 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Ends the connection if a peer has not acknowledged anything for the stalled timeout. */
+    /** Ends the connection if a peer has unacknowledged output and has sent nothing for the stalled timeout. */
     void checkStalled(long nowNanos) {
         long timeoutNanos = loop.stalledTimeoutNanos;
         if (client.isStalled(loop.tcpInfo, toClient.hasPending(), timeoutNanos, nowNanos)) {
@@ -139,7 +141,7 @@ final class Relay implements Runnable {
         return session.isOver();
     }
 
-    /** Records forwarded bytes: written to the reader, or pending for it. */
+    /** Records forwarded bytes, whether already written to the reader or still pending. */
     void forwarded(Counter bytes, int length) {
         if (session.queue == null) {
             startStallCheck(loop.now());
@@ -152,19 +154,22 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Restarts the half-closed timeout, if it runs, because bytes were forwarded. */
+    /** Restarts the half-closed timeout if it is running, because bytes were forwarded. */
     void restartHalfClosedTimeout() {
         if (session.queue == loop.timeouts.halfClosed) {
             startHalfClosedTimeout();
         }
     }
 
-    /** Starts the half-closed timeout; the connection is reset unless bytes are forwarded within it. */
+    /** Starts the half-closed timeout; if no bytes are forwarded before it expires, the connection is reset. */
     void startHalfClosedTimeout() {
         loop.timeouts.await(loop.timeouts.halfClosed, session, loop.now());
     }
 
-    /** Starts the half-closed timeout unless it runs: the sender has closed, and its last bytes wait for the reader. */
+    /**
+     * Starts the half-closed timeout unless it is already running. The sender has closed, and its last bytes are
+     * waiting for the reader.
+     */
     void ensureHalfClosedTimeout() {
         if (session.queue != loop.timeouts.halfClosed) {
             startHalfClosedTimeout();
@@ -183,7 +188,8 @@ final class Relay implements Runnable {
     }
 
     /**
-     * Ends the connection after the sender of this direction was reset or lost: delivers pending bytes, then resets.
+     * Ends the connection after the sender of this direction reset it or was lost: delivers pending bytes, then resets
+     * the reader's connection.
      */
     void fail(Direction dead) {
         if (session.isOver() || dead.state() == Direction.State.DELIVERING || dead.state() == Direction.State.CLOSED) {
@@ -213,12 +219,14 @@ final class Relay implements Runnable {
         }
         session.cells.increment(ofClient ? Counter.SESSIONS_CLIENT_LOST : Counter.SESSIONS_ENDPOINT_LOST);
         log.debug(
-                "{}: {} does not answer data or keep-alive probes; resetting the connection",
+                "{}: {} is not acknowledging data or keep-alive probes; resetting the connection",
                 session,
                 ofClient ? "the client" : target);
     }
 
-    /** Resets the leg once its output is acknowledged, because a reset makes the kernel discard unsent bytes. */
+    /**
+     * Resets the leg only once its output has been acknowledged, because a reset makes the kernel discard unsent bytes.
+     */
     void resetOnceDelivered(Leg leg) {
         if (session.isOver()) {
             return;

@@ -13,8 +13,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tracks which resources the process has run out of, and whether clients were limited to their share. Logs once when
- * such a condition begins and once when it ends, because it can affect thousands of connections a second. Any thread.
+ * Tracks which resources have run out, and whether clients are limited to their share. Logs each such condition only
+ * when it begins and when it ends, because it can affect thousands of connections per second. Thread-safe.
  */
 final class ResourceExhaustion {
     private static final Logger log = LoggerFactory.getLogger(ResourceExhaustion.class);
@@ -22,7 +22,7 @@ final class ResourceExhaustion {
     private static final long OVER_AFTER_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long NONE = Long.MIN_VALUE;
 
-    /** How long to accept no connections after a resource ran out; they wait in the accept queue. */
+    /** How long to stop accepting connections after a resource ran out; new connections wait in the accept queue. */
     static final long PAUSE_MILLIS = 100;
 
     private static final long PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(PAUSE_MILLIS);
@@ -41,7 +41,7 @@ final class ResourceExhaustion {
             this.description = description;
         }
 
-        /** The resource whose exhaustion an error number reports; null for other errors. */
+        /** The resource whose exhaustion an error number indicates; null for other errors. */
         static @Nullable Kind errno(int errno) {
             return switch (errno) {
                 case Errno.EMFILE, Errno.ENFILE -> DESCRIPTORS;
@@ -57,7 +57,7 @@ final class ResourceExhaustion {
     /** When each resource was last found exhausted. */
     private final Map<Kind, AtomicLong> lastNanos = new EnumMap<>(Kind.class);
 
-    /** When a client was last limited to its share. */
+    /** When any client was last limited to its share. */
     private final AtomicLong lastClientLimitNanos = new AtomicLong(NONE);
 
     private volatile long pauseUntilNanos;
@@ -70,21 +70,21 @@ final class ResourceExhaustion {
         }
     }
 
-    /** Records that a resource was not available. */
+    /** Records that a resource has run out. */
     void note(Kind kind) {
         long now = nanoClock.getAsLong();
         if (kind != Kind.PORTS) {
-            // Ports run out for one endpoint only; the other resources are needed by all connections.
+            // Local ports run out for a single endpoint only; all other resources are needed by every connection.
             pauseUntilNanos = now + PAUSE_NANOS;
         }
         if (begins(Objects.requireNonNull(lastNanos.get(kind)), now)) {
             log.warn(
-                    "out of {}; new connections and flows are delayed or fail, established ones are not affected",
+                    "out of {}: new connections and flows are delayed or rejected; established ones are not affected",
                     kind.description);
         }
     }
 
-    /** Records that a connection or flow of a client was rejected because the client holds its share. */
+    /** Records that a connection or flow of a client was rejected because the client already holds its share. */
     void noteClientLimit(IpAddress client, int percent) {
         if (begins(lastClientLimitNanos, nanoClock.getAsLong())) {
             log.warn(
@@ -99,7 +99,7 @@ final class ResourceExhaustion {
         return pauseUntilNanos - nanoClock.getAsLong() > 0;
     }
 
-    /** Logs the end of conditions that have not occurred for five seconds. Called periodically. */
+    /** Logs the end of each condition that has not occurred for five seconds. Called periodically. */
     void check() {
         long now = nanoClock.getAsLong();
         lastNanos.forEach((kind, last) -> {

@@ -7,8 +7,8 @@ import java.nio.ByteBuffer;
 
 /**
  * Allocator that gives all UDP listeners of one loop the same buffer for every read. One buffer is enough, because the
- * datagrams of a read are forwarded before the next read. From a pool, each read of a megabyte would allocate and free
- * a whole chunk.
+ * datagrams of each read are forwarded before the next read. With a pooled allocator, each read of a megabyte would
+ * allocate and free a whole chunk.
  */
 final class SharedReadBuffer extends AbstractByteBufAllocator {
     private final ByteBuf buffer;
@@ -17,7 +17,7 @@ final class SharedReadBuffer extends AbstractByteBufAllocator {
 
     SharedReadBuffer(int bytes) {
         super(true);
-        // Unpooled, because the leak detector would track every slice of a pooled buffer.
+        // Unpooled, because Netty's leak detector would track every slice of a pooled buffer.
         buffer = UnpooledByteBufAllocator.DEFAULT.directBuffer(bytes, bytes);
         memory = buffer.nioBuffer(0, bytes);
     }

@@ -26,16 +26,17 @@ import org.slf4j.LoggerFactory;
 final class TcpListener implements EpollIoHandle, Listener {
     private static final Logger log = LoggerFactory.getLogger(TcpListener.class);
 
-    /** Maximum number of connections to accept per event, so that open connections are served in between. */
+    /** Maximum number of connections to accept per event; the limit lets the loop serve open connections in between. */
     private static final int ACCEPTS_PER_EVENT = 64;
 
     private static final EpollIoOps ACCEPTING = EpollIoOps.EPOLLIN;
-    // epoll always reports errors. Without any flag, Netty would remove the socket and could not add it again.
+    // epoll reports errors even without this flag, but without any flag Netty would remove the socket and could not add
+    // it again.
     private static final EpollIoOps PAUSED = EpollIoOps.EPOLLERR;
 
     private static final int DESCRIPTORS_PER_SESSION = 2;
 
-    /** Addresses that no other socket has: they are reserved for documentation. */
+    /** Addresses that no other socket is bound to, because they are reserved for documentation. */
     private static final IpAddress UNUSED_IPV4 = Objects.requireNonNull(IpAddress.parse("192.0.2.254"));
 
     private static final IpAddress UNUSED_IPV6 = Objects.requireNonNull(IpAddress.parse("2001:db8:ffff::fffe"));
@@ -61,10 +62,10 @@ final class TcpListener implements EpollIoHandle, Listener {
         int port = loop.transparentSockets == null ? address.port() : loop.transparentSockets.listeningPort(address);
         InetSocket socket = bound(address.address(), port, loop.transparentSockets != null, true);
         try {
-            // Accepted sockets inherit these options, which saves five system calls per connection.
+            // Accepted sockets inherit these options, which saves five system calls for each connection.
             socket.setTcpNoDelay(true);
             loop.keepAlive.enable(socket);
-            // Urgent bytes stay in the stream and are forwarded like others.
+            // Urgent bytes stay in the stream and are forwarded like any others.
             socket.setIntOpt(SOL_SOCKET, SO_OOBINLINE, 1);
             socket.listen(NetUtil.SOMAXCONN);
             return new TcpListener(loop, frontend, socket);
@@ -75,14 +76,14 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     /**
-     * Adopts a listening socket of the old process. If it listens on another port than this process would use, closes
-     * it and binds a new one. Closes it on failure.
+     * Adopts a listening socket of the old process. If the socket listens on a different port than this process would
+     * use, closes it and binds a new one. On failure, closes the socket.
      */
     static TcpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
             throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
         try {
-            // The old process may have had other settings.
+            // The old process may have used different keep-alive settings.
             loop.keepAlive.enable(socket);
         } catch (IOException | RuntimeException | Error e) {
             socket.closeQuietly();
@@ -98,10 +99,10 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     /**
-     * Throws if another process serves the address. Binds without SO_REUSEPORT, because with it the kernel would let
-     * both processes share the address, and each would get some of the connections. If Sluice listens on a flipped
-     * port, a process that has the frontend's port on all addresses is no conflict: it keeps its connections to the
-     * other addresses.
+     * Throws if another process serves the address. Checks this by binding without SO_REUSEPORT; with that option, the
+     * kernel would let both processes share the address, and each would receive some of the connections. If Sluice
+     * listens on a flipped port, a process that listens on the frontend's port on all addresses is not a conflict: it
+     * keeps receiving the connections to all other addresses.
      */
     static void probe(FrontendAddress frontend, @Nullable TransparentSockets transparentSockets) throws IOException {
         IpAddress address = frontend.address();
@@ -187,7 +188,8 @@ final class TcpListener implements EpollIoHandle, Listener {
             IpAddress client = IpAddress.of(address, 1, address[0] == 8 ? 4 : 16);
             TcpSession.open(loop, frontend, routing, accepted, client);
         } catch (RuntimeException | Error fault) {
-            // If it were thrown, other connections would lose the events of this round, which are not repeated.
+            // If this were rethrown, other connections would lose the remaining events of this round, which epoll does
+            // not repeat.
             accepted.closeQuietly();
             log.error("internal error; closing a new connection to {}", frontend.address, fault);
         }
@@ -203,7 +205,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
         ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(errno);
         if (exhausted == null) {
-            // ECONNABORTED and network errors concern only the connection that was in the queue; see accept(2).
+            // ECONNABORTED and network errors affect only the connection that was in the queue; see accept(2).
             log.trace("{}: accept failed: {}", frontend.address, e.getMessage());
             return;
         }
@@ -211,7 +213,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         pause();
     }
 
-    /** Stops accepting for a moment; connections wait in the accept queue. */
+    /** Stops accepting for a short time; new connections wait in the accept queue. */
     private void pause() {
         if (registration != null) {
             registration.submit(PAUSED);
@@ -225,7 +227,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
     }
 
-    /** False: connections have their own sockets. */
+    /** Always false, because connections have their own sockets. */
     @Override
     public boolean isUsed() {
         return false;

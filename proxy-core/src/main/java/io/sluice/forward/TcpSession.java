@@ -16,20 +16,20 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One proxied TCP connection: the client's connection and the one to the endpoint. Belongs to the loop that accepted
- * it.
+ * A proxied TCP connection, which consists of the client's connection and the connection to the endpoint. Belongs to
+ * the loop that accepted it.
  *
- * <p>First a {@link Connector} connects to an endpoint. The client is not read before that succeeds, so no bytes are
- * lost if another endpoint has to be tried. Then a {@link Relay} forwards bytes both ways. The connection ends when
- * both directions have ended, or when a {@link Leg} fails:
+ * <p>First a {@link Connector} connects to an endpoint. Nothing is read from the client until that succeeds, so no
+ * bytes are lost if another endpoint has to be tried. Then a {@link Relay} forwards bytes both ways. The connection
+ * ends when both directions have ended, or when a {@link Leg} fails:
  *
  * <table>
- * <caption>Events at one peer, and what the other peer sees</caption>
+ * <caption>Event at one peer, and what the other peer sees</caption>
  * <tr><td>FIN</td><td>all earlier bytes, then FIN; the other direction continues</td></tr>
  * <tr><td>FIN, then no byte from the other peer within the half-closed timeout</td><td>RST to both</td></tr>
- * <tr><td>RST, no answer to keep-alive probes, or no acknowledgement of data within the stalled timeout</td>
- * <td>all bytes that Sluice had received before, then RST; RST earlier if it takes none of them within the half-closed
- * timeout</td></tr>
+ * <tr><td>RST, no reply to keep-alive probes, or no acknowledgement of data within the stalled timeout</td> <td>all
+ * bytes that Sluice had received before, then RST; RST earlier if the other peer accepts none of them within the
+ * half-closed timeout</td></tr>
  * <tr><td>all endpoints refuse, or none answers before the connect deadline</td><td>RST to the client</td></tr>
  * </table>
  */
@@ -43,10 +43,10 @@ final class TcpSession extends TimeoutEntry {
     final long openedNanos;
     private final Leg client;
 
-    /** Connecting phase; null once an endpoint has answered. */
+    /** Used in the connecting phase; null once an endpoint has answered. */
     private @Nullable Connector connector;
 
-    /** Established phase; null until an endpoint has answered. */
+    /** Used in the established phase; null until an endpoint has answered. */
     private @Nullable Relay relay;
 
     private boolean over;
@@ -63,7 +63,10 @@ final class TcpSession extends TimeoutEntry {
                 new Connector(this, new EndpointAttempts(frontend, service, clientAddress, loop.connectAttempts));
     }
 
-    /** Starts a connection, or resets it if its client holds its share. Owns the socket, unless it throws. */
+    /**
+     * Starts a proxied connection, or resets the client connection if the client already holds its share. Takes
+     * ownership of the socket unless this method throws.
+     */
     static void open(
             Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
         CounterCells cells = routing.service().stats.cells(loop.index);
@@ -89,7 +92,7 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** Called when the endpoint of {@code leg} has answered: starts to forward. */
+    /** Called when the endpoint of {@code leg} has answered; starts forwarding. */
     void connected(Leg leg, EndpointTarget target, long nowNanos) {
         Relay made = new Relay(this, client, leg, target);
         connector = null;
@@ -114,7 +117,7 @@ final class TcpSession extends TimeoutEntry {
         Connector connecting = connector;
         if (!over && connecting != null) {
             connecting.onEvent(leg, ops);
-            // Continue with the relay: the same event may report bytes or a FIN of the endpoint.
+            // Continue with the relay, because the same event may also report bytes or a FIN from the endpoint.
         }
         Relay relaying = relay;
         if (!over && relaying != null) {
@@ -149,7 +152,7 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** Resets the connection because the loop ends. */
+    /** Resets the connection because the loop is shutting down. */
     void cut() {
         if (!over) {
             cells.increment(Counter.SESSIONS_CUT);
@@ -157,7 +160,7 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** Ends the connection; with {@code reset}, both peers get RST. Idempotent. */
+    /** Ends the connection; with {@code reset}, sends RST to both peers. Idempotent. */
     void end(boolean reset) {
         if (over) {
             return;

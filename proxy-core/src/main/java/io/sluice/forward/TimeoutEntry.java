@@ -2,7 +2,10 @@ package io.sluice.forward;
 
 import org.jspecify.annotations.Nullable;
 
-/** Base class of connections and flows, which wait for a timeout. In at most one {@link TimeoutQueue} at a time. */
+/**
+ * Base class of connections and flows, which wait for timeouts. An entry is in at most one {@link TimeoutQueue} at a
+ * time.
+ */
 abstract class TimeoutEntry {
     @Nullable
     TimeoutEntry previous;
@@ -19,7 +22,7 @@ abstract class TimeoutEntry {
     /**
      * Handles the timeout. The entry has been removed from its queue.
      *
-     * @param expiredIn the queue that it waited in, which tells which timeout it is
+     * @param expiredIn the queue that the entry was in, which identifies the timeout
      */
     abstract void expire(TimeoutQueue expiredIn, long nowNanos);
 

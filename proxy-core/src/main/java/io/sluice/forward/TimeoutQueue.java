@@ -3,8 +3,9 @@ package io.sluice.forward;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Linked list of all entries with the same timeout, longest idle first. As the timeout is the same for all, a touch
- * moves an entry to the tail, and expiry looks at the head only. Neither allocates. Belongs to one loop.
+ * Linked list of all entries with the same timeout, ordered by idle time, longest first. Because the timeout is the
+ * same for all, touching an entry moves it to the tail, and expiry only looks at the head. Neither operation allocates.
+ * Belongs to one loop.
  */
 final class TimeoutQueue {
     private final long timeoutNanos;
@@ -15,7 +16,7 @@ final class TimeoutQueue {
         this.timeoutNanos = timeoutNanos;
     }
 
-    /** Starts or restarts the timeout of an entry, which is removed from any other queue. */
+    /** Starts or restarts the timeout of an entry, after removing the entry from any other queue. */
     void touch(TimeoutEntry entry, long nowNanos) {
         entry.sinceNanos = nowNanos;
         if (entry == tail) {
@@ -51,14 +52,17 @@ final class TimeoutQueue {
         entry.next = null;
     }
 
-    /** Expires all entries whose timeout is over. */
+    /** Expires all entries whose timeout has passed. */
     void expire(long nowNanos) {
         for (TimeoutEntry first = head; first != null && nowNanos - first.sinceNanos >= timeoutNanos; first = head) {
             expire(first, nowNanos);
         }
     }
 
-    /** Expires one entry of this queue, even before its timeout. An exception ends only this entry. */
+    /**
+     * Expires one entry of this queue, even before its timeout has passed. An exception ends only this connection or
+     * flow.
+     */
     void expire(TimeoutEntry entry, long nowNanos) {
         remove(entry);
         try {
@@ -68,7 +72,7 @@ final class TimeoutQueue {
         }
     }
 
-    /** The entry that has waited longest; null if the queue is empty. */
+    /** The entry that has been waiting longest; null if the queue is empty. */
     @Nullable
     TimeoutEntry oldest() {
         return head;

@@ -13,34 +13,42 @@ import org.slf4j.LoggerFactory;
 final class Timeouts {
     private static final Logger log = LoggerFactory.getLogger(Timeouts.class);
 
-    /** Interval at which queues are checked, and so the precision of all timeouts. */
+    /** Interval at which the queues are checked, and therefore the precision of all timeouts. */
     private static final long TICK_MILLIS = 50;
 
     /** Idle timeout of finished flows while many flows are open. */
     private static final long FINISHED_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    /** Interval at which a connecting session checks its timeouts; most are connected before the first check. */
+    /**
+     * Interval at which the timeouts of a connection attempt are checked; most attempts succeed before the first check.
+     */
     private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
-    /** Number of checks of a connection with unacknowledged output within the stalled timeout. */
+    /** How often a connection with unacknowledged output is checked within one stalled timeout. */
     private static final int CHECKS_PER_STALL = 6;
 
     /**
-     * Connections whose endpoint has not answered; at each check, {@link Connector} compares the two connect limits.
+     * Connections whose endpoint has not answered; {@link Connector} regularly checks their connect timeout and connect
+     * deadline.
      */
     final TimeoutQueue connecting = new TimeoutQueue(CONNECT_CHECK_NANOS);
-    /** Connections younger than two seconds, which do not yet have the options of long-lived ones. */
+    /**
+     * Connections less than two seconds old, for which the socket options of long-lived connections are not set yet.
+     */
     final TimeoutQueue newSessions = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
 
-    /** Connections with output that may be unacknowledged. An idle connection is in no queue. */
+    /** Connections with output that may be unacknowledged. Idle connections are not in any queue. */
     final TimeoutQueue unacknowledged;
 
-    /** Connections that are closed in one direction, or whose last bytes wait for a reader. */
+    /** Connections that are closed in one direction, or whose last bytes are waiting for a reader. */
     final TimeoutQueue halfClosed;
 
     final TimeoutQueue unrepliedFlows;
     final TimeoutQueue repliedFlows;
-    /** Flows that are probably finished. They have the timeout of unreplied ones, and end earlier if many are open. */
+    /**
+     * Flows that are probably finished. They have the same timeout as unreplied flows, and end earlier if many flows
+     * are open.
+     */
     final TimeoutQueue finishedFlows;
 
     private final TimeoutQueue[] queues;
@@ -91,7 +99,7 @@ final class Timeouts {
         long now = nanoClock.getAsLong();
         for (TimeoutQueue queue : queues) {
             if (!queue.isEmpty()) {
-                // First, so that an exception in expire does not stop the ticks.
+                // This comes first, so that an exception in expire does not stop the ticks.
                 startTicking();
                 queue.expire(now);
             }
@@ -100,8 +108,9 @@ final class Timeouts {
     }
 
     /**
-     * Ends finished flows while more than half of the allowed flows are open: after two seconds, or at once above three
-     * quarters. This avoids evicting flows that are in use.
+     * Ends finished flows early while more than half of the allowed flows are open: after two seconds, or at once if
+     * more than three quarters of the allowed flows or descriptors are in use. This avoids evicting flows that are
+     * still in use.
      */
     void endFinishedFlows(long nowNanos) {
         while (flows.isMoreThanHalf() || Descriptors.areScarce()) {
@@ -114,7 +123,10 @@ final class Timeouts {
         }
     }
 
-    /** The flow to evict: the longest idle of the finished ones, else of all; null if there is none. */
+    /**
+     * The flow to evict: the longest-idle finished flow or, if no flow is finished, the longest-idle flow; null if
+     * there are no flows.
+     */
     @Nullable
     TimeoutEntry idlestFlow() {
         TimeoutEntry finished = finishedFlows.oldest();

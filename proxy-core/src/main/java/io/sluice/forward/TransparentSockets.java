@@ -12,17 +12,17 @@ import java.util.function.ToIntFunction;
 
 /**
  * How sockets are opened in node mode, in which the kernel redirects the packets of all Services to Sluice. Transparent
- * sockets can have addresses that the machine does not have: those of Services and, for connections to endpoints, those
- * of clients. Requires CAP_NET_ADMIN.
+ * sockets can be bound to addresses that are not local: those of Services and, for connections to endpoints, those of
+ * clients. Requires CAP_NET_ADMIN.
  *
- * @param isOwn whether the machine has an address now, even if the snapshot does not contain it; the origin of a client
- *     with such an address is the node. Called like {@code canPreserveClient}
- * @param canPreserveClient whether replies of an endpoint (second) to the address of a client (first) would reach
- *     Sluice. Called on a loop, once per connection or flow whose route preserves the client's address
- * @param priority the SO_PRIORITY of a socket that connects to an endpoint, by which the nftables rules recognize
+ * @param isOwn whether an address is currently local to this machine, even if the snapshot does not contain it; a
+ *     client with such an address has origin {@code NODE}. Called like {@code canPreserveClient}
+ * @param canPreserveClient whether replies to a client's address (first argument) from an endpoint (second argument)
+ *     would reach Sluice. Called on a loop, once per connection or flow whose route preserves the client's address
+ * @param priority the SO_PRIORITY for sockets that connect to an endpoint, by which the nftables rules recognize
  *     packets that they must not redirect; 0 for the kernel's default. Called like {@code canPreserveClient}
- * @param flippedPortBits bits in which the port of a TCP listening socket differs from the frontend's port, if the
- *     rules redirect each connection to its listener; 0 to listen on the frontend's port
+ * @param flippedPortBits bits in which the port of a TCP listening socket differs from the frontend's port; not 0 only
+ *     if the rules redirect each connection to its listener. 0 to listen on the frontend's port
  */
 public record TransparentSockets(
         Predicate<IpAddress> isOwn,
@@ -52,7 +52,7 @@ public record TransparentSockets(
         }
     }
 
-    /** Makes a socket transparent, so that it can have an address that the machine does not have. */
+    /** Makes a socket transparent, so that it can be bound to an address that is not local. */
     static void allow(InetSocket socket, Family family) throws IOException {
         try {
             if (family == Family.IPV6) {
@@ -66,9 +66,9 @@ public record TransparentSockets(
     }
 
     /**
-     * Allows the fragmentation of datagrams that exceed the path MTU (IPv4). The kernel does not store the path MTU
-     * that a router reports for a source address that the machine does not have, so without this larger datagrams are
-     * always lost.
+     * Allows the fragmentation of datagrams that exceed the path MTU (IPv4). The kernel does not store a path MTU that
+     * a router reports to a source address that is not local, so without fragmentation larger datagrams would always be
+     * lost.
      */
     static void allowFragmentation(InetSocket socket, Family family) throws IOException {
         if (family == Family.IPV4) {
@@ -76,18 +76,18 @@ public record TransparentSockets(
         }
     }
 
-    /** Binds a socket to the client's address. The port is chosen by connect, so call this before connecting. */
+    /** Binds a socket to the client's address. The port is chosen when connecting, so call this before connecting. */
     static void bindToClient(InetSocket socket, IpAddress client) throws IOException {
         allow(socket, client.family());
-        // A port chosen now would have to be unused by all connections; connect needs one unused for this endpoint
-        // only.
+        // A port chosen by bind would have to be unused by all connections; connect only needs a port that is unused
+        // for this endpoint.
         socket.setIntOpt(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
         socket.bind(client.toSocketAddress(0));
     }
 
     /**
-     * Whether an endpoint can see the client's address: not if the endpoint is the client, or if replies would bypass
-     * Sluice.
+     * Whether an endpoint can see the client's address. False if the endpoint is itself the client, or if replies would
+     * bypass Sluice.
      */
     boolean allowsClientAddress(IpAddress client, IpAddress endpoint) {
         return client.family() == endpoint.family()

@@ -20,12 +20,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * UDP flow from one client address and port to one frontend, with its endpoint and the socket connected to it. As the
- * socket is connected, only the endpoint can reply, and its ICMP errors are reported. Each flow has its own socket, so
- * a late reply never reaches another client. Belongs to the listener's loop.
+ * UDP flow from one client address and port to one frontend, with its endpoint and the socket connected to it. Because
+ * the socket is connected, only the endpoint can reply, and ICMP errors from it are reported. Each flow has its own
+ * socket, so a late reply never reaches another client. Belongs to the listener's loop.
  *
- * <p>A flow ends after an idle timeout, as in the kernel's connection tracking: the short one until there was a reply
- * and the flow is two seconds old, then the long one. If many flows are open, finished ones end earlier.
+ * <p>A flow ends after an idle timeout, as in the kernel's connection tracking: a short one until the flow has had a
+ * reply and is two seconds old, then a long one. If many flows are open, finished flows end earlier.
  */
 final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
@@ -35,7 +35,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private static final int REPLIES_PER_EVENT = 32;
 
     /**
-     * Up to this many requests, a flow may be a DNS lookup; further or larger datagrams justify larger socket buffers.
+     * A flow with up to this many requests may be a DNS lookup; more or larger datagrams justify larger socket buffers.
      */
     private static final int FEW_DATAGRAMS = 2;
 
@@ -45,14 +45,14 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private final IpAddress clientAddress;
     final EndpointTarget target;
     final CounterCells cells;
-    /** The routing that last allowed its endpoint. */
+    /** The latest routing that allowed the flow's endpoint. */
     FrontendRouting routing;
 
     private final Loop loop;
     private final ClientFlows clientFlows;
     /** The frontend's socket, which sends replies to the client. */
     private final InetSocket frontendSocket;
-    /** Connected to the endpoint. */
+    /** The socket connected to the endpoint. */
     private final InetSocket socket;
 
     private final IoRegistration registration;
@@ -62,7 +62,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private boolean buffersEnlarged;
     private boolean over;
 
-    /** Owns the connected socket once it returns. */
+    /** Takes ownership of the connected socket once the constructor returns. */
     UdpFlow(
             Loop loop,
             ClientFlows clientFlows,
@@ -83,21 +83,21 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         this.socket = socket;
         this.openedNanos = openedNanos;
         this.cells = routing.service().stats.cells(loop.index);
-        // Last, so that no failure above leaves it registered or counted.
+        // This comes last, so that no failure above leaves the flow registered or counted.
         registration = loop.register(this, EpollIoOps.EPOLLIN);
         cells.increment(Counter.FLOWS_ACTIVE);
         loop.flows.opened();
         loop.clients.flowOpened(clientAddress);
     }
 
-    /** Restores the state of a flow of the old process that had the same socket. */
+    /** Restores the state that this flow had in the old process. */
     void resume(ForwarderHandover.OpenFlow before, long nowNanos) {
         requests = before.asked();
         replies = before.answered();
         touch(nowNanos);
     }
 
-    /** Stops the flow but leaves its socket open, for a handover. */
+    /** Stops the flow for a handover, but leaves its socket open. */
     ForwarderHandover.OpenFlow detach() {
         long ageNanos = loop.now() - openedNanos;
         finish();
@@ -107,9 +107,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
                 socket.intValue(), clientAddress, client.getPort(), target.endpoint, requests, replies, ageNanos);
     }
 
-    /**
-     * Sends datagrams of the client to the endpoint. Returns false if the endpoint is dead; the flow has then ended.
-     */
+    /** Sends the client's datagrams to the endpoint. Returns false if the endpoint is dead; the flow has then ended. */
     boolean forward(long address, DatagramBatch batch, long nowNanos) {
         requests += batch.datagrams;
         touch(nowNanos);
@@ -146,12 +144,12 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         try {
             forwardReplies();
         } catch (RuntimeException | Error fault) {
-            // If it were thrown, Netty would pause the loop for a second.
+            // If this were rethrown, Netty would pause the loop for a second.
             failInternally(fault);
         }
     }
 
-    /** Forwards the replies that have arrived; those of equal size in one system call. */
+    /** Forwards the replies that have arrived; consecutive replies of equal size take one system call. */
     private void forwardReplies() {
         long nowNanos = loop.now();
         DatagramBatch batch = loop.batch;
@@ -166,7 +164,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
                 if (length == 0) {
                     break;
                 }
-                // For an empty datagram recv returns 0, which Netty reports as end of stream (-1).
+                // For an empty datagram, recv returns 0, which Netty reports as end of stream (-1).
                 length = Math.max(length, 0);
                 if (!batch.fits(length)) {
                     sendReplies(batch, nowNanos);
@@ -224,7 +222,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         loop.timeouts.await(queue, this, nowNanos);
     }
 
-    /** Whether the one or two requests of the flow were answered, as in a DNS lookup (A and AAAA). */
+    /** Whether the flow had only one or two requests and all were answered, as in a DNS lookup (A and AAAA). */
     private boolean isProbablyFinished() {
         return requests == replies && requests <= FEW_DATAGRAMS;
     }
@@ -238,7 +236,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
                 if (routing.hasSessionAffinity()) {
-                    // Otherwise the client would be sent to the dead endpoint until the affinity entry expires.
+                    // Otherwise the client would be sent to the dead endpoint until the session affinity entry expires.
                     routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);
                 }
                 end();
@@ -294,6 +292,6 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
 
     @Override
     public String toString() {
-        return "flow of " + client + " to " + target;
+        return "flow from " + client + " to " + target;
     }
 }

@@ -24,19 +24,19 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * UDP socket of one frontend on one loop. Reads datagrams of clients in batches, and passes consecutive ones of the
- * same client to its flow together. Replies are sent through this socket, so their source is the address that the
- * client sent to. For a socket on all addresses, the nftables rules restore that address.
+ * UDP socket of one frontend on one loop. Reads datagrams in batches, and passes consecutive datagrams from the same
+ * client to its flow together. Replies are sent through this socket, so their source is the address that the client
+ * sent to. If the socket is bound to all addresses, the nftables rules restore that address.
  *
- * <p>Datagrams are read through Netty's channel, many at a time, but sent on the plain socket, because the batched
- * write of the channel miscounts when a datagram is empty.
+ * <p>Datagrams are read through Netty's channel, many at a time, but sent on the plain socket, because the channel's
+ * batched write miscounts empty datagrams.
  */
 final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
     private static final Logger log = LoggerFactory.getLogger(UdpListener.class);
 
     static final int DATAGRAMS_PER_READ = 16;
 
-    /** Number of endpoints to try if sending fails because the endpoint is dead. */
+    /** Maximum number of endpoints to try if sending fails because an endpoint is dead. */
     private static final int MAX_ATTEMPTS = 4;
 
     private final Loop loop;
@@ -66,7 +66,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         channel.pipeline().addLast(this);
     }
 
-    /** Binds. Datagrams wait in the kernel until {@link #start}. Control threads. */
+    /** Binds a socket. Datagrams wait in the kernel until {@link #start}. Control threads. */
     static UdpListener bind(Loop loop, FrontendRoutes frontend) throws IOException {
         IpAddress address = frontend.address.address();
         InetSocket socket = InetSocket.datagram(address.family());
@@ -85,7 +85,9 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
     }
 
-    /** Adopts a socket of the old process and its flows. On failure, closes the socket but not the flows. */
+    /**
+     * Adopts a socket of the old process and its flows. On failure, closes the socket but not the sockets of the flows.
+     */
     static UdpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
             throws IOException {
         InetSocket socket = InetSocket.adopt(inherited.descriptor());
@@ -99,7 +101,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         }
     }
 
-    /** Throws if another process has the address; binds without SO_REUSEPORT for that. */
+    /** Throws if another process is bound to the address. Checks this by binding without SO_REUSEPORT. */
     static void probe(FrontendAddress frontend, boolean transparent) throws IOException {
         IpAddress address = frontend.address();
         InetSocket socket = InetSocket.datagram(address.family());
@@ -118,7 +120,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         EventLoopGroup group = loop.executor;
         return loop.executor.submit(() -> {
             loop.requireRegistrable(socket);
-            // Before the first datagram is read, because it may belong to an inherited flow.
+            // Flows are adopted before the first datagram is read, because it may belong to one of them.
             flows.adoptInherited();
             ChannelFuture registered = group.register(channel);
             if (!registered.isSuccess() || !channel.isOpen()) {
@@ -143,7 +145,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
             flows.end();
         } finally {
             channel.unsafe().close(channel.voidPromise());
-            // The channel closed the descriptor, which was counted when our own socket object was created.
+            // The channel has closed the descriptor, which was counted when the InetSocket was created.
             Descriptors.closed();
         }
     }
@@ -217,8 +219,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     /**
-     * Sends the batch of the current flow; if its endpoint is dead, opens a flow to another endpoint and sends it
-     * there.
+     * Sends the batch of the current flow. If its endpoint is dead, opens a flow to another endpoint and sends the
+     * batch there.
      */
     private void sendBatch() {
         UdpFlow flow = batchFlow;

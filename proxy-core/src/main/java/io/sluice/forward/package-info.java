@@ -5,7 +5,7 @@
  * <p>{@link io.sluice.forward.Forwarder#apply} opens and closes listeners and publishes immutable routes to the event
  * loops. Each listener, connection and flow belongs to one loop. May use {@link io.sluice.socket}, {@link
  * io.sluice.balance}, {@link io.sluice.model}, {@link io.sluice.stats}, {@link io.sluice.thread} and Netty's epoll
- * transport; knows nothing of Kubernetes or command lines.
+ * transport; knows nothing about Kubernetes or command lines.
  */
 @NullMarked
 package io.sluice.forward;

@@ -3,16 +3,16 @@ package io.sluice.model;
 import java.security.SecureRandom;
 
 /**
- * A keyed 64-bit hash of addresses, for hash tables whose keys come from untrusted sources. The hash keys are random and
- * differ from process to process.
+ * A keyed 64-bit hash of addresses, for hash tables whose keys come from untrusted sources. The hash keys are random
+ * and differ from process to process.
  *
- * <p>A client chooses its port and, with IPv6, one of 2<sup>64</sup> addresses; authors of EndpointSlices choose
- * endpoints. If they could compute the hash, they could fill one bucket with thousands of addresses, and each lookup there
- * would take thousands of comparisons. Without the keys they cannot find colliding addresses, and no hash value leaves the
- * process.
+ * <p>A client chooses its own port and, with IPv6, one of 2<sup>64</sup> addresses; authors of EndpointSlices choose
+ * the endpoints. If they could compute the hash, they could fill one bucket with thousands of addresses, and each
+ * lookup in it would take thousands of comparisons. Without the keys they cannot find colliding addresses, and no hash
+ * value ever leaves the process.
  *
- * <p>Each of the two rounds multiplies to 128 bits and combines the halves, like the hash of Go's maps. This takes a third
- * of the time of SipHash-1-3, which matters because it runs once per datagram.
+ * <p>Each of the two rounds computes a 128-bit product and combines its halves, like the hash function of Go's maps.
+ * This takes a third of the time of SipHash-1-3, which matters because the hash is computed for every datagram.
  */
 public final class AddressHash {
     private static final long KEY0;
@@ -36,9 +36,8 @@ public final class AddressHash {
     }
 
     private static long fold(long a, long b) {
-        // Java 17 has only the signed multiplication. The unsigned high half is larger by each operand for which the
-        // sign
-        // bit of the other one is set.
+        // Java 17 provides only signed multiplication. To get the unsigned high half, each operand is added if the sign
+        // bit of the other is set.
         long high = Math.multiplyHigh(a, b) + (a >> 63 & b) + (b >> 63 & a);
         return high ^ a * b;
     }

@@ -6,8 +6,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * A range of addresses of one family.
  *
- * @param network the first address; bits after the prefix are zero
- * @param prefix the number of fixed bits, 0 to 32 or 128
+ * @param network the first address of the range; all bits after the prefix are zero
+ * @param prefix the prefix length, 0 to 32 for IPv4 or 0 to 128 for IPv6
  */
 public record Cidr(IpAddress network, int prefix) {
     public Cidr {
@@ -64,7 +64,9 @@ public record Cidr(IpAddress network, int prefix) {
         return new Cidr(middle, prefix + 1);
     }
 
-    /** Whether one of the ranges contains the address. Called for every connection, so it does not allocate. */
+    /**
+     * Whether any of the ranges contains the address. Called for every connection, so this method does not allocate.
+     */
     static boolean anyContains(List<Cidr> ranges, IpAddress address) {
         for (int i = 0; i < ranges.size(); i++) {
             if (ranges.get(i).contains(address)) {
@@ -77,7 +79,8 @@ public record Cidr(IpAddress network, int prefix) {
     /**
      * Maps an address of this range to the address at the same offset in another range.
      *
-     * @throws IllegalArgumentException if this range does not contain the address, or the ranges differ in family or size
+     * @throws IllegalArgumentException if this range does not contain the address, or the ranges differ in family or
+     *     size
      */
     public IpAddress translate(IpAddress address, Cidr other) {
         if (!contains(address) || other.prefix != prefix || other.network.family() != network.family()) {

@@ -1,6 +1,6 @@
 package io.sluice.model;
 
-/** A destination of forwarded traffic: one address of a pod or another server, and the port it listens on. */
+/** A destination of forwarded traffic: an address of a pod or other server, and the port that the server listens on. */
 public record Endpoint(IpAddress address, int port) {
     public Endpoint {
         if (port < 1 || port > 65_535) {

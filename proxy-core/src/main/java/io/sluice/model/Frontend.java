@@ -3,17 +3,17 @@ package io.sluice.model;
 import java.util.List;
 
 /**
- * An address that a service port is served at, and the route for clients of each origin.
+ * An address at which a service port is served, with the route for clients of each origin.
  *
  * @param pod the route for clients that are pods
  * @param node the route for clients on this node
  * @param external the route for all other clients
- * @param allowedSources the allowed source ranges, which apply to all origins; empty allows all clients. Only LoadBalancer
- *     IPs have them
+ * @param allowedSources the allowed source ranges, which apply to all origins; empty to allow all clients. Always empty
+ *     except for LoadBalancer IPs
  */
 public record Frontend(
         Kind kind, FrontendAddress address, Route pod, Route node, Route external, List<Cidr> allowedSources) {
-    /** The kind of a frontend address. It decides which traffic policy applies. */
+    /** The kind of a frontend address, which determines the traffic policy that applies. */
     public enum Kind {
         CLUSTER_IP("ClusterIP"),
         LOAD_BALANCER("LoadBalancer IP"),
@@ -26,7 +26,7 @@ public record Frontend(
             this.text = text;
         }
 
-        /** The name for messages and tables. */
+        /** The name of this kind in messages and tables. */
         public String text() {
             return text;
         }
@@ -41,7 +41,7 @@ public record Frontend(
         return new Frontend(Kind.CLUSTER_IP, address, route, route, route, List.of());
     }
 
-    /** Whether the allowed source ranges contain a client, or there are none. */
+    /** Whether a client is in an allowed source range, or there are none, which allows all clients. */
     public boolean allowsSource(IpAddress client) {
         return allowedSources.isEmpty() || Cidr.anyContains(allowedSources, client);
     }
@@ -55,7 +55,10 @@ public record Frontend(
         };
     }
 
-    /** Whether the verdict is {@code PASS} for at least one origin: a process of this node serves the address itself. */
+    /**
+     * Whether the verdict is {@code PASS} for at least one origin, because a process on this node serves the address
+     * itself.
+     */
     public boolean passesAny() {
         return pod.verdict() == Route.Verdict.PASS
                 || node.verdict() == Route.Verdict.PASS
@@ -72,14 +75,17 @@ public record Frontend(
     }
 
     /**
-     * Whether a frontend of this kind may have the same address and port as one of the endpoints, because the address
-     * belongs to a machine. A ClusterIP belongs to no machine, and endpoints do not listen on a NodePort.
+     * Whether an endpoint can have the same address and port as a frontend of this kind. External IPs and LoadBalancer
+     * IPs can be addresses of a machine; a ClusterIP never is, and endpoints do not listen on a NodePort.
      */
     public static boolean mayBeAnEndpoint(Kind kind) {
         return kind == Kind.EXTERNAL_IP || kind == Kind.LOAD_BALANCER;
     }
 
-    /** Whether this address is one of the endpoints that it forwards to. */
+    /**
+     * Whether one of the endpoints has the address and port of this frontend, so that the frontend would forward to
+     * itself.
+     */
     public boolean forwardsToItself() {
         return mayBeAnEndpoint(kind) && forwardsTo(this);
     }
@@ -93,7 +99,9 @@ public record Frontend(
         return asEndpoint().equals(endpoint);
     }
 
-    /** Whether, for any origin, one of the endpoints is the address and port of a frontend, which may be this one. */
+    /**
+     * Whether, for any origin, one of the endpoints has the address and port of a frontend, which can be this frontend.
+     */
     boolean forwardsTo(Frontend other) {
         Endpoint endpoint = other.asEndpoint();
         return pod.endpoints().contains(endpoint)

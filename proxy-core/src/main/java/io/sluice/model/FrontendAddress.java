@@ -3,8 +3,8 @@ package io.sluice.model;
 /**
  * A protocol, address and port that clients connect to. Prints as {@code 10.96.0.1:443/tcp}.
  *
- * @param address the unspecified address for a NodePort that is served on all local addresses in
- *     {@link SnapshotContext#nodePortRanges}
+ * @param address the IP address; unspecified for a NodePort that is served on all local addresses in {@link
+ *     SnapshotContext#nodePortRanges}
  */
 public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
     public FrontendAddress {
@@ -19,8 +19,9 @@ public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
     }
 
     /**
-     * The port to bind the TCP listener of this frontend to. It differs from the frontend's port so that a process that is
-     * bound to that port on all addresses does not block the listener. A frontend at the unspecified address keeps its port.
+     * The port to bind the TCP listener of this frontend to. The bound port differs from the frontend's port so that
+     * the listener can be opened even if another process is bound to the frontend's port on all addresses. For a
+     * frontend at the unspecified address, the port is not changed.
      *
      * @param flippedBits the bits of the port to invert; 0 keeps the port
      */

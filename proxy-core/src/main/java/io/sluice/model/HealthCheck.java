@@ -3,7 +3,8 @@ package io.sluice.model;
 import java.util.List;
 
 /**
- * The health check of one Service on this node, which external load balancers query at its {@code healthCheckNodePort}.
+ * The health check of one Service on this node, which external load balancers query on the Service's {@code
+ * healthCheckNodePort}.
  *
  * @param addresses the addresses to listen on; empty means all addresses of the machine
  * @param port the {@code healthCheckNodePort}

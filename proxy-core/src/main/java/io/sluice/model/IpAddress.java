@@ -7,25 +7,28 @@ import java.nio.ByteBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An IPv4 or IPv6 address. Unlike {@link InetAddress} it never resolves a name, prints in canonical form (RFC 5952) and
- * takes a third of the memory, which matters with 250,000 endpoints.
+ * An IPv4 or IPv6 address. Unlike {@link InetAddress}, this class never resolves names, prints IPv6 addresses in
+ * canonical form (RFC 5952) and needs a third of the memory, which matters with 250,000 endpoints.
  *
  * @param high the first 64 bits; 0 for IPv4
- * @param low the last 64 bits; an IPv4 address is in the lower 32
- * @param family the address family, which decides how many of the bits are used
+ * @param low the last 64 bits; an IPv4 address occupies the lower 32 of them
+ * @param family the address family, which determines how many of the bits are used
  */
 public record IpAddress(long high, long low, Family family) implements Comparable<IpAddress> {
     private static final long MAPPED_PREFIX = 0xffffL << 32;
 
-    /** An IPv4 address from its 32 bits. */
+    /** Creates an IPv4 address from its 32 bits. */
     public static IpAddress v4(int bits) {
         return new IpAddress(0, bits & 0xffffffffL, Family.IPV4);
     }
 
-    /** An address from 4 or 16 bytes at {@code offset} in network order. An IPv4-mapped IPv6 address becomes IPv4. */
+    /**
+     * Creates an address from 4 or 16 bytes in network order, starting at {@code offset}. An IPv4-mapped IPv6 address
+     * becomes IPv4.
+     */
     public static IpAddress of(byte[] bytes, int offset, int length) {
         if (length == 4) {
-            // Called once per connection, so it does not allocate a buffer object.
+            // Called once per connection, so this method does not allocate a buffer object.
             return v4(bytes[offset] << 24
                     | (bytes[offset + 1] & 0xff) << 16
                     | (bytes[offset + 2] & 0xff) << 8
@@ -38,15 +41,15 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return unmapped(buffer.getLong(), buffer.getLong());
     }
 
-    /** Converts from the JDK's class. A zone is dropped. */
+    /** Converts from the JDK's class. A zone (interface) is dropped. */
     public static IpAddress of(InetAddress address) {
         byte[] bytes = address.getAddress();
         return of(bytes, 0, bytes.length);
     }
 
     /**
-     * Parses an address as Kubernetes does: an IPv4 part with leading zeros is decimal, an IPv4-mapped IPv6 address becomes
-     * IPv4, and a zone is invalid.
+     * Parses an address as Kubernetes does: an IPv4 part with leading zeros is decimal, an IPv4-mapped IPv6 address
+     * becomes IPv4, and a zone is invalid.
      *
      * @return null if the string is not a valid address
      */
@@ -160,7 +163,7 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return family == Family.IPV6 ? high == 0 && low == 1 : low >>> 24 == 127;
     }
 
-    /** The address 0.0.0.0 or ::, which stands for all addresses of the family. */
+    /** The address 0.0.0.0 or ::, which represents all addresses of the family. */
     public static IpAddress unspecified(Family family) {
         return new IpAddress(0, 0, family);
     }
@@ -206,8 +209,8 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
     }
 
     /**
-     * A keyed hash, which differs from process to process: clients and tenants choose addresses, and must not be able to
-     * choose hash buckets.
+     * A keyed hash, which differs from process to process. Clients and tenants choose addresses, but must not be able
+     * to choose the hash buckets of these addresses.
      */
     @Override
     public int hashCode() {

@@ -6,11 +6,13 @@ import java.util.Set;
 /**
  * Derives the origin of a client from its address.
  *
- * @param pods the ranges of pod addresses; empty without local traffic detection, and then no client counts as a pod
- * @param node the addresses of this node; loopback addresses count as well and need not be in the set
+ * @param pods the ranges of pod addresses; empty without local traffic detection, in which case no client counts as a
+ *     pod
+ * @param node the addresses of this node; need not contain loopback addresses, which always count as addresses of the
+ *     node
  */
 public record Origins(List<Cidr> pods, Set<IpAddress> node) {
-    /** No ranges and no addresses: only loopback clients count as this node. */
+    /** No ranges and no addresses: only clients with a loopback address have origin {@code NODE}. */
     public static final Origins UNKNOWN = new Origins(List.of(), Set.of());
 
     public Origins {
@@ -19,8 +21,8 @@ public record Origins(List<Cidr> pods, Set<IpAddress> node) {
     }
 
     /**
-     * The origin of a client. As in kube-proxy, the pod ranges take precedence over the node's addresses: a node address
-     * inside a pod range, such as that of a host-network pod, counts as a pod.
+     * The origin of a client. As in kube-proxy, the pod ranges take precedence over the node's addresses: a client with
+     * a node address inside a pod range counts as a pod.
      */
     public Origin of(IpAddress client) {
         if (Cidr.anyContains(pods, client)) {

@@ -5,9 +5,9 @@ import java.util.List;
 /**
  * How a frontend treats new connections and flows of clients of one origin.
  *
- * @param endpoints the endpoints to choose from, each once; empty unless the verdict is {@code FORWARD}. Routes of one
- *     service port with equal lists share the list instance and one round-robin position
- * @param source whose address the endpoint sees
+ * @param endpoints the endpoints to choose from, without duplicates; empty unless the verdict is {@code FORWARD}.
+ *     Routes of one service port that have equal lists share the same list instance and round-robin position
+ * @param source which source address the endpoint sees
  */
 public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public static final Route REJECT = new Route(Verdict.REJECT, List.of(), Source.NODE);

@@ -5,11 +5,11 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * The complete state of one service port for the data path. Snapshots are compared and applied by service port.
+ * The complete state of one service port for the data path. It is the unit by which snapshots are compared and applied.
  *
- * @param flowEndpoints the endpoints that may keep existing UDP flows: those that are ready or serving, even if traffic
- *     policy or topology exclude them for new flows. Empty for TCP, whose established connections are never cut
- * @param frontends the addresses of the service port, each once
+ * @param flowEndpoints the endpoints that may keep existing UDP flows: all that are ready or serving, even if traffic
+ *     policy or topology excludes them for new flows. Empty for TCP, because established connections are never cut
+ * @param frontends the addresses at which the service port is served, without duplicates
  */
 public record ServicePort(
         ServicePortName name, SessionAffinity affinity, Set<Endpoint> flowEndpoints, List<Frontend> frontends) {
@@ -19,9 +19,9 @@ public record ServicePort(
     }
 
     /**
-     * The endpoints whose address and port are also a frontend of this service port, such as an ingress controller on the
-     * host network whose Service has the node's address as an external IP. Connections from Sluice to such an endpoint must
-     * reach the endpoint, not the frontend.
+     * The endpoints whose address and port are also those of a frontend of this service port. An example is an ingress
+     * controller on the host network whose Service has the node's address as an external IP. Connections from Sluice to
+     * such an endpoint must reach the endpoint, not the frontend.
      */
     public Set<Endpoint> endpointsThatAreFrontends() {
         Set<Endpoint> found = new HashSet<>();
@@ -35,8 +35,8 @@ public record ServicePort(
     }
 
     /**
-     * A copy in which frontends that forward to themselves have the verdict {@code PASS} instead. For a data path in which
-     * the connection to such an endpoint would arrive at the frontend again.
+     * A copy in which frontends that forward to themselves have the verdict {@code PASS} instead. Used in data paths
+     * where a connection to such an endpoint would arrive at the frontend again.
      */
     public ServicePort withoutForwardingToItself() {
         if (frontends.stream().noneMatch(frontend -> frontend.forwardsToItself())) {

@@ -1,9 +1,10 @@
 package io.sluice.model;
 
 /**
- * The name of one port of a Service: the key of its endpoints, affinity entries, round-robin positions and counters.
+ * The name of one port of a Service. It identifies the port's endpoints, session affinity entries, round-robin
+ * positions and counters.
  *
- * @param port the name of the port; empty if the only port of a Service has none
+ * @param port the name of the port; empty if the Service has a single, unnamed port
  */
 public record ServicePortName(String namespace, String service, String port, Protocol protocol) {
     /** The name of the Service: {@code namespace/service}. */

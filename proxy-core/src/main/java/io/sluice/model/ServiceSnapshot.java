@@ -10,12 +10,13 @@ import org.jspecify.annotations.Nullable;
 /**
  * The desired state at one moment: all service ports and their {@link SnapshotContext}. Immutable, for any thread.
  *
- * <p>A snapshot is an array of small buckets of fixed number. {@link #with} copies the array and the buckets that change
- * and shares the others, so a change costs the same with 100 Services as with 50,000, and {@link SnapshotDiff} skips shared
- * buckets. Within one snapshot no frontend address occurs twice: the builder resolves conflicts first.
+ * <p>A snapshot is an array of small buckets, whose number is fixed. {@link #with} copies the array and the buckets
+ * that change and shares the others. So a change costs the same with 100 Services as with 50,000, and {@link
+ * SnapshotDiff} skips shared buckets. Within one snapshot no frontend address occurs twice, because conflicts are
+ * resolved before the snapshot is built.
  */
 public final class ServiceSnapshot {
-    /** With 100,000 service ports a bucket holds 25; the array takes 16 kB. */
+    /** With 100,000 service ports, each bucket holds about 25; the array takes 16 kB. */
     private static final int BUCKETS = 4096;
 
     private static final ServicePort[] EMPTY_BUCKET = {};
@@ -49,8 +50,8 @@ public final class ServiceSnapshot {
     }
 
     /**
-     * A snapshot with some service ports added or replaced and others removed. A service port that equals the current one
-     * keeps the current instance; if nothing changes, this snapshot is returned.
+     * A snapshot with some service ports added or replaced and others removed. If a service port equals the current
+     * one, the current instance is kept; if nothing changes, this snapshot is returned.
      */
     public ServiceSnapshot with(Collection<ServicePort> put, Collection<ServicePortName> remove) {
         ServicePort[][] next = buckets.clone();
@@ -80,7 +81,7 @@ public final class ServiceSnapshot {
                 : new ServiceSnapshot(next, nextSize, context);
     }
 
-    /** A snapshot of the same service ports with another context; this snapshot if the context is equal. */
+    /** A snapshot of the same service ports with a new context; this snapshot if the contexts are equal. */
     public ServiceSnapshot with(SnapshotContext newContext) {
         return newContext.equals(context) ? this : new ServiceSnapshot(buckets, size, newContext);
     }
@@ -90,7 +91,7 @@ public final class ServiceSnapshot {
         return context;
     }
 
-    /** The service port of this name; null if there is none. */
+    /** The service port with this name; null if there is none. */
     public @Nullable ServicePort get(ServicePortName name) {
         ServicePort[] bucket = buckets[bucketOf(name)];
         int at = indexIn(bucket, name);

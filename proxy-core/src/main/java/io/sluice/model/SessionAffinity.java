@@ -1,9 +1,11 @@
 package io.sluice.model;
 
 /**
- * The session affinity of a service port: with it, new connections and flows of one client address go to one endpoint.
+ * The session affinity of a service port, which sends all new connections and flows from one client address to the same
+ * endpoint.
  *
- * @param timeoutSeconds the lifetime of an affinity entry after the last new connection of its client; 0 means no affinity
+ * @param timeoutSeconds the lifetime of a session affinity entry after the last new connection or flow from its client;
+ *     0 for no session affinity
  */
 public record SessionAffinity(int timeoutSeconds) {
     public static final SessionAffinity NONE = new SessionAffinity(0);
@@ -17,7 +19,7 @@ public record SessionAffinity(int timeoutSeconds) {
         }
     }
 
-    /** Whether the affinity is {@code ClientIP} rather than {@code None}. */
+    /** Whether the session affinity is {@code ClientIP} rather than {@code None}. */
     public boolean byClientAddress() {
         return timeoutSeconds > 0;
     }

@@ -1,12 +1,13 @@
 package io.sluice.socket;
 
 /**
- * Consecutive datagrams in the buffer of an event loop that are sent to one destination with one call (UDP segmentation
- * offload). The kernel passes them through its network stack as one packet and splits it at the end, so all must have the
- * same size; only the last may be shorter. Belongs to one loop and is empty between its events.
+ * Consecutive datagrams in the buffer of an event loop that are sent to one destination with one system call (UDP
+ * segmentation offload). The kernel passes them through its network stack as one packet and splits this packet at the
+ * end, so all datagrams must have the same size; only the last may be shorter. Belongs to one loop and is empty between
+ * the loop's events.
  */
 public final class DatagramBatch {
-    /** The most datagrams that the kernel splits one packet into. */
+    /** The maximum number of datagrams that the kernel splits one packet into. */
     private static final int MAX_DATAGRAMS = 64;
 
     /** The largest payload of an IPv4 UDP packet. */

@@ -5,30 +5,38 @@ import java.lang.management.ManagementFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * The file descriptors that forwarding uses, and their limit. The limit applies to the process, so this class is static. A
- * part of it is reserved, so that health checks, the feed and logging work even when forwarding has used its part. Any
- * thread.
+ * Counts the file descriptors that forwarding uses, and limits them. All members are static, because the descriptor
+ * limit applies to the whole process. Part of the limit is reserved, so that health checks, the feed and logging work
+ * even when forwarding has used up its part. Thread-safe.
  */
 public final class Descriptors {
-    /** Reserved for descriptors other than those of forwarding and HTTP: the feed, files and the class path. */
+    /**
+     * The number of descriptors reserved for everything except forwarding and HTTP, such as the feed, files and the
+     * class path.
+     */
     private static final int RESERVED = 48;
 
     private static final int MAX_RESERVED_FOR_HTTP = 1024;
 
-    /** The minimum for forwarding, even if the process limit is too low for it. */
+    /** The minimum number of descriptors for forwarding, even if the process limit is too low for this. */
     private static final int MIN = 16;
 
     /** The descriptor limit of the process (RLIMIT_NOFILE). */
     public static final long LIMIT;
 
-    /** Reserved for clients of health checks and metrics, so that probes are answered under any load. */
+    /**
+     * The number of descriptors reserved for HTTP clients, so that health checks and metrics are served under any load.
+     */
     public static final int RESERVED_FOR_HTTP;
 
-    /** The limit of forwarding. */
+    /** The maximum number of descriptors for forwarding. */
     private static final long MAX;
-    /** The open descriptors of forwarding. */
+    /** The number of open descriptors used for forwarding. */
     private static final AtomicInteger OPEN = new AtomicInteger();
-    /** The descriptors of listeners, bound or received in a handover. They are included in {@link #OPEN}. */
+    /**
+     * The number of listeners, whether bound or received in a handover. Their descriptors are included in {@link
+     * #OPEN}.
+     */
     private static final AtomicInteger LISTENING = new AtomicInteger();
 
     static {
@@ -60,8 +68,8 @@ public final class Descriptors {
     }
 
     /**
-     * Whether forwarding may open this many more listeners. They may use three quarters of the descriptors, because an open
-     * port whose connections cannot be served is worse than a closed one.
+     * Whether forwarding may open this many more listeners. Listeners may use at most three quarters of the
+     * descriptors, because an open port whose connections cannot be served is worse than a closed one.
      */
     public static boolean hasRoomForListeners(int more) {
         return LISTENING.get() + more <= MAX * 3 / 4;
@@ -92,7 +100,7 @@ public final class Descriptors {
         return (int) Math.max(0, MAX - OPEN.get());
     }
 
-    /** The number of open descriptors of forwarding. For tests. */
+    /** The number of open descriptors used for forwarding. For tests. */
     public static int open() {
         return OPEN.get();
     }

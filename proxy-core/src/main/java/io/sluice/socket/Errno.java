@@ -4,8 +4,8 @@ import io.netty.channel.unix.Errors.NativeIoException;
 import java.net.NoRouteToHostException;
 
 /**
- * Linux error numbers, and how to get them from exceptions. The numbers are the same on all architectures that Netty has
- * native code for.
+ * Linux error numbers, with a method that extracts them from exceptions. The numbers are the same on all architectures
+ * for which Netty provides native code.
  */
 public final class Errno {
     public static final int EPERM = 1;
@@ -34,7 +34,7 @@ public final class Errno {
 
     private Errno() {}
 
-    /** The error number of an exception of Netty's sockets or of one of its causes; 0 if there is none. */
+    /** The error number carried by an exception from Netty's sockets, or by one of its causes; 0 if there is none. */
     public static int of(Throwable e) {
         if (e instanceof NativeIoException nativeError) {
             return -nativeError.expectedErr();
@@ -45,7 +45,8 @@ public final class Errno {
         if (e.getCause() != null) {
             return of(e.getCause());
         }
-        // Netty converts other errors of connect to ConnectException, which has the number only in its message.
+        // Netty converts other errors of connect(2) to a ConnectException, which contains the number only in its
+        // message.
         String message = String.valueOf(e.getMessage());
         int at = message.indexOf(NUMBER_IN_MESSAGE);
         int end = message.indexOf(')', at + 1);

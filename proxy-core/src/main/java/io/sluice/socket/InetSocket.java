@@ -14,17 +14,17 @@ import java.nio.channels.NotYetConnectedException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A non-blocking TCP or UDP socket of one address family. The factory methods of Netty choose the family by a global
- * setting, but an IPv6 socket can neither bind to an IPv4 address nor use a client's IPv4 address as source.
+ * A non-blocking TCP or UDP socket of one address family. Netty's factory methods choose the family by a global
+ * setting, but an IPv6 socket can neither bind to an IPv4 address nor use a client's IPv4 address as its source.
  */
 public final class InetSocket extends Socket {
-    /** The buffer size for one datagram. The largest datagram of IPv4 and IPv6 fits, so none is truncated. */
+    /** The buffer size for one datagram. The largest IPv4 and IPv6 datagrams fit, so none is truncated. */
     public static final int DATAGRAM_BYTES = 64 << 10;
 
-    /** The requested buffer size of UDP sockets, for bursts of large datagrams. The kernel grants up to rmem_max. */
+    /** The buffer size requested for UDP sockets, to absorb bursts. The kernel grants at most rmem_max. */
     private static final int UDP_BUFFER_BYTES = 4 << 20;
 
-    /** Whether the kernel grants more than its default; otherwise two system calls per socket are saved. */
+    /** Whether the kernel grants more than its default. If not, skipping the request saves two system calls per socket. */
     private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
 
     private static final int SO_RST = 0;
@@ -39,12 +39,12 @@ public final class InetSocket extends Socket {
     private static final int TCP_CORK = 3;
     private static final int TCP_QUICKACK = 12;
 
-    /** The current UDP_SEGMENT size into which the kernel splits each send; 0 for no splitting. */
+    /** The current UDP_SEGMENT value: the size of the datagrams into which the kernel splits each send; 0 if off. */
     private int segmentBytes;
-    /** The kernel rejected UDP_SEGMENT for datagrams of this size, so it is not used for this or larger sizes. */
+    /** The smallest datagram size for which the kernel rejected UDP_SEGMENT; not used for this size or larger. */
     private int unsegmentedBytes = Integer.MAX_VALUE;
 
-    /** Wraps an open descriptor, which this socket then owns and closes. */
+    /** Wraps an open descriptor and takes ownership of it. */
     public InetSocket(int fd) {
         super(fd);
         Descriptors.opened();
@@ -79,10 +79,10 @@ public final class InetSocket extends Socket {
         return open(Protocol.UDP, family);
     }
 
-    /** Binds to an address; the unspecified address binds to all addresses of its family only. */
+    /** Binds to an address; for the unspecified address, to all addresses of its family but not of the other. */
     public void bind(IpAddress address, int port) throws IOException {
         if (address.family() == Family.IPV6 && address.isUnspecified()) {
-            // Otherwise the socket would also bind to the port on all IPv4 addresses.
+            // Without this option, the socket would also be bound to the port on all IPv4 addresses.
             setIntOpt(IPPROTO_IPV6, IPV6_V6ONLY, 1);
         }
         bind(address.toSocketAddress(port));
@@ -97,7 +97,8 @@ public final class InetSocket extends Socket {
             setReceiveBufferSize(UDP_BUFFER_BYTES);
             setSendBufferSize(UDP_BUFFER_BYTES);
         } catch (IOException e) {
-            // The kernel grants a smaller size rather than failing, so only a closed socket fails.
+            // If the size is too large, the kernel grants a smaller one instead of failing, so this fails only for a
+            // closed socket.
             assert !isOpen() || Errno.of(e) != 0 : e;
         }
     }
@@ -106,7 +107,8 @@ public final class InetSocket extends Socket {
         try {
             return Long.parseLong(Sysctl.read("net/core/" + name));
         } catch (IOException | NumberFormatException e) {
-            // Not visible in network namespaces other than the initial one. Assume that a larger buffer is possible.
+            // The setting is visible only in the initial network namespace. Elsewhere, assume that a larger buffer is
+            // possible.
             return name.endsWith("_max") ? Long.MAX_VALUE : 0;
         }
     }
@@ -125,7 +127,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Sets a socket option. Every error is an {@link IOException}; Netty throws unchecked exceptions for some. */
+    /** Sets a socket option. Reports every error as an {@link IOException}; Netty throws some unchecked. */
     @Override
     public void setIntOpt(int level, int option, int value) throws IOException {
         try {
@@ -146,8 +148,8 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Reads from a connection, like {@link #recvAddress}. After a RST, the kernel returns ENOTCONN, for which Netty throws an
-     * unchecked exception that would reach the event loop.
+     * Reads from a connection, like {@link #recvAddress}. After an RST, the kernel returns ENOTCONN, for which Netty
+     * throws an unchecked exception that would reach the event loop.
      *
      * @return the number of bytes; 0 if none are available, -1 at the end of the stream
      * @throws IOException on any error
@@ -170,7 +172,7 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Sends a batch of datagrams: with one call if the kernel supports UDP_SEGMENT (since Linux 4.18), or else one by one.
+     * Sends a batch of datagrams: with one call if the kernel supports UDP_SEGMENT (since Linux 4.18), else one by one.
      *
      * @param to the destination; null for the peer of a connected socket
      * @return the number of datagrams that the kernel accepted
@@ -226,8 +228,8 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Delays the last ACK of the handshake until there is data to send, which saves a packet. Call this before connecting. A
-     * caller without data to send must then call {@link #acknowledgeNow}, because the peer waits for the ACK.
+     * Delays the last ACK of the handshake until there is data to send, which saves a packet. Call this before
+     * connecting, and {@link #acknowledgeNow} if there is no data then, because the peer waits for the ACK.
      */
     public void acknowledgeWithData() throws IOException {
         setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 0);
@@ -238,7 +240,7 @@ public final class InetSocket extends Socket {
         setTcpOption(TCP_QUICKACK, 1);
     }
 
-    /** Whether to delay a packet that is not full, so that the last data and the FIN are sent in one packet (TCP_CORK). */
+    /** Sets whether the kernel delays partial packets (TCP_CORK), to send the last data and the FIN in one packet. */
     public void setCork(boolean delay) {
         setTcpOption(TCP_CORK, delay ? 1 : 0);
     }
@@ -247,7 +249,7 @@ public final class InetSocket extends Socket {
         try {
             setIntOpt(IPPROTO_TCP, option, value);
         } catch (IOException e) {
-            // The connection is closed. The next read or write will report this.
+            // The connection is closed; the next read or write reports this.
             assert Errno.of(e) != 0 : e;
         }
     }
@@ -265,12 +267,12 @@ public final class InetSocket extends Socket {
         return new IOException(call + ": connection is closed", cause);
     }
 
-    /** Makes {@link #close} send a RST and discard unsent data. */
+    /** Makes {@link #close} discard unsent data and send an RST. */
     public void resetOnClose() {
         try {
             setSoLinger(SO_RST);
         } catch (IOException e) {
-            // The connection is already closed, so there is no peer to send a RST to.
+            // The connection is already closed, so there is no peer to send an RST to.
             assert !isOpen() || Errno.of(e) != 0 : e;
         }
     }

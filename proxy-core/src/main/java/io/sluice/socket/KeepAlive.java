@@ -3,12 +3,12 @@ package io.sluice.socket;
 import java.io.IOException;
 
 /**
- * The settings of TCP keep-alive. It applies to idle connections only; for one with unacknowledged output, the stalled
- * timeout applies.
+ * The TCP keep-alive settings. Keep-alive detects lost peers of idle connections only; for connections with
+ * unacknowledged output, the stalled timeout applies.
  *
  * @param timeSeconds the idle time before the first probe
  * @param intervalSeconds the time between unanswered probes
- * @param probes the number of unanswered probes after which the kernel closes the connection
+ * @param probes the number of consecutive unanswered probes after which the kernel closes the connection
  */
 public record KeepAlive(int timeSeconds, int intervalSeconds, int probes) {
     private static final int IPPROTO_TCP = 6;

@@ -8,16 +8,16 @@ import java.nio.file.Path;
 
 /** Reads kernel settings under /proc/sys, in the network namespace of the calling thread. */
 public final class Sysctl {
-    /** More than the length of any setting that Sluice reads. */
+    /** The maximum length of a value; larger than any setting that Sluice reads. */
     private static final int MAX_BYTES = 4096;
 
     private Sysctl() {}
 
     /**
-     * The value of a setting without its trailing line break.
+     * Reads the value of a setting, without the trailing line break.
      *
-     * <p>Does not use {@link Files#readString}: the reported size of these files is 0, so that method would first read a
-     * single byte. The kernel returns a setting only to a read at its start, so one read must return all of it.
+     * <p>Does not use {@link Files#readString}: the reported size of these files is 0, so that method would first read
+     * a single byte. The kernel returns the value only to a read at offset 0, so a single read must return all of it.
      *
      * @param name the name as a path, such as {@code net/core/rmem_max}
      */

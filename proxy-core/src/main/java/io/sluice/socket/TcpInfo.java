@@ -4,11 +4,17 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** The state of a TCP connection in the kernel (struct tcp_info). Each loop has one, which every read overwrites. */
+/**
+ * The state of a TCP connection in the kernel (struct tcp_info). Each loop has one instance, which every read
+ * overwrites.
+ */
 public final class TcpInfo {
     private static final int IPPROTO_TCP = 6;
     private static final int TCP_INFO = 11;
-    /** The size of the struct up to and including tcpi_notsent_bytes (Linux 4.6). The offsets of its fields follow. */
+    /**
+     * The size of the struct up to and including tcpi_notsent_bytes (Linux 4.6). The constants below are offsets of its
+     * fields.
+     */
     private static final int BYTES = 148;
 
     private static final int PROBES = 3;
@@ -19,7 +25,7 @@ public final class TcpInfo {
 
     private final ByteBuffer info = ByteBuffer.allocate(BYTES).order(ByteOrder.nativeOrder());
 
-    /** Reads the state of a connection; false if the connection is closed. */
+    /** Reads the state of a connection; returns false if the connection is closed. */
     public boolean read(InetSocket socket) {
         try {
             socket.getRawOpt(IPPROTO_TCP, TCP_INFO, info.clear());
@@ -35,8 +41,9 @@ public final class TcpInfo {
     }
 
     /**
-     * Whether packets to the peer are unanswered: segments in flight, which the kernel retransmits, or at least two window
-     * probes since the last reply. Probes are up to two minutes apart, so a single one may still be in flight or lost.
+     * Whether packets to the peer are unanswered: segments in flight, which the kernel retransmits, or at least two
+     * window probes since the last reply. Probes are up to two minutes apart, so a single one may still be in flight or
+     * lost.
      */
     public boolean isUnanswered() {
         return info.getInt(UNACKED) != 0 || Byte.toUnsignedInt(info.get(PROBES)) > 1;

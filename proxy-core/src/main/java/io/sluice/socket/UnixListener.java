@@ -27,15 +27,16 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A listening Unix socket that only its own user and root can connect to, from the moment it exists.
+ * A listening Unix socket that, from the moment it exists, only its owner and root can connect to.
  *
- * <p>Java cannot set the umask. The socket is therefore bound in a new directory with mode 0700 next to its path, gets mode
- * 0600 there, and is then renamed to its path. On close, the file is removed only if it is still the same inode.
+ * <p>Java cannot set the umask. The socket is therefore bound in a new directory with mode 0700 next to its path, set
+ * to mode 0600 there, and then moved to its path. When the listener is closed, the socket file is removed only if it is
+ * still the same inode.
  */
 public final class UnixListener implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(UnixListener.class);
 
-    /** The limit of the kernel, 107, less the space for the suffixes {@code /.sl-abcd/s} and {@code .PID}. */
+    /** The kernel's limit of 107 bytes minus the space for the suffixes {@code /.sl-abcd/s} and {@code .PID}. */
     public static final int MAX_PATH_BYTES = 98;
 
     private static final String PRIVATE_PREFIX = ".sl-";
@@ -45,7 +46,7 @@ public final class UnixListener implements AutoCloseable {
             Pattern.compile(Pattern.quote(PRIVATE_PREFIX) + "[0-9a-z]{" + SUFFIX_LENGTH + "}");
     private static final String SOCKET_NAME = "s";
 
-    /** The age from which a private directory counts as left behind: binding needs one only for milliseconds. */
+    /** The age at which a private directory counts as left behind, because binding needs it only for milliseconds. */
     private static final Duration LEFTOVER_AGE = Duration.ofMinutes(1);
 
     private static final int BACKLOG = 128;
@@ -60,7 +61,7 @@ public final class UnixListener implements AutoCloseable {
     private final Inode inode;
     private final byte[] acceptedAddress = new byte[ACCEPTED_ADDRESS_BYTES];
 
-    /** The file at a path, without following symbolic links. */
+    /** Identity, mode and owner of the file at a path. Symbolic links are not followed. */
     private record Inode(Object key, int mode, int uid) {
         /** The file at a path; null if there is none. */
         static @Nullable Inode at(Path path) throws IOException {
@@ -94,13 +95,13 @@ public final class UnixListener implements AutoCloseable {
         this.inode = inode;
     }
 
-    /** Whether the file at a path is a socket, and not a link to one. */
+    /** Whether the file at a path is a socket, not a symbolic link to one. */
     public static boolean isSocket(Path path) throws IOException {
         Inode existing = Inode.at(path);
         return existing != null && existing.isSocket();
     }
 
-    /** Whether the file at a path is a socket of the user of this process, and not a link to one. */
+    /** Whether the file at a path is a socket, not a symbolic link to one, and is owned by the user of this process. */
     public static boolean isOwnSocket(Path path) throws IOException {
         Inode existing = Inode.at(path);
         return existing != null && existing.isSocket() && existing.uid == UnixSocket.ownUid();
@@ -139,14 +140,14 @@ public final class UnixListener implements AutoCloseable {
 
     private static Path privateDirectory(Path absolute) throws IOException {
         int space = (int) Math.pow(SUFFIX_RADIX, SUFFIX_LENGTH);
-        // An additional first digit preserves leading zeros.
+        // The additional first digit preserves leading zeros.
         String suffix = Integer.toString(space + ThreadLocalRandom.current().nextInt(space), SUFFIX_RADIX);
         return Files.createDirectory(
                 absolute.resolveSibling(PRIVATE_PREFIX + suffix.substring(1)),
                 PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
     }
 
-    /** Removes private directories of processes that were killed while binding. */
+    /** Removes private directories left behind by processes that were killed while binding. */
     private static void removeLeftovers(Path absolute) {
         try (DirectoryStream<Path> entries = Files.newDirectoryStream(
                 Objects.requireNonNull(absolute.getParent()),
@@ -161,7 +162,10 @@ public final class UnixListener implements AutoCloseable {
         }
     }
 
-    /** Deletes relative to the opened directory, so that nothing is deleted in one that replaces it meanwhile. */
+    /**
+     * Deletes relative to the opened parent directory, so that nothing is deleted in a directory that replaces it in
+     * the meantime.
+     */
     private static void removeLeftover(SecureDirectoryStream<Path> parent, Path entry) {
         try {
             Inode leftover = Inode.at(entry);
@@ -206,7 +210,7 @@ public final class UnixListener implements AutoCloseable {
     /**
      * Accepts the next connection of the backlog; null if there is none.
      *
-     * @param timeout the first deadline of the connection
+     * @param timeout the time until the connection's first deadline
      */
     public @Nullable UnixSocket accept(Duration timeout) throws IOException {
         int descriptor = socket.accept(acceptedAddress);
@@ -218,7 +222,9 @@ public final class UnixListener implements AutoCloseable {
         return socket;
     }
 
-    /** Removes the file if it is still the file of this socket, and closes the socket. Closing again does nothing. */
+    /**
+     * Removes the socket file if it still belongs to this socket, and closes the socket. Closing again does nothing.
+     */
     @Override
     public void close() {
         if (!socket.isOpen()) {
@@ -237,9 +243,9 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Removes the file if it is still the file of this socket, so that no more processes can connect. Must be called before
-     * the socket is closed: while it is open, other processes do not replace its file, and its inode number is not reused.
-     * Any thread.
+     * Removes the socket file if it still belongs to this socket, so that no more processes can connect. Must be called
+     * before the socket is closed, because while it is open, other processes do not replace its file and its inode
+     * number is not reused. Thread-safe.
      */
     public void removeFile() throws IOException {
         if (inode.isAt(path)) {
@@ -248,8 +254,8 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Moves the file to a private directory and checks it there again. Otherwise another process could replace the file
-     * between the check and the removal, and its socket would be removed.
+     * Moves the file to a private directory and checks it again there. Otherwise, if another process replaced the file
+     * between the check and the removal, the socket of that process would be removed.
      */
     private void removeOwnFile() throws IOException {
         Path directory = privateDirectory(path);
@@ -257,7 +263,8 @@ public final class UnixListener implements AutoCloseable {
         try {
             Files.move(path, moved, StandardCopyOption.ATOMIC_MOVE);
             if (!inode.isAt(moved)) {
-                // Restores the file of another process. Unlike a rename, a link does not replace a third file.
+                // Restores the other process's file. Unlike renaming, linking does not replace a file that now exists
+                // at the path.
                 Files.createLink(path, moved);
             }
         } catch (NoSuchFileException | FileAlreadyExistsException e) {

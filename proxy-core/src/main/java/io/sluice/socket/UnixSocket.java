@@ -27,11 +27,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A connection over a Unix stream socket to another process of this machine, which transfers lines, byte streams and open
+ * A connection over a Unix stream socket to another process on this machine. It transfers lines, byte streams and open
  * descriptors.
  *
- * <p>The length of a line is limited. Each method that waits for the peer fails with a {@link SocketTimeoutException} once
- * the deadline set by {@link #limit} has passed. For use by one thread at a time.
+ * <p>The length of a line is limited. Methods that wait for the peer throw a {@link SocketTimeoutException} once the
+ * deadline set by {@link #limit} has passed. Must be used by only one thread at a time.
  */
 public final class UnixSocket implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(UnixSocket.class);
@@ -72,7 +72,7 @@ public final class UnixSocket implements AutoCloseable {
     /**
      * Connects to a listening socket.
      *
-     * @param timeout the time limit for connecting, and the first deadline of the connection
+     * @param timeout the time limit for connecting, which is also the connection's first deadline
      * @throws IOException if no process listens at {@code path}, or its backlog stays full
      */
     public static UnixSocket connect(Path path, Duration timeout) throws IOException {
@@ -100,7 +100,7 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** Sets a new deadline for all following calls: this time from now. */
+    /** Sets a new deadline for all following calls, relative to now. */
     public void limit(Duration fromNow) {
         deadlineNanos = System.nanoTime() + fromNow.toNanos();
     }
@@ -111,8 +111,8 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
-     * The numeric user ID of the peer at the time it connected or, for the connecting side, at the time the peer started to
-     * listen. Process IDs are not compared, because the peer may be in another PID namespace.
+     * The numeric user ID of the peer at the time it connected or, for the connecting side, at the time the peer
+     * started to listen. Process IDs are not compared, because the peer may be in another PID namespace.
      */
     public int peerUid() throws IOException {
         ByteBuffer credentials = ByteBuffer.allocate(UCRED_BYTES).order(ByteOrder.nativeOrder());
@@ -136,8 +136,8 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
-     * The next line if it has arrived completely; otherwise null, and the part that has arrived is kept. Never reads beyond
-     * the line, because descriptors may follow.
+     * Returns the next line if it has arrived completely. Otherwise returns null and keeps the part that has arrived.
+     * Never reads beyond the line, because descriptors may follow.
      *
      * @throws EOFException if the peer has closed the connection
      * @throws IOException if the line is too long or contains control characters
@@ -259,7 +259,7 @@ public final class UnixSocket implements AutoCloseable {
         try {
             return socket.sendFd(descriptor) >= 0;
         } catch (IOException e) {
-            // Too many descriptors are in flight; wait until the peer has received some.
+            // Too many descriptors are in flight, so wait until the peer has received some.
             if (Errno.of(e) == Errno.ETOOMANYREFS) {
                 return false;
             }
@@ -267,7 +267,7 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** Receives this many descriptors. On any error, those received so far are closed. */
+    /** Receives this many descriptors. On any error, closes those received so far. */
     public List<Integer> receive(int count) throws IOException {
         List<Integer> received = new ArrayList<>();
         try {
@@ -300,7 +300,9 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** The number of descriptors that forwarding may still open in this process, limited by RLIMIT_NOFILE. */
+    /**
+     * The number of descriptors that forwarding may still open in this process, within the limits set by RLIMIT_NOFILE.
+     */
     public static int descriptorRoom() {
         return Descriptors.room();
     }

@@ -1,6 +1,9 @@
 package io.sluice.stats;
 
-/** The buckets of the latency histograms: bounds from 100 µs to 500 s in 1-2-5 steps, and one bucket without a bound. */
+/**
+ * The buckets of the latency histograms: upper bounds from 100 µs to 500 s in 1-2-5 steps, and a last bucket without a
+ * bound.
+ */
 public final class Buckets {
     private static final long[] BOUNDS_NANOS = {
         100_000L,
@@ -38,7 +41,7 @@ public final class Buckets {
         return bucket == BOUNDS_NANOS.length ? Double.POSITIVE_INFINITY : BOUNDS_NANOS[bucket] / 1e9;
     }
 
-    /** The bucket that a time belongs to: the first one whose bound it does not exceed. */
+    /** The bucket that a time belongs to, which is the first bucket whose bound the time does not exceed. */
     static int of(long nanos) {
         int bucket = 0;
         while (bucket < BOUNDS_NANOS.length && nanos > BOUNDS_NANOS[bucket]) {

@@ -1,8 +1,8 @@
 package io.sluice.stats;
 
 /**
- * The counters and gauges of a service port. Each is exported as a metric: {@link #text} is the help text, and the metric
- * name is derived from the constant.
+ * The counters and gauges of a service port. Each is exported as a metric: {@link #text} is the help text, and the
+ * metric name is derived from the constant.
  */
 public enum Counter {
     SESSIONS_OPENED("TCP connections accepted"),
@@ -30,11 +30,11 @@ public enum Counter {
     BYTES_TO_ENDPOINT("bytes forwarded from clients to endpoints"),
     BYTES_TO_CLIENT("bytes forwarded from endpoints to clients"),
     CLIENT_ADDRESSES_LOST(
-            "connections and flows with source NAT because the endpoint could not reply to the client's own address"),
+            "connections and flows with source NAT because replies to the client's own address would bypass Sluice"),
     FLOWS_OPENED("UDP flows opened"),
     FLOWS_ACTIVE("open UDP flows", true),
     FLOWS_MOVED("UDP flows moved to another endpoint because their endpoint stopped serving"),
-    FLOWS_EVICTED("least recently used UDP flows closed early to make room for new ones"),
+    FLOWS_EVICTED("UDP flows closed early to make room for new ones; probably finished flows are closed first"),
     DATAGRAMS_TO_ENDPOINT("datagrams forwarded from clients to endpoints"),
     DATAGRAMS_TO_CLIENT("datagrams forwarded from endpoints to clients"),
     DATAGRAMS_REFUSED(

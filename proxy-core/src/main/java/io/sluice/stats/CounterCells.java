@@ -5,21 +5,21 @@ import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The counters and histograms of one service port in one event loop. Written by that loop only and read by any thread. Each
- * value is read atomically, but a set of values is not a consistent snapshot.
+ * The counters and histograms of one service port in one event loop. Written only by that loop, and read by any thread.
+ * Each value is read atomically, but values read together are not a consistent snapshot.
  */
 @SuppressWarnings("EnumOrdinal") // an array indexed by ordinal: a map would box on the hot path
 public final class CounterCells {
     private static final VarHandle LONGS = MethodHandles.arrayElementVarHandle(long[].class);
     private static final Counter[] COUNTERS = Counter.values();
 
-    /** The number of cells of a histogram: its buckets and the sum of all times. */
+    /** The number of cells per histogram: one for each bucket, and one for the sum of all times. */
     private static final int HISTOGRAM = Buckets.count() + 1;
 
     private static final int SUM = Buckets.count();
 
     private final long[] values = new long[COUNTERS.length];
-    /** All histograms one after another, half a kilobyte; null before the first connection. */
+    /** The cells of all histograms, one after another, about half a kilobyte; null before the first connection. */
     private volatile long @Nullable [] times;
 
     CounterCells() {}

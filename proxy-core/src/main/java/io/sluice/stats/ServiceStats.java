@@ -22,7 +22,10 @@ public final class ServiceStats {
         return name;
     }
 
-    /** The cells of a loop, allocated at first use so that an idle service port takes no memory. Called by that loop. */
+    /**
+     * The counter cells of a loop, allocated on first use so that an idle service port takes no memory. Must be called
+     * only from that loop.
+     */
     public CounterCells cells(int loop) {
         CounterCells cells = perLoop.get(loop);
         if (cells == null) {
@@ -32,7 +35,10 @@ public final class ServiceStats {
         return cells;
     }
 
-    /** Records a time for this service port and for the process; a negative time counts as zero. Called by that loop. */
+    /**
+     * Records a time for this service port and for the whole process; a negative time counts as zero. Must be called
+     * only from the given loop.
+     */
     public void record(int loop, Timing timing, long nanos) {
         long time = Math.max(0, nanos);
         owner.total().record(timing, time);
@@ -63,7 +69,7 @@ public final class ServiceStats {
         return sum;
     }
 
-    /** Whether any counter is not zero. */
+    /** Whether any counter is nonzero. */
     public boolean hadTraffic() {
         return sum(cells -> cells.allZero() ? 0 : 1) > 0;
     }

@@ -8,8 +8,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The counters and histograms of a forwarder. Those of a service port exist as long as it is in the snapshot; connections
- * that outlive it still count, but are no longer exported. Any thread.
+ * The counters and histograms of a forwarder. Those of a service port are exported as long as the service port is in
+ * the snapshot; connections that outlive it are still counted, but no longer exported. Thread-safe.
  */
 public final class Stats {
     private final int loops;
@@ -17,7 +17,7 @@ public final class Stats {
     private final Timings total = new Timings();
 
     /**
-     * Statistics without any service port.
+     * Creates statistics that do not contain any service port yet.
      *
      * @param loops the number of event loops
      */
@@ -25,7 +25,7 @@ public final class Stats {
         this.loops = loops;
     }
 
-    /** The statistics of a service port, created with zeros if there are none. */
+    /** The statistics of a service port, created with all values zero if there are none yet. */
     public ServiceStats open(ServicePortName name) {
         return services.computeIfAbsent(name, n -> new ServiceStats(n, this, loops));
     }
@@ -52,7 +52,7 @@ public final class Stats {
         return sum;
     }
 
-    /** The histograms over all service ports. */
+    /** The latency histograms of the whole process, over all service ports. */
     public Timings total() {
         return total;
     }

@@ -12,7 +12,7 @@ public enum Timing {
         this.text = text;
     }
 
-    /** The measured interval, as it follows "Seconds" in a help text. */
+    /** The measured interval, worded to follow "Seconds" in the help text. */
     public String text() {
         return text;
     }

@@ -6,7 +6,10 @@ import java.util.Objects;
 import org.HdrHistogram.ConcurrentHistogram;
 import org.HdrHistogram.Histogram;
 
-/** A histogram for each {@link Timing} with three significant digits. Recording is wait-free. Any thread. */
+/**
+ * A histogram for each {@link Timing}, with a precision of three significant digits. Recording is wait-free. Any
+ * thread.
+ */
 public final class Timings {
     private static final int SIGNIFICANT_DIGITS = 3;
 

@@ -17,7 +17,7 @@ public final class Heartbeat implements AutoCloseable, Supervisor.Supervised {
         beat();
     }
 
-    /** Reports progress. Any thread. */
+    /** Reports progress. Thread-safe. */
     public void beat() {
         lastNanos = supervisor.now();
     }
@@ -35,7 +35,7 @@ public final class Heartbeat implements AutoCloseable, Supervisor.Supervised {
                         "stuck for " + Duration.ofNanos(nowNanos - lastNanos).toSeconds() + " s");
     }
 
-    /** Ends the supervision. */
+    /** Stops the supervision. */
     @Override
     public void close() {
         supervisor.remove(this);

@@ -6,8 +6,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Creates supervised threads for a library that cannot restart them. A thread that ends before {@link #close} is reported as
- * a failure until the process ends.
+ * Creates supervised threads for a library. These threads cannot be restarted, so a thread that ends before {@link
+ * #close} is reported as a failure until the process ends.
  */
 public final class LibraryThreadFactory implements ThreadFactory, AutoCloseable, Supervisor.Supervised {
     private static final Logger log = LoggerFactory.getLogger(LibraryThreadFactory.class);
@@ -54,7 +54,7 @@ public final class LibraryThreadFactory implements ThreadFactory, AutoCloseable,
         return error.isEmpty() ? Optional.empty() : Optional.of(error);
     }
 
-    /** Ends the supervision: threads may end from now on. */
+    /** Stops the supervision; from then on, threads may end. */
     @Override
     public void close() {
         closed = true;

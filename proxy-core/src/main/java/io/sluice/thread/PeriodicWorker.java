@@ -5,16 +5,18 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A worker that runs a task periodically. An exception of the task is logged and does not end the thread. */
+/** A worker that runs a task periodically. An exception thrown by the task is logged and does not end the thread. */
 final class PeriodicWorker extends Worker {
     private static final Logger log = LoggerFactory.getLogger(PeriodicWorker.class);
 
-    /** Longer than any timeout in a periodic task, including those of external programs. */
+    /**
+     * How long a run may take; longer than any timeout within a periodic task, including timeouts of external programs.
+     */
     private static final Duration STUCK_AFTER = Duration.ofMinutes(5);
 
     private final Duration period;
     private final Runnable task;
-    /** The type of the exception of the last run; null if it succeeded. */
+    /** The type of the exception thrown by the last run; null if that run succeeded. */
     private @Nullable Class<?> failure;
 
     PeriodicWorker(Supervisor supervisor, String name, Duration period, Runnable task) {
@@ -41,7 +43,7 @@ final class PeriodicWorker extends Worker {
                 log.info("periodic task {} succeeded after failing", name());
             }
         } catch (Throwable t) {
-            // Compares types, because the message may differ each time.
+            // Compares exception types, because the message may differ each time.
             if (!t.getClass().equals(failure)) {
                 failure = t.getClass();
                 log.error("periodic task {} failed; retrying every {} ms", name(), period.toMillis(), t);

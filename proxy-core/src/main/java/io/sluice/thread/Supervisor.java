@@ -13,9 +13,9 @@ import java.util.function.LongSupplier;
 /**
  * Starts threads, restarts those that die, and reports those that have failed.
  *
- * <p>If a thread dies from an exception or an {@link Error}, this is logged and the thread is restarted. A thread that dies
- * repeatedly, cannot be restarted or is stuck is one of the {@link #failures}, which fail {@code /livez}. All threads are
- * daemon threads. Any thread.
+ * <p>If a thread dies from an exception or an {@link Error}, this is logged and the thread is restarted. A thread that
+ * dies repeatedly, cannot be restarted or is stuck is reported by {@link #failures}, which makes {@code /livez} fail.
+ * All threads are daemon threads. Thread-safe.
  */
 public final class Supervisor {
     private final LongSupplier nanoClock;
@@ -25,7 +25,7 @@ public final class Supervisor {
     interface Supervised {
         String name();
 
-        /** The reason of the failure; empty while the part works. */
+        /** The reason for the failure; empty while this part works. */
         Optional<String> failure(long nowNanos);
     }
 
@@ -43,13 +43,13 @@ public final class Supervisor {
      */
     public record Failure(String thread, String error) {}
 
-    /** A supervisor with the system clock. */
+    /** Creates a supervisor that uses the system clock. */
     public Supervisor() {
         this(System::nanoTime);
     }
 
     /**
-     * A supervisor with another clock.
+     * Creates a supervisor that uses the given clock.
      *
      * @param nanoClock the clock for restart back-off and for detecting stuck threads
      */
@@ -66,7 +66,10 @@ public final class Supervisor {
                 .toList();
     }
 
-    /** Starts a thread that runs a body until the worker is stopped. If the body returns or throws earlier, it is run again. */
+    /**
+     * Starts a thread that runs a body until the worker is stopped. If the body returns or throws before that, it is
+     * run again.
+     */
     public Worker loop(String name, Body body) {
         return start(new Worker(this, name, body, true));
     }
@@ -78,7 +81,8 @@ public final class Supervisor {
 
     /**
      * Starts a thread that runs a task at once and then repeatedly, with a pause of {@code period} after each run. An
-     * exception of the task never ends the thread; only the first of a series is logged, and then the next success.
+     * exception thrown by the task never ends the thread; only the first of consecutive failures is logged, followed by
+     * the next success.
      */
     public Worker scheduled(String name, Duration period, Runnable task) {
         return start(new PeriodicWorker(this, name, period, task));
@@ -90,21 +94,24 @@ public final class Supervisor {
         return worker;
     }
 
-    /** A supervised factory for the threads of a library, which cannot be restarted. */
+    /** Creates a supervised factory for the threads of a library. Threads that it creates cannot be restarted. */
     public LibraryThreadFactory libraryThreadFactory(String name, ThreadFactory factory) {
         LibraryThreadFactory threads = new LibraryThreadFactory(this, name, factory);
         supervised.add(threads);
         return threads;
     }
 
-    /** Starts a heartbeat that fails if it does not beat at least once within each {@code limit}. */
+    /** Starts a heartbeat that fails if {@link Heartbeat#beat} is not called for longer than {@code limit}. */
     public Heartbeat heartbeat(String name, Duration limit) {
         Heartbeat heartbeat = new Heartbeat(this, name, limit);
         supervised.add(heartbeat);
         return heartbeat;
     }
 
-    /** Runs a short task on a new thread. The future has its result, or what it threw, including an {@link Error}. */
+    /**
+     * Runs a short task on a new thread. The future completes with the task's result, or with the exception or {@link
+     * Error} that the task threw.
+     */
     public static <T> CompletableFuture<T> call(String name, Callable<T> task) {
         CompletableFuture<T> result = new CompletableFuture<>();
         newThread(name, () -> {

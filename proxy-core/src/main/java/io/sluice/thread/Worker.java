@@ -8,14 +8,19 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** A thread that is restarted when its body dies, with a back-off that doubles each time from 100 ms up to 10 s. */
+/**
+ * A thread that is restarted when its body dies, with a back-off that doubles each time, from 100 ms to at most 10 s.
+ */
 public class Worker implements AutoCloseable, Supervisor.Supervised {
     private static final Logger log = LoggerFactory.getLogger(Worker.class);
 
     private static final long MIN_BACK_OFF_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(10);
 
-    /** This many deaths within {@link #DEATHS_WITHIN} are a failure. A run that lasts as long resets the back-off. */
+    /**
+     * This many deaths within {@link #DEATHS_WITHIN} count as a failure. A run that lasts for that time resets the
+     * back-off.
+     */
     static final int MAX_DEATHS = 5;
 
     static final Duration DEATHS_WITHIN = Duration.ofMinutes(1);
@@ -26,7 +31,10 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
     private final boolean restartsOnReturn;
     private final Thread thread;
     private final CountDownLatch stopped = new CountDownLatch(1);
-    /** The times of the last deaths, oldest first; guarded by itself. Preallocated, in case a body dies of lack of memory. */
+    /**
+     * The times of the last deaths, oldest first; guarded by itself. Preallocated, in case a body dies because memory
+     * is exhausted.
+     */
     private final long[] deathNanos = new long[MAX_DEATHS];
 
     private int deaths;
@@ -100,12 +108,12 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
         try {
             log.error("thread {} died; restarting it", name, cause);
         } catch (Throwable t) {
-            // Logging may fail for the same reason, such as lack of memory. The death is already counted.
+            // Logging may fail for the same reason, such as exhausted memory. The death is already counted.
             lastCause = t;
         }
     }
 
-    /** Waits up to a time and returns whether this worker is stopped; returns early when it is. */
+    /** Waits for at most this time, or until this worker is stopped; returns whether it is stopped. */
     final boolean isStoppedWithin(long nanos) {
         try {
             return stopped.await(nanos, TimeUnit.NANOSECONDS);
@@ -138,20 +146,20 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
         }
     }
 
-    /** Prevents further runs of the body. A current run is not interrupted. */
+    /** Prevents further runs of the body, but does not interrupt the current run. */
     public void stop() {
         stopped.countDown();
         supervisor.remove(this);
     }
 
-    /** Stops and interrupts the body without waiting for its end. */
+    /** Stops this worker and interrupts the body, without waiting for the thread to end. */
     @Override
     public void close() {
         stop();
         thread.interrupt();
     }
 
-    /** Waits for the end of the thread; false if it has not ended within this time. */
+    /** Waits for the thread to end; returns false if it has not ended within this time. */
     public boolean join(Duration atMost) throws InterruptedException {
         thread.join(Math.max(1, atMost.toMillis()));
         return !thread.isAlive();

@@ -218,7 +218,7 @@ class OriginRoutingTest {
             apply(lab, "127.77.0.0/16", frontend);
             assertThat(lab.forwarder.frontends()).singleElement().satisfies(status -> {
                 assertThat(status.state()).isEqualTo(FrontendStatus.State.ACTIVE);
-                assertThat(status.reason()).contains("left to the process");
+                assertThat(status.reason()).contains("the process on this node that is its endpoint");
             });
             assertThatThrownBy(() -> new Socket(tcp.address().toString(), tcp.port()).close())
                     .hasMessageContaining("refused");

@@ -27,8 +27,8 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * API servers, credentials and TLS settings, found as kubectl and kube-proxy find them. {@link ApiClient} reloads the
- * files when they change.
+ * Access to the API servers: URLs, credentials and TLS settings, read from the same sources that kubectl and kube-proxy
+ * use. {@link ApiClient} reloads credential and CA files when they change.
  */
 public final class ApiAccess {
     private static final Logger log = LoggerFactory.getLogger(ApiAccess.class);
@@ -38,7 +38,7 @@ public final class ApiAccess {
     public static final Path SERVICE_ACCOUNT = Path.of("/var/run/secrets/kubernetes.io/serviceaccount");
 
     /**
-     * One configured server.
+     * One configured API server.
      *
      * @param url URL without a trailing slash
      * @param proxy HTTP proxy to use; null for none
@@ -53,7 +53,7 @@ public final class ApiAccess {
         }
     }
 
-    /** Access found in one source, before flags override parts of it. */
+    /** The settings found in one source, before flags override some of them. */
     private record ResolvedAccess(
             String source,
             List<URI> servers,
@@ -82,9 +82,9 @@ public final class ApiAccess {
     /**
      * Finds the API servers. The first available source is used: {@code --kubeconfig}, {@code --master}, the {@code
      * KUBECONFIG} variable, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA override
-     * what the source says.
+     * the values from that source.
      *
-     * @throws ApiAccessException if there is no source, or it is invalid
+     * @throws ApiAccessException if no source is available, or the first available one is invalid
      */
     public static ApiAccess find(
             ApiOptions options, Map<String, String> environment, Path home, Path serviceAccountDirectory)
@@ -247,7 +247,7 @@ public final class ApiAccess {
         return name;
     }
 
-    /** Credentials of the user other than a certificate, in kubectl's order of precedence. */
+    /** The user's credentials other than a client certificate, in kubectl's order of precedence. */
     private static Credentials credentials(Section user, Section cluster) throws ApiAccessException {
         for (String unsupported : List.of("as", "as-uid", "as-groups", "as-user-extra")) {
             if (user.has(unsupported)) {
@@ -336,7 +336,7 @@ public final class ApiAccess {
         return info;
     }
 
-    /** @throws ApiAccessException if the string is not the URL of a server */
+    /** @throws ApiAccessException if the string is not a valid API server URL */
     private static URI url(String place, String text) throws ApiAccessException {
         try {
             return url(text);
@@ -361,7 +361,7 @@ public final class ApiAccess {
         return URI.create(scheme + url.toString().substring(scheme.length()));
     }
 
-    /** Whether a string is the URL of a server, such as {@code https://10.0.0.1:6443}. */
+    /** Whether a string is a valid API server URL, such as {@code https://10.0.0.1:6443}. */
     public static boolean isServer(String text) {
         try {
             url(text);
@@ -375,7 +375,7 @@ public final class ApiAccess {
         return servers;
     }
 
-    /** Name expected in the certificates of all servers; empty for the host in their URLs. */
+    /** Name expected in every server's certificate; if empty, the host in that server's URL. */
     String tlsServerName() {
         return tlsServerName;
     }
@@ -388,7 +388,7 @@ public final class ApiAccess {
         return tls;
     }
 
-    /** The servers and the source they were found in; for the log. */
+    /** The servers and the source of the settings, for the log. */
     @Override
     public String toString() {
         return servers.stream().map(server -> server.url().toString()).collect(Collectors.joining(", ")) + " (" + source

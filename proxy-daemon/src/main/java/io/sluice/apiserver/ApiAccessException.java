@@ -2,7 +2,7 @@ package io.sluice.apiserver;
 
 import io.sluice.document.Problem;
 
-/** Invalid or missing configuration of the access to API servers. The message is one line and is shown to the user. */
+/** Thrown if the configuration of API server access is missing or invalid. The message is one line for the user. */
 public final class ApiAccessException extends Exception {
     private static final long serialVersionUID = 1L;
 

@@ -23,8 +23,8 @@ import org.slf4j.LoggerFactory;
  * HTTP client for API servers: sends credentials, fails over to the next server, and reloads credential and CA files.
  * Thread-safe.
  *
- * <p>A host name with several addresses counts as several servers. The client connects to each address; the server
- * still sees the host name in SNI (set through the TLS parameters) and in the Host header.
+ * <p>A host name that resolves to several addresses counts as several servers, one for each address. The server still
+ * sees the host name in SNI (set through the TLS parameters) and in the Host header.
  */
 final class ApiClient implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ApiClient.class);
@@ -54,7 +54,7 @@ final class ApiClient implements AutoCloseable {
     /** Whether there was more than one server to choose from at the last request. */
     private volatile boolean hasAlternatives;
 
-    /** The Authorization header that a server last answered with 401. */
+    /** The last Authorization header that a server rejected with 401. */
     private volatile @Nullable String rejectedAuthorization;
 
     ApiClient(ApiAccess access) {
@@ -83,32 +83,32 @@ final class ApiClient implements AutoCloseable {
     }
 
     /**
-     * Like {@link #get}, for responses that a busy server needs time to prepare: six times the timeout, as long as the
-     * server responds to {@link #probeSilentServers probes}.
+     * Like {@link #get}, but with six times the timeout, for responses that a busy server needs time to prepare. Fails
+     * earlier if the server does not respond to {@link #probeSilentServers probes}.
      */
     ApiResponse getLarge(String pathAndQuery) throws IOException {
         return send(pathAndQuery, null, environment.headersTimeout().multipliedBy(6));
     }
 
-    /** Sends a POST request. Fails over only while the request cannot have reached a server. */
+    /** Sends a POST request. Without a response, tries the next server only if the request cannot have arrived. */
     ApiResponse post(String path, byte[] json) throws IOException {
         return send(path, new Body("POST", "application/json", json), environment.headersTimeout());
     }
 
-    /** Sends a JSON merge patch (RFC 7386). Fails over only while the request cannot have reached a server. */
+    /** Sends a JSON merge patch (RFC 7386). Fails over under the same condition as {@link #post}. */
     ApiResponse patch(String path, byte[] json) throws IOException {
         return send(path, new Body("PATCH", "application/merge-patch+json", json), environment.headersTimeout());
     }
 
-    /** Marks a server as failed: others are tried first for a while, and it gets new connections. */
+    /** Marks a server as failed: other servers are tried first for a while, and its connections are not reused. */
     void markFailed(String server) {
         failover.failed(server);
         transport.forget(server);
     }
 
     /**
-     * Probes each silent server with a version request and abandons those that do not respond: their open requests end.
-     * If there is only one server, an idle watch does not count as silence, only a response that has not started.
+     * Sends a version request to each silent server and ends all open requests to servers that do not respond to it. If
+     * there is only one server, an idle watch does not count as silence; only a request without any response does.
      *
      * @param silence time without any data after which a server is probed
      * @param timeout timeout of a probe
@@ -124,7 +124,7 @@ final class ApiClient implements AutoCloseable {
                 continue;
             }
             try (ApiResponse response = send(target, "/version", null, timeout)) {
-                // Read to the end, so that the connection can be reused.
+                // Read the body to its end so that the connection can be reused.
                 response.bytes(ApiLimits.MAX_VERSION_BYTES, timeout);
             } catch (IOException e) {
                 long later = environment.nanoTime().getAsLong();
@@ -136,8 +136,8 @@ final class ApiClient implements AutoCloseable {
                     continue;
                 }
                 log.warn(
-                        "API server {} is unresponsive: no data for {}, and a probe failed ({}); ending its requests and"
-                                + " retrying",
+                        "API server {} is unresponsive: no data for {}, and a probe failed ({}); ending its requests"
+                                + " and retrying",
                         target.name(),
                         Transport.seconds(silence),
                         Problem.oneLine(String.valueOf(e.getMessage())));
@@ -219,7 +219,7 @@ final class ApiClient implements AutoCloseable {
         return URI.create(url.getScheme() + "://" + host + port + url.getRawPath());
     }
 
-    /** Whether the token that a server last answered with 401 has been replaced since. */
+    /** Whether the token that a server last rejected with 401 has been replaced since then. */
     boolean hasNewCredentials() {
         return credentials.isReplaced(
                 rejectedAuthorization, environment.nanoTime().getAsLong());

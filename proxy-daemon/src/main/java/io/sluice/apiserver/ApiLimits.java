@@ -12,7 +12,7 @@ import tools.jackson.databind.json.JsonMapper;
  * objects of at most 1.5 MiB. Manifests have separate limits.
  */
 final class ApiLimits {
-    /** Maximum nesting of JSON. Fields are nested about 20 deep, and managedFields repeats them. */
+    /** Maximum nesting depth of JSON. Fields are nested about 20 levels deep, and managedFields repeats them. */
     static final int MAX_NESTING = 200;
 
     static final int MAX_STRING_CHARACTERS = 4 << 20;
@@ -39,16 +39,16 @@ final class ApiLimits {
     static final int MAX_VERSION_BYTES = 64 << 10;
     static final int MAX_API_GROUPS_BYTES = 1 << 20;
 
-    /** Maximum size of the list with the one object that an Event is about. */
+    /** Maximum size of a list response that contains only the object concerned by an Event. */
     static final int MAX_SINGLE_LIST_BYTES = 4 << 20;
 
     /** Maximum size of all headers of a response. */
     static final int MAX_HEADER_BYTES = 64 << 10;
 
-    /** Maximum output of an exec plugin, on stdout and stderr each. */
+    /** Maximum output of an exec plugin, for stdout and stderr separately. */
     static final int MAX_PLUGIN_BYTES = 1 << 20;
 
-    /** JSON mapper with these limits. The size of a response is limited by {@link ApiResponse}. */
+    /** JSON mapper that enforces these limits. {@link ApiResponse} limits the size of a response. */
     static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder()
                             .maxNestingDepth(MAX_NESTING)
@@ -61,7 +61,7 @@ final class ApiLimits {
 
     private ApiLimits() {}
 
-    /** Data exceeded one of these limits. */
+    /** Thrown if data exceeds one of these limits. */
     static final class ExceededException extends IOException {
         private static final long serialVersionUID = 1;
 
@@ -70,7 +70,7 @@ final class ApiLimits {
         }
     }
 
-    /** Whether a limit was exceeded; a retry would then fail again. */
+    /** Whether an exceeded limit is the cause. If so, an immediate retry would fail again. */
     static boolean isExceeded(Exception e) {
         return e instanceof ExceededException
                 || e instanceof StreamConstraintsException

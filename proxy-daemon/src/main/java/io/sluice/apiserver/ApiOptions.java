@@ -5,13 +5,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Flags for the access to API servers; all are optional.
+ * Flags that configure access to the API servers. All of them are optional.
  *
- * @param kubeconfigs files to use instead of the default ones
- * @param context context of the kubeconfig to use; empty for its current one
- * @param masters URLs of API servers; override the server of a kubeconfig
- * @param tokenFile file with a bearer token; overrides the credentials of a kubeconfig
- * @param certificateAuthority CA bundle; overrides that of a kubeconfig
+ * @param kubeconfigs kubeconfig files to use instead of the default ones
+ * @param context kubeconfig context to use; empty for the current context
+ * @param masters URLs of API servers; they override the server in a kubeconfig
+ * @param tokenFile file with a bearer token; overrides the credentials in a kubeconfig
+ * @param certificateAuthority CA bundle; overrides the CA in a kubeconfig
  */
 public record ApiOptions(
         List<Path> kubeconfigs,

@@ -13,8 +13,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongSupplier;
 
 /**
- * Response of an API server with an unread body. Any thread may close it, which ends a blocked read. The connection is
- * closed, too, unless the body was read to its end.
+ * Response of an API server, with a body to be read as a stream. Any thread may close the response, which ends a
+ * blocked read. Unless the body was read to its end, this also closes the connection.
  */
 final class ApiResponse implements Closeable {
     private final int status;
@@ -26,10 +26,10 @@ final class ApiResponse implements Closeable {
     private final AtomicBoolean open = new AtomicBoolean(true);
     private volatile long lastDataNanos;
 
-    /** Bytes that may still arrive before {@link #nextObject}. Confined to the reading thread. */
+    /** Number of bytes that the current object may still contain. Confined to the reading thread. */
     private long bytesLeft = ApiLimits.MAX_OBJECT_BYTES;
 
-    /** @param closed called once when this is closed */
+    /** @param closed callback that runs once, when this response is closed */
     ApiResponse(
             int status,
             String server,
@@ -64,7 +64,7 @@ final class ApiResponse implements Closeable {
         return body;
     }
 
-    /** Resets the size limit, after an object has been read to its end. */
+    /** Resets the size limit. Must be called after each object that has been read completely. */
     void nextObject() {
         bytesLeft = ApiLimits.MAX_OBJECT_BYTES;
     }

@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.Optional;
 
-/** An error status that an API server responded with. */
+/** Thrown if an API server responds with an error status. */
 final class ApiStatusException extends IOException {
     private static final long serialVersionUID = 1;
 
@@ -26,7 +26,7 @@ final class ApiStatusException extends IOException {
         return retryAfter;
     }
 
-    /** Whether the resource version expired, or is newer than the state of this server. */
+    /** Whether the requested resourceVersion has expired, or is newer than the state of this server. */
     boolean needsNewList() {
         return status == 410 || (status == 504 && String.valueOf(getMessage()).contains("resource version"));
     }

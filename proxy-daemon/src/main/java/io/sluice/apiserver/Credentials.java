@@ -39,7 +39,7 @@ final class Credentials {
         return new Credentials(null, null, plugin);
     }
 
-    /** Value of the Authorization header; null for none. Runs the exec plugin if needed, so it may block. */
+    /** Value of the Authorization header; null for none. May block, because it runs the exec plugin if needed. */
     @Nullable
     String authorization(long nowNanos) throws IOException {
         if (token != null) {
@@ -88,12 +88,12 @@ final class Credentials {
             return "the token in " + token.name();
         }
         if (plugin != null) {
-            return "those of the exec plugin";
+            return "those from the exec plugin";
         }
         return basicHeader == null ? "none" : "a user name and password";
     }
 
-    /** Validates the token, because the JDK's error message would contain it. */
+    /** Validates the token before use, because an error message of the JDK would contain it. */
     private static String bearer(String name, String token) throws IOException {
         String stripped = token.strip();
         if (stripped.isEmpty() || !stripped.chars().allMatch(c -> c > ' ' && c < 0x7F)) {

@@ -29,8 +29,8 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Records problems as Kubernetes Events on the Service or EndpointSlice concerned, so that they are visible outside of
- * the node's log.
+ * Records problems as Kubernetes Events on the Service or EndpointSlice concerned, so that users can see them without
+ * access to the node's log.
  *
  * <p>There is one Event per object and reason, with a count and the newest message. Events are best effort:
  * rate-limited, not repeated within an hour, dropped if the queue is full, and suspended for a while in a namespace
@@ -82,13 +82,13 @@ public final class EventRecorder implements AutoCloseable {
     /**
      * An Event that exists on the server.
      *
-     * @param uid UID of the object concerned, because a recreated object gets new Events
+     * @param uid UID of the object concerned; a recreated object has another UID and gets a new Event
      */
     private record Recorded(String path, String uid, int count) {}
 
     /**
-     * @param clock for timestamps in Events
-     * @param nanoTime monotonic time for rate limits
+     * @param clock clock for the timestamps in Events
+     * @param nanoTime monotonic clock for the rate limits
      */
     EventRecorder(ApiClient client, String nodeName, Clock clock, LongSupplier nanoTime) {
         this.client = client;
@@ -114,8 +114,8 @@ public final class EventRecorder implements AutoCloseable {
     }
 
     /**
-     * Records a new problem. Warnings are ignored, and problems that are not of an object on the server. Any thread,
-     * never blocks.
+     * Records a new problem. Ignores warnings, and problems that do not concern an object on the server. Never blocks;
+     * thread-safe.
      */
     public void problem(Problem problem) {
         if (problem.severity() == Severity.ERROR && problem.source().startsWith("/")) {
@@ -124,7 +124,7 @@ public final class EventRecorder implements AutoCloseable {
         }
     }
 
-    /** Records that a frontend of a Service failed. Any thread, never blocks. */
+    /** Records that a frontend of a Service failed. Never blocks; thread-safe. */
     public void failed(ServicePortName service, String message) {
         String path = "/api/v1/namespaces/" + service.namespace() + "/services/" + service.service();
         put(new Event(path, "FrontendFailed", message));
@@ -175,7 +175,7 @@ public final class EventRecorder implements AutoCloseable {
         Recorded before = recorded.get(event.series());
         if (before != null && before.uid().equals(uid(object))) {
             int status = patch(event, before, namespace);
-            // Events expire after an hour, and a role may lack the verb patch: then a new one is created.
+            // Create a new Event if this one has expired (after an hour) or the role lacks the verb patch.
             if (status != 404 && status != 403) {
                 return status < 300;
             }
@@ -234,7 +234,7 @@ public final class EventRecorder implements AutoCloseable {
         }
         refusalLogged = true;
         log.info(
-                "cannot record Events in namespace '{}': {} responded {} {}; dropping them for now, Sluice needs an"
+                "cannot record Events in namespace '{}': {} responded {} {}; dropping them for now. Sluice needs an"
                         + " RBAC role with the rule {apiGroups: [\"\"], resources: [events], verbs: [create, patch]}",
                 namespace,
                 response.server(),
@@ -258,7 +258,7 @@ public final class EventRecorder implements AutoCloseable {
         return Problem.oneLine(new String(response.bytes(1_000, ApiLimits.ERROR_TIMEOUT), StandardCharsets.UTF_8));
     }
 
-    /** Reads the object concerned. Uses a list request, because the role needs no permission to get. */
+    /** Reads the object concerned. Uses a list request, so that the role does not need the verb get. */
     private JsonNode object(String path) throws IOException {
         int slash = path.lastIndexOf('/');
         String query = path.substring(0, slash) + "?fieldSelector="
@@ -270,7 +270,7 @@ public final class EventRecorder implements AutoCloseable {
             JsonNode list = JSON.readTree(response.bytes(ApiLimits.MAX_SINGLE_LIST_BYTES, RESPONSE_TIMEOUT));
             JsonNode object = list.path("items").path(0);
             if (object instanceof ObjectNode item) {
-                // Items of a list have no kind and apiVersion.
+                // Items of a list do not contain kind and apiVersion.
                 String kind = list.path("kind").stringValue("");
                 item.put("kind", kind.substring(0, Math.max(0, kind.length() - "List".length())));
                 item.put("apiVersion", list.path("apiVersion").stringValue(""));
@@ -307,7 +307,7 @@ public final class EventRecorder implements AutoCloseable {
                 .put("reportingInstance", nodeName);
     }
 
-    /** Stops at once; queued events are lost. */
+    /** Stops immediately and discards the queued events. */
     @Override
     public void close() {
         closed = true;

@@ -33,23 +33,23 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Exec credential plugin of a kubeconfig. Runs the program for the first credential, again when it is about to expire,
- * and again when a server rejects it.
+ * Exec credential plugin of a kubeconfig. Runs the program to get the first credential, and again whenever the
+ * credential is about to expire or was rejected by a server.
  */
 final class ExecPlugin {
     private static final Logger log = LoggerFactory.getLogger(ExecPlugin.class);
     private static final Duration EXPIRY_MARGIN = Duration.ofSeconds(10);
 
     /**
-     * Pause after a failed run. Every collection needs credentials, and each run may use the network or lock an
-     * account.
+     * Pause after a failed run. Without it, the watch of every collection would start another run, and each run may use
+     * the network or count as a failed login.
      */
     private static final Duration RETRY_DELAY = Duration.ofSeconds(5);
 
     /**
      * Configuration of the plugin.
      *
-     * @param place file and path of the field {@code exec}, shown in messages
+     * @param place file and field path of {@code exec}, shown in messages
      * @param directory directory of the kubeconfig; a command that contains a slash is relative to it
      * @param cluster cluster info that is passed to the plugin; null for none
      */
@@ -87,8 +87,8 @@ final class ExecPlugin {
     }
 
     /**
-     * Returns the current credential; runs the program if needed, which blocks. Fails at once for a while after a
-     * failed run.
+     * Returns the current credential. If this requires a run of the program, blocks until it ends. For a while after a
+     * failed run, fails immediately.
      */
     synchronized Credential credential() throws IOException {
         Instant now = clock.instant();
@@ -122,7 +122,7 @@ final class ExecPlugin {
 
     private Credential run() throws IOException {
         Process process = start();
-        // Both are read concurrently: a full pipe would block the program.
+        // Read both streams concurrently, because a full pipe would block the program.
         CompletableFuture<byte[]> output =
                 Supervisor.call("exec-plugin-output", () -> readLimited(process.getInputStream()));
         CompletableFuture<byte[]> errors =

@@ -13,8 +13,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Order in which API servers are tried: the last one that worked first, failed ones last until their back-off ends. No
- * server is ever left out, because callers wait between attempts themselves.
+ * Determines the order in which API servers are tried: the server that worked most recently first, and failed servers
+ * last until their back-off ends. No server is ever left out, because callers already wait between attempts.
  */
 final class Failover {
     private static final Logger log = LoggerFactory.getLogger(Failover.class);
@@ -37,7 +37,7 @@ final class Failover {
         List<T> ordered = new ArrayList<>(servers);
         // The sort is stable: equal servers stay in the configured order.
         ordered.sort(Comparator.comparingLong(server -> rank(name.apply(server), now)));
-        // The addresses of a host name may have changed.
+        // Forget servers that no longer exist, because the addresses of a host name may have changed.
         failures.keySet().retainAll(servers.stream().map(name).toList());
         return ordered;
     }

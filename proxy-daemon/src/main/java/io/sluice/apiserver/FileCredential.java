@@ -71,7 +71,7 @@ final class FileCredential {
         return read;
     }
 
-    /** The file, or the field that the credential was given in. */
+    /** The file or field that contains the credential. */
     String name() {
         return name;
     }
@@ -91,7 +91,7 @@ final class FileCredential {
         }
         lastCheckNanos = nowNanos;
         try {
-            // Before reading: a change in between is noticed at the next check.
+            // Get the version before reading, so that the next check notices a change during the read.
             FileVersion now = FileVersion.of(file);
             if (now.equals(version) && !force && !unreadable) {
                 return false;

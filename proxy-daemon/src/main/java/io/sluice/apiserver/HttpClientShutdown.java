@@ -9,11 +9,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Shuts down HTTP clients that are no longer used, which ends their thread and idle connections. Never blocks, unlike
+ * Shuts down HTTP clients that are no longer used, including their threads and idle connections. Never blocks, unlike
  * {@code HttpClient.close()}, which waits for open watches.
  *
- * <p>Uses the shutdown methods that exist since Java 21. On older versions these methods do nothing, and the client
- * ends once it has been garbage-collected.
+ * <p>Uses the shutdown methods of Java 21 and later. On older versions, the methods of this class do nothing, and a
+ * client ends when it is garbage-collected.
  */
 final class HttpClientShutdown {
     private static final Logger log = LoggerFactory.getLogger(HttpClientShutdown.class);
@@ -37,7 +37,7 @@ final class HttpClientShutdown {
         call(SHUTDOWN, client);
     }
 
-    /** Cancels requests in progress, too. */
+    /** Rejects new requests and cancels those in progress. */
     static void now(HttpClient client) {
         call(SHUTDOWN_NOW, client);
     }
@@ -51,7 +51,7 @@ final class HttpClientShutdown {
         } catch (RuntimeException | Error e) {
             throw e;
         } catch (Throwable e) {
-            // The methods declare no exception.
+            // Not reachable: the methods declare no checked exception.
             log.debug("cannot shut down the HTTP client", e);
         }
     }

@@ -76,7 +76,10 @@ final class HttpProxies {
         return range == null ? address.equals(IpAddress.parse(entry)) : range.contains(address);
     }
 
-    /** Whether a NO_PROXY entry covers a host: a domain and its subdomains, or only these with a leading dot. */
+    /**
+     * Whether a NO_PROXY entry covers a host. A domain covers itself and its subdomains; with a leading dot, only
+     * subdomains.
+     */
     private static boolean matchesEntry(String host, String entry) {
         String domain = entry.replaceFirst(":\\d+$", "").replaceFirst("^\\*\\.", ".");
         return !domain.isEmpty()

@@ -159,7 +159,7 @@ final class Kubeconfig {
             return !field.get(name).isEmpty();
         }
 
-        /** The directory that paths are relative to. */
+        /** The directory to which paths are relative. */
         Path directory() {
             Path directory = file.toAbsolutePath().getParent();
             return directory == null ? Path.of("/") : directory;
@@ -196,7 +196,7 @@ final class Kubeconfig {
             return new Section(file, field.get(name), problems);
         }
 
-        /** The same mapping, shown in messages with a label instead of its list index. */
+        /** This mapping with a label that messages show instead of its list index. */
         private Section labeled(String label) throws ApiAccessException {
             return new Section(file, field.labeled(label), problems);
         }
@@ -216,7 +216,7 @@ final class Kubeconfig {
             return strings;
         }
 
-        /** The pairs of a list of {@code name} and {@code value}. */
+        /** The pairs in a list whose items contain {@code name} and {@code value}. */
         Map<String, String> pairs(String list) throws ApiAccessException {
             Map<String, String> pairs = new HashMap<>();
             for (Section item : items(list)) {

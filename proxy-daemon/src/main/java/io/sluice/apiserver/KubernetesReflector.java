@@ -65,7 +65,7 @@ public final class KubernetesReflector implements Reflector {
     /** Time at which the Node was first found missing while startup waits for it; null if startup does not wait. */
     private volatile @Nullable Long nodeMissingSinceNanos;
 
-    /** API that endpoints are read from. */
+    /** API from which endpoints are read. */
     public enum EndpointsApi {
         /** EndpointSlices, or Endpoints if the server does not have the EndpointSlice API. */
         AUTO,
@@ -108,7 +108,7 @@ public final class KubernetesReflector implements Reflector {
         resources.forEach(resource -> notListed.add(resource.kind()));
     }
 
-    /** Recorder that sends Events to the same servers; closed with this reflector. */
+    /** The recorder that sends Events to these API servers. Closed together with this reflector. */
     public EventRecorder events() {
         return events;
     }
@@ -124,7 +124,7 @@ public final class KubernetesReflector implements Reflector {
         }
     }
 
-    /** Starts the watches. Can be run again after a failure: watches that were started are not started twice. */
+    /** Starts the watches. Can be called again after a failure; does not start any watch twice. */
     private void startWatches(Supervisor supervisor) {
         if (watches.isEmpty()) {
             boolean watchList = hasWatchList();
@@ -261,7 +261,7 @@ public final class KubernetesReflector implements Reflector {
                                 nodeName,
                                 timeouts.nodeWait().toSeconds());
                         nodeMissingSinceNanos = System.nanoTime();
-                        // Applies the missing Node to the node's health.
+                        // Makes the node's health reflect the missing Node.
                         loop.offer(Map.of(), false);
                     }
                     return;
@@ -284,21 +284,19 @@ public final class KubernetesReflector implements Reflector {
                 if (trouble.isEmpty()) {
                     Set<String> previous = troubles.remove(resource.kind());
                     if (troubles.isEmpty()) {
-                        log.info("all watches are working again (API server {})", server);
+                        log.info("all watches re-established (API server {})", server);
                     } else if (!troubles.containsValue(previous)) {
-                        log.info("the watch of {} is working again (API server {})", resource.name(), server);
+                        log.info("watch of {} re-established (API server {})", resource.name(), server);
                     }
                     return;
                 }
-                // One dead server fails all watches: log it once, in whatever order the servers were tried.
+                // One failed server fails all watches; log it only once, regardless of the order in which the servers
+                // were tried.
                 Set<String> parts = new HashSet<>(List.of(trouble.split("; |: (?=http)")));
                 boolean known = troubles.containsValue(parts);
                 troubles.put(resource.kind(), parts);
                 if (!known) {
-                    log.warn(
-                            "cannot watch {}: {}; retrying, the state applied so far stays active",
-                            resource.name(),
-                            trouble);
+                    log.warn("cannot watch {}: {}; retrying; the applied state stays active", resource.name(), trouble);
                 }
             }
         }
@@ -311,7 +309,7 @@ public final class KubernetesReflector implements Reflector {
             if (hasEndpointSlices()) {
                 return null;
             }
-            log.info("the API server has no EndpointSlices; reading Endpoints instead");
+            log.info("the API server does not support EndpointSlices; reading Endpoints instead");
             synchronized (lock) {
                 if (notListed.remove(Kind.ENDPOINT_SLICE)) {
                     notListed.add(Kind.ENDPOINTS);

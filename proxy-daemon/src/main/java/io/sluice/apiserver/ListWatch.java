@@ -19,8 +19,8 @@ import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Lists and watches one collection of an API server and retries after every failure. Runs on a thread of its own.
- * Objects are parsed one by one from the stream, so a large list needs no more memory than a small one.
+ * Lists and watches one collection of an API server and retries after every failure. Runs on its own thread. Objects
+ * are parsed one by one from the stream, so a large list needs no more memory than a small one.
  *
  * <p>A watch that ends is resumed at its last resourceVersion. If the server does not know that version (expired, or
  * newer than its state), the collection is listed again, and objects missing from the new list are deleted.
@@ -44,15 +44,15 @@ final class ListWatch {
     private Resource resource;
     private boolean watchListOffered;
 
-    /** Version that the next watch starts from; empty if the collection must be listed. */
+    /** The resourceVersion from which the next watch starts; empty if the collection must be listed. */
     private String resourceVersion = "";
 
-    /** Minimum version of the next list; 0 for any version, empty for the most recent one. */
+    /** Minimum resourceVersion of the next list; 0 for any version, empty for the most recent one. */
     private String notOlderThan = "0";
 
     /** Consecutive failed attempts, for any reason. */
     private int failures;
-    /** Consecutive failed attempts that a server responded to. */
+    /** Consecutive attempts to which a server responded with an error. */
     private int errorResponses;
 
     /** Whether the watched version expired on the server and no watch has succeeded since. */
@@ -65,7 +65,7 @@ final class ListWatch {
     private volatile String trouble = "";
 
     /**
-     * @param watchListOffered whether the server can stream a list as a watch
+     * @param watchListOffered whether the server supports streaming a list as a watch
      * @param retry back-off shared by all collections of the same servers
      */
     ListWatch(
@@ -86,7 +86,7 @@ final class ListWatch {
         this.objects = new WatchedObjects(proxyName, listener, ApiLimits.MAX_OBJECTS, ApiLimits.MAX_PAGES);
     }
 
-    /** Watches the collection until this is closed. Can be run again after an error, and then starts with a list. */
+    /** Watches the collection until this is closed. Can be called again after an error; it then starts with a list. */
     void run() throws InterruptedException {
         while (!stream.isClosed()) {
             attempt();
@@ -189,7 +189,7 @@ final class ListWatch {
         pause(Duration.ZERO, false);
     }
 
-    /** Backs off exponentially with the number of error responses; can end early when the credentials change. */
+    /** Backs off exponentially with the number of error responses. Returns early if the credentials change. */
     private void pause(Duration atLeast, boolean endOnNewCredentials) throws InterruptedException {
         Duration max = timeouts.maxErrorBackOff();
         Duration backOff = SharedBackoff.backOff(timeouts.initialBackOff(), max, errorResponses, random);
@@ -241,7 +241,7 @@ final class ListWatch {
         finish(listing, listing.version());
     }
 
-    /** Moves the server behind the others: it cannot finish a list, although it may still answer other requests. */
+    /** Marks the server as failed, because it cannot finish a list, although it may still respond to other requests. */
     private IOException incompleteList(ApiResponse response, Exception e) {
         client.markFailed(response.server());
         String what = stream.wasEndedAsIdle(response)
@@ -250,7 +250,7 @@ final class ListWatch {
         return new IOException(response.server() + ": list " + resource.name() + ": " + what, e);
     }
 
-    /** Completes the list; from here on, watches report changes. */
+    /** Completes the list; from then on, watches report changes. */
     private void finish(Listing listing, String version) throws IOException {
         if (version.isEmpty()) {
             throw new IOException(stream.server() + ": the list of " + resource.name() + " has no resourceVersion");
@@ -272,7 +272,7 @@ final class ListWatch {
                 + (initial == null ? resourceVersion : notOlderThan.equals("0") ? "" : notOlderThan)
                 + (initial == null ? "" : "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         long startNanos;
-        // If the streamed list breaks off, a plain list is next.
+        // If the streamed list is interrupted, the next attempt uses a plain list.
         try (ApiResponse response = stream.get(resource, query, "watch", initial != null)) {
             watches.incrementAndGet();
             watchListOffered &= initial == null;
@@ -364,7 +364,7 @@ final class ListWatch {
         return initial;
     }
 
-    /** Advances to a version. A lower one means that the server's data was restored from a backup: list again. */
+    /** Advances to a resourceVersion. Fails if it is lower, because the server's data was restored from a backup. */
     private void advance(String version) throws IOException {
         WatchedObjects.checkToken("resourceVersion", version);
         if (Resource.isOlder(version, resourceVersion)) {
@@ -382,7 +382,7 @@ final class ListWatch {
         stream.checkIdle();
     }
 
-    /** Current state of the watch; any thread. */
+    /** Current state of the watch. Thread-safe. */
     WatchStatus status() {
         return new WatchStatus(
                 resource.name(),

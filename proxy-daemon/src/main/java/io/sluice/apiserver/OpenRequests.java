@@ -10,13 +10,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Requests to API servers whose responses are not complete: knows when each server last sent data, and can cancel its
- * requests. Thread-safe.
+ * Tracks requests to API servers whose responses are incomplete. Records when each server last sent data, and can
+ * cancel all requests to a server. Thread-safe.
  */
 final class OpenRequests {
     private static final Logger log = LoggerFactory.getLogger(OpenRequests.class);
 
-    /** A request whose response has not started; {@code cancel} cancels it. */
+    /** A request whose response has not started; {@code cancel} aborts the request. */
     record Request(String server, long sinceNanos, Runnable cancel) {}
 
     private final Set<Request> requests = ConcurrentHashMap.newKeySet();
@@ -43,9 +43,9 @@ final class OpenRequests {
     }
 
     /**
-     * Servers with open requests that have sent no data for this time.
+     * Returns the servers with open requests that have sent no data for the given time.
      *
-     * @param watches whether a response that has started (a watch) counts as open
+     * @param watches whether a response that has already started, such as a watch, counts as an open request
      */
     List<String> silentServers(long nowNanos, long nanos, boolean watches) {
         Map<String, Long> lastActivity = new TreeMap<>();

@@ -22,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  * Parser for certificates and private keys in PEM.
  *
  * <p>The JDK reads PKCS#8 keys only. The older formats for RSA (PKCS#1) and EC (SEC 1) keys, which kubeadm writes, are
- * wrapped into PKCS#8. Invalid input is reported as an {@link IllegalArgumentException} whose message never quotes it.
+ * wrapped in PKCS#8. Invalid input is reported as an {@link IllegalArgumentException} whose message never quotes the
+ * input.
  */
 final class Pem {
     private static final Pattern BLOCK =
@@ -37,7 +38,7 @@ final class Pem {
 
     private Pem() {}
 
-    /** Returns all certificates, at least one. Other content is ignored. */
+    /** Returns all certificates and ignores other content. Fails if there is no certificate. */
     static List<X509Certificate> certificates(String text) {
         List<X509Certificate> certificates = new ArrayList<>();
         Matcher blocks = blocks(text);
@@ -61,7 +62,10 @@ final class Pem {
         }
     }
 
-    /** Returns the first private key. The input may contain certificates, too, like the kubelet's file. */
+    /**
+     * Returns the first private key. The input may also contain certificates, as the kubelet's client certificate file
+     * does.
+     */
     static PrivateKey privateKey(String text) {
         Matcher blocks = blocks(text);
         while (blocks.find()) {
@@ -136,13 +140,13 @@ final class Pem {
         throw new IllegalArgumentException("contains an EC key without a named curve");
     }
 
-    /** Returns the offset of the content of an element. */
+    /** Returns the offset at which the content of a DER element starts. */
     private static int content(byte[] der, int at) {
         int length = der[at + 1] & 0xFF;
         return at + 2 + (length < 0x80 ? 0 : length - 0x80);
     }
 
-    /** Returns the offset behind an element. */
+    /** Returns the offset just past the end of a DER element. */
     private static int end(byte[] der, int at) {
         int length = der[at + 1] & 0xFF;
         int content = content(der, at);

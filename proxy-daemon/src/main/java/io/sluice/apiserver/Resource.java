@@ -20,8 +20,8 @@ record Resource(
         Kind kind, String group, String version, String plural, String labels, String fields, boolean required) {
 
     /**
-     * Services that this proxy serves. As for kube-proxy, the server filters out Services of other proxies and headless
-     * ones.
+     * The Services that this proxy serves. As with kube-proxy, the API server filters out headless Services and those
+     * that other proxies serve.
      *
      * @param proxyName as in {@link BuildOptions}; a valid label value, so it needs no quoting
      */
@@ -60,7 +60,7 @@ record Resource(
         return new Resource(Kind.SERVICE_CIDR, "networking.k8s.io", "v1", "servicecidrs", "", "", false);
     }
 
-    /** The same collection without a field selector, for servers that do not support the field. */
+    /** The same collection without a field selector, for servers that do not support the selected field. */
     Resource withoutFields() {
         return new Resource(kind, group, version, plural, labels, "", required);
     }
@@ -85,7 +85,7 @@ record Resource(
         return group.isEmpty() ? "/api/" + version : "/apis/" + group + "/" + version;
     }
 
-    /** URL path of an object, used as its source where objects from files have a file name; null if it has no name. */
+    /** URL path of an object, used as its source in place of a file name; null if the object has no name. */
     @Nullable
     String pathOf(JsonNode object) {
         JsonNode metadata = object.path("metadata");
@@ -97,12 +97,12 @@ record Resource(
         return root() + (namespace.isEmpty() ? "" : "/namespaces/" + namespace) + "/" + plural + "/" + name;
     }
 
-    /** RBAC rule that permits to list and watch the collection. */
+    /** RBAC rule that permits listing and watching the collection. */
     String rule() {
         return "{apiGroups: [\"" + group + "\"], resources: [" + plural + "], verbs: [list, watch]}";
     }
 
-    /** Whether a resource version is lower than another one; false unless both are numbers. */
+    /** Whether a resourceVersion is lower than another one; false unless both are numbers. */
     static boolean isOlder(String version, String than) {
         if (!isNumber(version) || !isNumber(than)) {
             return false;

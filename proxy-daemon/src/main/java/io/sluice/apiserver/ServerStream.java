@@ -11,9 +11,9 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.core.JacksonException;
 
 /**
- * Requests of one collection and the response it currently reads. Turns error statuses into exceptions and ends a
- * response that has been idle for too long. Confined to the collection's thread, except {@link #checkIdle} and {@link
- * #close}.
+ * Sends the requests for one collection and holds the response being read. Turns error statuses into exceptions and
+ * ends a response that has been idle for too long. Confined to the collection's thread, except {@link #checkIdle} and
+ * {@link #close}.
  */
 final class ServerStream {
     private static final Logger log = LoggerFactory.getLogger(ServerStream.class);
@@ -35,7 +35,7 @@ final class ServerStream {
         this.timeouts = timeouts;
     }
 
-    /** The last server that responded; empty if none has. Any thread. */
+    /** The last server that responded; empty if none has. Thread-safe. */
     String server() {
         return server;
     }
@@ -51,10 +51,10 @@ final class ServerStream {
     }
 
     /**
-     * Requests a list, a page of one, or a watch; call {@link #done} when the response has been read.
+     * Requests a list, a page of a list, or a watch. Call {@link #done} when the response has been read.
      *
      * @param verb {@code list} or {@code watch}, shown in messages
-     * @param large whether the response starts with the whole collection, which a busy server may need time for
+     * @param large whether the response starts with the whole collection, which a busy server may need time to prepare
      * @throws ApiStatusException if the status is not 200
      */
     ApiResponse get(Resource resource, String query, String verb, boolean large) throws IOException {
@@ -120,7 +120,7 @@ final class ServerStream {
                 && System.nanoTime() - response.lastDataNanos()
                         > timeouts.idle().toNanos()) {
             log.debug(
-                    "{}: no data for {} s, restarting the watch",
+                    "{}: no data for {} s; restarting the watch",
                     response.server(),
                     timeouts.idle().toSeconds());
             endedAsIdle = response;

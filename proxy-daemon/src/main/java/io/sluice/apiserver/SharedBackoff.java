@@ -7,9 +7,9 @@ import java.util.function.LongSupplier;
 import java.util.random.RandomGenerator;
 
 /**
- * Back-off shared by the collections of one reflector while no API server responds. Attempts of the collections are
- * spaced out, so that an unavailable server gets requests from this node at the rate of a single collection. The first
- * response that any collection gets ends the wait of all.
+ * Back-off shared by the collections of one reflector while no API server responds. The collections space out their
+ * attempts, so that an unavailable server does not receive more requests from this node than a single collection would
+ * send. The first response to any collection ends the wait for all of them.
  */
 final class SharedBackoff {
     private final Duration initialDelay;
@@ -28,8 +28,8 @@ final class SharedBackoff {
     /**
      * @param initialDelay delay before the second attempt; doubled for each further attempt
      * @param maxDelay maximum delay between two attempts
-     * @param resumeSpread interval within which each collection resumes at a random time; thousands of nodes may see a
-     *     server recover at the same moment
+     * @param resumeSpread interval within which each collection resumes at a random time, because thousands of nodes
+     *     may see a server recover at the same moment
      */
     SharedBackoff(
             Duration initialDelay,
@@ -46,15 +46,15 @@ final class SharedBackoff {
     }
 
     /**
-     * Delay after this number of failures: doubled each time up to {@code maxDelay}, and randomly shortened by up to
-     * half.
+     * Returns the delay after the given number of failures: doubled for each failure, at most {@code maxDelay}, and
+     * randomly shortened by up to half.
      */
     static Duration backOff(Duration initialDelay, Duration maxDelay, int failures, RandomGenerator random) {
         long nanos = Math.min(maxDelay.toNanos(), initialDelay.toNanos() << Math.min(failures, 16));
         return Duration.ofNanos(nanos - random.nextLong(nanos / 2 + 1));
     }
 
-    /** Ends all waits, because a server responded and is not overloaded or failing. Any thread. */
+    /** Ends all waits, because a server responded and is not overloaded or failing. Thread-safe. */
     void responseReceived() {
         lock.lock();
         try {
@@ -68,9 +68,9 @@ final class SharedBackoff {
     }
 
     /**
-     * Waits for the caller's next attempt, or until another caller got a response.
+     * Waits until the caller's next attempt is due or another caller has received a response.
      *
-     * @param atLeast minimum wait, from Retry-After; not shortened by a response
+     * @param atLeast minimum wait, from Retry-After; a response to another caller does not shorten it
      */
     void await(Duration atLeast) throws InterruptedException {
         lock.lockInterruptibly();

@@ -169,7 +169,7 @@ final class Tls {
         }
     }
 
-    /** Trust manager for server certificates on an {@link SSLEngine}, which is all that the HTTP client uses. */
+    /** Trust manager for server certificates. Supports only an {@link SSLEngine}, as used by the HTTP client. */
     private abstract static class ServerTrustManager extends X509ExtendedTrustManager {
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String type) throws CertificateException {
@@ -213,7 +213,7 @@ final class Tls {
 
     /**
      * Checks that the certificate is valid for the host name even if the connection was made to an IP address. The JDK
-     * would accept a certificate for the address, which any node may have.
+     * would also accept a certificate for that address, such as one that belongs to a node.
      */
     private static final class NameCheckingManager extends ServerTrustManager {
         private final X509ExtendedTrustManager delegate;
@@ -243,7 +243,7 @@ final class Tls {
                             .anyMatch(each -> matches(String.valueOf(each.get(1)), name));
         }
 
-        /** Matches a DNS name; a wildcard stands for the first label only. */
+        /** Matches a DNS name; a wildcard matches only the first label. */
         private static boolean matches(String pattern, String name) {
             int dot = name.indexOf('.');
             return pattern.equalsIgnoreCase(name)

@@ -55,8 +55,9 @@ final class Transport {
     /**
      * Address to connect to.
      *
-     * @param name shown in messages: the URL, with the IP address if it is one of several
-     * @param connectUrl the URL with the IP address as host
+     * @param name shown in messages: the server's URL, with the IP address if the host name resolves to several
+     * @param connectUrl the server's URL, with the host replaced by an IP address if it resolves to several or a TLS server
+     *     name is set
      */
     record Target(Server server, String name, URI connectUrl) {}
 
@@ -106,7 +107,7 @@ final class Transport {
         SSLParameters parameters = new SSLParameters();
         String name = tlsServerName.isEmpty() ? server.host() : tlsServerName;
         if (IpAddress.parse(name) == null) {
-            // The JDK uses this when the URL has an address; with a host name, it sends that.
+            // The JDK uses this name only if the URL contains an IP address; else it sends the host name in the URL.
             parameters.setServerNames(List.of(new SNIHostName(name.replaceFirst("\\.$", ""))));
         }
         HttpClient.Builder builder = HttpClient.newBuilder()
@@ -164,7 +165,7 @@ final class Transport {
                     .method(body.method(), HttpRequest.BodyPublishers.ofByteArray(body.bytes()));
         }
         CompletableFuture<Void> canceled = new CompletableFuture<>();
-        // Registered before it is sent, so that probes of silent servers never miss it.
+        // Register the request before sending it, so that the check for silent servers never misses it.
         OpenRequests.Request openRequest = new OpenRequests.Request(
                 target.name(), environment.nanoTime().getAsLong(), () -> canceled.complete(null));
         openRequests.add(openRequest);
@@ -173,7 +174,7 @@ final class Transport {
             canceled.thenRun(() -> future.cancel(true));
             return toResponse(client, target, await(future, timeout));
         } catch (NoResponseException e) {
-            // A canceled request would otherwise look like a failure that is worth a retry.
+            // Without this check, a canceled request would look like a failure that is worth a retry.
             if (canceled.isDone()) {
                 throw new NoResponseException("no response, and a probe of the server failed", e, true, false);
             }
@@ -197,7 +198,7 @@ final class Transport {
         }
     }
 
-    /** Waits for the headers. Not done with the timeout of the request, which ends watches, too, since Java 26. */
+    /** Waits for the headers. The JDK's request timeout is not used, because since Java 26 it also ends watches. */
     private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration timeout)
             throws IOException {
         try {
@@ -299,8 +300,8 @@ final class Transport {
     }
 
     /**
-     * One server did not respond. Says whether the request may have arrived, and whether reloading the certificates may
-     * help.
+     * Thrown if one server did not respond. Records whether the request may have arrived, and whether reloading the
+     * certificates may help.
      */
     static final class NoResponseException extends IOException {
         private static final long serialVersionUID = 1L;

@@ -6,21 +6,21 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** Receives the objects and the state of a {@link ListWatch}; called on the thread of the watch. */
+/** Receives the objects and the state of a {@link ListWatch}. Called on the watch's thread. */
 interface WatchListener {
-    /** Objects changed. Maps paths to the new state of the objects; {@code triggers} are the causes of the change. */
+    /** Called when objects changed. Maps each path to the object's new state; {@code triggers} caused the change. */
     void changed(Map<String, SourceState> objects, List<Trigger> triggers);
 
-    /** The collection has been listed completely. */
+    /** Called when the collection has been listed completely. */
     void listed(Resource resource);
 
-    /** The collection is unavailable, and not required. */
+    /** Called when the collection is unavailable but not required. */
     void unavailable(Resource resource);
 
-    /** The reason why the collection cannot be watched has changed; empty when the watch works again. */
+    /** Called when the reason why the collection cannot be watched changes; empty once the watch works again. */
     void trouble(Resource resource, String server, String trouble);
 
-    /** The server responded 404 for the collection. Returns the collection to watch instead; null to retry. */
+    /** Called when the server responds 404 for the collection. Returns the one to watch instead; null to retry. */
     @Nullable
     Resource fallbackFor(Resource resource);
 }

@@ -25,7 +25,7 @@ import tools.jackson.core.exc.StreamReadException;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Objects of one watched collection. Parses what the API server sends with the parser that manifests use, and passes
+ * The objects of one watched collection. Parses data from the API server with the same parser as manifests, and passes
  * changes to a {@link WatchListener}. Confined to one thread.
  */
 final class WatchedObjects {
@@ -81,7 +81,7 @@ final class WatchedObjects {
         String path = resource.pathOf(object);
         if (path != null) {
             listener.changed(Map.of(path, SourceState.GONE), List.of());
-            // Only now: if the listener failed, the next list reports the deletion.
+            // Remove it only now: if the listener fails, the next list reports the deletion again.
             known.remove(path);
         }
     }
@@ -92,7 +92,7 @@ final class WatchedObjects {
         try {
             parsed = ObjectParser.parse(resource.kind(), object, path, proxyName, problems);
         } catch (RuntimeException | StackOverflowError e) {
-            // A parser bug on one object must not stop the watch of the others.
+            // A parser bug that affects one object must not stop the watch.
             log.warn("internal error: cannot parse {}; ignoring the object", path, e);
             problems.add(new Problem(Problem.Severity.ERROR, path, "", "", "cannot be parsed: " + e));
         }
@@ -102,8 +102,8 @@ final class WatchedObjects {
     }
 
     /**
-     * Times of the changes that led to this object; those before the start are left out, because Sluice did not delay
-     * them.
+     * Times of the changes that led to this state of the object. Leaves out changes before Sluice started, because
+     * Sluice did not delay them.
      */
     private List<Trigger> triggers(JsonNode object) {
         String text = object.path("metadata")
@@ -129,7 +129,7 @@ final class WatchedObjects {
         return new Listing(resource);
     }
 
-    /** Collects the objects of a list, passes them to the listener in chunks, and finally those that are gone. */
+    /** Collects the objects of a list, passes them to the listener in chunks, and finally reports deleted objects. */
     final class Listing {
         private final Resource resource;
         private final Set<String> seen = new HashSet<>();
@@ -153,7 +153,7 @@ final class WatchedObjects {
         }
 
         /**
-         * Reads one page from the stream. Only one object at a time is held as a tree.
+         * Reads one page from the stream. Only one object at a time is held in memory as a tree.
          *
          * @param afterEach called after each object
          */

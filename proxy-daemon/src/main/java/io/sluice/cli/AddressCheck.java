@@ -17,13 +17,13 @@ import java.util.Set;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
-/** Predicts, without opening a port, on which addresses {@code sluice run} could not listen on this machine. */
+/** Predicts, without opening a port, which addresses {@code sluice run} would fail to listen on. */
 final class AddressCheck {
     private AddressCheck() {}
 
-    /** Returns a test for local addresses: on an interface now, anywhere in 127.0.0.0/8, or unspecified. */
+    /** Returns a predicate for local addresses: those on an interface now, 127.0.0.0/8, and the unspecified ones. */
     static Predicate<IpAddress> ofThisMachine() throws IOException {
-        // Read once: a query for each of ten thousand addresses would enumerate the interfaces every time.
+        // Read once: otherwise each of ten thousand addresses would enumerate the interfaces again.
         Set<IpAddress> own = Set.copyOf(InterfaceAddresses.THIS_MACHINE.addresses());
         return address -> own.contains(address)
                 || (address.isLoopback() && address.family() == Family.IPV4)
@@ -31,8 +31,8 @@ final class AddressCheck {
     }
 
     /**
-     * Returns one note for all addresses that are not local, with the message that {@code sluice run} would log for one of
-     * them; empty if all are local.
+     * Returns a single note about all addresses that are not local, which quotes the message that {@code sluice run}
+     * would log for one of them; empty if all are local.
      *
      * @param feed source of the snapshot
      */
@@ -43,7 +43,7 @@ final class AddressCheck {
         for (ServicePort port : snapshot.sorted()) {
             for (Frontend frontend : port.frontends()) {
                 addresses++;
-                // A frontend without endpoints is not listened on, so it cannot fail.
+                // No listener is opened for a frontend without endpoints, so it cannot fail.
                 if (!frontend.forwardsAny() || local.test(frontend.address().address())) {
                     continue;
                 }
@@ -56,7 +56,7 @@ final class AddressCheck {
         return note(feed, notLocal, addresses, example);
     }
 
-    /** Prefers IPv4, which has a remedy that works on every machine. */
+    /** Prefers IPv4 addresses, for which the suggested remedy works on every machine. */
     private static boolean isBetterExample(Frontend frontend, FrontendStatus example) {
         return example.address().address().family() == Family.IPV6
                 && frontend.address().address().family() == Family.IPV4;

@@ -20,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -35,7 +36,7 @@ import tools.jackson.databind.json.JsonMapper;
         name = "check",
         description =
                 "Validates a feed: lists the Services that 'sluice run' would serve, the problems in the manifests, and"
-                        + " addresses that this machine does not have. Opens no port.",
+                        + " the addresses that are not local to this machine. Opens no port.",
         abbreviateSynopsis = true,
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
@@ -88,7 +89,7 @@ final class CheckCommand implements Callable<Integer> {
         return count(reading, Severity.ERROR) > 0 ? Main.PROBLEMS : 0;
     }
 
-    /** Adds notes about this machine: they are not problems of the feed, but affect 'sluice run' on this machine. */
+    /** Adds notes about conditions on this machine that are not problems in the feed but affect 'sluice run'. */
     private static Reading withLocalNotes(Path feed, Reading reading) throws IOException {
         List<Problem> problems = new ArrayList<>(reading.problems());
         AddressCheck.note(feed.toString(), reading.snapshot(), AddressCheck.ofThisMachine())
@@ -104,13 +105,13 @@ final class CheckCommand implements Callable<Integer> {
                     "",
                     "",
                     Table.count(resetting, "address")
-                            + " should drop packets of some clients; bind mode cannot drop them, and accepts and resets"
-                            + " their connections instead"));
+                            + " should drop packets from some clients; bind mode cannot do so, so it accepts and then"
+                            + " resets their connections"));
         }
         return new Reading(reading.snapshot(), problems, reading.tracer());
     }
 
-    /** Without kernel rules, the client is only known after the connection was accepted. */
+    /** Returns whether any client must be dropped. Bind mode cannot do this: it must accept to learn the client. */
     private static boolean dropsAnyClient(Frontend frontend) {
         return frontend.forwardsAny()
                 && (!frontend.allowedSources().isEmpty()
@@ -218,6 +219,8 @@ final class CheckCommand implements Callable<Integer> {
         for (Origin origin : Origin.values()) {
             routes.put(origin.name().toLowerCase(Locale.ROOT), json(frontend.route(origin)));
         }
+        // The name of this key in version 0.1.0.
+        routes.put("outside", Objects.requireNonNull(routes.get("external")));
         one.put("routes", routes);
         return one;
     }

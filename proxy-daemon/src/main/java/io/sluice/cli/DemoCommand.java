@@ -20,7 +20,7 @@ import picocli.CommandLine.Option;
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  sluice demo            run until Ctrl-C; send requests from another terminal",
+            "  sluice demo            run until Ctrl-C, so that you can send requests from another terminal",
             "  sluice demo --once     run the checks and exit",
             "",
             "Set NO_COLOR to disable colors.",
@@ -32,7 +32,7 @@ final class DemoCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        // Not picocli's writer, which does not report that the reader of the output has exited.
+        // Picocli's writer does not report that the reader of the output has exited.
         DemoScreen screen = new DemoScreen(System.out, Ansi.AUTO.enabled());
         return new Demo(screen, once).run() ? 0 : Main.PROBLEMS;
     }

@@ -20,18 +20,18 @@ final class FeedArguments {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "Configuration file of 'sluice run', for the settings that this command has too."
+            description = "Configuration file of 'sluice run'. Only settings that this command also supports are used."
                     + " Default: $SLUICE_CONFIG.")
     private @Nullable Path config;
 
     /**
      * A feed and the options for reading it.
      *
-     * @param nodeMode whether node mode is configured, in which the kernel redirects packets to any address
+     * @param nodeMode whether node mode is configured, in which Service addresses need not be local
      */
     record FeedAndOptions(Path feed, BuildOptions options, boolean nodeMode) {
         Reading read() {
-            // The command prints the problems itself, so the log must not repeat them.
+            // The command itself prints the problems, so the log must not repeat them.
             Logging.configure("text", "error", System.err);
             return FileReflector.read(feed, options, InterfaceAddresses.ofThisMachine());
         }
@@ -40,7 +40,7 @@ final class FeedArguments {
     /**
      * Validates the arguments without reading the feed.
      *
-     * @param purpose completes the error message "nothing to ..." if no feed is set
+     * @param purpose verb that completes the error message "nothing to ..." if no feed is set
      * @throws ConfigurationException if an argument is invalid, or there is no feed
      */
     FeedAndOptions resolve(CommandSpec spec, String purpose) throws ConfigurationException {
@@ -52,7 +52,7 @@ final class FeedArguments {
             throw new ConfigurationException(
                     List.of("nothing to " + purpose + ": set --feed to a file or directory of manifests"));
         }
-        // A dangling link exists; it is reported together with the problems of the feed.
+        // A dangling symbolic link counts as existing; it is reported with the problems in the feed.
         if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
             throw new ConfigurationException(List.of("--feed: '" + feed + "' does not exist"));
         }

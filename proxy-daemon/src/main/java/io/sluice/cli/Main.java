@@ -44,7 +44,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  Save the objects of a cluster, and check how Sluice interprets them:",
             "    kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml",
             "    sluice check --feed cluster.yaml",
-            "  Explain where a packet goes:",
+            "  Explain how a packet is handled:",
             "    sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp",
             "  Serve the saved Services on loopback addresses of this machine:",
             "    sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
@@ -61,7 +61,7 @@ public final class Main implements Runnable {
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
     private CommandSpec spec;
 
-    // Passed in, so that tests can replace them.
+    // Passed to the constructor, so that tests can replace them.
     private final Map<String, String> environment;
     private final InputStream standardInput;
 
@@ -72,7 +72,7 @@ public final class Main implements Runnable {
 
     /** Runs a command and exits with its exit code. */
     public static void main(String[] args) {
-        // Until a command configures logging, only warnings of libraries are worth printing.
+        // Until a command configures logging, only warnings from libraries are printed.
         Logging.configure("text", "warn", System.err);
         System.exit(commandLine(System.getenv(), System.in).execute(args));
     }
@@ -124,7 +124,7 @@ public final class Main implements Runnable {
             OptionSpec.Builder option = OptionSpec.builder(setting.flags().toArray(String[]::new))
                     .paramLabel(setting.label())
                     .description(setting.description().replace("%", "%%") + defaultOf(setting));
-            // Validated by Setting, not by picocli, so that flags and the file get the same error messages.
+            // Validated by Setting, not by picocli, so that the error messages for flags and for the file are the same.
             if (setting.isList()) {
                 option.arity("1").type(List.class).auxiliaryTypes(String.class).splitRegex(",");
             } else if (setting.isBoolean()) {
@@ -150,7 +150,7 @@ public final class Main implements Runnable {
         return ((Main) spec.root().userObject()).environment;
     }
 
-    /** Returns the path in an environment variable; null if it is not set. */
+    /** Returns the path in an environment variable; null if the variable is not set. */
     static @Nullable Path pathFromEnvironment(CommandSpec spec, String variable) {
         String text = environment(spec).get(variable);
         return text == null || text.isBlank() ? null : Path.of(text);
@@ -160,7 +160,7 @@ public final class Main implements Runnable {
         return ((Main) spec.root().userObject()).standardInput;
     }
 
-    /** Loads the configuration from the parsed flags, the environment and the file, if there is one. */
+    /** Loads the configuration from the parsed flags, the environment and, if one is set, the configuration file. */
     public static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
         Map<Setting<?>, List<String>> flags = new TreeMap<>();
         for (Setting<?> setting : Setting.values()) {
@@ -179,7 +179,7 @@ public final class Main implements Runnable {
         return Configuration.load(file, main.environment, flags);
     }
 
-    /** Fails, because no command was given. */
+    /** Reports that no command was given. */
     @Override
     public void run() {
         throw new ParameterException(spec.commandLine(), "missing command: run, check, trace or demo");
@@ -223,7 +223,7 @@ public final class Main implements Runnable {
         throw e;
     }
 
-    /** {@code --version}. */
+    /** Prints the versions for {@code --version}. */
     static final class Versions implements IVersionProvider {
         @Override
         public String[] getVersion() {

@@ -36,13 +36,13 @@ import picocli.CommandLine.Spec;
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  Serve manifests, or the saved objects of a cluster on loopback addresses:",
+            "  Serve manifests, or serve the saved objects of a cluster on loopback addresses:",
             "    sluice run --feed manifests/",
             "    sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
-            "  Serve the cluster that kubectl is configured for or, in a pod, the cluster of the pod:",
+            "  Serve the cluster that kubectl is configured for or, inside a pod, the cluster of that pod:",
             "    sluice run",
             "    sluice run --kubeconfig admin.conf --context prod",
-            "  Serve the cluster of an API server, directly or through 'kubectl proxy':",
+            "  Connect to an API server directly, or through 'kubectl proxy':",
             "    sluice run --master https://cp1:6443,https://cp2:6443 --token-file t --certificate-authority ca",
             "    sluice run --master http://127.0.0.1:8001",
             "  Use a configuration file; print the effective settings and the source of each:",
@@ -54,9 +54,9 @@ import picocli.CommandLine.Spec;
                     + " file. In the file, a SluiceConfiguration overrides a KubeProxyConfiguration."
                     + " Durations have a unit: 500ms, 30s, 5m, 1h.",
             "",
-            "On SIGTERM or Ctrl-C, Sluice becomes not ready, accepts no new connections, waits for open ones up to"
-                    + " --drain-timeout and exits with code 0. A second signal exits immediately. On SIGHUP, it reloads"
-                    + " the log level and rescans the feed.",
+            "On SIGTERM or Ctrl-C, Sluice reports not ready, stops accepting connections, waits up to the drain"
+                    + " timeout for open ones to finish, and exits with code 0. A second signal makes it exit immediately."
+                    + " On SIGHUP, it reloads the log level and rescans the feed.",
             "Exit codes: 0 stopped by a signal, 1 cannot start on this machine or handover failed, 2 invalid command"
                     + " line or configuration."
         })
@@ -85,7 +85,7 @@ final class RunCommand implements Callable<Integer> {
         Path file = config == null ? Main.pathFromEnvironment(spec, "SLUICE_CONFIG") : config;
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         if (printConfig) {
-            // To stderr: stdout is a valid configuration file.
+            // Printed to stderr, so that stdout is a valid configuration file.
             Stream.of(
                             configuration.warnings(),
                             configuration.invalidHostNameWarning().stream().toList(),
@@ -132,16 +132,16 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    /** @param api the API server to watch; null to read the feed */
+    /** @param api API server to watch; null to read the feed */
     private static int serve(Configuration configuration, Reload reload, @Nullable ApiAccess api)
             throws InterruptedException {
-        // First, so that a signal during the start is handled once the daemon has started.
+        // Must be first, so that a signal during startup is handled once the daemon has started.
         CountDownLatch signaled = new CountDownLatch(1);
         CountDownLatch stopRequested = new CountDownLatch(1);
         AtomicReference<@Nullable Daemon> running = new AtomicReference<>();
         Signals.handle(
                 signal -> {
-                    log.info("{}: stopping; a second signal exits immediately", signal);
+                    log.info("{}: stopping; a second signal makes Sluice exit immediately", signal);
                     signaled.countDown();
                     stopRequested.countDown();
                 },
@@ -157,9 +157,8 @@ final class RunCommand implements Callable<Integer> {
         configuration.invalidHostNameWarning().ifPresent(log::warn);
         configuration.withoutEffect().forEach(log::info);
         if (api != null && settings.rules() == null) {
-            log.warn(
-                    "bind mode: endpoints see the node's address, so NetworkPolicies that select clients do not apply to"
-                            + " connections through Services; use --mode node to preserve client addresses");
+            log.warn("bind mode: endpoints see the node's address, so NetworkPolicies that select clients do not apply"
+                    + " to connections through Services; use --mode node to preserve client addresses");
         }
         Daemon daemon;
         try {
@@ -206,8 +205,8 @@ final class RunCommand implements Callable<Integer> {
     }
 
     /**
-     * Logs if the JVM does not use the class cache that the launcher passed to it. The JVM ignores a cache that does not
-     * match; the only indication is that it is not mapped into memory.
+     * Logs a message if the JVM does not use the class cache that the launcher passed to it. The JVM silently ignores a
+     * cache that does not match; the only indication is that the file is not mapped into memory.
      */
     private static void logUnusedCache(@Nullable String cache) {
         if (cache == null) {
@@ -225,7 +224,7 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    /** @throws IllegalStateException if it cannot start; everything is closed then, and the message has the reason */
+    /** @throws IllegalStateException if the daemon cannot start; the message is the reason, and everything is closed */
     private static Daemon started(Settings settings, @Nullable ApiAccess api, Map<String, Object> configuration) {
         Daemon daemon = new Daemon(settings, configuration, api);
         try {

@@ -44,8 +44,8 @@ import tools.jackson.databind.json.JsonMapper;
             "      --from 203.0.113.9 --to 192.168.0.2:30080/tcp -o json",
             "  echo '10.244.1.5 [fd00::a]:443/tcp' | sluice trace --feed cluster.yaml --batch",
             "",
-            "Verdicts: FORWARD to an endpoint, REJECT (TCP RST or ICMP port unreachable), DROP silently, or PASS (left to"
-                    + " the kernel).",
+            "Verdicts: FORWARD to an endpoint, REJECT (TCP RST or ICMP port unreachable), DROP silently, or PASS (left"
+                    + " to the kernel).",
             "Exit codes: 0 success, 2 invalid command line or configuration, or no feed."
         })
 final class TraceCommand implements Callable<Integer> {
@@ -79,7 +79,7 @@ final class TraceCommand implements Callable<Integer> {
 
     @Option(
             names = "--batch",
-            description = "Read lines 'FROM TO' from standard input, and print a line of JSON for each.")
+            description = "Read lines of the form 'FROM TO' from standard input, and print a line of JSON for each.")
     private boolean batch;
 
     @Mixin
@@ -103,7 +103,7 @@ final class TraceCommand implements Callable<Integer> {
             try {
                 packet = packet(from, to);
             } catch (IllegalArgumentException e) {
-                return usage(e.getMessage());
+                return usage("--" + e.getMessage());
             }
         }
         Reading reading = given.read();
@@ -125,7 +125,7 @@ final class TraceCommand implements Callable<Integer> {
         return Main.USAGE;
     }
 
-    /** Mentions errors in the feed, as they may explain the result. */
+    /** Prints the number of errors in the feed, because they may explain the result. */
     private void reportProblems(List<Problem> problems) {
         long errors = problems.stream()
                 .filter(problem -> problem.severity() == Severity.ERROR)
@@ -155,7 +155,7 @@ final class TraceCommand implements Callable<Integer> {
         }
     }
 
-    /** @throws IllegalArgumentException with a message for the user */
+    /** @throws IllegalArgumentException if an argument is invalid; the message is meant for the user */
     private static Packet packet(String from, String to) {
         IpAddress client = IpAddress.parse(from);
         if (client == null) {

@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * The values of all settings and their sources. Later sources override earlier ones: defaults, the
- * {@code KubeProxyConfiguration} in the configuration file, the {@code SluiceConfiguration} in it, environment variables,
+ * The values of all settings and their sources. Later sources override earlier ones: defaults, the {@code
+ * KubeProxyConfiguration} in the configuration file, the {@code SluiceConfiguration} in it, environment variables,
  * flags.
  *
  * <p>All errors are collected and reported together.
@@ -31,7 +31,7 @@ public final class Configuration {
      * The unparsed values of one setting.
      *
      * @param origin source of the value: {@code default}, a flag such as {@code --feed}, a variable or a file
-     * @param place prefix of error messages about the value: the same source, with the field if it is a file
+     * @param place prefix of error messages about the value: the origin, including the field if the origin is a file
      */
     public record Value(List<String> strings, String origin, String place) {}
 
@@ -77,7 +77,7 @@ public final class Configuration {
         settings = Settings.of(new Settings.Values(parsed));
     }
 
-    /** Allows one range of each family, as kube-proxy does. */
+    /** Checks that there is at most one range of each address family, as in kube-proxy. */
     private void checkClusterCidrs(List<Object> ranges) {
         long families = ranges.stream()
                 .map(range -> range instanceof Cidr cidr && cidr.network().family() == Family.IPV6)
@@ -88,7 +88,7 @@ public final class Configuration {
         }
     }
 
-    /** Loads and checks all settings. {@code flags} maps each given flag's setting to its values. */
+    /** Loads and checks all settings. {@code flags} maps the setting of each flag that is set to its values. */
     public static Configuration load(
             @Nullable Path file, Map<String, String> environment, Map<Setting<?>, List<String>> flags)
             throws ConfigurationException {
@@ -113,7 +113,7 @@ public final class Configuration {
         }
     }
 
-    /** Returns the sources of those of these settings that are set, and not to {@code false}. */
+    /** Returns the sources of the given settings that are set to a value other than {@code false}. */
     public List<String> sourcesOf(Setting<?>... settings) {
         return Arrays.stream(settings)
                 .map(this::value)

@@ -23,11 +23,11 @@ import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Reads a configuration file: a {@code SluiceConfiguration}, a {@code KubeProxyConfiguration}, or one of each. An unknown
- * key of a {@code SluiceConfiguration} is an error that lists the known keys.
+ * Reads a configuration file: a {@code SluiceConfiguration}, a {@code KubeProxyConfiguration}, or one of each. An
+ * unknown key of a {@code SluiceConfiguration} is an error that lists the known keys.
  */
 final class ConfigurationFile {
-    /** Far more than all settings need; a larger or endless file is not a configuration. */
+    /** Maximum size of a file. All settings together need far less. */
     private static final int MAX_BYTES = 1 << 20;
 
     private final Path file;
@@ -81,7 +81,7 @@ final class ConfigurationFile {
 
     private static List<JsonNode> documentsIn(String text) {
         List<JsonNode> documents = new ArrayList<>();
-        // Not readValues, which would treat the items of a list as documents.
+        // Do not use readValues, which would treat the items of a list as documents.
         try (JsonParser parser = StrictYaml.parser(new StringReader(text))) {
             while (parser.nextToken() != null) {
                 JsonNode document = StrictYaml.tree(parser);
@@ -120,7 +120,7 @@ final class ConfigurationFile {
         }
     }
 
-    /** Whether the kind is that of kube-proxy; without a kind, whether the version is. */
+    /** Whether the document's kind is that of kube-proxy's configuration; without a kind, its version decides. */
     private static boolean isKubeProxyConfiguration(FieldReader document) {
         return document.has("kind")
                 ? document.get("kind").stringOrEmpty().equals(KubeProxyDocument.KIND)

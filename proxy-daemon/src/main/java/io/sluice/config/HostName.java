@@ -10,7 +10,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Reads the host name of this machine from the kernel.
  *
- * <p>{@code InetAddress.getLocalHost} would also resolve the name. With a DNS server that does not answer, this takes tens
+ * <p>{@code InetAddress.getLocalHost} would also resolve the name. If the DNS server does not respond, this takes tens
  * of seconds, and the kubelet kills the pod before it has started.
  */
 final class HostName {

@@ -26,8 +26,8 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Reads a {@code KubeProxyConfiguration}, such as kubeadm's {@code config.conf}, unchanged. Applies the keys that Sluice
- * supports, lists other keys of kube-proxy in a note, and warns about keys that kube-proxy does not have.
+ * Reads a {@code KubeProxyConfiguration}, such as kubeadm's {@code config.conf}, unchanged. Applies the keys that
+ * Sluice supports, lists other keys of kube-proxy in a note, and warns about keys that kube-proxy does not have.
  *
  * <p>As in kube-proxy, an empty or zero value means that the key is not set.
  */
@@ -41,8 +41,8 @@ final class KubeProxyDocument {
     /**
      * Maps a key of kube-proxy to a setting.
      *
-     * @param allowed description of valid values, for errors
-     * @param strings converts the value of the key to values of the setting; empty if not set, null if invalid
+     * @param allowed description of valid values, for error messages
+     * @param strings converter from the key's value to values of the setting; returns empty if not set, null if invalid
      */
     private record HonoredKey(
             Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> strings) {
@@ -76,7 +76,9 @@ final class KubeProxyDocument {
                     "logging.verbosity",
                     new HonoredKey(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
 
-    /** Other keys of kube-proxy with their defaults, which are not reported since kube-proxy writes them itself. */
+    /**
+     * Other keys of kube-proxy and their defaults. Defaults are not reported, because kube-proxy itself writes them.
+     */
     private static final Map<String, String> WITHOUT_EFFECT = """
             clientConnection.acceptContentTypes
             clientConnection.burst 10
@@ -207,7 +209,7 @@ final class KubeProxyDocument {
         if (strings == null) {
             field.invalid(honored.allowed());
         } else if (honored.setting() == Setting.KUBECONFIG && !exist(strings)) {
-            // The path is valid in kube-proxy's pod, so a missing file is not an error.
+            // The path refers to a file in kube-proxy's pod, so a missing file is not an error.
             withoutEffect.add(field.path() + " (file not found)");
         } else if (!strings.isEmpty()) {
             values.put(honored.setting(), value(field, strings));
@@ -218,7 +220,10 @@ final class KubeProxyDocument {
         return files.stream().allMatch(file -> file.indexOf('\0') < 0 && Files.exists(Path.of(file)));
     }
 
-    /** Each mode has its own masqueradeAll, and ipvs uses that of iptables. Without a mode, either one applies. */
+    /**
+     * Whether this masqueradeAll key applies: each mode has its own, except that ipvs uses that of iptables. Without a
+     * mode, either one applies.
+     */
     private boolean appliesInMode(String path) {
         return switch (document.get("mode").stringOrEmpty()) {
             case "nftables" -> !path.equals("iptables.masqueradeAll");
@@ -228,8 +233,8 @@ final class KubeProxyDocument {
     }
 
     /**
-     * Handles {@code bindAddress}, which is no listen address in kube-proxy either: it selects the primary address of the
-     * node and the address family of its servers.
+     * Handles {@code bindAddress}, which is not a listen address in kube-proxy either: it selects the primary address
+     * of the node and the address family of its servers.
      */
     private void bindAddress(FieldReader field) {
         List<String> strings = field.present() ? string(field) : List.of();
@@ -296,7 +301,7 @@ final class KubeProxyDocument {
         return families == ranges.size() ? ranges : null;
     }
 
-    /** Converts a verbosity: kube-proxy logs debug messages from 4 and traces from 6. */
+    /** Converts a verbosity: kube-proxy logs debug messages at 4 and above, and trace messages at 6 and above. */
     private static @Nullable List<String> level(FieldReader field) {
         Optional<Integer> level =
                 field.isWholeNumber() ? ValueType.number(field.scalar(), 0, 999_999_999) : Optional.empty();

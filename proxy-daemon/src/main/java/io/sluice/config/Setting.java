@@ -18,8 +18,8 @@ import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 /**
- * A setting with its names, default, description and valid values. The constants are all settings, in the order in which
- * they are printed. Files, environment variables and flags provide values as strings, which {@link #type} parses.
+ * A setting with its names, default, description and valid values. The constants define all settings, in the order in
+ * which they are printed. Files, environment variables and flags provide values as strings, which {@link #type} parses.
  *
  * @param <T> type of a parsed value
  */
@@ -34,8 +34,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--feed"),
             "PATH",
             "",
-            "File, or directory with *.yaml, *.yml and *.json files, whose manifests are served. Changes are applied"
-                    + " immediately.",
+            "File, or directory with *.yaml, *.yml and *.json files, whose manifests are served. 'sluice run'"
+                    + " watches it and applies changes.",
             ValueType.path("the path of a file or directory"));
 
     public static final Setting<String> KUBECONFIG = one(
@@ -60,7 +60,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--master"),
             "URL",
             "",
-            "URL of an API server, overrides that of the kubeconfig. May be repeated for failover.",
+            "URL of an API server; overrides the server in the kubeconfig. May be repeated for failover.",
             ValueType.of(
                     "a URL such as https://10.0.0.1:6443 or http://127.0.0.1:8001",
                     text -> ApiAccess.isServer(text) ? Optional.of(text) : Optional.empty()));
@@ -94,8 +94,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--endpoints-api"),
             "WHICH",
             "auto",
-            "Source of endpoints on the API server: endpointslices, endpoints, or auto for EndpointSlices if the"
-                    + " server has them.",
+            "API that endpoints are read from: endpointslices, endpoints, or auto for EndpointSlices if the API server"
+                    + " supports them.",
             ValueType.choice("auto", "endpointslices", "endpoints"));
 
     public static final Setting<String> NODE_NAME = one(
@@ -112,8 +112,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--node-ip"),
             "IP",
             "",
-            "Addresses of this node; the first of each family is the primary one. May be repeated. Default: those of"
-                    + " its Node object.",
+            "Addresses of this node; the first of each family is the primary one. May be repeated. Default: the"
+                    + " addresses of the Node object.",
             ValueType.of("an IPv4 or IPv6 address", SettingParsers::address));
 
     public static final Setting<Cidr> CLUSTER_CIDR = many(
@@ -121,8 +121,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--cluster-cidr"),
             "CIDR",
             "",
-            "Range of the cluster's pods, one for each family. Without it, pods are not distinguished from other"
-                    + " clients.",
+            "IP range of the cluster's pods, one for each address family. Without it, pods are not distinguished from"
+                    + " other clients.",
             ValueType.of(
                     "a range such as 10.244.0.0/16, or one for each family, separated by a comma",
                     text -> Optional.ofNullable(Cidr.parse(text.strip()))));
@@ -169,14 +169,16 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "",
             "Serve only Services with this value of the label service.kubernetes.io/service-proxy-name, beside"
                     + " another proxy, and ignore ServiceCIDRs. Default: Services without the label.",
-            ValueType.matching("a label value: letters, digits, '-', '_' and '.', at most 63 characters", LABEL));
+            ValueType.matching(
+                    "a label value: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+                    LABEL));
 
     public static final Setting<String> MODE = one(
             "mode",
             List.of("--mode"),
             "MODE",
             "bind",
-            "How connections reach Sluice. bind: it listens on addresses of this machine, which includes 127.0.0.0/8."
+            "How connections reach Sluice. bind: Sluice listens on addresses of this machine, including 127.0.0.0/8."
                     + " node: nftables rules redirect packets for Services from pods, this node and external clients.",
             ValueType.choice("bind", "node"));
 
@@ -227,7 +229,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "true|false",
             "true",
             "Exit after a handover when the last connection has ended. Use false in a pod: the process then waits for"
-                    + " SIGTERM, because the kubelet would restart its container, which would take the sockets back.",
+                    + " SIGTERM. If it exited, the kubelet would restart the container, which would take the sockets"
+                    + " back.",
             ValueType.BOOLEAN);
 
     public static final Setting<AddressMap> MAP_FRONTENDS = many(
@@ -246,7 +249,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--loops"),
             "N",
             () -> String.valueOf(Math.min(Runtime.getRuntime().availableProcessors(), 8)),
-            "Number of event loops that forward.",
+            "Number of event loops that forward traffic.",
             ValueType.whole(1, 64));
 
     public static final Setting<Boolean> BUSY_POLL = one(
@@ -254,8 +257,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--busy-poll"),
             "true|false",
             "true",
-            "Poll instead of sleep on an event loop whose events are mostly less than 60 µs apart. Reduces latency,"
-                    + " at most doubles CPU time.",
+            "Poll instead of sleeping on an event loop whose events are mostly less than 60 µs apart. Reduces latency,"
+                    + " but at most doubles CPU time.",
             ValueType.BOOLEAN);
 
     public static final Setting<Duration> CONNECT_TIMEOUT = one(
@@ -263,8 +266,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-timeout"),
             "TIME",
             "1500ms",
-            "Limit for one connection attempt to an endpoint; then the next endpoint is tried. The last or only"
-                    + " endpoint has the rest of the connect deadline.",
+            "Timeout of one attempt to connect to an endpoint, after which the next endpoint is tried. The last or"
+                    + " only endpoint gets the remaining time of the connect deadline.",
             ValueType.duration(Duration.ofMillis(1), Duration.ofHours(1)));
 
     public static final Setting<Duration> CONNECT_DEADLINE = one(
@@ -272,7 +275,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-deadline"),
             "TIME",
             "10s",
-            "Limit for all connection attempts of one connection; then the client is reset.",
+            "Total time for all attempts to connect to an endpoint, per client connection; after that the client"
+                    + " connection is reset.",
             ValueType.duration(Duration.ofMillis(1), Duration.ofHours(1)));
 
     public static final Setting<Integer> CONNECT_ATTEMPTS = one(
@@ -280,7 +284,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-attempts"),
             "N",
             "3",
-            "Maximum number of endpoints tried for one connection.",
+            "Maximum number of endpoints that may time out for one client connection. Endpoints that reject it do not"
+                    + " count.",
             ValueType.whole(1, 100));
 
     public static final Setting<Duration> HALF_CLOSED_TIMEOUT = one(
@@ -312,7 +317,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--tcp-keepalive-probes"),
             "N",
             "8",
-            "Number of unanswered keep-alive probes after which a connection is reset.",
+            "Number of unacknowledged keep-alive probes after which a connection is reset.",
             ValueType.whole(1, 127));
 
     public static final Setting<Duration> STALLED_TIMEOUT = one(
@@ -320,8 +325,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--stalled-timeout"),
             "TIME",
             "180s",
-            "Reset a connection if its peer has sent nothing for this long while data for it is unacknowledged. A"
-                    + " peer that only stops reading still answers window probes and is not affected.",
+            "Reset a connection if its peer has sent nothing for this long while data for the peer is unacknowledged."
+                    + " A peer that only stops reading still acknowledges window probes and is not affected.",
             ValueType.wholeSeconds(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Duration> UDP_UNREPLIED_TIMEOUT = one(
@@ -329,7 +334,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--udp-unreplied-timeout"),
             "TIME",
             "30s",
-            "Idle timeout of UDP flows without a reply.",
+            "Idle timeout for UDP flows that have had no reply yet.",
             ValueType.duration(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Duration> UDP_REPLIED_TIMEOUT = one(
@@ -337,7 +342,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--udp-replied-timeout"),
             "TIME",
             "120s",
-            "Idle timeout of UDP flows with a reply.",
+            "Idle timeout for UDP flows that have had a reply.",
             ValueType.duration(Duration.ofSeconds(1), Duration.ofHours(24)));
 
     public static final Setting<Integer> MAX_FLOWS = one(
@@ -345,7 +350,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--max-flows"),
             "N",
             "0",
-            "Maximum number of UDP flows; 0 derives it from the limit of open files.",
+            "Maximum number of UDP flows; 0 derives it from the limits on open files and local ports.",
             ValueType.whole(0, 1_000_000));
 
     public static final Setting<Integer> MAX_CLIENT_SHARE = one(
@@ -362,7 +367,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--drain-timeout"),
             "TIME",
             "30s",
-            "How long established connections may continue after SIGTERM.",
+            "How long established connections may continue after SIGTERM or a handover.",
             ValueType.duration(Duration.ZERO, Duration.ofHours(24)));
 
     public static final Setting<Optional<InetSocketAddress>> HEALTHZ_BIND_ADDRESS = one(
@@ -378,8 +383,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--metrics-bind-address"),
             "IP:PORT",
             "127.0.0.1:10249",
-            "Address of /metrics, /configz, /proxyMode and /debug/frontends. Port 0 and 'off' as for"
-                    + " --healthz-bind-address.",
+            "Address of /metrics, /configz, /proxyMode and /debug/frontends. Port 0 and 'off' have the same meaning as"
+                    + " for --healthz-bind-address.",
             ValueType.of("IP:PORT, [IPv6]:PORT or off", SettingParsers::bindAddress));
 
     public static final Setting<Boolean> BIND_ADDRESS_HARD_FAIL = one(
@@ -387,7 +392,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--bind-address-hard-fail"),
             "true|false",
             "false",
-            "Exit if the health or metrics port is in use, instead of retrying.",
+            "Exit if the health or metrics port is already in use, instead of retrying.",
             ValueType.BOOLEAN);
 
     public static final Setting<Path> READY_FILE = one(
@@ -395,7 +400,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--ready-file"),
             "FILE",
             "",
-            "File that exists exactly while /readyz is 200. Use it for probes where two processes share the health"
+            "File that exists only while /readyz returns 200. Use it for probes when two processes share the health"
                     + " port.",
             ValueType.path("the path of a file"));
 
@@ -510,7 +515,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
         return type.allowed();
     }
 
-    /** Whether the setting has a list of values. */
+    /** Whether the setting takes a list of values. */
     public boolean isList() {
         return list;
     }

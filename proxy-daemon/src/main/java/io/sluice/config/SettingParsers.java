@@ -21,7 +21,7 @@ final class SettingParsers {
 
     private SettingParsers() {}
 
-    /** Checks a list of paths. Returns it as one string, because it is a single value in a kube-proxy configuration too. */
+    /** Validates a list of paths. Returns it as one string, because kube-proxy's configuration also uses one. */
     static Optional<String> paths(String text) {
         boolean possible = Arrays.stream(text.split(File.pathSeparator, -1)).allMatch(ValueType::isPath);
         return possible ? Optional.of(text) : Optional.empty();
@@ -33,7 +33,10 @@ final class SettingParsers {
         return NODE_NAME_TEXT.matcher(name).matches() ? Optional.of(name) : Optional.empty();
     }
 
-    /** The default node name. {@link Configuration#invalidHostNameWarning} reports a host name that is not a valid node name. */
+    /**
+     * The default node name. {@link Configuration#invalidHostNameWarning} reports a host name that is not a valid node
+     * name.
+     */
     static String hostName() {
         String name = HostName.read();
         return nodeName(name).isPresent() ? name : "localhost";
@@ -77,8 +80,8 @@ final class SettingParsers {
     }
 
     /**
-     * Parses a range of an address map; null if it is invalid. Unlike elsewhere, set bits beyond the prefix length are an
-     * error, because they suggest that another start address was expected.
+     * Parses a range of an address map; null if it is invalid. Unlike elsewhere, set bits beyond the prefix length are
+     * an error, because they suggest that another start address was intended.
      */
     private static @Nullable Cidr range(String text) {
         Cidr range = Cidr.parse(text);

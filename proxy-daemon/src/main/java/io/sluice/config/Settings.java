@@ -21,13 +21,13 @@ import org.jspecify.annotations.Nullable;
 /**
  * The parsed and checked settings of a daemon. Created by {@link Configuration}; {@link Setting} defines valid values.
  *
- * @param feed null to watch an API server instead
- * @param rules null in bind mode
- * @param handoverSocket null if handover is disabled
- * @param healthzBindAddress null if this server is disabled
- * @param metricsBindAddress null if this server is disabled
- * @param bindAddressHardFail whether to exit at startup if one of these two addresses is in use
- * @param readyFile null if there is none
+ * @param feed file or directory with manifests; null to watch an API server instead
+ * @param rules options of node mode; null in bind mode
+ * @param handoverSocket path of the Unix socket; null if handover is disabled
+ * @param healthzBindAddress address of the health server; null if disabled
+ * @param metricsBindAddress address of the metrics server; null if disabled
+ * @param bindAddressHardFail whether to exit at startup if either of these two addresses is already in use
+ * @param readyFile path of the readiness file; null if none is set
  */
 public record Settings(
         @Nullable Path feed,
@@ -96,7 +96,7 @@ public record Settings(
                 wholeSeconds(values.required(Setting.UDP_REPLIED_TIMEOUT)));
     }
 
-    /** Rounds up, so that an entry in the kernel does not expire before the flow in the forwarder. */
+    /** Rounds up, so that the kernel's entry for a flow does not expire before the forwarder's. */
     private static long wholeSeconds(Duration time) {
         return time.plusMillis(999).toSeconds();
     }

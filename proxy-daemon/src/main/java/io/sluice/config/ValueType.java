@@ -13,15 +13,16 @@ import java.util.regex.Pattern;
  * The type of a setting's value and its parser.
  *
  * @param shape YAML type of the value in a configuration file
- * @param allowed description of valid values for errors, such as "a whole number from 1 to 64"
- * @param parser returns empty if the string is invalid; may throw an IllegalArgumentException with the reason
+ * @param allowed description of valid values for error messages, such as "a whole number from 1 to 64"
+ * @param parser parser of a string; returns empty if it is invalid, or throws an IllegalArgumentException with the
+ *     reason
  */
 record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> parser) {
     enum Shape {
         STRING,
         BOOLEAN,
         NUMBER,
-        /** A string of a number and a unit, such as {@code 30s}. */
+        /** A string with a number and a unit, such as {@code 30s}. */
         DURATION
     }
 
@@ -44,7 +45,7 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
         return of(allowed, text -> isPath(text) ? Optional.of(Path.of(text)) : Optional.empty());
     }
 
-    /** Whether a string is a possible path. The kernel rejects paths of 4096 bytes and more. */
+    /** Whether a string can be a path. The kernel rejects paths of 4096 bytes or more. */
     static boolean isPath(String text) {
         return !text.isBlank() && text.length() < 4096 && text.indexOf('\0') < 0;
     }

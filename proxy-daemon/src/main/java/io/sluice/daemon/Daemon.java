@@ -47,11 +47,11 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Creates the components, and starts and stops them in order: health first, the source of snapshots last. */
+/** Creates, starts and stops the components. The health port is started first, the source of snapshots last. */
 public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
-    /** Sluice may start before the kubelet has registered the node. */
+    /** How long to wait for the Node: Sluice may start before the kubelet has registered it. */
     private static final Duration NODE_WAIT = Duration.ofMinutes(5);
 
     private final Settings settings;
@@ -76,18 +76,18 @@ public final class Daemon implements AutoCloseable {
     private boolean waitingLogged;
 
     /**
-     * Creates a daemon that is not started yet.
+     * Creates a daemon without starting it.
      *
-     * @param settings must have a feed if {@code api} is null
-     * @param configuration the settings as in a configuration file, for {@code /configz}
-     * @param api the API server to watch; null to read the feed
-     * @throws IllegalStateException if this machine does not meet the requirements; the message says which
+     * @param settings effective settings, which must include a feed if {@code api} is null
+     * @param configuration the settings in the structure of a configuration file, for {@code /configz}
+     * @param api API server to watch; null to read the feed
+     * @throws IllegalStateException if this machine does not meet a requirement, which the message names
      */
     public Daemon(Settings settings, Map<String, Object> configuration, @Nullable ApiAccess api) {
         this(settings, configuration, api, InterfaceAddresses.THIS_MACHINE);
     }
 
-    /** Creates a daemon with another source of interface addresses, for tests. */
+    /** Creates a daemon with a custom source of interface addresses, for tests. */
     public Daemon(
             Settings settings,
             Map<String, Object> configuration,
@@ -113,7 +113,7 @@ public final class Daemon implements AutoCloseable {
         forwarder = new Forwarder(config, this::changed, supervisor);
         handoverServer =
                 socket == null ? null : new HandoverServer(socket, forwarder, supervisor, changes, this::handedOver);
-        // An empty feed may not have been written yet; the lists of an API server are complete.
+        // An empty feed might not have been written yet, whereas the lists from an API server are complete.
         handoverClient =
                 socket == null ? null : new HandoverClient(socket, forwarder, rulesOptions(), settings.feed() == null);
         lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket));
@@ -121,7 +121,7 @@ public final class Daemon implements AutoCloseable {
         kubeProxyMetrics =
                 new KubeProxyMetrics(registry, this::sync, () -> syncLoop().snapshot());
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
-        // In node mode the kernel knows local addresses, but health check ports and chained Services need them too.
+        // In node mode the kernel detects local addresses, but health check ports and chained Services need them too.
         interfaceAddresses =
                 rules == null || settings.buildOptions().nodePortAddresses().includesInterfaces()
                         ? new InterfaceAddresses(interfaces, syncLoop::offerInterfaceAddresses)
@@ -130,7 +130,7 @@ public final class Daemon implements AutoCloseable {
             reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
             events = null;
         } else {
-            // In bind mode a missing Node only delays NodePorts; in node mode, rules without it would not masquerade.
+            // Without the Node, bind mode serves NodePorts later, but node mode would apply rules without masquerading.
             Duration nodeWait = rules == null ? Duration.ZERO : NODE_WAIT;
             KubernetesReflector kubernetes =
                     KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), nodeWait, syncLoop);
@@ -145,13 +145,13 @@ public final class Daemon implements AutoCloseable {
                 settings,
                 health.pages(),
                 new MetricsPages(metrics, forwarder::frontends, configuration).pages(),
-                // While draining, load balancers must send no new connections, even if there are endpoints.
+                // Load balancers must not send new connections to a draining node, even if it has endpoints.
                 () -> !lifecycle.isStopping() && sync().healthy(clock.instant()));
         readyFile = settings.readyFile() == null ? null : new ReadyFile(settings.readyFile(), health::ready);
     }
 
     /**
-     * Starts everything.
+     * Starts all components.
      *
      * @throws IllegalStateException if the health or metrics port is in use and {@code bindAddressHardFail} is set
      */
@@ -170,17 +170,17 @@ public final class Daemon implements AutoCloseable {
             rules.start(supervisor);
         }
         if (interfaceAddresses != null) {
-            // Before the first snapshot, which needs the addresses.
+            // Must precede the first snapshot, which needs the addresses.
             interfaceAddresses.start(supervisor);
         }
         syncLoop.start(supervisor);
         reflector.start(supervisor);
     }
 
-    /** Reports the new status of a frontend. Any thread, event loops included. */
+    /** Reports the new status of a frontend. May be called on any thread, including event loops. */
     private void changed(FrontendStatus status) {
         stateLog.frontend(status);
-        // In bind mode most addresses are not local, which is expected and not worth an Event.
+        // In bind mode most addresses are not local, which is expected and does not justify an Event.
         if (events != null
                 && status.state() == FrontendStatus.State.FAILED
                 && status.failure() != FrontendStatus.Failure.ADDRESS_NOT_LOCAL) {
@@ -199,11 +199,11 @@ public final class Daemon implements AutoCloseable {
         }
     }
 
-    /** On the control thread. */
+    /** Called on the control thread. */
     private void apply(ServiceSnapshot snapshot) {
         changes.lock();
         try {
-            // Read once: a signal may stop this process at any time, and then it must not request a handover.
+            // Read once: a signal may change the phase at any time, and a stopping process must not request a handover.
             Phase phase = lifecycle.phase();
             if (!phase.isStopping()) {
                 applyLocked(phase, snapshot);
@@ -228,7 +228,7 @@ public final class Daemon implements AutoCloseable {
             forwarder.apply(snapshot);
         }
         if (rules != null) {
-            // After the listeners, so that redirected packets find one.
+            // Applied after the listeners are open, so that redirected packets find one.
             rules.apply(snapshot);
         }
         ports.apply(snapshot.context().healthChecks());
@@ -244,7 +244,7 @@ public final class Daemon implements AutoCloseable {
     private void handoverReceived() {
         lifecycle.handoverReceived();
         ports.open(false);
-        // Immediately: until then, another new process cannot request a handover.
+        // Must not be delayed: until the socket is open, the next new process cannot request a handover.
         Objects.requireNonNull(handoverServer).open(true);
     }
 
@@ -252,12 +252,12 @@ public final class Daemon implements AutoCloseable {
         if (!waitingLogged) {
             waitingLogged = true;
             String source = settings.feed() == null ? "the API server" : "'" + settings.feed() + "'";
-            log.warn("no Services in {} yet; the old process continues to serve until there are", source);
+            log.warn("no Services in {} yet; the old process continues to serve until there are some", source);
         }
         return new SyncLoop.NotNowException("no Services yet; the old process continues to serve");
     }
 
-    /** Returns how this process redirects packets, for comparison with another process. */
+    /** Returns a string that describes how this process redirects packets, for comparison with another process. */
     private String rulesOptions() {
         return settings.rules() == null
                 ? HandoverChannel.NO_RULES
@@ -265,7 +265,7 @@ public final class Daemon implements AutoCloseable {
     }
 
     /**
-     * Releases everything except open connections after a handover. With the lock held.
+     * Releases everything except open connections after a handover. Must be called with the lock held.
      *
      * @param newProcessRules {@link #rulesOptions} of the new process
      */
@@ -290,7 +290,7 @@ public final class Daemon implements AutoCloseable {
         return lifecycle.handoverFailed();
     }
 
-    /** Runs an action when another process serves, and this one has only its open connections. */
+    /** Runs an action once another process serves instead and only the open connections of this process remain. */
     public void whenServedElsewhere(Runnable action) {
         lifecycle.whenServedElsewhere(action);
     }
@@ -309,20 +309,20 @@ public final class Daemon implements AutoCloseable {
         return new DaemonState(sync(), forwarder.counts(), syncLoop.problems(), forwarder.bufferedBytes());
     }
 
-    /** Rescans the feed now; no effect with an API server, whose changes are watched. Any thread. */
+    /** Rescans the feed now. No effect with an API server, because watches report its changes. Thread-safe. */
     public void rescan() {
         if (feeding.get()) {
             reflector.rescan();
         }
     }
 
-    /** Becomes not ready, stops accepting connections and waits for open ones, at most for the drain timeout. */
+    /** Reports not ready, stops accepting connections and waits up to the drain timeout for open ones to finish. */
     public void drain() throws InterruptedException {
         lifecycle.enter(Phase.DRAINING);
         if (readyFile != null) {
             readyFile.close();
         }
-        // First, so that no later change opens a listener again.
+        // Must be first, so that no later change opens a listener again.
         stopFeeding();
         changes.lock();
         try {
@@ -359,7 +359,7 @@ public final class Daemon implements AutoCloseable {
         stopFeeding();
         forwarder.close();
         if (rules != null && lifecycle.hasServed()) {
-            // Not earlier: open connections need the rules, and with closed listeners the kernel rejects new ones.
+            // Closed last: open connections need the rules, and without listeners the kernel rejects new connections.
             rules.close();
         } else if (rules != null) {
             rules.leaveToNewProcess(false);

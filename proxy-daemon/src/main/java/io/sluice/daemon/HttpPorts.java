@@ -23,7 +23,7 @@ public final class HttpPorts {
     private final @Nullable HttpPort healthz;
     private final @Nullable HttpPort metrics;
 
-    /** @param healthy whether this node should get traffic for Services with a health check node port */
+    /** @param healthy whether health check node ports may report this node as healthy */
     HttpPorts(
             HttpServer http,
             Settings settings,
@@ -48,7 +48,7 @@ public final class HttpPorts {
     /**
      * Opens the health and metrics ports.
      *
-     * @param orFail whether a port that is in use is an error; otherwise it is retried in the background
+     * @param orFail whether to fail if a port is in use; otherwise opening it is retried in the background
      * @throws IllegalStateException if {@code orFail} is set and a port cannot be opened
      */
     void open(boolean orFail) {
@@ -62,7 +62,7 @@ public final class HttpPorts {
     }
 
     /**
-     * Opens and closes health check node ports to match.
+     * Opens and closes health check node ports to match the given health checks.
      *
      * @param checks health checks by {@code namespace/name} of the Service
      */
@@ -70,29 +70,29 @@ public final class HttpPorts {
         healthChecks.apply(checks);
     }
 
-    /** Closes all ports; requests in progress are still answered. */
+    /** Closes all ports; requests in progress still get a response. */
     void close() {
         healthChecks.close();
         own().forEach(HttpPort::close);
     }
 
-    /** Closes all ports and connections, and the server. */
+    /** Closes all ports, all connections and the server. */
     void end() {
         close();
         http.close();
     }
 
-    /** Returns where the health check of a Service, given as {@code namespace/name}, is served. */
+    /** Returns the addresses on which the health check of a Service, given as {@code namespace/name}, is served. */
     List<InetSocketAddress> healthCheckAddresses(String service) {
         return healthChecks.addresses(service);
     }
 
-    /** Returns where health is served; empty if the port is not open. */
+    /** Returns the address of the health port; empty if the port is not open. */
     public Optional<InetSocketAddress> healthz() {
         return healthz == null ? Optional.empty() : healthz.address();
     }
 
-    /** Returns where metrics are served; empty if the port is not open. */
+    /** Returns the address of the metrics port; empty if the port is not open. */
     public Optional<InetSocketAddress> metrics() {
         return metrics == null ? Optional.empty() : metrics.address();
     }

@@ -8,10 +8,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <table>
  * <caption>Permitted transitions</caption>
- * <tr><td>WAITING</td><td>STARTING, BEATEN</td></tr>
+ * <tr><td>WAITING</td><td>STARTING, HANDOVER_FAILED</td></tr>
  * <tr><td>STARTING</td><td>SERVING, HANDED_OVER</td></tr>
  * <tr><td>SERVING</td><td>HANDED_OVER</td></tr>
- * <tr><td>any of these</td><td>DRAINING, CLOSED</td></tr>
+ * <tr><td>any but CLOSED</td><td>DRAINING, CLOSED</td></tr>
  * </table>
  */
 final class Lifecycle {
@@ -22,7 +22,7 @@ final class Lifecycle {
         STARTING,
         /** A snapshot is applied. */
         SERVING,
-        /** The new process serves; this one has only its open connections. */
+        /** The new process serves; only the open connections of this process remain. */
         HANDED_OVER,
         /** The handover failed: the old process continues to serve, and this one must exit. */
         HANDOVER_FAILED,
@@ -31,7 +31,7 @@ final class Lifecycle {
         /** Everything is closed. */
         CLOSED;
 
-        /** Returns whether no new connections are served in this phase. */
+        /** Returns whether a process in this phase no longer serves new connections. */
         boolean isStopping() {
             return this == HANDED_OVER || this == HANDOVER_FAILED || this == DRAINING || this == CLOSED;
         }
@@ -69,7 +69,7 @@ final class Lifecycle {
         return phase == expected;
     }
 
-    /** Returns whether no new connections are served any more. */
+    /** Returns whether this process no longer serves new connections. */
     boolean isStopping() {
         return phase.isStopping();
     }
@@ -85,22 +85,22 @@ final class Lifecycle {
         enter(Phase.STARTING);
     }
 
-    /** Returns whether this process owned the sockets and kernel rules at any time; also valid after the end. */
+    /** Returns whether this process ever owned the sockets and kernel rules; also valid after it is closed. */
     boolean hasServed() {
         return startedAlone || hasReceivedHandover;
     }
 
-    /** Returns whether a handover to this process failed; also valid after the end. */
+    /** Returns whether a handover to this process failed; also valid after it is closed. */
     boolean handoverFailed() {
         return handoverFailed;
     }
 
-    /** Returns whether another process serves instead of this one; also valid while draining and after the end. */
+    /** Returns whether another process serves instead of this one; also valid while draining and after closing. */
     boolean isServedElsewhere() {
         return servedElsewhere.isDone();
     }
 
-    /** Runs an action on the thread that calls {@link #released}, after a handover or a failed one. */
+    /** Runs an action after a completed or failed handover, on the thread that calls {@link #released}. */
     @SuppressWarnings("FutureReturnValueIgnored") // the action does not fail
     void whenServedElsewhere(Runnable action) {
         servedElsewhere.thenRun(action);
@@ -118,7 +118,7 @@ final class Lifecycle {
         return true;
     }
 
-    /** Records that everything down to the HTTP ports is released. Call after {@code HANDED_OVER} or {@code HANDOVER_FAILED}. */
+    /** Records that everything, including the HTTP ports, has been released after a completed or failed handover. */
     void released() {
         servedElsewhere.complete(null);
     }

@@ -13,18 +13,18 @@ import java.io.OutputStream;
 import java.util.Locale;
 import org.slf4j.LoggerFactory;
 
-/** Configures logback in code, because parsing an XML file would take longer than the rest of the start. */
+/** Configures Logback in code, because parsing an XML file would take longer than the rest of the startup. */
 public final class Logging {
-    /** Without the name of the logger: each message names its object. The JSON format includes it. */
+    /** Omits the logger name, because each message names its object. The JSON format includes the logger name. */
     private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %msg%n";
 
     private Logging() {}
 
     /**
-     * Sends log events to a stream.
+     * Directs log output to a stream.
      *
      * @param format {@code text} or {@code json}
-     * @param level name of a level
+     * @param level name of the log level
      */
     public static void configure(String format, String level, OutputStream stream) {
         LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
@@ -38,7 +38,7 @@ public final class Logging {
                 out.write(bytes, offset, length);
             }
 
-            /** Does not close the stream: its owner does, and the next configuration may write to the same stream. */
+            /** Does not close the stream, which belongs to the caller and may be used by the next configuration too. */
             @Override
             public void close() throws IOException {
                 flush();
@@ -56,7 +56,7 @@ public final class Logging {
         Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
         Level before = root.getLevel();
         root.setLevel(Level.toLevel(level));
-        // At DEBUG, Netty logs every system property that it reads; enable that only with trace.
+        // At DEBUG, Netty logs every system property that it reads, so its DEBUG level is enabled only with trace.
         context.getLogger("io.netty").setLevel(level.equals("trace") ? Level.DEBUG : Level.WARN);
         return before.toString().toLowerCase(Locale.ROOT);
     }

@@ -11,12 +11,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Handles SIGTERM and SIGINT: the first one starts the graceful shutdown, the second one exits immediately. SIGHUP does
- * the same in a process with a controlling terminal, and reloads in one without. Signals that were ignored at the start,
- * as under nohup, stay ignored.
+ * Handles SIGTERM, SIGINT and SIGHUP. The first SIGTERM or SIGINT starts the graceful shutdown; the second one exits
+ * immediately. With a controlling terminal, SIGHUP acts like SIGTERM; without one, it reloads the configuration.
+ * Signals that were ignored when the process started, as under nohup, stay ignored.
  *
- * <p>A shutdown hook is not suitable: the JVM would exit with 143 instead of 0, and it ignores further signals while hooks
- * run. {@code sun.misc.Signal} is called reflectively only because javac's warning about it cannot be suppressed.
+ * <p>A shutdown hook is not suitable: the JVM would exit with code 143 instead of 0, and ignore further signals while
+ * the hooks run. {@code sun.misc.Signal} is called reflectively only because javac's warning about it cannot be
+ * suppressed.
  */
 public final class Signals {
     private static final Logger log = LoggerFactory.getLogger(Signals.class);
@@ -26,8 +27,8 @@ public final class Signals {
     /**
      * Installs the handlers.
      *
-     * @param onStop receives the name of the first signal that stops the process, on a separate thread
-     * @param reload runs for each request to reload, on a separate thread
+     * @param onStop callback for the first signal that stops the process, given its name; called on a separate thread
+     * @param reload action to run on a separate thread for each SIGHUP that reloads
      */
     public static void handle(Consumer<String> onStop, Runnable reload) {
         AtomicBoolean stopping = new AtomicBoolean();
@@ -63,19 +64,19 @@ public final class Signals {
     private static boolean hasTerminal() {
         try {
             String stat = Files.readString(Path.of("/proc/self/stat"));
-            // The second field is a name in parentheses, which may contain any character.
+            // The second field is a process name in parentheses, which may contain any character.
             String[] afterName = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
             return !afterName[4].equals("0");
         } catch (IOException e) {
-            // Stopping is the usual meaning of SIGHUP.
+            // By default, SIGHUP stops a process.
             log.debug("cannot determine whether there is a controlling terminal", e);
             return true;
         }
     }
 
-    /** The JVM handles each signal on a new thread, so the first call may take long. */
+    /** May block on the first signal, because the JVM handles each signal on a new thread. */
     private static void received(Object signal, Consumer<String> onStop, AtomicBoolean stopping) {
-        // The string of a sun.misc.Signal is its name with the prefix SIG; its hash code is its number.
+        // toString() of a sun.misc.Signal returns its name with the prefix SIG; hashCode() returns its number.
         if (stopping.compareAndSet(false, true)) {
             onStop.accept(signal.toString());
         } else {

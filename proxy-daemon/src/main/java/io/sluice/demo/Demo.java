@@ -40,7 +40,7 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Steps of the demo: a feed, the Services that the daemon serves from it, real requests, a change of the feed, and
+ * Steps of the demo: writing a feed, serving its Services, sending real requests, changing the feed, and showing
  * statistics. Each statement that the demo prints is the result of a check.
  */
 public final class Demo {
@@ -74,9 +74,9 @@ public final class Demo {
         try {
             perform();
         } catch (DemoScreen.OutputClosed e) {
-            // The reader of the output has exited: stop, as on a signal.
+            // The reader of the output has exited, so the demo stops as on a signal.
         }
-        // Checks up to this point count.
+        // Only the checks made so far count.
         return screen.failures() == 0;
     }
 
@@ -113,7 +113,7 @@ public final class Demo {
                 }
             }
         } catch (InterruptedException e) {
-            // Stopped by a signal.
+            // The demo was stopped by a signal.
             screen.endStatus();
             screen.text("stopped and cleaned up");
         } catch (ConfigurationException e) {
@@ -131,7 +131,7 @@ public final class Demo {
             InetSocketAddress cart) {}
 
     private Configuration configuration(DemoFeed feed) throws IOException, ConfigurationException {
-        // The default ports if they are free, so that the URLs shown are the usual ones. With --once, any free port.
+        // Use the default ports if they are free, so that the URLs are the usual ones; with --once, use any free port.
         int healthz = once ? 0 : DemoServers.freePort(10256, "127.0.0.1");
         int metrics = once ? 0 : DemoServers.freePort(10249, "127.0.0.1");
         return Configuration.load(
@@ -282,7 +282,7 @@ public final class Demo {
         }
     }
 
-    /** Sends requests, prints the name of the server that answered each one, and counts the answers of each server. */
+    /** Sends requests, prints the name of the server that answered each one, and counts the answers per server. */
     private Map<String, Integer> request(int times, Supplier<String> sendRequest) {
         List<String> answers = new ArrayList<>();
         for (int i = 0; i < times; i++) {
@@ -299,7 +299,7 @@ public final class Demo {
         setup.daemon().ports().healthz().ifPresent(at -> screen.text("curl http://" + text(at) + "/readyz"));
         screen.text("$EDITOR " + setup.feed().file("web"));
         screen.title("The demo sends a request to each Service every second. Press Ctrl-C to stop.");
-        // In a terminal the status line is overwritten; elsewhere a line per second would be too many.
+        // In a terminal, the status line is overwritten; elsewhere, one line per second would be too much output.
         int every = screen.terminal() ? 1 : 10;
         for (int second = 0; !stopped.await(1, TimeUnit.SECONDS); second++) {
             DemoClient.tcp(setup.web());

@@ -8,9 +8,9 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 
-/** Client of the demo's Services; each request comes from a new client port. */
+/** Client of the demo's Services that sends each request from a new port. */
 final class DemoClient {
-    /** Result of a request without a valid answer. */
+    /** Result of a request that got no valid response. */
     static final String NO_ANSWER = "no answer";
 
     private static final int TIMEOUT_MILLIS = 3_000;
@@ -33,7 +33,7 @@ final class DemoClient {
         }
     }
 
-    /** Opens a socket with a new client port. Keep it open, so that no later client, and hence flow, has the same port. */
+    /** Opens a socket on a new port. Keep it open, so that no later client reuses the port and thus the UDP flow. */
     static DatagramSocket udpSocket() throws IOException {
         DatagramSocket socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         socket.setSoTimeout(TIMEOUT_MILLIS);

@@ -8,8 +8,8 @@ import java.util.Comparator;
 import java.util.stream.Stream;
 
 /**
- * Temporary directory of the demo with its manifests, as {@code kubectl get -o yaml} prints them, without fields that
- * Sluice does not use.
+ * Temporary directory that holds the manifests of the demo. They look like the output of {@code kubectl get -o yaml},
+ * without the fields that Sluice does not use.
  */
 final class DemoFeed implements AutoCloseable {
     static final String WEB = "127.96.0.10";
@@ -29,7 +29,7 @@ final class DemoFeed implements AutoCloseable {
         return feed;
     }
 
-    /** Returns the log file of the daemon, whose log would otherwise interrupt the output of the demo. */
+    /** Returns the daemon's log file. Logging to the terminal would interrupt the output of the demo. */
     Path log() {
         return directory.resolve("sluice.log");
     }
@@ -41,8 +41,8 @@ final class DemoFeed implements AutoCloseable {
     /**
      * Writes the manifests of a Service.
      *
-     * @param extra further lines of the spec, such as its session affinity; may be empty
-     * @param endpoints number of endpoints: the first so many of the servers
+     * @param extra additional lines of the spec, such as its session affinity; may be empty
+     * @param endpoints number of sample servers to use as endpoints, starting with the first
      */
     void write(String service, String clusterIp, String protocol, int port, int targetPort, String extra, int endpoints)
             throws IOException {
@@ -77,7 +77,7 @@ final class DemoFeed implements AutoCloseable {
                     .append(DemoServers.address(i))
                     .append("\"]\n  conditions:\n    ready: true\n");
         }
-        // Written elsewhere and renamed: a reader sees the old file or the new one.
+        // Written under another name and renamed, so that a reader sees either the old file or the new one.
         Path temporary = directory.resolve(service + ".new");
         Files.writeString(temporary, text);
         Files.move(temporary, file(service), StandardCopyOption.ATOMIC_MOVE);

@@ -53,7 +53,7 @@ public final class DemoScreen {
     /** Prints a status line; in a terminal, it overwrites the previous status line. */
     void status(String text) {
         if (colors) {
-            // Without line wrap: of a wrapped line, the next status would overwrite only the last row.
+            // Line wrap is off, because the next status would overwrite only the last row of a wrapped line.
             print("\r\033[K" + NO_WRAP + "   " + text + WRAP);
         } else {
             text(text);
@@ -79,7 +79,7 @@ public final class DemoScreen {
         print(text + "\n");
     }
 
-    /** A {@link PrintStream} does not throw; its errors must be checked. */
+    /** A {@link PrintStream} does not throw exceptions, so its error state must be checked. */
     private void print(String text) {
         out.print(text);
         if (out.checkError()) {
@@ -91,7 +91,7 @@ public final class DemoScreen {
         return colors ? "\033[" + code + "m" + text + "\033[0m" : text;
     }
 
-    /** The output can no longer be written: its reader has exited, as {@code head} does. */
+    /** Thrown when output can no longer be written because its reader has exited, as {@code head} does. */
     static final class OutputClosed extends RuntimeException {
         private static final long serialVersionUID = 1;
     }

@@ -13,8 +13,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Endpoints of the demo's Services: three HTTP servers and three UDP servers that reply with their name. Each has its own
- * loopback address, as pods have their own.
+ * Endpoints of the demo's Services: three HTTP servers and three UDP servers that reply with their name. Servers with
+ * the same number share a loopback address, as the containers of a pod share an IP address.
  */
 public final class DemoServers implements AutoCloseable {
     static final int COUNT = 3;
@@ -51,7 +51,7 @@ public final class DemoServers implements AutoCloseable {
         return udpPort;
     }
 
-    /** Returns the wanted port if it is free on all addresses for TCP and UDP, otherwise another one that is. */
+    /** Returns the wanted port if it is free on all addresses for TCP and UDP, otherwise another port that is free. */
     public static int freePort(int wanted, String... addresses) throws IOException {
         int port = wanted;
         for (int attempt = 0; attempt < 20; attempt++) {
@@ -74,7 +74,7 @@ public final class DemoServers implements AutoCloseable {
                     return false;
                 }
             } catch (IOException e) {
-                // In use, which is a result and not a failure.
+                // The port is in use, which is an expected result.
                 return false;
             }
         }

@@ -1,5 +1,5 @@
 /**
- * Implementation of {@code sluice demo}: its servers, feed and output. May use every package but {@link io.sluice.cli}.
+ * Implementation of {@code sluice demo}: servers, feed and output. May use every package except {@link io.sluice.cli}.
  */
 @NullMarked
 package io.sluice.demo;

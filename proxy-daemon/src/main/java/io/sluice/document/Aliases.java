@@ -19,10 +19,12 @@ import tools.jackson.databind.util.TokenBuffer;
  * A YAML parser that expands aliases. Jackson's parser returns the name of an alias as a string instead.
  */
 final class Aliases extends JsonParserDelegate {
-    /** Limit of values from aliases in total, because a few lines of YAML can expand to more than fits in memory. */
+    /**
+     * Maximum number of values that all aliases expand to. Without it, a few lines of YAML could exhaust the memory.
+     */
     static final int MAX_EXPANDED = 100_000;
 
-    /** Limit of recorded values in total. A value inside several nested anchors is recorded once for each. */
+    /** Maximum number of recorded values. A value inside several nested anchors is recorded once for each anchor. */
     static final int MAX_RECORDED = 1_000_000;
 
     private final AnchorParser yaml;
@@ -32,7 +34,7 @@ final class Aliases extends JsonParserDelegate {
     private int expanded;
     private int recorded;
 
-    /** An anchored value that has begun and is recorded until its end. */
+    /** An anchored value that is still being read and recorded. */
     private record Anchored(String name, int depth, TokenBuffer tokens) {}
 
     Aliases(JsonParser yaml) {

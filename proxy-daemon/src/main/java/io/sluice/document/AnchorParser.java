@@ -13,7 +13,10 @@ import tools.jackson.dataformat.yaml.YAMLFactory;
 import tools.jackson.dataformat.yaml.YAMLFactoryBuilder;
 import tools.jackson.dataformat.yaml.YAMLParser;
 
-/** Jackson's YAML parser, extended by anchors of scalars. Jackson returns only anchors of mappings and sequences. */
+/**
+ * Jackson's YAML parser, extended to return anchors of scalars. Jackson itself returns only those of mappings and
+ * sequences.
+ */
 final class AnchorParser extends YAMLParser {
     private AnchorParser(
             ObjectReadContext context,

@@ -8,14 +8,14 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Reads a field of a YAML or JSON document and reports an invalid value as a {@link Problem} with the path of the field.
- * Kubernetes objects, kubeconfigs and configuration files are all read with this class, so that their errors look alike.
- * The path is built only for a problem, because a large feed has a million valid fields.
+ * Reads a field of a YAML or JSON document and reports an invalid value as a {@link Problem} with the path of the
+ * field. Kubernetes objects, kubeconfigs and configuration files are all read with this class, so that their errors
+ * look alike. The path is built only for a problem, because a large feed has a million valid fields.
  */
 public final class FieldReader {
     private static final int MAX_NAME = 253;
 
-    // Instead of an index, for a value in a mapping and for a list item with a label.
+    // Used instead of an index, for a value in a mapping and for a list item with a label.
     private static final int NAMED = -1;
     private static final int LABELED = -2;
 
@@ -44,17 +44,17 @@ public final class FieldReader {
         this.report = report;
     }
 
-    /** Returns a reader of a whole document or object. */
+    /** Returns a reader for a whole document or object. */
     public static FieldReader root(JsonNode node, Report report) {
         return new FieldReader(node, null, "", NAMED, report);
     }
 
-    /** Returns the field with a name. The field may be absent, also because this one is not a mapping. */
+    /** Returns the field with the given name, which may be absent. If this is not a mapping, every field is absent. */
     public FieldReader get(String child) {
         return new FieldReader(node.path(child), this, child, NAMED, report);
     }
 
-    /** Returns the same field with a label in its path instead of the index, such as {@code users[name=admin]}. */
+    /** Returns this field with a label instead of the index in its path, such as {@code users[name=admin]}. */
     public FieldReader labeled(String label) {
         return new FieldReader(node, parent, label, LABELED, report);
     }
@@ -69,12 +69,12 @@ public final class FieldReader {
         return node;
     }
 
-    /** Whether the field is set. As for the API server, null is the same as absent. */
+    /** Whether the field is set. As in the API server, null means absent. */
     public boolean present() {
         return !node.isMissingNode() && !node.isNull();
     }
 
-    /** Whether the value is a list with this number of items. */
+    /** Whether the value is a list with the given number of items. */
     public boolean isListOf(int items) {
         return node.isArray() && node.size() == items;
     }
@@ -147,7 +147,7 @@ public final class FieldReader {
         return fields;
     }
 
-    /** Returns the list items; empty if absent, or reported because the value is not a list. */
+    /** Returns the list items; empty if absent. Reports a value that is not a list and returns an empty list. */
     public List<FieldReader> items() {
         List<FieldReader> items = new ArrayList<>(node.size());
         if (node.isArray()) {
@@ -160,7 +160,7 @@ public final class FieldReader {
         return items;
     }
 
-    /** Returns the string; null if absent, or reported because the value has another type. */
+    /** Returns the string; null if absent. Reports a value of another type and returns null. */
     @Nullable
     public String string() {
         if (!present()) {
@@ -178,7 +178,7 @@ public final class FieldReader {
         error("must be a string, not " + described() + (quotable ? "; put it in quotes" : ""));
     }
 
-    /** Returns the string, or the default if absent or reported because the value has another type. */
+    /** Returns the string, or the default if absent. Reports a value of another type and returns the default. */
     public String string(String defaultValue) {
         String text = string();
         return text == null ? defaultValue : text;
@@ -197,17 +197,17 @@ public final class FieldReader {
         return strings;
     }
 
-    /** Returns the string; empty, without a report, if absent or the value has another type. */
+    /** Returns the string; an empty one, without a report, if the value is absent or has another type. */
     public String stringOrEmpty() {
         return node.stringValue("");
     }
 
-    /** Returns a string, number or boolean as a string; empty, without a report, for other values. */
+    /** Returns a string, number or boolean as a string; an empty string, without a report, for other values. */
     public String scalar() {
         return node.asString("");
     }
 
-    /** Returns the string; null if reported because it is absent or empty or the value has another type. */
+    /** Returns the string. Reports an absent or empty string and a value of another type, and returns null. */
     @Nullable
     public String requiredString() {
         if (!present() || (node.isString() && node.stringValue().isEmpty())) {
@@ -217,14 +217,14 @@ public final class FieldReader {
         return string();
     }
 
-    /** Returns the object name; null if reported because it is absent or not a valid name. */
+    /** Returns the object name. Reports an absent or invalid name and returns null. */
     @Nullable
     public String requiredName() {
         String text = requiredString();
         return text == null || isName(text) ? text : reportInvalidName();
     }
 
-    /** Returns the object name, or an empty string if absent; null if reported because it is not a valid name. */
+    /** Returns the object name, or an empty string if absent. Reports an invalid name and returns null. */
     @Nullable
     public String optionalName() {
         String text = present() ? string() : "";
@@ -237,7 +237,7 @@ public final class FieldReader {
         return null;
     }
 
-    /** Whether a string is a valid object name for the API server. Logs and metrics rely on it, for objects in files too. */
+    /** Whether a string is a valid object name in Kubernetes. Logs and metrics rely on names being valid. */
     public static boolean isName(String text) {
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);
@@ -249,7 +249,7 @@ public final class FieldReader {
         return !text.isEmpty() && text.length() <= MAX_NAME;
     }
 
-    /** Returns the boolean, or the default if absent; null if reported because the value has another type. */
+    /** Returns the boolean, or the default if absent. Reports a value of another type and returns null. */
     @Nullable
     public Boolean bool(boolean defaultValue) {
         if (present() && !node.isBoolean()) {
@@ -259,7 +259,7 @@ public final class FieldReader {
         return present() ? node.booleanValue() : defaultValue;
     }
 
-    /** Returns the number; 0 if reported because it is absent, not a whole number or out of range. */
+    /** Returns the number. Reports an absent, fractional or out-of-range number and returns 0. */
     public int required(int min, int max) {
         if (!present()) {
             error("missing; must be in " + min + ".." + max);
@@ -276,7 +276,7 @@ public final class FieldReader {
         return node.intValue();
     }
 
-    /** Returns the IP address; null if reported because it is absent, invalid or unspecified. */
+    /** Returns the IP address. Reports an absent, invalid or unspecified address and returns null. */
     @Nullable
     public IpAddress address() {
         String text = requiredString();
@@ -290,7 +290,7 @@ public final class FieldReader {
         return address;
     }
 
-    /** Returns the CIDR range; null if reported because it is absent or invalid. As in Kubernetes, spaces are stripped. */
+    /** Returns the CIDR range. Reports an absent or invalid range and returns null. As in Kubernetes, strips spaces. */
     @Nullable
     public Cidr cidr() {
         String text = requiredString();
@@ -325,7 +325,7 @@ public final class FieldReader {
         return addresses;
     }
 
-    /** Returns the number from 1 to {@code max}; 0 if zero, absent, or reported because it is invalid. */
+    /** Returns the number from 1 to {@code max}; 0 if zero or absent. Reports an invalid number and returns 0. */
     public int optional(int max) {
         return !present() || (node.isIntegralNumber() && node.canConvertToInt() && node.intValue() == 0)
                 ? 0
@@ -349,7 +349,7 @@ public final class FieldReader {
         error("must be " + expected + ", not " + described());
     }
 
-    /** Reports an invalid value in the form for long descriptions: {@code the number 5 is invalid; must be ...}. */
+    /** Reports an invalid value in a form suited to long descriptions: {@code the number 5 is invalid; must be ...}. */
     public void invalid(String allowed) {
         error((present() ? described() + " is invalid" : "missing") + "; must be " + allowed);
     }
@@ -377,12 +377,12 @@ public final class FieldReader {
                 : node.isString() ? Problem.quoted(node.stringValue()) : node.asString("null");
     }
 
-    /** Returns source, object and path as in the prefix of a problem's message. */
+    /** Returns source, object and path in the form of a problem's prefix. */
     public String place() {
         return problem(Problem.Severity.NOTE, "").place();
     }
 
-    /** Returns the path, such as {@code spec.ports[0].port}. A name that contains {@code .} or {@code /} is in brackets. */
+    /** Returns the path, such as {@code spec.ports[0].port}. Names that contain a dot or a slash are in brackets. */
     public String path() {
         if (parent == null) {
             return "";

@@ -41,8 +41,8 @@ public record FileVersion(
     }
 
     /**
-     * Whether the last change was not a write. A write sets both times to the same value; a rename sets only one, as do
-     * {@code cp -p} and rsync when they finish.
+     * Whether the last change was not a write. A write sets both times to the same value. A rename sets only the change
+     * time, as do {@code cp -p} and rsync when they finish.
      */
     public boolean isFinished() {
         return !changed.equals(modified);

@@ -6,8 +6,8 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Resolves YAML merge keys: {@code <<} adds those fields of another mapping, or of several, that the mapping itself does
- * not have. See <a href="https://yaml.org/type/merge.html">yaml.org/type/merge</a>.
+ * Resolves YAML merge keys: {@code <<} adds the fields of one or more other mappings, except those that the mapping
+ * itself contains. See <a href="https://yaml.org/type/merge.html">yaml.org/type/merge</a>.
  */
 public final class MergeKeys {
     private static final String KEY = "<<";
@@ -15,8 +15,8 @@ public final class MergeKeys {
     private MergeKeys() {}
 
     /**
-     * Resolves all merge keys in a tree, which is modified and returned. Merged values are shared, not copied. A merge key
-     * whose value cannot be merged is kept.
+     * Resolves all merge keys in a tree, which is modified and returned. Merged values are shared, not copied. A merge
+     * key whose value cannot be merged is kept.
      */
     public static JsonNode resolve(JsonNode node) {
         for (JsonNode child : node) {

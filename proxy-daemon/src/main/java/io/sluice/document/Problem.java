@@ -31,8 +31,8 @@ public record Problem(Severity severity, String source, String object, String fi
     }
 
     /**
-     * Makes untrusted text safe for one line: escapes line breaks, control and format characters, such as {@code \\u000A},
-     * and shortens it.
+     * Makes untrusted text safe for one line: escapes line breaks, control and format characters, such as {@code
+     * \\u000A}, and shortens it.
      */
     public static String oneLine(String text) {
         StringBuilder line = new StringBuilder(Math.min(text.length(), MAX_TEXT));
@@ -73,7 +73,9 @@ public record Problem(Severity severity, String source, String object, String fi
         return line.toString();
     }
 
-    /** Returns one line, such as {@code web.yaml: Service default/web: spec.ports[0].port: 70000 is not in 1..65535}. */
+    /**
+     * Returns one line, such as {@code web.yaml: Service default/web: spec.ports[0].port: 70000 is not in 1..65535}.
+     */
     @Override
     public String toString() {
         return place() + ": " + message;

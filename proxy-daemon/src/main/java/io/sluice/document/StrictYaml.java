@@ -19,11 +19,11 @@ import tools.jackson.dataformat.yaml.YAMLMapper;
 import tools.jackson.dataformat.yaml.YAMLSchema;
 
 /**
- * Parses YAML of manifests and configuration files. Duplicate keys are errors; aliases and merge keys are resolved. Also
- * describes the exceptions of the parser and of file access in one line.
+ * Parses YAML of manifests and configuration files. Duplicate keys are errors; aliases and merge keys are resolved.
+ * Also describes the exceptions of the parser and of file access in one line.
  */
 public final class StrictYaml {
-    /** Limits for files: no limit of string length, because files are trusted and the dump of a cluster is large. */
+    /** Limits for files. The length of strings is unlimited, because files are trusted and a cluster dump is large. */
     public static final StreamReadConstraints LIMITS =
             StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build();
 
@@ -38,7 +38,7 @@ public final class StrictYaml {
 
     private StrictYaml() {}
 
-    /** Returns a parser of all documents in a text. Closing it closes the text. */
+    /** Returns a parser of all documents of a reader. Closing it closes the reader. */
     public static JsonParser parser(Reader text) {
         return new Aliases(MAPPER.createParser(text));
     }
@@ -54,7 +54,7 @@ public final class StrictYaml {
     }
 
     /**
-     * Describes an error of a parser that read only a part of a text.
+     * Describes an error of a parser that has read only a part of a file.
      *
      * @param linesBefore number of lines before this part
      * @param charactersBefore number of characters before this part
@@ -85,7 +85,7 @@ public final class StrictYaml {
     }
 
     private static String place(JacksonException e, int linesBefore) {
-        // Prefer the position of the error from the YAML engine; Jackson has that of the last valid token.
+        // Prefer the position of the error from the YAML engine; Jackson reports that of the last valid token.
         if (e.getCause() instanceof MarkedYamlEngineException marked
                 && marked.getProblemMark().isPresent()) {
             Mark mark = marked.getProblemMark().get();

@@ -18,7 +18,7 @@ public final class Utf8File {
      *     {@link StrictYaml#explain}
      */
     public static String read(Path file, int maxBytes) throws IOException {
-        // A decoder throws on malformed input, while String would replace it.
+        // A decoder throws on malformed input; the String constructor would replace such input.
         String text = StandardCharsets.UTF_8
                 .newDecoder()
                 .decode(ByteBuffer.wrap(bytes(file, maxBytes)))

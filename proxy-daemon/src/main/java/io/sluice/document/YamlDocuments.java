@@ -7,8 +7,9 @@ import java.io.Reader;
  * Splits text into documents at lines that begin with {@code ---}, so that an invalid document does not affect the
  * others.
  *
- * <p>Such a line always ends a document: YAML does not allow it inside a value (YAML 1.2.2, section 9.1.1), and JSON has no
- * strings with line breaks. The only exception is the line after directives ({@code %YAML}), which belongs to them.
+ * <p>Such a line always ends a document: YAML does not allow it inside a value (YAML 1.2.2, section 9.1.1), and JSON
+ * strings cannot contain line breaks. The only exception is the line that ends directives ({@code %YAML}), which
+ * belongs to the same document.
  */
 public final class YamlDocuments extends Reader {
     /** Start of a line that separates documents. */
@@ -29,7 +30,7 @@ public final class YamlDocuments extends Reader {
     /** Whether anything of the current document has been read. */
     private boolean hasContent;
 
-    /** Whether it has only directives, comments and blank lines so far. */
+    /** Whether the current document has only directives, comments and blank lines so far. */
     private boolean onlyDirectives;
 
     private boolean hasDirective;
@@ -125,7 +126,7 @@ public final class YamlDocuments extends Reader {
         return before;
     }
 
-    /** Whether this number of characters is left. If so, they are in the buffer. */
+    /** Whether at least the given number of characters is left. If so, they are in the buffer. */
     private boolean has(int wanted) throws IOException {
         while (limit - position < wanted && !textEnded) {
             System.arraycopy(buffer, position, buffer, 0, limit - position);

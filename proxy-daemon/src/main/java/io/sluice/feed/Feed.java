@@ -30,12 +30,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The state of a feed on disk: its files and which of them must be read. Has no thread or clock of its own; the caller of
- * {@link #scan} provides the time.
+ * The state of a feed on disk: its files and which of them must be read. Has no thread or clock of its own; the caller
+ * of {@link #scan} provides the time.
  *
- * <p>A file that was renamed into place is complete and is read immediately. A file that is written in place is read after
- * it has not changed for a while. A rename changes the inode, a write does not. For a new name, the change time
- * distinguishes them: a rename sets only the change time, a write also the modification time.
+ * <p>A file that was renamed into place is complete and is read immediately. A file that is written in place is read
+ * once it has not changed for a while. A rename changes the inode; a write does not. For a new name, the timestamps
+ * distinguish the two: a rename sets only the change time, while a write also sets the modification time.
  */
 final class Feed {
     private static final Logger log = LoggerFactory.getLogger(Feed.class);
@@ -43,7 +43,7 @@ final class Feed {
     private final Path path;
     private final String proxyName;
     private final Map<String, Entry> entries = new TreeMap<>();
-    /** Files at the last scan by name; empty and immutable while the feed does not exist. */
+    /** Files found by the last scan, by name; empty and immutable while the feed does not exist. */
     private Map<String, Path> listed = Map.of();
 
     private boolean started;
@@ -68,8 +68,9 @@ final class Feed {
     /**
      * The result of a scan.
      *
-     * @param changes new states of changed files by name; the empty name has the problems of the feed itself
-     * @param complete whether every file has been read, and at least one was valid or there are no files; stays true
+     * @param changes new states of changed files by name; the empty name stands for the feed itself
+     * @param complete whether every file has been read, and at least one was valid or there are no files; once true, it
+     *     stays true
      * @param waitNanos time until the next scan is needed without a notification; {@link Long#MAX_VALUE} if never
      */
     record Scan(Map<String, SourceState> changes, boolean complete, long waitNanos) {}
@@ -78,7 +79,7 @@ final class Feed {
         FileVersion version;
         long sinceNanos;
         long settleNanos;
-        /** When a scan of the existing directory first did not find the file; null while the file exists. */
+        /** Time of the first scan that found the directory but not the file; null while the file exists. */
         @Nullable
         Long missingSinceNanos;
 
@@ -100,7 +101,7 @@ final class Feed {
     /**
      * Checks the files for changes and reads those that are complete.
      *
-     * @param written names that were written to since the last scan; null if unknown, because there is no file watch
+     * @param written names of files written since the last scan; null if unknown, because there is no file watch
      * @param changedNames names in the directory that may have changed since the last scan; null for all
      */
     Scan scan(long nowNanos, @Nullable Set<String> written, @Nullable Set<String> changedNames) {
@@ -175,7 +176,7 @@ final class Feed {
         return listed;
     }
 
-    /** Lists the files by name. Returns null if the feed cannot be listed, after reporting the problem. */
+    /** Lists the files by name. If that fails, reports the problem and returns null. */
     private @Nullable Map<String, Path> list(List<Problem> problems) {
         Map<String, Path> files = new TreeMap<>();
         try {
@@ -323,7 +324,7 @@ final class Feed {
     private boolean read(String name, Path file, Entry entry, long nowNanos) {
         Manifest manifest = null;
         Problem problem = null;
-        // A decoder throws on malformed input, while the constructor with a charset replaces it.
+        // A decoder throws on malformed input; with a charset instead, the reader would replace such input.
         try (var text = new InputStreamReader(Files.newInputStream(file), StandardCharsets.UTF_8.newDecoder())) {
             manifest = ManifestReader.read(name, proxyName, text);
             if (manifest.empty()) {
@@ -353,7 +354,7 @@ final class Feed {
         return true;
     }
 
-    /** The new state of a file. If a document is invalid, previous objects of the file are kept, as it may contain them. */
+    /** The new state of a file. If a document is invalid, keeps the file's previous objects, as it may define them. */
     private static SourceState state(@Nullable Manifest manifest, @Nullable Problem problem, boolean hadObjects) {
         if (manifest == null || manifest.empty()) {
             Problem why = requireNonNull(problem);

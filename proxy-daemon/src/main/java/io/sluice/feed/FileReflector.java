@@ -36,15 +36,15 @@ import org.slf4j.LoggerFactory;
 /**
  * Watches a file or directory with manifests and offers its objects to the {@link SyncLoop}.
  *
- * <p>A notification of the kernel only triggers a scan, which compares the files with their last state. A lost notification
+ * <p>A kernel notification only triggers a scan, which compares the files with their last state. A lost notification
  * therefore delays a change but does not lose it.
  */
 public final class FileReflector implements Reflector {
     private static final Logger log = LoggerFactory.getLogger(FileReflector.class);
 
     /**
-     * Scan interval with a file watch. The kernel does not notify of changes to the target of a link or on a network file
-     * system.
+     * Scan interval with a file watch. The kernel does not report changes to the target of a symbolic link or on a
+     * network file system.
      */
     private static final long WATCHED_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
@@ -53,12 +53,14 @@ public final class FileReflector implements Reflector {
 
     private static final long MIN_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(3);
 
-    /** Minimum ratio of scan interval to scan duration, which limits the load of a directory with thousands of files. */
+    /** Minimum ratio of scan interval to scan duration, which limits the load caused by thousands of files. */
     private static final int PAUSE_PER_COST = 50;
 
     private static final long MAX_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    /** Reading a file on a network file system can block forever. */
+    /**
+     * Time without a heartbeat after which the thread is stuck: a read from a network file system can block forever.
+     */
     private static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
     private static final Duration STOP_TIMEOUT = Duration.ofSeconds(2);
@@ -150,7 +152,7 @@ public final class FileReflector implements Reflector {
     /**
      * Reads the feed once, without watching it, and returns the resulting snapshot and all problems.
      *
-     * @param interfaceAddresses addresses of this machine; ignored if the feed has a Node with other addresses
+     * @param interfaceAddresses addresses of this machine; ignored if the feed contains a Node with other addresses
      */
     public static Reading read(Path feed, BuildOptions options, List<IpAddress> interfaceAddresses) {
         ProblemTracker problemTracker = new ProblemTracker();
@@ -182,7 +184,7 @@ public final class FileReflector implements Reflector {
     public record Reading(ServiceSnapshot snapshot, List<Problem> problems, Tracer tracer) {}
 
     private void run() throws InterruptedException {
-        // Left from a previous run of this loop, whose watch service is closed.
+        // Discard the watch left by a previous run of this loop, because its watch service is closed.
         watched = null;
         sawAllWrites = false;
         try (WatchService watcher = openWatcher()) {
@@ -232,7 +234,7 @@ public final class FileReflector implements Reflector {
         try {
             return FileSystems.getDefault().newWatchService();
         } catch (IOException e) {
-            log.info("cannot watch files, polling them instead: {}", e.toString());
+            log.info("cannot watch files; polling them instead: {}", e.toString());
             return null;
         }
     }
@@ -257,7 +259,7 @@ public final class FileReflector implements Reflector {
                     StandardWatchEventKinds.ENTRY_DELETE);
             watchedDirectory = version;
         } catch (IOException e) {
-            // The directory does not exist, or there are no more watches. The scan reports problems; polling finds
+            // The directory does not exist, or no more watches are available. The scan reports problems; polling finds
             // changes.
             log.debug("cannot watch {}: {}", directory, e.toString());
             unwatch();

@@ -31,8 +31,8 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
- * Reads a manifest file: YAML or JSON, with one or more documents and lists. Only one list item at a time is a tree in
- * memory, so that reading a dump of a cluster does not need a multiple of its size.
+ * Reads a manifest file: YAML or JSON, with one or more documents and lists. Only one list item at a time is held in
+ * memory as a tree, so that reading a cluster dump does not need several times the dump's size in memory.
  */
 public final class ManifestReader {
     private static final ObjectMapper JSON = JsonMapper.builder(JsonFactory.builder()
@@ -41,7 +41,7 @@ public final class ManifestReader {
                     .build())
             .build();
 
-    /** How many characters are examined to detect JSON. */
+    /** Number of characters examined to detect JSON. */
     private static final int LOOK_AHEAD = 4096;
 
     private final String source;
@@ -65,8 +65,8 @@ public final class ManifestReader {
     /**
      * The content of a manifest.
      *
-     * @param empty whether there is no document, because the file is not written yet or truncated
-     * @param broken those of the problems that are parse errors, so that the objects of the document are unknown
+     * @param empty whether there is no document, for example because the file has not been written completely
+     * @param broken the problems that are parse errors; the objects in those documents are unknown
      */
     public record Manifest(List<KubeObject> objects, List<Problem> problems, boolean empty, Set<Problem> broken) {}
 
@@ -114,7 +114,7 @@ public final class ManifestReader {
             if (e.getCause() instanceof IOException unreadable) {
                 throw unreadable;
             }
-            // Do not use a part of a list.
+            // Do not use a partially read list.
             added.forEach(objects::remove);
             added.clear();
             problems.subList(problemsOfGood, problems.size()).clear();
@@ -124,8 +124,8 @@ public final class ManifestReader {
     }
 
     /**
-     * Whether the text is JSON, whose parser is several times as fast as that of YAML. If so, skips a byte order mark and a
-     * document marker.
+     * Whether the text is JSON, whose parser is several times faster than the YAML parser. If so, skips a byte order
+     * mark and a document marker.
      */
     private static boolean isJson(BufferedReader reader) throws IOException {
         reader.mark(1);
@@ -141,7 +141,7 @@ public final class ManifestReader {
         int first = firstVisible(reader);
         int second = first == '{' ? firstVisible(reader) : -1;
         reader.reset();
-        // Unquoted keys in braces are YAML. A text of only white space is JSON, since YAML does not allow tabs.
+        // Unquoted keys in braces mean YAML. Pure white space counts as JSON, because YAML does not allow tabs.
         boolean json = first < 0 || second == '"' || second == '}';
         if (json && marked) {
             reader.skip(marker.length);
@@ -167,7 +167,8 @@ public final class ManifestReader {
             report(
                     Problem.Severity.ERROR,
                     "",
-                    "document " + documents + " is not a mapping; must be a Kubernetes object or a list of them");
+                    "document " + documents
+                            + " is not a mapping; must be a Kubernetes object or an object of kind List");
             return;
         }
         ObjectNode head = JSON.createObjectNode();
@@ -199,7 +200,7 @@ public final class ManifestReader {
         return head.has("kind") && !isList(head);
     }
 
-    /** The items of a list, whose kind may follow them because kubectl sorts keys. */
+    /** The items of a list. The list's kind may come after its items, because kubectl sorts keys. */
     private final class ItemList {
         private final List<JsonNode> waiting = new ArrayList<>();
         private int count;

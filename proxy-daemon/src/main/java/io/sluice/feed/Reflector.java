@@ -5,13 +5,13 @@ import java.util.List;
 
 /** Keeps the object store in sync with a source: files or an API server. */
 public interface Reflector extends AutoCloseable {
-    /** Starts to watch the source, on threads of its own. */
+    /** Starts watching the source on its own threads. */
     void start(Supervisor supervisor);
 
-    /** The state of the watch of each collection; empty for files. Any thread. */
+    /** The watch status of each collection; empty for files. Thread-safe. */
     List<WatchStatus> watches();
 
-    /** Scans the whole source again, unless the source pushes its changes. Any thread, once started. */
+    /** Rescans the whole source; does nothing if the source pushes its changes. Thread-safe once started. */
     void rescan();
 
     @Override

@@ -31,8 +31,8 @@ import org.slf4j.LoggerFactory;
 /**
  * The control thread. Owns the object store and the snapshot builder, and decides when a snapshot is built and applied.
  *
- * <p>Reflectors offer the current states of their sources. Only the last state of each source is kept, so pending offers
- * never exceed the size of the sources. A burst of changes becomes one snapshot.
+ * <p>Reflectors offer the current states of their sources. Only the last state of each source is kept, so pending
+ * offers never exceed the size of the sources. A burst of changes becomes one snapshot.
  */
 public final class SyncLoop implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(SyncLoop.class);
@@ -43,7 +43,7 @@ public final class SyncLoop implements AutoCloseable {
     /** Maximum number of triggers of one snapshot; they are used only for a histogram. */
     private static final int MAX_TRIGGERS = 1_000;
 
-    /** Maximum time to apply a change; the same as kube-proxy's. */
+    /** Maximum time to apply a change, as in kube-proxy. */
     private static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
     private static final long HEARTBEAT_NANOS = TimeUnit.SECONDS.toNanos(10);
@@ -64,12 +64,12 @@ public final class SyncLoop implements AutoCloseable {
     private final ObjectStore store = new ObjectStore(problemTracker);
     private final SnapshotBuilder builder;
     private final List<Trigger> triggers = new ArrayList<>();
-    /** Offers that were taken but are not in the store yet. */
+    /** Offers taken from {@link #offered} but not yet added to the store. */
     private final Map<String, SourceState> taken = new LinkedHashMap<>();
 
     private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
     private long backOffNanos;
-    /** Whether the last snapshot could not be applied, and that was logged. */
+    /** Whether applying the last snapshot failed, and the failure was logged. */
     private boolean failing;
 
     private final ReentrantLock lock = new ReentrantLock();
@@ -90,7 +90,7 @@ public final class SyncLoop implements AutoCloseable {
 
     private volatile View view = new View(List.of(), Optional.empty(), ServiceSnapshot.empty(), null);
 
-    /** State for other threads; {@code lastApplied} is null before the first snapshot was applied. */
+    /** State published for other threads; {@code lastApplied} is null before the first snapshot was applied. */
     private record View(
             List<Problem> problems,
             Optional<String> nodeIneligibleReason,
@@ -100,10 +100,10 @@ public final class SyncLoop implements AutoCloseable {
     /**
      * Creates a loop that is not started yet.
      *
-     * @param target applies each new snapshot, on the control thread; not called before the first complete list. Called
-     *     again with the same snapshot, after a back-off, if it throws
-     * @param onProblem called when a problem appears ({@code true}) and when it is resolved ({@code false})
-     * @param onRound called for each applied snapshot, on the control thread
+     * @param target callback that applies each new snapshot on the control thread; not called before the first complete
+     *     list. If it throws, it is called again with the same snapshot after a back-off
+     * @param onProblem callback for a problem that appears ({@code true}) or is resolved ({@code false})
+     * @param onRound callback for each applied snapshot, on the control thread
      */
     public SyncLoop(
             BuildOptions options,
@@ -123,8 +123,8 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     /**
-     * Offers the current states of some sources as one change; no snapshot contains only a part of it. Does not wait for the
-     * snapshot. Any thread.
+     * Offers the current states of some sources as one change; no snapshot contains only a part of it. Does not wait
+     * for the snapshot. Thread-safe.
      *
      * @param complete whether every source of the reflector has been offered at least once, including this call
      */
@@ -135,7 +135,7 @@ public final class SyncLoop implements AutoCloseable {
     /**
      * Offers states with the times of their causes. See {@link #offer(Map, boolean)}.
      *
-     * @param triggers when the causes of the changes happened, for objects that contain that time
+     * @param triggers times at which the causes of the changes happened, for objects that record that time
      */
     public void offer(Map<String, SourceState> changes, boolean complete, List<Trigger> triggers) {
         lock.lock();
@@ -157,7 +157,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Sets the current addresses of this machine's interfaces. Any thread. */
+    /** Sets the current addresses of this machine's interfaces. Thread-safe. */
     public void offerInterfaceAddresses(List<IpAddress> addresses) {
         lock.lock();
         try {
@@ -200,7 +200,8 @@ public final class SyncLoop implements AutoCloseable {
         try {
             boolean complete = takeOffers();
             ServiceSnapshot snapshot = builder.build();
-            // Before the lists are complete, a Node that is not in the store may exist, unless it is known not to.
+            // Before the lists are complete, a Node that is not in the store may exist, unless it is known to be
+            // missing.
             Optional<String> nodeIneligibleReason = complete || Boolean.FALSE.equals(nodeExists)
                     ? builder.nodeIneligibleReason(nodeExists)
                     : Optional.empty();
@@ -210,7 +211,7 @@ public final class SyncLoop implements AutoCloseable {
                 apply(snapshot, startNanos);
             }
             if (failing) {
-                log.info("the state was applied after a failure");
+                log.info("the new state was applied after a failure");
             }
             failing = false;
             backOffNanos = 0;
@@ -224,7 +225,7 @@ public final class SyncLoop implements AutoCloseable {
             failing = true;
             retryLater(MAX_BACK_OFF_NANOS);
         } catch (Error e) {
-            // The supervisor runs this thread again, which then retries.
+            // The supervisor restarts this thread, which then retries.
             retryLater(MAX_BACK_OFF_NANOS);
             throw e;
         }
@@ -249,7 +250,7 @@ public final class SyncLoop implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-        // Remove each only when it is in the store, so that the rest is kept if this throws.
+        // Remove each offer only when it is in the store, so that an exception does not lose the others.
         for (var each = taken.entrySet().iterator(); each.hasNext(); each.remove()) {
             Map.Entry<String, SourceState> next = each.next();
             store.replace(next.getKey(), next.getValue());
@@ -292,8 +293,8 @@ public final class SyncLoop implements AutoCloseable {
     }
 
     /**
-     * Sets whether the Node of this name exists, which the API server knows; the store may still contain a deleted one.
-     * Applied with the next offer. Any thread.
+     * Sets whether this node's Node exists on the API server; the store may still contain a deleted one. Takes effect
+     * with the next offer. Thread-safe.
      */
     public void nodeExists(boolean exists) {
         nodeExists = exists;
@@ -309,7 +310,7 @@ public final class SyncLoop implements AutoCloseable {
         return view.lastApplied != null;
     }
 
-    /** When the oldest pending change was offered; empty if there is none, or before the first complete list. */
+    /** Time at which the oldest pending change was offered; empty if none is pending, or the lists are incomplete. */
     public Optional<Instant> pendingSince() {
         lock.lock();
         try {
@@ -319,7 +320,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** When a reflector last called {@code offer}; empty before the first call. Used for metrics. */
+    /** Time at which a reflector last called {@code offer}; empty before the first call. For metrics. */
     public Optional<Instant> lastOffered() {
         lock.lock();
         try {
@@ -329,22 +330,22 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Why this node is not eligible for new traffic; empty if it is, and before the first complete list. Any thread. */
+    /** Reason why this node is not eligible for new traffic; empty if it is eligible or not known yet. Thread-safe. */
     public Optional<String> nodeIneligibleReason() {
         return view.nodeIneligibleReason;
     }
 
-    /** When a snapshot was last applied; empty before the first. */
+    /** Time at which a snapshot was last applied; empty before the first. */
     public Optional<Instant> lastApplied() {
         return Optional.ofNullable(view.lastApplied);
     }
 
-    /** All current problems, ordered by source and object. Any thread. */
+    /** All current problems, ordered by source and object. Thread-safe. */
     public List<Problem> problems() {
         return view.problems;
     }
 
-    /** The last applied snapshot. Any thread. */
+    /** The last applied snapshot. Thread-safe. */
     public ServiceSnapshot snapshot() {
         return view.snapshot;
     }
@@ -373,7 +374,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Thrown by a target that cannot apply a snapshot yet, for a reason that is not an error. It is called again later. */
+    /** Thrown by a target that cannot apply a snapshot yet, for a reason that is not an error. The loop retries. */
     public static final class NotNowException extends RuntimeException {
         private static final long serialVersionUID = 1;
 
@@ -391,7 +392,7 @@ public final class SyncLoop implements AutoCloseable {
         /**
          * Called when a snapshot has been applied.
          *
-         * @param nanos how long building and applying it took
+         * @param nanos time that building and applying the snapshot took
          * @param triggers known causes of the changes
          */
         void snapshotApplied(long nanos, List<Trigger> triggers);

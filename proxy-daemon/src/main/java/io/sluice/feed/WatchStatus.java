@@ -4,15 +4,15 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * The state of the watch of one collection of an API server.
+ * The status of the watch on one API server collection.
  *
  * @param resource name of the collection, such as {@code endpointslices.discovery.k8s.io}
- * @param synced whether it was listed completely at least once
+ * @param synced whether the collection has been listed completely at least once
  * @param lastEvent time of the last event, including bookmarks
  * @param reconnects number of watches after the first
  * @param relists number of lists after the first
  * @param server API server of the last request
- * @param trouble why the collection cannot be watched now; empty if it can
+ * @param trouble reason why the collection cannot be watched now; empty if it can
  */
 public record WatchStatus(
         String resource,
@@ -23,7 +23,7 @@ public record WatchStatus(
         String server,
         String trouble) {
 
-    /** Returns a copy that is not synced, because an object that must exist is missing from the list. */
+    /** Returns a copy that is not synced, because the list does not contain a required object. */
     public WatchStatus withMissingObject(String what) {
         return new WatchStatus(resource, false, lastEvent, reconnects, relists, server, what);
     }

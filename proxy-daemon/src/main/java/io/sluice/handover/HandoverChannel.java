@@ -28,20 +28,20 @@ import java.util.regex.Pattern;
  * </pre>
  *
  * <p>Until {@code ready}, nothing changes for clients. If anything fails between {@code ready} and {@code serving}, the
- * old process resumes serving with everything it had. The sender of JSON waits for {@code received}: if the receiver read
- * beyond the JSON, descriptors would be lost.
+ * old process resumes serving with its sockets and state. After sending JSON, the sender waits for {@code received}: if
+ * the receiver read beyond the end of the JSON, descriptors would be lost.
  *
- * <p>Version 2 has neither offer nor rehearsal: {@code sluice-hand-over-2 PID RULES PIPE}, JSON, descriptors over a second
- * socket {@code PIPE} on which the new process listens, {@code serving}, {@code released}. Instead of sending
- * {@code kept}, the old process closes the connection. Both roles still support version 2, for an upgrade from an older
- * release and a rollback to it.
+ * <p>Version 2 has neither offer nor rehearsal: {@code sluice-hand-over-2 PID RULES PIPE}, JSON, descriptors over a
+ * second socket {@code PIPE} on which the new process listens, {@code serving}, {@code released}. Instead of sending
+ * {@code kept}, the old process closes the connection. Both roles still support version 2, so that upgrades from and
+ * rollbacks to an older release can use the handover.
  */
 public abstract class HandoverChannel implements AutoCloseable {
     static final String HELLO = "sluice-hand-over-";
     static final int VERSION = 3;
     static final int VERSION_2 = 2;
 
-    /** Value of RULES if the process redirects no packets. */
+    /** Value of RULES for a process that redirects no packets. */
     public static final String NO_RULES = "none";
 
     static final String OFFER = "offer";
@@ -55,7 +55,7 @@ public abstract class HandoverChannel implements AutoCloseable {
     static final String RELEASED = "released";
     static final String KEPT = "kept";
 
-    /** Time from the connect to the end of the first line. */
+    /** Maximum time from connecting until the first line is complete. */
     static final Duration HELLO_TIMEOUT = Duration.ofSeconds(1);
 
     private static final Pattern NUMBERS = Pattern.compile("(\\w+) (\\d{1,9}) (\\d{1,9})");
@@ -69,8 +69,8 @@ public abstract class HandoverChannel implements AutoCloseable {
     /**
      * Checks that a handover socket can be created at this path.
      *
-     * @throws IllegalStateException if the path is too long for a Unix socket, or is a file that is not a socket and must
-     *     not be replaced
+     * @throws IllegalStateException if the path is too long for a Unix socket, or a file exists there that is not a
+     *     socket and must not be replaced
      */
     public static void requireUsable(Path path) {
         int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
@@ -95,7 +95,7 @@ public abstract class HandoverChannel implements AutoCloseable {
         }
     }
 
-    /** Parses a line that consists of this word and two numbers. */
+    /** Parses a line that consists of the expected word and two numbers. */
     static List<Integer> numbers(String word, String line) throws IOException {
         Matcher matcher = NUMBERS.matcher(line);
         if (!matcher.matches() || !matcher.group(1).equals(word)) {

@@ -17,14 +17,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * New process's side of a handover: receives listeners, UDP flows and session affinity from the old process, without an
- * interruption for clients.
+ * New process's side of a handover. Receives listeners, UDP flows and session affinity from the old process without
+ * interrupting clients.
  */
 public final class HandoverClient {
     private static final Logger log = LoggerFactory.getLogger(HandoverClient.class);
 
     private static final int ATTEMPTS = 5;
-    /** Attempts after a reply of 'taken': about as many seconds as a new process may need to open its handover socket. */
+    /** Attempts after the reply 'taken', one per second until the other new process has opened its handover socket. */
     private static final int ATTEMPTS_AFTER_ANOTHER = 30;
 
     private static final long FIRST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
@@ -32,9 +32,9 @@ public final class HandoverClient {
 
     /** Result of a handover. */
     public enum Result {
-        /** This process serves. */
+        /** This process is serving. */
         SERVING,
-        /** The old process continues to serve, because this one has no Services yet; request the handover again later. */
+        /** This process has no Services yet, so the old process continues to serve; retry the handover later. */
         WAITING,
         /** The handover failed: the old process continues to serve, and this process must exit. */
         HANDOVER_FAILED
@@ -44,18 +44,19 @@ public final class HandoverClient {
     private final Forwarder forwarder;
     private final String rulesOptions;
     private final boolean mayBeEmpty;
-    /** Whether the old process speaks protocol version 2. */
+    /** Whether the old process supports only protocol version 2. */
     private boolean version2;
 
     private int attempts = ATTEMPTS;
 
     /**
-     * Creates a client that has not connected yet.
+     * Creates a client without connecting it.
      *
      * @param socket handover socket of the old process
-     * @param rulesOptions how this process redirects packets; the old process compares it with its own value
-     * @param mayBeEmpty whether an empty snapshot is trusted if the old process does not report its number of frontends,
-     *     as in version 2
+     * @param rulesOptions string that describes how this process redirects packets; the old process compares it with
+     *     its own
+     * @param mayBeEmpty whether an empty snapshot is trusted if the old process does not report its number of
+     *     frontends, as in version 2
      */
     public HandoverClient(Path socket, Forwarder forwarder, String rulesOptions, boolean mayBeEmpty) {
         this.socket = socket;
@@ -65,8 +66,8 @@ public final class HandoverClient {
     }
 
     /**
-     * Requests the handover and applies the snapshot, with the sockets and state of the old process if it hands over.
-     * Falls back to a cold start if the old process does not respond properly.
+     * Requests the handover and applies the snapshot, using the sockets and state of the old process if it hands them
+     * over. Falls back to a cold start if the old process does not respond as the protocol requires.
      */
     public Result requestHandover(ServiceSnapshot snapshot) {
         attempts = ATTEMPTS;
@@ -94,7 +95,7 @@ public final class HandoverClient {
         return Result.SERVING;
     }
 
-    /** Returns empty if the request is to be repeated. */
+    /** Sends one request; returns empty if it must be repeated. */
     private Optional<Result> requestHandover(OldProcess old, ServiceSnapshot snapshot) throws IOException {
         Optional<Offer> reply;
         try {
@@ -105,7 +106,7 @@ public final class HandoverClient {
             return Optional.empty();
         }
         if (reply.isEmpty()) {
-            log.info("the old process has already handed over to another process; connecting to that one");
+            log.info("the old process has already handed over to another process; connecting to that process");
             attempts = ATTEMPTS_AFTER_ANOTHER;
             return Optional.empty();
         }
@@ -119,8 +120,8 @@ public final class HandoverClient {
         if (room < offer.descriptors()) {
             old.decline("can open only " + room + " of " + offer.descriptors() + " descriptors");
             log.error(
-                    "cannot receive {} descriptors: the limit (ulimit -n) leaves room for {}; exiting, and the old process"
-                            + " continues to serve",
+                    "cannot receive {} descriptors: the limit (ulimit -n) leaves room for only {}; exiting, and the old"
+                            + " process continues to serve",
                     offer.descriptors(),
                     room);
             return Optional.of(Result.HANDOVER_FAILED);
@@ -144,7 +145,7 @@ public final class HandoverClient {
     private Result serve(OldProcess old, ForwarderHandover handover, ServiceSnapshot snapshot) {
         log.info(
                 "received {} and {} from the old process",
-                Table.count(handover.frontends().size(), "address"),
+                Table.count(handover.frontends().size(), "frontend"),
                 Table.count(handover.flows(), "UDP flow"));
         try {
             forwarder.inherit(handover);

@@ -27,9 +27,9 @@ import tools.jackson.databind.ValueSerializer;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.module.SimpleModule;
 
-/** JSON format of a {@link ForwarderHandover}, the same in protocol versions 2 and 3. */
+/** JSON format of a {@link ForwarderHandover}. Protocol versions 2 and 3 use the same format. */
 public final class HandoverFormat {
-    /** Twice the size of 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
+    /** Twice the size needed for 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
     private static final long LARGEST_BYTES = 128 << 20;
 
     private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
@@ -63,7 +63,7 @@ public final class HandoverFormat {
         }
     }
 
-    /** Sample with one element of every kind; its descriptors are 0. */
+    /** Sample that contains one element of every kind; all its descriptors are 0. */
     static final ForwarderHandover SAMPLE = sample();
 
     private HandoverFormat() {}
@@ -90,7 +90,7 @@ public final class HandoverFormat {
         }
     }
 
-    /** Reads one document, and nothing beyond it provided that the sender then waits for a reply. */
+    /** Reads one JSON document. Reads no bytes beyond it as long as the sender waits for a reply. */
     static ForwarderHandover read(InputStream from) throws IOException {
         try {
             return JSON.readValue(from, ForwarderHandover.class);
@@ -106,8 +106,8 @@ public final class HandoverFormat {
     }
 
     /**
-     * Writes and reads the sample. The first use takes some hundred milliseconds, which must not happen during the
-     * handover, while clients wait.
+     * Writes and reads the sample. The first use of the format takes a few hundred milliseconds, for which clients
+     * would otherwise have to wait during the handover.
      */
     public static void warmUp() {
         ForwarderHandover read = JSON.readValue(JSON.writeValueAsBytes(SAMPLE), ForwarderHandover.class);

@@ -31,11 +31,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Old process's side of a handover: listens on the handover socket and hands listeners, UDP flows and state over to a new
- * process.
+ * Old process's side of a handover. Listens on the handover socket and hands over listeners, UDP flows and state to a
+ * new process.
  *
- * <p>Runs on one thread. Idle connections do no harm: each has its own time limit for the first line, and above
- * {@link #MAX_PENDING} the oldest is closed. Connections that have sent their first line are handled one at a time.
+ * <p>Runs on one thread. Connections must send their first line within a time limit, and if more than
+ * {@link #MAX_PENDING} have not, the oldest is closed. After the first line, they are handled one at a time.
  */
 public final class HandoverServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HandoverServer.class);
@@ -56,18 +56,18 @@ public final class HandoverServer implements AutoCloseable {
     private @Nullable UnixListener listener;
     private @Nullable EventLoops loops;
 
-    // Used on the loop only.
+    // Accessed only on the loop.
     private final ArrayDeque<NewProcess> pending = new ArrayDeque<>();
     private boolean polling;
-    /** Reason of the last rejection; empty after a connection that was not rejected. */
+    /** Reason for the last rejection; empty if the last connection was not rejected. */
     private String lastRejection = "";
 
     /**
-     * Creates a server that does not listen yet.
+     * Creates a server that is not listening yet.
      *
      * @param changes lock held during a handover, so that no snapshot is applied
-     * @param closeReleased called with that lock held after a handover, to release everything else that the new process
-     *     needs; its argument is how the new process redirects packets
+     * @param closeReleased callback that releases everything else that the new process needs, called after a handover
+     *     with that lock held; its argument describes how the new process redirects packets
      */
     public HandoverServer(
             Path path, Forwarder forwarder, Supervisor supervisor, Lock changes, Consumer<String> closeReleased) {
@@ -79,7 +79,7 @@ public final class HandoverServer implements AutoCloseable {
     }
 
     /**
-     * Listens on the socket. A failure is logged and leaves the process without handover.
+     * Listens on the socket. If that fails, the failure is logged and this process cannot hand over.
      *
      * @param replaceOldSocket whether to replace the socket even if the old process still listens on it
      */
@@ -117,7 +117,7 @@ public final class HandoverServer implements AutoCloseable {
         }
     }
 
-    /** Accepts connections on the loop, and polls for first lines while any connection has not sent one. */
+    /** Accepts connections on the loop, and polls those that have not sent their first line yet. */
     private final class Acceptor implements EpollIoHandle {
         private final UnixListener listening;
         private final IoEventLoop loop;
@@ -148,7 +148,7 @@ public final class HandoverServer implements AutoCloseable {
                     add(next);
                 }
             } catch (IOException e) {
-                // Usually out of descriptors, which is temporary.
+                // The process is usually out of descriptors, which is temporary.
                 reject("cannot accept: " + e.getMessage());
                 registered.submit(PAUSED);
                 later(() -> registered.submit(ACCEPTING), ACCEPT_AGAIN_MILLIS);
@@ -203,12 +203,12 @@ public final class HandoverServer implements AutoCloseable {
             }
             reject("connection from user ID " + uid + "; only root and this process's own user are allowed");
         } catch (IOException e) {
-            reject("cannot determine the user of a connection: " + e.getMessage());
+            reject("cannot determine the user ID of the connecting process: " + e.getMessage());
         }
         connected.close();
     }
 
-    /** Handles at most one hello: that may take many seconds, during which the loop is blocked and reported as stuck. */
+    /** Handles at most one hello, which may block the loop for many seconds; a blocked loop is reported as stuck. */
     private void pollHellos() {
         Deque<NewProcess> stillPending = new ArrayDeque<>();
         for (NewProcess next = pending.poll(); next != null; next = pending.poll()) {
@@ -251,7 +251,7 @@ public final class HandoverServer implements AutoCloseable {
         }
     }
 
-    /** Logs a rejection; repetitions of the same reason only at debug level, as another process may cause any number. */
+    /** Logs a rejection. Repetitions are logged at debug level, because another process could cause any number. */
     private void reject(String reason) {
         if (reason.equals(lastRejection)) {
             log.debug("handover on '{}' rejected again: {}", path, reason);
@@ -301,12 +301,12 @@ public final class HandoverServer implements AutoCloseable {
             forwarder.closeReleased(offered);
             closeReleased.accept(hello.rules());
         } finally {
-            // Even after a failure here: the new process serves, and would exit if it did not receive the decision.
+            // Sent even after a failure: the new process is serving, and would exit if it did not receive the decision.
             channel.sendDecision(true);
         }
         log.info(
                 "handed over {} and {} to process {} in {} ms",
-                Table.count(offered.frontends().size(), "address"),
+                Table.count(offered.frontends().size(), "frontend"),
                 Table.count(offered.flows(), "UDP flow"),
                 hello.pid(),
                 TimeUnit.NANOSECONDS.toMillis(tookNanos));

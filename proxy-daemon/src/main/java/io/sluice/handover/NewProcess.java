@@ -19,7 +19,7 @@ import org.slf4j.LoggerFactory;
 final class NewProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(NewProcess.class);
 
-    /** Time limit for the rehearsal, and again for the handover itself, during which clients wait. */
+    /** Time limit for the rehearsal, and separately for the handover itself, during which clients wait. */
     private static final Duration TIMEOUT = Duration.ofSeconds(10);
 
     private static final Pattern PID = Pattern.compile("[0-9]{1,10}");
@@ -27,21 +27,21 @@ final class NewProcess extends HandoverChannel {
     /** First line from a new process. */
     record Hello(int version, String pid, String rules, String pipe) {}
 
-    /** Carries the descriptors in version 2. */
+    /** Second connection, which carries the descriptors in version 2. */
     private @Nullable UnixSocket pipe;
 
     private int version = VERSION;
 
-    /** The hello must arrive within {@link #HELLO_TIMEOUT}. */
+    /** Starts the time limit for the hello, {@link #HELLO_TIMEOUT}. */
     NewProcess(UnixSocket socket) {
         super(socket);
     }
 
     /**
-     * Returns the hello, or null if it has not arrived completely.
+     * Returns the hello, or null if it is not complete yet.
      *
      * @throws EOFException if the new process has closed the connection
-     * @throws IOException if the line is not a hello of a supported version
+     * @throws IOException if the line is not a hello in a supported version
      */
     @Nullable
     Hello pollHello() throws IOException {
@@ -62,29 +62,29 @@ final class NewProcess extends HandoverChannel {
                 "received '" + words[0] + "' instead of '" + HELLO + VERSION + "' or '" + HELLO + VERSION_2 + "'");
     }
 
-    /** Returns whether the time limit for the hello has passed. */
+    /** Returns whether the time limit for the hello has expired. */
     boolean isPastDeadline() {
         return socket.isPastDeadline();
     }
 
-    /** Replies that this process has already handed over to another one. */
+    /** Replies that this process has already handed over to another process. */
     void taken() throws IOException {
         socket.limit(HELLO_TIMEOUT);
         socket.writeLine(TAKEN);
     }
 
     /**
-     * Rehearses the handover with a sample of state and descriptors. Nothing may be detached before this returns.
+     * Rehearses the handover with sample state and descriptors. No socket may be detached before this returns.
      *
      * @param path path of the handover socket
-     * @throws IOException if the new process fails the rehearsal, or takes too long
+     * @throws IOException if the new process fails the rehearsal or takes too long
      */
     void rehearse(Hello hello, Path path, ForwarderHandover.Size size) throws IOException {
         socket.limit(TIMEOUT);
         if (hello.version() == VERSION_2) {
             Path at = pipePath(hello, path);
             pipe = connectTrusted(at);
-            // The connection does not need the file, which a killed process would leave behind.
+            // The connection does not need the file, which would remain if the process were killed.
             Files.deleteIfExists(at);
             return;
         }
@@ -116,8 +116,8 @@ final class NewProcess extends HandoverChannel {
     }
 
     /**
-     * Returns the path of the pipe. Only {@code SOCKET.PID} in the directory of the handover socket is accepted, whatever
-     * directory the hello names, and only if it is a socket of this user.
+     * Returns the path of the pipe, which must be {@code SOCKET.PID} in the directory of the handover socket and a
+     * socket owned by this user. The directory in the hello is ignored.
      */
     private static Path pipePath(Hello hello, Path path) throws IOException {
         Path own = path.toAbsolutePath();
@@ -141,7 +141,7 @@ final class NewProcess extends HandoverChannel {
         return connected;
     }
 
-    /** Fails if the new process is no longer waiting: it has closed the connection or sent a line. */
+    /** Fails if the new process has closed the connection or sent a line, and is thus no longer waiting. */
     void requireWaiting() throws IOException {
         String line = socket.pollLine();
         if (line != null) {
@@ -149,7 +149,7 @@ final class NewProcess extends HandoverChannel {
         }
     }
 
-    /** Sends the detached sockets and state; returns once the new process serves. */
+    /** Sends the detached sockets and state; returns once the new process is serving. */
     void transfer(ForwarderHandover offered) throws IOException {
         socket.limit(TIMEOUT);
         send(offered);
@@ -178,7 +178,7 @@ final class NewProcess extends HandoverChannel {
                 socket.writeLine(KEPT);
             }
         } catch (IOException e) {
-            log.debug("the new process is not waiting for the decision", e);
+            log.debug("cannot send the handover decision to the new process; it may have stopped waiting", e);
         }
     }
 

@@ -21,15 +21,15 @@ import org.slf4j.LoggerFactory;
 public final class OldProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(OldProcess.class);
 
-    /** Time limit for each reply: the old process may have to handle another connection, or apply a snapshot, first. */
+    /** Time limit for each reply: the old process may first have to handle another connection or apply a snapshot. */
     private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
     private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
 
-    /** Number of descriptors and frontends of the old process. */
+    /** Offer of the old process: the number of its descriptors and of its frontends. */
     record Offer(int descriptors, int frontends) {}
 
-    /** Decision of the old process after the new process has reported that it serves. */
+    /** Decision of the old process after the new process has reported that it is serving. */
     enum Outcome {
         /** The handover is complete. */
         RELEASED,
@@ -50,7 +50,7 @@ public final class OldProcess extends HandoverChannel {
         }
     }
 
-    /** Connects to the old process; returns null if no process listens, or one of an untrusted user. */
+    /** Connects to the old process; returns null if no process listens on the path, or its user is not trusted. */
     static @Nullable OldProcess connect(Path path) {
         if (!Files.exists(path)) {
             return null;
@@ -63,20 +63,22 @@ public final class OldProcess extends HandoverChannel {
             }
             connected.close();
             log.warn(
-                    "ignoring the process at '{}': it runs as user ID {}; only root and this process's own user are trusted",
+                    "ignoring the process at '{}': it runs as user ID {}; only root and this process's own user are"
+                            + " trusted",
                     path,
                     uid);
             return null;
         } catch (IOException e) {
-            log.info("no process listens on '{}', left behind by an earlier process: {}", path, e.getMessage());
+            log.info("no process listens on '{}', which an earlier process left behind: {}", path, e.getMessage());
             return null;
         }
     }
 
     /**
-     * Requests an offer in version 3; returns empty if the old process has already handed over to another one.
+     * Requests an offer with protocol version 3; returns empty if the old process has already handed over to another
+     * process.
      *
-     * @throws EOFException if the old process closes the connection, as one with version 2 does
+     * @throws EOFException if the old process closes the connection, as a version 2 process does
      */
     Optional<Offer> requestOffer(String rules) throws IOException {
         socket.writeLine(HELLO + VERSION + " " + ownPid() + " " + rules);
@@ -94,7 +96,7 @@ public final class OldProcess extends HandoverChannel {
     }
 
     /**
-     * Accepts the offer, rehearses with the sample, and receives the sockets and state.
+     * Accepts the offer, rehearses the handover with a sample, and receives the sockets and state.
      *
      * @param frontends number of frontends that this process is going to serve
      */
@@ -105,13 +107,13 @@ public final class OldProcess extends HandoverChannel {
         UnixSocket.closeAll(sample.descriptors());
         List<Integer> none = sample.descriptors().stream().map(descriptor -> 0).toList();
         if (!sample.withDescriptors(none).equals(HandoverFormat.SAMPLE)) {
-            throw new IOException("the sample of the old process differs: " + sample);
+            throw new IOException("the test message of the old process differs from the expected one: " + sample);
         }
         socket.writeLine(READY);
         return receive(room);
     }
 
-    /** Requests and receives the sockets and state in version 2. */
+    /** Requests and receives the sockets and state with protocol version 2. */
     ForwarderHandover acceptFromVersion2(Path path, String rules) throws IOException {
         Path pipePath = path.toAbsolutePath().resolveSibling(path.getFileName() + "." + ownPid());
         try (UnixListener listening = UnixListener.bind(pipePath)) {
@@ -148,7 +150,7 @@ public final class OldProcess extends HandoverChannel {
         socket.writeLine(RECEIVED);
         List<Integer> received = socket.receive(offered.descriptors().size());
         try {
-            // Fails also if there are more descriptors than announced.
+            // This also fails if more descriptors arrive than were announced.
             expect(END);
             return offered.withDescriptors(received);
         } catch (IOException | RuntimeException e) {
@@ -164,12 +166,12 @@ public final class OldProcess extends HandoverChannel {
         }
     }
 
-    /** Reports that this process serves, and waits for the decision of the old process. */
+    /** Reports that this process is serving, and waits for the decision of the old process. */
     Outcome serving() {
         try {
             socket.writeLine(SERVING);
         } catch (IOException e) {
-            // The old process may have decided and closed already; its reply can still be read.
+            // The old process may already have sent its decision and closed; the reply can still be read.
             log.debug("the old process has closed the connection", e);
         }
         try {

@@ -38,20 +38,20 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One client connection: reads a request, sends its response, and only then reads the next request. A response is written
- * to the socket in chunks, as fast as the client reads it. Confined to the server's event loop.
+ * One client connection. Reads a request, sends its response, and only then reads the next request. A response is
+ * written in chunks, as fast as the client reads it. Confined to the server's event loop.
  */
 final class HttpConnection extends ChannelInboundHandlerAdapter {
     private static final Logger log = LoggerFactory.getLogger(HttpConnection.class);
 
     private static final int MAX_LINE_BYTES = 4 * 1024;
     private static final int MAX_HEADER_BYTES = 16 * 1024;
-    /** Request bodies are discarded: no page uses them, but some clients send one. */
+    /** Request bodies are accepted up to this size and discarded: no page uses them, but some clients send one. */
     private static final int MAX_BODY_BYTES = 64 * 1024;
 
     private static final int CHUNK_BYTES = 16 * 1024;
 
-    /** Maintained by {@link HttpConnections}. */
+    /** This field and the next two are maintained by {@link HttpConnections}. */
     Phase phase = Phase.REQUEST;
 
     long sinceNanos;
@@ -65,12 +65,12 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     private final SlowPages slowPages;
     private final Function<Request, Page> router;
 
-    /** Whether a read for the next part of a request is outstanding. */
+    /** Whether a read of the next part of a request is outstanding. */
     private boolean readPending;
 
     private @Nullable HttpRequest request;
     private int requestBodyBytes;
-    /** Whether the client has closed its side. */
+    /** Whether the client has closed its side of the connection. */
     private boolean inputEnded;
 
     private byte[] body = new byte[0];
@@ -97,7 +97,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
                         this);
     }
 
-    /** Observes received bytes before they are parsed, and discards them after the last response. */
+    /** Sees received bytes before they are parsed; discards them after the last response. */
     private final class RequestBytes extends ChannelInboundHandlerAdapter {
         private int discardedBytes;
 
@@ -128,7 +128,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         channel.read();
     }
 
-    /** Reads again if the bytes so far were only a part of a message. */
+    /** Reads again if the bytes received so far are only part of a message. */
     @Override
     public void channelReadComplete(ChannelHandlerContext context) {
         if (readPending) {
@@ -195,7 +195,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         }
     }
 
-    @SuppressWarnings({"FutureReturnValueIgnored", "JavaUtilDate"}) // last write reports failures; Netty needs Date
+    @SuppressWarnings({"FutureReturnValueIgnored", "JavaUtilDate"}) // last write reports failures; Netty requires Date
     private void send(Response response) {
         if (!channel.isActive()) {
             return;
@@ -223,7 +223,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
         return request != null && !inputEnded && listening.isOpen() && HttpUtil.isKeepAlive(request);
     }
 
-    /** Writes chunks of the body while the channel is writable; continues when the client has read enough. */
+    /** Writes chunks of the body while the channel is writable; called again once the client has read enough. */
     @SuppressWarnings("FutureReturnValueIgnored") // the last write reports failures
     private void writeChunks() {
         while (!lastChunkWritten && channel.isWritable()) {
@@ -254,7 +254,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
             request = null;
             body = new byte[0];
             connections.enter(this, Phase.IDLE);
-            // As a separate task, so that a client with many pipelined requests does not delay other clients.
+            // Scheduled as a separate task, so that a client with many pipelined requests does not delay other clients.
             channel.eventLoop().execute(this::readNext);
         } else if (inputEnded) {
             close();

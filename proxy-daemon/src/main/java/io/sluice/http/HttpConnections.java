@@ -12,21 +12,21 @@ import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All connections of the server and the limits on them: their number, the time that each may stay in a phase, and the
- * response bytes not sent yet. At a limit the oldest connection is closed; a new connection never waits. Once more than
- * three quarters of the connections have a complete request, those are closed first: otherwise clients that do not read
- * their responses would leave no room for new requests. Confined to the server's event loop.
+ * All connections of the server and their limits: the number of connections, the time that each may stay in a phase,
+ * and the number of unsent response bytes. At a limit, an old connection is closed so that a new one never waits.
+ * Connections without a complete request are closed first while they are at least a quarter of all. Below that, the
+ * oldest one with a request is closed, so that clients that do not read their responses leave room. Confined to the server's event loop.
  */
 final class HttpConnections {
-    /** The event that a connection waits for, with a time limit. */
+    /** Phase of a connection: the event that it waits for, with a time limit. */
     enum Phase {
-        /** The rest of a request, since the accept or the first byte of the request. */
+        /** Waiting for the rest of a request; begins at the accept or with the first byte of the request. */
         REQUEST(10),
-        /** The first byte of the next request. */
+        /** Waiting for the first byte of the next request. */
         IDLE(60),
-        /** The response to be rendered and read by the client. */
+        /** Waiting for the response to be rendered and read by the client. */
         RESPONSE(30),
-        /** The client to close after the last response; closing first would reset data that it has not read yet. */
+        /** Waiting for the client to close after the last response; closing first could destroy unread data. */
         CLOSE(5);
 
         private final long limitNanos;
@@ -36,13 +36,13 @@ final class HttpConnections {
         }
     }
 
-    /** Phases with a complete request, in the order in which their connections are closed to make room. */
+    /** Phases after a complete request, in the order in which connections in them are closed to make room. */
     private static final List<Phase> WITH_REQUEST = List.of(Phase.CLOSE, Phase.RESPONSE);
 
     private final int limit;
     private final long unsentBytesLimit;
     private final LongSupplier nanoClock;
-    /** Oldest first, which is also the order of their deadlines. */
+    /** Connections in each phase, oldest first, which is also the order of their deadlines. */
     private final Map<Phase, Set<HttpConnection>> byPhase = new EnumMap<>(Phase.class);
 
     private int open;
@@ -67,7 +67,7 @@ final class HttpConnections {
         return Objects.requireNonNull(byPhase.get(phase));
     }
 
-    /** Adds a new connection in phase {@code REQUEST}; closes another one if the limit is reached. */
+    /** Adds a new connection in phase {@code REQUEST}; closes another connection if the limit is reached. */
     void add(HttpConnection connection) {
         if (open >= limit) {
             closeOldest();
@@ -78,7 +78,7 @@ final class HttpConnections {
         in(Phase.REQUEST).add(connection);
     }
 
-    /** Removes a connection that was closed. */
+    /** Removes a closed connection. */
     void remove(HttpConnection connection) {
         if (in(connection.phase).remove(connection)) {
             open--;
@@ -95,7 +95,7 @@ final class HttpConnections {
         }
     }
 
-    /** Accounts for a response whose body is being sent; above the limit, closes the connections that read slowest. */
+    /** Counts the unsent bytes of a response; above the limit, closes the connections that began to send first. */
     void sending(HttpConnection connection, int bytes) {
         connection.unsentBytes = bytes;
         unsentBytes += bytes;
@@ -108,7 +108,7 @@ final class HttpConnections {
         }
     }
 
-    /** Ends the accounting of a response that was sent or abandoned. */
+    /** Stops counting the unsent bytes of a response that was sent or abandoned. */
     void sent(HttpConnection connection) {
         unsentBytes -= connection.unsentBytes;
         connection.unsentBytes = 0;
@@ -158,7 +158,7 @@ final class HttpConnections {
         }
     }
 
-    /** Closes the idle connections of a port that was closed; the others are closed after their response. */
+    /** Closes the idle connections of a closed port; its other connections are closed after their response. */
     void closeIdle(Channel listening) {
         for (HttpConnection connection : List.copyOf(in(Phase.IDLE))) {
             if (connection.listening == listening) {

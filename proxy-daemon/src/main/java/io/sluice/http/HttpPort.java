@@ -14,14 +14,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A listening address of the HTTP server. If it cannot be opened, the failure is logged once and the attempt repeated
- * until it succeeds, as in kube-proxy. The state is confined to the server's event loop; methods may be called on any
- * thread.
+ * An address on which the HTTP server listens. If opening it fails, the failure is logged once and the attempt is
+ * repeated until it succeeds, as in kube-proxy. The state is confined to the server's event loop; methods may be called
+ * on any thread.
  */
 public final class HttpPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpPort.class);
 
-    /** Delay between attempts to open a port, the same as kube-proxy's. */
+    /** Delay between attempts to open a port; kube-proxy uses the same value. */
     public static final Duration RETRY = Duration.ofSeconds(5);
 
     private final HttpServer server;
@@ -42,12 +42,12 @@ public final class HttpPort implements AutoCloseable {
     }
 
     /**
-     * Creates a port that is not open yet.
+     * Creates a port without opening it.
      *
      * @param name purpose of the port, for log lines
-     * @param router returns the page for a request
+     * @param router function from a request to its page
      * @param retry delay before a failed attempt is repeated
-     * @param announced whether to log a successful attempt even if none failed before
+     * @param announced whether to log a successful attempt even if no earlier attempt failed
      */
     public HttpPort(
             HttpServer server,
@@ -83,9 +83,9 @@ public final class HttpPort implements AutoCloseable {
     }
 
     /**
-     * Opens the port now.
+     * Opens the port without retrying.
      *
-     * @throws IllegalStateException if that fails
+     * @throws IllegalStateException if the port cannot be opened
      */
     public void startOrFail() {
         server.run(() -> {
@@ -130,7 +130,7 @@ public final class HttpPort implements AutoCloseable {
                 : Optional.empty();
     }
 
-    /** Stops listening; requests in progress are still answered. The address is free when this returns. */
+    /** Stops listening; requests in progress still get a response. The address is free when this returns. */
     @Override
     public void close() {
         server.run(() -> {

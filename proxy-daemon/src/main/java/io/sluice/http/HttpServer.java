@@ -30,21 +30,21 @@ import java.util.function.LongSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Event loop of all HTTP ports, separate from the loops that forward, and the thread that renders slow pages. */
+/** Event loop of all HTTP ports, separate from the forwarding loops, and the thread that renders slow pages. */
 public final class HttpServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpServer.class);
 
     private static final int BACKLOG = 1024;
     /**
-     * Connections that a port accepts before open connections are read. Far below the connection limit, so that
-     * connections accepted together do not close each other.
+     * Number of connections that a port accepts before the loop reads from open ones. Far below the connection limit,
+     * so that accepting a burst does not close connections of the same burst.
      */
     private static final int ACCEPTS_PER_ROUND = 64;
-    /** Time for tasks, most of which are pipelined requests, before ports and connections are polled again. */
+    /** Time limit for queued tasks, mostly pipelined requests, before ports and connections are polled again. */
     private static final Duration TASK_TIME_PER_ROUND = Duration.ofMillis(1);
-    /** Enough for a few requests: the codec decodes everything that was read in one go. */
+    /** Holds only a few requests, because the codec decodes everything that was read in one go. */
     private static final int READ_BYTES = 512;
-    /** By default, the kernel would buffer megabytes for a client that does not read, and copy them on the loop. */
+    /** By default, the kernel would accept megabytes for a client that does not read, all copied on the loop. */
     private static final int SEND_BUFFER_BYTES = 64 * 1024;
 
     private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(16 * 1024, 32 * 1024);
@@ -61,20 +61,21 @@ public final class HttpServer implements AutoCloseable {
     private final Worker renderer;
     private final SlowPages slowPages;
     private final HttpConnections connections;
-    /** Channels of the open ports. On the loop only. */
+    /** Channels of the open ports. Accessed only on the loop. */
     private final Set<Channel> listening = new HashSet<>();
 
     /**
-     * Starts the threads; no port is open yet.
+     * Starts the threads without opening a port.
      *
-     * @param maxConnections limit over all ports; at the limit, an older connection is closed for each new one
+     * @param maxConnections maximum number of connections to all ports; beyond it, each new connection closes an older
+     *     one
      */
     public HttpServer(Supervisor supervisor, int maxConnections) {
         this(supervisor, maxConnections, UNSENT_BYTES, System::nanoTime);
     }
 
     /** @param unsentBytesLimit maximum number of response body bytes that clients have not read */
-    @SuppressWarnings("FutureReturnValueIgnored") // ends with the loop
+    @SuppressWarnings("FutureReturnValueIgnored") // canceled when the loop ends
     HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
         connections = new HttpConnections(maxConnections, unsentBytesLimit, nanoClock);
         loops = EventLoops.startOne(supervisor, "sluice-http", EpollIoHandler.newFactory(), TASK_TIME_PER_ROUND);
@@ -91,7 +92,7 @@ public final class HttpServer implements AutoCloseable {
         }
     }
 
-    /** On the loop. */
+    /** Must be called on the loop. */
     void closeOverdue() {
         try {
             connections.closeOverdue();
@@ -115,7 +116,7 @@ public final class HttpServer implements AutoCloseable {
     }
 
     /**
-     * Listens on an address. On the loop.
+     * Listens on an address. Must be called on the loop.
      *
      * @throws IOException if the address is in use or not local, or no socket can be created
      */
@@ -126,12 +127,12 @@ public final class HttpServer implements AutoCloseable {
         } catch (ChannelException e) {
             throw failed(e);
         }
-        // Netty's default accepts one connection per poll: with epoll it mistakes the descriptor for a number of bytes.
+        // By default, Netty's epoll accepts one connection per poll, because it takes the descriptor for a byte count.
         ServerChannelRecvByteBufAllocator accepts = new ServerChannelRecvByteBufAllocator();
         accepts.respectMaybeMoreData(false).maxMessagesPerRead(ACCEPTS_PER_ROUND);
         channel.config().setReuseAddress(true).setBacklog(BACKLOG).setRecvByteBufAllocator(accepts);
         channel.pipeline().addLast(new Acceptor(router));
-        // On the thread of the loop, both are complete when they return.
+        // On the loop's thread, both futures are complete when these calls return.
         ChannelFuture registered = loop.register(channel);
         ChannelFuture bound = channel.bind(address);
         Throwable cause = registered.cause() == null ? bound.cause() : registered.cause();
@@ -143,15 +144,15 @@ public final class HttpServer implements AutoCloseable {
         return channel;
     }
 
-    /** Stops listening and closes idle connections; the others are closed after their response. On the loop. */
-    @SuppressWarnings("FutureReturnValueIgnored") // on the thread of the loop, it is closed when this returns
+    /** Stops listening and closes idle connections; others close after their response. Must be called on the loop. */
+    @SuppressWarnings("FutureReturnValueIgnored") // on the loop's thread, the port is closed when this returns
     void close(Channel port) {
         listening.remove(port);
         port.close();
         connections.closeIdle(port);
     }
 
-    /** Returns Netty's error without the name of the system call and the error number. */
+    /** Removes the system call and the error number from Netty's message. */
     private static IOException failed(Throwable cause) {
         String message = String.valueOf(cause.getMessage());
         int number = message.indexOf("): ");
@@ -186,7 +187,7 @@ public final class HttpServer implements AutoCloseable {
             });
         }
 
-        /** Usually out of descriptors: closes the oldest connection to free one. */
+        /** Closes the oldest connection, because accepting usually fails when the process is out of descriptors. */
         @Override
         public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
             log.debug("failed to accept a connection on {}", context.channel().localAddress(), cause);
@@ -194,7 +195,7 @@ public final class HttpServer implements AutoCloseable {
         }
     }
 
-    /** Closes all ports and connections. Closing again does nothing. */
+    /** Closes all ports and connections. Further calls have no effect. */
     @Override
     public void close() {
         renderer.close();

@@ -16,13 +16,13 @@ public final class Page {
         this.slow = slow;
     }
 
-    /** Creates a page that is rendered on the server's event loop: must not block, nor depend on the number of Services. */
+    /** Creates a page that is rendered on the event loop. Must not block or take longer the more Services there are. */
     public static Page quick(Callable<Response> content) {
         return new Page(content, false);
     }
 
     /**
-     * Creates a page that is rendered on a separate thread, one page at a time. All requests that wait when rendering
+     * Creates a page that is rendered on a separate thread, one page at a time. All requests waiting when rendering
      * begins share the response, so many requests cost no more than one.
      */
     public static Page slow(Callable<Response> content) {
@@ -33,7 +33,7 @@ public final class Page {
         return slow;
     }
 
-    /** Renders the page on the caller's thread. A failure is logged and results in status 500. */
+    /** Renders the page on the caller's thread. A failure is logged and produces a response with status 500. */
     public Response render() {
         try {
             return content.call();

@@ -1,9 +1,9 @@
 package io.sluice.http;
 
 /**
- * A complete request, without its body.
+ * A completely received request. The body is not kept.
  *
- * @param path as sent, percent-encoded
+ * @param path path as sent, percent-encoded
  * @param query the part after the question mark, or an empty string
  */
 public record Request(String method, String path, String query) {

@@ -13,8 +13,8 @@ public final class Response {
     /**
      * Creates a response.
      *
-     * @param headers in addition to Content-Type, Content-Length, Date and the connection's headers
-     * @param body must not be changed afterwards
+     * @param headers headers other than Content-Type, Content-Length, Date and those that control the connection
+     * @param body content, which must not be modified afterwards
      */
     public Response(int status, String contentType, Map<String, String> headers, byte[] body) {
         this.status = status;

@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.Function;
 
-/** Router by exact path for GET and HEAD requests; everything else gets status 404 or 405. */
+/** Maps GET and HEAD requests to pages by exact path; other requests get status 404 or 405. */
 public final class Routes implements Function<Request, Page> {
     private static final Page METHOD_NOT_ALLOWED = Page.quick(() -> new Response(
             405,
@@ -18,7 +18,7 @@ public final class Routes implements Function<Request, Page> {
     /**
      * Creates a router.
      *
-     * @param pages function from query to page, by path
+     * @param pages function from query string to page, by path
      */
     public Routes(Map<String, Function<String, Page>> pages) {
         this.pages = Map.copyOf(pages);

@@ -8,27 +8,27 @@ import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 
 /**
- * Renders slow pages one after the other. Requests that wait for the same page share its response, so there are never
- * more renderings outstanding than pages.
+ * Renders slow pages one after the other. Requests waiting for the same page share a response, so the queue never holds
+ * more renderings than there are pages.
  */
 final class SlowPages {
     private final Executor renderer;
     private final Executor clients;
-    /** Clients waiting for each page whose rendering has not begun. Guarded by itself. */
+    /** Clients waiting for each page that has not begun to render. Guarded by itself. */
     private final Map<Page, List<Consumer<Response>>> waiting = new HashMap<>();
 
     /**
      * Creates a renderer.
      *
-     * @param renderer runs one rendering at a time
-     * @param clients delivers responses to clients
+     * @param renderer executor that runs one rendering at a time
+     * @param clients executor that delivers responses to clients
      */
     SlowPages(Executor renderer, Executor clients) {
         this.renderer = renderer;
         this.clients = clients;
     }
 
-    /** Passes the response to the client once it is rendered. Rendering begins after this call, so it is never stale. */
+    /** Passes the page to the client once rendered. Rendering begins after this call, so the content is never stale. */
     void request(Page page, Consumer<Response> client) {
         synchronized (waiting) {
             List<Consumer<Response>> others = waiting.get(page);

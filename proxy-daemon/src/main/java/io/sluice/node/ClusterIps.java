@@ -11,11 +11,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** Counts the users of each ClusterIP: an address is a ClusterIP while a service port or a Service without ports has it. */
+/**
+ * Counts the users of each ClusterIP: service ports, and Services without a served port. An address without users
+ * leaves the set of ClusterIPs.
+ */
 final class ClusterIps {
     private final Map<IpAddress, Integer> users = new HashMap<>();
 
-    /** Elements to remove from the set of ClusterIPs and to add to it. */
+    /** Elements to remove from and to add to the set of ClusterIPs. */
     record Change(List<Element> removed, List<Element> added) {}
 
     Change change(

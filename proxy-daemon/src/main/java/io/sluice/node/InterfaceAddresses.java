@@ -20,8 +20,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Watches the addresses of this machine's interfaces, including bridges and dummy interfaces. Only addresses that a socket
- * can be bound to count, without loopback and link-local IPv6 addresses.
+ * Watches the addresses of this machine's interfaces, including bridges and dummy interfaces. Reports only addresses to
+ * which a socket can be bound, and no loopback or link-local IPv6 addresses.
  */
 public final class InterfaceAddresses implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(InterfaceAddresses.class);
@@ -30,17 +30,19 @@ public final class InterfaceAddresses implements AutoCloseable {
     private final Source source;
     private final Consumer<List<IpAddress>> onChange;
     private @Nullable Worker poller;
-    /** In order of appearance. */
+    /** The addresses last reported, in the order in which they appeared. */
     private final Set<IpAddress> known = new LinkedHashSet<>();
 
     private boolean failing;
 
     /** Lists interface addresses. */
     public interface Source {
-        /** All addresses of interfaces, in any order, possibly with duplicates. */
+        /** The addresses of all interfaces, in any order, possibly with duplicates. */
         List<IpAddress> addresses() throws IOException;
 
-        /** Whether a socket can be bound to an address: false while it is tentative or its interface is down. */
+        /**
+         * Whether a socket can be bound to an address: false while the address is tentative or its interface is down.
+         */
         default boolean isUsable(IpAddress address) throws IOException {
             return true;
         }
@@ -62,14 +64,14 @@ public final class InterfaceAddresses implements AutoCloseable {
     /**
      * Creates a watcher, which does not poll until it is started.
      *
-     * @param onChange receives all addresses when they have changed, on the thread that polls
+     * @param onChange callback that receives all addresses after each change, on the polling thread
      */
     public InterfaceAddresses(Source source, Consumer<List<IpAddress>> onChange) {
         this.source = source;
         this.onChange = onChange;
     }
 
-    /** Polls now and every three seconds from now on. */
+    /** Polls immediately, and then every three seconds. */
     public void start(Supervisor supervisor) {
         poll();
         poller = supervisor.scheduled("sluice-interfaces", POLL, this::poll);

@@ -4,13 +4,13 @@ import io.sluice.socket.Sysctl;
 import java.io.IOException;
 
 /**
- * Features of the kernel that the table depends on.
+ * Kernel features that the nftables table depends on.
  *
- * @param tproxy whether nft supports {@code tproxy}, which lets listeners use other ports than their frontends; its presence
- *     also makes the kernel reassemble fragments
- * @param findsMasqueraded whether {@code socket} finds the socket for a reply to a masqueraded IPv6 packet before the original
- *     address is restored, as Linux does since 6.15
- * @param tracksConnections whether the kernel tracks connections in this network namespace, because of other rules
+ * @param tproxy whether nft supports {@code tproxy}, which allows a listener to use a different port than its frontend;
+ *     a {@code tproxy} rule also makes the kernel reassemble fragments
+ * @param findsMasqueraded whether the {@code socket} expression finds the socket for a reply on a masqueraded IPv6
+ *     connection before the original address is restored (Linux 6.15 or later)
+ * @param tracksConnections whether connection tracking is active in this network namespace because other rules need it
  */
 record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracksConnections) {
     static KernelFeatures of(NodeKernel kernel) {
@@ -28,7 +28,7 @@ record KernelFeatures(boolean tproxy, boolean findsMasqueraded, boolean tracksCo
         try {
             return !Sysctl.read("net/netfilter/nf_conntrack_count").equals("0");
         } catch (IOException e) {
-            // The kernel has no connection tracking.
+            // The kernel does not support connection tracking.
             return false;
         }
     }

@@ -14,7 +14,7 @@ import tools.jackson.databind.JsonNode;
 final class LinuxKernel implements NodeKernel {
     private final Shell shell = new Shell();
 
-    /** A message on one line about the first program that is missing or too old; empty if there is none. */
+    /** One-line message about the first program that is missing or too old; empty if there is none. */
     Optional<String> missingProgram() {
         for (String program : List.of("ip", "ss")) {
             try {
@@ -41,7 +41,7 @@ final class LinuxKernel implements NodeKernel {
         }
     }
 
-    /** The flag of {@code ip} for a family. */
+    /** The flag with which {@code ip} selects a family. */
     static String flag(Family family) {
         return family == Family.IPV6 ? "-6" : "-4";
     }
@@ -68,13 +68,13 @@ final class LinuxKernel implements NodeKernel {
 
     @Override
     public List<RoutingRule> rules(Family family) throws IOException {
-        // Numeric, because /etc/iproute2/rt_tables may have a name for the table.
+        // Numeric (-N), because /etc/iproute2/rt_tables may define a name for the table.
         return RoutingRule.of(shell.json("ip", "-j", "-N", flag(family), "rule", "show"));
     }
 
     @Override
     public List<JsonNode> routes(Family family, String... which) throws IOException {
-        // Not numeric, because then the type of a route would also be a number.
+        // Without -N, which would also print the type of a route as a number.
         return shell.json(command(List.of("ip", "-j", flag(family), "route", "show"), which))
                 .valueStream()
                 .toList();
@@ -100,11 +100,11 @@ final class LinuxKernel implements NodeKernel {
         return command.toArray(String[]::new);
     }
 
-    /** Through netlink, because /sys shows the network namespace in which it was mounted. */
+    /** Uses netlink, because /sys always shows the network namespace in which it was mounted. */
     @Override
     public Set<String> bridges() throws IOException {
         Set<String> names = new HashSet<>();
-        // ip lists links of other types as empty objects.
+        // ip prints an empty object for each link of another type.
         for (JsonNode link : shell.json("ip", "-j", "-d", "link", "show", "type", "bridge")) {
             if (link.path("linkinfo").path("info_kind").asString("").equals("bridge")) {
                 names.add(link.path("ifname").asString(""));

@@ -31,7 +31,7 @@ public final class NetworkInterfaces {
         this.kernel = kernel;
     }
 
-    /** Reads the interfaces. Any thread, except event loops, because it blocks. */
+    /** Reads the interfaces. Blocks, so it must not be called on an event loop. */
     void refresh() {
         try {
             Set<String> bridgeNames = kernel.bridges();
@@ -64,20 +64,22 @@ public final class NetworkInterfaces {
         }
     }
 
-    /** Whether packets may pass the rules while a bridge handles them (module br_netfilter). */
+    /** Whether packets may pass the rules while they are still inside a bridge (module br_netfilter). */
     boolean bridgesAreHooked() {
         return !view.bridges().isEmpty() && Files.exists(BRIDGE_HOOKS);
     }
 
-    /** Whether an address is on one of this machine's interfaces. Any thread, including event loops. */
+    /**
+     * Whether an address is on one of this machine's interfaces. May be called on any thread, including event loops.
+     */
     public boolean isOwn(IpAddress address) {
         return view.own().contains(address);
     }
 
     /**
-     * Whether replies of an endpoint to the client's address pass the rules of this node. They do not if the endpoint has an
-     * address of this node, because its replies do not arrive from outside, or if client and endpoint are on the same bridge,
-     * which switches the replies. Any thread, including event loops.
+     * Whether replies from an endpoint to the client's address pass this node's rules. They do not if the endpoint uses
+     * an address of this node, because such replies never arrive through an interface, or if client and endpoint are on
+     * the same bridge, which switches the replies. May be called on any thread, including event loops.
      */
     public boolean repliesReturn(IpAddress client, IpAddress endpoint) {
         View now = view;

@@ -11,15 +11,15 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Recognizes CNIs whose NetworkPolicies do not apply to proxied connections, or apply to other addresses than with
- * kube-proxy, and logs a warning at startup. The cases are those of the README's table; {@code CniIT} has the reasons.
+ * Recognizes CNI plugins whose NetworkPolicies do not apply to proxied connections, or apply to different addresses
+ * than with kube-proxy, and logs a warning at startup. The README lists the cases; {@code CniIT} documents the reasons.
  */
 final class NetworkPolicyCheck {
     private static final Logger log = LoggerFactory.getLogger(NetworkPolicyCheck.class);
 
     private NetworkPolicyCheck() {}
 
-    /** Reads the nftables chains and network interfaces of this machine, and logs a warning or a failure. */
+    /** Reads the nftables chains and network interfaces of this machine, and logs a warning if necessary. */
     static void run(NodeKernel kernel) {
         try {
             Set<String> interfaces = NetworkInterface.networkInterfaces()
@@ -32,9 +32,10 @@ final class NetworkPolicyCheck {
     }
 
     /**
-     * The warning for this node's CNI; empty if it is not recognized or enforces policies as with kube-proxy.
+     * The warning for this node's CNI plugin; empty if the plugin is not recognized, or enforces policies as it does
+     * with kube-proxy.
      *
-     * @param chains as {@code nft -j list chains} prints them
+     * @param chains output of {@code nft -j list chains}
      * @param interfaces names of network interfaces
      */
     static Optional<String> warning(JsonNode chains, Set<String> interfaces) {
@@ -46,19 +47,19 @@ final class NetworkPolicyCheck {
             calico |= chain.path("name").asString("").startsWith("cali-");
         }
         if (tables.stream().anyMatch(table -> table.endsWith("network-policies"))) {
-            return Optional.of("NetworkPolicies do not apply to connections through Services: the node uses kindnet's"
-                    + " policies, which do not check packets from processes of root; see 'NetworkPolicy by CNI' in"
+            return Optional.of("NetworkPolicies do not apply to connections through Services: this node uses kindnet's"
+                    + " policies, which do not check packets that root's processes send; see 'NetworkPolicy by CNI' in"
                     + " the README");
         }
         if (calico) {
             return Optional.of(
-                    "NetworkPolicies apply only in part to connections through Services: the node uses Calico,"
-                            + " which allows traffic from the host to its own pods (ingress) and checks the Service's address"
-                            + " (egress); see 'NetworkPolicy by CNI' in the README");
+                    "NetworkPolicies apply only in part to connections through Services: this node uses Calico,"
+                            + " which allows all ingress from the host to its pods and checks the Service's address"
+                            + " for egress; see 'NetworkPolicy by CNI' in the README");
         }
         if (interfaces.contains("cilium_host") || interfaces.contains("ovn-k8s-mp0")) {
             return Optional.of(
-                    "NetworkPolicies may not apply to connections through Services: Sluice is not tested with"
+                    "NetworkPolicies might not apply to connections through Services: Sluice is not tested with"
                             + " this node's CNI (" + (interfaces.contains("cilium_host") ? "Cilium" : "OVN-Kubernetes")
                             + "); see 'NetworkPolicy by CNI' in the README");
         }

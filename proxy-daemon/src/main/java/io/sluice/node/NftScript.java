@@ -13,16 +13,16 @@ import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Creates scripts for nft: the table, from the template {@code sluice.nft}, and changes of its sets, maps and chains. */
+/** Generates nft scripts: the table from the template {@code sluice.nft}, and changes to its sets, maps and chains. */
 final class NftScript {
     private NftScript() {}
 
     private static final Pattern NAME = Pattern.compile("\\$\\{([a-z0-9-]+)}");
 
     /**
-     * Expressions by their placeholder {@code ${name}} in {@code sluice.nft}. {@code low-...6} is the lower half of an IPv6
-     * address, which is enough to distinguish clients: nft up to 1.0.6 cannot add elements to a map whose key is longer than
-     * 16 bytes.
+     * Expressions by the name of their placeholder {@code ${name}} in {@code sluice.nft}. The names with {@code low-}
+     * stand for the lower half of an IPv6 address: it is enough to distinguish clients, and nft up to 1.0.6 cannot add
+     * elements to a map whose key is longer than 16 bytes.
      */
     private static final Map<String, String> EXPRESSIONS = Map.ofEntries(
             Map.entry("destination4", "ip daddr . meta l4proto . th dport"),
@@ -43,22 +43,23 @@ final class NftScript {
             Map.entry("later-packet", "tcp flags & (fin | syn | rst | ack) != syn"),
             Map.entry("own-socket", "socket transparent 1 socket wildcard 0"));
 
-    /** Names of the sets of address ranges, without the digit for the family. */
+    /** Names of the sets of address ranges, without the digit at the end that stands for the family. */
     static final List<String> RANGE_SETS = List.of("pod-cidr", "service-cidr", "node-port-address");
 
     /**
-     * The SO_PRIORITY of sockets to endpoints whose packets must not be redirected. Unlike a mark, it does not occupy a bit
-     * that routing rules of other programs may use; like a mark, it is preserved over the loopback interface. Values above 6
-     * need CAP_NET_ADMIN. The low bits are 0, best effort for packet schedulers.
+     * The SO_PRIORITY of sockets to endpoints if their packets must not be redirected. Unlike a mark bit, the priority
+     * does not conflict with the routing rules of other programs; like a mark, it is preserved across the loopback
+     * interface. Values above 6 require CAP_NET_ADMIN. The low bits are 0, which packet schedulers treat as best
+     * effort.
      */
     static final int NOT_REDIRECTED_PRIORITY = 0x5c1c_0000;
 
     static final String DEFRAGMENT = "meta l4proto udp tproxy to :1";
 
     /**
-     * The bits in which the port of a TCP listener differs from the port of its frontend. Another process can then listen on
-     * the frontend's port on all addresses. The usual ports, below 4,096, become ports from 28,672 on, which processes rarely
-     * use.
+     * The bits in which a TCP listener's port differs from its frontend's port, so that another process can listen on
+     * the frontend's port on all addresses. Common ports, below 4,096, are mapped to ports from 28,672 on, which are
+     * rarely used.
      */
     static final int FLIPPED_PORT_BITS = 0x7000;
 
@@ -67,14 +68,16 @@ final class NftScript {
 
     static final String LISTENER6 = LISTENER4.replace("ipv4", "ipv6").replace("ip to ip ", "ip6 to ip6 ");
 
-    /** Finds the listener for a first packet, which the chain {@code prerouting} has marked before. */
+    /**
+     * Finds the listener for the first packet of a connection, which the chain {@code prerouting} has already marked.
+     */
     private static final String REDIRECT_NEW_TCP =
             "meta l4proto tcp ${first-packet} meta mark and ${mark} == ${mark} goto redirect-tcp";
 
     /**
-     * With bridge-nf-call-iptables, packets from a bridge pass prerouting while the bridge handles them, and later lose the
-     * socket that tproxy assigned. After that, only a chain that precedes the hook of br_netfilter sees them: the chain of the
-     * lowest priority that was added last.
+     * With bridge-nf-call-iptables, packets from a bridge pass prerouting inside the bridge, and later lose the socket
+     * that tproxy assigned. After that, only a chain that runs before br_netfilter's hook sees them. Such a chain must
+     * have the lowest priority and must be added last.
      */
     private static final String BRIDGE_PREROUTING = """
             add chain inet sluice bridge-prerouting
@@ -83,12 +86,14 @@ final class NftScript {
             add rule inet sluice bridge-prerouting ${redirect-new-tcp}
             """;
 
-    /** Leaves connections to connection tracking that kube-proxy's rules redirected before they were removed. */
+    /**
+     * Leaves connections that kube-proxy's rules redirected, before those rules were removed, to connection tracking.
+     */
     private static final String ACCEPT_DNAT = "ct status dnat accept";
 
     /**
-     * Delivers replies to connections of Sluice that a CNI has masqueraded. Linux before 6.15 finds their socket only after
-     * the original address is restored.
+     * Delivers replies on connections from Sluice that a CNI plugin has masqueraded. Before Linux 6.15, their socket
+     * can be found only after the original address is restored.
      */
     private static final String MASQUERADED_REPLIES = """
             chain masqueraded-replies {
@@ -106,7 +111,7 @@ final class NftScript {
         }
     }
 
-    /** Replaces the table by an empty one, in the same transaction as the commands that follow. */
+    /** Commands that replace the table with an empty one, in the same transaction as the commands appended to them. */
     static String table(RuleOptions options, KernelFeatures features) {
         Map<String, String> expressions = expressions(options);
         expressions.put("defragment", features.tproxy() ? DEFRAGMENT : "ct state new");
@@ -117,7 +122,7 @@ final class NftScript {
         return expand(TABLE, expressions);
     }
 
-    /** Replaces the chain that handles packets from bridges. */
+    /** Commands that replace the chain for packets from bridges. */
     static String bridgePrerouting(RuleOptions options) {
         return expand(BRIDGE_PREROUTING, expressions(options));
     }
@@ -167,15 +172,15 @@ final class NftScript {
     }
 
     /**
-     * A script that {@code nft -c} accepts if and only if the table exists. Listing a single set would be slower, because nft
-     * then reads the whole table: 0.2 s with 10,000 Services.
+     * A script that {@code nft -c} accepts if and only if the table exists. Listing a single set would be slower,
+     * because nft then reads the whole table: 0.2 s with 10,000 Services.
      */
     static final String CHECK_TABLE = "add element inet sluice frontend4 { 127.0.0.1 . tcp . 1 }\n";
 
     /**
-     * Rejects all new connections and flows to Sluice. Established ones continue, and so does another process of the node
-     * that has the address of a Service itself, such as a DNS cache. Its socket can be looked up only in prerouting, which
-     * packets of local processes pass over {@code lo}.
+     * Rejects all new connections and flows to Sluice. Established ones continue. Another process on this node that is
+     * bound to a Service's address, such as a DNS cache, keeps receiving packets: its socket can be looked up only in
+     * prerouting, which packets from local processes pass on {@code lo}.
      */
     static final String REJECT_NEW = """
             flush chain inet sluice new-traffic

@@ -9,8 +9,8 @@ import java.util.Set;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Access to the kernel: nftables, policy routing, bridges and TCP sockets. Any thread, except event loops, because calls
- * block. The message of an {@link IOException} says on one line which operation failed and why.
+ * Access to the kernel: nftables, policy routing, bridges and TCP sockets. Calls block, so they must not be made on
+ * event loops. The message of an {@link IOException} is one line that says which operation failed and why.
  */
 interface NodeKernel extends Closeable {
     /** Applies an nftables script in one transaction: if the kernel rejects any part of it, nothing changes. */
@@ -23,31 +23,31 @@ interface NodeKernel extends Closeable {
      */
     void check(String script) throws IOException;
 
-    /** Lists nftables objects, such as {@code chains}, as the JSON of {@code nft}. */
+    /** Lists nftables objects, such as {@code chains}, in the JSON format of {@code nft}. */
     JsonNode list(String... what) throws IOException;
 
     /**
-     * The elements of a set or map in the table of Sluice.
+     * The elements of a set or map in Sluice's table.
      *
      * @param kind {@code set} or {@code map}
-     * @param name of a set or map whose keys are concatenations
+     * @param name name of a set or map whose keys are concatenations
      */
     List<Element> elements(String kind, String name) throws IOException;
 
-    /** All routing rules. */
+    /** All routing rules of a family. */
     List<RoutingRule> rules(Family family) throws IOException;
 
     /**
-     * Routes as the JSON of {@code ip}.
+     * Lists routes, in the JSON format of {@code ip}.
      *
      * @param which the arguments of {@code ip route show}, such as {@code table} and its number
      */
     List<JsonNode> routes(Family family, String... which) throws IOException;
 
-    /** The route of a packet with a mark to an address, in the format of {@code ip route get}. */
+    /** The route that a packet with a mark takes to an address, in the format of {@code ip route get}. */
     String route(Family family, String address, String mark) throws IOException;
 
-    /** Changes a routing rule or route with arguments of {@code ip}: {@code rule add ...}, {@code route flush ...}. */
+    /** Changes a routing rule or route. Takes the arguments of {@code ip}, such as {@code rule add ...}. */
     void changeRouting(Family family, String... change) throws IOException;
 
     /** The names of the network interfaces that are bridges. */

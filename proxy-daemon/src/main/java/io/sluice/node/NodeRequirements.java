@@ -21,7 +21,7 @@ final class NodeRequirements {
 
     private NodeRequirements() {}
 
-    /** A message on one line about the first requirement that is not met, and what to change; empty if all are met. */
+    /** One-line message that names the first unmet requirement and what to change; empty if all are met. */
     static Optional<String> findUnmet(RuleOptions options, LinuxKernel kernel) {
         return findUnsupported(kernel).or(() -> checkSrcValidMark("all")).or(() -> {
             try {
@@ -32,11 +32,13 @@ final class NodeRequirements {
         });
     }
 
-    /** A message about a setting that has changed since startup so that packets are dropped; empty if there is none. */
+    /**
+     * Message about a kernel setting changed after startup that makes the kernel drop packets; empty if there is none.
+     */
     static Optional<String> findProblem() {
         String[] devices = CONF.toFile().list();
         return Stream.of(devices == null ? new String[0] : devices)
-                // Only the default for new devices.
+                // This is only the initial value for new devices.
                 .filter(device -> !device.equals("default"))
                 .sorted()
                 .flatMap(device -> checkSrcValidMark(device).stream())
@@ -44,8 +46,8 @@ final class NodeRequirements {
     }
 
     /**
-     * Checks src_valid_mark. If it is on, the kernel uses the mark when it validates the source address. It then finds a local
-     * route, and drops the packet.
+     * Checks src_valid_mark. If it is on, the kernel uses the packet's mark to validate the source address. The lookup
+     * then finds a local route, and the kernel drops the packet.
      */
     private static Optional<String> checkSrcValidMark(String device) {
         try {
@@ -68,7 +70,7 @@ final class NodeRequirements {
                     .findFirst();
             if (rule.isPresent()) {
                 return Optional.of("routing rule priority " + options.rulePriority() + " is used by another program ("
-                        + rule.get().text() + "); set another with --rule-priority");
+                        + rule.get().text() + "); choose a different --rule-priority");
             }
             Optional<JsonNode> route = PolicyRouting.routes(kernel, family, options).stream()
                     .filter(each -> !PolicyRouting.isOwn(each))
@@ -77,16 +79,16 @@ final class NodeRequirements {
                 return Optional.of("routing table " + options.routingTable() + " is used by another program ("
                         + route.get().path("dst").asString("") + " dev "
                         + route.get().path("dev").asString("none")
-                        + "); set another with --routing-table");
+                        + "); choose a different --routing-table");
             }
-            // A rule of another program that matches the mark bit.
+            // A routing rule of another program that depends on the mark bit.
             Optional<RoutingRule> marked = rules.stream()
                     .filter(each ->
                             each.priority() != options.rulePriority() && each.dependsOn(1L << options.markBit()))
                     .findFirst();
             if (marked.isPresent()) {
                 return Optional.of("bit " + options.markBit() + " of packet marks is used by another program ("
-                        + marked.get().text() + "); set another with --mark-bit");
+                        + marked.get().text() + "); choose a different --mark-bit");
             }
         }
         return Optional.empty();
@@ -105,7 +107,7 @@ final class NodeRequirements {
         return kernel.missingProgram();
     }
 
-    /** The version in a string if it is older than the given one; empty if not, or if there is no version. */
+    /** The version found in a string if it is older than the given one; otherwise empty. */
     static Optional<String> olderThan(String text, int... least) {
         Matcher matcher = VERSION.matcher(text);
         if (!matcher.find()) {
@@ -131,7 +133,7 @@ final class NodeRequirements {
             }
             return true;
         } catch (IOException e) {
-            // Without /proc, the first call of nft reports a missing capability.
+            // If /proc is missing, the first nft command reports a missing capability.
             return true;
         }
     }

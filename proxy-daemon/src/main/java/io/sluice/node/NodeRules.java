@@ -21,15 +21,15 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Applies snapshots to the kernel's rules, which redirect packets to the forwarder's sockets, or reject or drop them before
- * a connection is accepted.
+ * Applies snapshots to the kernel's rules, which redirect packets to the forwarder's sockets, or reject or drop them
+ * before a connection is accepted.
  *
- * <p>The first snapshot replaces a table that an earlier process left. Later snapshots change only the difference, in one
- * transaction. Rules that another process removes are restored within seconds.
+ * <p>The first snapshot replaces the table left by an earlier process. Later snapshots apply only the differences, each
+ * in one transaction. Rules removed by another process are restored within seconds.
  */
 public final class NodeRules implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(NodeRules.class);
-    /** Also the delay of interface refreshes after a snapshot: short, because a new endpoint may be on a new bridge. */
+    /** Interval of the worker, which refreshes the interfaces after a snapshot: an endpoint may be on a new bridge. */
     private static final Duration INTERVAL = Duration.ofMillis(500);
 
     private static final int RUNS_PER_CHECK = 10;
@@ -57,7 +57,7 @@ public final class NodeRules implements AutoCloseable {
     private final RejectedServicePorts rejections;
     private Optional<String> problem = Optional.empty();
     private boolean loaded;
-    /** Whether the kernel has the chain that must precede the hook of br_netfilter. */
+    /** Whether the chain that must run before br_netfilter's hook is loaded. */
     private boolean bridgeChainLoaded;
 
     /** Whether the kernel still has the rules of an earlier snapshot. */
@@ -85,7 +85,7 @@ public final class NodeRules implements AutoCloseable {
         if (!features.tproxy()) {
             log.warn(
                     "this kernel does not support nft tproxy (module nft_tproxy): using connection tracking; a TCP port"
-                            + " that another process has on all addresses cannot be served");
+                            + " on which another process listens on all addresses cannot be served");
         }
         addresses = new NetworkInterfaces(kernel);
         connections = new ServiceConnections(kernel, addresses);
@@ -93,11 +93,11 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * Checks the requirements of node mode, and returns rules that are not loaded yet. Call it before opening many sockets.
+     * Creates the rules, without loading them, if this machine meets the requirements of node mode. Call it before
+     * opening many sockets: it starts a shell, and the child process closes every descriptor that it inherits.
      *
-     * @param onRejections called with all addresses whose rules the kernel rejects, and the reasons, whenever these change,
-     *     on the thread that applies or checks the rules
-     * @throws IllegalStateException if a requirement is not met; the message says on one line what to change
+     * @param onRejections receives all addresses whose rules the kernel rejects, with reasons, when these change
+     * @throws IllegalStateException if a requirement is not met; the message is one line that says what to change
      */
     public static NodeRules open(RuleOptions options, Consumer<Map<FrontendAddress, String>> onRejections) {
         LinuxKernel kernel = new LinuxKernel();
@@ -115,8 +115,8 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * The SO_PRIORITY for a socket to an endpoint: a value that excludes the connection from redirection, or 0 for the
-     * kernel's default. Any thread, including event loops.
+     * The SO_PRIORITY for a socket to an endpoint: a value that excludes its packets from redirection, or 0 for the
+     * kernel's default. May be called on any thread, including event loops.
      */
     public int priority(Endpoint endpoint) {
         return table.isExempt(endpoint) ? NftScript.NOT_REDIRECTED_PRIORITY : 0;
@@ -147,7 +147,7 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * Replaces the rules by those of a snapshot. Any thread; calls are serialized.
+     * Replaces the rules with those of a snapshot. Thread-safe; calls are serialized.
      *
      * @throws IllegalStateException if the kernel rejects the change; the previous rules stay active
      */
@@ -166,7 +166,7 @@ public final class NodeRules implements AutoCloseable {
             rejections.publish();
             if (!probeScheduled) {
                 probeScheduled = true;
-                // By the worker, so that startup does not wait for it.
+                // The worker runs the probe, so that startup does not wait for it.
                 probeDue = true;
             }
         } catch (IOException e) {
@@ -176,7 +176,7 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
-    /** Reports service ports whose rules were to change as rejected. The kernel keeps the previous rules. */
+    /** Reports as rejected all service ports whose rules should have changed. The kernel keeps the previous rules. */
     private void rejectAll(ServiceSnapshot snapshot, IOException cause) {
         rejections.publishWith(table.changed(snapshot), cause);
     }
@@ -191,7 +191,7 @@ public final class NodeRules implements AutoCloseable {
             try {
                 kernel.load(NftScript.bridgePrerouting(options));
             } catch (IOException e) {
-                log.error("cannot load the rules for bridges; pods on them may not connect: {}", e.getMessage());
+                log.error("cannot load the rules for bridges; pods on bridges may fail to connect: {}", e.getMessage());
             }
         }
     }
@@ -207,7 +207,7 @@ public final class NodeRules implements AutoCloseable {
         List<ServicePort> ports = new ArrayList<>();
         snapshot.forEach(ports::add);
         Set<Element> others = table.reset(snapshot, ports);
-        // Of all frontends: the old table, which has the elements of frontends that were removed before, is deleted.
+        // Include all frontends: the old table, with the elements for frontends removed earlier, is deleted.
         others.addAll(connections.removedFrontendElements(each -> true));
         others.addAll(connections.repliedFlows());
         bridgeChainLoaded = addresses.bridgesAreHooked();
@@ -228,7 +228,7 @@ public final class NodeRules implements AutoCloseable {
         loaded = true;
     }
 
-    /** Adds service ports, and splits those that the kernel rejects in halves, so that only the invalid ones are left out. */
+    /** Adds service ports. Bisects a list that the kernel rejects, so that only invalid service ports are left out. */
     private void addAccepted(List<ServicePort> ports) {
         if (ports.isEmpty()) {
             return;
@@ -249,8 +249,8 @@ public final class NodeRules implements AutoCloseable {
     /** Returns false if the kernel rejects the change, so that the table must be replaced. */
     private boolean change(ServiceSnapshot snapshot) throws IOException {
         RuleTable.ServicePortChanges difference = table.difference(snapshot, rejections::contains);
-        // Listing connections may fail, so it precedes any change of state.
-        // The listeners of removed frontends are closed, so no connections are added later.
+        // Listing connections may fail, so it must precede any change of state.
+        // The listeners of removed frontends are already closed, so no connections can be added later.
         List<Element> open = connections.removedFrontendElements(difference.removedFrontends());
         RuleTable.Change change = table.change(difference);
         String script = NftScript.delete(change.removed())
@@ -334,8 +334,8 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * Waits until the peers of closed connections have acknowledged all data. Their acknowledgments do not arrive once the
-     * rules are removed.
+     * Waits until the peers of closed connections have acknowledged all data. Their acknowledgments do not arrive once
+     * the rules are removed.
      */
     public void awaitDelivery(Duration atMost) throws InterruptedException {
         connections.awaitDelivery(atMost);
@@ -350,14 +350,14 @@ public final class NodeRules implements AutoCloseable {
         try {
             kernel.load(NftScript.REJECT_NEW);
         } catch (IOException e) {
-            log.warn("cannot load the rules that reject new connections; closed ports reject them: {}", e.getMessage());
+            log.warn("cannot load rules that reject new connections; relying on closed ports: {}", e.getMessage());
         }
     }
 
     /**
      * Stops managing the rules and leaves them to a new process.
      *
-     * @param otherRouting whether to remove the routing rule, because the new process has another mark, table or priority
+     * @param otherRouting whether to remove the routing rule: the new process uses another mark, table or priority
      */
     public synchronized void leaveToNewProcess(boolean otherRouting) {
         if (worker != null) {
@@ -374,7 +374,7 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
-    /** Removes all rules, or with {@code --keep-rules-on-exit} leaves them. Closing again has no effect. */
+    /** Removes all rules, or leaves them with {@code --keep-rules-on-exit}. A second call has no effect. */
     @Override
     public synchronized void close() {
         if (worker != null) {

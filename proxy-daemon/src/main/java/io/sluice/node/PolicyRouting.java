@@ -6,7 +6,7 @@ import java.io.IOException;
 import java.util.List;
 import tools.jackson.databind.JsonNode;
 
-/** Manages the routing rule and the routing table that deliver marked packets to this node, in each family it supports. */
+/** Manages the routing rule and table that deliver marked packets to local sockets, for each supported family. */
 final class PolicyRouting {
     private final RuleOptions options;
     private final NodeKernel kernel;
@@ -29,7 +29,7 @@ final class PolicyRouting {
                     ? List.of(Family.IPV4, Family.IPV6)
                     : List.of(Family.IPV4);
         } catch (IOException e) {
-            // A kernel without IPv6.
+            // The kernel does not support IPv6.
             return List.of(Family.IPV4);
         }
     }
@@ -44,7 +44,7 @@ final class PolicyRouting {
     }
 
     /**
-     * Whether a rule with the priority of Sluice belongs to Sluice, possibly from an earlier process with another mark or
+     * Whether a rule with Sluice's priority was added by Sluice, possibly by an earlier process with another mark or
      * table.
      */
     static boolean isOwn(RoutingRule rule, RuleOptions options) {
@@ -68,7 +68,7 @@ final class PolicyRouting {
         return routes(kernel, family, options).stream().anyMatch(PolicyRouting::isOwn);
     }
 
-    /** The routes of the routing table of Sluice. */
+    /** The routes in Sluice's routing table. */
     static List<JsonNode> routes(NodeKernel kernel, Family family, RuleOptions options) {
         try {
             String table = String.valueOf(options.routingTable());
@@ -85,7 +85,7 @@ final class PolicyRouting {
                 && route.path("dev").asString("").equals("lo");
     }
 
-    /** Adds the route and the rule where they are missing. */
+    /** Adds whichever of the route and the rule is missing. */
     void add() throws IOException {
         for (Family family : families()) {
             kernel.changeRouting(family, "route", "replace", "local", "default", "dev", "lo", "table", table);
@@ -96,7 +96,7 @@ final class PolicyRouting {
         }
     }
 
-    /** Removes rules of earlier processes with another mark or table. */
+    /** Removes rules left by earlier processes that used another mark or table. */
     private void removeOld(Family family) throws IOException {
         for (RoutingRule rule : rules(family)) {
             if (isOwn(rule, options)) {

@@ -11,9 +11,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Endpoints to which the rules must not redirect connections of Sluice, because they would loop: endpoints that are a frontend
- * of their own Service, and endpoints whose port is a NodePort, at addresses that may become local at any time. Changed under
- * the lock of {@link NodeRules}; any thread may call {@link #includes}.
+ * Endpoints for which connections from Sluice must not be redirected to Sluice again, or they would loop: endpoints
+ * that are also a frontend of their own Service, and endpoints whose port is a NodePort and whose address may become
+ * local at any time. Modified under the lock of {@link NodeRules}; any thread may call {@link #includes}.
  */
 final class RedirectExemptions {
     private final Map<Endpoint, Integer> endpoints = new HashMap<>();

@@ -12,9 +12,11 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
-/** Service ports whose rules the kernel rejects, with reasons, retries and notifications. Guarded by the owner's lock. */
+/**
+ * Tracks service ports whose rules the kernel rejects: reasons, retries, notifications. Guarded by the owner's lock.
+ */
 final class RejectedServicePorts {
-    /** The delay doubles with each retry, as for listeners. */
+    /** The delay doubles with each retry, like the delay for retrying listeners. */
     private static final long FIRST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private static final long LONGEST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(30);
@@ -47,7 +49,7 @@ final class RejectedServicePorts {
         ports.forEach(port -> rejected.remove(port.name()));
     }
 
-    /** Removes all rejections, because the rules of all service ports are added next. */
+    /** Removes all rejections before the rules of all service ports are added again. */
     void clear(long nowNanos) {
         rejected.clear();
         retryLater(FIRST_RETRY_NANOS, nowNanos);
@@ -69,14 +71,14 @@ final class RejectedServicePorts {
         retryAtNanos = nowNanos + delayNanos;
     }
 
-    /** Publishes the addresses without rules if they have changed. */
+    /** Publishes the addresses whose rules the kernel rejects, if they have changed. */
     void publish() {
         Map<FrontendAddress, String> now = new HashMap<>();
         rejected.values().forEach(each -> put(each.port(), each.reason(), now));
         publish(now);
     }
 
-    /** Also publishes the service ports of a change that the kernel rejected as a whole. */
+    /** Publishes the rejected addresses together with those of a change that the kernel rejected as a whole. */
     void publishWith(Collection<ServicePort> changed, Exception cause) {
         Map<FrontendAddress, String> now = new HashMap<>(published);
         changed.forEach(port -> put(port, String.valueOf(cause.getMessage()), now));

@@ -8,10 +8,10 @@ import tools.jackson.databind.JsonNode;
 /**
  * A routing rule, as {@code ip rule} lists it.
  *
- * @param mark compared with the packet mark; 0 if the rule does not match on it
- * @param mask the bits that are compared; 0 if the rule compares all of them or does not match on the mark
- * @param table as a number; empty if the rule does not look up a table
- * @param text all attributes, for messages
+ * @param mark value compared with the packet mark; 0 if the rule does not match on the mark
+ * @param mask bits of the mark that are compared; 0 if the rule compares all bits or does not match on the mark
+ * @param table number of the table that the rule looks up; empty if there is none
+ * @param text all attributes, formatted for messages
  */
 record RoutingRule(int priority, long mark, long mask, String table, String text) {
     /** @param listed the output of {@code ip -j -N rule show} */
@@ -40,7 +40,10 @@ record RoutingRule(int priority, long mark, long mask, String table, String text
         return mark != 0 || mask != 0;
     }
 
-    /** Whether a match depends on the bit. A rule that compares the whole mark counts only if the bit is set in its mark. */
+    /**
+     * Whether the rule matches on a mark bit. A rule that compares the whole mark counts only if its value has the bit
+     * set.
+     */
     boolean dependsOn(long bit) {
         return (mark & bit) != 0 || (mask & bit) != 0;
     }

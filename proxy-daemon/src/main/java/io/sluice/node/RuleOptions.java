@@ -1,12 +1,12 @@
 package io.sluice.node;
 
 /**
- * Resources of the node that the rules use, and options of the rules.
+ * Options of the rules, including the node's resources that they use.
  *
  * @param markBit the only bit of the packet mark that the rules change, 0 to 31
  * @param routingTable number of the routing table that delivers marked packets to this node
- * @param rulePriority priority of the routing rule that looks up the table
- * @param keepOnExit whether to leave rules on exit that reject connections to Services
+ * @param rulePriority priority of the routing rule that looks up that table
+ * @param keepOnExit whether to leave the rules in place on exit; they then reject connections to Services
  * @param udpUnrepliedSeconds timeout of UDP flows without a reply, the same as the forwarder's
  * @param udpRepliedSeconds timeout of UDP flows with a reply
  */
@@ -18,17 +18,17 @@ public record RuleOptions(
         long udpUnrepliedSeconds,
         long udpRepliedSeconds) {
     /**
-     * The defaults. Mark bit 12 is not used by kube-proxy (14, 15), the CNI portmap plugin (13), Calico and Tailscale (16 and
-     * above), Cilium (8 to 11, 16 and above) and Istio (below 12).
+     * The defaults. Mark bit 12 is not used by kube-proxy (14, 15), the CNI portmap plugin (13), Calico and Tailscale
+     * (16 and above), Cilium (8 to 11, 16 and above) and Istio (below 12).
      */
     public static final RuleOptions DEFAULT = new RuleOptions(12, 19_019, 119, false, 30, 120);
 
-    /** Mark, routing table and rule priority in one string, by which two processes compare their routing. */
+    /** Mark, routing table and rule priority in one string, so that two processes can compare their routing. */
     public String routing() {
         return mark() + "/" + routingTable + "/" + rulePriority;
     }
 
-    /** The mask of all other bits. */
+    /** The mask of all bits except the mark bit. */
     String notMark() {
         return "0x" + Integer.toHexString(~(1 << markBit));
     }

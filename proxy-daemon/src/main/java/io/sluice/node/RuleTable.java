@@ -15,8 +15,8 @@ import java.util.Set;
 import java.util.function.Predicate;
 
 /**
- * Computes the elements of a snapshot for the kernel's sets and maps, and the difference to the previous snapshot. Does not
- * access the kernel. Not thread-safe, except for {@link #isExempt}.
+ * Computes the set and map elements for a snapshot, and the difference from the previous snapshot. Does not access the
+ * kernel. Not thread-safe, except for {@link #isExempt}.
  */
 final class RuleTable {
     private final int flippedPortBits;
@@ -54,12 +54,12 @@ final class RuleTable {
         this.flippedPortBits = flippedPortBits;
     }
 
-    /** Whether packets of Sluice to an endpoint must not be redirected. Any thread. */
+    /** Whether packets from Sluice to an endpoint are exempt from redirection. May be called on any thread. */
     boolean isExempt(Endpoint endpoint) {
         return exemptions.includes(endpoint);
     }
 
-    /** Records that the kernel has the elements of this snapshot; the empty snapshot if its state is unknown. */
+    /** Records that the kernel holds the elements of this snapshot; an empty one means that its state is unknown. */
     void setCurrent(ServiceSnapshot snapshot) {
         current = snapshot;
     }
@@ -94,7 +94,7 @@ final class RuleTable {
         return changed;
     }
 
-    /** @param isRejected service ports of which the kernel has no elements */
+    /** @param isRejected selects service ports without elements in the kernel, because it rejected them */
     ServicePortChanges difference(ServiceSnapshot snapshot, Predicate<ServicePort> isRejected) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         List<ServicePort> before = new ArrayList<>(diff.removed());

@@ -14,9 +14,10 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Tests whether packets are redirected to Sluice. It opens a connection to an unused address, marked like connections to
- * Services. The packet must reach the end of the input hook, where the rules of the probe reject it. If it does not, counters
- * show where it was lost, and a warning on one line names the place. Services are served independently of the result.
+ * Tests whether packets are redirected to Sluice. Opens a connection to an unused address, marked like connections to
+ * Services. Its first packet must reach the end of the input hook, where the probe's rules reject it. If it does not,
+ * counters show where it was lost, and a one-line warning names the hook or routing rule. Services are served
+ * regardless of the result.
  */
 final class SelfProbe {
     private static final Logger log = LoggerFactory.getLogger(SelfProbe.class);
@@ -37,7 +38,7 @@ final class SelfProbe {
         this.kernel = kernel;
     }
 
-    /** Tests each family in which this node has a default route. Call it after the rules are loaded. */
+    /** Tests each family for which this node has a default route. Must be called after the rules are loaded. */
     void run() {
         for (Family family : PolicyRouting.families()) {
             try {
@@ -73,7 +74,7 @@ final class SelfProbe {
             JsonNode counters = kernel.list("counters", "table", "inet", "sluice-probe");
             Optional<String> failure = diagnose(family, address, counters, reset);
             failure.ifPresent(what -> log.warn(
-                    "packets for Services may not reach Sluice: a test connection to {} failed: {}", address, what));
+                    "packets for Services might not reach Sluice: a test connection to {} failed: {}", address, what));
         } finally {
             kernel.load(REMOVE);
         }
@@ -90,12 +91,12 @@ final class SelfProbe {
         }
     }
 
-    /** Says where the packet was lost; empty if it arrived. */
+    /** Describes where the packet was lost; empty if it arrived. */
     private Optional<String> diagnose(Family family, String address, JsonNode counters, boolean reset)
             throws IOException {
-        String droppedOrUnmarked = " dropped it or cleared bit " + options.markBit() + " of its mark";
+        String droppedOrUnmarked = " dropped the packet or cleared bit " + options.markBit() + " of its mark";
         if (isZero(counters, "sent")) {
-            return Optional.of("an output chain" + otherChains("output") + " dropped it before it was marked");
+            return Optional.of("an output chain" + otherChains("output") + " dropped the packet before it was marked");
         }
         if (isZero(counters, "left")) {
             return Optional.of("an output chain" + otherChains("output") + droppedOrUnmarked);
@@ -110,8 +111,8 @@ final class SelfProbe {
         }
         if (isZero(counters, "accepted")) {
             String mark = options.mark();
-            return Optional.of("an input chain" + otherChains("input") + " dropped it; accept packets with mark " + mark
-                    + "/" + mark);
+            return Optional.of(
+                    "an input chain" + otherChains("input") + " dropped the packet; accept mark " + mark + "/" + mark);
         }
         return reset ? Optional.empty() : Optional.of("the reply was lost");
     }
@@ -145,8 +146,9 @@ final class SelfProbe {
     }
 
     /**
-     * Chains at the beginning and at the end of each hook. A packet of a local process is routed only on output. It is marked
-     * again on input, like a packet from a pod, to see whether other chains keep the mark.
+     * Creates chains at the beginning and end of each hook. The mark that routes the test packet, which a local process
+     * sends, is set on output. It is set again on prerouting, as for a packet from a pod, to test whether other chains
+     * keep it.
      */
     private String script(Family family, String address) {
         String probePacket = (family == Family.IPV4 ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;

@@ -12,8 +12,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Lists TCP connections and UDP flows that depend on the rules. The sockets of such connections have a local address that is
- * not on any interface, so packets reach them only because the rules redirect them.
+ * Lists TCP connections and UDP flows that depend on the rules. Their sockets are bound to an address that is not on
+ * any interface, so packets reach them only because the rules redirect them.
  */
 final class ServiceConnections {
     private static final Logger log = LoggerFactory.getLogger(ServiceConnections.class);
@@ -35,9 +35,9 @@ final class ServiceConnections {
     }
 
     /**
-     * Elements of the set {@code removed-frontend} for connections of local processes. Each connection has its own element,
-     * because new connections to the same address may no longer belong to Sluice. Other clients need no element: the rules
-     * find the socket of Sluice for their packets.
+     * Elements of the set {@code removed-frontend} for connections of local processes. There is one element per
+     * connection, because new connections to the same address may no longer belong to Sluice. Connections of other
+     * clients need no element: the rules find Sluice's socket for their packets.
      */
     List<Element> removedFrontendElements(Predicate<TcpConnection> which) throws IOException {
         return list().stream()
@@ -46,7 +46,7 @@ final class ServiceConnections {
                 .toList();
     }
 
-    /** The same for connections to some frontends, given by their keys. */
+    /** Elements for connections of local processes to the frontends with these keys. */
     List<Element> removedFrontendElements(Set<String> frontends) throws IOException {
         return frontends.isEmpty()
                 ? List.of()
@@ -78,7 +78,7 @@ final class ServiceConnections {
         return list().stream().filter(TcpConnection::isClosed).count();
     }
 
-    /** UDP flows with a reply in the current table, which may be that of an earlier process. */
+    /** UDP flows with a reply, from the current table, which may have been created by an earlier process. */
     List<Element> repliedFlows() {
         List<Element> flows = new ArrayList<>();
         for (String set : List.of("flow4", "flow6", "used-node-port-address4", "used-node-port-address6")) {

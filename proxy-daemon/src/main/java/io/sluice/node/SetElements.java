@@ -20,7 +20,7 @@ import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Translates service ports to elements of the table's sets and maps, and parses listed elements. */
+/** Translates service ports into elements of the table's sets and maps, and parses elements that nft lists. */
 final class SetElements {
     private SetElements() {}
 
@@ -38,7 +38,8 @@ final class SetElements {
     /**
      * The elements of a service port.
      *
-     * @param flippedPortBits the bits in which the port of a TCP listener differs from the frontend's; 0 if it is the same
+     * @param flippedPortBits the bits in which a TCP listener's port differs from its frontend's port; 0 if the ports
+     *     are equal
      */
     static Set<Element> of(ServicePort port, int flippedPortBits) {
         Set<Element> elements = new LinkedHashSet<>();
@@ -70,7 +71,7 @@ final class SetElements {
         return elements;
     }
 
-    /** The elements of a NodePort on all local addresses in {@code node-port-address}. */
+    /** The elements of a NodePort that is served on all local addresses in the set {@code node-port-address}. */
     private static List<Element> nodePort(Frontend frontend, boolean flows) {
         FrontendAddress address = frontend.address();
         String key =
@@ -87,8 +88,8 @@ final class SetElements {
     }
 
     /**
-     * Parses the elements of a set or map whose keys are concatenations. There may be more than 100,000, so this does not
-     * build a tree.
+     * Parses the elements of a set or map whose keys are concatenations. There may be more than 100,000 elements, so no
+     * JSON tree is built.
      *
      * @param listed the output of {@code nft -j list set} or {@code nft -j list map}
      * @throws IOException if it is not JSON
@@ -106,7 +107,7 @@ final class SetElements {
                     }
                     elements.add(new Element(set, key.toString(), ""));
                 } else if (token == JsonToken.VALUE_STRING && json.currentName() == null && !elements.isEmpty()) {
-                    // The value in a map, in an array after its key.
+                    // In a map, the value follows its key in an array.
                     Element last = elements.remove(elements.size() - 1);
                     elements.add(new Element(set, last.key(), json.getString()));
                 }
@@ -117,12 +118,12 @@ final class SetElements {
         return elements;
     }
 
-    /** The digit for the family at the end of set names. */
+    /** The digit at the end of set names that stands for the family. */
     static String family(IpAddress address) {
         return address.family() == Family.IPV6 ? "6" : "4";
     }
 
-    /** Leaves out ranges within other ranges, because the kernel does not accept overlapping ranges. */
+    /** Leaves out ranges nested in other ranges, because the kernel does not accept overlapping ranges. */
     private static Collection<Cidr> withoutNested(List<Cidr> ranges) {
         Set<Cidr> withoutNested = new LinkedHashSet<>(ranges);
         withoutNested.removeIf(range ->
@@ -134,7 +135,7 @@ final class SetElements {
         return switch (route.verdict()) {
             case FORWARD -> "goto new-traffic";
             case REJECT -> flows ? "goto reject-new" : "goto reject-packet";
-            // For the process of the node that listens there.
+            // For the process on this node that listens there.
             case PASS -> "accept";
             case DROP -> flows ? "goto drop-new" : "drop";
         };

@@ -20,15 +20,15 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * Runs programs one after the other through a single shell process.
+ * Runs programs, one at a time, through a single shell process.
  *
- * <p>When the JDK starts a program, it closes every descriptor of this process in the child. In node mode there is a descriptor
- * for each frontend: with 10,000 of them, closing takes 40 ms, and nft itself 3 ms. A shell that is started early has no
- * such descriptors. It ends with this process, even if this process is killed.
+ * <p>When the JDK starts a program, the child process closes every descriptor that it inherits. Node mode uses a
+ * descriptor for each frontend: closing 10,000 of them takes 40 ms, while nft itself takes 3 ms. A shell that is
+ * started early inherits none of them. The shell exits when the Sluice process ends, even if Sluice is killed.
  */
 final class Shell implements AutoCloseable {
     private static final String END_OF_INPUT = "end-of-input";
-    /** The line after the output of a program. The programs that Sluice runs do not print such a line. */
+    /** Line that marks the end of a program's output. The programs that Sluice runs do not print such a line. */
     private static final String END_OF_OUTPUT = "\u0001";
 
     private static final class ProgramFailed extends IOException {
@@ -46,7 +46,7 @@ final class Shell implements AutoCloseable {
     private @Nullable BufferedReader output;
 
     Shell() {
-        // Longer than loading a whole table takes on a busy machine.
+        // More than enough to load a whole table on a busy machine.
         this(Duration.ofSeconds(60));
     }
 
@@ -59,18 +59,18 @@ final class Shell implements AutoCloseable {
         process = new ProcessBuilder("sh").redirectErrorStream(true).start();
         commands = process.outputWriter(StandardCharsets.UTF_8);
         output = process.inputReader(StandardCharsets.UTF_8);
-        // The shell ignores signals to the process group, because the rules must still be removed.
+        // The shell ignores signals to the process group, because it is still needed to remove the rules.
         commands.write("trap '' INT TERM\nexec 3>&1\n");
     }
 
     /**
-     * Runs a program and waits until it has ended.
+     * Runs a program and waits for it to exit.
      *
-     * @param input its standard input, in complete lines
-     * @param command its name and arguments, without characters that are special to a shell
-     * @return its standard output
-     * @throws IOException if the program does not exist or fails, with the first line of its standard error (or its output if
-     *     that is empty), or if it exceeds the time limit and is killed
+     * @param input standard input of the program, in complete lines
+     * @param command name and arguments of the program, without characters that are special to a shell
+     * @return standard output of the program
+     * @throws IOException if the program does not exist, fails, or exceeds the time limit and is killed; after a
+     *     failure, the message contains the first line of its standard error, or of its output if that is empty
      */
     synchronized String run(String input, String... command) throws IOException {
         if (process == null || !process.isAlive()) {
@@ -100,8 +100,8 @@ final class Shell implements AutoCloseable {
     /**
      * Runs a program that prints JSON.
      *
-     * @return its output; a missing node if that is empty
-     * @throws IOException as {@link #run}, or if the output is not JSON
+     * @return the parsed output; a missing node if the output is empty
+     * @throws IOException as for {@link #run}, or if the output is not JSON
      */
     JsonNode json(String... command) throws IOException {
         try {
@@ -111,7 +111,7 @@ final class Shell implements AutoCloseable {
         }
     }
 
-    /** Kills the shell and the program that it runs. The next program starts a new shell. */
+    /** Kills the shell and the program that it runs. The next call of {@link #run} starts a new shell. */
     private void kill() {
         Process old = Objects.requireNonNull(process);
         List<ProcessHandle> all = new ArrayList<>(List.of(old.toHandle()));
@@ -137,7 +137,7 @@ final class Shell implements AutoCloseable {
         return output;
     }
 
-    /** Reads the output without the line break that precedes the end marker. */
+    /** Reads output up to the end marker, without the line break before it. */
     private static String readToEnd(BufferedReader reader) throws IOException {
         StringBuilder lines = new StringBuilder();
         for (String line = reader.readLine(); !END_OF_OUTPUT.equals(line); line = reader.readLine()) {

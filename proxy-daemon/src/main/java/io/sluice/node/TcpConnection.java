@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param local the local address of the socket
  */
 record TcpConnection(String state, IpAddress local, int localPort, IpAddress peer, int peerPort) {
-    /** States of closed sockets for which the peer has not acknowledged all data and FIN. */
+    /** States of closed sockets whose data or FIN the peer has not acknowledged yet. */
     private static final Set<String> CLOSED = Set.of("FIN-WAIT-1", "LAST-ACK", "CLOSING");
 
     /** @param listed the output of {@code ss -Htn}: state, two queue lengths, local address, peer address */
@@ -46,17 +46,19 @@ record TcpConnection(String state, IpAddress local, int localPort, IpAddress pee
         return IpAddress.parse(address.replaceAll("[\\[\\]]|%[^\\]]*", ""));
     }
 
-    /** Whether the local process has closed it, but the peer has not acknowledged everything. */
+    /** Whether the local process has closed the connection, but the peer has not acknowledged everything. */
     boolean isClosed() {
         return CLOSED.contains(state);
     }
 
-    /** The key of its frontend in sets. */
+    /** The key of the connection's frontend in the table's sets. */
     String frontend() {
         return SetElements.key(local, "tcp", localPort);
     }
 
-    /** Its element in the set {@code removed-frontend}, whose keys are source and destination of the peer's packets. */
+    /**
+     * The connection's element in the set {@code removed-frontend}, keyed by the peer's and the local address and port.
+     */
     SetElements.Element removedFrontendElement() {
         return new SetElements.Element(
                 "removed-frontend" + SetElements.family(local),

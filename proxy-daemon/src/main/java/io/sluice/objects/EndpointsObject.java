@@ -7,7 +7,7 @@ import java.util.List;
  * The endpoints of a Service, from an EndpointSlice or a legacy Endpoints object.
  *
  * @param service the Service that the object belongs to, which need not exist
- * @param groups one group for a slice, one per subset for Endpoints
+ * @param groups one group for an EndpointSlice, or one group per subset for Endpoints
  */
 public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGroup> groups) implements KubeObject {
     public EndpointsObject {
@@ -23,14 +23,14 @@ public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGr
     }
 
     /**
-     * An endpoint address and its conditions. Absent conditions have the same defaults as in kube-proxy.
+     * An endpoint address and its conditions. Absent conditions get the same defaults as in kube-proxy.
      *
-     * @param nodeName the node that the endpoint is on; empty if unknown
+     * @param nodeName name of the endpoint's node; empty if unknown
      */
     public record SliceEndpoint(
             IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {}
 
-    /** The zones and nodes whose traffic an endpoint should get. An empty list means that there is no hint. */
+    /** The zones and nodes whose traffic an endpoint should receive. An empty list means that there is no hint. */
     public record Hints(List<String> zones, List<String> nodes) {
         /** No hints. */
         public static final Hints NONE = new Hints(List.of(), List.of());

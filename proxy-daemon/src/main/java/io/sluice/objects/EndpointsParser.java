@@ -65,7 +65,7 @@ final class EndpointsParser {
             }
             IpAddress address = addresses.get(0).address();
             if (address != null && address.family() != family) {
-                addresses.get(0).error(addresses.get(0).quoted() + " is not of the slice's addressType");
+                addresses.get(0).error(addresses.get(0).quoted() + " does not match the slice's addressType");
             } else if (address != null) {
                 SliceEndpoint sliceEndpoint = sliceEndpoint(address, endpoint, seen);
                 if (sliceEndpoint != null) {
@@ -149,7 +149,7 @@ final class EndpointsParser {
         List<NamedPort> ports = new ArrayList<>();
         for (FieldReader field : list.objects()) {
             if (!field.get("port").present()) {
-                // In the API it means all ports; kube-proxy ignores it.
+                // In the API, a missing port number means all ports; kube-proxy ignores such a port.
                 field.get("port").warning("not set, so the port is ignored");
                 continue;
             }

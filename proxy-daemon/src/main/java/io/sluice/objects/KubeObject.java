@@ -7,7 +7,7 @@ public sealed interface KubeObject permits ServiceObject, EndpointsObject, NodeO
     /** The identity of the object. */
     ObjectKey key();
 
-    /** The Service whose ports must be built again when this object changes; null if there is no such Service. */
+    /** The Service whose ports must be rebuilt when this object changes; null if there is no such Service. */
     @Nullable
     ServiceKey service();
 }

@@ -6,11 +6,12 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A Node. Only the Node of this node is used.
+ * A Node object. Sluice uses only the one for its own node.
  *
  * @param zone the zone label; empty if there is none
- * @param addresses its internal addresses, then its external ones
- * @param ineligible why it is not eligible for new traffic from load balancers; empty if it is eligible
+ * @param addresses the node's internal addresses, then its external ones
+ * @param ineligible the reason why the node is not eligible for new traffic from load balancers; empty if it is
+ *     eligible
  */
 public record NodeObject(ObjectKey key, String zone, List<IpAddress> addresses, List<Cidr> podCidrs, String ineligible)
         implements KubeObject {

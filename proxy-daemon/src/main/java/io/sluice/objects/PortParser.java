@@ -14,7 +14,9 @@ final class PortParser {
         return parse(port, protocol(port.get("protocol")));
     }
 
-    /** Parses a port of endpoints. Does not report SCTP ports, because they are reported at the Service. */
+    /**
+     * Parses a port of endpoints. Skips SCTP ports without reporting them, because they are reported for the Service.
+     */
     static @Nullable NamedPort parseEndpointPort(FieldReader port) {
         FieldReader protocol = port.get("protocol");
         boolean sctp = protocol.isString() && protocol.string("").equals("SCTP");
@@ -44,7 +46,7 @@ final class PortParser {
             default -> {
                 String upper = text.toUpperCase(Locale.ROOT);
                 boolean almost = upper.equals("TCP") || upper.equals("UDP");
-                field.error(field.quoted() + " is not TCP or UDP" + (almost ? "; write it in capitals" : ""));
+                field.error(field.quoted() + " is not TCP or UDP" + (almost ? "; use uppercase" : ""));
                 yield null;
             }
         };

@@ -23,7 +23,7 @@ public record ServiceObject(
         External external,
         List<Port> ports)
         implements KubeObject {
-    /** Creation time of a manifest without one: newer than every object from an API server. */
+    /** Creation time for a manifest that has none: newer than every object from an API server. */
     public static final long NOT_CREATED = Long.MAX_VALUE;
 
     public ServiceObject {
@@ -63,7 +63,7 @@ public record ServiceObject(
         }
     }
 
-    /** Whether the Service has a ClusterIP of a family. Without one, it is not served in that family. */
+    /** Whether the Service has a ClusterIP of a family. Without one, the Service is not served in that family. */
     public boolean hasFamily(Family family) {
         for (IpAddress clusterIp : clusterIps) {
             if (clusterIp.family() == family) {
@@ -74,7 +74,8 @@ public record ServiceObject(
     }
 
     /**
-     * Whether a port has an address of a family for external clients. Without one, externalTrafficPolicy has no effect.
+     * Whether a port has an address of a family for external clients. Without such an address, externalTrafficPolicy
+     * has no effect.
      */
     public boolean isExternal(Port port, Family family) {
         return port.nodePort() != 0

@@ -108,7 +108,9 @@ public final class ServiceParser {
         }
     }
 
-    /** The families of the removed addresses, as the start of a phrase: {@code "IPv4 "}; empty if it is both. */
+    /**
+     * The family of the removed addresses, as a prefix for messages such as {@code "IPv4 "}; empty for both families.
+     */
     private static String familyWithout(List<IpAddress> addresses, List<IpAddress> limited) {
         boolean v4 =
                 addresses.stream().anyMatch(address -> address.family() == Family.IPV4 && !limited.contains(address));
@@ -117,7 +119,9 @@ public final class ServiceParser {
         return v4 && v6 ? "" : v4 ? "IPv4 " : "IPv6 ";
     }
 
-    /** The addresses with {@code ipMode: VIP}. Skips host names, and {@code Proxy}, which the load balancer handles. */
+    /**
+     * The addresses with {@code ipMode: VIP}. Skips host names and {@code Proxy}, for which the address is not served.
+     */
     private static List<IpAddress> loadBalancerIps(List<FieldReader> ingress) {
         List<IpAddress> addresses = new ArrayList<>();
         for (FieldReader entry : ingress) {
@@ -171,11 +175,12 @@ public final class ServiceParser {
             fields = List.of(single);
         } else if (fields.isEmpty()) {
             if (!single.present() || single.string() != null) {
-                single.warning("not set, so the Service is not served; without an API server, set an address");
+                single.warning("not set, so the Service is not served; without an API server to allocate it, set it"
+                        + " explicitly");
             }
         }
         int families = spec.get("ipFamilies").items().size();
-        // The API server sets a family for each address. If there are fewer families, the other addresses are ignored.
+        // The API server sets a family for each address. If there are fewer families, the excess addresses are ignored.
         return oneOfEachFamily(families == 0 ? fields : fields.subList(0, Math.min(families, fields.size())));
     }
 
@@ -187,7 +192,7 @@ public final class ServiceParser {
                 continue;
             }
             if (addresses.stream().anyMatch(other -> other.family() == address.family())) {
-                field.error(field.quoted() + " is the second of its family; one of each is allowed");
+                field.error(field.quoted() + " is a second address of its family; must be at most one per family");
             } else {
                 addresses.add(address);
             }
@@ -205,7 +210,7 @@ public final class ServiceParser {
             }
             if (ports.stream().anyMatch(port -> named.matches(port.named()))) {
                 field.error("another " + named.protocol() + " port of this Service has the name "
-                        + Problem.quoted(named.name()) + "; this port is ignored, give it a unique name");
+                        + Problem.quoted(named.name()) + ", so this port is ignored; give it a unique name");
             } else {
                 ports.add(new Port(named, nodePort));
             }

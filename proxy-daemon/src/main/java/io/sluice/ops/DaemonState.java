@@ -7,6 +7,6 @@ import java.util.List;
 /**
  * State of the daemon at one moment, for metrics.
  *
- * @param bufferedBytes bytes buffered for clients and endpoints that read slowly, over all connections
+ * @param bufferedBytes bytes buffered for slow clients and endpoints, summed over all connections
  */
 public record DaemonState(SyncState sync, FrontendCounts frontends, List<Problem> problems, long bufferedBytes) {}

@@ -29,8 +29,8 @@ public final class Health {
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     /**
-     * Above this share of frontends that failed for lack of resources, the node is not ready. Frontends whose address is
-     * in use or not local do not count: that is a configuration problem.
+     * Maximum percentage of frontends that may fail for lack of resources while this process still reports ready.
+     * Frontends whose address is in use or not local are not counted: those are configuration problems.
      */
     private static final long MAX_EXHAUSTED_PERCENT = 10;
 
@@ -44,7 +44,7 @@ public final class Health {
 
     /**
      * @param threadFailures threads that have failed or are stuck
-     * @param registry receives the counters of responses
+     * @param registry registry for the response counters
      */
     public Health(
             Supplier<SyncState> sync,
@@ -67,7 +67,7 @@ public final class Health {
                 .help("Responses of /" + path + " by status code")
                 .labelNames("code")
                 .register(registry);
-        // With an initial 0, the first 503 is visible as an increase.
+        // An initial 0 makes the first 503 visible as an increase.
         counter.initLabelValues("200");
         counter.initLabelValues("503");
         return counter;
@@ -97,14 +97,14 @@ public final class Health {
         family.put("lastUpdated", text(updated));
         family.put("healthy", healthy);
         Map<String, Object> body = new LinkedHashMap<>();
-        // While healthy, kube-proxy reports the current time; some load balancers check the age.
+        // Like kube-proxy, report the current time while healthy: some load balancers check how old this value is.
         body.put("lastUpdated", text(ok ? time : updated));
         body.put("currentTime", text(time));
         if (forLoadBalancers) {
             body.put("nodeEligible", now.nodeEligible());
         }
         body.put("healthy", healthy);
-        // One snapshot contains both families.
+        // Both families are in one snapshot, so they have the same status.
         Map<String, Object> status = new LinkedHashMap<>();
         status.put("IPv4", family);
         status.put("IPv6", family);
@@ -121,8 +121,8 @@ public final class Health {
     }
 
     /**
-     * Describes a watch; kube-proxy does not report these. A failing watch does not affect the status code, because the
-     * last known state is still served.
+     * Describes the state of a watch, which kube-proxy does not report. A failing watch does not affect the status
+     * code, because the last known state is still served.
      */
     private static Map<String, Object> watch(WatchStatus watch, Instant now) {
         Map<String, Object> one = new LinkedHashMap<>();
@@ -189,7 +189,7 @@ public final class Health {
                         + failingWatches(progress));
     }
 
-    /** Lists failing watches. The last known state is still served, but an expired token should be noticed early. */
+    /** Lists failing watches, so that problems such as an expired token are noticed while stale state is served. */
     private static String failingWatches(SyncState progress) {
         return progress.watches().stream()
                 .filter(watch -> !watch.trouble().isEmpty())

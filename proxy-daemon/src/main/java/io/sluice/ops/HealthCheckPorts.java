@@ -18,9 +18,9 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Health check node ports ({@code healthCheckNodePort}): load balancers query them to find out whether a Service has
- * ready endpoints on this node. Ports are opened and closed to match the current snapshot. As in kube-proxy, every path
- * and method gets the same response.
+ * Health check node ports ({@code healthCheckNodePort}). External load balancers query them to determine whether a
+ * Service has ready endpoints on this node. Ports are opened and closed to match the current snapshot. As in
+ * kube-proxy, the response does not depend on the path or method of the request.
  */
 public final class HealthCheckPorts implements AutoCloseable {
     private final HttpServer server;
@@ -34,7 +34,7 @@ public final class HealthCheckPorts implements AutoCloseable {
     private boolean closed;
     private volatile Map<Port, HttpPort> published = Map.of();
 
-    /** A listening socket of one Service; {@code address} is null for all addresses of the machine. */
+    /** Port of one Service; a null {@code address} stands for all addresses of the machine. */
     private record Port(String service, @Nullable IpAddress address, int number) {
         InetSocketAddress socketAddress() {
             return address == null ? new InetSocketAddress(number) : address.toSocketAddress(number);
@@ -42,8 +42,8 @@ public final class HealthCheckPorts implements AutoCloseable {
     }
 
     /**
-     * @param healthy whether this proxy is healthy; if not, every response is a 503 that still has the actual number of
-     *     endpoints
+     * @param healthy whether this proxy is healthy; if it is not, every response has status 503 but still reports the
+     *     actual number of endpoints
      * @param retry delay before another attempt to open a port that could not be opened
      */
     public HealthCheckPorts(HttpServer server, BooleanSupplier healthy, Duration retry) {
@@ -52,7 +52,7 @@ public final class HealthCheckPorts implements AutoCloseable {
         this.retry = retry;
     }
 
-    /** Replaces the health checks by these; ports are opened and closed asynchronously. Any thread, never blocks. */
+    /** Replaces all health checks; ports are opened and closed asynchronously. May be called on any thread. */
     public void apply(Map<String, HealthCheck> wanted) {
         checks = wanted;
         server.loop().execute(() -> {
@@ -62,7 +62,7 @@ public final class HealthCheckPorts implements AutoCloseable {
         });
     }
 
-    /** Returns the addresses on which a Service's health check is served at the moment. Any thread. */
+    /** Returns the addresses on which the health check of a Service is currently served. Thread-safe. */
     public List<InetSocketAddress> addresses(String service) {
         List<InetSocketAddress> all = new ArrayList<>();
         published.forEach((port, listening) -> {
@@ -108,7 +108,7 @@ public final class HealthCheckPorts implements AutoCloseable {
                         false);
                 open.put(port, listening);
             }
-            // Retries ports that failed before: this change may have made them available.
+            // Retry ports that failed to open: this change may have freed them.
             listening.start();
         }
         published = Map.copyOf(open);
@@ -118,7 +118,7 @@ public final class HealthCheckPorts implements AutoCloseable {
         return Page.quick(() -> HealthCheckResponse.of(service, checks.get(service), healthy.getAsBoolean()));
     }
 
-    /** Closes all ports; they are closed when this returns. */
+    /** Closes all ports before it returns. */
     @Override
     public void close() {
         checks = Map.of();

@@ -28,7 +28,7 @@ final class HealthCheckResponse {
      * Creates the response.
      *
      * @param service {@code namespace/name}
-     * @param check null if the Service was removed while a connection to its port was still open
+     * @param check health check to report; null if the Service was removed while a connection to its port was open
      */
     static Response of(String service, @Nullable HealthCheck check, boolean proxyHealthy) {
         int localEndpoints = check == null ? 0 : check.localEndpoints();

@@ -26,15 +26,15 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * Metrics about applying changes, under the names that kube-proxy's dashboards and alerts use. kube-proxy reports IPv4
- * and IPv6 separately; here both series have the same value where one sync covers both families.
+ * Metrics about applying changes, named as in kube-proxy so that its dashboards and alerts work. kube-proxy reports
+ * IPv4 and IPv6 separately; here one sync covers both families, so both series of a sync metric have the same value.
  */
 public final class KubeProxyMetrics {
     private static final String SYNC = "kubeproxy_sync_proxy_rules_";
     private static final List<String> FAMILIES =
             Stream.of(Family.values()).map(Family::toString).toList();
 
-    /** Bucket bounds in seconds, the same as kube-proxy's. */
+    /** Bucket bounds in seconds; identical to kube-proxy's. */
     private static final double[] PROGRAMMING_BOUNDS = Stream.of(
                     DoubleStream.of(0, 0.25, 0.5),
                     IntStream.range(1, 60).asDoubleStream(),
@@ -48,13 +48,13 @@ public final class KubeProxyMetrics {
     private final Counter serviceChanges;
     private final Counter endpointChanges;
 
-    // Control thread only.
+    // Accessed only on the control thread.
     private ServiceSnapshot applied = ServiceSnapshot.empty();
 
     /**
      * Registers the metrics.
      *
-     * @param snapshot supplies the applied snapshot
+     * @param snapshot supplier of the applied snapshot
      */
     public KubeProxyMetrics(PrometheusRegistry registry, Supplier<SyncState> sync, Supplier<ServiceSnapshot> snapshot) {
         durations = Histogram.builder()
@@ -67,15 +67,15 @@ public final class KubeProxyMetrics {
         FAMILIES.forEach(durations::initLabelValues);
         programming = Histogram.builder()
                 .name("kubeproxy_network_programming_duration_seconds")
-                .help("Seconds from a change of endpoints in the cluster until it was applied on this node")
+                .help("Seconds from an endpoint change in the cluster until it was applied on this node")
                 .labelNames("ip_family")
                 .classicOnly()
                 .classicUpperBounds(PROGRAMMING_BOUNDS)
                 .register(registry);
         FAMILIES.forEach(programming::initLabelValues);
         serviceChanges = changes(
-                "service", "added, removed, or changed in addresses, source ranges or session affinity", registry);
-        endpointChanges = changes("endpoint", "changed in endpoints or traffic policy", registry);
+                "service", "added or removed, or whose addresses, source ranges or session affinity changed", registry);
+        endpointChanges = changes("endpoint", "whose endpoints or traffic policy changed", registry);
         timestamp("last_timestamp_seconds", "When a change was last applied", sync, SyncState::lastApplied, registry);
         timestamp(
                 "last_queued_timestamp_seconds",
@@ -85,8 +85,7 @@ public final class KubeProxyMetrics {
                 registry);
         GaugeWithCallback.builder()
                 .name(SYNC + "no_local_endpoints_total")
-                .help(
-                        "Service ports with a Local traffic policy and no endpoint on this node, but endpoints on other nodes")
+                .help("Service ports with traffic policy Local whose endpoints are all on other nodes")
                 .labelNames("ip_family", "traffic_policy")
                 .callback(gauge -> noLocalEndpoints(snapshot.get(), gauge))
                 .register(registry);
@@ -114,7 +113,7 @@ public final class KubeProxyMetrics {
                 .register(registry);
     }
 
-    /** Counts the changes between the previously applied snapshot and this one. Control thread only. */
+    /** Counts the changes since the previously applied snapshot. Must be called on the control thread. */
     public void applied(ServiceSnapshot now) {
         SnapshotDiff diff = SnapshotDiff.between(applied, now);
         applied = now;
@@ -122,7 +121,7 @@ public final class KubeProxyMetrics {
         diff.added().forEach(is -> count(true, !endpoints(is).isEmpty()));
         diff.changed().forEach(change -> {
             boolean service = !addressing(change.before()).equals(addressing(change.after()));
-            // Any other difference in a service port affects the choice of its endpoints.
+            // Any other difference between service ports affects which endpoints are chosen.
             boolean endpoint = !service || !endpoints(change.before()).equals(endpoints(change.after()));
             count(service, endpoint);
         });
@@ -137,7 +136,7 @@ public final class KubeProxyMetrics {
         }
     }
 
-    /** Returns everything that clients use to reach a service port; endpoints are not part of it. */
+    /** Returns everything about a service port that clients depend on, which excludes its endpoints. */
     private static List<Object> addressing(ServicePort port) {
         record ServiceAddress(Frontend.Kind kind, FrontendAddress address, Object allowedSources) {}
         return List.of(
@@ -162,7 +161,7 @@ public final class KubeProxyMetrics {
      * Records one sync.
      *
      * @param nanos duration of the sync
-     * @param triggers changes of endpoints that it applied, with the time when each was made in the cluster
+     * @param triggers endpoint changes applied by this sync, with the time of each change in the cluster
      */
     public void round(long nanos, List<Trigger> triggers) {
         FAMILIES.forEach(family -> durations.labelValues(family).observe(nanos / 1e9));
@@ -184,7 +183,7 @@ public final class KubeProxyMetrics {
         }
     }
 
-    /** DROP means a Local policy without a local endpoint, while other nodes have endpoints. */
+    /** The verdict is DROP if the traffic policy is Local and only other nodes have endpoints. */
     private static boolean lacksLocal(ServicePort port, Family family, boolean external) {
         for (Frontend frontend : port.frontends()) {
             if (frontend.external().verdict() == Verdict.DROP

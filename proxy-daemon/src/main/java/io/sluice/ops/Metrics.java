@@ -36,8 +36,8 @@ import java.util.function.Supplier;
 import org.HdrHistogram.Histogram;
 
 /**
- * All metrics in the Prometheus text format, read from {@link Stats} at each scrape. Series of a Service are not
- * registered anywhere, so they end when the Service is removed.
+ * All metrics in the Prometheus text format, read from {@link Stats} at each scrape. The series of a Service are not
+ * registered, so they disappear when the Service is removed.
  */
 public final class Metrics {
     static final String CONTENT_TYPE = PrometheusTextFormatWriter.CONTENT_TYPE;
@@ -50,7 +50,7 @@ public final class Metrics {
     /**
      * Registers the JVM metrics.
      *
-     * @param registry further metrics to report
+     * @param registry source of additional metrics to report
      */
     public Metrics(Supplier<Stats> stats, Supplier<DaemonState> state, PrometheusRegistry registry) {
         this.stats = stats;
@@ -62,7 +62,7 @@ public final class Metrics {
     /**
      * Renders all metrics.
      *
-     * @param timingsPerService whether to include histograms for each service port, which are many series
+     * @param timingsPerService whether to include histograms for each service port, which adds many series
      */
     String scrape(boolean timingsPerService) throws IOException {
         List<MetricSnapshot> all = new ArrayList<>();
@@ -110,15 +110,15 @@ public final class Metrics {
     }
 
     /**
-     * Returns whether a service port without any traffic has this counter. An initial 0 makes the first connection visible
-     * as an increase. All other counters of an idle port are omitted: in a cluster with thousands of Services, zeros would
-     * be most of the output.
+     * Returns whether this counter is reported for a service port without traffic. An initial 0 makes the first
+     * connection visible as an increase. All other counters of an idle port are omitted: in a cluster with thousands of
+     * Services, most of the output would be zeros.
      */
     private static boolean opened(Counter counter) {
         return counter == Counter.SESSIONS_OPENED || counter == Counter.FLOWS_OPENED;
     }
 
-    /** Returns whether a counter applies to a protocol: TCP ports have no flow counters, UDP ports no session counters. */
+    /** Returns whether a counter applies to a protocol: flow counters only to UDP, session counters only to TCP. */
     private static boolean concerns(Counter counter, Protocol protocol) {
         String name = counter.name();
         boolean tcpOnly =
@@ -207,7 +207,7 @@ public final class Metrics {
         all.add(problems.build());
         all.add(gauge(
                 "sluice_held_bytes",
-                "Bytes buffered for clients and endpoints that read slowly, over all connections",
+                "Bytes buffered for slow clients and endpoints, summed over all connections",
                 (double) now.bufferedBytes()));
         all.add(gauge(
                 "sluice_feed_synced",
@@ -223,16 +223,16 @@ public final class Metrics {
         }
         GaugeSnapshot.Builder synced = GaugeSnapshot.builder()
                 .name("sluice_watch_synced")
-                .help("1 once the initial list of a resource is complete");
+                .help("1 once the initial list of the resource is complete, otherwise 0");
         GaugeSnapshot.Builder up =
-                GaugeSnapshot.builder().name("sluice_watch_up").help("1 while the watch of a resource is working");
+                GaugeSnapshot.builder().name("sluice_watch_up").help("1 while the watch is healthy, otherwise 0");
         GaugeSnapshot.Builder age = GaugeSnapshot.builder()
                 .name("sluice_watch_last_event_age_seconds")
-                .help("Seconds since the API server last sent anything about a resource");
+                .help("Seconds since the API server last sent data for the resource");
         CounterSnapshot.Builder reconnects =
-                CounterSnapshot.builder().name("sluice_watch_reconnects").help("Watch requests after the first one");
+                CounterSnapshot.builder().name("sluice_watch_reconnects").help("Watch requests other than the first");
         CounterSnapshot.Builder relists =
-                CounterSnapshot.builder().name("sluice_watch_relists").help("List requests after the first one");
+                CounterSnapshot.builder().name("sluice_watch_relists").help("List requests other than the first");
         Instant now = Instant.now();
         for (WatchStatus watch : watches) {
             Labels labels = Labels.of("resource", watch.resource());

@@ -12,29 +12,30 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A file that exists while this process is ready, for probes. During a handover on the host network, the old and the new
- * process share the health port and either may answer a probe; a file in a directory of the pod is unambiguous.
+ * A file that exists only while this process is ready, for use by probes. During a handover on the host network, an
+ * HTTP probe may reach the old or the new process; a file in a directory of the pod belongs to exactly one of them.
  */
 public final class ReadyFile implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ReadyFile.class);
 
     /**
-     * Shorter than the period of any probe. Readiness is polled, because a change of the feed interrupts it for a moment,
-     * which should not remove the file.
+     * Shorter than the period of any probe. Polling also hides most of the brief moments in which a feed change makes
+     * this process not ready, during which the file should remain.
      */
     private static final Duration INTERVAL = Duration.ofMillis(500);
 
     private final Path file;
     private final BooleanSupplier ready;
-    // Guarded by this.
+    // The following fields are guarded by this.
     private @Nullable Worker worker;
     private boolean closed;
     private boolean failing;
 
     /**
-     * Removes a file that an earlier process left behind.
+     * Removes the file if an earlier process left it behind.
      *
-     * @throws IllegalStateException if it cannot be removed: probes would take this process for ready
+     * @throws IllegalStateException if the file cannot be removed, because probes would then report this process as
+     *     ready
      */
     public ReadyFile(Path file, BooleanSupplier ready) {
         this.file = file;
@@ -46,7 +47,7 @@ public final class ReadyFile implements AutoCloseable {
         }
     }
 
-    /** Starts to create and remove the file as readiness changes. */
+    /** Starts creating and removing the file as readiness changes. */
     public synchronized void start(Supervisor supervisor) {
         worker = supervisor.scheduled("sluice-ready-file", INTERVAL, this::update);
     }
@@ -68,7 +69,8 @@ public final class ReadyFile implements AutoCloseable {
         } catch (IOException e) {
             if (!failing) {
                 log.warn(
-                        "cannot {} '{}', so probes of this file see the wrong readiness: {}; retrying",
+                        "cannot {} readiness file '{}': {}; probes that check it report stale readiness until a"
+                                + " retry succeeds",
                         there ? "create" : "remove",
                         file,
                         e.toString());
@@ -77,7 +79,7 @@ public final class ReadyFile implements AutoCloseable {
         }
     }
 
-    /** Removes the file for good. */
+    /** Removes the file permanently. */
     @Override
     public synchronized void close() {
         if (!closed) {

@@ -16,21 +16,21 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** A snapshot as a table for the terminal: a row per service port, or several if its addresses have different endpoints. */
+/** A snapshot as a table: one row for each service port, or several if its addresses lead to different endpoints. */
 public final class ServiceTable {
     private static final int ENDPOINTS_IN_A_LINE = 2;
     private static final int ENDPOINT_LINES = 3;
 
     private ServiceTable() {}
 
-    /** Returns the lines of the table, the header first. */
+    /** Returns the lines of the table, starting with the header. */
     public static List<String> lines(ServiceSnapshot snapshot) {
         Table table = new Table("SERVICE", "ADDRESS", "AFFINITY", "ENDPOINTS");
         snapshot.sorted().forEach(port -> rows(port, table));
         return table.lines();
     }
 
-    /** Addresses with the same routing for every origin share a row. */
+    /** Addresses that are routed identically for every origin share a row. */
     private static void rows(ServicePort port, Table table) {
         Map<String, List<String>> addresses = new LinkedHashMap<>();
         for (Frontend frontend : port.frontends()) {

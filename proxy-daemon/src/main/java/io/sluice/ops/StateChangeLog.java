@@ -22,42 +22,42 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Logs changes of frontends and of problems in the feed: a line for each of a few changes, a summary for many, and nothing
- * for a state that has not changed.
+ * Logs changes in the state of frontends and in the problems of the feed. A few changes are logged one per line; many
+ * are summarized.
  *
- * <p>Event loops report changes too, so reporting only records them; a separate thread writes the log.
+ * <p>Changes are also reported on event loops, which must not block; a separate thread therefore writes the log.
  */
 public final class StateChangeLog implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger("io.sluice.State");
 
-    /** Lines per write; the rest is summarized. */
+    /** Maximum number of lines per write; further changes are summarized. */
     private static final int MAX_LINES = 10;
 
     private final Object lock = new Object();
     private final long delayMillis;
     private @Nullable Worker writer;
 
-    /** Changes since the last write; the latest status of each frontend. */
+    /** Latest status of each frontend that has changed since the last write. */
     private Map<FrontendAddress, FrontendStatus> frontends = new LinkedHashMap<>();
 
     private Map<Problem, Boolean> problems = new LinkedHashMap<>();
 
     /**
-     * Last logged reason of each failed frontend, so that a retry with the same failure is not logged again. Guarded by
-     * itself.
+     * Last logged reason for each failed frontend, so that a retry that fails in the same way is not logged again.
+     * Guarded by itself.
      */
     private final Map<FrontendAddress, String> failed = new HashMap<>();
 
     /**
-     * Creates a log that does not write before {@link #start}.
+     * Creates a log that writes nothing until {@link #start} is called.
      *
-     * @param delay how long to collect further changes before writing
+     * @param delay time to wait for further changes before writing
      */
     public StateChangeLog(Duration delay) {
         delayMillis = delay.toMillis();
     }
 
-    /** Records the new status of a frontend. Any thread, never blocks for long. */
+    /** Records the new status of a frontend. May be called on any thread; never blocks for long. */
     public void frontend(FrontendStatus status) {
         if (status.state() == State.PENDING) {
             return;
@@ -68,10 +68,10 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
-    /** Records that a problem has appeared or was resolved. Any thread. */
+    /** Records that a problem has appeared or was resolved. May be called on any thread. */
     public void problem(Problem problem, boolean appeared) {
         synchronized (lock) {
-            // If it appeared and was resolved since the last write, there is nothing to log.
+            // A problem that appeared and was resolved since the last write is not logged.
             if (!problems.remove(problem, !appeared)) {
                 problems.put(problem, appeared);
             }
@@ -79,7 +79,7 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
-    /** Starts the thread that writes. */
+    /** Starts the thread that writes the log. */
     public void start(Supervisor supervisor) {
         writer = supervisor.loop("sluice-state-log", this::run);
     }
@@ -116,7 +116,7 @@ public final class StateChangeLog implements AutoCloseable {
         for (Map.Entry<Problem, Boolean> entry : changed.entrySet()) {
             if (++lines > MAX_LINES) {
                 log.warn(
-                        "{} more problems appeared or were resolved; 'sluice check' lists them",
+                        "{} more problems appeared or were resolved; 'sluice check' lists those of a feed",
                         changed.size() - MAX_LINES);
                 return;
             }
@@ -164,7 +164,7 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
-    /** Returns why a frontend failed, with the remedy if one is known. */
+    /** Returns the reason why a frontend failed, including a remedy if one is known. */
     public static String reason(FrontendStatus status) {
         if (status.failure() != Failure.ADDRESS_NOT_LOCAL) {
             return status.reason();

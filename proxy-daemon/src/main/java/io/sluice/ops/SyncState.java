@@ -7,14 +7,14 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Progress of the daemon in applying its input, at one moment. Its cost does not depend on the number of Services, as
- * every probe requests it.
+ * Progress of the daemon in applying its input, at one moment. Created for every probe, so the cost of creating it must
+ * not depend on the number of Services.
  *
- * @param pendingSince when the oldest change that has not been applied yet arrived
- * @param lastApplied when a change was last applied; empty until the first complete feed is applied
- * @param lastOffered when the feed or the API server last delivered an update, with or without changes
- * @param nodeIneligibleReason why load balancers should send no new traffic to this node; empty if they may
- * @param watches state of the watches of the API server; empty if objects come from files
+ * @param pendingSince arrival time of the oldest change that has not been applied yet
+ * @param lastApplied time when a change was last applied; empty until the first complete feed is applied
+ * @param lastOffered time when the feed or the API server last delivered an update, even if nothing had changed
+ * @param nodeIneligibleReason reason why load balancers should send no new traffic to this node; empty if they may
+ * @param watches state of the watches on the API server; empty if objects come from files
  */
 public record SyncState(
         boolean stopping,
@@ -23,7 +23,7 @@ public record SyncState(
         Optional<Instant> lastOffered,
         Optional<String> nodeIneligibleReason,
         List<WatchStatus> watches) {
-    /** kube-proxy's value: twice its sync period. */
+    /** Age at which a pending change is overdue; kube-proxy uses the same value, twice its sync period. */
     private static final Duration STALE = Duration.ofSeconds(60);
 
     boolean synced() {
@@ -37,7 +37,7 @@ public record SyncState(
                 .orElse(true);
     }
 
-    /** Returns whether load balancers may send new traffic to this node; not while the daemon drains. */
+    /** Returns whether load balancers may send new traffic to this node; false while the daemon drains. */
     boolean nodeEligible() {
         return nodeIneligibleReason.isEmpty() && !stopping;
     }

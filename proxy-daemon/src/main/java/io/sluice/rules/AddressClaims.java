@@ -17,14 +17,15 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Decides which Service gets an address that several Services claim: the oldest one, then the first by namespace and
- * name. If two ports of one Service claim the same address, the first port gets it. Confined to one thread.
+ * Decides which Service gets an address that several Services claim: the oldest one; among Services of the same age,
+ * the one that sorts first by namespace and name. If two ports of one Service claim the same address, the first port
+ * gets it. Confined to one thread.
  */
 final class AddressClaims {
     private final Map<ServiceKey, List<FrontendAddress>> claimed = new HashMap<>();
     /** The claim that holds each address. */
     private final Map<FrontendAddress, Claim> owners = new HashMap<>();
-    /** All claims to the few addresses that several Services claim, the owner's first. */
+    /** All claims to the few addresses that several Services claim; the first claim is the owner's. */
     private final Map<FrontendAddress, TreeSet<Claim>> contested = new HashMap<>();
 
     private record Claim(long createdSeconds, ServicePortName name) implements Comparable<Claim> {
@@ -47,8 +48,8 @@ final class AddressClaims {
      * Replaces the claims of a Service. Does nothing and returns an empty set if they have not changed.
      *
      * @param wanted the addresses that the Service claims now; empty to withdraw all claims
-     * @param touched called with each address that the Service claimed before or claims now
-     * @param rivals called with each other Service that claims one of these addresses
+     * @param touched callback for each address that the Service claimed before or claims now
+     * @param rivals callback for each other Service that claims one of these addresses
      * @return the service ports that had claims before
      */
     Set<ServicePortName> replace(

@@ -5,21 +5,21 @@ import io.sluice.model.IpAddress;
 import java.util.List;
 
 /**
- * The settings from which, together with the objects, a snapshot is built.
+ * The settings that determine a snapshot, together with the objects of the feed.
  *
  * @param nodeName the name of this node; empty if unknown, in which case no endpoint is local
- * @param nodeAddresses all addresses of this node, the primary one of each family first; empty to use those of its Node
- *     object
+ * @param nodeAddresses all addresses of this node, the primary one of each family first; empty to use the addresses in
+ *     its Node object
  * @param clusterCidrs the ranges of pod addresses for local traffic detection; empty to disable it
  * @param podsByNode whether local traffic detection uses the podCIDRs of the Node object instead of
  *     {@code clusterCidrs}
  * @param serviceCidrs ranges of ClusterIPs, in addition to those of ServiceCIDR objects
  * @param masqueradeAll whether all traffic to ClusterIPs is masqueraded
  * @param frontendMap ranges whose frontends are served at other addresses; the first match applies
- * @param serviceProxyName serve only the Services whose {@code service.kubernetes.io/service-proxy-name} label has this
- *     value; empty to serve only the Services without this label
- * @param wildcardNodePorts whether a NodePort on interface addresses is one frontend for all of them (node mode),
- *     instead of one frontend per address
+ * @param serviceProxyName value of the label {@code service.kubernetes.io/service-proxy-name} on the Services to serve;
+ *     empty to serve the Services without this label
+ * @param wildcardNodePorts whether a NodePort served on interface addresses is a single frontend for all addresses
+ *     (node mode), instead of one frontend per address
  */
 public record BuildOptions(
         String nodeName,
@@ -54,7 +54,10 @@ public record BuildOptions(
                 false);
     }
 
-    /** Maps frontend addresses in {@code from} to the same offset in {@code to}. Both have the same family and size. */
+    /**
+     * Maps each frontend address in {@code from} to the address at the same offset in {@code to}. Both ranges must have
+     * the same family and size.
+     */
     public record AddressMap(Cidr from, Cidr to) {
         public AddressMap {
             if (from.prefix() != to.prefix()

@@ -10,12 +10,12 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Index from an endpoint address to the Services that have this endpoint. When an address becomes a frontend, the
- * Services that forward to it must be built again, because traffic could loop. Confined to one thread.
+ * Index from an endpoint address to the Services with this endpoint. When an address becomes a frontend, the Services
+ * that forward to it must be rebuilt, because traffic could loop. Confined to one thread.
  *
  * <p>Keeps hash buckets instead of addresses: hardly any pod address is ever looked up, and a map of all addresses
- * would be larger than the endpoints themselves. A lookup returns all Services in the bucket; building a Service again
- * that has not changed is harmless.
+ * would be larger than the endpoints themselves. A lookup returns all Services in the bucket; rebuilding an unchanged
+ * Service is harmless.
  */
 final class EndpointAddressIndex {
     /** With 250,000 endpoints, a bucket holds four Services on average. */
@@ -58,7 +58,7 @@ final class EndpointAddressIndex {
         }
     }
 
-    /** All Services that have the address as an endpoint, and possibly a few others. */
+    /** All Services with an endpoint at the address, and possibly a few others. */
     Collection<ServiceKey> servicesFor(FrontendAddress address) {
         return List.of(buckets[bucket(address)]);
     }
@@ -74,7 +74,7 @@ final class EndpointAddressIndex {
     }
 
     private static int bucket(FrontendAddress address) {
-        // Ignores the protocol: a Service rarely has the same endpoint for both.
+        // Ignores the protocol: a Service rarely has the same endpoint for both TCP and UDP.
         int hash = 31 * address.address().hashCode() + address.port();
         return (hash * 0x9E3779B9) >>> 16;
     }

@@ -26,10 +26,10 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The graph of Services that have frontends of other Services as endpoints. Excludes links that are part of a cycle, in
+ * The graph of Services whose endpoints are frontends of other Services. Excludes links that are part of a cycle, in
  * which traffic would loop, and links that make a chain of Services too long. Confined to one thread.
  *
- * <p>Few Services have such an endpoint, so each change evaluates the whole graph, in time linear in its size.
+ * <p>Such endpoints are rare, so each change reevaluates the whole graph, in time linear in its size.
  */
 final class EndpointChains {
     /** Maximum number of links (hops from Service to Service) that a connection may follow. */
@@ -42,7 +42,7 @@ final class EndpointChains {
     private Map<Link, String> excluded = Map.of();
     private boolean changed;
 
-    /** A service port in one IP family. Traffic never changes its family. */
+    /** A service port in one IP family. Forwarding never changes the family. */
     private record Node(ServicePortName port, Family family) implements Comparable<Node> {
         private static final Comparator<Node> ORDER = Comparator.comparing(Node::toString)
                 .thenComparing(Node::family)
@@ -59,7 +59,7 @@ final class EndpointChains {
         }
     }
 
-    /** An endpoint of one service port that is a frontend of another one, or of the same one. */
+    /** An endpoint of one service port that is also a frontend of another service port, or of the same one. */
     record Link(ServicePortName from, FrontendAddress endpoint, ServicePortName owner) {
         private Node source() {
             return new Node(from, endpoint.address().family());
@@ -75,7 +75,7 @@ final class EndpointChains {
         changed |= !now.equals(before == null ? Set.of() : before);
     }
 
-    /** Why the endpoint of a link is excluded; null if it is not. */
+    /** The reason why a link's endpoint is excluded; null if it is not excluded. */
     @Nullable
     String exclusionReason(Link link) {
         return excluded.get(link);
@@ -99,7 +99,7 @@ final class EndpointChains {
                 .collect(Collectors.toSet());
     }
 
-    /** One evaluation. Everything is sorted, so that the same links always give the same messages. */
+    /** One evaluation. Everything is sorted, so that the same links always produce the same messages. */
     private static final class Graph {
         private final Map<Node, Set<Node>> next = new TreeMap<>();
         private final Map<Node, Set<Node>> previous = new TreeMap<>();
@@ -126,7 +126,7 @@ final class EndpointChains {
         }
 
         Map<Link, String> excluded() {
-            // Kosaraju's algorithm: going backwards from the last node to finish reaches the nodes on a cycle with it.
+            // Kosaraju's algorithm: a backward search from the last node to finish finds the nodes on a cycle with it.
             List<Node> finished = new ArrayList<>();
             Set<Node> seen = new HashSet<>();
             next.keySet().forEach(node -> visit(node, next, seen, finished));
@@ -204,7 +204,9 @@ final class EndpointChains {
             return path.stream().map(Node::toString).collect(Collectors.joining(" -> "));
         }
 
-        /** A shortest path between two nodes of one cycle, so that the message names as few Services as possible. */
+        /**
+         * A shortest path between two nodes on the same cycle, so that the message names as few Services as possible.
+         */
         private Collection<Node> pathOnCycle(Node from, Node to) {
             Map<Node, Node> reachedFrom = new HashMap<>();
             Deque<Node> queue = new ArrayDeque<>(List.of(from));

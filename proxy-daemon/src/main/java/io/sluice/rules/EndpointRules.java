@@ -31,9 +31,9 @@ final class EndpointRules {
     private EndpointRules() {}
 
     /**
-     * All endpoints of one service port in any state, sorted by address and port. An endpoint that moves between slices
-     * may be in two of them: the last entry that is not terminating applies, otherwise the first. A new pod may have
-     * the address of an old one that is still terminating.
+     * All endpoints of one service port in any state, sorted by address and port. An address may be listed twice,
+     * because an endpoint moves between slices or a new pod reuses the address of a terminating one. The last entry
+     * that is not terminating applies; if all are terminating, the first.
      */
     static Map<Endpoint, SliceEndpoint> endpointsOf(NamedPort servicePort, Collection<EndpointsObject> objects) {
         Map<Endpoint, SliceEndpoint> endpoints = new TreeMap<>(BY_ADDRESS);
@@ -47,7 +47,7 @@ final class EndpointRules {
         return endpoints;
     }
 
-    /** Calls the action for each endpoint of one service port and its port number, once for each slice that lists it. */
+    /** Calls the action for each endpoint of one service port and its port number, once per slice that lists it. */
     static void forEach(
             NamedPort servicePort, Collection<EndpointsObject> objects, ObjIntConsumer<SliceEndpoint> action) {
         for (EndpointsObject object : objects) {
@@ -84,7 +84,7 @@ final class EndpointRules {
             return new Policies(service.internalLocal(), service.external().local(), service.isExternal(port, family));
         }
 
-        /** Also true with externalTrafficPolicy Local, which does not apply to pods and this node. */
+        /** True even if externalTrafficPolicy is Local, because that policy does not apply to pods and this node. */
         boolean useCluster() {
             return !internalLocal || external;
         }
@@ -107,7 +107,7 @@ final class EndpointRules {
             local = List.copyOf(local);
         }
 
-        /** REJECT if no node has a usable endpoint; DROP if only this node has none, which may be about to change. */
+        /** REJECT if no node has a usable endpoint; DROP if only this node has none, because that may soon change. */
         Route route(boolean onlyLocal, Route.Source source) {
             List<Endpoint> endpoints = onlyLocal ? local : cluster;
             if (endpoints.isEmpty()) {
@@ -117,7 +117,7 @@ final class EndpointRules {
         }
     }
 
-    /** Whether an endpoint is in the list, and the reason. */
+    /** Whether an endpoint is used, and the reason. */
     enum EndpointDecision {
         USED("ready"),
         SERVING_TERMINATING("terminating but still serving, and no endpoint is ready"),
@@ -143,7 +143,7 @@ final class EndpointRules {
         }
     }
 
-    /** Chooses the usable endpoints of one family: kube-proxy's {@code CategorizeEndpoints}. */
+    /** Chooses the usable endpoints of one family; the equivalent of kube-proxy's {@code CategorizeEndpoints}. */
     static EndpointLists categorize(Map<Endpoint, SliceEndpoint> endpoints, Policies policies, NodeLocality locality) {
         List<Endpoint> cluster =
                 policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), locality)) : List.of();
@@ -199,7 +199,8 @@ final class EndpointRules {
     /**
      * Applies topology hints to the ready endpoints: uses those with a hint for this node, else those with a hint for
      * this zone, else all. Node or zone hints apply only if every ready endpoint has one and at least one endpoint
-     * matches. An endpoint without a hint disables them, because during a rollout the hinted ones could be overloaded.
+     * matches. An endpoint without a hint disables them, because during a rollout the few hinted endpoints could be
+     * overloaded.
      */
     private static Function<SliceEndpoint, EndpointDecision> hinted(
             Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
@@ -241,7 +242,7 @@ final class EndpointRules {
         return chosen;
     }
 
-    /** The endpoints of one family. Each family is treated as a Service of its own, as in kube-proxy. */
+    /** The endpoints of one family. Each family is treated as a separate Service, as in kube-proxy. */
     static Map<Endpoint, SliceEndpoint> ofFamily(Family family, Map<Endpoint, SliceEndpoint> endpoints) {
         Map<Endpoint, SliceEndpoint> those = new LinkedHashMap<>();
         endpoints.forEach((endpoint, sliceEndpoint) -> {
@@ -252,7 +253,7 @@ final class EndpointRules {
         return those;
     }
 
-    /** The number of distinct local addresses with a ready endpoint, over all ports: the count of a health check. */
+    /** The number of distinct local addresses with a ready endpoint, across all ports, as reported by health checks. */
     static int localReady(Collection<EndpointsObject> objects, NodeLocality locality) {
         Set<NamedPort> ports = new HashSet<>();
         for (EndpointsObject object : objects) {

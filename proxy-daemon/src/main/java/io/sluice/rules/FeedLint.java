@@ -14,9 +14,9 @@ import java.util.List;
 import java.util.stream.Collectors;
 
 /**
- * Finds objects that match nothing, such as a slice without a Service. This is valid and happens briefly in a running
- * cluster, but is usually a mistake in a feed that is being checked. Looks at every object, so only {@code sluice
- * check} runs it, not the daemon.
+ * Finds objects without a counterpart, such as a slice without a Service. Such objects are valid and occur briefly in a
+ * running cluster, but usually indicate a mistake in a feed that is being checked. Visits every object, so only
+ * {@code sluice check} uses it, not the daemon.
  */
 public final class FeedLint {
     private final ObjectStore store;

@@ -27,14 +27,14 @@ import java.util.Set;
 final class FrontendRules {
     private FrontendRules() {}
 
-    /** The frontend addresses of a service port. An address that is listed as two kinds has the first one. */
+    /** The frontend addresses of a service port. An address that is listed under two kinds gets the first one. */
     static Map<FrontendAddress, Kind> addresses(
             ServiceObject service, Port port, LocalNode localNode, BuildOptions options) {
         Map<FrontendAddress, Kind> addresses = new LinkedHashMap<>();
         NamedPort named = port.named();
         AddressCollector collector = (kind, list, number) -> {
             for (IpAddress address : list) {
-                // A Service without a ClusterIP of a family does not exist in that family.
+                // A Service without a ClusterIP of a family is not served in that family.
                 if (service.hasFamily(address.family())) {
                     addresses.putIfAbsent(
                             new FrontendAddress(named.protocol(), options.listenedOn(address), number), kind);
@@ -57,10 +57,10 @@ final class FrontendRules {
 
     /**
      * The frontend at an address. If an endpoint has the same address and port (an ingress controller in the host
-     * network), the node that has the address does not proxy it: packets pass to the process that listens there.
+     * network), the node that owns the address does not proxy it: packets are left to the process that listens there.
      *
      * @param lists the usable endpoints of the address's family
-     * @param frontendEndpoints the endpoints that are frontends of a Service themselves
+     * @param frontendEndpoints the endpoints that are also frontends of a Service
      */
     static Frontend frontend(
             ServiceObject service,
@@ -104,12 +104,12 @@ final class FrontendRules {
         return forwardsToFrontend(route, frontendEndpoints) ? Route.forward(route.endpoints(), Source.NODE) : route;
     }
 
-    /** Whether an endpoint is a frontend of another Service: its replies must return through this node. */
+    /** Whether the route has an endpoint that is also a frontend, whose replies must return through this node. */
     static boolean forwardsToFrontend(Route route, Set<Endpoint> frontendEndpoints) {
         return !frontendEndpoints.isEmpty() && route.endpoints().stream().anyMatch(frontendEndpoints::contains);
     }
 
-    /** The origin that the rules apply to a client: without local traffic detection, a pod is treated as external. */
+    /** The client's origin as the rules see it: without local traffic detection, a pod is treated as external. */
     static Origin effectiveOrigin(Origin client, Kind kind, IpAddress address, LocalNode localNode) {
         if (kind == Kind.NODE_PORT && address.isLoopback()) {
             // Only this node can reach its loopback addresses.
@@ -148,7 +148,7 @@ final class FrontendRules {
         }
         IpAddress primary = NodePortAddresses.primary(localNode.addresses(), family);
         if (primary != null && allowed.stream().anyMatch(range -> range.contains(primary))) {
-            // A node that has the LoadBalancer IP on an interface uses it as its source address.
+            // A node with the LoadBalancer IP on an interface uses it as its source address.
             for (IpAddress address : service.external().loadBalancerIps()) {
                 if (address.family() == family) {
                     allowed.add(new Cidr(address, address.family().bits()));

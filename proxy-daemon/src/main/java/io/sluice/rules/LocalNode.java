@@ -14,14 +14,14 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the rules know about this node, from the settings, its Node object and its interfaces.
+ * The properties of this node that the rules need, from the settings, its Node object and its interfaces.
  *
  * @param locality its name and zone
  * @param addresses its addresses, the primary one of each family first; empty if unknown
  * @param addressesFromSettings whether {@code addresses} come from the settings instead of the Node object
- * @param origins classifies clients; includes the addresses of the machine's interfaces
+ * @param origins classifier of clients, which includes the addresses of the machine's interfaces
  * @param nodePortAddresses the known addresses on which NodePorts are served, at most {@link #MAX_NODE_PORT_ADDRESSES}
- * @param unservedNodePortAddresses the number of addresses beyond that limit
+ * @param unservedNodePortAddresses the number of addresses that are not served because of that limit
  * @param nodePortRanges if not empty, a NodePort is one frontend for all local addresses in these ranges
  * @param masqueradeAll whether all traffic to ClusterIPs is masqueraded
  */
@@ -35,8 +35,8 @@ public record LocalNode(
         List<Cidr> nodePortRanges,
         boolean masqueradeAll) {
     /**
-     * Maximum number of addresses. Each needs a socket per NodePort, and a machine can have thousands, for example on
-     * the dummy interface of kube-proxy's IPVS mode.
+     * Maximum number of addresses on which NodePorts are served. Each needs a socket per NodePort, and a machine can
+     * have thousands of addresses, for example on the dummy interface of kube-proxy's IPVS mode.
      */
     static final int MAX_NODE_PORT_ADDRESSES = 64;
 
@@ -83,7 +83,7 @@ public record LocalNode(
         return origins.node().contains(address) || address.isLoopback();
     }
 
-    /** Where a local address is known from, as a message. */
+    /** Where Sluice found a local address, as a phrase for messages. */
     String sourceOf(IpAddress address) {
         if (addresses.contains(address)) {
             return addressesFromSettings ? "given by --node-ip" : "an address of Node " + locality.node();
@@ -102,10 +102,10 @@ public record LocalNode(
                         .toList();
     }
 
-    /** The wildcard frontend that serves a local address if its port is a NodePort; null if there can be none. */
+    /** The wildcard frontend that serves a local address and port if the port is a NodePort; null if none can exist. */
     @Nullable
     FrontendAddress wildcardNodePort(FrontendAddress address) {
-        // Called for every endpoint, and hardly any has an address of this node, so the cheapest checks come first.
+        // Called for every endpoint, and hardly any is at an address of this node, so the cheapest checks come first.
         return !nodePortRanges.isEmpty()
                         && isOwn(address.address())
                         && nodePortRanges.stream().anyMatch(range -> range.contains(address.address()))

@@ -15,7 +15,8 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Selects the node addresses on which NodePorts are served: kube-proxy's {@code --nodeport-addresses}.
+ * Selects the node addresses on which NodePorts are served; the equivalent of kube-proxy's
+ * {@code --nodeport-addresses}.
  *
  * <p>A range applies to its own family, a keyword to both. If nothing applies to a family, NodePorts are served on all
  * of its addresses; this is surprising, but kube-proxy does the same. Loopback addresses are served only if requested
@@ -23,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * are never served.
  */
 public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
-    /** A keyword that is allowed instead of a range. */
+    /** A keyword that can be used instead of a range. */
     public enum Keyword {
         /** The first address of each family in the Node object. */
         PRIMARY,
@@ -55,7 +56,7 @@ public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
 
     private static final Cidr LINK_LOCAL = requireNonNull(Cidr.parse("fe80::/10"));
 
-    /** Ranges that are not served merely because a larger range contains them. */
+    /** Ranges that a larger range does not implicitly include. */
     private static final List<Cidr> EXCEPTIONS =
             List.of(requireNonNull(Cidr.parse("127.0.0.0/8")), new Cidr(LOOPBACK_6, 128), LINK_LOCAL);
 
@@ -71,7 +72,7 @@ public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
                 some.stream().flatMap(each -> each.ranges.stream()).toList());
     }
 
-    /** Whether a keyword or range applies to a family. If not, all of its addresses are served. */
+    /** Whether a keyword or range applies to a family. If none does, all addresses of the family are served. */
     boolean concerns(Family family) {
         return !keywords.isEmpty()
                 || ranges.stream().anyMatch(range -> range.network().family() == family);
@@ -82,7 +83,7 @@ public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
         return keywords.contains(Keyword.ALL) || ranges.stream().anyMatch(range -> range.prefix() == 0);
     }
 
-    /** Whether interface addresses are served that are not in the Node object. */
+    /** Whether the selection can include interface addresses that are not in the Node object. */
     public boolean includesInterfaces() {
         return keywords.contains(Keyword.ALL) || !ranges.isEmpty();
     }
@@ -179,7 +180,7 @@ public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
         return null;
     }
 
-    /** Formats the selection as the setting is written. */
+    /** Formats the selection in the syntax of the setting. */
     @Override
     public String toString() {
         return Stream.concat(

@@ -25,17 +25,19 @@ import org.jspecify.annotations.Nullable;
 /**
  * All objects of the feed with the source of each, and the Services whose objects have changed. Confined to one thread.
  *
- * <p>If several sources define the same object, the definition of the first source by name applies. When that source
- * removes the object, the definition of the next one applies.
+ * <p>If several sources define the same object, the definition in the source that sorts first by name applies. When
+ * that source removes the object, the definition in the next source applies.
  */
 public final class ObjectStore {
     private final ProblemTracker problems;
     private final Map<String, List<KubeObject>> bySource = new HashMap<>();
-    /** The definition of each object that applies. */
+    /** For each object, the definition that applies. */
     private final Map<ObjectKey, SourcedObject> byKey = new HashMap<>();
     /** All definitions of the few objects that several sources define, sorted by source. */
     private final Map<ObjectKey, List<SourcedObject>> duplicated = new HashMap<>();
-    /** The slices of each Service, sorted by name. Nearly always one, so a list is copied at each change. */
+    /**
+     * The slices of each Service, sorted by name. Nearly every Service has one, so its list is copied on each change.
+     */
     private final Map<ServiceKey, List<EndpointsObject>> slices = new HashMap<>();
 
     private final Set<ServiceCidrObject> serviceCidrs = new LinkedHashSet<>();
@@ -106,7 +108,7 @@ public final class ObjectStore {
         }
     }
 
-    /** Sets the definition of an object by one source; null removes it. */
+    /** Sets the definition of an object in one source; null removes it. */
     private void define(ObjectKey key, String source, @Nullable KubeObject object) {
         SourcedObject wasFirst = byKey.get(key);
         List<SourcedObject> before = duplicated.getOrDefault(key, wasFirst == null ? List.of() : List.of(wasFirst));
@@ -147,7 +149,7 @@ public final class ObjectStore {
                     later.object().key().toString(),
                     "",
                     "also defined in " + definitions.get(0).source()
-                            + ", which comes first by name; this definition is ignored"));
+                            + ", which sorts first by name; this definition is ignored"));
         }
         return found;
     }
@@ -193,7 +195,7 @@ public final class ObjectStore {
         }
     }
 
-    /** Calls the action with each object that applies, and its source. */
+    /** Calls the action with each object (the definition that applies) and its source. */
     void forEach(BiConsumer<String, KubeObject> action) {
         byKey.values().forEach(sourced -> action.accept(sourced.source(), sourced.object()));
     }
@@ -235,7 +237,9 @@ public final class ObjectStore {
         return sourced == null ? null : (NodeObject) sourced.object();
     }
 
-    /** Whether any Node has ever been seen. If not, the feed has no Nodes, and a missing Node means nothing. */
+    /**
+     * Whether any Node has ever been seen. If not, the feed contains no Nodes, so a missing Node is not significant.
+     */
     boolean hasSeenNodes() {
         return hasSeenNodes;
     }

@@ -10,7 +10,7 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Tracks the current problems by finder and reports each change once. A problem that appears and disappears between two
+ * Tracks the current problems by origin and reports each change once. A problem that appears and disappears between two
  * calls of {@link #publish} is not reported. Confined to one thread.
  */
 public final class ProblemTracker {
@@ -20,16 +20,16 @@ public final class ProblemTracker {
             .thenComparing(Problem::message)
             .thenComparing(Problem::severity);
 
-    private final Map<Object, List<Problem>> byFinder = new HashMap<>();
+    private final Map<Object, List<Problem>> byOrigin = new HashMap<>();
     private final Map<Problem, Integer> counts = new HashMap<>();
     private final Set<Problem> touched = new LinkedHashSet<>();
     private final Set<Problem> reported = new LinkedHashSet<>();
     private List<Problem> published = List.of();
 
-    /** Replaces the problems of a finder (a source, an object key or a Service). */
-    public void put(Object finder, List<Problem> problems) {
+    /** Replaces the problems recorded for one origin, such as a feed source, an object key or a Service. */
+    public void put(Object origin, List<Problem> problems) {
         List<Problem> before =
-                problems.isEmpty() ? byFinder.remove(finder) : byFinder.put(finder, List.copyOf(problems));
+                problems.isEmpty() ? byOrigin.remove(origin) : byOrigin.put(origin, List.copyOf(problems));
         if (before != null) {
             before.forEach(problem -> count(problem, -1));
         }
@@ -41,7 +41,7 @@ public final class ProblemTracker {
         touched.add(problem);
     }
 
-    /** Reports the changes since the last call to the listener. Returns all current problems, sorted. */
+    /** Reports to the listener all changes since the last call. Returns all current problems, sorted. */
     public List<Problem> publish(Listener listener) {
         List<Problem> changed = new ArrayList<>();
         for (Problem problem : touched) {

@@ -12,11 +12,11 @@ import io.sluice.rules.EndpointChains.Link;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Creates the problems of Services that are not served as their objects request. */
+/** Creates problems for Services that cannot be served as their objects request. */
 final class ServiceProblems {
     private final ObjectStore store;
 
-    /** @param store provides the source of each Service */
+    /** @param store store with the source of each Service */
     ServiceProblems(ObjectStore store) {
         this.store = store;
     }
@@ -56,7 +56,7 @@ final class ServiceProblems {
         return name.namespace().equals(key.namespace()) && name.service().equals(key.name());
     }
 
-    /** A health check node port that another Service uses. */
+    /** A health check node port that is already used by another Service. */
     Problem healthCheckPort(ServiceKey key, int port, ServicePortName owner) {
         return new Problem(
                 Severity.ERROR,
@@ -64,7 +64,7 @@ final class ServiceProblems {
                 "Service " + key,
                 "spec.healthCheckNodePort",
                 port + " is already used by Service " + owner.serviceName()
-                        + ", which is older or first by name; no health check is served for this Service");
+                        + ", which is older or sorts first by name; no health check is served for this Service");
     }
 
     /** An address or NodePort that another Service, or another port of the same Service, already uses. */
@@ -76,7 +76,8 @@ final class ServiceProblems {
                 : address.toString();
         String message = own
                 ? what + " is already used by port '" + owner.port() + "' of this Service"
-                : what + " is already used by Service " + owner.serviceName() + ", which is older or first by name";
+                : what + " is already used by Service " + owner.serviceName()
+                        + ", which is older or sorts first by name";
         String field = switch (kind) {
             case CLUSTER_IP -> own ? "spec.ports" : "spec.clusterIPs";
             case LOAD_BALANCER -> "status.loadBalancer.ingress";
@@ -86,20 +87,20 @@ final class ServiceProblems {
         return new Problem(Severity.ERROR, store.sourceOf(key), "Service " + key, field, message);
     }
 
-    /** An endpoint that is itself an address of a Service and is excluded to prevent loops. */
+    /** An endpoint that is also a frontend of a Service, and is excluded to prevent loops and long chains. */
     Problem excludedEndpoint(ServiceKey key, Link link, String why) {
         String owner = isOwn(key, link.owner())
-                ? "this Service itself"
+                ? "this Service"
                 : "Service " + link.owner().serviceName();
         return new Problem(
                 Severity.ERROR,
                 store.sourceOf(key),
                 "Service " + key,
                 "",
-                "endpoint " + link.endpoint() + " is ignored: it is an address of " + owner + ", and " + why);
+                "endpoint " + link.endpoint() + " is ignored: it is itself an address of " + owner + ", and " + why);
     }
 
-    /** A frontend that is not proxied because a process on this node is the endpoint at the same address. */
+    /** A frontend that is not proxied because a process on this node is an endpoint with the same address. */
     Problem passed(ServiceKey key, Frontend frontend) {
         return new Problem(
                 Severity.NOTE,

@@ -56,11 +56,13 @@ public final class SnapshotBuilder {
     private final EndpointChains chains = new EndpointChains();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
     private boolean healthChecksChanged;
-    /** Few Services have any. */
+    /** Conflicts by Service. Few Services have any. */
     private final Map<ServiceKey, List<AddressConflict>> conflicts = new TreeMap<>();
 
     private boolean conflictsChanged;
-    /** ClusterIPs of Services without a frontend at them: no supported port, or another Service uses the address. */
+    /**
+     * ClusterIPs without a frontend of their Service: it has no supported port, or another Service uses the address.
+     */
     private final Map<ServiceKey, Set<IpAddress>> unserved = new HashMap<>();
 
     private boolean unservedChanged;
@@ -87,7 +89,7 @@ public final class SnapshotBuilder {
         Set<ServiceKey> dirty = store.takeDirty();
         LocalNode now = LocalNode.of(options, store.node(options.nodeName()), interfaceAddresses);
         if (!now.equals(localNode)) {
-            // Rare enough to build all Services again; unchanged service ports keep their instance.
+            // This is rare enough to rebuild all Services; unchanged service ports keep their instance.
             localNode = now;
             dirty.addAll(store.services());
         }
@@ -121,7 +123,7 @@ public final class SnapshotBuilder {
 
     private List<Cidr> serviceCidrs() {
         if (!options.serviceProxyName().isEmpty()) {
-            // Another proxy serves most addresses of these ranges, so an unknown address may be in use.
+            // Another proxy serves most addresses in these ranges, so an unknown address may be in use.
             return List.of();
         }
         Set<Cidr> all = store.serviceCidrs();
@@ -145,7 +147,7 @@ public final class SnapshotBuilder {
     /**
      * Why this node is not eligible for new traffic from load balancers; empty if it is eligible.
      *
-     * @param exists whether the Node object exists; null if this is known only from the store
+     * @param exists whether the Node object exists; null to look it up in the store
      */
     public Optional<String> nodeIneligibleReason(@Nullable Boolean exists) {
         NodeObject node = store.node(options.nodeName());
@@ -186,7 +188,7 @@ public final class SnapshotBuilder {
         return new ServicePortName(key.namespace(), key.name(), port.name(), port.protocol());
     }
 
-    /** Updates the endpoint addresses of a Service, and the links to those that are frontends. */
+    /** Updates the endpoint addresses of a Service, and the links to endpoints that are also frontends. */
     private void updateLinks(ServiceKey key) {
         Set<FrontendAddress> endpointAddresses = new HashSet<>();
         Set<Link> links = new HashSet<>();
@@ -207,7 +209,7 @@ public final class SnapshotBuilder {
                     owner = owner == null ? claims.ownerOf(wildcard) : owner;
                 }
                 Kind kind = addresses.getOrDefault(endpoint, Kind.NODE_PORT);
-                // An external or LoadBalancer IP of the Service may be a real endpoint, on the machine that has the
+                // An external or LoadBalancer IP of the Service may be a real endpoint, on the machine that owns the
                 // address.
                 if (owner != null && !(owner.equals(name) && Frontend.mayBeAnEndpoint(kind))) {
                     links.add(new Link(name, endpoint, owner));
@@ -218,7 +220,7 @@ public final class SnapshotBuilder {
         chains.replace(key, links);
     }
 
-    /** Builds the ports of a Service with the addresses it holds, and reports the addresses it did not get. */
+    /** Builds the ports of a Service with the addresses that it owns, and reports conflicts about the others. */
     private void updateService(ServiceKey key, List<ServicePort> put, Set<ServicePortName> remove) {
         Set<Problem> found = new LinkedHashSet<>();
         List<AddressConflict> lost = new ArrayList<>();
@@ -237,7 +239,7 @@ public final class SnapshotBuilder {
         }
     }
 
-    /** A health check node port as an address to claim, so that conflicts are resolved as for other addresses. */
+    /** Represents a health check node port as an address, so that conflicts are resolved as for other addresses. */
     private static FrontendAddress healthCheckOf(ServiceObject service) {
         return new FrontendAddress(
                 Protocol.TCP, IpAddress.v4(0), service.external().healthCheckPort());
@@ -256,7 +258,7 @@ public final class SnapshotBuilder {
             return;
         }
         HealthCheck check = new HealthCheck(
-                // No known address means all addresses, so that the health check stays reachable.
+                // An empty list means all addresses, so the health check stays reachable even if no address is known.
                 options.nodePortAddresses().isAll() ? List.of() : localNode.nodePortAddresses(),
                 service.external().healthCheckPort(),
                 EndpointRules.localReady(store.endpoints(key), localNode.locality()));
@@ -333,7 +335,7 @@ public final class SnapshotBuilder {
                 frontends);
     }
 
-    /** Removes the endpoints that would cause loops or long chains. Returns the remaining ones that are frontends. */
+    /** Removes endpoints that would cause loops or long chains. Returns the remaining ones that are also frontends. */
     private Set<Endpoint> removeExcluded(ServicePortName name, Set<Endpoint> endpoints, Set<Problem> found) {
         ServiceKey key = new ServiceKey(name.namespace(), name.service());
         Set<Endpoint> frontendEndpoints = new HashSet<>();

@@ -32,7 +32,7 @@ public final class Trace {
     /** What happens to the packet. */
     public enum Verdict {
         FORWARD,
-        /** Answered with a TCP RST or ICMP port unreachable. */
+        /** Rejected with a TCP RST or ICMP port unreachable. */
         REJECT,
         /** Dropped without a reply. */
         DROP,
@@ -55,7 +55,7 @@ public final class Trace {
      *
      * @param frontend the frontend that the packet is addressed to; empty if there is none
      * @param service the Service or service port that the frontend belongs to; empty if there is none
-     * @param endpoints the endpoints that it may be forwarded to; empty unless the verdict is FORWARD
+     * @param endpoints the endpoints to which the packet may be forwarded; empty unless the verdict is FORWARD
      * @param source the source address that the endpoints see
      * @param reason the reason for the verdict, in one line
      * @param details the steps of the decision in order, each a heading with its lines

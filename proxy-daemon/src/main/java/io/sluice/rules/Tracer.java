@@ -64,7 +64,9 @@ public final class Tracer {
         });
     }
 
-    /** Indexes a Service by its ClusterIPs and NodePorts. If several have the same, the one that gets it is kept. */
+    /**
+     * Indexes a Service by its ClusterIPs and NodePorts. If several Services claim the same one, its owner is indexed.
+     */
     private void index(ServiceObject service) {
         for (IpAddress address : service.clusterIps()) {
             clusterIps.merge(
@@ -137,9 +139,10 @@ public final class Tracer {
                             .anyMatch(endpoint -> endpoint.address().equals(packet.from()));
                     source = hairpin ? Source.NODE : route.source();
                     String why = hairpin
-                            ? "the client is an endpoint itself, so hairpin traffic needs source NAT"
+                            ? "the client is also an endpoint, so hairpin traffic needs source NAT"
                             : endpoints.stream().anyMatch(endpoint -> forwards(frontend, endpoint) != null)
-                                    ? "an endpoint is an address of a Service, so replies must return through this node"
+                                    ? "an endpoint is itself the address of a Service, so source NAT is needed for"
+                                            + " replies to return through this node"
                                     : why(route.source(), service, frontend.kind(), origin, to.family());
                     List<String> lines = new ArrayList<>(List.of(source + ": " + why));
                     if (source == Source.CLIENT) {
@@ -181,7 +184,7 @@ public final class Tracer {
                 .toList();
     }
 
-    /** Every endpoint of the family with the reason why it is used or not, by the rules that built the snapshot. */
+    /** Every endpoint of the family, with the reason why it is or is not used, by the rules that built the snapshot. */
     private Map<Endpoint, EndpointDecision> decisions(
             ServiceObject service, ServicePortName name, Family family, boolean onlyLocal) {
         Map<Endpoint, EndpointDecision> decisions = new LinkedHashMap<>();
@@ -213,12 +216,14 @@ public final class Tracer {
             lines.add(endpoint
                     + (used ? "  used: " : "  not used: ")
                     + words(decision, used)
-                    + (next == null ? "" : ", an address of " + next + ", which forwards it further"));
+                    + (next == null ? "" : "; also an address of " + next + ", which forwards the traffic again"));
         });
         return lines.isEmpty() ? List.of("none") : lines;
     }
 
-    /** The service port that has the endpoint as a frontend and forwards its traffic; null if there is none. */
+    /**
+     * The service port that has a frontend at the endpoint's address and forwards its traffic; null if there is none.
+     */
     private @Nullable ServicePortName forwards(Frontend frontend, Endpoint endpoint) {
         Served next = find(new FrontendAddress(frontend.address().protocol(), endpoint.address(), endpoint.port()));
         return next == null || next.frontend().passesAny() || next.frontend().forwardsToItself()
@@ -228,9 +233,7 @@ public final class Tracer {
 
     /** An endpoint that is usable but not in the route was excluded. The problems of the Service give the details. */
     private static String words(EndpointDecision decision, boolean used) {
-        return decision.used() && !used
-                ? "an address of a Service, with which traffic would loop or take too many hops"
-                : decision.text();
+        return decision.used() && !used ? "excluded because traffic would loop or take too many hops" : decision.text();
     }
 
     /** Counts the reasons why none of the endpoints is used. */
@@ -246,7 +249,7 @@ public final class Tracer {
                 .collect(Collectors.joining(", ", ": ", ""));
     }
 
-    /** The addresses on which NodePorts are served, each with the source it is known from. */
+    /** The addresses on which NodePorts are served, each with a phrase that says where Sluice found it. */
     public Map<IpAddress, String> nodePortAddresses() {
         Map<IpAddress, String> sources = new LinkedHashMap<>();
         localNode.nodePortAddresses().forEach(address -> sources.put(address, localNode.sourceOf(address)));
@@ -329,7 +332,8 @@ public final class Tracer {
     }
 
     /**
-     * Whether a wildcard NodePort has this port: the nftables rules reject it on local addresses outside its ranges.
+     * Whether a packet to a local address has the port of a wildcard NodePort. If the address is outside the NodePort's
+     * ranges, the nftables rules reject the packet.
      */
     private boolean isWildcardPort(Packet packet) {
         Protocol protocol = packet.protocol();

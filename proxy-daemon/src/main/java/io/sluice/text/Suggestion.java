@@ -7,7 +7,7 @@ import java.util.Comparator;
 public final class Suggestion {
     private Suggestion() {}
 
-    /** Returns text such as {@code "; did you mean 'feed'?"}, or an empty string if no choice is similar. */
+    /** Returns a string such as {@code "; did you mean 'feed'?"}, or an empty string if no choice is similar. */
     public static String among(Collection<String> choices, String typed) {
         return choices.stream()
                 .min(Comparator.comparingInt(choice -> distance(choice, typed)))
@@ -16,7 +16,7 @@ public final class Suggestion {
                 .orElse("");
     }
 
-    /** Levenshtein distance, ignoring case. */
+    /** Returns the Levenshtein distance, ignoring case. */
     private static int distance(String a, String b) {
         int[] row = new int[b.length() + 1];
         for (int j = 0; j <= b.length(); j++) {

@@ -32,7 +32,7 @@ public final class Table {
         }
     }
 
-    /** Returns the lines, the headings first, without trailing spaces. */
+    /** Returns the lines, starting with the headings, without trailing spaces. */
     public List<String> lines() {
         int[] widths = new int[columns];
         for (List<String> row : rows) {
@@ -51,7 +51,7 @@ public final class Table {
         return lines;
     }
 
-    /** Returns a number and a noun in the right form: {@code 1 address}, {@code 2 addresses}. */
+    /** Returns a number and a noun in the singular or plural: {@code 1 address}, {@code 2 addresses}. */
     public static String count(long count, String one) {
         return count + " " + one + (count == 1 ? "" : one.endsWith("s") ? "es" : "s");
     }

@@ -392,7 +392,7 @@ final class CniIT {
                 }
                 """))
                 .contains(
-                        "an input chain (inet standin input, whose policy is drop) dropped it: let packets with mark 0x1000/0x1000 pass");
+                        "an input chain (inet standin input, whose policy is drop) dropped the packet; accept mark 0x1000/0x1000");
     }
 
     @Test
@@ -402,7 +402,7 @@ final class CniIT {
                   chain tidy { type filter hook prerouting priority filter; meta mark set 0; }
                 }
                 """))
-                .contains("a prerouting chain (inet standin tidy) dropped it, or took bit 12 from its mark");
+                .contains("a prerouting chain (inet standin tidy) dropped the packet or cleared bit 12 of its mark");
     }
 
     @Test
@@ -411,7 +411,7 @@ final class CniIT {
         try {
             assertThat(startupWarning(""))
                     .contains(
-                            "the routing rule of priority 119 is not followed (198.18.0.254 via 198.51.100.7 dev v-out",
+                            "a routing rule before priority 119 matched (198.18.0.254 via 198.51.100.7 dev v-out",
                             "see 'ip -4 rule'");
         } finally {
             NodeLab.in("node", "ip rule del priority 50");

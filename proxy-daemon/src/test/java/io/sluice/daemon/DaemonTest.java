@@ -210,7 +210,7 @@ final class DaemonTest {
                     .satisfies(status -> {
                         assertThat(status.service()).hasToString("default/late");
                         assertThat(status.reason())
-                                .isEqualTo("belongs to Service default/old, which is older or comes first by name");
+                                .isEqualTo("belongs to Service default/old, which is older or sorts first by name");
                     });
             Path next = directory.resolve("next");
             Files.writeString(next, """

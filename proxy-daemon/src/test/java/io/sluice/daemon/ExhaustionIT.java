@@ -239,7 +239,8 @@ final class ExhaustionIT {
             closeAll(connections);
             await().atMost(RunIT.TIMEOUT).until(() -> answersNewConnection(address, "127.0.0.2"));
             await().atMost(RunIT.TIMEOUT)
-                    .until(() -> lines(sluice, "no client is denied").size() == 1);
+                    .until(() ->
+                            lines(sluice, "no client is limited to its share").size() == 1);
             assertThat(lines(sluice, "client 127.0.0.2 holds its share")).hasSize(1);
             assertThat(lines(sluice, "out of file descriptors")).isEmpty();
         });

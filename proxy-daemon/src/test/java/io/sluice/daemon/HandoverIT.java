@@ -219,7 +219,7 @@ final class HandoverIT {
         for (int i = 0; i < HANDOVERS; i++) {
             SluiceProcess next = start();
             awaitSynced(next);
-            assertThat(next.err()).contains("received 3 addresses and 4 UDP flows from the old process");
+            assertThat(next.err()).contains("received 3 frontends and 4 UDP flows from the old process");
             assertThat(serving.exitCode()).as(serving.err()).isZero();
             assertThat(serving.err()).contains(" to process " + next.pid() + " in ");
             assertThat(NameServer.ask(ADDRESS, port)).as("affinity").isEqualTo(endpointBefore);

@@ -128,7 +128,7 @@ final class NodeModeIT {
     @Test
     @Order(2)
     void selfProbeFindsNoProblem() {
-        assertThat(sluice.err()).doesNotContain("may not reach Sluice");
+        assertThat(sluice.err()).doesNotContain("might not reach Sluice");
     }
 
     /** Fragments are reassembled with and without connection tracking. */
@@ -502,12 +502,12 @@ final class NodeModeIT {
         assertThat(startupError("--rule-priority=7"))
                 .contains(
                         "cannot start: routing rule priority 7 is used by another program (7:",
-                        "set another with --rule-priority");
+                        "choose a different --rule-priority");
         NodeLab.in("node", "ip rule add priority 5210 fwmark 0x80000/0xff0000 lookup 52");
         assertThat(startupError("--mark-bit=19"))
                 .contains(
                         "cannot start: bit 19 of packet marks is used by another program (5210:",
-                        "set another with --mark-bit");
+                        "choose a different --mark-bit");
         assertThat(startupError("--routing-table=4242"))
                 .contains("routing table 4242 is used by another program (203.0.113.77 dev lo");
     }

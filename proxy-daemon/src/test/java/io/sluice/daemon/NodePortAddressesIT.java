@@ -66,6 +66,8 @@ final class NodePortAddressesIT {
             NodeLab.in("node", "ip addr add " + cases.addresses(vip).get(0) + "/32 dev vip0");
             NodeLab.in("node", "ip addr add " + cases.addresses(vip).get(1) + "/128 dev vip0 nodad");
         }
+        // Connections are served at once; that a client at a new address is this node is known after the next poll.
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> check("node vip:30080 pod=node far=node"));
     }
 
     @AfterAll

@@ -246,7 +246,7 @@ class FileReflectorTest {
                 .containsExactly(
                         "a.yaml: 1 object of kind Pod ignored",
                         "a.yaml: Service default/web: has no EndpointSlice, so connections are rejected",
-                        "b.yaml: Service default/web: also defined in a.yaml, which comes first by name;"
+                        "b.yaml: Service default/web: also defined in a.yaml, which sorts first by name;"
                                 + " this definition is ignored");
 
         FileReflector.Reading missing = FileReflector.read(root.resolve("none"), OPTIONS, List.of());
