@@ -13,17 +13,17 @@ import java.util.concurrent.ConcurrentMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The session affinity entries of all service ports, which map each client address to an endpoint.
+ * The session affinity entries of all service ports. An entry maps a client address to an endpoint.
  *
- * <p>Follows the rules of Kubernetes. The key of an entry is the service port and the client address, so all frontends
+ * <p>Entries behave as in Kubernetes. The key of an entry is the service port and the client address, so all frontends
  * of a service port share its entries. A new connection or flow renews the entry; further packets do not. Each lookup
- * checks the entry against the current timeout and endpoints, so a changed timeout takes effect at once. Accessed once
- * per new connection or flow. Thread-safe.
+ * checks the entry against the current timeout and endpoints, so a changed timeout takes effect at once. There is one
+ * lookup per new connection or flow. Thread-safe.
  */
 public final class AffinityTable {
     /**
-     * Limits memory use; an entry takes about 150 bytes. When full, Caffeine evicts the entries least likely to be used
-     * again.
+     * The maximum number of entries; each takes about 150 bytes. When the table is full, Caffeine evicts the entries
+     * least likely to be used again.
      */
     private static final int MAX_CLIENTS = 500_000;
 
@@ -34,7 +34,7 @@ public final class AffinityTable {
             .<Key, Entry>build()
             .asMap();
 
-    /** A reusable lookup key for each thread, so that finding an entry does not allocate. */
+    /** A reusable lookup key for each thread, so that finding an entry does not allocate an object. */
     private final ThreadLocal<Key> lookupKey = ThreadLocal.withInitial(Key::new);
 
     /** Only a thread's lookup key is ever modified; a key in the table never changes. */
@@ -73,7 +73,7 @@ public final class AffinityTable {
             this.lastUsedNanos = lastUsedNanos;
         }
 
-        /** The target in a round robin; null if this entry has expired or its endpoint is not in the round robin. */
+        /** The endpoint's target in a round robin; null if this entry has expired or the list lacks the endpoint. */
         @Nullable
         EndpointTarget targetIn(RoundRobin roundRobin, long timeoutNanos, long nowNanos) {
             return nowNanos - lastUsedNanos >= timeoutNanos ? null : roundRobin.find(endpoint);
@@ -81,8 +81,8 @@ public final class AffinityTable {
     }
 
     /**
-     * Picks the endpoint for a new connection or flow: the one in a valid entry, or else the next in the round robin,
-     * which is then stored.
+     * Picks the endpoint for a new connection or flow: the endpoint in the client's entry if the entry is valid,
+     * otherwise the next in the round robin, which is then stored in an entry.
      */
     public EndpointTarget pick(
             ServiceState service, SessionAffinity affinity, IpAddress client, RoundRobin roundRobin, long nowNanos) {
@@ -96,7 +96,7 @@ public final class AffinityTable {
         return target;
     }
 
-    /** Checks the entry again under the lock, because another loop may have stored one in the meantime. */
+    /** Stores the next endpoint under the entry's lock, unless another loop has just stored a valid one. */
     private EndpointTarget pickAndStore(Key key, long timeoutNanos, RoundRobin roundRobin, long nowNanos) {
         EndpointTarget[] picked = new EndpointTarget[1];
         entries.compute(key, (same, entry) -> {
@@ -107,7 +107,7 @@ public final class AffinityTable {
         return picked[0];
     }
 
-    /** Stores an endpoint for a client, for example after the previous endpoint did not answer. */
+    /** Stores an entry that maps a client to an endpoint, for example after the previous endpoint did not answer. */
     public void hold(ServiceState service, IpAddress client, Endpoint endpoint, long nowNanos) {
         entries.put(Key.of(service, client), new Entry(endpoint, nowNanos));
     }

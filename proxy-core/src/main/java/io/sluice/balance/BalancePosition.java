@@ -7,8 +7,8 @@ import java.util.List;
 
 /**
  * The load balancing state of a service port that a handover transfers to the new process. The record components are
- * keys of the handover's JSON format, so do not rename them; processes of an older version do not know components added
- * later.
+ * keys of the handover's JSON format, so do not rename them. A process of an older version does not send or read
+ * components that are added later.
  *
  * @param name the service port
  * @param turns the next endpoint of each round robin of the service port, in the order of {@link ServiceState}

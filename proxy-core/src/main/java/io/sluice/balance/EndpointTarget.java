@@ -14,11 +14,10 @@ import org.jspecify.annotations.Nullable;
  * endpoints were silent, every second client would have to wait for a timeout. After five seconds, a single connection
  * may try the endpoint again; other connections keep skipping it until that attempt succeeds.
  *
- * <p>An endpoint becomes silent after two connect timeouts in a row, either in two attempts or in a single attempt that
- * waited that long. One timeout covers only a SYN and its first retransmission. At 3 % packet loss, one attempt in a
- * thousand loses both, and a healthy endpoint would then lose its share of the connections. Two timeouts cover four
- * packets; all four are lost in one case in a million. The price is that one more client waits for a dead endpoint. Any
- * thread.
+ * <p>An endpoint becomes silent after two connect timeouts in a row, in two attempts or in one that waited that long.
+ * One timeout covers only a SYN and its first retransmission. At 3 % packet loss, one attempt in a thousand loses both,
+ * and a healthy endpoint would then lose its share of the connections. Two timeouts cover four packets; all four are
+ * lost in one case in a million. As a drawback, one more client waits for a dead endpoint. Thread-safe.
  */
 public final class EndpointTarget {
     private static final long SKIP_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -33,9 +32,9 @@ public final class EndpointTarget {
         }
     }
 
-    /** The last attempt did not time out. */
+    /** The value if the last attempt did not time out. */
     private static final long ANSWERS = Long.MIN_VALUE;
-    /** The last attempt timed out, but the one before it did not. */
+    /** The value if the last attempt timed out, but the attempt before it did not. */
     private static final long SUSPECT = Long.MIN_VALUE + 1;
 
     public final Endpoint endpoint;

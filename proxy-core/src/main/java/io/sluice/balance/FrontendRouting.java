@@ -10,12 +10,12 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Everything an event loop needs to route a new connection or flow of one frontend. Immutable except for the
- * round-robin positions. Always replaced as a whole, so a changed reference means that the routing may have changed.
+ * The data that an event loop needs to route new connections and flows of one frontend. Immutable except for the
+ * round-robin positions. An update replaces the object, so a changed reference means that the routing may have changed.
  *
- * @param pod the endpoints for clients that are pods; null if these are rejected
- * @param node the endpoints for clients on this node; null if these are rejected
- * @param external the endpoints for all other clients; null if these are rejected
+ * @param pod the endpoints for clients that are pods; null if their traffic is not forwarded
+ * @param node the endpoints for clients on this node; null if their traffic is not forwarded
+ * @param external the endpoints for all other clients; null if their traffic is not forwarded
  * @param originOf derives the origin of a client from its address
  */
 public record FrontendRouting(
@@ -27,7 +27,7 @@ public record FrontendRouting(
         @Nullable RoundRobin external,
         Function<IpAddress, Origin> originOf) {
 
-    /** The endpoints for a client; null if the client must be rejected. */
+    /** The endpoints for a client; null if new connections and flows of the client must not be forwarded. */
     @Nullable
     public RoundRobin roundRobinFor(IpAddress client) {
         if (!frontend.allowsSource(client)) {
@@ -65,7 +65,7 @@ public record FrontendRouting(
         return servicePort.flowEndpoints().contains(endpoint);
     }
 
-    /** A copy for existing connections and flows that rejects all new ones. */
+    /** Returns a copy for existing connections and flows, with which no new ones are forwarded. */
     public FrontendRouting rejectingNew() {
         return new FrontendRouting(service, servicePort, frontend, null, null, null, originOf);
     }

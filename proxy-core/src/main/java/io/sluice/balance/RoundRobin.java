@@ -10,11 +10,10 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Round robin over a list of endpoints. Each distinct list of a service port has one instance, shared by all event
- * loops, frontends and origins that use the list, which makes the distribution exact.
+ * Round robin over a list of endpoints. All event loops, frontends and origins that use an equal list of a service port
+ * share one instance, which makes the distribution exact.
  *
- * <p>The list never changes. When the endpoints change, a new instance continues at the position of the old one. Any
- * thread.
+ * <p>The list is immutable. When the endpoints change, a new instance resumes at the old position. Thread-safe.
  */
 public final class RoundRobin {
     /** Up to this number of endpoints, a linear search is faster than hashing. */
@@ -37,9 +36,9 @@ public final class RoundRobin {
     }
 
     /**
-     * Returns the round robin for a list: the instance in {@code before} with an equal list, or else a new one. A new
-     * instance continues at the position of the instance that has the most endpoints in common with it, or starts at a
-     * random position if there is none.
+     * Returns the round robin for a list: the instance in {@code before} with an equal list, otherwise a new instance.
+     * A new instance continues at the position of the instance that shares the most endpoints with it; if none shares
+     * any, it starts at a random position.
      */
     public static RoundRobin of(List<Endpoint> endpoints, Collection<RoundRobin> before) {
         RoundRobin nearest = null;
@@ -61,8 +60,8 @@ public final class RoundRobin {
     }
 
     /**
-     * The start position for a later list: the index in it of the first endpoint, counted from the current position of
-     * this list, that it still contains.
+     * The start position in a later list: the index of the first endpoint, from this list's position on, that both
+     * lists contain; 0 if there is none.
      */
     private int startIn(List<Endpoint> later) {
         Map<Endpoint, Integer> indexes = new HashMap<>();
@@ -82,7 +81,7 @@ public final class RoundRobin {
     /**
      * Returns the next endpoint and advances the position. Silent endpoints are skipped unless all are silent. {@link
      * #size} calls in a row return every endpoint that is not skipped, so a caller that needs a different endpoint
-     * simply calls this again.
+     * calls this method again.
      */
     public EndpointTarget next(long nowNanos) {
         EndpointTarget first = targets[index(position.getAndIncrement())];
@@ -101,7 +100,7 @@ public final class RoundRobin {
         return targets[index(position.get())].endpoint;
     }
 
-    /** Makes an endpoint the next one, if it is listed. */
+    /** Moves the position to an endpoint. Does nothing if the list does not contain the endpoint. */
     void resumeAt(Endpoint endpoint) {
         int index = endpoints.indexOf(endpoint);
         if (index >= 0) {
@@ -123,7 +122,7 @@ public final class RoundRobin {
         return targets.length;
     }
 
-    /** The target of an endpoint; null if it is not listed. */
+    /** The target of an endpoint; null if the list does not contain the endpoint. */
     @Nullable
     public EndpointTarget find(Endpoint endpoint) {
         if (targets.length > LINEAR_SEARCH_LIMIT) {

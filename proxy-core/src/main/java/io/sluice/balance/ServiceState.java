@@ -13,8 +13,8 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The state of a service port that outlives a snapshot: its counters and round-robin positions. Its identity is part of
- * the key of session affinity entries. Updated by the control thread only.
+ * The state of a service port that outlives a snapshot: its counters and round-robin positions. The identity of this
+ * object is part of the key of session affinity entries. Updated by the control thread only.
  */
 public final class ServiceState {
     public final ServiceStats stats;
@@ -26,9 +26,7 @@ public final class ServiceState {
         this.affinityTable = affinityTable;
     }
 
-    /**
-     * Applies a new version of the service port and returns the routing of each of its frontends, in the same order.
-     */
+    /** Applies a new version of the service port and returns the routings of its frontends, in the same order. */
     public List<FrontendRouting> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
         List<RoundRobin> updated = new ArrayList<>();
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
@@ -52,8 +50,8 @@ public final class ServiceState {
     }
 
     /**
-     * Restores the state received from the old process. If the service port is equal in both, so are its round robins
-     * and their order.
+     * Restores the state received from the old process. If the service port is equal in both, its round robins are in
+     * the same order.
      */
     public void resume(BalancePosition before, long nowNanos) {
         for (int i = 0; i < Math.min(roundRobins.size(), before.turns().size()); i++) {

@@ -16,8 +16,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A frontend address with its listeners and state. The loops read {@link #routes}; everything else is used only by
- * control threads, under the forwarder's lock.
+ * A frontend address with its listeners and state. Any thread may read {@link #status}, and the loops read {@link
+ * #routes}. Everything else is accessed only under the forwarder's lock.
  */
 final class BoundFrontend {
     private static final long FIRST_RETRY_NANOS = 500_000_000L;
@@ -78,8 +78,8 @@ final class BoundFrontend {
     }
 
     /**
-     * Sets the open sockets that this frontend uses instead of new ones: those of the old process, or its own after a
-     * failed handover.
+     * Sets the sockets that {@link #open} adopts instead of opening new ones: those of the old process or, after a
+     * failed handover, those that this process released.
      */
     void inherit(ForwarderHandover.@Nullable Sockets sockets) {
         inherited = sockets;
@@ -91,7 +91,7 @@ final class BoundFrontend {
     }
 
     /**
-     * Releases the sockets without closing them. Each future completes once the loop no longer reads from that socket.
+     * Releases the sockets without closing them. Each future completes once the loop no longer reads from its socket.
      */
     List<Future<ForwarderHandover.OpenSocket>> detach() {
         List<Future<ForwarderHandover.OpenSocket>> detaching = new ArrayList<>(listeners.size());
@@ -102,7 +102,7 @@ final class BoundFrontend {
         return detaching;
     }
 
-    /** Explains to operators why the port is closed; empty if it should be open. */
+    /** Explains to operators why the port is closed; empty if the port should be open. */
     String closedReason() {
         if (wantsOpen()) {
             return "";
@@ -113,12 +113,11 @@ final class BoundFrontend {
     }
 
     /**
-     * Opens a socket on each of {@code loops}, or on none if this method throws. Call {@link #startFailure} afterwards
-     * to find out whether the loops could register the sockets.
+     * Opens a socket on each of {@code loops}, or adopts the inherited sockets. If this method throws, no socket is
+     * open. Afterwards, {@link #startFailure} reports whether the loops could register the sockets.
      *
-     * @param sharesPort whether another frontend of this process uses the same port on all addresses or on a single
-     *     one; if so, the check whether another process uses the port is skipped, because Sluice's own socket would
-     *     make it fail
+     * @param sharesPort whether frontends of this process use the port both on all addresses and on a single one; if
+     *     so, the check for other processes on this port is skipped, because Sluice's own socket would make it fail
      */
     void open(List<Loop> loops, boolean sharesPort) throws IOException {
         ForwarderHandover.Sockets ready = inherited;
@@ -203,7 +202,7 @@ final class BoundFrontend {
         start(opened);
     }
 
-    /** Closes the sockets. The futures complete when the address can be bound again. */
+    /** Closes the sockets. When all futures have completed, the address can be bound again. */
     List<Future<?>> close() {
         if (inherited != null) {
             ForwarderHandover.close(inherited);
@@ -227,7 +226,7 @@ final class BoundFrontend {
         return address.protocol() == Protocol.TCP ? close() : List.of();
     }
 
-    /** Sets the state and returns whether anything changed. An unchanged state keeps its {@code since} time. */
+    /** Updates the status and returns true, or returns false if nothing would change. */
     boolean enter(State state, Failure failure, String reason) {
         FrontendStatus before = status;
         boolean same = before.state() == state

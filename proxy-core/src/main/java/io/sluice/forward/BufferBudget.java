@@ -8,14 +8,14 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Limits how many bytes all connections together buffer for slow readers. Used only when a reader is slower than its
- * sender. Thread-safe.
+ * Limits how many bytes all connections together buffer for slow readers. The limit matters only for readers that are
+ * slower than their senders. Thread-safe.
  *
- * <p>Each direction buffers at most one read. When more than half of the budget is in use, reads become smaller. When
- * all of it is in use, no new connections are accepted until some of it is released.
+ * <p>Each direction of a connection buffers at most the bytes of one read. While more than half of the budget is in
+ * use, reads are smaller. While all of the budget is in use, no new connections are accepted.
  */
 final class BufferBudget {
-    /** Default read size, until a reader proves fast enough for larger reads. */
+    /** Default read size. {@link Direction} uses a multiple of it for a reader that accepts all bytes of each read. */
     static final int READ_BYTES = 128 << 10;
 
     private static final int SHORT_READ_BYTES = 16 << 10;
@@ -27,7 +27,7 @@ final class BufferBudget {
         this.budget = budget;
     }
 
-    /** Copies the bytes of a buffer from {@code start} to {@code end}; null if direct memory is exhausted. */
+    /** Returns a copy of the bytes from {@code start} to {@code end}, or null if direct memory is exhausted. */
     @Nullable
     ByteBuf copy(ByteBuffer buffer, int start, int end) {
         ByteBuf kept;
@@ -49,8 +49,8 @@ final class BufferBudget {
     }
 
     /**
-     * Read size for a connection whose current read size is {@code readFactor} times the default, reduced when the
-     * budget runs low.
+     * Returns the number of bytes to read at once: {@code readFactor} times the default or, while more than half of the
+     * budget is in use, a fixed smaller size.
      */
     int readBytes(int readFactor) {
         return usedBytes.get() > budget / 2 ? SHORT_READ_BYTES : READ_BYTES * readFactor;

@@ -6,16 +6,15 @@ import java.util.function.LongSupplier;
 
 /**
  * Decides whether an event loop without work polls for the next event or sleeps in epoll_wait. Waking a thread takes
- * longer than forwarding a message, so a loop whose next event nearly always follows within 60 µs polls. A single
- * request-response conversation is such a case.
+ * longer than forwarding a message, so a loop polls if its next event nearly always follows within 60 µs, as in a
+ * single request-response conversation.
  *
  * <p>Such a loop is busy about half of the time anyway, so polling at most doubles its CPU time. If events arrive at
- * random intervals, the loop sleeps, no matter how frequent they are: polling would take CPU time from the clients and
- * endpoints that the loop waits for, and in measurements a mixture of polling and sleeping was slower than either.
- * Belongs to its loop.
+ * irregular intervals, the loop sleeps: polling would take CPU time from the clients and endpoints that the loop waits
+ * for, and in measurements a mixture of polling and sleeping was slower than either. Used only by the loop's thread.
  */
 final class BusyPoll implements SelectStrategy {
-    /** A round of the loop is late if it begins more than this after the previous one. */
+    /** A round of the loop is late if it begins more than this time after the previous round. */
     private static final long LATE_NANOS = 60_000;
 
     /** Longest time to poll before the loop sleeps. */

@@ -19,7 +19,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The flows of one UDP listener. Finds the flow that a datagram belongs to, opens new flows within the limits, and
- * moves flows whose endpoint stopped serving. Belongs to the listener's loop.
+ * moves flows whose endpoint stopped serving to another endpoint. Used by the loop's thread unless stated otherwise.
  */
 final class ClientFlows {
     private static final Logger log = LoggerFactory.getLogger(ClientFlows.class);
@@ -28,7 +28,7 @@ final class ClientFlows {
     private final FrontendRoutes frontend;
     private final InetSocket socket;
     private final FlowTable<UdpFlow> table = new FlowTable<>();
-    /** Number of open flows; volatile because control threads read it. */
+    /** Number of open flows; volatile because threads other than the loop's read it. */
     private volatile int open;
     /** Flows of the old process, until the loop has adopted them. */
     private List<ForwarderHandover.OpenFlow> inherited = List.of();
@@ -40,7 +40,7 @@ final class ClientFlows {
         this.socket = socket;
     }
 
-    /** Sets the flows to adopt. Called by a control thread before the socket is registered with the loop. */
+    /** Sets the flows to adopt. Called under the forwarder's lock, before the socket is registered with the loop. */
     void inherit(List<ForwarderHandover.OpenFlow> flows) {
         inherited = flows;
         open = flows.size();
@@ -132,8 +132,8 @@ final class ClientFlows {
     }
 
     /**
-     * The client's flow if the routing still allows its endpoint, otherwise a new one; null if {@link #open} returns
-     * null.
+     * Returns the client's flow. Opens a new flow if there is none or if the routing no longer allows its endpoint;
+     * returns null if {@link #open} does.
      */
     @SuppressWarnings("ReferenceEquality") // whether the routing was replaced, not whether it differs
     @Nullable
@@ -145,7 +145,7 @@ final class ClientFlows {
         return flow == null ? open(client, routing, null, nowNanos) : flow;
     }
 
-    /** The flow if the new routing still allows its endpoint; otherwise ends the flow and returns null. */
+    /** Returns the flow if the new routing still allows its endpoint; otherwise ends the flow and returns null. */
     private @Nullable UdpFlow rerouted(UdpFlow flow, FrontendRouting routing) {
         if (flow.routing.service() == routing.service() && routing.keepsFlowOn(flow.target.endpoint)) {
             flow.routing = routing;
@@ -160,7 +160,7 @@ final class ClientFlows {
      * Opens a flow; returns null, with the reason counted, if the routing rejects or drops the client, a limit is
      * reached, or the kernel cannot open the socket.
      *
-     * @param avoided an endpoint that was found dead; null if any endpoint may be chosen
+     * @param avoided an endpoint that is dead and should not be chosen again; null if any endpoint may be chosen
      */
     @Nullable
     UdpFlow open(InetSocketAddress client, FrontendRouting routing, @Nullable EndpointTarget avoided, long nowNanos) {
@@ -199,7 +199,7 @@ final class ClientFlows {
         }
     }
 
-    /** @param source the client's address if the endpoint should see that; null for the node's own address */
+    /** @param source the client's address if the route preserves it; null for the node's own address */
     private UdpFlow connect(
             InetSocketAddress client,
             FrontendRouting routing,
@@ -236,8 +236,8 @@ final class ClientFlows {
     }
 
     /**
-     * Whether the client may open another flow; before it returns false, tries to make room by ending finished flows
-     * early.
+     * Whether the client may open another flow. If the client already holds its share, finished flows are ended early
+     * to make room.
      */
     private boolean isWithinShare(IpAddress client, long nowNanos) {
         if (loop.clients.allowsFlow(client)) {
@@ -247,7 +247,7 @@ final class ClientFlows {
         return loop.clients.allowsFlow(client);
     }
 
-    /** Evicts one flow of this loop, as chosen by {@link Timeouts#idlestFlow}; returns false if there is none. */
+    /** Evicts the flow that {@link Timeouts#idlestFlow} chooses; returns false if the loop has no flows. */
     private boolean evictIdlest() {
         if (!(loop.timeouts.idlestFlow() instanceof UdpFlow idlest)) {
             return false;

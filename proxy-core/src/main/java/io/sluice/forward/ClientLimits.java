@@ -6,15 +6,15 @@ import io.sluice.socket.Descriptors;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /**
- * Limits the descriptors and UDP flows that one client address holds, over all loops. As long as at most three quarters
- * of the total are in use, clients are not limited. Beyond that, each client is limited to its share, so that the rest
- * is left for other clients. Thread-safe.
+ * Limits the descriptors and UDP flows that one client address holds, over all loops. While more than three quarters of
+ * the total are in use, a client cannot exceed its share, so that other clients can still connect. Otherwise clients
+ * are not limited. Thread-safe.
  *
  * <p>Usage is counted in count-min sketches: two atomic additions, no lock, no allocation, and constant memory for any
- * number of clients. An estimate is never too low, and too high only if other clients share both cells of a client. At
- * most four clients can each hold a quarter of the total, so with a share of 25 % the probability that another client
- * is mistaken for one of them is at most (4 / 16,384)<sup>2</sup>, or 1 in 17 million. The hash is keyed, so a client
- * cannot choose an address that shares the cells of another.
+ * number of clients. An estimate is never too low, and it is too high only if other clients use both cells of the
+ * client. At most four clients can each hold a quarter of the total, so with a share of 25 % the probability that both
+ * cells of another client belong to them is at most (4 / 16,384)<sup>2</sup>, or 1 in 17 million. The hash is keyed, so
+ * a client cannot choose an address with the same cells as another client.
  */
 final class ClientLimits {
     private static final int DESCRIPTORS_PER_SESSION = 2;
@@ -68,7 +68,7 @@ final class ClientLimits {
         flows.add(client, -1);
     }
 
-    /** Whether no client holds anything. For tests. */
+    /** Whether no client holds a descriptor or a flow. For tests. */
     boolean areEmpty() {
         return descriptors.isEmpty() && flows.isEmpty();
     }

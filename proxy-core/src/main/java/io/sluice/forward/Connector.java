@@ -12,9 +12,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Connects a {@link TcpSession} to an endpoint, one attempt at a time. If an endpoint refuses the connection or does
- * not answer within the connect timeout, the connector tries the next one. The last or only endpoint gets whatever
- * remains of the connect deadline, during which the kernel retransmits the SYN several times. Belongs to the session's
- * loop; discarded once the connection is established.
+ * not answer within the connect timeout, the connector tries another endpoint. The last or only endpoint gets whatever
+ * remains of the connect deadline, during which the kernel retransmits the SYN several times. Used only by the loop's
+ * thread; discarded once the connection is established.
  */
 final class Connector {
     private final TcpSession session;
@@ -83,7 +83,7 @@ final class Connector {
         loop.timeouts.await(loop.timeouts.connecting, session, attemptNanos);
     }
 
-    /** Called every 100 ms until the endpoint answers: keeps waiting, tries the next endpoint, or gives up. */
+    /** Called every 100 ms while connecting: continues to wait, tries another endpoint, or gives up. */
     void checkTimeout(long nowNanos) {
         EndpointTarget next = null;
         if (nowNanos - session.openedNanos < loop.connectDeadlineNanos) {
@@ -147,7 +147,7 @@ final class Connector {
             long now = loop.now();
             EndpointTarget answered = Objects.requireNonNull(target);
             attempts.succeeded(answered, now);
-            // The session takes the leg and discards this connector.
+            // The session takes ownership of the leg and discards this connector.
             session.connected(source, answered, now);
         }
     }

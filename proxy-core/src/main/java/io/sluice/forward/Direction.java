@@ -6,9 +6,9 @@ import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One direction of a connection: reads from one {@link Leg} and writes to the other. To apply back-pressure, it buffers
- * bytes that the reader does not accept, at most {@link Loop#BUFFER_BYTES}, and reads nothing more from the sender
- * until they are written. Belongs to the session's loop.
+ * One direction of a connection: reads from one {@link Leg} (the sender) and writes to the other (the reader). If the
+ * reader does not accept all bytes, this class buffers the rest, at most {@link Loop#BUFFER_BYTES}, and reads nothing
+ * more from the sender until they are written. Used only by the loop's thread.
  *
  * <p>Only these combinations of the states of the two directions are legal, in either order:
  *
@@ -101,8 +101,8 @@ final class Direction {
     }
 
     /**
-     * Forwards available bytes until there are none left, the reader accepts no more, or the limit of reads per round
-     * is reached.
+     * Forwards available bytes until none are left, the reader accepts no more, or the maximum number of reads per
+     * round is reached.
      */
     void pump() {
         int reads = 0;
@@ -160,8 +160,8 @@ final class Direction {
     }
 
     /**
-     * Adapts the read size: larger reads for fast readers need fewer system calls and fewer window updates to the
-     * sender.
+     * Adapts the read size to the reader, because larger reads need fewer system calls and cause fewer window updates
+     * to the sender.
      */
     private void adaptReadSize(int sent, int length) {
         if (sent < length) {
@@ -197,7 +197,7 @@ final class Direction {
         } catch (IOException e) {
             to.failed(e);
             Direction opposite = relay.opposite(this);
-            // Bytes that the peer sent before the failure, such as an early response followed by a reset, may still be
+            // Bytes that this peer sent before the failure, such as an early response followed by a reset, may still be
             // in the kernel's receive buffer.
             if (!opposite.state.reads()) {
                 relay.fail(opposite);

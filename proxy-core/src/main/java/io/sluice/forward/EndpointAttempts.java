@@ -11,13 +11,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses the endpoints that one connection tries: the first by session affinity or round robin, further ones by round
- * robin, and none twice. Each choice uses the routing that is active at that moment. Belongs to the session's loop.
+ * Chooses the endpoints that one connection tries: the first by session affinity or round robin, the others by round
+ * robin, and none twice. Each choice uses the routing that is active at that moment. Used only by the loop's thread.
  */
 final class EndpointAttempts {
     /**
-     * Maximum number of failed attempts. A refusal is cheap, but if a thousand endpoints refuse, no client should have
-     * to try them all.
+     * Maximum number of failed attempts. A refused attempt costs little, but without this limit a client of a thousand
+     * refusing endpoints would try them all.
      */
     private static final int MAX_FAILED = 16;
 
@@ -29,7 +29,7 @@ final class EndpointAttempts {
     private List<Endpoint> failed = List.of();
 
     private int timedOut;
-    /** The routing in which {@link #alternativeTo} found no other endpoint, so that it need not search again. */
+    /** The routing in which {@link #alternativeTo} found no other endpoint; it is not searched again. */
     private @Nullable FrontendRouting exhaustedRouting;
 
     EndpointAttempts(FrontendRoutes frontend, ServiceState service, IpAddress client, int maxTimedOut) {
@@ -39,22 +39,22 @@ final class EndpointAttempts {
         this.maxTimedOut = maxTimedOut;
     }
 
-    /** The endpoint for the first attempt; null if the routing rejects or drops this client. */
+    /** Returns the endpoint for the first attempt; null if the routing rejects or drops this client. */
     @Nullable
     EndpointTarget first(FrontendRouting routing, long nowNanos) {
         RoundRobin roundRobin = routing.roundRobinFor(client);
         return roundRobin == null ? null : routing.pick(client, roundRobin, nowNanos);
     }
 
-    /** The endpoint for the next attempt; null if no untried endpoint is left or too many attempts failed. */
+    /** Returns the endpoint for the next attempt; null if no untried endpoint is left or too many attempts failed. */
     @Nullable
     EndpointTarget nextUntried(long nowNanos) {
         return timedOut >= maxTimedOut ? null : findUntried(frontend.routing, null, nowNanos);
     }
 
     /**
-     * An endpoint to try instead of one that does not answer; null if there is none. Calling this method again after it
-     * returned null is cheap.
+     * Returns an endpoint to try instead of one that does not answer; null if there is none. After returning null, this
+     * method does not search again until the routing changes.
      */
     @Nullable
     @SuppressWarnings("ReferenceEquality") // whether the routing was replaced
@@ -104,8 +104,8 @@ final class EndpointAttempts {
     }
 
     /**
-     * Records that the endpoint answered. If other endpoints failed before, updates the client's session affinity
-     * entry, if any.
+     * Records that the endpoint accepted the connection. If other endpoints failed before and the Service has session
+     * affinity, assigns the client to this endpoint.
      */
     void succeeded(EndpointTarget target, long nowNanos) {
         target.answered();

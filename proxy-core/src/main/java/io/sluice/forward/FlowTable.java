@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Hash table that maps clients to flows, for one listener. The key is the client's address, port and, if the address is
- * link-local, interface. The table grows with the number of flows and shrinks again. Belongs to the listener's loop.
+ * link-local, interface. The table grows and shrinks with the number of flows. Used only by the loop's thread.
  *
  * <p>A lookup allocates nothing, and its cost does not depend on the addresses that clients choose. The JDK exposes the
  * 128 bits of an IPv6 address only as a copy; without copying, only the sum of its four words is available. Flows are
@@ -22,7 +22,9 @@ import org.jspecify.annotations.Nullable;
  * @param <F> the type of a flow
  */
 final class FlowTable<F> {
-    /** Unless chosen on purpose, two addresses have equal sums with a probability of only 2<sup>-32</sup>. */
+    /**
+     * Flows per hash in the first table. Two random addresses have equal sums with a probability of 2<sup>-32</sup>.
+     */
     private static final int MAX_SAME_HASH = 4;
 
     private final Slots<F> bySum = new Slots<>();
@@ -47,7 +49,7 @@ final class FlowTable<F> {
         byAddress.put(hashOfAddress(client), client, flow);
     }
 
-    /** Removes this flow. Does nothing if the table contains a different flow or none for the client. */
+    /** Removes this flow. Does nothing if the client has no flow or a different one. */
     void remove(InetSocketAddress client, F flow) {
         if (!bySum.remove(hashOfSum(client), client, flow) && byAddress != null) {
             byAddress.remove(hashOfAddress(client), client, flow);
@@ -61,7 +63,7 @@ final class FlowTable<F> {
         return bySum.size + (byAddress == null ? 0 : byAddress.size);
     }
 
-    /** A copy of all flows, so that flows may be removed during iteration. */
+    /** Returns a list of all flows; a copy, so that flows may be removed during iteration. */
     List<F> flows() {
         List<F> all = new ArrayList<>(size());
         bySum.addTo(all);
@@ -84,7 +86,7 @@ final class FlowTable<F> {
     }
 
     /**
-     * Whether both are the same client. Unlike in the JDK, equal link-local addresses on different interfaces differ.
+     * Whether both are the same client. Unlike {@code equals}, distinguishes the interfaces of link-local addresses.
      */
     static boolean isSame(InetSocketAddress one, InetSocketAddress other) {
         return one.getPort() == other.getPort()
@@ -107,9 +109,7 @@ final class FlowTable<F> {
         return bySum.hashes.length + (byAddress == null ? 0 : byAddress.hashes.length);
     }
 
-    /**
-     * Open addressing with linear probing, at most half full. Removal shifts entries back, so there are no tombstones.
-     */
+    /** Open addressing with linear probing, at most half full. Removal shifts entries back, leaving no tombstones. */
     private static final class Slots<F> {
         private static final int MIN_CAPACITY = 8;
         /** Marks a free slot, in place of a hash. */

@@ -44,17 +44,17 @@ public final class Forwarder implements AutoCloseable {
     private final Worker housekeeper;
 
     /**
-     * Whether the sockets are released: while this is true, until they are taken back or closed, no socket may be
-     * opened or closed.
+     * Whether a handover is in progress: the sockets are released, but neither taken back nor closed yet. No socket may
+     * be opened or closed meanwhile.
      */
     private boolean released;
 
     private boolean closed;
 
     /**
-     * Starts the event loops, supervised by a new {@link Supervisor}.
+     * Creates a forwarder with a new {@link Supervisor} and starts its event loops.
      *
-     * @param onChange called for every change of a frontend's state, on the thread that caused it; must not block
+     * @param onChange callback for every change of a frontend's state, on the thread that caused it; must not block
      * @throws IllegalStateException if epoll cannot be used; the message says why
      */
     public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange) {
@@ -62,9 +62,9 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /**
-     * Starts the event loops.
+     * Creates a forwarder and starts its event loops.
      *
-     * @param onChange called for every change of a frontend's state, on the thread that caused it; must not block
+     * @param onChange callback for every change of a frontend's state, on the thread that caused it; must not block
      * @param supervisor supervisor that reports threads of the forwarder that have died or are blocked
      * @throws IllegalStateException if epoll cannot be used; the message says why
      */
@@ -101,7 +101,7 @@ public final class Forwarder implements AutoCloseable {
     /**
      * Applies a snapshot: opens, updates and closes listeners. The cost depends on how much the snapshot differs from
      * the last one. Established connections are not affected. If a frontend cannot be opened, this method does not
-     * throw; the frontend becomes {@code FAILED} and is retried. Any thread; calls are serialized.
+     * throw; the frontend becomes {@code FAILED} and is retried. Thread-safe.
      */
     public synchronized void apply(ServiceSnapshot snapshot) {
         table.apply(snapshot);
@@ -109,7 +109,7 @@ public final class Forwarder implements AutoCloseable {
 
     /**
      * Replaces the set of addresses whose nftables rules the kernel rejected, with the reason for each. These frontends
-     * are {@code FAILED}, regardless of the state of their sockets, until a later call omits them. Thread-safe.
+     * are {@code FAILED}, even if their sockets are open, until a later call omits them. Thread-safe.
      */
     public synchronized void rejected(Map<FrontendAddress, String> reasons) {
         table.rejected(reasons);
@@ -176,16 +176,16 @@ public final class Forwarder implements AutoCloseable {
         table.stopAccepting();
     }
 
-    /** The size of what {@link #release} would return now; approximate, because UDP flows keep opening and ending. */
+    /** The approximate number of frontends and descriptors that {@link #release} would hand over now. */
     public synchronized ForwarderHandover.Size handoverSize() {
         ForwarderHandover.Size size = listenerHandover.size();
         return new ForwarderHandover.Size(size.frontends(), size.descriptors() + flows.active());
     }
 
     /**
-     * Releases all sockets except those of TCP connections for a handover, with the state that the new process needs.
-     * From then on nothing is read from these sockets; new connections and datagrams wait in the kernel. Do not apply a
-     * snapshot until {@link #takeBack} or {@link #closeReleased} has been called.
+     * Releases all sockets except those of TCP connections for a handover, and returns them with the state that the new
+     * process needs. Sluice then reads nothing from these sockets; new connections and datagrams wait in the kernel. Do
+     * not apply a snapshot until {@link #takeBack} or {@link #closeReleased} has been called.
      */
     public synchronized ForwarderHandover release() {
         ForwarderHandover handover = listenerHandover.release(config.nanoClock());
@@ -209,7 +209,7 @@ public final class Forwarder implements AutoCloseable {
         handover.frontends().forEach(ForwarderHandover::close);
     }
 
-    /** Sets the sockets and balancing state of the old process, which the first applied snapshot uses. */
+    /** Sets the sockets and load balancing state of the old process, which the first call of {@link #apply} uses. */
     public synchronized void inherit(ForwarderHandover handover) {
         listenerHandover.inherit(handover);
     }
@@ -227,7 +227,7 @@ public final class Forwarder implements AutoCloseable {
         return sessions();
     }
 
-    /** Resets open connections and stops the loops. Idempotent. */
+    /** Closes all listeners, resets open connections and stops the loops. Idempotent. */
     @Override
     public void close() {
         housekeeper.close();

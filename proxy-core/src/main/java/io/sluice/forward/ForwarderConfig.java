@@ -9,23 +9,23 @@ import org.jspecify.annotations.Nullable;
  * Settings of the forwarder.
  *
  * @param loops number of event loops, 1 to 64
- * @param busyPoll whether a loop whose events follow each other closely polls for the next event instead of sleeping
+ * @param busyPoll whether a loop polls for the next event instead of sleeping if its events follow each other closely
  * @param connectTimeout how long to wait for one endpoint before trying the next one, if there is one
  * @param connectDeadline total time for all attempts to connect to an endpoint, per client connection; after that the
  *     client connection is reset
  * @param connectAttempts maximum number of endpoints that may time out for one connection
- * @param halfClosedTimeout how long a connection that is closed in one direction may go without a byte in the other
+ * @param halfClosedTimeout how long a connection that is closed in one direction may forward no byte in the other
  * @param keepAlive TCP keep-alive settings for both the client connection and the endpoint connection
  * @param stalledTimeout how long a peer may send nothing, not even an acknowledgement, while data sent to it is
  *     unacknowledged
- * @param udpUnrepliedTimeout idle timeout of a UDP flow that has had no reply yet or is less than two seconds old
- * @param udpRepliedTimeout idle timeout of any other UDP flow
+ * @param udpUnrepliedTimeout idle timeout of a UDP flow without a reply or last used in its first two seconds
+ * @param udpRepliedTimeout idle timeout of all other UDP flows
  * @param maxFlows maximum number of UDP flows; 0 derives it from the available descriptors and local ports
  * @param maxClientSharePercent percentage of the descriptors, and of the UDP flows, that one client address may hold
  *     while more than three quarters of them are in use; 100 for no limit
- * @param bufferBudgetBytes buffer budget for slow readers, over all connections; while it is used up, no new
- *     connections are accepted. 0 for half of the JVM's direct memory
- * @param transparentSockets how to open transparent sockets (node mode); null in bind mode
+ * @param bufferBudgetBytes number of bytes buffered for slow readers, over all connections, from which no new
+ *     connections are accepted; 0 for half of the JVM's direct memory
+ * @param transparentSockets options of transparent sockets in node mode; null in bind mode
  * @param nanoClock monotonic clock; tests replace it
  */
 public record ForwarderConfig(

@@ -14,13 +14,13 @@ import java.util.List;
  * round-robin positions and session affinity. TCP connections stay in the old process.
  *
  * <p>The component names are JSON keys of the handover protocol. The descriptors are open; the owner of this object
- * must close them or pass them on.
+ * must either close them or pass this object to another owner.
  *
  * @param frontends the frontends with their sockets
  * @param services the balancing state of each service port
  */
 public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> services) {
-    /** Sockets of one frontend, one or more. */
+    /** A frontend address and its sockets, of which there is at least one. */
     public record Sockets(FrontendAddress address, List<OpenSocket> sockets) {}
 
     /** A listening TCP socket, whose list of flows is empty, or a UDP socket and its flows. */
@@ -32,7 +32,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
      * @param descriptor the socket that is connected to the endpoint
      * @param asked number of datagrams from the client
      * @param answered number of datagrams from the endpoint
-     * @param ageNanos time since the first datagram
+     * @param ageNanos time since the flow was opened
      */
     public record OpenFlow(
             int descriptor,
@@ -46,7 +46,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
     /** Number of frontends and descriptors to hand over. */
     public record Size(int frontends, int descriptors) {}
 
-    /** All descriptors, in the order that {@link #withDescriptors} expects. */
+    /** Returns all descriptors, in the order that {@link #withDescriptors} expects. */
     public List<Integer> descriptors() {
         List<Integer> descriptors = new ArrayList<>();
         for (Sockets frontend : frontends) {
@@ -58,7 +58,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
         return descriptors;
     }
 
-    /** The same state with other descriptor numbers, as received by another process. */
+    /** Returns a copy with the descriptor numbers that these sockets have in the process that received them. */
     public ForwarderHandover withDescriptors(List<Integer> descriptors) {
         Iterator<Integer> next = descriptors.iterator();
         List<Sockets> renumbered = new ArrayList<>(frontends.size());

@@ -18,7 +18,7 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
         failures = Map.copyOf(failures);
     }
 
-    /** Counts frontends by state, and failed ones by failure. */
+    /** Creates the counts of the given frontends, by state and, for failed frontends, by failure. */
     public static FrontendCounts of(Collection<FrontendStatus> frontends) {
         Map<State, Integer> states = new EnumMap<>(State.class);
         Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
@@ -36,12 +36,12 @@ public record FrontendCounts(Map<State, Integer> states, Map<Failure, Integer> f
         return states.values().stream().mapToInt(Integer::intValue).sum();
     }
 
-    /** Number of frontends in this state. */
+    /** Number of frontends in the given state. */
     public int count(State state) {
         return states.getOrDefault(state, 0);
     }
 
-    /** Number of frontends with this failure. */
+    /** Number of failed frontends with the given failure. */
     public int failed(Failure failure) {
         return failures.getOrDefault(failure, 0);
     }

@@ -21,8 +21,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tracks the states of all frontends: counts them, notifies of changes, and decides which frontends to retry. Changed
- * under the forwarder's lock; {@link #counts} and {@link #conflictLosers} may be read by any thread.
+ * Tracks the states of all frontends: counts them, reports changes, and decides which frontends to retry. Methods are
+ * called under the forwarder's lock, except {@link #counts} and {@link #conflictLosers}, which are thread-safe.
  */
 final class FrontendStates {
     private static final Logger log = LoggerFactory.getLogger(FrontendStates.class);
@@ -30,14 +30,14 @@ final class FrontendStates {
     private final Consumer<FrontendStatus> onChange;
     private final Map<State, Integer> states = new EnumMap<>(State.class);
     private final Map<Failure, Integer> failures = new EnumMap<>(Failure.class);
-    /** Frontends to retry. */
+    /** Frontends whose sockets could not be opened, which are retried. */
     private final Set<BoundFrontend> failed = new LinkedHashSet<>();
     /** Addresses whose rules the kernel rejected, with the reason. */
     private Map<FrontendAddress, String> rejected = Map.of();
 
     private volatile FrontendCounts counts = new FrontendCounts(states, failures);
 
-    /** Immutable; replaced when a snapshot is applied. */
+    /** States of the service ports that lost an address conflict. Immutable; replaced as a whole. */
     private volatile Map<AddressConflict, FrontendStatus> conflictLosers = Map.of();
 
     FrontendStates(Consumer<FrontendStatus> onChange) {
@@ -60,8 +60,8 @@ final class FrontendStates {
     }
 
     /**
-     * Records that the sockets of a frontend are as required: the frontend becomes active, unless the kernel rejected
-     * its rules.
+     * Records that the sockets of a frontend are as required: the frontend becomes {@code ACTIVE}, or {@code FAILED} if
+     * the kernel rejected its rules.
      */
     void active(BoundFrontend frontend) {
         failed.remove(frontend);
@@ -82,7 +82,7 @@ final class FrontendStates {
         return changed;
     }
 
-    /** Updates the state of a frontend whose rejection has changed, unless it is pending or its sockets have failed. */
+    /** Updates a frontend whose rejection has changed, unless it is pending or failed for another reason. */
     void reconsider(BoundFrontend frontend) {
         if (frontend.status.state() != State.PENDING && !failed.contains(frontend)) {
             active(frontend);
@@ -119,7 +119,7 @@ final class FrontendStates {
         return switch (failure) {
             case ADDRESS_NOT_LOCAL -> "not an address of this machine";
             case ADDRESS_IN_USE -> "another socket is bound to this address and port, or to this port on all addresses";
-            // An exception without a cause is the error of bind(2); the message of any other already names the missing
+            // An exception without a cause comes from bind(2); the message of any other exception names the missing
             // capability.
             case NOT_PERMITTED ->
                 e.getCause() == null
@@ -142,7 +142,7 @@ final class FrontendStates {
         enter(frontend, State.GONE, Failure.NONE, "");
     }
 
-    /** Removes a frontend without a notification. Used when the forwarder closes. */
+    /** Removes a frontend without reporting a change. Used when the forwarder closes. */
     void forget(BoundFrontend frontend) {
         failed.remove(frontend);
         count(frontend.status, -1);
@@ -188,8 +188,8 @@ final class FrontendStates {
     }
 
     /**
-     * Replaces the address conflicts. Losers count as failed; no notification is sent for them, because a problem is
-     * already reported for each conflict.
+     * Replaces the address conflicts. A service port that lost a conflict counts as failed, but no change is reported
+     * for it, because each conflict is already reported as a problem.
      */
     void setConflicts(List<AddressConflict> conflicts) {
         Map<AddressConflict, FrontendStatus> now = new LinkedHashMap<>();

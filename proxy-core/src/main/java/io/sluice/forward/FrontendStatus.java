@@ -7,34 +7,32 @@ import java.time.Instant;
 /**
  * State of one frontend at one moment.
  *
- * @param service the service port that it belongs to
- * @param failure the kind of failure; {@code NONE} unless the state is {@code FAILED}
+ * @param service the service port that the frontend belongs to
+ * @param failure the kind of failure if the state is {@code FAILED}, otherwise {@code NONE}
  * @param reason explanation for operators: why the frontend failed, or why the port of an {@code ACTIVE} frontend is
  *     closed; may be empty
- * @param since when the frontend entered this state
+ * @param since time of the last change of the service port, state, failure or reason
  */
 public record FrontendStatus(
         FrontendAddress address, ServicePortName service, State state, Failure failure, String reason, Instant since) {
 
     /** Whether a frontend is served. */
     public enum State {
-        /** Known, not yet opened. */
+        /** In the snapshot, but not opened yet. */
         PENDING,
-        /**
-         * In the state that its routes require: listening, or with the port closed because it forwards to no endpoint.
-         */
+        /** Listening; or closed intentionally, because the frontend forwards to no endpoint. */
         ACTIVE,
-        /** Not served; retried with back-off. */
+        /** Not served. A frontend whose sockets cannot be opened is retried with back-off. */
         FAILED,
-        /** No longer in the snapshot. Appears only in notifications, never in a list. */
+        /** Removed from the snapshot. This state is reported as a change, but never appears in a list. */
         GONE
     }
 
-    /** Why a frontend is not served. */
+    /** Why a frontend is in state {@link State#FAILED}. */
     public enum Failure {
-        /** It has not failed. */
+        /** The frontend is in another state than {@code FAILED}. */
         NONE,
-        /** No interface of this machine has the address. */
+        /** The address is not assigned to any interface of this machine. */
         ADDRESS_NOT_LOCAL,
         /** The address belongs to another Service, which is older or sorts first by name. */
         OWNED_BY_ANOTHER,
@@ -52,7 +50,7 @@ public record FrontendStatus(
         OUT_OF_EPOLL_WATCHES(true),
         /** The kernel rejected the nftables rules of the address. */
         REJECTED_BY_KERNEL,
-        /** Any other error; the reason is its message. */
+        /** Any other error. The reason in the status is the message of the error. */
         OTHER;
 
         private final boolean resourceExhaustion;

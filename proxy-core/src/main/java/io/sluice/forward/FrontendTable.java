@@ -37,7 +37,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * All frontends. Applies snapshots: decides which frontends open and close, and publishes their routes to the loops.
- * Used by control threads under the forwarder's lock, unless a method says otherwise.
+ * Methods are called under the forwarder's lock unless stated otherwise.
  */
 final class FrontendTable {
     private static final Logger log = LoggerFactory.getLogger(FrontendTable.class);
@@ -49,7 +49,7 @@ final class FrontendTable {
     final AffinityTable affinityTable = new AffinityTable();
     final Map<ServicePortName, ServiceState> services = new HashMap<>();
     final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
-    /** Listeners that failed; added by the loops, handled by the housekeeper. */
+    /** Listeners that failed; added by the loops and handled by the housekeeper thread. */
     private final Queue<FailedListener> failedListeners = new ConcurrentLinkedQueue<>();
 
     /** Frontends that are open only for their existing flows. */
@@ -63,7 +63,7 @@ final class FrontendTable {
 
     private ServiceSnapshot current = ServiceSnapshot.empty();
 
-    /** Read by the loops for each new connection or flow whose route depends on the origin of the client. */
+    /** Origins of clients; read by the loops if the route of a new connection or flow depends on the origin. */
     private volatile Origins origins = Origins.UNKNOWN;
 
     private boolean accepting = true;
@@ -129,9 +129,7 @@ final class FrontendTable {
                 : origin;
     }
 
-    /**
-     * Frontends of removed and changed service ports; {@link #route} removes those that are still needed from this map.
-     */
+    /** Frontends of removed and changed service ports; {@link #route} removes the ones that are still needed. */
     private Map<FrontendAddress, BoundFrontend> toClose(SnapshotDiff diff) {
         Map<FrontendAddress, BoundFrontend> toClose = new HashMap<>();
         for (ServicePort removed : diff.removed()) {
@@ -222,14 +220,14 @@ final class FrontendTable {
         }
     }
 
-    /** Whether the port is used both by a frontend on all addresses and by one on a single address. */
+    /** Whether frontends use the port both on all addresses and on a single address. */
     private boolean sharesPort(FrontendAddress address, Set<FrontendAddress> singleAddressPorts) {
         return address.address().isUnspecified()
                 ? singleAddressPorts.contains(address)
                 : frontends.containsKey(address.onAllAddresses());
     }
 
-    /** Ports of frontends on single addresses; collected only if a frontend on all addresses is about to be opened. */
+    /** Ports of frontends on single addresses; empty if no frontend on all addresses is about to open. */
     private Set<FrontendAddress> singleAddressPorts(Collection<BoundFrontend> opening) {
         if (opening.stream().noneMatch(frontend -> frontend.address.address().isUnspecified())) {
             return Set.of();
@@ -241,8 +239,8 @@ final class FrontendTable {
     }
 
     /**
-     * The loops on which to open a frontend: all, or only one if opening on all would use more than a quarter of the
-     * descriptors.
+     * The loops on which to open a frontend: all loops, or only one if opening all frontends on all loops would use
+     * more than a quarter of the descriptors.
      */
     private List<Loop> loopsForFrontend() {
         if ((long) frontends.size() * loops.size() <= Descriptors.LIMIT / 4) {
@@ -251,8 +249,8 @@ final class FrontendTable {
         if (!sharingLogged && loops.size() > 1) {
             sharingLogged = true;
             log.info(
-                    "{} frontends on {} event loops would use over a quarter of the {} file descriptors; from now on"
-                            + " opening one socket per frontend (ulimit -n)",
+                    "{} frontends on {} event loops would use over a quarter of the {} file descriptors; opening only"
+                            + " one socket for each further frontend (ulimit -n)",
                     frontends.size(),
                     loops.size(),
                     Descriptors.LIMIT);
@@ -315,7 +313,7 @@ final class FrontendTable {
         closing.forEach(Future::awaitUninterruptibly);
     }
 
-    /** Opens no frontends from now on. */
+    /** Stops opening and retrying frontends; open frontends stay open. */
     void stopOpening() {
         accepting = false;
         states.stopRetrying();

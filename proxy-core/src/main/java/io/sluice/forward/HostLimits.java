@@ -14,7 +14,7 @@ final class HostLimits {
 
     private HostLimits() {}
 
-    /** @throws IllegalStateException if epoll cannot be used; the message says why */
+    /** Throws {@link IllegalStateException} with the reason as its message if epoll cannot be used. */
     static void requireEpoll() {
         if (!Epoll.isAvailable()) {
             throw new IllegalStateException(withoutEpoll(Epoll.unavailabilityCause()), Epoll.unavailabilityCause());
@@ -34,14 +34,14 @@ final class HostLimits {
                 + " -Djava.io.tmpdir to use another directory";
     }
 
-    /** Default buffer budget: half of the direct memory. */
+    /** Default limit of bytes buffered for slow readers: half of the direct memory. */
     static long defaultBufferBudget() {
         return PlatformDependent.maxDirectMemory() / 2;
     }
 
     /**
-     * Default limit of UDP flows, each of which needs a descriptor and a local port that no other socket of the machine
-     * uses.
+     * Default limit of UDP flows: half of the descriptors or 70 % of the local ports, whichever is less, because each
+     * flow needs a descriptor and a local port that no other socket of this machine uses.
      */
     static int defaultMaxFlows() {
         long ports = 28_232;

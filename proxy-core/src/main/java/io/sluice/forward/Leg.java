@@ -14,11 +14,11 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One of the two sockets of a {@link TcpSession}, with its epoll registration, socket options and readiness flags.
- * Belongs to the session's loop.
+ * One of the two sockets of a {@link TcpSession}, with its epoll registration, socket options and readiness flags. Used
+ * only by the loop's thread.
  *
- * <p>The registration is edge-triggered: each event reports only a change, so the flags of this class record what may
- * still be available.
+ * <p>The registration is edge-triggered: each event reports only a change, so the flags of this class record whether
+ * there may be more to read.
  */
 final class Leg implements EpollIoHandle {
     static final int EPOLLIN = 0x1;
@@ -54,7 +54,7 @@ final class Leg implements EpollIoHandle {
     boolean readUntilEmpty;
 
     private @Nullable IoRegistration registration;
-    /** Whether the socket has TCP_NODELAY; accepted sockets inherit it from the listener. */
+    /** Whether TCP_NODELAY is set; accepted sockets inherit this option from the listener. */
     private boolean noDelay;
     /** Whether bytes were written that the peer's kernel might not have acknowledged yet. */
     private boolean unacknowledged;
@@ -111,7 +111,7 @@ final class Leg implements EpollIoHandle {
         return socket.write(address, start, end);
     }
 
-    /** Sets TCP_CORK: the other peer has closed, so the last bytes can be sent in one packet with the FIN. */
+    /** Sets TCP_CORK, so that the last bytes and the FIN of a peer that has closed are sent in one packet. */
     void cork() {
         if (!corked) {
             corked = true;
@@ -194,8 +194,8 @@ final class Leg implements EpollIoHandle {
     }
 
     /**
-     * Whether the peer stopped responding: the error is ETIMEDOUT, or an ICMP error that the kernel received in the
-     * meantime.
+     * Whether the peer stopped responding: the error is ETIMEDOUT or, if the kernel received an ICMP error while it
+     * retransmitted, an unreachable error.
      */
     boolean hasLostPeer() {
         return error == Errno.ETIMEDOUT || error == Errno.EHOSTUNREACH || error == Errno.ENETUNREACH;
@@ -210,7 +210,7 @@ final class Leg implements EpollIoHandle {
      * Checks whether the peer has acknowledged all output. Needs one system call, or none if nothing was written since
      * the last check that found everything acknowledged.
      *
-     * @param moreToWrite whether there are pending bytes that the socket did not accept
+     * @param moreToWrite whether bytes that the socket did not accept are pending
      * @return true if all checks within the timeout found unacknowledged output and the kernel received nothing from
      *     the peer during that time
      */

@@ -26,7 +26,7 @@ final class ListenerHandover {
         this.table = table;
     }
 
-    /** The size of what {@link #release} would return now, not including UDP flows. */
+    /** The number of frontends and descriptors that {@link #release} would hand over now, not including UDP flows. */
     ForwarderHandover.Size size() {
         int open = 0;
         int sockets = 0;

@@ -62,7 +62,7 @@ final class Loop {
 
     private final CleanableDirectBuffer memory;
     private final ArrayDeque<Runnable> pendingCloses = new ArrayDeque<>();
-    /** Allocated for the first UDP listener. Control threads, under the forwarder's lock. */
+    /** Allocated for the first UDP listener, under the forwarder's lock. */
     private @Nullable SharedReadBuffer datagramBuffer;
 
     private boolean closeScheduled;
@@ -98,9 +98,9 @@ final class Loop {
     }
 
     /**
-     * The source address for a connection to an endpoint: the client's, or null for the node's own. If the route asks
-     * for the client's address but the endpoint's replies to it would not reach Sluice, this method uses the node's
-     * address and increments a counter.
+     * The source address for a connection to an endpoint: the client's, or null for the node's own. If the route
+     * preserves the client's address but the endpoint's replies to it would not reach Sluice, this method returns null
+     * and increments a counter.
      */
     @Nullable
     IpAddress sourceAddressFor(IpAddress client, Endpoint endpoint, FrontendRouting routing, CounterCells cells) {
@@ -118,7 +118,7 @@ final class Loop {
         return nanoClock.getAsLong();
     }
 
-    /** Registers a socket for events. If epoll rejects the socket, throws and leaves nothing registered. */
+    /** Registers a socket for events. If epoll rejects the socket, this method throws and leaves nothing registered. */
     IoRegistration register(EpollIoHandle handle, EpollIoOps ops) throws IOException {
         Future<IoRegistration> registered = executor.register(handle);
         if (!registered.isSuccess()) {
@@ -208,7 +208,7 @@ final class Loop {
         return sessions;
     }
 
-    /** The read buffer of the loop's UDP listeners, allocated on the first call. Control threads. */
+    /** The read buffer of the loop's UDP listeners, allocated by the first call. Called under the forwarder's lock. */
     SharedReadBuffer datagramBuffer(int bytes) {
         SharedReadBuffer created = datagramBuffer;
         if (created == null) {
@@ -221,7 +221,7 @@ final class Loop {
     /**
      * Makes the loop close its sockets when it ends. Netty closes them between two rounds of tasks, but a loop that is
      * running tasks at shutdown would exit right after these tasks. A shutdown hook makes the loop run another round.
-     * Control threads.
+     * Thread-safe.
      */
     void closeSocketsAtEnd() {
         ((SingleThreadEventExecutor) executor).addShutdownHook(() -> log.trace("event loop {} ends", index));

@@ -10,7 +10,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Forwards bytes between the two legs of an established {@link TcpSession}. Dispatches events to the two {@link
- * Direction}s and decides how the end or failure of one affects the other. Belongs to the session's loop.
+ * Direction}s and decides how the end or failure of one affects the other. Used only by the loop's thread.
  */
 final class Relay implements Runnable {
     private static final Logger log = LoggerFactory.getLogger(Relay.class);
@@ -40,8 +40,7 @@ final class Relay implements Runnable {
 
     /** Starts forwarding; throws if the client's socket cannot be registered. */
     void start() throws IOException {
-        // By now the client has often sent bytes. Reading them before the client's socket is registered saves a
-        // wake-up.
+        // The client has often sent bytes by now. Reading them before registering the client's socket saves a wake-up.
         client.readable = true;
         toEndpoint.pump();
         if (!session.isOver()) {
@@ -83,7 +82,7 @@ final class Relay implements Runnable {
         reading.pump();
     }
 
-    /** Continues after {@link #continueLater}. */
+    /** Continues the work that {@link #continueLater} postponed. */
     @Override
     public void run() {
         continuationScheduled = false;
@@ -95,7 +94,7 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Schedules the rest of the work behind the loop's other events. */
+    /** Schedules {@link #run} after the loop's other events, so that other connections are not delayed. */
     void continueLater() {
         if (!continuationScheduled) {
             continuationScheduled = true;
@@ -119,7 +118,7 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Ends the connection if a peer has unacknowledged output and has sent nothing for the stalled timeout. */
+    /** Ends the connection if a peer has neither acknowledged output nor sent anything for the stalled timeout. */
     void checkStalled(long nowNanos) {
         long timeoutNanos = loop.stalledTimeoutNanos;
         if (client.isStalled(loop.tcpInfo, toClient.hasPending(), timeoutNanos, nowNanos)) {
@@ -167,8 +166,8 @@ final class Relay implements Runnable {
     }
 
     /**
-     * Starts the half-closed timeout unless it is already running. The sender has closed, and its last bytes are
-     * waiting for the reader.
+     * Starts the half-closed timeout unless it is already running. Called when the sender has closed and its last bytes
+     * are waiting for the reader.
      */
     void ensureHalfClosedTimeout() {
         if (session.queue != loop.timeouts.halfClosed) {
@@ -225,7 +224,8 @@ final class Relay implements Runnable {
     }
 
     /**
-     * Resets the leg only once its output has been acknowledged, because a reset makes the kernel discard unsent bytes.
+     * Resets the connection once this leg's output is acknowledged, because a reset makes the kernel discard unsent
+     * bytes.
      */
     void resetOnceDelivered(Leg leg) {
         if (session.isOver()) {

@@ -13,8 +13,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tracks which resources have run out, and whether clients are limited to their share. Logs each such condition only
- * when it begins and when it ends, because it can affect thousands of connections per second. Thread-safe.
+ * Tracks which resources have run out, and whether clients are limited to their share. Each such condition is logged
+ * only when it begins and when it ends, because it can affect thousands of connections per second. Thread-safe.
  */
 final class ResourceExhaustion {
     private static final Logger log = LoggerFactory.getLogger(ResourceExhaustion.class);
@@ -22,7 +22,7 @@ final class ResourceExhaustion {
     private static final long OVER_AFTER_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long NONE = Long.MIN_VALUE;
 
-    /** How long to stop accepting connections after a resource ran out; new connections wait in the accept queue. */
+    /** How long listeners pause after a resource ran out; new connections then wait in the accept queue. */
     static final long PAUSE_MILLIS = 100;
 
     private static final long PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(PAUSE_MILLIS);
@@ -41,7 +41,7 @@ final class ResourceExhaustion {
             this.description = description;
         }
 
-        /** The resource whose exhaustion an error number indicates; null for other errors. */
+        /** Returns the resource that has run out according to an error number; null for other errors. */
         static @Nullable Kind errno(int errno) {
             return switch (errno) {
                 case Errno.EMFILE, Errno.ENFILE -> DESCRIPTORS;
@@ -54,10 +54,10 @@ final class ResourceExhaustion {
     }
 
     private final LongSupplier nanoClock;
-    /** When each resource was last found exhausted. */
+    /** Time at which each resource was last found exhausted. */
     private final Map<Kind, AtomicLong> lastNanos = new EnumMap<>(Kind.class);
 
-    /** When any client was last limited to its share. */
+    /** Time at which any client was last limited to its share. */
     private final AtomicLong lastClientLimitNanos = new AtomicLong(NONE);
 
     private volatile long pauseUntilNanos;
@@ -99,7 +99,7 @@ final class ResourceExhaustion {
         return pauseUntilNanos - nanoClock.getAsLong() > 0;
     }
 
-    /** Logs the end of each condition that has not occurred for five seconds. Called periodically. */
+    /** Logs the end of each condition that has not occurred for five seconds. Called by the housekeeper thread. */
     void check() {
         long now = nanoClock.getAsLong();
         lastNanos.forEach((kind, last) -> {

@@ -7,8 +7,8 @@ import java.nio.ByteBuffer;
 
 /**
  * Allocator that gives all UDP listeners of one loop the same buffer for every read. One buffer is enough, because the
- * datagrams of each read are forwarded before the next read. With a pooled allocator, each read of a megabyte would
- * allocate and free a whole chunk.
+ * datagrams of each read are forwarded before the next read. With a pooled allocator, every read would allocate and
+ * free a whole chunk, because the buffer of a read is one megabyte.
  */
 final class SharedReadBuffer extends AbstractByteBufAllocator {
     private final ByteBuf buffer;

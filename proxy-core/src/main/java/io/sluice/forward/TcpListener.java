@@ -36,7 +36,7 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     private static final int DESCRIPTORS_PER_SESSION = 2;
 
-    /** Addresses that no other socket is bound to, because they are reserved for documentation. */
+    /** Addresses that are reserved for documentation, so no other socket is bound to them. */
     private static final IpAddress UNUSED_IPV4 = Objects.requireNonNull(IpAddress.parse("192.0.2.254"));
 
     private static final IpAddress UNUSED_IPV6 = Objects.requireNonNull(IpAddress.parse("2001:db8:ffff::fffe"));
@@ -56,7 +56,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         this.socket = socket;
     }
 
-    /** Binds and listens. Connections wait in the accept queue until {@link #start}. Control threads. */
+    /** Creates a listener with a new socket. Connections wait in the accept queue until {@link #start} is called. */
     static TcpListener bind(Loop loop, FrontendRoutes frontend) throws IOException {
         FrontendAddress address = frontend.address;
         int port = loop.transparentSockets == null ? address.port() : loop.transparentSockets.listeningPort(address);
@@ -76,8 +76,8 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     /**
-     * Adopts a listening socket of the old process. If the socket listens on a different port than this process would
-     * use, closes it and binds a new one. On failure, closes the socket.
+     * Creates a listener with a socket of the old process. If that socket listens on a different port than this process
+     * would use, this method closes it and binds a new one. On failure, it closes the socket and throws.
      */
     static TcpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
             throws IOException {
@@ -99,10 +99,10 @@ final class TcpListener implements EpollIoHandle, Listener {
     }
 
     /**
-     * Throws if another process serves the address. Checks this by binding without SO_REUSEPORT; with that option, the
-     * kernel would let both processes share the address, and each would receive some of the connections. If Sluice
-     * listens on a flipped port, a process that listens on the frontend's port on all addresses is not a conflict: it
-     * keeps receiving the connections to all other addresses.
+     * Throws if another process serves the address. To check this, binds a socket without SO_REUSEPORT; with that
+     * option, the kernel would let both processes share the address, and each would receive some of the connections. If
+     * Sluice listens on a different port than the frontend's, a process that listens on the frontend's port on all
+     * addresses is not a conflict: that process continues to receive the connections to all other addresses.
      */
     static void probe(FrontendAddress frontend, @Nullable TransparentSockets transparentSockets) throws IOException {
         IpAddress address = frontend.address();
@@ -213,7 +213,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         pause();
     }
 
-    /** Stops accepting for a short time; new connections wait in the accept queue. */
+    /** Stops accepting for 100 ms; new connections then wait in the accept queue. */
     private void pause() {
         if (registration != null) {
             registration.submit(PAUSED);
@@ -227,7 +227,7 @@ final class TcpListener implements EpollIoHandle, Listener {
         }
     }
 
-    /** Always false, because connections have their own sockets. */
+    /** Always false, because each connection has its own socket. */
     @Override
     public boolean isUsed() {
         return false;

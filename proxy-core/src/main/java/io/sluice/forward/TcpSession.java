@@ -16,8 +16,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A proxied TCP connection, which consists of the client's connection and the connection to the endpoint. Belongs to
- * the loop that accepted it.
+ * A proxied TCP connection, which consists of the client's connection and the connection to the endpoint. Used only by
+ * the thread of the loop that accepted it.
  *
  * <p>First a {@link Connector} connects to an endpoint. Nothing is read from the client until that succeeds, so no
  * bytes are lost if another endpoint has to be tried. Then a {@link Relay} forwards bytes both ways. The connection
@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
  * <tr><td>RST, no reply to keep-alive probes, or no acknowledgement of data within the stalled timeout</td> <td>all
  * bytes that Sluice had received before, then RST; RST earlier if the other peer accepts none of them within the
  * half-closed timeout</td></tr>
- * <tr><td>all endpoints refuse, or none answers before the connect deadline</td><td>RST to the client</td></tr>
+ * <tr><td>all attempts fail, or none succeeds before the connect deadline</td><td>RST to the client</td></tr>
  * </table>
  */
 final class TcpSession extends TimeoutEntry {
@@ -43,10 +43,10 @@ final class TcpSession extends TimeoutEntry {
     final long openedNanos;
     private final Leg client;
 
-    /** Used in the connecting phase; null once an endpoint has answered. */
+    /** Used while connecting; null once an endpoint has accepted the connection. */
     private @Nullable Connector connector;
 
-    /** Used in the established phase; null until an endpoint has answered. */
+    /** Used after connecting; null until an endpoint has accepted the connection. */
     private @Nullable Relay relay;
 
     private boolean over;
@@ -64,8 +64,8 @@ final class TcpSession extends TimeoutEntry {
     }
 
     /**
-     * Starts a proxied connection, or resets the client connection if the client already holds its share. Takes
-     * ownership of the socket unless this method throws.
+     * Creates and starts a proxied connection, or resets the client connection if the client already holds its share.
+     * Takes ownership of the socket unless this method throws.
      */
     static void open(
             Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
@@ -92,7 +92,7 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** Called when the endpoint of {@code leg} has answered; starts forwarding. */
+    /** Called when the endpoint of {@code leg} has accepted the connection; starts forwarding. */
     void connected(Leg leg, EndpointTarget target, long nowNanos) {
         Relay made = new Relay(this, client, leg, target);
         connector = null;

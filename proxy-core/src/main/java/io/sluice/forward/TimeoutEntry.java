@@ -3,8 +3,8 @@ package io.sluice.forward;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Base class of connections and flows, which wait for timeouts. An entry is in at most one {@link TimeoutQueue} at a
- * time.
+ * Base class of connections and flows, which end or are checked after a timeout. An entry is in at most one {@link
+ * TimeoutQueue} at a time.
  */
 abstract class TimeoutEntry {
     @Nullable
@@ -16,11 +16,11 @@ abstract class TimeoutEntry {
     @Nullable
     TimeoutQueue queue;
 
-    /** When the current wait began. */
+    /** Time at which the current timeout was started or restarted. */
     long sinceNanos;
 
     /**
-     * Handles the timeout. The entry has been removed from its queue.
+     * Handles the timeout. Called after the entry has been removed from its queue.
      *
      * @param expiredIn the queue that the entry was in, which identifies the timeout
      */

@@ -4,8 +4,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Linked list of all entries with the same timeout, ordered by idle time, longest first. Because the timeout is the
- * same for all, touching an entry moves it to the tail, and expiry only looks at the head. Neither operation allocates.
- * Belongs to one loop.
+ * same for all, a restart moves the entry to the tail, and expiry checks only the head. Neither operation allocates.
+ * Used only by the loop's thread.
  */
 final class TimeoutQueue {
     private final long timeoutNanos;
@@ -60,8 +60,8 @@ final class TimeoutQueue {
     }
 
     /**
-     * Expires one entry of this queue, even before its timeout has passed. An exception ends only this connection or
-     * flow.
+     * Expires one entry of this queue, even before its timeout has passed. An exception is logged and ends only this
+     * connection or flow.
      */
     void expire(TimeoutEntry entry, long nowNanos) {
         remove(entry);
@@ -72,7 +72,7 @@ final class TimeoutQueue {
         }
     }
 
-    /** The entry that has been waiting longest; null if the queue is empty. */
+    /** The entry whose timeout was started or restarted first; null if the queue is empty. */
     @Nullable
     TimeoutEntry oldest() {
         return head;

@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The timeout queues of one loop, and the task that expires them. Belongs to the loop. */
+/** The timeout queues of one loop, and the task that expires their entries. Used only by the loop's thread. */
 final class Timeouts {
     private static final Logger log = LoggerFactory.getLogger(Timeouts.class);
 
@@ -24,7 +24,7 @@ final class Timeouts {
      */
     private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
-    /** How often a connection with unacknowledged output is checked within one stalled timeout. */
+    /** Number of times that a connection with unacknowledged output is checked within one stalled timeout. */
     private static final int CHECKS_PER_STALL = 6;
 
     /**
@@ -46,8 +46,8 @@ final class Timeouts {
     final TimeoutQueue unrepliedFlows;
     final TimeoutQueue repliedFlows;
     /**
-     * Flows that are probably finished. They have the same timeout as unreplied flows, and end earlier if many flows
-     * are open.
+     * Flows that are probably finished, because their one or two requests were answered. They have the same timeout as
+     * unreplied flows, and end earlier if many flows are open.
      */
     final TimeoutQueue finishedFlows;
 
@@ -71,7 +71,7 @@ final class Timeouts {
         };
     }
 
-    /** Starts or restarts the timeout of an entry in one of these queues. */
+    /** Starts or restarts the timeout of an entry in the given queue. */
     void await(TimeoutQueue queue, TimeoutEntry entry, long nowNanos) {
         queue.touch(entry, nowNanos);
         startTicking();
@@ -84,7 +84,7 @@ final class Timeouts {
         }
     }
 
-    /** Runs a task on the loop after a delay; an exception is logged. */
+    /** Runs a task on the loop after a delay. An exception thrown by the task is logged. */
     void later(Runnable task, long delayMillis) {
         Future<?> scheduled = executor.schedule(task, delayMillis, TimeUnit.MILLISECONDS);
         scheduled.addListener(done -> {
@@ -108,9 +108,9 @@ final class Timeouts {
     }
 
     /**
-     * Ends finished flows early while more than half of the allowed flows are open: after two seconds, or at once if
-     * more than three quarters of the allowed flows or descriptors are in use. This avoids evicting flows that are
-     * still in use.
+     * Ends finished flows early: two seconds after their last datagram while more than half of the flow limit is in
+     * use, and at once while more than three quarters of it or of the descriptors are. This avoids evicting flows that
+     * are still active.
      */
     void endFinishedFlows(long nowNanos) {
         while (flows.isMoreThanHalf() || Descriptors.areScarce()) {
@@ -124,8 +124,8 @@ final class Timeouts {
     }
 
     /**
-     * The flow to evict: the longest-idle finished flow or, if no flow is finished, the longest-idle flow; null if
-     * there are no flows.
+     * The flow to evict: the longest-idle finished flow or, if no flow is finished, the longest-idle flow; null if this
+     * loop has no flows.
      */
     @Nullable
     TimeoutEntry idlestFlow() {

@@ -11,18 +11,18 @@ import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
 
 /**
- * How sockets are opened in node mode, in which the kernel redirects the packets of all Services to Sluice. Transparent
+ * Options for opening sockets in node mode, in which nftables rules redirect packets of Services to Sluice. Transparent
  * sockets can be bound to addresses that are not local: those of Services and, for connections to endpoints, those of
  * clients. Requires CAP_NET_ADMIN.
  *
- * @param isOwn whether an address is currently local to this machine, even if the snapshot does not contain it; a
+ * @param isOwn tests whether an address is now local to this machine, even if the snapshot does not contain it; a
  *     client with such an address has origin {@code NODE}. Called like {@code canPreserveClient}
- * @param canPreserveClient whether replies to a client's address (first argument) from an endpoint (second argument)
- *     would reach Sluice. Called on a loop, once per connection or flow whose route preserves the client's address
- * @param priority the SO_PRIORITY for sockets that connect to an endpoint, by which the nftables rules recognize
- *     packets that they must not redirect; 0 for the kernel's default. Called like {@code canPreserveClient}
- * @param flippedPortBits bits in which the port of a TCP listening socket differs from the frontend's port; not 0 only
- *     if the rules redirect each connection to its listener. 0 to listen on the frontend's port
+ * @param canPreserveClient tests whether replies to a client's address (first argument) from an endpoint (second) would
+ *     reach Sluice. Called on a loop, once per connection or flow whose route preserves the client's address
+ * @param priority returns the SO_PRIORITY for sockets that connect to an endpoint, by which the nftables rules
+ *     recognize packets that they must not redirect; 0 for the kernel's default. Called like {@code canPreserveClient}
+ * @param flippedPortBits bits of a frontend's port to invert for its TCP listening socket, if the rules redirect each
+ *     connection to its listener; 0 to listen on the frontend's port
  */
 public record TransparentSockets(
         Predicate<IpAddress> isOwn,
@@ -86,8 +86,8 @@ public record TransparentSockets(
     }
 
     /**
-     * Whether an endpoint can see the client's address. False if the endpoint is itself the client, or if replies would
-     * bypass Sluice.
+     * Whether a connection to an endpoint can use the client's address. False if both addresses are equal or of
+     * different families, or if replies would bypass Sluice.
      */
     boolean allowsClientAddress(IpAddress client, IpAddress endpoint) {
         return client.family() == endpoint.family()

@@ -22,10 +22,10 @@ import org.slf4j.LoggerFactory;
 /**
  * UDP flow from one client address and port to one frontend, with its endpoint and the socket connected to it. Because
  * the socket is connected, only the endpoint can reply, and ICMP errors from it are reported. Each flow has its own
- * socket, so a late reply never reaches another client. Belongs to the listener's loop.
+ * socket, so a late reply never reaches another client. Used only by the loop's thread.
  *
- * <p>A flow ends after an idle timeout, as in the kernel's connection tracking: a short one until the flow has had a
- * reply and is two seconds old, then a long one. If many flows are open, finished flows end earlier.
+ * <p>A flow ends after an idle timeout, as in the kernel's connection tracking: a short one until the flow has a reply
+ * and is two seconds old, then a long one. If many flows are open, finished flows end earlier.
  */
 final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
@@ -34,9 +34,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
 
     private static final int REPLIES_PER_EVENT = 32;
 
-    /**
-     * A flow with up to this many requests may be a DNS lookup; more or larger datagrams justify larger socket buffers.
-     */
+    /** A flow with at most this many requests may be a DNS lookup; more or larger datagrams need larger buffers. */
     private static final int FEW_DATAGRAMS = 2;
 
     private static final int SMALL_BYTES = 8 << 10;
@@ -62,7 +60,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private boolean buffersEnlarged;
     private boolean over;
 
-    /** Takes ownership of the connected socket once the constructor returns. */
+    /** Creates a flow that owns the connected socket. If this constructor throws, the caller still owns the socket. */
     UdpFlow(
             Loop loop,
             ClientFlows clientFlows,
@@ -107,7 +105,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
                 socket.intValue(), clientAddress, client.getPort(), target.endpoint, requests, replies, ageNanos);
     }
 
-    /** Sends the client's datagrams to the endpoint. Returns false if the endpoint is dead; the flow has then ended. */
+    /** Sends the client's datagrams to the endpoint. If the endpoint is dead, ends the flow and returns false. */
     boolean forward(long address, DatagramBatch batch, long nowNanos) {
         requests += batch.datagrams;
         touch(nowNanos);
@@ -149,7 +147,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         }
     }
 
-    /** Forwards the replies that have arrived; consecutive replies of equal size take one system call. */
+    /** Forwards available replies. Consecutive replies of equal size are sent in one system call. */
     private void forwardReplies() {
         long nowNanos = loop.now();
         DatagramBatch batch = loop.batch;
@@ -192,7 +190,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         }
     }
 
-    /** Number of datagrams that the frontend's socket accepted for sending. */
+    /** Sends a batch to the client; returns the number of datagrams that the socket accepted. */
     private int sendToClient(DatagramBatch batch) {
         try {
             return frontendSocket.sendAll(loop.bufferAddress, batch, client);
@@ -228,8 +226,8 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     }
 
     /**
-     * Handles a send or receive error. Returns whether the endpoint is dead, which ends the flow; other errors drop
-     * datagrams.
+     * Handles a send or receive error. If the endpoint is dead, ends the flow and returns true. Otherwise counts the
+     * lost datagrams as dropped and returns false.
      */
     private boolean endpointFailed(IOException e, int lost) {
         switch (Errno.of(e)) {
@@ -279,7 +277,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         loop.clients.flowClosed(clientAddress);
     }
 
-    /** Called by Netty when the loop ends. */
+    /** Called by Netty when the loop ends; ends the flow. */
     @Override
     public void close() {
         end();

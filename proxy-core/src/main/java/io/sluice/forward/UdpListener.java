@@ -24,19 +24,19 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * UDP socket of one frontend on one loop. Reads datagrams in batches, and passes consecutive datagrams from the same
- * client to its flow together. Replies are sent through this socket, so their source is the address that the client
- * sent to. If the socket is bound to all addresses, the nftables rules restore that address.
+ * UDP socket of one frontend on one loop. Reads datagrams in batches, and passes consecutive datagrams from one client
+ * to its flow together. Replies are sent through this socket, so their source is the address that the client sent to.
+ * If the socket is bound to all addresses, the nftables rules restore that address.
  *
- * <p>Datagrams are read through Netty's channel, many at a time, but sent on the plain socket, because the channel's
- * batched write miscounts empty datagrams.
+ * <p>Datagrams are read through Netty's channel, many at a time, but sent directly on the socket, because the channel's
+ * batched write counts datagrams incorrectly if one is empty.
  */
 final class UdpListener extends ChannelInboundHandlerAdapter implements Listener {
     private static final Logger log = LoggerFactory.getLogger(UdpListener.class);
 
     static final int DATAGRAMS_PER_READ = 16;
 
-    /** Maximum number of endpoints to try if sending fails because an endpoint is dead. */
+    /** Maximum number of endpoints to try for one batch if sending fails because endpoints are dead. */
     private static final int MAX_ATTEMPTS = 4;
 
     private final Loop loop;
@@ -66,7 +66,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         channel.pipeline().addLast(this);
     }
 
-    /** Binds a socket. Datagrams wait in the kernel until {@link #start}. Control threads. */
+    /** Creates a listener with a new socket. Datagrams wait in the kernel until {@link #start}. */
     static UdpListener bind(Loop loop, FrontendRoutes frontend) throws IOException {
         IpAddress address = frontend.address.address();
         InetSocket socket = InetSocket.datagram(address.family());
@@ -86,7 +86,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
     }
 
     /**
-     * Adopts a socket of the old process and its flows. On failure, closes the socket but not the sockets of the flows.
+     * Creates a listener with a socket of the old process and its flows. On failure, closes only the listener's socket.
      */
     static UdpListener adopt(Loop loop, FrontendRoutes frontend, ForwarderHandover.OpenSocket inherited)
             throws IOException {
@@ -220,7 +220,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
 
     /**
      * Sends the batch of the current flow. If its endpoint is dead, opens a flow to another endpoint and sends the
-     * batch there.
+     * batch to that endpoint.
      */
     private void sendBatch() {
         UdpFlow flow = batchFlow;

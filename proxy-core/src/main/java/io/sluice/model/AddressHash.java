@@ -12,7 +12,7 @@ import java.security.SecureRandom;
  * value ever leaves the process.
  *
  * <p>Each of the two rounds computes a 128-bit product and combines its halves, like the hash function of Go's maps.
- * This takes a third of the time of SipHash-1-3, which matters because the hash is computed for every datagram.
+ * The hash takes a third of the time of SipHash-1-3, which matters because it is computed for every datagram.
  */
 public final class AddressHash {
     private static final long KEY0;
@@ -30,7 +30,7 @@ public final class AddressHash {
 
     private AddressHash() {}
 
-    /** Hashes three words. All bits of the result are equally well distributed, so a table may use any of them. */
+    /** Hashes three longs. All bits of the result are equally well distributed, so a table may use any of them. */
     public static long of(long word0, long word1, long word2) {
         return fold(fold(word0 ^ KEY0, word1 ^ KEY1) ^ KEY2, word2 ^ KEY3);
     }

@@ -18,9 +18,9 @@ public record Cidr(IpAddress network, int prefix) {
     }
 
     /**
-     * Parses {@code address/prefix}; bits after the prefix are cleared, as in Kubernetes.
+     * Parses a range of the form {@code address/prefix}. Bits after the prefix are cleared, as in Kubernetes.
      *
-     * @return null if the string is not a valid range
+     * @return the range; null if the string is not a valid range
      */
     public static @Nullable Cidr parse(String text) {
         int slash = text.indexOf('/');
@@ -43,13 +43,13 @@ public record Cidr(IpAddress network, int prefix) {
         return address.family() == network.family() && masked(address, prefix).equals(network);
     }
 
-    /** Whether this range contains all of another one. */
+    /** Whether this range contains all addresses of another range. */
     public boolean covers(Cidr other) {
         return prefix <= other.prefix && contains(other.network);
     }
 
     /**
-     * The lower or the upper half of this range.
+     * Returns the upper half of this range if {@code upper} is true, otherwise the lower half.
      *
      * @throws IllegalArgumentException if the range is a single address
      */

@@ -8,8 +8,8 @@ import java.util.List;
  * @param pod the route for clients that are pods
  * @param node the route for clients on this node
  * @param external the route for all other clients
- * @param allowedSources the allowed source ranges, which apply to all origins; empty to allow all clients. Always empty
- *     except for LoadBalancer IPs
+ * @param allowedSources the allowed source ranges, for clients of all origins; empty to allow all clients. Only
+ *     LoadBalancer IPs can have allowed source ranges
  */
 public record Frontend(
         Kind kind, FrontendAddress address, Route pod, Route node, Route external, List<Cidr> allowedSources) {
@@ -36,12 +36,12 @@ public record Frontend(
         allowedSources = List.copyOf(allowedSources);
     }
 
-    /** A ClusterIP with the same route for every origin. */
+    /** Returns a ClusterIP frontend with the same route for every origin, which allows all clients. */
     public static Frontend of(FrontendAddress address, Route route) {
         return new Frontend(Kind.CLUSTER_IP, address, route, route, route, List.of());
     }
 
-    /** Whether a client is in an allowed source range, or there are none, which allows all clients. */
+    /** Whether the client is in an allowed source range. True for all clients if there are no ranges. */
     public boolean allowsSource(IpAddress client) {
         return allowedSources.isEmpty() || Cidr.anyContains(allowedSources, client);
     }
@@ -56,8 +56,8 @@ public record Frontend(
     }
 
     /**
-     * Whether the verdict is {@code PASS} for at least one origin, because a process on this node serves the address
-     * itself.
+     * Whether the verdict is {@code PASS} for at least one origin, because an endpoint on this node listens on the
+     * address itself.
      */
     public boolean passesAny() {
         return pod.verdict() == Route.Verdict.PASS
@@ -65,7 +65,7 @@ public record Frontend(
                 || external.verdict() == Route.Verdict.PASS;
     }
 
-    /** A copy in which every {@code FORWARD} route is replaced by {@code PASS}. */
+    /** Returns a copy in which every {@code FORWARD} route is replaced by {@code PASS}. */
     public Frontend passing() {
         return new Frontend(kind, address, passing(pod), passing(node), passing(external), allowedSources);
     }
@@ -76,7 +76,7 @@ public record Frontend(
 
     /**
      * Whether an endpoint can have the same address and port as a frontend of this kind. External IPs and LoadBalancer
-     * IPs can be addresses of a machine; a ClusterIP never is, and endpoints do not listen on a NodePort.
+     * IPs can be addresses of a machine. ClusterIPs cannot, and endpoints do not listen on a NodePort.
      */
     public static boolean mayBeAnEndpoint(Kind kind) {
         return kind == Kind.EXTERNAL_IP || kind == Kind.LOAD_BALANCER;
@@ -94,13 +94,13 @@ public record Frontend(
         return new Endpoint(address.address(), address.port());
     }
 
-    /** Whether an endpoint has the address and port of this frontend. */
+    /** Whether the endpoint has the address and port of this frontend. */
     public boolean isAt(Endpoint endpoint) {
         return asEndpoint().equals(endpoint);
     }
 
     /**
-     * Whether, for any origin, one of the endpoints has the address and port of a frontend, which can be this frontend.
+     * Whether an endpoint of any route of this frontend has the address and port of {@code other} (possibly itself).
      */
     boolean forwardsTo(Frontend other) {
         Endpoint endpoint = other.asEndpoint();
@@ -109,7 +109,7 @@ public record Frontend(
                 || external.endpoints().contains(endpoint);
     }
 
-    /** Whether the verdict is {@code FORWARD} for at least one origin; otherwise the frontend needs no listener. */
+    /** Whether the verdict is {@code FORWARD} for at least one origin; if not, the frontend needs no listener. */
     public boolean forwardsAny() {
         return pod.verdict() == Route.Verdict.FORWARD
                 || node.verdict() == Route.Verdict.FORWARD

@@ -3,7 +3,7 @@ package io.sluice.model;
 /**
  * A protocol, address and port that clients connect to. Prints as {@code 10.96.0.1:443/tcp}.
  *
- * @param address the IP address; unspecified for a NodePort that is served on all local addresses in {@link
+ * @param address the IP address; the unspecified address for a NodePort that is served on all local addresses in {@link
  *     SnapshotContext#nodePortRanges}
  */
 public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
@@ -13,15 +13,15 @@ public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
         }
     }
 
-    /** The same protocol and port at the unspecified address of the family. */
+    /** Returns the frontend address with the same protocol and port at the unspecified address of the family. */
     public FrontendAddress onAllAddresses() {
         return new FrontendAddress(protocol, IpAddress.unspecified(address.family()), port);
     }
 
     /**
-     * The port to bind the TCP listener of this frontend to. The bound port differs from the frontend's port so that
-     * the listener can be opened even if another process is bound to the frontend's port on all addresses. For a
-     * frontend at the unspecified address, the port is not changed.
+     * The port to bind the TCP listener of this frontend to. The result normally differs from the frontend's port, so
+     * that the listener can be opened even if another process is bound to that port on all addresses. The result is the
+     * frontend's port if the address is unspecified or the inverted port is 0.
      *
      * @param flippedBits the bits of the port to invert; 0 keeps the port
      */

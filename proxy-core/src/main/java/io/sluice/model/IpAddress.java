@@ -41,17 +41,17 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return unmapped(buffer.getLong(), buffer.getLong());
     }
 
-    /** Converts from the JDK's class. A zone (interface) is dropped. */
+    /** Converts an address from the JDK's class. The zone (interface) of an IPv6 address is dropped. */
     public static IpAddress of(InetAddress address) {
         byte[] bytes = address.getAddress();
         return of(bytes, 0, bytes.length);
     }
 
     /**
-     * Parses an address as Kubernetes does: an IPv4 part with leading zeros is decimal, an IPv4-mapped IPv6 address
-     * becomes IPv4, and a zone is invalid.
+     * Parses an address as Kubernetes does: a number with leading zeros in an IPv4 address is decimal, an IPv4-mapped
+     * IPv6 address becomes IPv4, and a zone is invalid.
      *
-     * @return null if the string is not a valid address
+     * @return the address; null if the string is not a valid address
      */
     public static @Nullable IpAddress parse(String text) {
         if (text.indexOf(':') < 0) {
@@ -163,7 +163,7 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         return family == Family.IPV6 ? high == 0 && low == 1 : low >>> 24 == 127;
     }
 
-    /** The address 0.0.0.0 or ::, which represents all addresses of the family. */
+    /** Returns the address 0.0.0.0 or ::, which represents all addresses of the family. */
     public static IpAddress unspecified(Family family) {
         return new IpAddress(0, 0, family);
     }
@@ -180,7 +180,7 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
                 : ByteBuffer.allocate(4).putInt((int) low).array();
     }
 
-    /** Converts to the JDK's class. */
+    /** Converts this address to the JDK's class. */
     public InetAddress toInetAddress() {
         try {
             return InetAddress.getByAddress(toBytes());
@@ -189,7 +189,7 @@ public record IpAddress(long high, long low, Family family) implements Comparabl
         }
     }
 
-    /** Converts to the JDK's class, with a port. */
+    /** Converts this address and a port to the JDK's class for socket addresses. */
     public InetSocketAddress toSocketAddress(int port) {
         return new InetSocketAddress(toInetAddress(), port);
     }

@@ -12,7 +12,7 @@ import java.util.Set;
  *     node
  */
 public record Origins(List<Cidr> pods, Set<IpAddress> node) {
-    /** No ranges and no addresses: only clients with a loopback address have origin {@code NODE}. */
+    /** No pod ranges and no node addresses: loopback clients have origin {@code NODE}, all others {@code EXTERNAL}. */
     public static final Origins UNKNOWN = new Origins(List.of(), Set.of());
 
     public Origins {

@@ -3,11 +3,11 @@ package io.sluice.model;
 import java.util.List;
 
 /**
- * How a frontend treats new connections and flows of clients of one origin.
+ * How a frontend treats new connections and flows from clients of one origin.
  *
- * @param endpoints the endpoints to choose from, without duplicates; empty unless the verdict is {@code FORWARD}.
+ * @param endpoints the endpoints to choose from, without duplicates; empty if the verdict is not {@code FORWARD}.
  *     Routes of one service port that have equal lists share the same list instance and round-robin position
- * @param source which source address the endpoint sees
+ * @param source whose address the endpoint sees as the source
  */
 public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public static final Route REJECT = new Route(Verdict.REJECT, List.of(), Source.NODE);
@@ -22,7 +22,7 @@ public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
         }
     }
 
-    /** A route that forwards to one of the endpoints. */
+    /** Creates a route that forwards each new connection or flow to one of the endpoints. */
     public static Route forward(List<Endpoint> endpoints, Source source) {
         return new Route(Verdict.FORWARD, endpoints, source);
     }
@@ -31,7 +31,7 @@ public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public enum Verdict {
         /** Forward it to an endpoint. */
         FORWARD,
-        /** Answer with a TCP RST or ICMP port unreachable. */
+        /** Answer it with a TCP RST or ICMP port unreachable. */
         REJECT,
         /** Drop it silently. */
         DROP,

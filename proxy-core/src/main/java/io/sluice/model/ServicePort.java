@@ -5,10 +5,10 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * The complete state of one service port for the data path. It is the unit by which snapshots are compared and applied.
+ * The complete state of one service port for the data path. Snapshots are compared and applied by service port.
  *
- * @param flowEndpoints the endpoints that may keep existing UDP flows: all that are ready or serving, even if traffic
- *     policy or topology excludes them for new flows. Empty for TCP, because established connections are never cut
+ * @param flowEndpoints the endpoints that may keep existing UDP flows: all ready or serving endpoints, even if traffic
+ *     policy or topology excludes them for new flows. Empty for TCP, because endpoint changes close no connection
  * @param frontends the addresses at which the service port is served, without duplicates
  */
 public record ServicePort(
@@ -35,7 +35,7 @@ public record ServicePort(
     }
 
     /**
-     * A copy in which frontends that forward to themselves have the verdict {@code PASS} instead. Used in data paths
+     * Returns this service port with verdict {@code PASS} for frontends that forward to themselves. Used in data paths
      * where a connection to such an endpoint would arrive at the frontend again.
      */
     public ServicePort withoutForwardingToItself() {

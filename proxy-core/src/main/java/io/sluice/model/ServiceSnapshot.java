@@ -8,7 +8,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The desired state at one moment: all service ports and their {@link SnapshotContext}. Immutable, for any thread.
+ * The desired state at one moment: all service ports and their {@link SnapshotContext}. Immutable and thread-safe.
  *
  * <p>A snapshot is an array of small buckets, whose number is fixed. {@link #with} copies the array and the buckets
  * that change and shares the others. So a change costs the same with 100 Services as with 50,000, and {@link
@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * resolved before the snapshot is built.
  */
 public final class ServiceSnapshot {
-    /** With 100,000 service ports, each bucket holds about 25; the array takes 16 kB. */
+    /** The number of buckets. With 100,000 service ports, each bucket holds about 25; the array takes 16 kB. */
     private static final int BUCKETS = 4096;
 
     private static final ServicePort[] EMPTY_BUCKET = {};
@@ -39,19 +39,19 @@ public final class ServiceSnapshot {
         return new ServiceSnapshot(buckets, 0, SnapshotContext.NONE);
     }
 
-    /** A snapshot without service ports. */
+    /** Returns the snapshot without service ports and with an empty context. */
     public static ServiceSnapshot empty() {
         return EMPTY;
     }
 
-    /** A snapshot of these service ports with an empty context. */
+    /** Returns a snapshot of these service ports with an empty context. */
     public static ServiceSnapshot of(ServicePort... servicePorts) {
         return EMPTY.with(List.of(servicePorts), List.of());
     }
 
     /**
-     * A snapshot with some service ports added or replaced and others removed. If a service port equals the current
-     * one, the current instance is kept; if nothing changes, this snapshot is returned.
+     * Returns a snapshot with some service ports added or replaced and others removed. If a new service port equals the
+     * current one, the current instance is kept. If nothing changes, this snapshot is returned.
      */
     public ServiceSnapshot with(Collection<ServicePort> put, Collection<ServicePortName> remove) {
         ServicePort[][] next = buckets.clone();
@@ -81,7 +81,7 @@ public final class ServiceSnapshot {
                 : new ServiceSnapshot(next, nextSize, context);
     }
 
-    /** A snapshot of the same service ports with a new context; this snapshot if the contexts are equal. */
+    /** Returns a snapshot of the same service ports with a new context; this snapshot if the contexts are equal. */
     public ServiceSnapshot with(SnapshotContext newContext) {
         return newContext.equals(context) ? this : new ServiceSnapshot(buckets, size, newContext);
     }
@@ -91,7 +91,7 @@ public final class ServiceSnapshot {
         return context;
     }
 
-    /** The service port with this name; null if there is none. */
+    /** The service port with this name; null if the snapshot does not contain it. */
     public @Nullable ServicePort get(ServicePortName name) {
         ServicePort[] bucket = buckets[bucketOf(name)];
         int at = indexIn(bucket, name);
@@ -112,7 +112,7 @@ public final class ServiceSnapshot {
         }
     }
 
-    /** All service ports, sorted by name. For output, not for the data path. */
+    /** All service ports, sorted by name. Used for output, not in the data path. */
     public List<ServicePort> sorted() {
         List<ServicePort> all = new ArrayList<>(size);
         forEach(all::add);

@@ -7,12 +7,12 @@ import java.util.Set;
 /**
  * The part of a snapshot that does not belong to a single service port.
  *
- * @param origins derives the origin of a client from its address
+ * @param origins the pod ranges and node addresses that determine the origin of a client
  * @param healthChecks the health checks of Services with a {@code healthCheckNodePort}, by {@code namespace/service}
  * @param serviceCidrs the ServiceCIDRs, from which ClusterIPs are allocated; an address in one of them that belongs to
  *     no Service is unallocated
- * @param conflicts the conflicts about addresses that more than one service port claims
- * @param nodePortRanges the address ranges that limit a NodePort frontend at the unspecified address; it is served on
+ * @param conflicts the conflicts between service ports that claim the same address
+ * @param nodePortRanges the address ranges of NodePorts: a NodePort frontend at the unspecified address is served on
  *     the local addresses in these ranges
  * @param unservedClusterIps the ClusterIPs at which no port of their Service is served
  */

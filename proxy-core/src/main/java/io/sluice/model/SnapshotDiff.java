@@ -4,15 +4,15 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The differences between two snapshots by service port. A change that was made and reverted in between does not
- * appear.
+ * The differences between two snapshots by service port. A change that was made and reverted between the two snapshots
+ * does not appear.
  */
 public record SnapshotDiff(List<ServicePort> removed, List<ServicePort> added, List<Change> changed) {
 
     /** A service port before and after a change; the two are never equal. */
     public record Change(ServicePort before, ServicePort after) {}
 
-    /** Compares two snapshots. Compares the bucket references first, then service ports only in buckets that differ. */
+    /** Returns the differences between two snapshots. Skips the buckets that the snapshots share. */
     public static SnapshotDiff between(ServiceSnapshot before, ServiceSnapshot after) {
         List<ServicePort> removed = new ArrayList<>();
         List<ServicePort> added = new ArrayList<>();
@@ -48,7 +48,7 @@ public record SnapshotDiff(List<ServicePort> removed, List<ServicePort> added, L
         }
     }
 
-    /** Whether both snapshots contain equal service ports. */
+    /** Whether both snapshots contain equal service ports. Their contexts are not compared. */
     public boolean isEmpty() {
         return removed.isEmpty() && added.isEmpty() && changed.isEmpty();
     }

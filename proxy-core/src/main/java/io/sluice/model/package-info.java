@@ -1,5 +1,5 @@
 /**
- * The desired state as immutable values: the addresses that Sluice serves, and the endpoints of each.
+ * The desired state as immutable values: the addresses that Sluice serves, and the endpoints of each address.
  *
  * <p>Holds addresses and ranges, service ports with their frontends and routes, snapshots and the differences between
  * them. Knows neither Kubernetes objects nor sockets, and may use only the JDK. An unchanged {@link

@@ -5,9 +5,9 @@ import java.lang.management.ManagementFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Counts the file descriptors that forwarding uses, and limits them. All members are static, because the descriptor
- * limit applies to the whole process. Part of the limit is reserved, so that health checks, the feed and logging work
- * even when forwarding has used up its part. Thread-safe.
+ * Counts the file descriptors that forwarding uses, and limits their number. All members are static, because the
+ * descriptor limit applies to the whole process. Part of the limit is reserved, so that health checks, the feed and
+ * logging work even when forwarding has used up its part. Thread-safe.
  */
 public final class Descriptors {
     /**
@@ -57,7 +57,7 @@ public final class Descriptors {
         OPEN.incrementAndGet();
     }
 
-    /** Counts a closed descriptor. */
+    /** Records that a descriptor used for forwarding was closed. */
     public static void closed() {
         OPEN.decrementAndGet();
     }
@@ -75,12 +75,12 @@ public final class Descriptors {
         return LISTENING.get() + more <= MAX * 3 / 4;
     }
 
-    /** Counts new listeners. */
+    /** Records that this many listeners were opened or received. */
     public static void addListeners(int more) {
         LISTENING.addAndGet(more);
     }
 
-    /** Counts closed listeners. */
+    /** Records that this many listeners were closed. */
     public static void removeListeners(int fewer) {
         LISTENING.addAndGet(-fewer);
     }

@@ -24,7 +24,7 @@ public final class InetSocket extends Socket {
     /** The buffer size requested for UDP sockets, to absorb bursts. The kernel grants at most rmem_max. */
     private static final int UDP_BUFFER_BYTES = 4 << 20;
 
-    /** Whether the kernel grants more than its default. If not, skipping the request saves two system calls per socket. */
+    /** Whether rmem_max exceeds the default. If not, skipping the request saves two system calls per socket. */
     private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
 
     private static final int SO_RST = 0;
@@ -41,16 +41,16 @@ public final class InetSocket extends Socket {
 
     /** The current UDP_SEGMENT value: the size of the datagrams into which the kernel splits each send; 0 if off. */
     private int segmentBytes;
-    /** The smallest datagram size for which the kernel rejected UDP_SEGMENT; not used for this size or larger. */
+    /** The smallest datagram size for which the kernel rejected UDP_SEGMENT; used only for smaller datagrams. */
     private int unsegmentedBytes = Integer.MAX_VALUE;
 
-    /** Wraps an open descriptor and takes ownership of it. */
+    /** Creates a socket from an open descriptor and takes ownership of the descriptor. */
     public InetSocket(int fd) {
         super(fd);
         Descriptors.opened();
     }
 
-    /** Wraps a descriptor received from another process; closes it if it is not a socket. */
+    /** Creates a socket from a received descriptor. Closes the descriptor if it does not refer to a socket. */
     public static InetSocket adopt(int descriptor) throws IOException {
         try {
             return new InetSocket(descriptor);
@@ -69,17 +69,17 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Opens a TCP socket. */
+    /** Opens and returns a TCP socket. */
     public static InetSocket stream(Family family) throws IOException {
         return open(Protocol.TCP, family);
     }
 
-    /** Opens a UDP socket. */
+    /** Opens and returns a UDP socket. */
     public static InetSocket datagram(Family family) throws IOException {
         return open(Protocol.UDP, family);
     }
 
-    /** Binds to an address; for the unspecified address, to all addresses of its family but not of the other. */
+    /** Binds to an address. The unspecified address stands for all addresses of its family, not of the other. */
     public void bind(IpAddress address, int port) throws IOException {
         if (address.family() == Family.IPV6 && address.isUnspecified()) {
             // Without this option, the socket would also be bound to the port on all IPv4 addresses.
@@ -97,8 +97,8 @@ public final class InetSocket extends Socket {
             setReceiveBufferSize(UDP_BUFFER_BYTES);
             setSendBufferSize(UDP_BUFFER_BYTES);
         } catch (IOException e) {
-            // If the size is too large, the kernel grants a smaller one instead of failing, so this fails only for a
-            // closed socket.
+            // If the size is too large, the kernel grants a smaller one instead of failing, so the call fails only if
+            // the socket is closed.
             assert !isOpen() || Errno.of(e) != 0 : e;
         }
     }
@@ -127,7 +127,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Sets a socket option. Reports every error as an {@link IOException}; Netty throws some unchecked. */
+    /** Sets a socket option. Throws an {@link IOException} for every error; Netty's exception is unchecked. */
     @Override
     public void setIntOpt(int level, int option, int value) throws IOException {
         try {
@@ -137,7 +137,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Reads a socket option. Errors as for {@link #setIntOpt}. */
+    /** Reads a socket option. Throws the same exceptions as {@link #setIntOpt}. */
     @Override
     public void getRawOpt(int level, int option, ByteBuffer out) throws IOException {
         try {
@@ -148,8 +148,8 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Reads from a connection, like {@link #recvAddress}. After an RST, the kernel returns ENOTCONN, for which Netty
-     * throws an unchecked exception that would reach the event loop.
+     * Reads from a connection, like {@link #recvAddress}, but also throws an {@link IOException} if the kernel returns
+     * ENOTCONN after an RST. Netty's exception is unchecked and would reach the event loop.
      *
      * @return the number of bytes; 0 if none are available, -1 at the end of the stream
      * @throws IOException on any error
@@ -162,7 +162,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Writes bytes and returns the number that the kernel accepted. Errors as for {@link #read}. */
+    /** Writes bytes and returns the number accepted by the kernel. Throws the same exceptions as {@link #read}. */
     public int write(long address, int start, int end) throws IOException {
         try {
             return sendAddress(address, start, end);
@@ -172,7 +172,7 @@ public final class InetSocket extends Socket {
     }
 
     /**
-     * Sends a batch of datagrams: with one call if the kernel supports UDP_SEGMENT (since Linux 4.18), else one by one.
+     * Sends a batch of datagrams: with one system call if UDP_SEGMENT works (Linux 4.18), otherwise one by one.
      *
      * @param to the destination; null for the peer of a connected socket
      * @return the number of datagrams that the kernel accepted
@@ -229,7 +229,7 @@ public final class InetSocket extends Socket {
 
     /**
      * Delays the last ACK of the handshake until there is data to send, which saves a packet. Call this before
-     * connecting, and {@link #acknowledgeNow} if there is no data then, because the peer waits for the ACK.
+     * connecting. If there is no data once connected, call {@link #acknowledgeNow}: the peer waits for the ACK.
      */
     public void acknowledgeWithData() throws IOException {
         setIntOpt(IPPROTO_TCP, TCP_QUICKACK, 0);
@@ -254,7 +254,7 @@ public final class InetSocket extends Socket {
         }
     }
 
-    /** Sends a FIN. Errors as for {@link #read}. */
+    /** Sends a FIN. Throws the same exceptions as {@link #read}. */
     public void shutdownOutput() throws IOException {
         try {
             shutdown(false, true);

@@ -16,7 +16,7 @@ public record KeepAlive(int timeSeconds, int intervalSeconds, int probes) {
     private static final int TCP_KEEPINTVL = 5;
     private static final int TCP_KEEPCNT = 6;
 
-    /** Enables keep-alive on a socket. Connections accepted from a listening socket inherit it. */
+    /** Enables keep-alive on a socket. Connections accepted from a listening socket inherit the settings. */
     public void enable(InetSocket socket) throws IOException {
         socket.setIntOpt(IPPROTO_TCP, TCP_KEEPIDLE, timeSeconds);
         socket.setIntOpt(IPPROTO_TCP, TCP_KEEPINTVL, intervalSeconds);

@@ -8,7 +8,7 @@ import java.nio.file.Path;
 
 /** Reads kernel settings under /proc/sys, in the network namespace of the calling thread. */
 public final class Sysctl {
-    /** The maximum length of a value; larger than any setting that Sluice reads. */
+    /** The maximum number of bytes to read; the settings that Sluice reads are shorter. */
     private static final int MAX_BYTES = 4096;
 
     private Sysctl() {}

@@ -5,8 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * The state of a TCP connection in the kernel (struct tcp_info). Each loop has one instance, which every read
- * overwrites.
+ * The state of a TCP connection in the kernel (struct tcp_info). Each event loop reuses one instance: a read overwrites
+ * the previous state.
  */
 public final class TcpInfo {
     private static final int IPPROTO_TCP = 6;
@@ -35,7 +35,7 @@ public final class TcpInfo {
         }
     }
 
-    /** Whether there is output that the peer has not acknowledged. */
+    /** Whether there is output that the peer has not acknowledged, including output not sent yet. */
     public boolean hasOutput() {
         return info.getInt(UNACKED) != 0 || info.getInt(NOTSENT_BYTES) != 0;
     }

@@ -29,14 +29,14 @@ import org.slf4j.LoggerFactory;
 /**
  * A listening Unix socket that, from the moment it exists, only its owner and root can connect to.
  *
- * <p>Java cannot set the umask. The socket is therefore bound in a new directory with mode 0700 next to its path, set
- * to mode 0600 there, and then moved to its path. When the listener is closed, the socket file is removed only if it is
- * still the same inode.
+ * <p>Java cannot set the umask. The socket is therefore bound in a private directory (a new one with mode 0700) next to
+ * its path, set to mode 0600 there, and moved to its path. Closing the listener removes the socket file only if its
+ * inode is unchanged.
  */
 public final class UnixListener implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(UnixListener.class);
 
-    /** The kernel's limit of 107 bytes minus the space for the suffixes {@code /.sl-abcd/s} and {@code .PID}. */
+    /** The maximum path length: the kernel's 107 bytes minus the suffix {@code /.sl-abcd/s} or {@code .PID}. */
     public static final int MAX_PATH_BYTES = 98;
 
     private static final String PRIVATE_PREFIX = ".sl-";
@@ -46,7 +46,7 @@ public final class UnixListener implements AutoCloseable {
             Pattern.compile(Pattern.quote(PRIVATE_PREFIX) + "[0-9a-z]{" + SUFFIX_LENGTH + "}");
     private static final String SOCKET_NAME = "s";
 
-    /** The age at which a private directory counts as left behind, because binding needs it only for milliseconds. */
+    /** The age at which a private directory counts as left behind. Binding needs it only for milliseconds. */
     private static final Duration LEFTOVER_AGE = Duration.ofMinutes(1);
 
     private static final int BACKLOG = 128;
@@ -61,9 +61,9 @@ public final class UnixListener implements AutoCloseable {
     private final Inode inode;
     private final byte[] acceptedAddress = new byte[ACCEPTED_ADDRESS_BYTES];
 
-    /** Identity, mode and owner of the file at a path. Symbolic links are not followed. */
+    /** The identity, mode and owner of the file at a path. Symbolic links are not followed. */
     private record Inode(Object key, int mode, int uid) {
-        /** The file at a path; null if there is none. */
+        /** Returns the file at a path; null if there is none. */
         static @Nullable Inode at(Path path) throws IOException {
             try {
                 Map<String, Object> attributes =
@@ -108,9 +108,9 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Listens at a path. An existing socket there is replaced atomically.
+     * Creates a socket that listens at a path, and returns it. An existing socket at the path is replaced atomically.
      *
-     * @throws IOException if the path cannot be bound, or the file there is not a socket
+     * @throws IOException if the path cannot be bound, or the file at the path is not a socket
      */
     public static UnixListener bind(Path path) throws IOException {
         Path absolute = path.toAbsolutePath();
@@ -163,8 +163,8 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Deletes relative to the opened parent directory, so that nothing is deleted in a directory that replaces it in
-     * the meantime.
+     * Deletes a leftover private directory, relative to the opened parent directory. If another directory replaces the
+     * parent in the meantime, nothing in it is deleted.
      */
     private static void removeLeftover(SecureDirectoryStream<Path> parent, Path entry) {
         try {
@@ -208,7 +208,7 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Accepts the next connection of the backlog; null if there is none.
+     * Accepts and returns the next connection of the backlog; returns null if the backlog is empty.
      *
      * @param timeout the time until the connection's first deadline
      */
@@ -244,8 +244,8 @@ public final class UnixListener implements AutoCloseable {
 
     /**
      * Removes the socket file if it still belongs to this socket, so that no more processes can connect. Must be called
-     * before the socket is closed, because while it is open, other processes do not replace its file and its inode
-     * number is not reused. Thread-safe.
+     * before the socket is closed, because while the socket is open, other processes do not replace its file and its
+     * inode number is not reused. Thread-safe.
      */
     public void removeFile() throws IOException {
         if (inode.isAt(path)) {
@@ -254,8 +254,8 @@ public final class UnixListener implements AutoCloseable {
     }
 
     /**
-     * Moves the file to a private directory and checks it again there. Otherwise, if another process replaced the file
-     * between the check and the removal, the socket of that process would be removed.
+     * Moves the file to a private directory, checks its inode again there, and deletes or restores it. Without the
+     * second check, the socket file of a process that replaced this one in the meantime would be deleted.
      */
     private void removeOwnFile() throws IOException {
         Path directory = privateDirectory(path);

@@ -70,7 +70,7 @@ public final class UnixSocket implements AutoCloseable {
     }
 
     /**
-     * Connects to a listening socket.
+     * Connects to a listening socket and returns the connection.
      *
      * @param timeout the time limit for connecting, which is also the connection's first deadline
      * @throws IOException if no process listens at {@code path}, or its backlog stays full
@@ -112,7 +112,7 @@ public final class UnixSocket implements AutoCloseable {
 
     /**
      * The numeric user ID of the peer at the time it connected or, for the connecting side, at the time the peer
-     * started to listen. Process IDs are not compared, because the peer may be in another PID namespace.
+     * started to listen. The process ID is not used, because the peer may be in another PID namespace.
      */
     public int peerUid() throws IOException {
         ByteBuffer credentials = ByteBuffer.allocate(UCRED_BYTES).order(ByteOrder.nativeOrder());
@@ -191,7 +191,7 @@ public final class UnixSocket implements AutoCloseable {
         output().write((text + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
-    /** A stream of the bytes that the peer sends. Closing it does not close the connection. */
+    /** Returns a stream of the bytes that the peer sends. Closing the stream does not close the connection. */
     public InputStream input() {
         ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
         return new InputStream() {
@@ -219,7 +219,7 @@ public final class UnixSocket implements AutoCloseable {
         };
     }
 
-    /** An unbuffered stream to the peer. Closing it does not close the connection. */
+    /** Returns an unbuffered stream to the peer. Closing the stream does not close the connection. */
     public OutputStream output() {
         ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
         return new OutputStream() {
@@ -267,7 +267,7 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
-    /** Receives this many descriptors. On any error, closes those received so far. */
+    /** Receives this many descriptors. On any error, closes the descriptors received so far. */
     public List<Integer> receive(int count) throws IOException {
         List<Integer> received = new ArrayList<>();
         try {

@@ -31,17 +31,17 @@ public final class Buckets {
 
     private Buckets() {}
 
-    /** The number of buckets, including the last one, which has no bound. */
+    /** The number of buckets, including the last bucket, which has no bound. */
     public static int count() {
         return BOUNDS_NANOS.length + 1;
     }
 
-    /** The upper bound of a bucket in seconds, inclusive; infinity for the last one. */
+    /** The upper bound of a bucket in seconds, inclusive; infinity for the last bucket. */
     public static double boundSeconds(int bucket) {
         return bucket == BOUNDS_NANOS.length ? Double.POSITIVE_INFINITY : BOUNDS_NANOS[bucket] / 1e9;
     }
 
-    /** The bucket that a time belongs to, which is the first bucket whose bound the time does not exceed. */
+    /** Returns the index of the first bucket whose upper bound is not less than the time. */
     static int of(long nanos) {
         int bucket = 0;
         while (bucket < BOUNDS_NANOS.length && nanos > BOUNDS_NANOS[bucket]) {

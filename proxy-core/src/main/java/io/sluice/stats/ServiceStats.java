@@ -17,7 +17,7 @@ public final class ServiceStats {
         this.perLoop = new AtomicReferenceArray<>(loops);
     }
 
-    /** The service port. */
+    /** The name of the service port. */
     public ServicePortName name() {
         return name;
     }
@@ -55,7 +55,7 @@ public final class ServiceStats {
         return sum(cells -> cells.count(timing, bucket));
     }
 
-    /** The sum of all recorded times. */
+    /** The sum of all recorded times, in nanoseconds. */
     public long sumNanos(Timing timing) {
         return sum(cells -> cells.sumNanos(timing));
     }
@@ -74,7 +74,7 @@ public final class ServiceStats {
         return sum(cells -> cells.allZero() ? 0 : 1) > 0;
     }
 
-    /** Whether any time was recorded. */
+    /** Whether any time has been recorded. */
     public boolean hasTimes() {
         return sum(cells -> cells.hasTimes() ? 1 : 0) > 0;
     }

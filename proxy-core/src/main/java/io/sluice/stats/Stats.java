@@ -8,8 +8,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The counters and histograms of a forwarder. Those of a service port are exported as long as the service port is in
- * the snapshot; connections that outlive it are still counted, but no longer exported. Thread-safe.
+ * The counters and histograms of a forwarder. The values of a service port are exported while the service port is in
+ * the snapshot; what its connections record after its removal is not exported. Thread-safe.
  */
 public final class Stats {
     private final int loops;
@@ -25,12 +25,12 @@ public final class Stats {
         this.loops = loops;
     }
 
-    /** The statistics of a service port, created with all values zero if there are none yet. */
+    /** Returns the statistics of a service port; creates them, with all values zero, if there are none yet. */
     public ServiceStats open(ServicePortName name) {
         return services.computeIfAbsent(name, n -> new ServiceStats(n, this, loops));
     }
 
-    /** Removes the statistics of a service port that no longer exists; later counts on them are lost. */
+    /** Removes the statistics of a service port that no longer exists; values recorded later are not exported. */
     public void close(ServiceStats stats) {
         services.remove(stats.name(), stats);
     }

@@ -1,6 +1,6 @@
 package io.sluice.stats;
 
-/** A latency that is recorded once per TCP connection. {@link #text} is part of the help text of its metrics. */
+/** A latency, recorded at most once per TCP connection. {@link #text} is part of the help text of its metrics. */
 public enum Timing {
     CONNECT("from accepting the client connection to establishing the endpoint connection, including failed attempts"),
     FIRST_BYTE("from accepting the client connection to the first byte from the endpoint"),

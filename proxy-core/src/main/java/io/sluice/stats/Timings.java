@@ -7,8 +7,7 @@ import org.HdrHistogram.ConcurrentHistogram;
 import org.HdrHistogram.Histogram;
 
 /**
- * A histogram for each {@link Timing}, with a precision of three significant digits. Recording is wait-free. Any
- * thread.
+ * A histogram for each {@link Timing}, precise to three significant digits. Recording is wait-free. Thread-safe.
  */
 public final class Timings {
     private static final int SIGNIFICANT_DIGITS = 3;
@@ -25,7 +24,7 @@ public final class Timings {
         of(timing).recordValue(nanos / 1000);
     }
 
-    /** A copy of the histogram, in microseconds. */
+    /** Returns a copy of the histogram, in microseconds. */
     public Histogram read(Timing timing) {
         return of(timing).copy();
     }

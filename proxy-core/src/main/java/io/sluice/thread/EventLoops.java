@@ -17,7 +17,7 @@ import java.util.function.Function;
 
 /** A supervised group of Netty event loops: a loop that ends, or is blocked for a minute, is reported as a failure. */
 public final class EventLoops {
-    /** How long a loop may go without running a task before it counts as stuck. */
+    /** The time without running a task after which a loop counts as stuck. */
     public static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
     private static final long BEAT_SECONDS = 10;
@@ -37,7 +37,7 @@ public final class EventLoops {
     }
 
     /**
-     * Starts several event loops.
+     * Creates and starts a group of event loops.
      *
      * @param name the name of the threads, to which a number is appended
      */
@@ -46,8 +46,8 @@ public final class EventLoops {
     }
 
     /**
-     * Starts one event loop with a limit on how long it runs tasks before it polls for events again. Netty's event loop
-     * groups have no parameter for this limit, which is one second by default.
+     * Creates and starts one event loop with a limit on how long the loop runs tasks before it polls for events again.
+     * Netty's event loop groups have no parameter for this limit, which is one second by default.
      */
     public static EventLoops startOne(
             Supervisor supervisor, String name, IoHandlerFactory ioHandlers, Duration taskTime) {
@@ -73,7 +73,7 @@ public final class EventLoops {
         return group;
     }
 
-    /** Shuts down the loops and stops supervising them. The future completes when the loops have ended. */
+    /** Shuts down the loops and stops supervising them. The returned future completes when the loops have ended. */
     public Future<?> close(Duration quietPeriod, Duration timeout) {
         threads.close();
         heartbeats.forEach(Heartbeat::close);

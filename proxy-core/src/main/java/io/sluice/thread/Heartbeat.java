@@ -3,7 +3,7 @@ package io.sluice.thread;
 import java.time.Duration;
 import java.util.Optional;
 
-/** A liveness check: fails if {@link #beat} is not called within a time limit. */
+/** A liveness check that fails if the last call of {@link #beat} was longer ago than a limit. */
 public final class Heartbeat implements AutoCloseable, Supervisor.Supervised {
     private final Supervisor supervisor;
     private final String name;

@@ -7,7 +7,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Creates supervised threads for a library. These threads cannot be restarted, so a thread that ends before {@link
- * #close} is reported as a failure until the process ends.
+ * #close} is reported as a failure from then on.
  */
 public final class LibraryThreadFactory implements ThreadFactory, AutoCloseable, Supervisor.Supervised {
     private static final Logger log = LoggerFactory.getLogger(LibraryThreadFactory.class);
@@ -54,7 +54,7 @@ public final class LibraryThreadFactory implements ThreadFactory, AutoCloseable,
         return error.isEmpty() ? Optional.empty() : Optional.of(error);
     }
 
-    /** Stops the supervision; from then on, threads may end. */
+    /** Stops the supervision. Threads that end afterwards are not reported. */
     @Override
     public void close() {
         closed = true;

@@ -9,9 +9,7 @@ import org.slf4j.LoggerFactory;
 final class PeriodicWorker extends Worker {
     private static final Logger log = LoggerFactory.getLogger(PeriodicWorker.class);
 
-    /**
-     * How long a run may take; longer than any timeout within a periodic task, including timeouts of external programs.
-     */
+    /** The time after which a run counts as stuck; longer than any timeout of a task or of a program that it runs. */
     private static final Duration STUCK_AFTER = Duration.ofMinutes(5);
 
     private final Duration period;

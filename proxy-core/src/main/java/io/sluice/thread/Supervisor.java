@@ -13,9 +13,9 @@ import java.util.function.LongSupplier;
 /**
  * Starts threads, restarts those that die, and reports those that have failed.
  *
- * <p>If a thread dies from an exception or an {@link Error}, this is logged and the thread is restarted. A thread that
- * dies repeatedly, cannot be restarted or is stuck is reported by {@link #failures}, which makes {@code /livez} fail.
- * All threads are daemon threads. Thread-safe.
+ * <p>If a thread dies from an exception or an {@link Error}, the cause is logged and the thread is restarted. A thread
+ * that dies repeatedly, cannot be restarted or is stuck is reported by {@link #failures}, which makes {@code /livez}
+ * fail. All threads are daemon threads. Thread-safe.
  */
 public final class Supervisor {
     private final LongSupplier nanoClock;
@@ -29,7 +29,7 @@ public final class Supervisor {
         Optional<String> failure(long nowNanos);
     }
 
-    /** The work of a thread. It should return when it is interrupted. */
+    /** The work of a thread. It should return when the thread is interrupted. */
     @FunctionalInterface
     public interface Body {
         void run() throws InterruptedException;
@@ -57,7 +57,7 @@ public final class Supervisor {
         this.nanoClock = nanoClock;
     }
 
-    /** The current failures, sorted by name. */
+    /** The current failures, sorted by thread name. */
     public List<Failure> failures() {
         long now = nanoClock.getAsLong();
         return supervised.stream()
@@ -67,22 +67,22 @@ public final class Supervisor {
     }
 
     /**
-     * Starts a thread that runs a body until the worker is stopped. If the body returns or throws before that, it is
-     * run again.
+     * Starts a thread that runs a body until the returned worker is stopped. If the body returns or throws an exception
+     * before that, the body is run again.
      */
     public Worker loop(String name, Body body) {
         return start(new Worker(this, name, body, true));
     }
 
-    /** Starts a thread that runs a body once. If the body throws, it is run again. */
+    /** Starts a thread that runs a body once. If the body throws an exception, the body is run again. */
     public Worker once(String name, Body body) {
         return start(new Worker(this, name, body, false));
     }
 
     /**
      * Starts a thread that runs a task at once and then repeatedly, with a pause of {@code period} after each run. An
-     * exception thrown by the task never ends the thread; only the first of consecutive failures is logged, followed by
-     * the next success.
+     * exception thrown by the task never ends the thread. The first of consecutive failures with the same exception
+     * type is logged, and so is the next success.
      */
     public Worker scheduled(String name, Duration period, Runnable task) {
         return start(new PeriodicWorker(this, name, period, task));
@@ -94,14 +94,14 @@ public final class Supervisor {
         return worker;
     }
 
-    /** Creates a supervised factory for the threads of a library. Threads that it creates cannot be restarted. */
+    /** Creates and supervises a factory for a library's threads. The threads of the factory cannot be restarted. */
     public LibraryThreadFactory libraryThreadFactory(String name, ThreadFactory factory) {
         LibraryThreadFactory threads = new LibraryThreadFactory(this, name, factory);
         supervised.add(threads);
         return threads;
     }
 
-    /** Starts a heartbeat that fails if {@link Heartbeat#beat} is not called for longer than {@code limit}. */
+    /** Creates a heartbeat that fails if {@link Heartbeat#beat} is not called for longer than {@code limit}. */
     public Heartbeat heartbeat(String name, Duration limit) {
         Heartbeat heartbeat = new Heartbeat(this, name, limit);
         supervised.add(heartbeat);
@@ -109,8 +109,8 @@ public final class Supervisor {
     }
 
     /**
-     * Runs a short task on a new thread. The future completes with the task's result, or with the exception or {@link
-     * Error} that the task threw.
+     * Runs a short task on a new thread. The returned future completes with the task's result, or with the exception or
+     * {@link Error} that the task threw.
      */
     public static <T> CompletableFuture<T> call(String name, Callable<T> task) {
         CompletableFuture<T> result = new CompletableFuture<>();

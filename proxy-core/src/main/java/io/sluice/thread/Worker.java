@@ -9,7 +9,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A thread that is restarted when its body dies, with a back-off that doubles each time, from 100 ms to at most 10 s.
+ * A thread that runs a body again if the body dies, after a back-off that doubles each time, from 100 ms up to 10 s.
  */
 public class Worker implements AutoCloseable, Supervisor.Supervised {
     private static final Logger log = LoggerFactory.getLogger(Worker.class);
@@ -18,8 +18,8 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
     private static final long MAX_BACK_OFF_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     /**
-     * This many deaths within {@link #DEATHS_WITHIN} count as a failure. A run that lasts for that time resets the
-     * back-off.
+     * The number of deaths within {@link #DEATHS_WITHIN} that counts as a failure. A run that lasts at least for {@code
+     * DEATHS_WITHIN} resets the back-off.
      */
     static final int MAX_DEATHS = 5;
 
@@ -32,8 +32,8 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
     private final Thread thread;
     private final CountDownLatch stopped = new CountDownLatch(1);
     /**
-     * The times of the last deaths, oldest first; guarded by itself. Preallocated, in case a body dies because memory
-     * is exhausted.
+     * The times of the last deaths, oldest first; guarded by the array's monitor. Preallocated, in case a body dies
+     * because memory is exhausted.
      */
     private final long[] deathNanos = new long[MAX_DEATHS];
 
@@ -113,12 +113,12 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
         }
     }
 
-    /** Waits for at most this time, or until this worker is stopped; returns whether it is stopped. */
+    /** Waits until this worker is stopped, but at most for this time, and returns whether it is stopped. */
     final boolean isStoppedWithin(long nanos) {
         try {
             return stopped.await(nanos, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
-            // An interrupt without stop() is ignored.
+            // An interrupt without stop() only shortens the wait.
             return isStopped();
         }
     }
@@ -146,7 +146,7 @@ public class Worker implements AutoCloseable, Supervisor.Supervised {
         }
     }
 
-    /** Prevents further runs of the body, but does not interrupt the current run. */
+    /** Prevents further runs of the body and stops the supervision, but does not interrupt the current run. */
     public void stop() {
         stopped.countDown();
         supervisor.remove(this);

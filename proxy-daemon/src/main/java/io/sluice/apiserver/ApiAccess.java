@@ -80,9 +80,9 @@ public final class ApiAccess {
     }
 
     /**
-     * Finds the API servers. The first available source is used: {@code --kubeconfig}, {@code --master}, the {@code
-     * KUBECONFIG} variable, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA override
-     * the values from that source.
+     * Returns the access that is configured in the first available source: {@code --kubeconfig}, {@code --master}, the
+     * {@code KUBECONFIG} variable, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA
+     * override the values from that source.
      *
      * @throws ApiAccessException if no source is available, or the first available one is invalid
      */
@@ -247,7 +247,7 @@ public final class ApiAccess {
         return name;
     }
 
-    /** The user's credentials other than a client certificate, in kubectl's order of precedence. */
+    /** Returns the user's credentials other than a client certificate, in kubectl's order of precedence. */
     private static Credentials credentials(Section user, Section cluster) throws ApiAccessException {
         for (String unsupported : List.of("as", "as-uid", "as-groups", "as-user-extra")) {
             if (user.has(unsupported)) {
@@ -311,7 +311,7 @@ public final class ApiAccess {
                 Clock.systemUTC());
     }
 
-    /** The {@code spec.cluster} that is passed to a plugin. */
+    /** Returns the {@code spec.cluster} of the ExecCredential that is passed to a plugin. */
     private static JsonNode clusterInfo(Section cluster) throws ApiAccessException {
         ObjectNode info = JsonMapper.shared().createObjectNode();
         for (String field : List.of("server", "tls-server-name", "proxy-url")) {

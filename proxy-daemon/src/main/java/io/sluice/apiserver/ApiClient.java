@@ -74,7 +74,7 @@ final class ApiClient implements AutoCloseable {
      * Sends a GET request to one server after another until one responds. Returns when the headers have arrived.
      *
      * @param pathAndQuery path and query, starting with a slash
-     * @return the first response that is not a 5xx; if all servers respond with 5xx, the last of these
+     * @return the first response with a status below 500; if there is none, the last response
      * @throws NoServerException if no server responded; the message names each server and the reason
      * @throws IOException if this client is closed, or the credentials are unavailable
      */
@@ -90,7 +90,7 @@ final class ApiClient implements AutoCloseable {
         return send(pathAndQuery, null, environment.headersTimeout().multipliedBy(6));
     }
 
-    /** Sends a POST request. Without a response, tries the next server only if the request cannot have arrived. */
+    /** Sends a POST request. Fails over after a missing response only if the request cannot have arrived. */
     ApiResponse post(String path, byte[] json) throws IOException {
         return send(path, new Body("POST", "application/json", json), environment.headersTimeout());
     }
@@ -100,7 +100,7 @@ final class ApiClient implements AutoCloseable {
         return send(path, new Body("PATCH", "application/merge-patch+json", json), environment.headersTimeout());
     }
 
-    /** Marks a server as failed: other servers are tried first for a while, and its connections are not reused. */
+    /** Marks a server as failed: it is tried last for a while, and its connections are not reused. */
     void markFailed(String server) {
         failover.failed(server);
         transport.forget(server);
@@ -230,7 +230,7 @@ final class ApiClient implements AutoCloseable {
         return credentials.description();
     }
 
-    /** Sends a request to one server; retries once if reloaded credentials or certificates may help. */
+    /** Sends a request to one server; repeats it if reloaded credentials or certificates may help. */
     private ApiResponse send(Target target, String pathAndQuery, @Nullable Body body, Duration timeout)
             throws IOException {
         String authorization = credentials.authorization(environment.nanoTime().getAsLong());

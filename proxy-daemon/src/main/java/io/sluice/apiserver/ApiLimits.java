@@ -19,7 +19,7 @@ final class ApiLimits {
     static final int MAX_KEY_CHARACTERS = 4 << 10;
     static final int MAX_NUMBER_CHARACTERS = 100;
 
-    /** Maximum size of one object in a list, one event of a watch, or anything else in a response. */
+    /** Maximum size of one object in a list, one event of a watch, or any other response body. */
     static final int MAX_OBJECT_BYTES = 16 << 20;
 
     /** Maximum number of objects in one collection. */
@@ -70,7 +70,7 @@ final class ApiLimits {
         }
     }
 
-    /** Whether an exceeded limit is the cause. If so, an immediate retry would fail again. */
+    /** Whether an exceeded limit caused the exception. If so, an immediate retry would fail again. */
     static boolean isExceeded(Exception e) {
         return e instanceof ExceededException
                 || e instanceof StreamConstraintsException

@@ -7,11 +7,11 @@ import org.jspecify.annotations.Nullable;
 /**
  * Flags that configure access to the API servers. All of them are optional.
  *
- * @param kubeconfigs kubeconfig files to use instead of the default ones
+ * @param kubeconfigs kubeconfig files to use; if empty, another source is used
  * @param context kubeconfig context to use; empty for the current context
  * @param masters URLs of API servers; they override the server in a kubeconfig
- * @param tokenFile file with a bearer token; overrides the credentials in a kubeconfig
- * @param certificateAuthority CA bundle; overrides the CA in a kubeconfig
+ * @param tokenFile file with a bearer token; overrides any other token, password or exec plugin
+ * @param certificateAuthority CA bundle; overrides any other CA
  */
 public record ApiOptions(
         List<Path> kubeconfigs,

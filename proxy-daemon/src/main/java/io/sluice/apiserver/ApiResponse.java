@@ -14,7 +14,7 @@ import java.util.function.LongSupplier;
 
 /**
  * Response of an API server, with a body to be read as a stream. Any thread may close the response, which ends a
- * blocked read. Unless the body was read to its end, this also closes the connection.
+ * blocked read. If the body has not been read to its end, closing the response also closes the connection.
  */
 final class ApiResponse implements Closeable {
     private final int status;
@@ -55,7 +55,7 @@ final class ApiResponse implements Closeable {
         return server;
     }
 
-    /** The Retry-After header in seconds; empty if missing. */
+    /** Delay from the Retry-After header; empty if the header is missing or is not a number of seconds. */
     Optional<Duration> retryAfter() {
         return retryAfter;
     }

@@ -21,12 +21,12 @@ final class ApiStatusException extends IOException {
         return status;
     }
 
-    /** The Retry-After header; empty if the server sent none. */
+    /** Delay from the Retry-After header; empty if the server did not send a valid one. */
     Optional<Duration> retryAfter() {
         return retryAfter;
     }
 
-    /** Whether the requested resourceVersion has expired, or is newer than the state of this server. */
+    /** Whether the requested resourceVersion has expired or is newer than the state of the server. */
     boolean needsNewList() {
         return status == 410 || (status == 504 && String.valueOf(getMessage()).contains("resource version"));
     }

@@ -25,7 +25,7 @@ final class Credentials {
         return new Credentials("Basic " + Base64.getEncoder().encodeToString(pair), null, null);
     }
 
-    /** @throws ApiAccessException if the token is invalid */
+    /** Creates credentials that send a bearer token; fails if the token is invalid. */
     static Credentials bearer(FileCredential token) throws ApiAccessException {
         try {
             bearer(token.name(), token.text());
@@ -72,7 +72,7 @@ final class Credentials {
         return isReplaced(authorization, nowNanos);
     }
 
-    /** Whether the token file now contains a different token. */
+    /** Whether the token comes from a file that now contains a different one. */
     boolean isReplaced(@Nullable String authorization, long nowNanos) {
         if (token == null) {
             return false;
@@ -93,7 +93,7 @@ final class Credentials {
         return basicHeader == null ? "none" : "a user name and password";
     }
 
-    /** Validates the token before use, because an error message of the JDK would contain it. */
+    /** Returns the header for a token; validates it first, because an error message of the JDK would contain it. */
     private static String bearer(String name, String token) throws IOException {
         String stripped = token.strip();
         if (stripped.isEmpty() || !stripped.chars().allMatch(c -> c > ' ' && c < 0x7F)) {

@@ -32,21 +32,21 @@ import tools.jackson.databind.node.ObjectNode;
  * Records problems as Kubernetes Events on the Service or EndpointSlice concerned, so that users can see them without
  * access to the node's log.
  *
- * <p>There is one Event per object and reason, with a count and the newest message. Events are best effort:
- * rate-limited, not repeated within an hour, dropped if the queue is full, and suspended for a while in a namespace
- * where they are forbidden.
+ * <p>There is one Event per object and reason, with a count and the newest message. Recording is best effort: it is
+ * rate-limited, does not repeat a message within an hour, drops messages if the queue is full, and pauses in a
+ * namespace where it is forbidden.
  */
 public final class EventRecorder implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EventRecorder.class);
     private static final JsonMapper JSON = ApiLimits.JSON;
 
-    /** Burst size, as in kube-proxy. */
+    /** Maximum number of Events sent in a burst, as in kube-proxy. */
     private static final int BURST = 25;
 
     private static final long REFILL_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long REPEAT_NANOS = TimeUnit.HOURS.toNanos(1);
 
-    /** Pause after a 403. Temporary, because a deleted namespace may be recreated and a role may be granted. */
+    /** Pause after status 403. Retrying can help: a namespace may be recreated, or a role granted. */
     private static final long FORBIDDEN_PAUSE_NANOS = TimeUnit.MINUTES.toNanos(10);
 
     private static final Duration RESPONSE_TIMEOUT = Duration.ofSeconds(10);
@@ -175,7 +175,7 @@ public final class EventRecorder implements AutoCloseable {
         Recorded before = recorded.get(event.series());
         if (before != null && before.uid().equals(uid(object))) {
             int status = patch(event, before, namespace);
-            // Create a new Event if this one has expired (after an hour) or the role lacks the verb patch.
+            // Create a new Event if the existing one has expired (after an hour) or the role lacks the verb patch.
             if (status != 404 && status != 403) {
                 return status < 300;
             }

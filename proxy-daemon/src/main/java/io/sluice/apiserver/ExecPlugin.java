@@ -87,8 +87,8 @@ final class ExecPlugin {
     }
 
     /**
-     * Returns the current credential. If this requires a run of the program, blocks until it ends. For a while after a
-     * failed run, fails immediately.
+     * Returns the current credential. If there is none that is fresh, runs the program and blocks until it ends. Fails
+     * immediately for {@link #RETRY_DELAY} after a failed run.
      */
     synchronized Credential credential() throws IOException {
         Instant now = clock.instant();
@@ -173,7 +173,7 @@ final class ExecPlugin {
             return builder.start();
         } catch (IOException e) {
             String message = String.valueOf(e.getMessage());
-            // Java 17 says "error=2, No such file or directory", Java 25 "error: 2 (No such file or directory)".
+            // Java 17 reports "error=2, No such file or directory", Java 25 "error: 2 (No such file or directory)".
             String reason = message.contains("No such file or directory")
                     ? "program not found" + (path ? "" : " on the PATH")
                     : message.contains("Permission denied") ? "permission denied" : message;
@@ -215,7 +215,7 @@ final class ExecPlugin {
         try {
             root = ApiLimits.JSON.readTree(new ByteArrayInputStream(stdout));
         } catch (JacksonException e) {
-            // Not quoted: the output may contain a token.
+            // Do not quote the output, because it may contain a token.
             throw error("printed invalid JSON");
         }
         List<Problem> problems = new ArrayList<>();

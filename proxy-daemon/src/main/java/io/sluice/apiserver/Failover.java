@@ -35,7 +35,7 @@ final class Failover {
     synchronized <T> List<T> inOrder(List<T> servers, Function<T, String> name) {
         long now = nanoTime.getAsLong();
         List<T> ordered = new ArrayList<>(servers);
-        // The sort is stable: equal servers stay in the configured order.
+        // The sort is stable: servers of equal rank stay in the configured order.
         ordered.sort(Comparator.comparingLong(server -> rank(name.apply(server), now)));
         // Forget servers that no longer exist, because the addresses of a host name may have changed.
         failures.keySet().retainAll(servers.stream().map(name).toList());

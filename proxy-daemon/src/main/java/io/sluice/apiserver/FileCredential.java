@@ -38,14 +38,14 @@ final class FileCredential {
     /**
      * Creates a credential that was given inline.
      *
-     * @param name shown in messages
+     * @param name name of the credential, shown in messages
      */
     static FileCredential of(String name, String text) {
         return new FileCredential(name, null, text);
     }
 
     /**
-     * Reads a credential from a file.
+     * Creates a credential and reads it from a file.
      *
      * @param setting setting that names the file, shown in messages
      */
@@ -63,7 +63,7 @@ final class FileCredential {
     }
 
     private String read() throws IOException {
-        // Not Utf8File.read: comments in a PEM bundle may be in any encoding.
+        // Utf8File.read is not suitable, because comments in a PEM bundle may be in any encoding.
         String read = new String(Utf8File.bytes(Objects.requireNonNull(file), MAX_BYTES), StandardCharsets.UTF_8);
         if (read.isEmpty()) {
             throw new IOException("the file is empty");
@@ -81,7 +81,7 @@ final class FileCredential {
     }
 
     /**
-     * Reads the file again if it changed. Checks at most once a second unless {@code force}.
+     * Reads the file again if it has changed (checked at most once a second) or {@code force} is set.
      *
      * @return whether the content changed
      */

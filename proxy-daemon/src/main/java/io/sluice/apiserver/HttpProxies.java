@@ -15,7 +15,7 @@ final class HttpProxies {
     private HttpProxies() {}
 
     /**
-     * Parses the URL of a proxy.
+     * Returns the address in the URL of a proxy.
      *
      * @param place setting or field that holds the URL, shown in messages
      */
@@ -77,8 +77,8 @@ final class HttpProxies {
     }
 
     /**
-     * Whether a NO_PROXY entry covers a host. A domain covers itself and its subdomains; with a leading dot, only
-     * subdomains.
+     * Whether a NO_PROXY entry covers a host. A domain covers itself and its subdomains; with a leading dot, it covers
+     * only its subdomains.
      */
     private static boolean matchesEntry(String host, String entry) {
         String domain = entry.replaceFirst(":\\d+$", "").replaceFirst("^\\*\\.", ".");

@@ -40,10 +40,10 @@ final class Kubeconfig {
         this.files = files;
     }
 
-    /** A context: a cluster and a user. */
+    /** A context, which combines a cluster with an optional user. */
     record Context(String name, Section cluster, @Nullable Section user) {}
 
-    /** Reads files, which must all exist. */
+    /** Reads and merges files, all of which must exist. */
     static Kubeconfig read(List<Path> files) throws ApiAccessException {
         Kubeconfig all = new Kubeconfig(files);
         for (Path file : files) {
@@ -95,7 +95,7 @@ final class Kubeconfig {
         }
     }
 
-    /** @param name name of the context to use; empty for the current one */
+    /** Returns the context with a name, or the current context if the name is empty. */
     Context context(String name) throws ApiAccessException {
         String wanted = name.isEmpty() ? currentContext : name;
         if (wanted.isEmpty()) {
@@ -136,7 +136,7 @@ final class Kubeconfig {
         return files.stream().map(Path::toString).collect(Collectors.joining(", "));
     }
 
-    /** A mapping in a kubeconfig. The first problem is thrown as an exception. */
+    /** A mapping in a kubeconfig. Its methods throw an exception for the first problem that they find. */
     static final class Section {
         private final Path file;
         private final FieldReader field;
@@ -179,7 +179,7 @@ final class Kubeconfig {
             return new ApiAccessException(place(name) + ": " + Problem.oneLine(message));
         }
 
-        /** The string in a field; empty if missing. */
+        /** The string in a field; empty if the field is missing. */
         String string(String name) throws ApiAccessException {
             String text = field.get(name).string("");
             check();
@@ -238,7 +238,7 @@ final class Kubeconfig {
             return field.get(name).value();
         }
 
-        /** The base64 data in {@code name-data}, or else the file in {@code name}; null if both are missing. */
+        /** The credential in {@code name-data} (base64) or else in the file {@code name}; null if both are missing. */
         @Nullable
         FileCredential credential(String name) throws ApiAccessException {
             String data = string(name + "-data");
@@ -253,7 +253,7 @@ final class Kubeconfig {
             return has(name) ? file(name) : null;
         }
 
-        /** The file that a field names; null if missing. */
+        /** The credential in the file that a field names; null if the field is missing. */
         @Nullable
         FileCredential file(String name) throws ApiAccessException {
             String path = string(name);
@@ -266,7 +266,7 @@ final class Kubeconfig {
             return FileCredential.fromFile(directory().resolve(path), place(name));
         }
 
-        /** The credential in the field itself; null if missing. */
+        /** The credential in the field itself; null if the field is missing. */
         @Nullable
         FileCredential inlineCredential(String name) throws ApiAccessException {
             String text = string(name);

@@ -27,8 +27,8 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Copies objects from an API server into the store: Services, EndpointSlices (or Endpoints), ServiceCIDRs and this
- * node's Node.
+ * Passes objects from an API server to the {@link SyncLoop}: Services, EndpointSlices (or Endpoints), ServiceCIDRs and
+ * this node's Node.
  *
  * <p>When the API server is unreachable, the last known objects stay applied.
  */
@@ -195,8 +195,8 @@ public final class KubernetesReflector implements Reflector {
     }
 
     /**
-     * Whether the server has the EndpointSlice API. A 404 may come from a proxy in front of it; the list of API groups
-     * is reliable.
+     * Whether the server has the EndpointSlice API. Reads the list of API groups, because a 404 may come from a proxy
+     * in front of the server. True if the list is unavailable.
      */
     private boolean hasEndpointSlices() {
         try (ApiResponse response = client.get("/apis")) {
@@ -290,7 +290,7 @@ public final class KubernetesReflector implements Reflector {
                     }
                     return;
                 }
-                // One failed server fails all watches; log it only once, regardless of the order in which the servers
+                // One failed server fails all watches; log this only once, regardless of the order in which the servers
                 // were tried.
                 Set<String> parts = new HashSet<>(List.of(trouble.split("; |: (?=http)")));
                 boolean known = troubles.containsValue(parts);

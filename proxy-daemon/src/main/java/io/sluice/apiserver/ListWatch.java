@@ -52,7 +52,7 @@ final class ListWatch {
 
     /** Consecutive failed attempts, for any reason. */
     private int failures;
-    /** Consecutive attempts to which a server responded with an error. */
+    /** Consecutive attempts that failed although a server responded. */
     private int errorResponses;
 
     /** Whether the watched version expired on the server and no watch has succeeded since. */
@@ -86,7 +86,7 @@ final class ListWatch {
         this.objects = new WatchedObjects(proxyName, listener, ApiLimits.MAX_OBJECTS, ApiLimits.MAX_PAGES);
     }
 
-    /** Watches the collection until this is closed. Can be called again after an error; it then starts with a list. */
+    /** Watches the collection until {@link #close}. After an error, can be called again and starts with a list. */
     void run() throws InterruptedException {
         while (!stream.isClosed()) {
             attempt();
@@ -189,7 +189,7 @@ final class ListWatch {
         pause(Duration.ZERO, false);
     }
 
-    /** Backs off exponentially with the number of error responses. Returns early if the credentials change. */
+    /** Backs off exponentially. With {@code endOnNewCredentials}, returns early if the credentials change. */
     private void pause(Duration atLeast, boolean endOnNewCredentials) throws InterruptedException {
         Duration max = timeouts.maxErrorBackOff();
         Duration backOff = SharedBackoff.backOff(timeouts.initialBackOff(), max, errorResponses, random);
@@ -207,7 +207,7 @@ final class ListWatch {
         }
     }
 
-    /** Reports a failure unless it is the first: a single lost watch is routine. */
+    /** Reports the second and further consecutive failures, because a single lost watch is routine. */
     private void reportIfRepeated(String text) {
         if (failures > 0) {
             reportTrouble(text);
@@ -241,7 +241,7 @@ final class ListWatch {
         finish(listing, listing.version());
     }
 
-    /** Marks the server as failed, because it cannot finish a list, although it may still respond to other requests. */
+    /** Marks the server as failed, even if it responds to other requests; returns the exception to throw. */
     private IOException incompleteList(ApiResponse response, Exception e) {
         client.markFailed(response.server());
         String what = stream.wasEndedAsIdle(response)

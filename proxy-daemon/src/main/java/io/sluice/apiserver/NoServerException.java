@@ -2,7 +2,7 @@ package io.sluice.apiserver;
 
 import java.io.IOException;
 
-/** No API server responded to a request. */
+/** Thrown if no API server responded to a request. */
 final class NoServerException extends IOException {
     private static final long serialVersionUID = 1;
 

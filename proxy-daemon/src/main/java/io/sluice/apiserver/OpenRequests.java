@@ -22,7 +22,7 @@ final class OpenRequests {
     private final Set<Request> requests = ConcurrentHashMap.newKeySet();
     private final Set<ApiResponse> responses = ConcurrentHashMap.newKeySet();
 
-    /** Time at which each server last started a response. */
+    /** Time at which each server last began to send a response. */
     private final Map<String, Long> lastResponseNanos = new ConcurrentHashMap<>();
 
     void add(Request request) {

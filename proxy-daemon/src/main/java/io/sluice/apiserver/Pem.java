@@ -21,9 +21,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * Parser for certificates and private keys in PEM.
  *
- * <p>The JDK reads PKCS#8 keys only. The older formats for RSA (PKCS#1) and EC (SEC 1) keys, which kubeadm writes, are
- * wrapped in PKCS#8. Invalid input is reported as an {@link IllegalArgumentException} whose message never quotes the
- * input.
+ * <p>The JDK reads only PKCS#8 keys. This parser wraps RSA keys in PKCS#1 and EC keys in SEC 1, the older formats that
+ * kubeadm writes, in PKCS#8. Invalid input is reported as an {@link IllegalArgumentException} whose message never
+ * quotes the input.
  */
 final class Pem {
     private static final Pattern BLOCK =
@@ -38,7 +38,7 @@ final class Pem {
 
     private Pem() {}
 
-    /** Returns all certificates and ignores other content. Fails if there is no certificate. */
+    /** Returns all certificates in a string and ignores other content. Fails if the string contains no certificate. */
     static List<X509Certificate> certificates(String text) {
         List<X509Certificate> certificates = new ArrayList<>();
         Matcher blocks = blocks(text);
@@ -63,8 +63,8 @@ final class Pem {
     }
 
     /**
-     * Returns the first private key. The input may also contain certificates, as the kubelet's client certificate file
-     * does.
+     * Returns the first private key in a string. The string may also contain certificates, as the kubelet's client
+     * certificate file does.
      */
     static PrivateKey privateKey(String text) {
         Matcher blocks = blocks(text);

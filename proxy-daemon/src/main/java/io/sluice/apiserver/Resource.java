@@ -20,10 +20,10 @@ record Resource(
         Kind kind, String group, String version, String plural, String labels, String fields, boolean required) {
 
     /**
-     * The Services that this proxy serves. As with kube-proxy, the API server filters out headless Services and those
-     * that other proxies serve.
+     * Returns the collection of Services that this proxy serves. As with kube-proxy, the API server filters out
+     * headless Services and those that other proxies serve.
      *
-     * @param proxyName as in {@link BuildOptions}; a valid label value, so it needs no quoting
+     * @param proxyName service proxy name, as in {@link BuildOptions}; a valid label value, which needs no quoting
      */
     static Resource services(String proxyName) {
         return new Resource(
@@ -60,7 +60,7 @@ record Resource(
         return new Resource(Kind.SERVICE_CIDR, "networking.k8s.io", "v1", "servicecidrs", "", "", false);
     }
 
-    /** The same collection without a field selector, for servers that do not support the selected field. */
+    /** Returns the same collection without a field selector, for servers that do not support the selected field. */
     Resource withoutFields() {
         return new Resource(kind, group, version, plural, labels, "", required);
     }
@@ -102,7 +102,7 @@ record Resource(
         return "{apiGroups: [\"" + group + "\"], resources: [" + plural + "], verbs: [list, watch]}";
     }
 
-    /** Whether a resourceVersion is lower than another one; false unless both are numbers. */
+    /** Whether a resourceVersion is lower than another one; false if either is not a number. */
     static boolean isOlder(String version, String than) {
         if (!isNumber(version) || !isNumber(than)) {
             return false;

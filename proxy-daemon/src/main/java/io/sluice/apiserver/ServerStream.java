@@ -24,7 +24,7 @@ final class ServerStream {
     final CountDownLatch closed = new CountDownLatch(1);
     private volatile @Nullable ApiResponse open;
 
-    /** The response that was ended because it was idle for too long. */
+    /** The last response that {@link #checkIdle} ended; null if there is none. */
     private volatile @Nullable ApiResponse endedAsIdle;
 
     private volatile String server = "";
@@ -35,7 +35,7 @@ final class ServerStream {
         this.timeouts = timeouts;
     }
 
-    /** The last server that responded; empty if none has. Thread-safe. */
+    /** The last server that responded; empty before the first response. Thread-safe. */
     String server() {
         return server;
     }
@@ -44,7 +44,7 @@ final class ServerStream {
         return closed.getCount() == 0;
     }
 
-    /** Whether this response was ended because it was idle for too long. */
+    /** Whether {@link #checkIdle} ended this response, because it had been idle for too long. */
     @SuppressWarnings("ReferenceEquality") // identity is meant
     boolean wasEndedAsIdle(ApiResponse response) {
         return response == endedAsIdle;

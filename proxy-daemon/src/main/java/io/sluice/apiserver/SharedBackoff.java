@@ -9,7 +9,7 @@ import java.util.random.RandomGenerator;
 /**
  * Back-off shared by the collections of one reflector while no API server responds. The collections space out their
  * attempts, so that an unavailable server does not receive more requests from this node than a single collection would
- * send. The first response to any collection ends the wait for all of them.
+ * send. The first response to any collection ends the waits of all collections.
  */
 final class SharedBackoff {
     private final Duration initialDelay;

@@ -25,8 +25,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Trusted CAs and client certificate for TLS. Rebuilt when the files change; invalid content is logged and the previous
- * one stays in use.
+ * Trusted CAs and client certificate for TLS. The TLS context is rebuilt when the files change. If their content is
+ * invalid, this is logged and the previous context stays in use.
  */
 final class Tls {
     private static final Logger log = LoggerFactory.getLogger(Tls.class);
@@ -43,7 +43,7 @@ final class Tls {
 
     /**
      * @param authority trusted CA certificates; null for the CAs of the Java runtime
-     * @param certificate client certificate, with {@code key}; or both null
+     * @param certificate client certificate, used with {@code key}; both are null for none
      */
     Tls(
             @Nullable FileCredential authority,
@@ -103,7 +103,7 @@ final class Tls {
         return credential != null && credential.refresh(nowNanos, force);
     }
 
-    /** @throws IllegalArgumentException naming the invalid credential */
+    /** Creates the TLS context; if a credential is invalid, fails with a message that names the credential. */
     private SSLContext build() {
         try {
             SSLContext created = SSLContext.getInstance("TLS");
@@ -212,8 +212,8 @@ final class Tls {
     }
 
     /**
-     * Checks that the certificate is valid for the host name even if the connection was made to an IP address. The JDK
-     * would also accept a certificate for that address, such as one that belongs to a node.
+     * Checks that the certificate is valid for the host name even if the connection was made to an IP address. Without
+     * this check, the JDK would also accept a certificate for that IP address, such as a node's certificate.
      */
     private static final class NameCheckingManager extends ServerTrustManager {
         private final X509ExtendedTrustManager delegate;
@@ -243,7 +243,7 @@ final class Tls {
                             .anyMatch(each -> matches(String.valueOf(each.get(1)), name));
         }
 
-        /** Matches a DNS name; a wildcard matches only the first label. */
+        /** Whether a DNS name matches a pattern; a wildcard matches only the first label. */
         private static boolean matches(String pattern, String name) {
             int dot = name.indexOf('.');
             return pattern.equalsIgnoreCase(name)

@@ -40,7 +40,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Transport {
     static {
-        // The JDK reads this at the first use of its HTTP client. Without it, the Host header cannot be set.
+        // The JDK reads this property when its HTTP client is first used. By default, the Host header cannot be set.
         String property = "jdk.httpclient.allowRestrictedHeaders";
         String allowed = System.getProperty(property, "");
         if (!allowed.contains("host")) {
@@ -55,9 +55,9 @@ final class Transport {
     /**
      * Address to connect to.
      *
-     * @param name shown in messages: the server's URL, with the IP address if the host name resolves to several
-     * @param connectUrl the server's URL, with the host replaced by an IP address if it resolves to several or a TLS server
-     *     name is set
+     * @param name name shown in messages: the server's URL, with the IP address if the host name resolves to several
+     * @param connectUrl the server's URL, with an IP address as host if the host name resolves to several or a TLS
+     *     server name is set
      */
     record Target(Server server, String name, URI connectUrl) {}
 
@@ -186,7 +186,7 @@ final class Transport {
 
     private synchronized CompletableFuture<HttpResponse<InputStream>> sendAsync(
             HttpClient client, Server server, HttpRequest request) throws NoResponseException {
-        // Under the lock, so that no request is sent on a client that is being shut down.
+        // Send under the lock, so that no request is sent on a client that is being shut down.
         if (!client.equals(clients.get(server))) {
             throw new NoResponseException("the HTTP client was replaced", null, false, true);
         }
@@ -198,7 +198,7 @@ final class Transport {
         }
     }
 
-    /** Waits for the headers. The JDK's request timeout is not used, because since Java 26 it also ends watches. */
+    /** Waits for the response headers. Does not use the JDK's timeout, which also ends watches since Java 26. */
     private HttpResponse<InputStream> await(CompletableFuture<HttpResponse<InputStream>> future, Duration timeout)
             throws IOException {
         try {
@@ -222,7 +222,7 @@ final class Transport {
             }
             throw toException(e.getCause() == null ? e : e.getCause());
         } finally {
-            // No effect if the request has completed.
+            // This has no effect if the request has completed.
             future.cancel(true);
         }
     }

@@ -8,19 +8,19 @@ import org.jspecify.annotations.Nullable;
 
 /** Receives the objects and the state of a {@link ListWatch}. Called on the watch's thread. */
 interface WatchListener {
-    /** Called when objects changed. Maps each path to the object's new state; {@code triggers} caused the change. */
+    /** Called with the new states of changed objects, by path, and with the times of the changes behind them. */
     void changed(Map<String, SourceState> objects, List<Trigger> triggers);
 
     /** Called when the collection has been listed completely. */
     void listed(Resource resource);
 
-    /** Called when the collection is unavailable but not required. */
+    /** Called when a collection that is not required is missing or forbidden. */
     void unavailable(Resource resource);
 
-    /** Called when the reason why the collection cannot be watched changes; empty once the watch works again. */
+    /** Called when the reason for a watch failure changes; {@code trouble} is empty once the watch works again. */
     void trouble(Resource resource, String server, String trouble);
 
-    /** Called when the server responds 404 for the collection. Returns the one to watch instead; null to retry. */
+    /** Called when a server responds 404 to the first list. Returns the collection to watch instead; null to retry. */
     @Nullable
     Resource fallbackFor(Resource resource);
 }

@@ -13,7 +13,7 @@ import java.time.Duration;
  * @param initialBackOff delay before the second attempt
  * @param maxBackOff maximum delay between attempts while servers are unreachable or respond with 429 or 5xx
  * @param maxErrorBackOff maximum delay between attempts after other error responses; also caps Retry-After
- * @param resumeSpread interval over which collections randomly resume once a server responds again
+ * @param resumeSpread interval within which each collection resumes at a random time once a server responds again
  * @param nodeWait maximum time that the initial sync waits for this node's Node
  */
 record WatchTimeouts(

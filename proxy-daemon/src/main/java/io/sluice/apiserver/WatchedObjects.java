@@ -43,7 +43,7 @@ final class WatchedObjects {
     private final Set<String> known = new HashSet<>();
 
     /**
-     * @param proxyName as in {@link BuildOptions}
+     * @param proxyName service proxy name, as in {@link BuildOptions}
      * @param maxObjects maximum number of objects in the collection
      * @param maxPages maximum number of pages of one list
      */
@@ -69,7 +69,7 @@ final class WatchedObjects {
         }
     }
 
-    /** Limits the length of a resourceVersion or continue token, which become part of a URL. */
+    /** Checks the length of a resourceVersion or continue token, which becomes part of a URL. */
     static void checkToken(String name, String token) throws IOException {
         if (token.length() > ApiLimits.MAX_TOKEN_CHARACTERS) {
             throw new ApiLimits.ExceededException(
@@ -81,7 +81,7 @@ final class WatchedObjects {
         String path = resource.pathOf(object);
         if (path != null) {
             listener.changed(Map.of(path, SourceState.GONE), List.of());
-            // Remove it only now: if the listener fails, the next list reports the deletion again.
+            // Remove the path only now: if the listener fails, the next list reports the deletion again.
             known.remove(path);
         }
     }
@@ -103,7 +103,7 @@ final class WatchedObjects {
 
     /**
      * Times of the changes that led to this state of the object. Leaves out changes before Sluice started, because
-     * Sluice did not delay them.
+     * Sluice is not responsible for their delay.
      */
     private List<Trigger> triggers(JsonNode object) {
         String text = object.path("metadata")
@@ -124,7 +124,7 @@ final class WatchedObjects {
         }
     }
 
-    /** Begins a list. */
+    /** Creates an empty listing, to which the pages of a new list are added. */
     Listing list(Resource resource) {
         return new Listing(resource);
     }
@@ -155,7 +155,7 @@ final class WatchedObjects {
         /**
          * Reads one page from the stream. Only one object at a time is held in memory as a tree.
          *
-         * @param afterEach called after each object
+         * @param afterEach callback that runs after each object
          */
         void page(JsonParser parser, Runnable afterEach) throws IOException {
             String before = continueToken;

@@ -111,7 +111,7 @@ final class CheckCommand implements Callable<Integer> {
         return new Reading(reading.snapshot(), problems, reading.tracer());
     }
 
-    /** Returns whether any client must be dropped. Bind mode cannot do this: it must accept to learn the client. */
+    /** Returns whether packets of some clients must be dropped. Bind mode learns the client only by accepting. */
     private static boolean dropsAnyClient(Frontend frontend) {
         return frontend.forwardsAny()
                 && (!frontend.allowedSources().isEmpty()

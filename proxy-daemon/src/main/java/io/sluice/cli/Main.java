@@ -77,7 +77,7 @@ public final class Main implements Runnable {
         System.exit(commandLine(System.getenv(), System.in).execute(args));
     }
 
-    /** Creates the command line parser. */
+    /** Creates and returns the command line parser. */
     public static CommandLine commandLine(Map<String, String> environment, InputStream standardInput) {
         CommandLine line = new CommandLine(new Main(environment, standardInput));
         addSettings(line, "run", Setting.values());
@@ -179,7 +179,7 @@ public final class Main implements Runnable {
         return Configuration.load(file, main.environment, flags);
     }
 
-    /** Reports that no command was given. */
+    /** Runs if no command was given, and reports this as a usage error. */
     @Override
     public void run() {
         throw new ParameterException(spec.commandLine(), "missing command: run, check, trace or demo");

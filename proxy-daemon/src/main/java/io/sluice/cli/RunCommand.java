@@ -28,7 +28,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** {@code sluice run}: runs the daemon until a signal. */
+/** {@code sluice run}: runs the daemon until it receives a signal. */
 @Command(
         name = "run",
         description = "Serves the Services from an API server or a feed of manifests until SIGTERM.",
@@ -55,8 +55,8 @@ import picocli.CommandLine.Spec;
                     + " Durations have a unit: 500ms, 30s, 5m, 1h.",
             "",
             "On SIGTERM or Ctrl-C, Sluice reports not ready, stops accepting connections, waits up to the drain"
-                    + " timeout for open ones to finish, and exits with code 0. A second signal makes it exit immediately."
-                    + " On SIGHUP, it reloads the log level and rescans the feed.",
+                    + " timeout for open ones to finish, and exits with code 0. A second signal makes it exit"
+                    + " immediately. On SIGHUP, it reloads the log level and rescans the feed.",
             "Exit codes: 0 stopped by a signal, 1 cannot start on this machine or handover failed, 2 invalid command"
                     + " line or configuration."
         })
@@ -224,7 +224,7 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    /** @throws IllegalStateException if the daemon cannot start; the message is the reason, and everything is closed */
+    /** @throws IllegalStateException if the daemon cannot start; the message gives the reason, and all is closed */
     private static Daemon started(Settings settings, @Nullable ApiAccess api, Map<String, Object> configuration) {
         Daemon daemon = new Daemon(settings, configuration, api);
         try {

@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * The values of all settings and their sources. Later sources override earlier ones: defaults, the {@code
- * KubeProxyConfiguration} in the configuration file, the {@code SluiceConfiguration} in it, environment variables,
+ * The values of all settings and their sources. From lowest to highest precedence, the sources are defaults, the {@code
+ * KubeProxyConfiguration} and the {@code SluiceConfiguration} in the configuration file, environment variables, and
  * flags.
  *
  * <p>All errors are collected and reported together.
@@ -57,7 +57,7 @@ public final class Configuration {
         }
         for (Setting<?> setting : Setting.values()) {
             String text = environment.get(setting.variable());
-            // Manifests and shells use an empty variable for "not set".
+            // In manifests and shell scripts, an empty variable means that the setting is not set.
             if (text != null && !text.isBlank()) {
                 List<String> strings = setting.isList() ? Arrays.asList(text.split(",")) : List.of(text);
                 set(setting, new Value(strings, setting.variable(), setting.variable()));
@@ -77,7 +77,7 @@ public final class Configuration {
         settings = Settings.of(new Settings.Values(parsed));
     }
 
-    /** Checks that there is at most one range of each address family, as in kube-proxy. */
+    /** Reports an error if {@code clusterCIDR} contains several ranges of one address family, as kube-proxy does. */
     private void checkClusterCidrs(List<Object> ranges) {
         long families = ranges.stream()
                 .map(range -> range instanceof Cidr cidr && cidr.network().family() == Family.IPV6)
@@ -88,7 +88,7 @@ public final class Configuration {
         }
     }
 
-    /** Loads and checks all settings. {@code flags} maps the setting of each flag that is set to its values. */
+    /** Loads and checks all settings. {@code flags} contains the values of each setting that is set by a flag. */
     public static Configuration load(
             @Nullable Path file, Map<String, String> environment, Map<Setting<?>, List<String>> flags)
             throws ConfigurationException {
@@ -96,8 +96,8 @@ public final class Configuration {
     }
 
     /**
-     * Ignores the kubeconfig of a {@code KubeProxyConfiguration} if a feed is set: the feed was set for Sluice, the
-     * kubeconfig for kube-proxy.
+     * Ignores the kubeconfig of a {@code KubeProxyConfiguration} if a feed is set, because the feed was set for Sluice
+     * and the kubeconfig was set for kube-proxy.
      */
     private void ignoreKubeconfigOfKubeProxy() {
         Value feed = value(Setting.FEED);
@@ -113,7 +113,7 @@ public final class Configuration {
         }
     }
 
-    /** Returns the sources of the given settings that are set to a value other than {@code false}. */
+    /** Returns the sources of those given settings that have a value other than the default and {@code false}. */
     public List<String> sourcesOf(Setting<?>... settings) {
         return Arrays.stream(settings)
                 .map(this::value)
@@ -154,8 +154,8 @@ public final class Configuration {
     }
 
     /**
-     * Values without effect: a line for each value that a later source overrides, and one that lists the keys of the
-     * {@code KubeProxyConfiguration} without effect in Sluice.
+     * One line for each value that a source of higher precedence overrides, and one line that lists the keys of the
+     * {@code KubeProxyConfiguration} that have no effect in Sluice.
      */
     public List<String> withoutEffect() {
         return withoutEffect;
@@ -166,7 +166,7 @@ public final class Configuration {
         return warnings.stream().map(Problem::oneLine).toList();
     }
 
-    /** A warning if the node name is not set and the host name is not a valid node name; else empty. */
+    /** A warning if the node name is not set and the host name is not a valid node name; otherwise empty. */
     public Optional<String> invalidHostNameWarning() {
         Value nodeName = value(Setting.NODE_NAME);
         String hostName = HostName.read();
@@ -187,7 +187,7 @@ public final class Configuration {
         return Objects.requireNonNull(values.get(setting));
     }
 
-    /** The effective configuration with the keys of the configuration file, for {@code /configz}. */
+    /** The effective configuration with the keys used in the configuration file, for {@code /configz}. */
     public Map<String, Object> toMap() {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("apiVersion", API_VERSION);
@@ -231,7 +231,7 @@ public final class Configuration {
                 .collect(Collectors.joining("\n", "apiVersion: " + API_VERSION + "\nkind: " + KIND + "\n", "\n"));
     }
 
-    /** Quotes a string if YAML would otherwise read it as another value. */
+    /** Returns a string as a YAML scalar, in quotes if YAML could read the unquoted string as another value. */
     private static String quoted(String text) {
         boolean plain = text.matches("[A-Za-z/.][A-Za-z0-9/._-]*|[0-9]+(ms|s|m|h)")
                 && !text.matches("(?i)true|false|null|yes|no|on|off|y|n|\\.inf|\\.nan");

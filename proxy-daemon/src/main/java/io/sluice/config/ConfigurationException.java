@@ -9,7 +9,7 @@ public final class ConfigurationException extends Exception {
 
     private final transient List<String> problems;
 
-    /** Creates an exception from one line for each error. */
+    /** Creates an exception with the given errors, one line each. */
     public ConfigurationException(List<String> problems) {
         super(String.join("\n", problems));
         this.problems = problems.stream().map(Problem::oneLine).toList();

@@ -27,7 +27,7 @@ import tools.jackson.databind.JsonNode;
  * unknown key of a {@code SluiceConfiguration} is an error that lists the known keys.
  */
 final class ConfigurationFile {
-    /** Maximum size of a file. All settings together need far less. */
+    /** Maximum size of a configuration file in bytes. A file with all settings is far smaller. */
     private static final int MAX_BYTES = 1 << 20;
 
     private final Path file;
@@ -39,7 +39,7 @@ final class ConfigurationFile {
         this.file = file;
     }
 
-    /** Reads a file. Reports errors as {@link #problems}, including a file that cannot be read. */
+    /** Reads a file. Adds all errors to {@link #problems}, including the error if the file cannot be read. */
     static ConfigurationFile read(Path file) {
         ConfigurationFile reading = new ConfigurationFile(file);
         try {
@@ -59,7 +59,7 @@ final class ConfigurationFile {
         return values;
     }
 
-    /** The settings in the {@code KubeProxyConfiguration}, before parsing. {@link #values} override them. */
+    /** The settings in the {@code KubeProxyConfiguration}, before parsing. {@link #values} override these settings. */
     Map<Setting<?>, Value> kubeProxyValues() {
         return kubeProxy == null ? Map.of() : kubeProxy.values();
     }
@@ -120,7 +120,7 @@ final class ConfigurationFile {
         }
     }
 
-    /** Whether the document's kind is that of kube-proxy's configuration; without a kind, its version decides. */
+    /** Whether the document is a {@code KubeProxyConfiguration}, by its kind, else by its API version. */
     private static boolean isKubeProxyConfiguration(FieldReader document) {
         return document.has("kind")
                 ? document.get("kind").stringOrEmpty().equals(KubeProxyDocument.KIND)
@@ -164,7 +164,7 @@ final class ConfigurationFile {
         }
     }
 
-    /** Whether a field has the YAML type of the setting. Reports an error if it does not. */
+    /** Whether a field has the YAML type of the setting. Reports an error if the field has another type. */
     private static boolean hasTypeOf(Setting<?> setting, FieldReader field) {
         boolean hasTypeOf =
                 setting.isNumber() ? field.isWholeNumber() : setting.isBoolean() ? field.isBoolean() : field.isString();

@@ -10,8 +10,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Reads the host name of this machine from the kernel.
  *
- * <p>{@code InetAddress.getLocalHost} would also resolve the name. If the DNS server does not respond, this takes tens
- * of seconds, and the kubelet kills the pod before it has started.
+ * <p>{@code InetAddress.getLocalHost} would also resolve the name. If the DNS server does not respond, the lookup takes
+ * tens of seconds, and the kubelet kills the pod before it has started.
  */
 final class HostName {
     private static final Logger log = LoggerFactory.getLogger(HostName.class);

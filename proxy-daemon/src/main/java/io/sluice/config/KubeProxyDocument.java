@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
- * Reads a {@code KubeProxyConfiguration}, such as kubeadm's {@code config.conf}, unchanged. Applies the keys that
+ * Reads an unmodified {@code KubeProxyConfiguration}, such as kubeadm's {@code config.conf}. Applies the keys that
  * Sluice supports, lists other keys of kube-proxy in a note, and warns about keys that kube-proxy does not have.
  *
  * <p>As in kube-proxy, an empty or zero value means that the key is not set.
@@ -42,7 +42,8 @@ final class KubeProxyDocument {
      * Maps a key of kube-proxy to a setting.
      *
      * @param allowed description of valid values, for error messages
-     * @param strings converter from the key's value to values of the setting; returns empty if not set, null if invalid
+     * @param strings converter to values of the setting; returns an empty list for an unset key, null for an invalid
+     *     value
      */
     private record HonoredKey(
             Setting<?> setting, String allowed, Function<FieldReader, @Nullable List<String>> strings) {
@@ -76,9 +77,7 @@ final class KubeProxyDocument {
                     "logging.verbosity",
                     new HonoredKey(Setting.LOG_LEVEL, "a whole number, 0 or more", KubeProxyDocument::level)));
 
-    /**
-     * Other keys of kube-proxy and their defaults. Defaults are not reported, because kube-proxy itself writes them.
-     */
+    /** Keys without effect in Sluice, and their defaults. Defaults are not reported: kube-proxy writes them itself. */
     private static final Map<String, String> WITHOUT_EFFECT = """
             clientConnection.acceptContentTypes
             clientConnection.burst 10
@@ -148,10 +147,10 @@ final class KubeProxyDocument {
     private final List<String> withoutEffect = new ArrayList<>();
 
     /**
-     * Reads all keys of a document.
+     * Creates an instance and reads all keys of a document.
      *
      * @param document a mapping of kind {@code KubeProxyConfiguration}
-     * @param problems receives the errors; warnings are in {@link #warnings}
+     * @param problems list to which errors are added; {@link #warnings} returns the warnings
      */
     KubeProxyDocument(JsonNode document, String file, List<Problem> problems) {
         List<Problem> found = new ArrayList<>();
@@ -174,7 +173,7 @@ final class KubeProxyDocument {
         return warnings.stream().map(Problem::toString).toList();
     }
 
-    /** One line that lists the keys without effect in Sluice; no line if there are none. */
+    /** One line that lists the keys without effect in Sluice; empty if there are no such keys. */
     List<String> notes() {
         return withoutEffect.isEmpty()
                 ? List.of()
@@ -221,8 +220,8 @@ final class KubeProxyDocument {
     }
 
     /**
-     * Whether this masqueradeAll key applies: each mode has its own, except that ipvs uses that of iptables. Without a
-     * mode, either one applies.
+     * Whether a masqueradeAll key applies: that of nftables in nftables mode, that of iptables in iptables and ipvs
+     * mode. If the mode is not set, both keys apply.
      */
     private boolean appliesInMode(String path) {
         return switch (document.get("mode").stringOrEmpty()) {
@@ -233,8 +232,8 @@ final class KubeProxyDocument {
     }
 
     /**
-     * Handles {@code bindAddress}, which is not a listen address in kube-proxy either: it selects the primary address
-     * of the node and the address family of its servers.
+     * Handles {@code bindAddress}. In kube-proxy, this key is not a listen address either: it selects the primary
+     * address of the node and the address family of the health and metrics servers.
      */
     private void bindAddress(FieldReader field) {
         List<String> strings = field.present() ? string(field) : List.of();
@@ -275,7 +274,7 @@ final class KubeProxyDocument {
         return allStrings ? field.strings() : null;
     }
 
-    /** Adds the default port, since kube-proxy also accepts an address without a port. */
+    /** Adds the default port to an address without a port, which kube-proxy also accepts. */
     private static @Nullable List<String> withPort(FieldReader field, int port) {
         List<String> strings = string(field);
         if (strings == null || strings.isEmpty()) {

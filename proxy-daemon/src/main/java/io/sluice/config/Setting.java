@@ -26,7 +26,7 @@ import java.util.regex.Pattern;
 public final class Setting<T> implements Comparable<Setting<?>> {
     private static final Pattern LABEL = Pattern.compile("[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?");
 
-    /** Filled by the initializers of the constants below. */
+    /** All settings. The initializers of the constants below add their settings to this list. */
     private static final List<Setting<?>> ALL = new ArrayList<>();
 
     public static final Setting<Path> FEED = one(
@@ -34,8 +34,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--feed"),
             "PATH",
             "",
-            "File, or directory with *.yaml, *.yml and *.json files, whose manifests are served. 'sluice run'"
-                    + " watches it and applies changes.",
+            "Manifest file, or directory with *.yaml, *.yml and *.json manifests, that defines the Services to serve."
+                    + " 'sluice run' watches it and applies changes.",
             ValueType.path("the path of a file or directory"));
 
     public static final Setting<String> KUBECONFIG = one(
@@ -167,8 +167,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--service-proxy-name"),
             "NAME",
             "",
-            "Serve only Services with this value of the label service.kubernetes.io/service-proxy-name, beside"
-                    + " another proxy, and ignore ServiceCIDRs. Default: Services without the label.",
+            "Serve only Services whose label service.kubernetes.io/service-proxy-name has this value, and ignore"
+                    + " ServiceCIDRs, since another proxy serves other Services. Default: Services without the label.",
             ValueType.matching(
                     "a label value: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
                     LABEL));
@@ -195,7 +195,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--routing-table"),
             "N",
             String.valueOf(RuleOptions.DEFAULT.routingTable()),
-            "Routing table of node mode, which delivers marked packets locally.",
+            "Routing table that node mode uses to deliver marked packets locally.",
             ValueType.whole(256, 999_999_999));
 
     public static final Setting<Integer> RULE_PRIORITY = one(
@@ -203,7 +203,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--rule-priority"),
             "N",
             String.valueOf(RuleOptions.DEFAULT.rulePriority()),
-            "Priority of the routing rule of node mode, which selects that table.",
+            "Priority of the routing rule that selects --routing-table for marked packets in node mode.",
             ValueType.whole(1, 32_765));
 
     public static final Setting<Boolean> KEEP_RULES_ON_EXIT = one(
@@ -257,8 +257,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--busy-poll"),
             "true|false",
             "true",
-            "Poll instead of sleeping on an event loop whose events are mostly less than 60 µs apart. Reduces latency,"
-                    + " but at most doubles CPU time.",
+            "Poll instead of sleeping on an event loop whose events are mostly less than 60 µs apart. This reduces"
+                    + " latency, but can use up to twice the CPU time.",
             ValueType.BOOLEAN);
 
     public static final Setting<Duration> CONNECT_TIMEOUT = one(
@@ -284,8 +284,8 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--connect-attempts"),
             "N",
             "3",
-            "Maximum number of endpoints that may time out for one client connection. Endpoints that reject it do not"
-                    + " count.",
+            "Maximum number of endpoints that may time out for one client connection. Endpoints that reject"
+                    + " the connection do not count.",
             ValueType.whole(1, 100));
 
     public static final Setting<Duration> HALF_CLOSED_TIMEOUT = one(
@@ -375,7 +375,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--healthz-bind-address"),
             "IP:PORT",
             "0.0.0.0:10256",
-            "Address of /livez, /readyz and /healthz. Port 0 selects a free port and logs it; 'off' disables it.",
+            "Address of /livez, /readyz and /healthz. Port 0 selects and logs a free port; 'off' disables the server.",
             ValueType.of("IP:PORT, [IPv6]:PORT or off", SettingParsers::bindAddress));
 
     public static final Setting<Optional<InetSocketAddress>> METRICS_BIND_ADDRESS = one(
@@ -487,7 +487,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
         return flags;
     }
 
-    /** The environment variable. */
+    /** The name of the environment variable. */
     String variable() {
         return "SLUICE_" + flags.get(0).substring(2).replace('-', '_').toUpperCase(Locale.ROOT);
     }
@@ -520,7 +520,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
         return list;
     }
 
-    /** Whether the setting is a boolean, whose flag without a value means true. */
+    /** Whether the setting is a boolean. The flag of a boolean setting means true if it has no value. */
     public boolean isBoolean() {
         return type.shape() == ValueType.Shape.BOOLEAN;
     }

@@ -15,20 +15,20 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/** Parsers of settings that are not just a path, number or duration. They return empty if the string is invalid. */
+/** Parsers of settings other than a path, number or duration. A parser returns empty if the string is invalid. */
 final class SettingParsers {
     private static final Pattern NODE_NAME_TEXT = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
 
     private SettingParsers() {}
 
-    /** Validates a list of paths. Returns it as one string, because kube-proxy's configuration also uses one. */
+    /** Validates a list of paths. Returns the list as one string, as it is in the configuration of kube-proxy. */
     static Optional<String> paths(String text) {
         boolean possible = Arrays.stream(text.split(File.pathSeparator, -1)).allMatch(ValueType::isPath);
         return possible ? Optional.of(text) : Optional.empty();
     }
 
     static Optional<String> nodeName(String text) {
-        // Converted to lower case as in kube-proxy, since node names are lower case.
+        // As in kube-proxy, the name is converted to lower case, because node names are lower case.
         String name = text.strip().toLowerCase(Locale.ROOT);
         return NODE_NAME_TEXT.matcher(name).matches() ? Optional.of(name) : Optional.empty();
     }
@@ -80,8 +80,8 @@ final class SettingParsers {
     }
 
     /**
-     * Parses a range of an address map; null if it is invalid. Unlike elsewhere, set bits beyond the prefix length are
-     * an error, because they suggest that another start address was intended.
+     * Parses a range of an address map; null if it is invalid. Unlike in other settings, bits that are set beyond the
+     * prefix length are an error, because they suggest that another start address was intended.
      */
     private static @Nullable Cidr range(String text) {
         Cidr range = Cidr.parse(text);
@@ -91,7 +91,7 @@ final class SettingParsers {
         return range;
     }
 
-    /** Parses a listen address; the inner optional is empty if the server is disabled. */
+    /** Parses a listen address. The inner optional is empty if the string disables the server. */
     static Optional<Optional<InetSocketAddress>> bindAddress(String text) {
         if (text.isEmpty() || text.equals("off")) {
             return Optional.of(Optional.empty());

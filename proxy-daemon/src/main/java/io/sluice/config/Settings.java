@@ -19,7 +19,7 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The parsed and checked settings of a daemon. Created by {@link Configuration}; {@link Setting} defines valid values.
+ * The parsed settings of a daemon. {@link Configuration} creates them; {@link Setting} defines the valid values.
  *
  * @param feed file or directory with manifests; null to watch an API server instead
  * @param rules options of node mode; null in bind mode
@@ -96,7 +96,7 @@ public record Settings(
                 wholeSeconds(values.required(Setting.UDP_REPLIED_TIMEOUT)));
     }
 
-    /** Rounds up, so that the kernel's entry for a flow does not expire before the forwarder's. */
+    /** Rounds up to seconds, so that the kernel's entry for a flow does not expire before that of the forwarder. */
     private static long wholeSeconds(Duration time) {
         return time.plusMillis(999).toSeconds();
     }
@@ -132,7 +132,7 @@ public record Settings(
                 values.required(Setting.MODE).equals("node"));
     }
 
-    /** The parsed values of each setting. */
+    /** The parsed values of all settings. */
     static final class Values {
         private final Map<Setting<?>, List<Object>> parsed;
 

@@ -14,8 +14,7 @@ import java.util.regex.Pattern;
  *
  * @param shape YAML type of the value in a configuration file
  * @param allowed description of valid values for error messages, such as "a whole number from 1 to 64"
- * @param parser parser of a string; returns empty if it is invalid, or throws an IllegalArgumentException with the
- *     reason
+ * @param parser parser; for an invalid string, returns empty or throws an IllegalArgumentException with the reason
  */
 record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> parser) {
     enum Shape {

@@ -51,7 +51,7 @@ import org.slf4j.LoggerFactory;
 public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
-    /** How long to wait for the Node: Sluice may start before the kubelet has registered it. */
+    /** How long to wait for the Node object: Sluice may start before the kubelet has registered the node. */
     private static final Duration NODE_WAIT = Duration.ofMinutes(5);
 
     private final Settings settings;
@@ -290,7 +290,7 @@ public final class Daemon implements AutoCloseable {
         return lifecycle.handoverFailed();
     }
 
-    /** Runs an action once another process serves instead and only the open connections of this process remain. */
+    /** Runs an action after a handover, completed or failed: another process serves instead of this one. */
     public void whenServedElsewhere(Runnable action) {
         lifecycle.whenServedElsewhere(action);
     }
@@ -322,7 +322,7 @@ public final class Daemon implements AutoCloseable {
         if (readyFile != null) {
             readyFile.close();
         }
-        // Must be first, so that no later change opens a listener again.
+        // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
         changes.lock();
         try {

@@ -48,7 +48,7 @@ public final class HttpPorts {
     /**
      * Opens the health and metrics ports.
      *
-     * @param orFail whether to fail if a port is in use; otherwise opening it is retried in the background
+     * @param orFail whether to fail if a port is in use, instead of retrying in the background
      * @throws IllegalStateException if {@code orFail} is set and a port cannot be opened
      */
     void open(boolean orFail) {

@@ -20,13 +20,13 @@ final class Lifecycle {
         WAITING,
         /** No snapshot has been applied yet. */
         STARTING,
-        /** A snapshot is applied. */
+        /** A snapshot has been applied, and this process accepts new connections. */
         SERVING,
         /** The new process serves; only the open connections of this process remain. */
         HANDED_OVER,
         /** The handover failed: the old process continues to serve, and this one must exit. */
         HANDOVER_FAILED,
-        /** Shutting down; waiting for open connections. */
+        /** This process is shutting down and waits for open connections to finish. */
         DRAINING,
         /** Everything is closed. */
         CLOSED;

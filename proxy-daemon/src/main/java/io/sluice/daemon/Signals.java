@@ -68,7 +68,7 @@ public final class Signals {
             String[] afterName = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
             return !afterName[4].equals("0");
         } catch (IOException e) {
-            // By default, SIGHUP stops a process.
+            // Assume a terminal: stopping is also the default effect of SIGHUP.
             log.debug("cannot determine whether there is a controlling terminal", e);
             return true;
         }

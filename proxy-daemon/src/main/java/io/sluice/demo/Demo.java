@@ -40,8 +40,8 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Steps of the demo: writing a feed, serving its Services, sending real requests, changing the feed, and showing
- * statistics. Each statement that the demo prints is the result of a check.
+ * The demo: writes a feed, serves its Services, sends requests, changes the feed, and shows statistics. Each statement
+ * that the demo prints is the result of a check.
  */
 public final class Demo {
     private static final Duration TIMEOUT = Duration.ofSeconds(10);
@@ -69,14 +69,14 @@ public final class Demo {
         this.once = once;
     }
 
-    /** Runs the demo; returns whether all checks passed. */
+    /** Runs the demo. Returns whether all checks passed. */
     public boolean run() throws IOException {
         try {
             perform();
         } catch (DemoScreen.OutputClosed e) {
             // The reader of the output has exited, so the demo stops as on a signal.
         }
-        // Only the checks made so far count.
+        // If the demo was stopped early, only the checks made so far count.
         return screen.failures() == 0;
     }
 

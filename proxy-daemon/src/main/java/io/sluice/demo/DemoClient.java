@@ -8,7 +8,7 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 
-/** Client of the demo's Services that sends each request from a new port. */
+/** A client of the demo's Services. It sends each request from a new port. */
 final class DemoClient {
     /** Result of a request that got no valid response. */
     static final String NO_ANSWER = "no answer";

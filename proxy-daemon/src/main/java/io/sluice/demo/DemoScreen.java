@@ -79,7 +79,7 @@ public final class DemoScreen {
         print(text + "\n");
     }
 
-    /** A {@link PrintStream} does not throw exceptions, so its error state must be checked. */
+    /** Prints text. A {@link PrintStream} does not throw exceptions, so its error state must be checked. */
     private void print(String text) {
         out.print(text);
         if (out.checkError()) {

@@ -19,9 +19,7 @@ import tools.jackson.databind.util.TokenBuffer;
  * A YAML parser that expands aliases. Jackson's parser returns the name of an alias as a string instead.
  */
 final class Aliases extends JsonParserDelegate {
-    /**
-     * Maximum number of values that all aliases expand to. Without it, a few lines of YAML could exhaust the memory.
-     */
+    /** Maximum number of values to which all aliases expand; otherwise, a few lines of YAML could exhaust memory. */
     static final int MAX_EXPANDED = 100_000;
 
     /** Maximum number of recorded values. A value inside several nested anchors is recorded once for each anchor. */

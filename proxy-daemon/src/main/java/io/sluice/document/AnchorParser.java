@@ -14,7 +14,7 @@ import tools.jackson.dataformat.yaml.YAMLFactoryBuilder;
 import tools.jackson.dataformat.yaml.YAMLParser;
 
 /**
- * Jackson's YAML parser, extended to return anchors of scalars. Jackson itself returns only those of mappings and
+ * Jackson's YAML parser, extended to return anchors of scalars. Jackson itself returns only anchors of mappings and
  * sequences.
  */
 final class AnchorParser extends YAMLParser {
@@ -38,7 +38,7 @@ final class AnchorParser extends YAMLParser {
                 : null;
     }
 
-    /** Creates parsers of this class. */
+    /** Factory that creates parsers of this class. */
     static final class Factory extends YAMLFactory {
         private static final long serialVersionUID = 1;
 

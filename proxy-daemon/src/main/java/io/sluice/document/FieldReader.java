@@ -9,8 +9,8 @@ import tools.jackson.databind.JsonNode;
 
 /**
  * Reads a field of a YAML or JSON document and reports an invalid value as a {@link Problem} with the path of the
- * field. Kubernetes objects, kubeconfigs and configuration files are all read with this class, so that their errors
- * look alike. The path is built only for a problem, because a large feed has a million valid fields.
+ * field. Kubernetes objects, kubeconfigs and configuration files are all read with this class, so that all errors have
+ * the same form. The path is built only for a problem, because a large feed has a million valid fields.
  */
 public final class FieldReader {
     private static final int MAX_NAME = 253;
@@ -28,7 +28,7 @@ public final class FieldReader {
     /**
      * Collects the problems of one object.
      *
-     * @param secret whether values may be credentials, so that problems contain only their types
+     * @param secret whether values may be credentials; if so, problems contain only the types of values
      */
     public record Report(String source, String object, List<Problem> problems, boolean secret) {
         public Report(String source, String object, List<Problem> problems) {
@@ -44,7 +44,7 @@ public final class FieldReader {
         this.report = report;
     }
 
-    /** Returns a reader for a whole document or object. */
+    /** Creates a reader for a whole document or object. */
     public static FieldReader root(JsonNode node, Report report) {
         return new FieldReader(node, null, "", NAMED, report);
     }
@@ -113,12 +113,12 @@ public final class FieldReader {
         return node.isArray() && node.isEmpty();
     }
 
-    /** Whether the value is a mapping with a key, which may be null. */
+    /** Whether the value is a mapping that contains the given key; the value of the key may be null. */
     public boolean has(String child) {
         return node.has(child);
     }
 
-    /** Returns this field. Reports a value that is not a mapping; its fields are then absent. */
+    /** Returns this field. Reports a value that is not a mapping; the fields of such a value are absent. */
     public FieldReader object() {
         if (present() && !node.isObject()) {
             mustBe("a mapping");
@@ -377,7 +377,7 @@ public final class FieldReader {
                 : node.isString() ? Problem.quoted(node.stringValue()) : node.asString("null");
     }
 
-    /** Returns source, object and path in the form of a problem's prefix. */
+    /** Returns the prefix of problems of this field: source, object and path. */
     public String place() {
         return problem(Problem.Severity.NOTE, "").place();
     }

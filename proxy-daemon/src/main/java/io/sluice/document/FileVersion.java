@@ -13,7 +13,7 @@ import java.util.Map;
  *
  * @param modified time of the last write
  * @param changed time of the last write, rename, or change of owner, mode or timestamps
- * @param regular whether it is a regular file
+ * @param regular whether the file is a regular file
  */
 public record FileVersion(
         Object device, Object inode, Object size, FileTime modified, FileTime changed, boolean regular) {
@@ -30,7 +30,7 @@ public record FileVersion(
                 Boolean.TRUE.equals(is.get("isRegularFile")));
     }
 
-    /** Whether both are versions of the same inode. */
+    /** Whether both versions belong to the same inode. */
     public boolean sameFile(FileVersion other) {
         return device.equals(other.device) && inode.equals(other.inode);
     }
@@ -41,8 +41,8 @@ public record FileVersion(
     }
 
     /**
-     * Whether the last change was not a write. A write sets both times to the same value. A rename sets only the change
-     * time, as do {@code cp -p} and rsync when they finish.
+     * Whether the last change was a rename or a change of attributes, which sets only the change time. A write sets
+     * both times to the same value. When {@code cp -p} and rsync finish, they also set only the change time.
      */
     public boolean isFinished() {
         return !changed.equals(modified);

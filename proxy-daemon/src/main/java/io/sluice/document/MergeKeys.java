@@ -15,8 +15,8 @@ public final class MergeKeys {
     private MergeKeys() {}
 
     /**
-     * Resolves all merge keys in a tree, which is modified and returned. Merged values are shared, not copied. A merge
-     * key whose value cannot be merged is kept.
+     * Resolves all merge keys in a tree. Modifies the tree and returns it. Merged values are shared, not copied. A
+     * merge key whose value cannot be merged is kept.
      */
     public static JsonNode resolve(JsonNode node) {
         for (JsonNode child : node) {

@@ -31,8 +31,8 @@ public record Problem(Severity severity, String source, String object, String fi
     }
 
     /**
-     * Makes untrusted text safe for one line: escapes line breaks, control and format characters, such as {@code
-     * \\u000A}, and shortens it.
+     * Makes untrusted text safe for one line: replaces line breaks, control characters and format characters with
+     * escapes such as {@code \\u000A}, and shortens long text.
      */
     public static String oneLine(String text) {
         StringBuilder line = new StringBuilder(Math.min(text.length(), MAX_TEXT));
@@ -52,7 +52,7 @@ public record Problem(Severity severity, String source, String object, String fi
         return at < text.length() ? line.append("...").toString() : line.toString();
     }
 
-    /** Returns a value for a message: in single quotes, shortened if it is long. */
+    /** Formats a value for a message: puts it in single quotes and shortens a long value. */
     public static String quoted(String value) {
         return "'" + shortened(value) + "'";
     }

@@ -38,7 +38,7 @@ public final class StrictYaml {
 
     private StrictYaml() {}
 
-    /** Returns a parser of all documents of a reader. Closing it closes the reader. */
+    /** Creates a parser that reads all documents from a reader. Closing the parser closes the reader. */
     public static JsonParser parser(Reader text) {
         return new Aliases(MAPPER.createParser(text));
     }
@@ -85,7 +85,7 @@ public final class StrictYaml {
     }
 
     private static String place(JacksonException e, int linesBefore) {
-        // Prefer the position of the error from the YAML engine; Jackson reports that of the last valid token.
+        // Prefer the position of the error from the YAML engine; Jackson reports the position of the last valid token.
         if (e.getCause() instanceof MarkedYamlEngineException marked
                 && marked.getProblemMark().isPresent()) {
             Mark mark = marked.getProblemMark().get();

@@ -7,7 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Reads a whole file up to a maximum size. */
+/** Reads whole files, and rejects files that are larger than a maximum size. */
 public final class Utf8File {
     private Utf8File() {}
 

@@ -27,7 +27,7 @@ public final class YamlDocuments extends Reader {
     private long characters;
     private boolean atLineStart = true;
 
-    /** Whether anything of the current document has been read. */
+    /** Whether any character of the current document has been read. */
     private boolean hasContent;
 
     /** Whether the current document has only directives, comments and blank lines so far. */
@@ -38,12 +38,12 @@ public final class YamlDocuments extends Reader {
     private int firstLine;
     private long firstCharacter;
 
-    /** Creates a reader before the first document. */
+    /** Creates a reader that is positioned before the first document. */
     public YamlDocuments(Reader text) {
         this.text = text;
     }
 
-    /** Skips the rest of the current document and moves to the next one. Returns false if there is none. */
+    /** Skips the rest of the current document and moves to the next one. Returns false if no document follows. */
     public boolean next() throws IOException {
         char[] rest = new char[512];
         while (!documentEnded) {
@@ -126,7 +126,7 @@ public final class YamlDocuments extends Reader {
         return before;
     }
 
-    /** Whether at least the given number of characters is left. If so, they are in the buffer. */
+    /** Reads ahead until the buffer contains the given number of characters. Returns false if fewer are left. */
     private boolean has(int wanted) throws IOException {
         while (limit - position < wanted && !textEnded) {
             System.arraycopy(buffer, position, buffer, 0, limit - position);
@@ -139,7 +139,7 @@ public final class YamlDocuments extends Reader {
         return limit - position >= wanted;
     }
 
-    /** Does nothing, because the parser of each document closes its reader, and the text has more documents. */
+    /** Does nothing: the parser of each document closes this reader, but the text may contain more documents. */
     @Override
     public void close() {}
 }

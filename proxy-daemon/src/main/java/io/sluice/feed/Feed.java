@@ -30,12 +30,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The state of a feed on disk: its files and which of them must be read. Has no thread or clock of its own; the caller
+ * The state of a feed on disk: its files and which of them must be read. This class has no thread or clock; the caller
  * of {@link #scan} provides the time.
  *
  * <p>A file that was renamed into place is complete and is read immediately. A file that is written in place is read
  * once it has not changed for a while. A rename changes the inode; a write does not. For a new name, the timestamps
- * distinguish the two: a rename sets only the change time, while a write also sets the modification time.
+ * distinguish a rename from a write: a rename sets only the change time, while a write also sets the modification time.
  */
 final class Feed {
     private static final Logger log = LoggerFactory.getLogger(Feed.class);
@@ -51,14 +51,14 @@ final class Feed {
     private boolean complete;
     private List<Problem> ownProblems = List.of();
 
-    /** Changes since the last successful scan. Kept if a scan throws, so that files are not read again. */
+    /** Changes found since the last successful scan, including those of scans that threw an exception. */
     private final Map<String, SourceState> changes = new HashMap<>();
 
     /**
      * Creates a feed that has not been scanned.
      *
      * @param path a file or directory
-     * @param proxyName as in {@link BuildOptions}
+     * @param proxyName the {@code serviceProxyName} of {@link BuildOptions}
      */
     Feed(Path path, String proxyName) {
         this.path = path;
@@ -69,9 +69,9 @@ final class Feed {
      * The result of a scan.
      *
      * @param changes new states of changed files by name; the empty name stands for the feed itself
-     * @param complete whether every file has been read, and at least one was valid or there are no files; once true, it
-     *     stays true
-     * @param waitNanos time until the next scan is needed without a notification; {@link Long#MAX_VALUE} if never
+     * @param complete whether every file has been read, and either at least one was valid or there are no files; once
+     *     true, this value stays true
+     * @param waitNanos time after which a scan is needed even without a notification; {@link Long#MAX_VALUE} if none is
      */
     record Scan(Map<String, SourceState> changes, boolean complete, long waitNanos) {}
 
@@ -145,7 +145,7 @@ final class Feed {
         return new Scan(all, complete, wait);
     }
 
-    /** Marks all files as absent but keeps their state, because the whole feed does not exist. */
+    /** Marks all files as absent but keeps their state, because the feed does not exist or cannot be read. */
     private void markAbsent() {
         for (Entry entry : entries.values()) {
             entry.absent = true;
@@ -320,7 +320,7 @@ final class Feed {
         return wait;
     }
 
-    /** Reads a file. Returns false if it changed meanwhile, in which case the content may be partial. */
+    /** Reads a file. Returns false if the file changed during reading, so that its content may be partial. */
     private boolean read(String name, Path file, Entry entry, long nowNanos) {
         Manifest manifest = null;
         Problem problem = null;
@@ -378,7 +378,7 @@ final class Feed {
             entry.sinceNanos = nowNanos;
             return true;
         } catch (IOException e) {
-            // Removed or being replaced; the next scan handles it.
+            // The file was removed or is being replaced; the next scan handles this.
             entry.settleNanos = WriteSettleTimer.DOUBT_NANOS;
             return true;
         }

@@ -59,7 +59,7 @@ public final class FileReflector implements Reflector {
     private static final long MAX_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     /**
-     * Time without a heartbeat after which the thread is stuck: a read from a network file system can block forever.
+     * Time without a heartbeat after which the thread counts as stuck: reading from a network file system may block.
      */
     private static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
@@ -138,7 +138,7 @@ public final class FileReflector implements Reflector {
         }
     }
 
-    /** Returns false if the thread does not end in time. */
+    /** Stops the worker. Returns false if its thread does not end in time. */
     private static boolean stop(Worker worker) {
         worker.close();
         try {
@@ -152,7 +152,7 @@ public final class FileReflector implements Reflector {
     /**
      * Reads the feed once, without watching it, and returns the resulting snapshot and all problems.
      *
-     * @param interfaceAddresses addresses of this machine; ignored if the feed contains a Node with other addresses
+     * @param interfaceAddresses addresses of this machine; ignored if the feed has a Node with other addresses only
      */
     public static Reading read(Path feed, BuildOptions options, List<IpAddress> interfaceAddresses) {
         ProblemTracker problemTracker = new ProblemTracker();
@@ -180,7 +180,7 @@ public final class FileReflector implements Reflector {
                 new Tracer(options, store, builder.localNode(), snapshot));
     }
 
-    /** The snapshot of a feed, its problems, and a tracer for it. */
+    /** The snapshot of a feed, the problems of the feed, and a tracer for the snapshot. */
     public record Reading(ServiceSnapshot snapshot, List<Problem> problems, Tracer tracer) {}
 
     private void run() throws InterruptedException {
@@ -229,7 +229,7 @@ public final class FileReflector implements Reflector {
         }
     }
 
-    /** Returns null if the kernel cannot watch files, which are then polled. */
+    /** Creates a watch service; returns null if the kernel cannot watch files, which are then polled. */
     private static @Nullable WatchService openWatcher() {
         try {
             return FileSystems.getDefault().newWatchService();

@@ -73,7 +73,7 @@ public final class ManifestReader {
     /**
      * Reads a whole manifest and closes it.
      *
-     * @param proxyName as in {@link BuildOptions}
+     * @param proxyName the {@code serviceProxyName} of {@link BuildOptions}
      * @throws IOException if the text cannot be read
      */
     public static Manifest read(String source, String proxyName, Reader text) throws IOException {
@@ -91,7 +91,7 @@ public final class ManifestReader {
                 Problem.Severity.NOTE,
                 "",
                 count + (count == 1 ? " object" : " objects") + " of kind " + kind + " ignored"));
-        // A field that is read twice reports its problem twice.
+        // If a field is read twice, its problem is listed twice.
         List<Problem> problems = manifest.problems.stream().distinct().toList();
         return new Manifest(
                 List.copyOf(manifest.objects.values()), problems, manifest.documents == 0, Set.copyOf(broken));
@@ -234,7 +234,7 @@ public final class ManifestReader {
             }
         }
 
-        /** Whether an item has a kind and version of its own. */
+        /** Whether an item contains both a kind and an API version. */
         private static boolean isOwn(JsonNode item) {
             return item.has("kind") && item.has("apiVersion");
         }

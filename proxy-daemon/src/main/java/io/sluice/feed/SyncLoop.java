@@ -40,10 +40,10 @@ public final class SyncLoop implements AutoCloseable {
     /** Minimum time between snapshots: combines a burst of changes without a noticeable delay. */
     private static final long MIN_INTERVAL_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
-    /** Maximum number of triggers of one snapshot; they are used only for a histogram. */
+    /** Maximum number of triggers recorded for one snapshot. Triggers are used only for a histogram. */
     private static final int MAX_TRIGGERS = 1_000;
 
-    /** Maximum time to apply a change, as in kube-proxy. */
+    /** Time without a heartbeat after which the control thread counts as stuck; the same time as in kube-proxy. */
     private static final Duration STUCK_AFTER = Duration.ofSeconds(60);
 
     private static final long HEARTBEAT_NANOS = TimeUnit.SECONDS.toNanos(10);
@@ -69,7 +69,7 @@ public final class SyncLoop implements AutoCloseable {
 
     private long lastRoundNanos = System.nanoTime() - MIN_INTERVAL_NANOS;
     private long backOffNanos;
-    /** Whether applying the last snapshot failed, and the failure was logged. */
+    /** Whether the last attempt to apply a snapshot failed, and the failure was logged. */
     private boolean failing;
 
     private final ReentrantLock lock = new ReentrantLock();
@@ -100,8 +100,8 @@ public final class SyncLoop implements AutoCloseable {
     /**
      * Creates a loop that is not started yet.
      *
-     * @param target callback that applies each new snapshot on the control thread; not called before the first complete
-     *     list. If it throws, it is called again with the same snapshot after a back-off
+     * @param target callback that applies each new snapshot on the control thread; not called until all initial lists
+     *     are complete. If the callback throws, it is called again with the same snapshot after a back-off
      * @param onProblem callback for a problem that appears ({@code true}) or is resolved ({@code false})
      * @param onRound callback for each applied snapshot, on the control thread
      */
@@ -320,7 +320,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Time at which a reflector last called {@code offer}; empty before the first call. For metrics. */
+    /** Time at which a reflector last called {@code offer}; empty before the first call. Used for metrics. */
     public Optional<Instant> lastOffered() {
         lock.lock();
         try {
@@ -330,7 +330,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Reason why this node is not eligible for new traffic; empty if it is eligible or not known yet. Thread-safe. */
+    /** Reason why this node is not eligible for new traffic; empty if eligible or not yet determined. Thread-safe. */
     public Optional<String> nodeIneligibleReason() {
         return view.nodeIneligibleReason;
     }
@@ -383,7 +383,7 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** The time of the event that caused a change, and the address family that it affects. */
+    /** The time of the event that caused a change, and the address family that the change affects. */
     public record Trigger(Instant at, Family family) {}
 
     /** Called on the control thread; must not block. */

@@ -9,10 +9,10 @@ import java.util.Optional;
  * @param resource name of the collection, such as {@code endpointslices.discovery.k8s.io}
  * @param synced whether the collection has been listed completely at least once
  * @param lastEvent time of the last event, including bookmarks
- * @param reconnects number of watches after the first
- * @param relists number of lists after the first
+ * @param reconnects number of watch requests after the first one
+ * @param relists number of list requests after the first one
  * @param server API server of the last request
- * @param trouble reason why the collection cannot be watched now; empty if it can
+ * @param trouble reason why the collection cannot be watched now; empty if the watch works
  */
 public record WatchStatus(
         String resource,

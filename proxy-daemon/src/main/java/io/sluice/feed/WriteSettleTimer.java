@@ -11,8 +11,8 @@ final class WriteSettleTimer {
     static final long SETTLE_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
 
     /**
-     * Delay for a new file whose change and modification times are equal. It was either written and renamed within one
-     * tick of the file system's clock, or is still being written, in which case another write follows.
+     * Delay for a new file whose change and modification times are equal. Such a file was either written and renamed
+     * within one tick of the file system's clock, or is still being written, in which case another write follows.
      */
     static final long DOUBT_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 

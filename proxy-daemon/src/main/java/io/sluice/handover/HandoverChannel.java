@@ -17,9 +17,9 @@ import java.util.regex.Pattern;
  *
  * <pre>
  *   new  sluice-hand-over-3 PID RULES     RULES: how the new process redirects packets
- *   old  offer DESCRIPTORS FRONTENDS      or 'taken': already handed over to another process
- *   new  accept ROOM FRONTENDS            or 'decline REASON'
- *   old  a sample as JSON      new  received      old  two test descriptors, end
+ *   old  offer DESCRIPTORS FRONTENDS      numbers of both; or 'taken': already handed over to another process
+ *   new  accept ROOM FRONTENDS            ROOM: number of descriptors that it can open; or 'decline REASON'
+ *   old  a test message as JSON   new  received      old  two test descriptors, end
  *   new  ready
  *   old  detaches its sockets
  *   old  its state as JSON     new  received      old  its descriptors, end
@@ -27,9 +27,9 @@ import java.util.regex.Pattern;
  *   old  released                         or 'kept': too late, the old process serves again
  * </pre>
  *
- * <p>Until {@code ready}, nothing changes for clients. If anything fails between {@code ready} and {@code serving}, the
- * old process resumes serving with its sockets and state. After sending JSON, the sender waits for {@code received}: if
- * the receiver read beyond the end of the JSON, descriptors would be lost.
+ * <p>The messages before {@code ready} are a rehearsal, during which nothing changes for clients. If anything fails
+ * between {@code ready} and {@code serving}, the old process resumes serving with its sockets and state. After JSON,
+ * the sender waits for {@code received}; otherwise, descriptors would be lost if the receiver read beyond the JSON.
  *
  * <p>Version 2 has neither offer nor rehearsal: {@code sluice-hand-over-2 PID RULES PIPE}, JSON, descriptors over a
  * second socket {@code PIPE} on which the new process listens, {@code serving}, {@code released}. Instead of sending
@@ -70,7 +70,7 @@ public abstract class HandoverChannel implements AutoCloseable {
      * Checks that a handover socket can be created at this path.
      *
      * @throws IllegalStateException if the path is too long for a Unix socket, or a file exists there that is not a
-     *     socket and must not be replaced
+     *     socket or cannot be checked
      */
     public static void requireUsable(Path path) {
         int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
@@ -95,7 +95,7 @@ public abstract class HandoverChannel implements AutoCloseable {
         }
     }
 
-    /** Parses a line that consists of the expected word and two numbers. */
+    /** Returns the two numbers in a line that must consist of the expected word and two numbers. */
     static List<Integer> numbers(String word, String line) throws IOException {
         Matcher matcher = NUMBERS.matcher(line);
         if (!matcher.matches() || !matcher.group(1).equals(word)) {

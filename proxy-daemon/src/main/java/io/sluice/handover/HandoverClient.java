@@ -17,14 +17,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * New process's side of a handover. Receives listeners, UDP flows and session affinity from the old process without
+ * The new process's side of a handover. Receives listeners, UDP flows and session affinity from the old process without
  * interrupting clients.
  */
 public final class HandoverClient {
     private static final Logger log = LoggerFactory.getLogger(HandoverClient.class);
 
     private static final int ATTEMPTS = 5;
-    /** Attempts after the reply 'taken', one per second until the other new process has opened its handover socket. */
+    /** Maximum attempts after the reply 'taken', because the other new process needs time to open its socket. */
     private static final int ATTEMPTS_AFTER_ANOTHER = 30;
 
     private static final long FIRST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
@@ -34,7 +34,7 @@ public final class HandoverClient {
     public enum Result {
         /** This process is serving. */
         SERVING,
-        /** This process has no Services yet, so the old process continues to serve; retry the handover later. */
+        /** This process has no Services yet, so the old process continues to serve; the caller must retry later. */
         WAITING,
         /** The handover failed: the old process continues to serve, and this process must exit. */
         HANDOVER_FAILED
@@ -55,8 +55,8 @@ public final class HandoverClient {
      * @param socket handover socket of the old process
      * @param rulesOptions string that describes how this process redirects packets; the old process compares it with
      *     its own
-     * @param mayBeEmpty whether an empty snapshot is trusted if the old process does not report its number of
-     *     frontends, as in version 2
+     * @param mayBeEmpty whether to take over with an empty snapshot from a version 2 process, which does not report how
+     *     many frontends it serves
      */
     public HandoverClient(Path socket, Forwarder forwarder, String rulesOptions, boolean mayBeEmpty) {
         this.socket = socket;
@@ -66,8 +66,8 @@ public final class HandoverClient {
     }
 
     /**
-     * Requests the handover and applies the snapshot, using the sockets and state of the old process if it hands them
-     * over. Falls back to a cold start if the old process does not respond as the protocol requires.
+     * Requests the handover and applies the snapshot with the sockets and state of the old process. If the old process
+     * has exited or repeatedly violates the protocol, applies the snapshot without them (cold start).
      */
     public Result requestHandover(ServiceSnapshot snapshot) {
         attempts = ATTEMPTS;
@@ -95,7 +95,7 @@ public final class HandoverClient {
         return Result.SERVING;
     }
 
-    /** Sends one request; returns empty if it must be repeated. */
+    /** Makes one attempt; returns empty if another attempt is needed. */
     private Optional<Result> requestHandover(OldProcess old, ServiceSnapshot snapshot) throws IOException {
         Optional<Offer> reply;
         try {

@@ -29,7 +29,7 @@ import tools.jackson.databind.module.SimpleModule;
 
 /** JSON format of a {@link ForwarderHandover}. Protocol versions 2 and 3 use the same format. */
 public final class HandoverFormat {
-    /** Twice the size needed for 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
+    /** Maximum size: twice that of 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
     private static final long LARGEST_BYTES = 128 << 20;
 
     private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
@@ -63,7 +63,7 @@ public final class HandoverFormat {
         }
     }
 
-    /** Sample that contains one element of every kind; all its descriptors are 0. */
+    /** Test message of the rehearsal: contains one element of every kind; all descriptors are 0. */
     static final ForwarderHandover SAMPLE = sample();
 
     private HandoverFormat() {}
@@ -90,7 +90,7 @@ public final class HandoverFormat {
         }
     }
 
-    /** Reads one JSON document. Reads no bytes beyond it as long as the sender waits for a reply. */
+    /** Reads one JSON document. The sender must send nothing after it until it has received a reply. */
     static ForwarderHandover read(InputStream from) throws IOException {
         try {
             return JSON.readValue(from, ForwarderHandover.class);
@@ -106,13 +106,13 @@ public final class HandoverFormat {
     }
 
     /**
-     * Writes and reads the sample. The first use of the format takes a few hundred milliseconds, for which clients
-     * would otherwise have to wait during the handover.
+     * Writes and parses a test message. The first use of the format takes a few hundred milliseconds; without this
+     * call, clients would wait for that time during the handover.
      */
     public static void warmUp() {
         ForwarderHandover read = JSON.readValue(JSON.writeValueAsBytes(SAMPLE), ForwarderHandover.class);
         if (!read.equals(SAMPLE)) {
-            throw new IllegalStateException("the sample was written as " + SAMPLE + " and read as " + read);
+            throw new IllegalStateException("the test message was written as " + SAMPLE + " and read as " + read);
         }
     }
 }

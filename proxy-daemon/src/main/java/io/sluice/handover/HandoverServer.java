@@ -31,11 +31,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Old process's side of a handover. Listens on the handover socket and hands over listeners, UDP flows and state to a
- * new process.
+ * The old process's side of a handover. Listens on the handover socket and hands over listeners, UDP flows and state to
+ * a new process.
  *
- * <p>Runs on one thread. Connections must send their first line within a time limit, and if more than
- * {@link #MAX_PENDING} have not, the oldest is closed. After the first line, they are handled one at a time.
+ * <p>Runs on one thread. A connection must send its first line (hello) within a time limit. If more than {@link
+ * #MAX_PENDING} connections have not sent it yet, the oldest of them is closed. Hellos are handled one at a time.
  */
 public final class HandoverServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HandoverServer.class);
@@ -59,15 +59,15 @@ public final class HandoverServer implements AutoCloseable {
     // Accessed only on the loop.
     private final ArrayDeque<NewProcess> pending = new ArrayDeque<>();
     private boolean polling;
-    /** Reason for the last rejection; empty if the last connection was not rejected. */
+    /** Reason for the last rejection; empty if a rehearsal has succeeded since. */
     private String lastRejection = "";
 
     /**
      * Creates a server that is not listening yet.
      *
-     * @param changes lock held during a handover, so that no snapshot is applied
+     * @param changes lock that is held during a handover, so that no snapshot is applied
      * @param closeReleased callback that releases everything else that the new process needs, called after a handover
-     *     with that lock held; its argument describes how the new process redirects packets
+     *     with {@code changes} held; its argument describes how the new process redirects packets
      */
     public HandoverServer(
             Path path, Forwarder forwarder, Supervisor supervisor, Lock changes, Consumer<String> closeReleased) {
@@ -79,7 +79,7 @@ public final class HandoverServer implements AutoCloseable {
     }
 
     /**
-     * Listens on the socket. If that fails, the failure is logged and this process cannot hand over.
+     * Opens the handover socket. If this fails, logs the failure; a handover is then not possible.
      *
      * @param replaceOldSocket whether to replace the socket even if the old process still listens on it
      */
@@ -101,7 +101,7 @@ public final class HandoverServer implements AutoCloseable {
         }
     }
 
-    /** Stops listening. */
+    /** Stops listening and removes the handover socket. */
     @Override
     @SuppressWarnings("FutureReturnValueIgnored") // a handover in progress need not be awaited
     public synchronized void close() {
@@ -208,7 +208,7 @@ public final class HandoverServer implements AutoCloseable {
         connected.close();
     }
 
-    /** Handles at most one hello, which may block the loop for many seconds; a blocked loop is reported as stuck. */
+    /** Handles at most one hello per call, because each may block the loop for many seconds. */
     private void pollHellos() {
         Deque<NewProcess> stillPending = new ArrayDeque<>();
         for (NewProcess next = pending.poll(); next != null; next = pending.poll()) {
@@ -234,7 +234,7 @@ public final class HandoverServer implements AutoCloseable {
                 return true;
             }
         } catch (EOFException e) {
-            log.trace("another process checked whether '{}' is served", path, e);
+            log.trace("another process checked whether a process listens on '{}'", path, e);
         } catch (IOException e) {
             reject(String.valueOf(e.getMessage()));
         }
@@ -251,7 +251,7 @@ public final class HandoverServer implements AutoCloseable {
         }
     }
 
-    /** Logs a rejection. Repetitions are logged at debug level, because another process could cause any number. */
+    /** Logs a rejection; logs repetitions at debug level, because another process could cause many of them. */
     private void reject(String reason) {
         if (reason.equals(lastRejection)) {
             log.debug("handover on '{}' rejected again: {}", path, reason);
@@ -301,7 +301,7 @@ public final class HandoverServer implements AutoCloseable {
             forwarder.closeReleased(offered);
             closeReleased.accept(hello.rules());
         } finally {
-            // Sent even after a failure: the new process is serving, and would exit if it did not receive the decision.
+            // Send the reply even after a failure, because the new process is already serving and waits for the reply.
             channel.sendDecision(true);
         }
         log.info(

@@ -15,30 +15,30 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Old process's end of the connection to a new process. */
+/** The old process's end of the connection to a new process. */
 final class NewProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(NewProcess.class);
 
-    /** Time limit for the rehearsal, and separately for the handover itself, during which clients wait. */
+    /** Time limit for the rehearsal, and again for the transfer, during which clients wait. */
     private static final Duration TIMEOUT = Duration.ofSeconds(10);
 
     private static final Pattern PID = Pattern.compile("[0-9]{1,10}");
 
-    /** First line from a new process. */
+    /** The first line from a new process (hello). */
     record Hello(int version, String pid, String rules, String pipe) {}
 
-    /** Second connection, which carries the descriptors in version 2. */
+    /** Second connection, which carries the descriptors in version 2; null in version 3. */
     private @Nullable UnixSocket pipe;
 
     private int version = VERSION;
 
-    /** Starts the time limit for the hello, {@link #HELLO_TIMEOUT}. */
+    /** Creates the channel of an accepted connection, whose time limit is {@link #HELLO_TIMEOUT}. */
     NewProcess(UnixSocket socket) {
         super(socket);
     }
 
     /**
-     * Returns the hello, or null if it is not complete yet.
+     * Returns the hello, or null if it has not arrived completely.
      *
      * @throws EOFException if the new process has closed the connection
      * @throws IOException if the line is not a hello in a supported version
@@ -74,7 +74,7 @@ final class NewProcess extends HandoverChannel {
     }
 
     /**
-     * Rehearses the handover with sample state and descriptors. No socket may be detached before this returns.
+     * Rehearses the handover with test data before any socket is detached. With version 2, only connects to the pipe.
      *
      * @param path path of the handover socket
      * @throws IOException if the new process fails the rehearsal or takes too long
@@ -84,7 +84,7 @@ final class NewProcess extends HandoverChannel {
         if (hello.version() == VERSION_2) {
             Path at = pipePath(hello, path);
             pipe = connectTrusted(at);
-            // The connection does not need the file, which would remain if the process were killed.
+            // Delete the socket file now: the connection does not need it, and it would remain after a kill.
             Files.deleteIfExists(at);
             return;
         }
@@ -149,7 +149,7 @@ final class NewProcess extends HandoverChannel {
         }
     }
 
-    /** Sends the detached sockets and state; returns once the new process is serving. */
+    /** Sends the detached sockets and state; returns once the new process has reported that it is serving. */
     void transfer(ForwarderHandover offered) throws IOException {
         socket.limit(TIMEOUT);
         send(offered);
@@ -168,7 +168,7 @@ final class NewProcess extends HandoverChannel {
         socket.writeLine(END);
     }
 
-    /** Sends the decision: whether this process has released everything, or resumes serving. */
+    /** Replies that this process has released everything, or else that it has resumed serving. */
     void sendDecision(boolean released) {
         try {
             socket.limit(HELLO_TIMEOUT);
@@ -178,7 +178,7 @@ final class NewProcess extends HandoverChannel {
                 socket.writeLine(KEPT);
             }
         } catch (IOException e) {
-            log.debug("cannot send the handover decision to the new process; it may have stopped waiting", e);
+            log.debug("cannot send the final reply to the new process, which may have stopped waiting", e);
         }
     }
 

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** New process's end of the connection to the old process. */
+/** The new process's end of the connection to the old process. */
 public final class OldProcess extends HandoverChannel {
     private static final Logger log = LoggerFactory.getLogger(OldProcess.class);
 
@@ -26,16 +26,16 @@ public final class OldProcess extends HandoverChannel {
 
     private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
 
-    /** Offer of the old process: the number of its descriptors and of its frontends. */
+    /** Offer of the old process: how many descriptors it would send, and how many frontends it serves. */
     record Offer(int descriptors, int frontends) {}
 
-    /** Decision of the old process after the new process has reported that it is serving. */
+    /** Final reply of the old process, sent after the new process has reported that it is serving. */
     enum Outcome {
         /** The handover is complete. */
         RELEASED,
         /** The old process has resumed serving. */
         KEPT,
-        /** The old process has exited or does not reply. */
+        /** The old process has exited, or its reply is missing or invalid. */
         UNKNOWN
     }
 
@@ -96,7 +96,7 @@ public final class OldProcess extends HandoverChannel {
     }
 
     /**
-     * Accepts the offer, rehearses the handover with a sample, and receives the sockets and state.
+     * Accepts the offer, rehearses the handover with a test message, and receives the sockets and state.
      *
      * @param frontends number of frontends that this process is going to serve
      */
@@ -166,12 +166,12 @@ public final class OldProcess extends HandoverChannel {
         }
     }
 
-    /** Reports that this process is serving, and waits for the decision of the old process. */
+    /** Reports that this process is serving; waits for the final reply of the old process and returns it. */
     Outcome serving() {
         try {
             socket.writeLine(SERVING);
         } catch (IOException e) {
-            // The old process may already have sent its decision and closed; the reply can still be read.
+            // The old process may already have replied and closed the connection; its reply can still be read.
             log.debug("the old process has closed the connection", e);
         }
         try {

@@ -46,12 +46,12 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     private static final int MAX_LINE_BYTES = 4 * 1024;
     private static final int MAX_HEADER_BYTES = 16 * 1024;
-    /** Request bodies are accepted up to this size and discarded: no page uses them, but some clients send one. */
+    /** Maximum size of a request body. Bodies are discarded: no page uses them, but some clients send one. */
     private static final int MAX_BODY_BYTES = 64 * 1024;
 
     private static final int CHUNK_BYTES = 16 * 1024;
 
-    /** This field and the next two are maintained by {@link HttpConnections}. */
+    /** Phase, its start and the unsent bytes of the response; all three are set by {@link HttpConnections}. */
     Phase phase = Phase.REQUEST;
 
     long sinceNanos;
@@ -97,7 +97,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
                         this);
     }
 
-    /** Sees received bytes before they are parsed; discards them after the last response. */
+    /** Handles bytes before they are parsed: ends phase {@code IDLE}; discards bytes after the last response. */
     private final class RequestBytes extends ChannelInboundHandlerAdapter {
         private int discardedBytes;
 

@@ -13,20 +13,20 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * All connections of the server and their limits: the number of connections, the time that each may stay in a phase,
- * and the number of unsent response bytes. At a limit, an old connection is closed so that a new one never waits.
- * Connections without a complete request are closed first while they are at least a quarter of all. Below that, the
- * oldest one with a request is closed, so that clients that do not read their responses leave room. Confined to the server's event loop.
+ * and the unsent response bytes. At the connection limit, accepting a connection closes an old one: the oldest without
+ * a complete request if such connections are at least a quarter of all. Otherwise, it is the oldest with a complete
+ * request, so that clients that do not read cannot occupy all connections. Confined to the server's event loop.
  */
 final class HttpConnections {
     /** Phase of a connection: the event that it waits for, with a time limit. */
     enum Phase {
-        /** Waiting for the rest of a request; begins at the accept or with the first byte of the request. */
+        /** Waiting for the rest of a request; begins when the connection opens or the request's first byte arrives. */
         REQUEST(10),
         /** Waiting for the first byte of the next request. */
         IDLE(60),
         /** Waiting for the response to be rendered and read by the client. */
         RESPONSE(30),
-        /** Waiting for the client to close after the last response; closing first could destroy unread data. */
+        /** Waiting for the client to close first after the last response, so that no unread data is lost. */
         CLOSE(5);
 
         private final long limitNanos;
@@ -52,7 +52,7 @@ final class HttpConnections {
      * Creates an empty set.
      *
      * @param limit maximum number of open connections
-     * @param unsentBytesLimit maximum number of response body bytes that clients have not read
+     * @param unsentBytesLimit maximum total size of response bodies that are not completely sent
      */
     HttpConnections(int limit, long unsentBytesLimit, LongSupplier nanoClock) {
         this.limit = limit;
@@ -95,7 +95,7 @@ final class HttpConnections {
         }
     }
 
-    /** Counts the unsent bytes of a response; above the limit, closes the connections that began to send first. */
+    /** Counts a new response as unsent; above the limit, closes the connections with the oldest responses. */
     void sending(HttpConnection connection, int bytes) {
         connection.unsentBytes = bytes;
         unsentBytes += bytes;
@@ -121,7 +121,7 @@ final class HttpConnections {
 
     /**
      * Closes the oldest connection without a complete request. If there is none, or more than three quarters of all
-     * connections have a complete request, closes the oldest of those instead.
+     * connections have a complete request, closes the oldest connection with a complete request instead.
      */
     void closeOldest() {
         int withRequest = 0;

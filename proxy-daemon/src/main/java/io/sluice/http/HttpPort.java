@@ -14,9 +14,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * An address on which the HTTP server listens. If opening it fails, the failure is logged once and the attempt is
- * repeated until it succeeds, as in kube-proxy. The state is confined to the server's event loop; methods may be called
- * on any thread.
+ * A port of the HTTP server. If {@link #start} cannot open the port, the failure is logged once and the attempt is
+ * repeated until it succeeds, as in kube-proxy. Thread-safe: the state is confined to the server's event loop.
  */
 public final class HttpPort implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpPort.class);
@@ -36,7 +35,7 @@ public final class HttpPort implements AutoCloseable {
     private boolean closed;
     private volatile @Nullable Channel channel;
 
-    /** Creates a port that logs when it is opened. */
+    /** Creates a port without opening it. Logs when the port is opened, and retries after {@link #RETRY}. */
     public HttpPort(HttpServer server, String name, InetSocketAddress wanted, Function<Request, Page> router) {
         this(server, name, wanted, router, RETRY, true);
     }
@@ -130,7 +129,7 @@ public final class HttpPort implements AutoCloseable {
                 : Optional.empty();
     }
 
-    /** Stops listening; requests in progress still get a response. The address is free when this returns. */
+    /** Stops listening; requests in progress still get a response. The address is free when this method returns. */
     @Override
     public void close() {
         server.run(() -> {

@@ -42,16 +42,16 @@ public final class HttpServer implements AutoCloseable {
     private static final int ACCEPTS_PER_ROUND = 64;
     /** Time limit for queued tasks, mostly pipelined requests, before ports and connections are polled again. */
     private static final Duration TASK_TIME_PER_ROUND = Duration.ofMillis(1);
-    /** Holds only a few requests, because the codec decodes everything that was read in one go. */
+    /** Read buffer size. Enough for only a few requests, because the codec decodes all bytes of a read at once. */
     private static final int READ_BYTES = 512;
-    /** By default, the kernel would accept megabytes for a client that does not read, all copied on the loop. */
+    /** Limits what the loop copies to the kernel for a client that does not read; the default is megabytes. */
     private static final int SEND_BUFFER_BYTES = 64 * 1024;
 
     private static final WriteBufferWaterMark UNSENT = new WriteBufferWaterMark(16 * 1024, 32 * 1024);
     private static final long OVERDUE_CHECK_MILLIS = 500;
     private static final Duration QUIET = Duration.ofMillis(1);
     private static final Duration SHUTDOWN = Duration.ofSeconds(2);
-    /** Bounds the memory for large pages that many clients request and do not read. */
+    /** Limits the memory for large pages that many clients request but do not read. */
     private static final long UNSENT_BYTES =
             Math.max(16L << 20, Runtime.getRuntime().maxMemory() / 16);
 
@@ -65,7 +65,7 @@ public final class HttpServer implements AutoCloseable {
     private final Set<Channel> listening = new HashSet<>();
 
     /**
-     * Starts the threads without opening a port.
+     * Creates a server and starts its threads, without opening a port.
      *
      * @param maxConnections maximum number of connections to all ports; beyond it, each new connection closes an older
      *     one
@@ -74,7 +74,7 @@ public final class HttpServer implements AutoCloseable {
         this(supervisor, maxConnections, UNSENT_BYTES, System::nanoTime);
     }
 
-    /** @param unsentBytesLimit maximum number of response body bytes that clients have not read */
+    /** @param unsentBytesLimit maximum total size of response bodies that are not completely sent */
     @SuppressWarnings("FutureReturnValueIgnored") // canceled when the loop ends
     HttpServer(Supervisor supervisor, int maxConnections, long unsentBytesLimit, LongSupplier nanoClock) {
         connections = new HttpConnections(maxConnections, unsentBytesLimit, nanoClock);
@@ -92,7 +92,7 @@ public final class HttpServer implements AutoCloseable {
         }
     }
 
-    /** Must be called on the loop. */
+    /** Closes connections that have exceeded a time limit. Must be called on the loop. */
     void closeOverdue() {
         try {
             connections.closeOverdue();
@@ -106,7 +106,7 @@ public final class HttpServer implements AutoCloseable {
         return loop;
     }
 
-    /** Runs a task on the loop and waits for it; does nothing once the server is closed. */
+    /** Runs a task on the loop and waits until it has ended; does nothing once the server is closed. */
     public void run(Runnable task) {
         if (loop.inEventLoop()) {
             task.run();
@@ -116,7 +116,7 @@ public final class HttpServer implements AutoCloseable {
     }
 
     /**
-     * Listens on an address. Must be called on the loop.
+     * Opens a channel that listens on an address. Must be called on the loop.
      *
      * @throws IOException if the address is in use or not local, or no socket can be created
      */
@@ -152,7 +152,7 @@ public final class HttpServer implements AutoCloseable {
         connections.closeIdle(port);
     }
 
-    /** Removes the system call and the error number from Netty's message. */
+    /** Returns an exception with Netty's message, but without the system call and error number in it. */
     private static IOException failed(Throwable cause) {
         String message = String.valueOf(cause.getMessage());
         int number = message.indexOf("): ");

@@ -16,7 +16,7 @@ public final class Page {
         this.slow = slow;
     }
 
-    /** Creates a page that is rendered on the event loop. Must not block or take longer the more Services there are. */
+    /** Creates a page for the event loop. Rendering must not block or slow down with the number of Services. */
     public static Page quick(Callable<Response> content) {
         return new Page(content, false);
     }

@@ -1,7 +1,7 @@
 package io.sluice.http;
 
 /**
- * A completely received request. The body is not kept.
+ * A completely received request. The body is discarded.
  *
  * @param path path as sent, percent-encoded
  * @param query the part after the question mark, or an empty string
@@ -10,7 +10,7 @@ public record Request(String method, String path, String query) {
     private static final String SCHEME = "http://";
 
     /**
-     * Parses a request target.
+     * Creates a request by parsing its target.
      *
      * @param requestTarget in origin or absolute form; a server must accept both (RFC 9112, section 3.2.2)
      */

@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.Function;
 
-/** Maps GET and HEAD requests to pages by exact path; other requests get status 404 or 405. */
+/** Maps GET and HEAD requests to pages by exact path. Responds 404 to unknown paths and 405 to other methods. */
 public final class Routes implements Function<Request, Page> {
     private static final Page METHOD_NOT_ALLOWED = Page.quick(() -> new Response(
             405,
@@ -18,7 +18,7 @@ public final class Routes implements Function<Request, Page> {
     /**
      * Creates a router.
      *
-     * @param pages function from query string to page, by path
+     * @param pages map from path to a function that returns the page for a query string
      */
     public Routes(Map<String, Function<String, Page>> pages) {
         this.pages = Map.copyOf(pages);

@@ -28,7 +28,7 @@ final class SlowPages {
         this.clients = clients;
     }
 
-    /** Passes the page to the client once rendered. Rendering begins after this call, so the content is never stale. */
+    /** Renders the page after this call, so that its content is current, and passes the response to the client. */
     void request(Page page, Consumer<Response> client) {
         synchronized (waiting) {
             List<Consumer<Response>> others = waiting.get(page);

@@ -12,13 +12,13 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Counts the users of each ClusterIP: service ports, and Services without a served port. An address without users
- * leaves the set of ClusterIPs.
+ * Counts the users of each ClusterIP: its service ports, and Services of which no port is served. An address without
+ * users is removed from the set of ClusterIPs.
  */
 final class ClusterIps {
     private final Map<IpAddress, Integer> users = new HashMap<>();
 
-    /** Elements to remove from and to add to the set of ClusterIPs. */
+    /** The elements to remove from the set of ClusterIPs, and the elements to add to it. */
     record Change(List<Element> removed, List<Element> added) {}
 
     Change change(

@@ -20,8 +20,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Watches the addresses of this machine's interfaces, including bridges and dummy interfaces. Reports only addresses to
- * which a socket can be bound, and no loopback or link-local IPv6 addresses.
+ * Watches the addresses of this machine's interfaces, including bridges and dummy interfaces. Does not report loopback
+ * addresses, link-local IPv6 addresses, or addresses to which no socket can be bound.
  */
 public final class InterfaceAddresses implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(InterfaceAddresses.class);
@@ -35,20 +35,20 @@ public final class InterfaceAddresses implements AutoCloseable {
 
     private boolean failing;
 
-    /** Lists interface addresses. */
+    /** Lists the addresses of network interfaces. */
     public interface Source {
-        /** The addresses of all interfaces, in any order, possibly with duplicates. */
+        /** Returns the addresses of all interfaces, in any order, possibly with duplicates. */
         List<IpAddress> addresses() throws IOException;
 
         /**
-         * Whether a socket can be bound to an address: false while the address is tentative or its interface is down.
+         * Returns whether a socket can be bound to an address: false while it is tentative or its interface is down.
          */
         default boolean isUsable(IpAddress address) throws IOException {
             return true;
         }
     }
 
-    /** The interfaces in the network namespace of the calling thread. */
+    /** Lists the addresses in the network namespace of the thread that calls it. */
     public static final Source THIS_MACHINE = new Source() {
         @Override
         public List<IpAddress> addresses() throws IOException {
@@ -62,7 +62,7 @@ public final class InterfaceAddresses implements AutoCloseable {
     };
 
     /**
-     * Creates a watcher, which does not poll until it is started.
+     * Creates a watcher. It does not poll until {@link #start} is called.
      *
      * @param onChange callback that receives all addresses after each change, on the polling thread
      */
@@ -113,7 +113,7 @@ public final class InterfaceAddresses implements AutoCloseable {
                 || (address.family() == Family.IPV6 && inet.isLinkLocalAddress());
     }
 
-    /** The current addresses of this machine's interfaces. */
+    /** Returns the current addresses of this machine's interfaces. */
     public static List<IpAddress> ofThisMachine() {
         List<IpAddress> found = new ArrayList<>();
         try (InterfaceAddresses addresses = new InterfaceAddresses(THIS_MACHINE, found::addAll)) {

@@ -6,8 +6,8 @@ import java.io.IOException;
 /**
  * Kernel features that the nftables table depends on.
  *
- * @param tproxy whether nft supports {@code tproxy}, which allows a listener to use a different port than its frontend;
- *     a {@code tproxy} rule also makes the kernel reassemble fragments
+ * @param tproxy whether the kernel supports {@code tproxy}, which allows a listener to use a different port than its
+ *     frontend; a {@code tproxy} rule also makes the kernel reassemble fragments
  * @param findsMasqueraded whether the {@code socket} expression finds the socket for a reply on a masqueraded IPv6
  *     connection before the original address is restored (Linux 6.15 or later)
  * @param tracksConnections whether connection tracking is active in this network namespace because other rules need it

@@ -14,7 +14,7 @@ import tools.jackson.databind.JsonNode;
 final class LinuxKernel implements NodeKernel {
     private final Shell shell = new Shell();
 
-    /** One-line message about the first program that is missing or too old; empty if there is none. */
+    /** Returns a one-line message about the first program that is missing or too old; empty if none is. */
     Optional<String> missingProgram() {
         for (String program : List.of("ip", "ss")) {
             try {
@@ -41,7 +41,7 @@ final class LinuxKernel implements NodeKernel {
         }
     }
 
-    /** The flag with which {@code ip} selects a family. */
+    /** Returns the flag with which {@code ip} selects a family. */
     static String flag(Family family) {
         return family == Family.IPV6 ? "-6" : "-4";
     }
@@ -68,13 +68,13 @@ final class LinuxKernel implements NodeKernel {
 
     @Override
     public List<RoutingRule> rules(Family family) throws IOException {
-        // Numeric (-N), because /etc/iproute2/rt_tables may define a name for the table.
+        // Uses -N (numeric), because /etc/iproute2/rt_tables may define a name for the table.
         return RoutingRule.of(shell.json("ip", "-j", "-N", flag(family), "rule", "show"));
     }
 
     @Override
     public List<JsonNode> routes(Family family, String... which) throws IOException {
-        // Without -N, which would also print the type of a route as a number.
+        // Omits -N, because ip would then print the type of a route as a number.
         return shell.json(command(List.of("ip", "-j", flag(family), "route", "show"), which))
                 .valueStream()
                 .toList();
@@ -100,7 +100,7 @@ final class LinuxKernel implements NodeKernel {
         return command.toArray(String[]::new);
     }
 
-    /** Uses netlink, because /sys always shows the network namespace in which it was mounted. */
+    /** Uses {@code ip}, because /sys always shows the network namespace in which it was mounted. */
     @Override
     public Set<String> bridges() throws IOException {
         Set<String> names = new HashSet<>();

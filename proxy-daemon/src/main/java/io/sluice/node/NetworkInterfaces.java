@@ -18,7 +18,7 @@ import org.slf4j.LoggerFactory;
 public final class NetworkInterfaces {
     private static final Logger log = LoggerFactory.getLogger(NetworkInterfaces.class);
 
-    /** Exists if br_netfilter is loaded. Unlike /sys, it shows the network namespace of the reading thread. */
+    /** Exists if br_netfilter is loaded. Unlike /sys, this path shows the network namespace of the reading thread. */
     private static final Path BRIDGE_HOOKS = Path.of("/proc/sys/net/bridge");
 
     private final NodeKernel kernel;
@@ -31,7 +31,7 @@ public final class NetworkInterfaces {
         this.kernel = kernel;
     }
 
-    /** Reads the interfaces. Blocks, so it must not be called on an event loop. */
+    /** Reads the addresses and bridges. Blocks, so it must not be called on an event loop. */
     void refresh() {
         try {
             Set<String> bridgeNames = kernel.bridges();
@@ -64,22 +64,22 @@ public final class NetworkInterfaces {
         }
     }
 
-    /** Whether packets may pass the rules while they are still inside a bridge (module br_netfilter). */
+    /** Returns whether packets may pass the rules while they are still inside a bridge (module br_netfilter). */
     boolean bridgesAreHooked() {
         return !view.bridges().isEmpty() && Files.exists(BRIDGE_HOOKS);
     }
 
     /**
-     * Whether an address is on one of this machine's interfaces. May be called on any thread, including event loops.
+     * Returns whether an address is on an interface of this machine. Thread-safe; may be called on event loops.
      */
     public boolean isOwn(IpAddress address) {
         return view.own().contains(address);
     }
 
     /**
-     * Whether replies from an endpoint to the client's address pass this node's rules. They do not if the endpoint uses
-     * an address of this node, because such replies never arrive through an interface, or if client and endpoint are on
-     * the same bridge, which switches the replies. May be called on any thread, including event loops.
+     * Returns whether replies from an endpoint to the client's address pass this node's rules. Replies bypass the rules
+     * if the endpoint uses an address of this node, because they never arrive through an interface, or if client and
+     * endpoint are on the same bridge, which switches the replies. May be called on any thread, including event loops.
      */
     public boolean repliesReturn(IpAddress client, IpAddress endpoint) {
         View now = view;

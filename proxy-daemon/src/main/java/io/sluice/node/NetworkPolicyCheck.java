@@ -19,7 +19,7 @@ final class NetworkPolicyCheck {
 
     private NetworkPolicyCheck() {}
 
-    /** Reads the nftables chains and network interfaces of this machine, and logs a warning if necessary. */
+    /** Reads the nftables chains and network interfaces of this machine, and logs {@link #warning}. */
     static void run(NodeKernel kernel) {
         try {
             Set<String> interfaces = NetworkInterface.networkInterfaces()
@@ -32,8 +32,8 @@ final class NetworkPolicyCheck {
     }
 
     /**
-     * The warning for this node's CNI plugin; empty if the plugin is not recognized, or enforces policies as it does
-     * with kube-proxy.
+     * Returns the warning for this node's CNI plugin; empty if the plugin is not recognized, or enforces policies in
+     * the same way as with kube-proxy.
      *
      * @param chains output of {@code nft -j list chains}
      * @param interfaces names of network interfaces

@@ -20,9 +20,9 @@ final class NftScript {
     private static final Pattern NAME = Pattern.compile("\\$\\{([a-z0-9-]+)}");
 
     /**
-     * Expressions by the name of their placeholder {@code ${name}} in {@code sluice.nft}. The names with {@code low-}
-     * stand for the lower half of an IPv6 address: it is enough to distinguish clients, and nft up to 1.0.6 cannot add
-     * elements to a map whose key is longer than 16 bytes.
+     * nft expressions by the name of their placeholder {@code ${name}} in {@code sluice.nft}. The names with
+     * {@code low-} stand for the lower half of an IPv6 address. This half is enough to distinguish clients, and nft up
+     * to 1.0.6 cannot add elements to a map whose key is longer than 16 bytes.
      */
     private static final Map<String, String> EXPRESSIONS = Map.ofEntries(
             Map.entry("destination4", "ip daddr . meta l4proto . th dport"),
@@ -69,7 +69,7 @@ final class NftScript {
     static final String LISTENER6 = LISTENER4.replace("ipv4", "ipv6").replace("ip to ip ", "ip6 to ip6 ");
 
     /**
-     * Finds the listener for the first packet of a connection, which the chain {@code prerouting} has already marked.
+     * Rule that finds the listener for the first packet of a connection. The chain {@code prerouting} has marked it.
      */
     private static final String REDIRECT_NEW_TCP =
             "meta l4proto tcp ${first-packet} meta mark and ${mark} == ${mark} goto redirect-tcp";
@@ -87,13 +87,13 @@ final class NftScript {
             """;
 
     /**
-     * Leaves connections that kube-proxy's rules redirected, before those rules were removed, to connection tracking.
+     * Rule that leaves to connection tracking the connections that kube-proxy redirected before its rules were removed.
      */
     private static final String ACCEPT_DNAT = "ct status dnat accept";
 
     /**
-     * Delivers replies on connections from Sluice that a CNI plugin has masqueraded. Before Linux 6.15, their socket
-     * can be found only after the original address is restored.
+     * Chain that delivers IPv6 replies on connections from Sluice that a CNI plugin has masqueraded. Before Linux 6.15,
+     * the socket for such a reply can be found only after the original address is restored.
      */
     private static final String MASQUERADED_REPLIES = """
             chain masqueraded-replies {
@@ -111,7 +111,7 @@ final class NftScript {
         }
     }
 
-    /** Commands that replace the table with an empty one, in the same transaction as the commands appended to them. */
+    /** Returns commands that replace the table with an empty one. Appended commands run in the same transaction. */
     static String table(RuleOptions options, KernelFeatures features) {
         Map<String, String> expressions = expressions(options);
         expressions.put("defragment", features.tproxy() ? DEFRAGMENT : "ct state new");
@@ -122,7 +122,7 @@ final class NftScript {
         return expand(TABLE, expressions);
     }
 
-    /** Commands that replace the chain for packets from bridges. */
+    /** Returns commands that replace the chain for packets from bridges. */
     static String bridgePrerouting(RuleOptions options) {
         return expand(BRIDGE_PREROUTING, expressions(options));
     }
@@ -178,9 +178,9 @@ final class NftScript {
     static final String CHECK_TABLE = "add element inet sluice frontend4 { 127.0.0.1 . tcp . 1 }\n";
 
     /**
-     * Rejects all new connections and flows to Sluice. Established ones continue. Another process on this node that is
-     * bound to a Service's address, such as a DNS cache, keeps receiving packets: its socket can be looked up only in
-     * prerouting, which packets from local processes pass on {@code lo}.
+     * Commands that reject all new connections and flows to Sluice. Established ones continue. Another process on this
+     * node that is bound to a Service's address, such as a DNS cache, keeps receiving packets: its socket can be looked
+     * up only in prerouting, which packets from local processes pass on {@code lo}.
      */
     static final String REJECT_NEW = """
             flush chain inet sluice new-traffic

@@ -27,14 +27,14 @@ interface NodeKernel extends Closeable {
     JsonNode list(String... what) throws IOException;
 
     /**
-     * The elements of a set or map in Sluice's table.
+     * Returns the elements of a set or map in Sluice's table.
      *
      * @param kind {@code set} or {@code map}
      * @param name name of a set or map whose keys are concatenations
      */
     List<Element> elements(String kind, String name) throws IOException;
 
-    /** All routing rules of a family. */
+    /** Returns all routing rules of a family. */
     List<RoutingRule> rules(Family family) throws IOException;
 
     /**
@@ -44,15 +44,15 @@ interface NodeKernel extends Closeable {
      */
     List<JsonNode> routes(Family family, String... which) throws IOException;
 
-    /** The route that a packet with a mark takes to an address, in the format of {@code ip route get}. */
+    /** Returns the route that a packet with a mark takes to an address, in the format of {@code ip route get}. */
     String route(Family family, String address, String mark) throws IOException;
 
     /** Changes a routing rule or route. Takes the arguments of {@code ip}, such as {@code rule add ...}. */
     void changeRouting(Family family, String... change) throws IOException;
 
-    /** The names of the network interfaces that are bridges. */
+    /** Returns the names of the network interfaces that are bridges. */
     Set<String> bridges() throws IOException;
 
-    /** All TCP connections. */
+    /** Returns all TCP connections in this network namespace. */
     List<TcpConnection> connections() throws IOException;
 }

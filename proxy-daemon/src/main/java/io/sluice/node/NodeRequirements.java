@@ -21,7 +21,7 @@ final class NodeRequirements {
 
     private NodeRequirements() {}
 
-    /** One-line message that names the first unmet requirement and what to change; empty if all are met. */
+    /** Returns a one-line message with the first unmet requirement and what to change; empty if all are met. */
     static Optional<String> findUnmet(RuleOptions options, LinuxKernel kernel) {
         return findUnsupported(kernel).or(() -> checkSrcValidMark("all")).or(() -> {
             try {
@@ -33,12 +33,12 @@ final class NodeRequirements {
     }
 
     /**
-     * Message about a kernel setting changed after startup that makes the kernel drop packets; empty if there is none.
+     * After startup, returns a message about a setting that makes the kernel drop packets; empty if no setting does.
      */
     static Optional<String> findProblem() {
         String[] devices = CONF.toFile().list();
         return Stream.of(devices == null ? new String[0] : devices)
-                // This is only the initial value for new devices.
+                // 'default' is only the initial value for new devices.
                 .filter(device -> !device.equals("default"))
                 .sorted()
                 .flatMap(device -> checkSrcValidMark(device).stream())
@@ -46,8 +46,8 @@ final class NodeRequirements {
     }
 
     /**
-     * Checks src_valid_mark. If it is on, the kernel uses the packet's mark to validate the source address. The lookup
-     * then finds a local route, and the kernel drops the packet.
+     * Checks that src_valid_mark is off. If it is on, the kernel uses the packet's mark to look up the route to the
+     * source address. The lookup then finds a local route, and the kernel drops the packet.
      */
     private static Optional<String> checkSrcValidMark(String device) {
         try {
@@ -107,7 +107,7 @@ final class NodeRequirements {
         return kernel.missingProgram();
     }
 
-    /** The version found in a string if it is older than the given one; otherwise empty. */
+    /** Returns the version in a string if it is older than the given version; otherwise empty. */
     static Optional<String> olderThan(String text, int... least) {
         Matcher matcher = VERSION.matcher(text);
         if (!matcher.find()) {

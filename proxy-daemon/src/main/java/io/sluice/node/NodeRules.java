@@ -45,13 +45,13 @@ public final class NodeRules implements AutoCloseable {
     private final NetworkInterfaces addresses;
     private final ServiceConnections connections;
     private @Nullable Worker worker;
-    /** Used by the worker's thread only. */
+    /** Number of runs of the worker. Used only on the worker's thread. */
     private int runs;
     // Guarded by this.
     private final RuleTable table;
     /** The latest snapshot; null before the first. */
     private @Nullable ServiceSnapshot desired;
-    /** Why the rules cannot be restored; empty if they can. */
+    /** Reason why the rules could not be restored; empty if there was no error. */
     private String restoreError = "";
 
     private final RejectedServicePorts rejections;
@@ -60,7 +60,7 @@ public final class NodeRules implements AutoCloseable {
     /** Whether the chain that must run before br_netfilter's hook is loaded. */
     private boolean bridgeChainLoaded;
 
-    /** Whether the kernel still has the rules of an earlier snapshot. */
+    /** Whether the latest snapshot failed to load, so that the kernel has the rules of an earlier one. */
     private boolean outdated;
 
     private boolean refreshDue;
@@ -93,8 +93,8 @@ public final class NodeRules implements AutoCloseable {
     }
 
     /**
-     * Creates the rules, without loading them, if this machine meets the requirements of node mode. Call it before
-     * opening many sockets: it starts a shell, and the child process closes every descriptor that it inherits.
+     * Checks that this machine meets the requirements of node mode, and creates the rules without loading them. Must be
+     * called before many sockets are open, because it starts a shell, whose process closes all inherited descriptors.
      *
      * @param onRejections receives all addresses whose rules the kernel rejects, with reasons, when these change
      * @throws IllegalStateException if a requirement is not met; the message is one line that says what to change
@@ -109,14 +109,14 @@ public final class NodeRules implements AutoCloseable {
         return new NodeRules(options, onRejections, kernel, KernelFeatures.of(kernel), System::nanoTime);
     }
 
-    /** The machine's addresses, refreshed every few seconds and soon after each snapshot. */
+    /** Returns the interfaces of this machine, refreshed every few seconds and soon after each snapshot. */
     public NetworkInterfaces addresses() {
         return addresses;
     }
 
     /**
-     * The SO_PRIORITY for a socket to an endpoint: a value that excludes its packets from redirection, or 0 for the
-     * kernel's default. May be called on any thread, including event loops.
+     * Returns the SO_PRIORITY for a socket to an endpoint: a value that excludes its packets from redirection, or 0 for
+     * the kernel's default. May be called on any thread, including event loops.
      */
     public int priority(Endpoint endpoint) {
         return table.isExempt(endpoint) ? NftScript.NOT_REDIRECTED_PRIORITY : 0;
@@ -196,7 +196,7 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
-    /** The bits in which the port of a TCP listener differs from the port of its frontend; 0 without tproxy. */
+    /** Returns the bits in which a TCP listener's port differs from its frontend's port; 0 without tproxy. */
     public int flippedPortBits() {
         return features.tproxy() ? NftScript.FLIPPED_PORT_BITS : 0;
     }
@@ -246,7 +246,7 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
-    /** Returns false if the kernel rejects the change, so that the table must be replaced. */
+    /** Loads the differences. Returns false if the kernel rejects them, so that the table must be replaced. */
     private boolean change(ServiceSnapshot snapshot) throws IOException {
         RuleTable.ServicePortChanges difference = table.difference(snapshot, rejections::contains);
         // Listing connections may fail, so it must precede any change of state.
@@ -357,7 +357,7 @@ public final class NodeRules implements AutoCloseable {
     /**
      * Stops managing the rules and leaves them to a new process.
      *
-     * @param otherRouting whether to remove the routing rule: the new process uses another mark, table or priority
+     * @param otherRouting whether the new process uses other routing, so that this process must remove its own
      */
     public synchronized void leaveToNewProcess(boolean otherRouting) {
         if (worker != null) {
@@ -374,7 +374,7 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
-    /** Removes all rules, or leaves them with {@code --keep-rules-on-exit}. A second call has no effect. */
+    /** Removes all rules unless {@code --keep-rules-on-exit} is set. A second call has no effect. */
     @Override
     public synchronized void close() {
         if (worker != null) {

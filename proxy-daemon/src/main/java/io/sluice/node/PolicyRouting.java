@@ -22,7 +22,7 @@ final class PolicyRouting {
         priority = String.valueOf(options.rulePriority());
     }
 
-    /** The families that this machine supports. */
+    /** Returns the IP families that this machine supports. */
     static List<Family> families() {
         try {
             return Sysctl.read("net/ipv6/conf/lo/disable_ipv6").equals("0")
@@ -44,8 +44,8 @@ final class PolicyRouting {
     }
 
     /**
-     * Whether a rule with Sluice's priority was added by Sluice, possibly by an earlier process with another mark or
-     * table.
+     * Returns whether a rule with Sluice's priority was added by Sluice, possibly by an earlier process with another
+     * mark or table.
      */
     static boolean isOwn(RoutingRule rule, RuleOptions options) {
         return rule.matchesOnly(1L << options.markBit())
@@ -68,7 +68,7 @@ final class PolicyRouting {
         return routes(kernel, family, options).stream().anyMatch(PolicyRouting::isOwn);
     }
 
-    /** The routes in Sluice's routing table. */
+    /** Returns the routes in Sluice's routing table. */
     static List<JsonNode> routes(NodeKernel kernel, Family family, RuleOptions options) {
         try {
             String table = String.valueOf(options.routingTable());

@@ -11,9 +11,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Endpoints for which connections from Sluice must not be redirected to Sluice again, or they would loop: endpoints
- * that are also a frontend of their own Service, and endpoints whose port is a NodePort and whose address may become
- * local at any time. Modified under the lock of {@link NodeRules}; any thread may call {@link #includes}.
+ * The endpoints to which connections from Sluice must not be redirected, because they would loop: endpoints that are
+ * also a frontend of their own Service, and endpoints whose port is a NodePort and whose address may become local at
+ * any time. Modified under the lock of {@link NodeRules}; any thread may call {@link #includes}.
  */
 final class RedirectExemptions {
     private final Map<Endpoint, Integer> endpoints = new HashMap<>();
@@ -23,7 +23,7 @@ final class RedirectExemptions {
     /** @param own known addresses of this node, for which the snapshot builder has excluded loops */
     private record View(Set<Endpoint> endpoints, BitSet nodePorts, Set<IpAddress> own) {}
 
-    /** Whether an endpoint is exempt. Called for every connection and flow, so it allocates nothing. */
+    /** Returns whether an endpoint is exempt. Called for every connection and flow, so it allocates nothing. */
     boolean includes(Endpoint endpoint) {
         View now = view;
         return (!now.endpoints.isEmpty() && now.endpoints.contains(endpoint))

@@ -16,7 +16,7 @@ import java.util.function.Consumer;
  * Tracks service ports whose rules the kernel rejects: reasons, retries, notifications. Guarded by the owner's lock.
  */
 final class RejectedServicePorts {
-    /** The delay doubles with each retry, like the delay for retrying listeners. */
+    /** Delay before the first retry. It doubles with each retry, like the delay for retrying listeners. */
     private static final long FIRST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private static final long LONGEST_RETRY_NANOS = TimeUnit.SECONDS.toNanos(30);

@@ -10,7 +10,7 @@ import tools.jackson.databind.JsonNode;
  *
  * @param mark value compared with the packet mark; 0 if the rule does not match on the mark
  * @param mask bits of the mark that are compared; 0 if the rule compares all bits or does not match on the mark
- * @param table number of the table that the rule looks up; empty if there is none
+ * @param table number of the table that the rule looks up; empty if it looks up no table
  * @param text all attributes, formatted for messages
  */
 record RoutingRule(int priority, long mark, long mask, String table, String text) {
@@ -41,8 +41,8 @@ record RoutingRule(int priority, long mark, long mask, String table, String text
     }
 
     /**
-     * Whether the rule matches on a mark bit. A rule that compares the whole mark counts only if its value has the bit
-     * set.
+     * Returns whether the rule matches on a mark bit. For a rule that compares the whole mark, this is the case only if
+     * the bit is set in the value.
      */
     boolean dependsOn(long bit) {
         return (mark & bit) != 0 || (mask & bit) != 0;

@@ -1,7 +1,7 @@
 package io.sluice.node;
 
 /**
- * Options of the rules, including the node's resources that they use.
+ * Options of the rules, such as the mark bit and the routing table that they use.
  *
  * @param markBit the only bit of the packet mark that the rules change, 0 to 31
  * @param routingTable number of the routing table that delivers marked packets to this node
@@ -23,12 +23,12 @@ public record RuleOptions(
      */
     public static final RuleOptions DEFAULT = new RuleOptions(12, 19_019, 119, false, 30, 120);
 
-    /** Mark, routing table and rule priority in one string, so that two processes can compare their routing. */
+    /** Returns mark, routing table and rule priority in one string, so that two processes can compare them. */
     public String routing() {
         return mark() + "/" + routingTable + "/" + rulePriority;
     }
 
-    /** The mask of all bits except the mark bit. */
+    /** Returns the mask of all bits except the mark bit. */
     String notMark() {
         return "0x" + Integer.toHexString(~(1 << markBit));
     }

@@ -54,17 +54,17 @@ final class RuleTable {
         this.flippedPortBits = flippedPortBits;
     }
 
-    /** Whether packets from Sluice to an endpoint are exempt from redirection. May be called on any thread. */
+    /** Returns whether packets from Sluice to an endpoint are exempt from redirection. May be called on any thread. */
     boolean isExempt(Endpoint endpoint) {
         return exemptions.includes(endpoint);
     }
 
-    /** Records that the kernel holds the elements of this snapshot; an empty one means that its state is unknown. */
+    /** Records that the kernel holds the elements of a snapshot. An empty snapshot means that its state is unknown. */
     void setCurrent(ServiceSnapshot snapshot) {
         current = snapshot;
     }
 
-    /** Starts with an empty table, and returns the elements that do not belong to {@link #elements service ports}. */
+    /** Starts with a snapshot. Returns its elements that do not belong to {@link #elements service ports}. */
     Set<Element> reset(ServiceSnapshot snapshot, List<ServicePort> ports) {
         exemptions.clear();
         exemptions.change(List.of(), ports, snapshot.context().origins().node());
@@ -82,7 +82,7 @@ final class RuleTable {
         return elements;
     }
 
-    /** The service ports whose elements differ from the current ones. */
+    /** Returns the service ports whose elements differ from those of the current snapshot. */
     List<ServicePort> changed(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         List<ServicePort> changed = new ArrayList<>(diff.added());

@@ -23,7 +23,7 @@ final class SelfProbe {
     private static final Logger log = LoggerFactory.getLogger(SelfProbe.class);
     private static final int TIMEOUT_MILLIS = 300;
     private static final int PORT = 9;
-    /** In ranges reserved for documentation and benchmarks. */
+    /** Addresses in ranges reserved for documentation and benchmarks. */
     private static final List<String> UNUSED4 = List.of("192.0.2.254", "198.18.0.254", "203.0.113.254");
 
     private static final List<String> UNUSED6 = List.of("2001:db8:ffff::fffe", "2001:2::fffe");
@@ -54,7 +54,7 @@ final class SelfProbe {
         }
     }
 
-    /** The first test address that only the default route matches. */
+    /** Returns the first test address that only the default route matches; empty if there is none. */
     private Optional<String> unusedAddress(Family family) throws IOException {
         for (String address : family == Family.IPV4 ? UNUSED4 : UNUSED6) {
             List<JsonNode> routes = kernel.routes(family, "match", address);
@@ -91,7 +91,7 @@ final class SelfProbe {
         }
     }
 
-    /** Describes where the packet was lost; empty if it arrived. */
+    /** Returns a description of where the packet was lost; empty if it arrived. */
     private Optional<String> diagnose(Family family, String address, JsonNode counters, boolean reset)
             throws IOException {
         String droppedOrUnmarked = " dropped the packet or cleared bit " + options.markBit() + " of its mark";
@@ -127,7 +127,7 @@ final class SelfProbe {
         return true;
     }
 
-    /** The chains of other programs at a hook, in parentheses. */
+    /** Returns the chains of other programs at a hook, in parentheses; empty if there are none. */
     private String otherChains(String hook) throws IOException {
         StringBuilder names = new StringBuilder();
         for (JsonNode each : kernel.list("chains").path("nftables")) {
@@ -146,9 +146,9 @@ final class SelfProbe {
     }
 
     /**
-     * Creates chains at the beginning and end of each hook. The mark that routes the test packet, which a local process
-     * sends, is set on output. It is set again on prerouting, as for a packet from a pod, to test whether other chains
-     * keep it.
+     * Returns commands that create chains at the beginning and end of each hook. The mark that routes the test packet,
+     * which a local process sends, is set on output. It is set again on prerouting, as for a packet from a pod, to test
+     * whether other chains keep it.
      */
     private String script(Family family, String address) {
         String probePacket = (family == Family.IPV4 ? "ip daddr " : "ip6 daddr ") + address + " tcp dport " + PORT;

@@ -35,8 +35,8 @@ final class ServiceConnections {
     }
 
     /**
-     * Elements of the set {@code removed-frontend} for connections of local processes. There is one element per
-     * connection, because new connections to the same address may no longer belong to Sluice. Connections of other
+     * Returns elements of the set {@code removed-frontend} for connections of local processes. Each connection needs
+     * its own element, because new connections to the same address may no longer belong to Sluice. Connections of other
      * clients need no element: the rules find Sluice's socket for their packets.
      */
     List<Element> removedFrontendElements(Predicate<TcpConnection> which) throws IOException {
@@ -46,7 +46,7 @@ final class ServiceConnections {
                 .toList();
     }
 
-    /** Elements for connections of local processes to the frontends with these keys. */
+    /** Returns the elements for connections of local processes to the frontends with these keys. */
     List<Element> removedFrontendElements(Set<String> frontends) throws IOException {
         return frontends.isEmpty()
                 ? List.of()
@@ -78,7 +78,7 @@ final class ServiceConnections {
         return list().stream().filter(TcpConnection::isClosed).count();
     }
 
-    /** UDP flows with a reply, from the current table, which may have been created by an earlier process. */
+    /** Returns the UDP flows with a reply in the current table, which an earlier process may have created. */
     List<Element> repliedFlows() {
         List<Element> flows = new ArrayList<>();
         for (String set : List.of("flow4", "flow6", "used-node-port-address4", "used-node-port-address6")) {

@@ -36,7 +36,7 @@ final class SetElements {
     }
 
     /**
-     * The elements of a service port.
+     * Returns the elements of a service port.
      *
      * @param flippedPortBits the bits in which a TCP listener's port differs from its frontend's port; 0 if the ports
      *     are equal
@@ -71,7 +71,7 @@ final class SetElements {
         return elements;
     }
 
-    /** The elements of a NodePort that is served on all local addresses in the set {@code node-port-address}. */
+    /** Returns the elements of a NodePort that is served on the local addresses in {@code node-port-address}. */
     private static List<Element> nodePort(Frontend frontend, boolean flows) {
         FrontendAddress address = frontend.address();
         String key =
@@ -92,7 +92,7 @@ final class SetElements {
      * JSON tree is built.
      *
      * @param listed the output of {@code nft -j list set} or {@code nft -j list map}
-     * @throws IOException if it is not JSON
+     * @throws IOException if the output is not JSON
      */
     static List<Element> parseElements(String set, String listed) throws IOException {
         List<Element> elements = new ArrayList<>();
@@ -118,12 +118,12 @@ final class SetElements {
         return elements;
     }
 
-    /** The digit at the end of set names that stands for the family. */
+    /** Returns the digit at the end of set names that stands for the family. */
     static String family(IpAddress address) {
         return address.family() == Family.IPV6 ? "6" : "4";
     }
 
-    /** Leaves out ranges nested in other ranges, because the kernel does not accept overlapping ranges. */
+    /** Returns the ranges that are not nested in others, because the kernel does not accept overlapping ranges. */
     private static Collection<Cidr> withoutNested(List<Cidr> ranges) {
         Set<Cidr> withoutNested = new LinkedHashSet<>(ranges);
         withoutNested.removeIf(range ->
@@ -135,7 +135,7 @@ final class SetElements {
         return switch (route.verdict()) {
             case FORWARD -> "goto new-traffic";
             case REJECT -> flows ? "goto reject-new" : "goto reject-packet";
-            // For the process on this node that listens there.
+            // Leaves the packet to the process on this node that listens on the address.
             case PASS -> "accept";
             case DROP -> flows ? "goto drop-new" : "drop";
         };

@@ -40,13 +40,13 @@ final class Shell implements AutoCloseable {
     }
 
     private final Duration limit;
-    // All guarded by this.
+    // The following fields are guarded by this.
     private @Nullable Process process;
     private @Nullable Writer commands;
     private @Nullable BufferedReader output;
 
     Shell() {
-        // More than enough to load a whole table on a busy machine.
+        // Loading a whole table takes less time, even on a busy machine.
         this(Duration.ofSeconds(60));
     }
 
@@ -79,7 +79,7 @@ final class Shell implements AutoCloseable {
         String line = String.join(" ", command);
         Writer writer = Objects.requireNonNull(commands);
         BufferedReader reader = Objects.requireNonNull(output);
-        // In a separate thread: a program that is blocked in the kernel cannot be killed, and its pipe stays open.
+        // Uses a separate thread: a program that is blocked in the kernel cannot be killed, and its pipe stays open.
         CompletableFuture<String> answer = Supervisor.call("sluice-shell", () -> run(line, input, writer, reader));
         try {
             // join() ignores interrupts, so that no output is left for the next program.
@@ -91,7 +91,7 @@ final class Shell implements AutoCloseable {
             kill();
             String why = e.getCause() instanceof TimeoutException
                     ? "killed because it did not end within " + limit.toMillis() + " ms"
-                    // Process.isAlive() may still be true.
+                    // At this moment, Process.isAlive() may still return true.
                     : "the shell has ended";
             throw new IOException(line + ": " + why, e.getCause());
         }

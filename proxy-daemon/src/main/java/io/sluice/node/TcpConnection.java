@@ -46,18 +46,18 @@ record TcpConnection(String state, IpAddress local, int localPort, IpAddress pee
         return IpAddress.parse(address.replaceAll("[\\[\\]]|%[^\\]]*", ""));
     }
 
-    /** Whether the local process has closed the connection, but the peer has not acknowledged everything. */
+    /** Returns whether the local process has closed the socket, but the peer has not acknowledged everything. */
     boolean isClosed() {
         return CLOSED.contains(state);
     }
 
-    /** The key of the connection's frontend in the table's sets. */
+    /** Returns the key of the connection's frontend in the table's sets. */
     String frontend() {
         return SetElements.key(local, "tcp", localPort);
     }
 
     /**
-     * The connection's element in the set {@code removed-frontend}, keyed by the peer's and the local address and port.
+     * Returns the connection's element in the set {@code removed-frontend}. Its key starts with the peer's address.
      */
     SetElements.Element removedFrontendElement() {
         return new SetElements.Element(

@@ -30,7 +30,7 @@ public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGr
     public record SliceEndpoint(
             IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {}
 
-    /** The zones and nodes whose traffic an endpoint should receive. An empty list means that there is no hint. */
+    /** The zones and nodes whose traffic an endpoint should receive. Both lists are empty if there is no hint. */
     public record Hints(List<String> zones, List<String> nodes) {
         /** No hints. */
         public static final Hints NONE = new Hints(List.of(), List.of());

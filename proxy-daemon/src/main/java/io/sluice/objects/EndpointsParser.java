@@ -94,7 +94,7 @@ final class EndpointsParser {
                 ready,
                 serving,
                 terminating,
-                // Shared, because a cluster has far fewer nodes than endpoints.
+                // Equal names share one instance, because a cluster has far fewer nodes than endpoints.
                 nodeName == null ? "" : nodeName.intern(),
                 shared == null ? hints : shared);
     }
@@ -122,7 +122,7 @@ final class EndpointsParser {
         return new Hints(zones, nodes);
     }
 
-    /** Parses legacy Endpoints as the EndpointSlice mirroring controller does. They have only the ready condition. */
+    /** Parses legacy Endpoints as the EndpointSlice mirroring controller does. Only the ready condition exists. */
     static EndpointsObject endpoints(ObjectKey key, FieldReader root) {
         List<EndpointGroup> groups = new ArrayList<>();
         for (FieldReader subset : root.get("subsets").objects()) {

@@ -29,7 +29,7 @@ public enum Kind {
         return text;
     }
 
-    /** The kind with this name and API version; null if there is none. {@code Service} is also a Knative kind. */
+    /** The kind with this name and API version; null if none matches. Knative also has a kind {@code Service}. */
     public static @Nullable Kind of(String kind, String apiVersion) {
         for (Kind candidate : values()) {
             if (candidate.text.equals(kind) && candidate.apiVersions.contains(apiVersion)) {

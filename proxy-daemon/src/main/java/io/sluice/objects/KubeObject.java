@@ -2,7 +2,7 @@ package io.sluice.objects;
 
 import org.jspecify.annotations.Nullable;
 
-/** An object of the feed. Contains only the fields that the rules use, so that a large cluster fits into memory. */
+/** An object of the feed. Contains only the fields that the Service rules use, to save memory. */
 public sealed interface KubeObject permits ServiceObject, EndpointsObject, NodeObject, ServiceCidrObject {
     /** The identity of the object. */
     ObjectKey key();

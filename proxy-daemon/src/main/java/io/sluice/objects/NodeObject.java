@@ -6,7 +6,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A Node object. Sluice uses only the one for its own node.
+ * A Node object. Sluice uses only the Node object of the node on which it runs.
  *
  * @param zone the zone label; empty if there is none
  * @param addresses the node's internal addresses, then its external ones

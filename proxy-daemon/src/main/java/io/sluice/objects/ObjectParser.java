@@ -13,8 +13,8 @@ import tools.jackson.databind.JsonNode;
 
 /**
  * Parses a JSON tree into a {@link KubeObject}. Absent fields get the defaults of the API server, because a manifest
- * may never have passed through one. Invalid fields are reported as {@link Problem}s; an invalid port or endpoint is
- * skipped and the rest of its object is used.
+ * may never have passed through an API server. Invalid fields are reported as {@link Problem}s; an invalid port or
+ * endpoint is skipped and the rest of its object is used.
  */
 public final class ObjectParser {
     private static final String ZONE = "topology.kubernetes.io/zone";
@@ -23,7 +23,7 @@ public final class ObjectParser {
     private ObjectParser() {}
 
     /**
-     * Parses an object. Returns null if it contains nothing usable, after reporting the problem if it is invalid.
+     * Parses an object. Reports invalid fields. Returns null if the object contains nothing usable.
      *
      * @param proxyName the {@code serviceProxyName} of {@link BuildOptions}
      */
@@ -39,7 +39,7 @@ public final class ObjectParser {
         if (name == null || namespace == null) {
             return null;
         }
-        // Shared, because a cluster has far fewer namespaces than objects.
+        // Equal namespaces share one instance, because a cluster has far fewer namespaces than objects.
         String shared = namespace.isEmpty() && !kind.isClusterScoped() ? "default" : namespace.intern();
         ObjectKey key = new ObjectKey(kind, shared, name);
         return switch (kind) {
@@ -72,7 +72,7 @@ public final class ObjectParser {
         return new NodeObject(key, zone, nodeAddresses(addresses), podCidrs, ineligible);
     }
 
-    /** The addresses in kube-proxy's order, which determines the primary one. Host names are ignored. */
+    /** The addresses in kube-proxy's order, which determines the primary address. Host names are ignored. */
     private static List<IpAddress> nodeAddresses(List<FieldReader> fields) {
         Set<IpAddress> addresses = new LinkedHashSet<>();
         for (String type : List.of("InternalIP", "ExternalIP")) {

@@ -14,9 +14,7 @@ final class PortParser {
         return parse(port, protocol(port.get("protocol")));
     }
 
-    /**
-     * Parses a port of endpoints. Skips SCTP ports without reporting them, because they are reported for the Service.
-     */
+    /** Parses a port of an EndpointSlice or Endpoints object. Skips SCTP ports; the Service reports them. */
     static @Nullable NamedPort parseEndpointPort(FieldReader port) {
         FieldReader protocol = port.get("protocol");
         boolean sctp = protocol.isString() && protocol.string("").equals("SCTP");
@@ -26,7 +24,7 @@ final class PortParser {
     private static @Nullable NamedPort parse(FieldReader port, @Nullable Protocol protocol) {
         int number = port.get("port").required(1, 65_535);
         String name = port.get("name").optionalName();
-        // Shared, because most ports of a cluster have one of a few names.
+        // Equal names share one instance, because most ports of a cluster have one of a few names.
         return number == 0 || protocol == null || name == null ? null : new NamedPort(name.intern(), protocol, number);
     }
 

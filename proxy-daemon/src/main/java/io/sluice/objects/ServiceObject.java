@@ -23,7 +23,7 @@ public record ServiceObject(
         External external,
         List<Port> ports)
         implements KubeObject {
-    /** Creation time for a manifest that has none: newer than every object from an API server. */
+    /** Creation time if the manifest contains none: later than that of every object from an API server. */
     public static final long NOT_CREATED = Long.MAX_VALUE;
 
     public ServiceObject {
@@ -43,8 +43,8 @@ public record ServiceObject(
      *
      * @param local whether externalTrafficPolicy is Local and applies to this Service
      * @param loadBalancerIps the LoadBalancer IPs with ipMode VIP, whose packets arrive with an unchanged destination
-     * @param sourceRanges the allowed source ranges of the LoadBalancer IPs; a family without a range allows all
-     *     clients
+     * @param sourceRanges the allowed source ranges of the LoadBalancer IPs; if a family has no range, all its clients
+     *     are allowed
      * @param healthCheckPort the health check node port; 0 if there is none
      */
     public record External(

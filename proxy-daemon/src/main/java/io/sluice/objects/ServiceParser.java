@@ -14,7 +14,7 @@ import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Parses Services. Reports and skips invalid fields, and uses the others. */
+/** Parses Services. Reports and skips invalid fields, and uses the valid ones. */
 public final class ServiceParser {
     /** Label with the name of the proxy that serves a Service. */
     public static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
@@ -44,7 +44,7 @@ public final class ServiceParser {
             clusterIps = clusterIps(spec);
         }
         if (clusterIps.isEmpty()) {
-            // Sluice does not serve it, so the other fields are not checked.
+            // Sluice does not serve this Service, so the other fields are not checked.
             return new ServiceObject(key, created, clusterIps, SessionAffinity.NONE, false, External.NONE, List.of());
         }
         return new ServiceObject(
@@ -83,7 +83,7 @@ public final class ServiceParser {
         return external.equals(External.NONE) ? External.NONE : external;
     }
 
-    /** Removes the addresses of families without a valid range: an invalid range must not open them to all clients. */
+    /** Removes addresses of families without a valid range, so that an invalid range does not allow all clients. */
     private static List<IpAddress> withValidRange(List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
         List<IpAddress> limited = addresses.stream()
                 .filter(address ->
@@ -96,7 +96,7 @@ public final class ServiceParser {
         return limited;
     }
 
-    /** Warns about families without a range, which allow all clients as in kube-proxy. This is rarely intended. */
+    /** Warns if a family has no range. As in kube-proxy, all its clients are allowed, which is rarely intended. */
     private static void warnOfUnrestrictedFamilies(
             List<IpAddress> addresses, List<Cidr> ranges, FieldReader rangeList) {
         for (Family family : Family.values()) {
@@ -119,9 +119,7 @@ public final class ServiceParser {
         return v4 && v6 ? "" : v4 ? "IPv4 " : "IPv6 ";
     }
 
-    /**
-     * The addresses with {@code ipMode: VIP}. Skips host names and {@code Proxy}, for which the address is not served.
-     */
+    /** The addresses with {@code ipMode: VIP}. Skips host names and addresses with {@code ipMode: Proxy}. */
     private static List<IpAddress> loadBalancerIps(List<FieldReader> ingress) {
         List<IpAddress> addresses = new ArrayList<>();
         for (FieldReader entry : ingress) {

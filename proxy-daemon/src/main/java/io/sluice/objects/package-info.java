@@ -1,8 +1,8 @@
 /**
  * Immutable values for Kubernetes objects (Service, EndpointSlice, Endpoints, Node, ServiceCIDR), and their parsers.
  *
- * <p>Contains only the fields that Sluice uses. May use {@link io.sluice.document} and
- * {@link io.sluice.model}.
+ * <p>The values contain only the fields that Sluice uses. This package may use {@link io.sluice.document} and {@link
+ * io.sluice.model}.
  */
 @NullMarked
 package io.sluice.objects;

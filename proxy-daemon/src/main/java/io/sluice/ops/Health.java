@@ -43,7 +43,7 @@ public final class Health {
     private final Counter livezResponses;
 
     /**
-     * @param threadFailures threads that have failed or are stuck
+     * @param threadFailures supplier of the threads that have failed or are stuck
      * @param registry registry for the response counters
      */
     public Health(
@@ -73,7 +73,7 @@ public final class Health {
         return counter;
     }
 
-    /** Returns the pages by path. */
+    /** Returns the page for each path. */
     public Map<String, Function<String, Page>> pages() {
         Page livez = Page.quick(() -> counted(kubeProxyHealth(false), livezResponses));
         Page healthz = Page.quick(() -> counted(kubeProxyHealth(true), healthzResponses));

@@ -25,7 +25,7 @@ final class HealthCheckResponse {
     private HealthCheckResponse() {}
 
     /**
-     * Creates the response.
+     * Creates and returns the response.
      *
      * @param service {@code namespace/name}
      * @param check health check to report; null if the Service was removed while a connection to its port was open

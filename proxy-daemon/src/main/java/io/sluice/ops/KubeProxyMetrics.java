@@ -52,14 +52,14 @@ public final class KubeProxyMetrics {
     private ServiceSnapshot applied = ServiceSnapshot.empty();
 
     /**
-     * Registers the metrics.
+     * Creates and registers the metrics.
      *
      * @param snapshot supplier of the applied snapshot
      */
     public KubeProxyMetrics(PrometheusRegistry registry, Supplier<SyncState> sync, Supplier<ServiceSnapshot> snapshot) {
         durations = Histogram.builder()
                 .name(SYNC + "duration_seconds")
-                .help("Seconds to apply a batch of changes")
+                .help("Seconds taken to apply a batch of changes")
                 .labelNames("ip_family")
                 .classicOnly()
                 .classicExponentialUpperBounds(0.001, 2, 15)
@@ -76,10 +76,10 @@ public final class KubeProxyMetrics {
         serviceChanges = changes(
                 "service", "added or removed, or whose addresses, source ranges or session affinity changed", registry);
         endpointChanges = changes("endpoint", "whose endpoints or traffic policy changed", registry);
-        timestamp("last_timestamp_seconds", "When a change was last applied", sync, SyncState::lastApplied, registry);
+        timestamp("last_timestamp_seconds", "Time of the last applied change", sync, SyncState::lastApplied, registry);
         timestamp(
                 "last_queued_timestamp_seconds",
-                "When the last update from the feed or the API server was queued",
+                "Time at which the last update from the feed or the API server was queued",
                 sync,
                 SyncState::lastOffered,
                 registry);
@@ -183,7 +183,7 @@ public final class KubeProxyMetrics {
         }
     }
 
-    /** The verdict is DROP if the traffic policy is Local and only other nodes have endpoints. */
+    /** Returns whether a traffic policy is Local and only other nodes have endpoints: the verdict is then DROP. */
     private static boolean lacksLocal(ServicePort port, Family family, boolean external) {
         for (Frontend frontend : port.frontends()) {
             if (frontend.external().verdict() == Verdict.DROP

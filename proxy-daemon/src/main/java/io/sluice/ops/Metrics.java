@@ -48,7 +48,7 @@ public final class Metrics {
     private final PrometheusTextFormatWriter writer = PrometheusTextFormatWriter.create();
 
     /**
-     * Registers the JVM metrics.
+     * Creates the metrics, and registers those of the JVM.
      *
      * @param registry source of additional metrics to report
      */
@@ -183,7 +183,7 @@ public final class Metrics {
 
     private static void state(DaemonState now, List<MetricSnapshot> all) {
         GaugeSnapshot.Builder frontends =
-                GaugeSnapshot.builder().name("sluice_frontends").help("Frontends by state");
+                GaugeSnapshot.builder().name("sluice_frontends").help("Number of frontends in each state");
         for (FrontendStatus.State each : EnumSet.complementOf(EnumSet.of(FrontendStatus.State.GONE))) {
             frontends.dataPoint(
                     gauge(now.frontends().count(each), "state", each.name().toLowerCase(Locale.ROOT)));
@@ -191,7 +191,7 @@ public final class Metrics {
         all.add(frontends.build());
         GaugeSnapshot.Builder failed = GaugeSnapshot.builder()
                 .name("sluice_frontends_failed")
-                .help("Frontends that could not be opened, by reason");
+                .help("Number of frontends that could not be opened, by reason");
         for (FrontendStatus.Failure each : EnumSet.complementOf(EnumSet.of(FrontendStatus.Failure.NONE))) {
             failed.dataPoint(
                     gauge(now.frontends().failed(each), "reason", each.name().toLowerCase(Locale.ROOT)));
@@ -211,7 +211,7 @@ public final class Metrics {
                 (double) now.bufferedBytes()));
         all.add(gauge(
                 "sluice_feed_synced",
-                "1 once the first complete feed has been applied",
+                "1 once the first complete feed has been applied, otherwise 0",
                 now.sync().synced() ? 1 : 0));
         watches(now.sync().watches(), all);
         all.add(gauge("sluice_build_info", "Version of Sluice", 1, "version", BuildInfo.version()));

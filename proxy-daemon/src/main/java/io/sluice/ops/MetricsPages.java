@@ -15,7 +15,7 @@ import java.util.function.Supplier;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Pages of the metrics port, on the same paths as kube-proxy's; {@code /debug/frontends} is an addition. */
+/** Pages of the metrics port, on kube-proxy's paths and, in addition, on {@code /debug/frontends}. */
 public final class MetricsPages {
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
@@ -30,7 +30,7 @@ public final class MetricsPages {
         this.configuration = configuration;
     }
 
-    /** Returns the pages by path. */
+    /** Returns the page for each path. */
     public Map<String, Function<String, Page>> pages() {
         Page plain = Page.slow(() -> scrape(false));
         Page withTimings = Page.slow(() -> scrape(true));

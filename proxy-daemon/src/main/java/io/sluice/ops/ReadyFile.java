@@ -12,15 +12,15 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A file that exists only while this process is ready, for use by probes. During a handover on the host network, an
- * HTTP probe may reach the old or the new process; a file in a directory of the pod belongs to exactly one of them.
+ * A file for probes, which exists only while this process is ready. During a handover on the host network, an HTTP
+ * probe may reach the old or the new process; a file in a directory of the pod belongs to exactly one of them.
  */
 public final class ReadyFile implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(ReadyFile.class);
 
     /**
-     * Shorter than the period of any probe. Polling also hides most of the brief moments in which a feed change makes
-     * this process not ready, during which the file should remain.
+     * Polling interval, which is shorter than the period of a probe. Polling also hides most of the brief moments in
+     * which a feed change makes this process not ready, during which the file should remain.
      */
     private static final Duration INTERVAL = Duration.ofMillis(500);
 
@@ -32,7 +32,7 @@ public final class ReadyFile implements AutoCloseable {
     private boolean failing;
 
     /**
-     * Removes the file if an earlier process left it behind.
+     * Creates the object, and removes the file if an earlier process left it behind.
      *
      * @throws IllegalStateException if the file cannot be removed, because probes would then report this process as
      *     ready

@@ -16,7 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** A snapshot as a table: one row for each service port, or several if its addresses lead to different endpoints. */
+/** Formats a snapshot as a table. A service port whose addresses have different endpoints has several rows. */
 public final class ServiceTable {
     private static final int ENDPOINTS_IN_A_LINE = 2;
     private static final int ENDPOINT_LINES = 3;
@@ -30,7 +30,7 @@ public final class ServiceTable {
         return table.lines();
     }
 
-    /** Addresses that are routed identically for every origin share a row. */
+    /** Adds the rows of a service port. Addresses that are routed identically for every origin share a row. */
     private static void rows(ServicePort port, Table table) {
         Map<String, List<String>> addresses = new LinkedHashMap<>();
         for (Frontend frontend : port.frontends()) {

@@ -22,15 +22,15 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Logs changes in the state of frontends and in the problems of the feed. A few changes are logged one per line; many
- * are summarized.
+ * Logs changes in the state of frontends and in the problems of the feed. Up to ten changes of a kind are logged one
+ * per line; further changes are summarized.
  *
  * <p>Changes are also reported on event loops, which must not block; a separate thread therefore writes the log.
  */
 public final class StateChangeLog implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger("io.sluice.State");
 
-    /** Maximum number of lines per write; further changes are summarized. */
+    /** Maximum number of lines for one kind of change in a write; further changes are summarized. */
     private static final int MAX_LINES = 10;
 
     private final Object lock = new Object();
@@ -164,7 +164,7 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
-    /** Returns the reason why a frontend failed, including a remedy if one is known. */
+    /** Returns the reason why a frontend failed, with a remedy if the address is not local. */
     public static String reason(FrontendStatus status) {
         if (status.failure() != Failure.ADDRESS_NOT_LOCAL) {
             return status.reason();

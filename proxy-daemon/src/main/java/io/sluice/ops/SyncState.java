@@ -23,7 +23,7 @@ public record SyncState(
         Optional<Instant> lastOffered,
         Optional<String> nodeIneligibleReason,
         List<WatchStatus> watches) {
-    /** Age at which a pending change is overdue; kube-proxy uses the same value, twice its sync period. */
+    /** Age at which a pending change is overdue. kube-proxy uses the same value: twice its sync period. */
     private static final Duration STALE = Duration.ofSeconds(60);
 
     boolean synced() {

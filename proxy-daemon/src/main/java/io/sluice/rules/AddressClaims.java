@@ -45,7 +45,7 @@ final class AddressClaims {
     }
 
     /**
-     * Replaces the claims of a Service. Does nothing and returns an empty set if they have not changed.
+     * Replaces the claims of a Service. If the claims have not changed, does nothing and returns an empty set.
      *
      * @param wanted the addresses that the Service claims now; empty to withdraw all claims
      * @param touched callback for each address that the Service claimed before or claims now

@@ -11,11 +11,11 @@ import java.util.List;
  * @param nodeAddresses all addresses of this node, the primary one of each family first; empty to use the addresses in
  *     its Node object
  * @param clusterCidrs the ranges of pod addresses for local traffic detection; empty to disable it
- * @param podsByNode whether local traffic detection uses the podCIDRs of the Node object instead of
- *     {@code clusterCidrs}
+ * @param podsByNode whether local traffic detection uses the podCIDRs of the Node object instead of {@code
+ *     clusterCidrs}
  * @param serviceCidrs ranges of ClusterIPs, in addition to those of ServiceCIDR objects
  * @param masqueradeAll whether all traffic to ClusterIPs is masqueraded
- * @param frontendMap ranges whose frontends are served at other addresses; the first match applies
+ * @param frontendMap ranges whose frontends are served at other addresses; the first matching entry applies
  * @param serviceProxyName value of the label {@code service.kubernetes.io/service-proxy-name} on the Services to serve;
  *     empty to serve the Services without this label
  * @param wildcardNodePorts whether a NodePort served on interface addresses is a single frontend for all addresses
@@ -39,7 +39,7 @@ public record BuildOptions(
         frontendMap = List.copyOf(frontendMap);
     }
 
-    /** Default options for a node with this name. */
+    /** Creates the default options for a node with the given name. */
     public static BuildOptions on(String nodeName) {
         return new BuildOptions(
                 nodeName,

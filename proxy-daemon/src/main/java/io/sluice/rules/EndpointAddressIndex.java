@@ -13,7 +13,7 @@ import java.util.Set;
  * Index from an endpoint address to the Services with this endpoint. When an address becomes a frontend, the Services
  * that forward to it must be rebuilt, because traffic could loop. Confined to one thread.
  *
- * <p>Keeps hash buckets instead of addresses: hardly any pod address is ever looked up, and a map of all addresses
+ * <p>Stores hash buckets instead of addresses, because few addresses are ever looked up and a map of all addresses
  * would be larger than the endpoints themselves. A lookup returns all Services in the bucket; rebuilding an unchanged
  * Service is harmless.
  */

@@ -35,7 +35,7 @@ final class EndpointChains {
     /** Maximum number of links (hops from Service to Service) that a connection may follow. */
     static final int MAX_DEPTH = 3;
 
-    /** Longest cycle that is reported link by link. */
+    /** Length of the longest cycle for which a message lists every Service. */
     private static final int MAX_REPORTED_CYCLE = 8;
 
     private final Map<ServiceKey, Set<Link>> links = new HashMap<>();
@@ -85,7 +85,7 @@ final class EndpointChains {
         return links.getOrDefault(service, Set.of());
     }
 
-    /** Evaluates all links if any has changed. Returns the Services with a link whose result has changed. */
+    /** Evaluates all links if any has changed. Returns the Services for whose links the result has changed. */
     Set<ServiceKey> evaluate() {
         if (!changed) {
             return Set.of();
@@ -99,7 +99,7 @@ final class EndpointChains {
                 .collect(Collectors.toSet());
     }
 
-    /** One evaluation. Everything is sorted, so that the same links always produce the same messages. */
+    /** One evaluation of all links. Sorts its input, so that the same links always produce the same messages. */
     private static final class Graph {
         private final Map<Node, Set<Node>> next = new TreeMap<>();
         private final Map<Node, Set<Node>> previous = new TreeMap<>();

@@ -64,8 +64,8 @@ final class EndpointRules {
     /**
      * The node and zone in which this proxy runs.
      *
-     * @param node empty if unknown, in which case no endpoint is local
-     * @param zone empty if unknown
+     * @param node name of the node; empty if unknown, in which case no endpoint is local
+     * @param zone zone of the node; empty if unknown
      */
     record NodeLocality(String node, String zone) {
         boolean isLocal(SliceEndpoint sliceEndpoint) {
@@ -117,7 +117,7 @@ final class EndpointRules {
         }
     }
 
-    /** Whether an endpoint is used, and the reason. */
+    /** The reason why an endpoint is or is not used. */
     enum EndpointDecision {
         USED("ready"),
         SERVING_TERMINATING("terminating but still serving, and no endpoint is ready"),
@@ -154,14 +154,14 @@ final class EndpointRules {
         return new EndpointLists(cluster, local, any);
     }
 
-    /** The decisions for traffic that may go to any node. Hints apply to ready endpoints only. */
+    /** Decides which endpoints are used for traffic to any node. Hints apply to ready endpoints only. */
     static Function<SliceEndpoint, EndpointDecision> clusterList(
             Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
         return readyElseServingTerminating(
                 sliceEndpoints, hinted(sliceEndpoints, locality), sliceEndpoint -> EndpointDecision.USED);
     }
 
-    /** The decisions for traffic that must stay on this node. Hints do not apply. */
+    /** Decides which endpoints are used for traffic that must stay on this node. Hints do not apply. */
     static Function<SliceEndpoint, EndpointDecision> localList(
             Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
         Function<SliceEndpoint, EndpointDecision> local =
@@ -173,7 +173,7 @@ final class EndpointRules {
         return sliceEndpoint.serving() && sliceEndpoint.terminating();
     }
 
-    /** Uses the ready endpoints; if there are none, those that are terminating but still serving. */
+    /** Uses the ready endpoints; without ready ones, the endpoints that are terminating but still serving. */
     private static Function<SliceEndpoint, EndpointDecision> readyElseServingTerminating(
             Collection<SliceEndpoint> sliceEndpoints,
             Function<SliceEndpoint, EndpointDecision> amongReady,
@@ -197,10 +197,10 @@ final class EndpointRules {
     }
 
     /**
-     * Applies topology hints to the ready endpoints: uses those with a hint for this node, else those with a hint for
-     * this zone, else all. Node or zone hints apply only if every ready endpoint has one and at least one endpoint
-     * matches. An endpoint without a hint disables them, because during a rollout the few hinted endpoints could be
-     * overloaded.
+     * Applies topology hints to the ready endpoints: uses the endpoints with a hint for this node, else those with a
+     * hint for this zone, else all. Node or zone hints apply only if every ready endpoint has such a hint and at least
+     * one hint matches. An endpoint without a hint disables hints, because during a rollout the few hinted endpoints
+     * could be overloaded.
      */
     private static Function<SliceEndpoint, EndpointDecision> hinted(
             Collection<SliceEndpoint> sliceEndpoints, NodeLocality locality) {
@@ -253,7 +253,7 @@ final class EndpointRules {
         return those;
     }
 
-    /** The number of distinct local addresses with a ready endpoint, across all ports, as reported by health checks. */
+    /** The number of distinct local addresses with a ready endpoint, across all ports, for health check node ports. */
     static int localReady(Collection<EndpointsObject> objects, NodeLocality locality) {
         Set<NamedPort> ports = new HashSet<>();
         for (EndpointsObject object : objects) {

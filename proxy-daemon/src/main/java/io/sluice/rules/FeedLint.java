@@ -15,8 +15,8 @@ import java.util.stream.Collectors;
 
 /**
  * Finds objects without a counterpart, such as a slice without a Service. Such objects are valid and occur briefly in a
- * running cluster, but usually indicate a mistake in a feed that is being checked. Visits every object, so only
- * {@code sluice check} uses it, not the daemon.
+ * running cluster, but usually indicate a mistake in a feed that is being checked. Only {@code sluice check} uses this
+ * class, because the check visits every object.
  */
 public final class FeedLint {
     private final ObjectStore store;
@@ -28,7 +28,7 @@ public final class FeedLint {
         this.localNode = localNode;
     }
 
-    /** All findings for the objects in the store. */
+    /** Returns the problems found by checking all objects in the store. */
     public static List<Problem> of(ObjectStore store, LocalNode localNode) {
         FeedLint lint = new FeedLint(store, localNode);
         store.forEach(lint::check);

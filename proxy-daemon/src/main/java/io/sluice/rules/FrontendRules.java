@@ -27,7 +27,7 @@ import java.util.Set;
 final class FrontendRules {
     private FrontendRules() {}
 
-    /** The frontend addresses of a service port. An address that is listed under two kinds gets the first one. */
+    /** The frontend addresses of a service port. If two kinds list an address, the first kind applies. */
     static Map<FrontendAddress, Kind> addresses(
             ServiceObject service, Port port, LocalNode localNode, BuildOptions options) {
         Map<FrontendAddress, Kind> addresses = new LinkedHashMap<>();
@@ -56,8 +56,8 @@ final class FrontendRules {
     }
 
     /**
-     * The frontend at an address. If an endpoint has the same address and port (an ingress controller in the host
-     * network), the node that owns the address does not proxy it: packets are left to the process that listens there.
+     * Creates the frontend at an address. If an endpoint has the same address and port (an ingress controller in the
+     * host network), the node that owns the address does not proxy it: packets go to the process that listens there.
      *
      * @param lists the usable endpoints of the address's family
      * @param frontendEndpoints the endpoints that are also frontends of a Service
@@ -104,12 +104,12 @@ final class FrontendRules {
         return forwardsToFrontend(route, frontendEndpoints) ? Route.forward(route.endpoints(), Source.NODE) : route;
     }
 
-    /** Whether the route has an endpoint that is also a frontend, whose replies must return through this node. */
+    /** Whether the route has an endpoint that is also a frontend. Its replies must return through this node. */
     static boolean forwardsToFrontend(Route route, Set<Endpoint> frontendEndpoints) {
         return !frontendEndpoints.isEmpty() && route.endpoints().stream().anyMatch(frontendEndpoints::contains);
     }
 
-    /** The client's origin as the rules see it: without local traffic detection, a pod is treated as external. */
+    /** The origin that the rules use: without local traffic detection, a pod is treated as an external client. */
     static Origin effectiveOrigin(Origin client, Kind kind, IpAddress address, LocalNode localNode) {
         if (kind == Kind.NODE_PORT && address.isLoopback()) {
             // Only this node can reach its loopback addresses.
@@ -131,7 +131,7 @@ final class FrontendRules {
             ServiceObject service, Kind kind, Origin origin, boolean masqueradeAll, boolean detectsPods) {
         boolean node = kind == Kind.CLUSTER_IP
                 ? masqueradeAll || (detectsPods && origin != Origin.POD)
-                // The endpoint may be on another node, and its replies must return through this one.
+                // The endpoint may be on another node, and its replies must return through this node.
                 : !service.external().local() || origin == Origin.NODE;
         return node ? Source.NODE : Source.CLIENT;
     }

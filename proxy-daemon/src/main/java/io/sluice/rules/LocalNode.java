@@ -16,12 +16,12 @@ import org.jspecify.annotations.Nullable;
 /**
  * The properties of this node that the rules need, from the settings, its Node object and its interfaces.
  *
- * @param locality its name and zone
- * @param addresses its addresses, the primary one of each family first; empty if unknown
+ * @param locality name and zone of this node
+ * @param addresses addresses of this node, the primary one of each family first; empty if unknown
  * @param addressesFromSettings whether {@code addresses} come from the settings instead of the Node object
  * @param origins classifier of clients, which includes the addresses of the machine's interfaces
  * @param nodePortAddresses the known addresses on which NodePorts are served, at most {@link #MAX_NODE_PORT_ADDRESSES}
- * @param unservedNodePortAddresses the number of addresses that are not served because of that limit
+ * @param unservedNodePortAddresses the number of addresses that are not served because they exceed that maximum
  * @param nodePortRanges if not empty, a NodePort is one frontend for all local addresses in these ranges
  * @param masqueradeAll whether all traffic to ClusterIPs is masqueraded
  */
@@ -35,8 +35,8 @@ public record LocalNode(
         List<Cidr> nodePortRanges,
         boolean masqueradeAll) {
     /**
-     * Maximum number of addresses on which NodePorts are served. Each needs a socket per NodePort, and a machine can
-     * have thousands of addresses, for example on the dummy interface of kube-proxy's IPVS mode.
+     * Maximum number of addresses on which NodePorts are served. Each address needs a socket per NodePort, and a
+     * machine can have thousands of addresses, for example on the dummy interface of kube-proxy's IPVS mode.
      */
     static final int MAX_NODE_PORT_ADDRESSES = 64;
 

@@ -48,7 +48,7 @@ public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
         }
     }
 
-    /** The default of kube-proxy's nftables mode. */
+    /** The default selection, the same as in kube-proxy's nftables mode. */
     public static final NodePortAddresses DEFAULT = new NodePortAddresses(Set.of(Keyword.PRIMARY), List.of());
 
     private static final IpAddress LOOPBACK_4 = IpAddress.v4(0x7f000001);
@@ -65,7 +65,7 @@ public record NodePortAddresses(Set<Keyword> keywords, List<Cidr> ranges) {
         ranges = List.copyOf(ranges);
     }
 
-    /** The union of several selections. */
+    /** Returns the union of several selections. */
     public static NodePortAddresses merged(List<NodePortAddresses> some) {
         return new NodePortAddresses(
                 some.stream().flatMap(each -> each.keywords.stream()).collect(Collectors.toSet()),

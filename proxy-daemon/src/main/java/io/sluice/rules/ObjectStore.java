@@ -35,9 +35,7 @@ public final class ObjectStore {
     private final Map<ObjectKey, SourcedObject> byKey = new HashMap<>();
     /** All definitions of the few objects that several sources define, sorted by source. */
     private final Map<ObjectKey, List<SourcedObject>> duplicated = new HashMap<>();
-    /**
-     * The slices of each Service, sorted by name. Nearly every Service has one, so its list is copied on each change.
-     */
+    /** The slices of each Service, sorted by name. Nearly every Service has one slice, so copying a list is cheap. */
     private final Map<ServiceKey, List<EndpointsObject>> slices = new HashMap<>();
 
     private final Set<ServiceCidrObject> serviceCidrs = new LinkedHashSet<>();

@@ -16,12 +16,12 @@ import java.util.List;
 final class ServiceProblems {
     private final ObjectStore store;
 
-    /** @param store store with the source of each Service */
+    /** Creates an instance that looks up the source of each Service in the given store. */
     ServiceProblems(ObjectStore store) {
         this.store = store;
     }
 
-    /** Problems with the addresses on which this node serves NodePorts. */
+    /** Returns the problems with the addresses on which this node serves NodePorts. */
     static List<Problem> ofNode(LocalNode localNode, BuildOptions options) {
         List<Problem> found = new ArrayList<>();
         for (Family family : Family.values()) {
@@ -56,7 +56,7 @@ final class ServiceProblems {
         return name.namespace().equals(key.namespace()) && name.service().equals(key.name());
     }
 
-    /** A health check node port that is already used by another Service. */
+    /** Returns the problem to report if another Service already uses a health check node port. */
     Problem healthCheckPort(ServiceKey key, int port, ServicePortName owner) {
         return new Problem(
                 Severity.ERROR,
@@ -67,7 +67,7 @@ final class ServiceProblems {
                         + ", which is older or sorts first by name; no health check is served for this Service");
     }
 
-    /** An address or NodePort that another Service, or another port of the same Service, already uses. */
+    /** Returns the problem to report if another Service or port already uses an address or NodePort. */
     Problem conflict(ServiceKey key, FrontendAddress address, Kind kind, ServicePortName owner) {
         boolean own = isOwn(key, owner);
         // Report a NodePort once, not for each of its addresses.
@@ -87,7 +87,7 @@ final class ServiceProblems {
         return new Problem(Severity.ERROR, store.sourceOf(key), "Service " + key, field, message);
     }
 
-    /** An endpoint that is also a frontend of a Service, and is excluded to prevent loops and long chains. */
+    /** Returns the problem to report if an endpoint is excluded because it would cause a loop or a long chain. */
     Problem excludedEndpoint(ServiceKey key, Link link, String why) {
         String owner = isOwn(key, link.owner())
                 ? "this Service"
@@ -100,7 +100,7 @@ final class ServiceProblems {
                 "endpoint " + link.endpoint() + " is ignored: it is itself an address of " + owner + ", and " + why);
     }
 
-    /** A frontend that is not proxied because a process on this node is an endpoint with the same address. */
+    /** Returns the problem to report if a frontend is not proxied because it is also an endpoint on this node. */
     Problem passed(ServiceKey key, Frontend frontend) {
         return new Problem(
                 Severity.NOTE,

@@ -56,12 +56,12 @@ public final class SnapshotBuilder {
     private final EndpointChains chains = new EndpointChains();
     private final Map<String, HealthCheck> healthChecks = new HashMap<>();
     private boolean healthChecksChanged;
-    /** Conflicts by Service. Few Services have any. */
+    /** Address conflicts by Service. Few Services have conflicts. */
     private final Map<ServiceKey, List<AddressConflict>> conflicts = new TreeMap<>();
 
     private boolean conflictsChanged;
     /**
-     * ClusterIPs without a frontend of their Service: it has no supported port, or another Service uses the address.
+     * ClusterIPs without a frontend, because their Service has no supported port or another Service uses the address.
      */
     private final Map<ServiceKey, Set<IpAddress>> unserved = new HashMap<>();
 
@@ -89,7 +89,7 @@ public final class SnapshotBuilder {
         Set<ServiceKey> dirty = store.takeDirty();
         LocalNode now = LocalNode.of(options, store.node(options.nodeName()), interfaceAddresses);
         if (!now.equals(localNode)) {
-            // This is rare enough to rebuild all Services; unchanged service ports keep their instance.
+            // The node changes rarely, so all Services are rebuilt. Unchanged service ports keep their instance.
             localNode = now;
             dirty.addAll(store.services());
         }
@@ -123,7 +123,7 @@ public final class SnapshotBuilder {
 
     private List<Cidr> serviceCidrs() {
         if (!options.serviceProxyName().isEmpty()) {
-            // Another proxy serves most addresses in these ranges, so an unknown address may be in use.
+            // Another proxy serves most addresses in these ranges, so an address that is not in the feed may be in use.
             return List.of();
         }
         Set<Cidr> all = store.serviceCidrs();

@@ -36,7 +36,7 @@ public final class Trace {
         REJECT,
         /** Dropped without a reply. */
         DROP,
-        /** Not handled by Sluice: left to the kernel. */
+        /** Left to the kernel, because Sluice does not handle the packet. */
         PASS;
 
         /** The verdict of a route. */
@@ -53,9 +53,9 @@ public final class Trace {
     /**
      * The result of a trace.
      *
-     * @param frontend the frontend that the packet is addressed to; empty if there is none
-     * @param service the Service or service port that the frontend belongs to; empty if there is none
-     * @param endpoints the endpoints to which the packet may be forwarded; empty unless the verdict is FORWARD
+     * @param frontend the destination of the packet; empty if no frontend matches and the packet is left to the kernel
+     * @param service the Service or service port that the destination belongs to; empty if there is none
+     * @param endpoints the endpoints to which the packet may be forwarded; empty for every verdict except FORWARD
      * @param source the source address that the endpoints see
      * @param reason the reason for the verdict, in one line
      * @param details the steps of the decision in order, each a heading with its lines

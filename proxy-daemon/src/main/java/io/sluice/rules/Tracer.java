@@ -65,7 +65,7 @@ public final class Tracer {
     }
 
     /**
-     * Indexes a Service by its ClusterIPs and NodePorts. If several Services claim the same one, its owner is indexed.
+     * Indexes a Service by ClusterIP and NodePort. If several Services claim the same one, only its owner is indexed.
      */
     private void index(ServiceObject service) {
         for (IpAddress address : service.clusterIps()) {
@@ -184,7 +184,7 @@ public final class Tracer {
                 .toList();
     }
 
-    /** Every endpoint of the family, with the reason why it is or is not used, by the rules that built the snapshot. */
+    /** All endpoints of a family, each with the reason why the Service rules use it or do not use it. */
     private Map<Endpoint, EndpointDecision> decisions(
             ServiceObject service, ServicePortName name, Family family, boolean onlyLocal) {
         Map<Endpoint, EndpointDecision> decisions = new LinkedHashMap<>();
@@ -236,7 +236,7 @@ public final class Tracer {
         return decision.used() && !used ? "excluded because traffic would loop or take too many hops" : decision.text();
     }
 
-    /** Counts the reasons why none of the endpoints is used. */
+    /** Returns how many endpoints are unused for each reason, as the end of a message. */
     private static String summary(Map<Endpoint, EndpointDecision> decisions) {
         if (decisions.isEmpty()) {
             return ": none exists";

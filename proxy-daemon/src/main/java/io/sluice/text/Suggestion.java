@@ -3,7 +3,7 @@ package io.sluice.text;
 import java.util.Collection;
 import java.util.Comparator;
 
-/** Suggestions for misspelled names. */
+/** Suggests the most similar valid name for a misspelled name. */
 public final class Suggestion {
     private Suggestion() {}
 
