@@ -43,7 +43,7 @@ public final class Supervisor {
      */
     public record Failure(String thread, String error) {}
 
-    /** Creates a supervisor that uses the system clock. */
+    /** Creates a supervisor that uses {@link System#nanoTime} as its clock. */
     public Supervisor() {
         this(System::nanoTime);
     }

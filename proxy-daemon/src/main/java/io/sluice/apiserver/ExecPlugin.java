@@ -149,7 +149,7 @@ final class ExecPlugin {
             Thread.currentThread().interrupt();
             throw (IOException) new InterruptedIOException("interrupted").initCause(e);
         } catch (TimeoutException e) {
-            throw error("ended, but its output was still open after "
+            throw error("exited, but a child process kept its output open after "
                     + spec.timeout().toSeconds() + " s");
         } catch (ExecutionException e) {
             throw error("failed: cannot read its output: " + e.getCause());

@@ -247,7 +247,7 @@ final class KubeProxyDocument {
             return;
         }
         if (!address.isUnspecified()) {
-            withoutEffect.add("bindAddress (for the node's primary address, set nodeIPs)");
+            withoutEffect.add("bindAddress (for the node's primary address, set nodeIPs in a SluiceConfiguration)");
         }
         if (address.family() == Family.IPV6) {
             values.put(Setting.HEALTHZ_BIND_ADDRESS, value(field, List.of("[::]:" + HEALTHZ_PORT)));
@@ -300,7 +300,7 @@ final class KubeProxyDocument {
         return families == ranges.size() ? ranges : null;
     }
 
-    /** Converts a verbosity: kube-proxy logs debug messages at 4 and above, and trace messages at 6 and above. */
+    /** Converts a klog verbosity to a log level: 1 to 3 is info, 4 and 5 debug, 6 and above trace. */
     private static @Nullable List<String> level(FieldReader field) {
         Optional<Integer> level =
                 field.isWholeNumber() ? ValueType.number(field.scalar(), 0, 999_999_999) : Optional.empty();

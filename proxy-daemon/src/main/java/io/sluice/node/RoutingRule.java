@@ -41,8 +41,8 @@ record RoutingRule(int priority, long mark, long mask, String table, String text
     }
 
     /**
-     * Returns whether the rule matches on a mark bit. For a rule that compares the whole mark, this is the case only if
-     * the bit is set in the value.
+     * Returns whether the rule matches on the given mark bit. A rule without a mask does so only if the bit is set in its
+     * mark.
      */
     boolean dependsOn(long bit) {
         return (mark & bit) != 0 || (mask & bit) != 0;

@@ -286,7 +286,7 @@ public final class Tracer {
         }
         return FrontendRules.onlyLocal(service, kind, origin)
                 ? name + " Local: only endpoints on this node"
-                : name + " Local, which does not apply to pods and this node: endpoints on any node";
+                : name + " Local, which does not apply to traffic from pods or this node: endpoints on any node";
     }
 
     private String why(Source source, ServiceObject service, Kind kind, Origin origin, Family family) {

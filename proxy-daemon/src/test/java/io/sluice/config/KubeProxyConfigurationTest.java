@@ -164,7 +164,7 @@ final class KubeProxyConfigurationTest {
                 .singleElement()
                 .satisfies(line -> assertThat(withoutPrefix(line))
                         .isEqualTo("keys without effect in Sluice: bindAddress (for the node's primary address, set"
-                                + " nodeIPs), mode, ipvs.scheduler, ipvs.excludeCIDRs, iptables.syncPeriod,"
+                                + " nodeIPs in a SluiceConfiguration), mode, ipvs.scheduler, ipvs.excludeCIDRs, iptables.syncPeriod,"
                                 + " conntrack.min, featureGates, logging.options"));
     }
 

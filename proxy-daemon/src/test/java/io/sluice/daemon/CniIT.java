@@ -357,7 +357,7 @@ final class CniIT {
         cases.checkAll("pod to-two:80 two=pod");
     }
 
-    private static final String PROBED = "as a connection of this node's to 198.18.0.254 shows: ";
+    private static final String PROBED = "a test connection to 198.18.0.254 failed: ";
 
     /** Restarts Sluice with these rules and returns the warning of its startup check. */
     private static String startupWarning(String rules) throws Exception {
