@@ -353,6 +353,16 @@ final class HandoverIT {
         }
     }
 
+    /** Starts a new process. Busy-waits until it receives the state of the old one, to act in the middle of the handover. */
+    private SluiceProcess startAndAwaitTheTransfer() throws IOException {
+        SluiceProcess next = startWithAnEmptyFeed();
+        fillTheFeed();
+        while (!next.err().contains(" from the old process")) {
+            Thread.onSpinWait();
+        }
+        return next;
+    }
+
     private SluiceProcess startWithAnEmptyFeed() throws IOException {
         Files.createDirectory(directory.resolve("empty"));
         SluiceProcess next = start("--feed=empty");
@@ -410,11 +420,7 @@ final class HandoverIT {
     void keepsServingWhenTheNewProcessStalls() throws Exception {
         SluiceProcess serving = start();
         awaitSynced(serving);
-        SluiceProcess next = startWithAnEmptyFeed();
-        fillTheFeed();
-        while (!next.err().contains(" from the old process")) {
-            Thread.onSpinWait();
-        }
+        SluiceProcess next = startAndAwaitTheTransfer();
         next.signal("STOP");
         await().atMost(Duration.ofSeconds(30))
                 .until(() -> serving.err().contains("continuing to serve: the peer took too long")
@@ -439,11 +445,7 @@ final class HandoverIT {
         DatagramSocket client = udpClient();
         String flow = ask(client);
         ConnectLoop connectLoop = new ConnectLoop(roundRobinPort);
-        SluiceProcess next = startWithAnEmptyFeed();
-        fillTheFeed();
-        while (!next.err().contains(" from the old process")) {
-            Thread.onSpinWait();
-        }
+        SluiceProcess next = startAndAwaitTheTransfer();
         next.signal("KILL");
         await().atMost(Duration.ofSeconds(30))
                 .until(() -> serving.err().contains("; continuing to serve: ")
@@ -469,11 +471,7 @@ final class HandoverIT {
         awaitSynced(serving);
         DatagramSocket client = udpClient();
         String flow = ask(client);
-        SluiceProcess next = startWithAnEmptyFeed();
-        fillTheFeed();
-        while (!next.err().contains(" from the old process")) {
-            Thread.onSpinWait();
-        }
+        SluiceProcess next = startAndAwaitTheTransfer();
         serving.signal("KILL");
         awaitSynced(next);
         assertThat(ask(client)).isEqualTo(flow);
