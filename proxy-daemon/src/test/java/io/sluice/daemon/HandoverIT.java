@@ -485,13 +485,19 @@ final class HandoverIT {
                 .as("needs root to start a process of another user")
                 .isEqualTo(0);
         Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxrwxrwx"));
+        // The checkout may be in a directory that other users cannot enter.
+        Path home = directory.resolve("sluice");
+        assertThat(new ProcessBuilder("cp", "-r", SluiceProcess.HOME.toString(), home.toString())
+                        .start()
+                        .waitFor())
+                .isZero();
         Path listening = directory.resolve("handover.sock");
         Process otherUser = new ProcessBuilder(
                         "setpriv",
                         "--reuid=65534",
                         "--regid=65534",
                         "--clear-groups",
-                        SluiceProcess.HOME.resolve("bin/sluice").toString(),
+                        home.resolve("bin/sluice").toString(),
                         "run",
                         "--healthz-bind-address=",
                         "--metrics-bind-address=",
