@@ -45,8 +45,8 @@ public abstract class RoundRobinBenchmark {
 
         private final AffinityTable table = new AffinityTable();
         private final SessionAffinity affinity = new SessionAffinity(SessionAffinity.DEFAULT_TIMEOUT_SECONDS);
-        private final ServiceState service =
-                new ServiceState(new Stats(1).open(new ServicePortName("bench", "sticky", "", Protocol.TCP)), table);
+        private final ServiceState service = new ServiceState(
+                new Stats(1).open(new ServicePortName("bench", "sticky", "", Protocol.TCP)), table, change -> {});
         private RoundRobin roundRobin;
 
         @Setup
@@ -54,7 +54,7 @@ public abstract class RoundRobinBenchmark {
             List<Endpoint> list = IntStream.range(0, endpoints)
                     .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
                     .toList();
-            roundRobin = RoundRobin.of(list, List.of());
+            roundRobin = RoundRobin.of(list, List.of(), service::newTarget);
             for (int client = 0; client < KNOWN_CLIENTS; client++) {
                 pick(client);
             }

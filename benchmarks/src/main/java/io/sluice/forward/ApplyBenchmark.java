@@ -56,7 +56,7 @@ public class ApplyBenchmark {
         ServicePort more = SnapshotBenchmark.servicePort(one, ENDPOINTS + 1);
         oneEndpointMore = base.with(List.of(more), List.of());
         without = base.with(List.of(), List.of(more.name()));
-        forwarder = new Forwarder(ForwarderConfig.defaults(), status -> {});
+        forwarder = new Forwarder(ForwarderConfig.defaults(), ForwarderCallbacks.of(status -> {}));
         forwarder.apply(base);
         for (FrontendStatus status : forwarder.frontends()) {
             if (status.state() != FrontendStatus.State.ACTIVE) {

@@ -20,7 +20,7 @@ import java.util.Set;
 
 /** A forwarder with one service on loopback and one endpoint in this process. */
 final class LoopbackRelay implements AutoCloseable {
-    private final Forwarder forwarder = new Forwarder(ForwarderConfig.defaults(), status -> {});
+    private final Forwarder forwarder = new Forwarder(ForwarderConfig.defaults(), ForwarderCallbacks.of(status -> {}));
     final InetSocketAddress address;
 
     LoopbackRelay(Protocol protocol, InetSocketAddress endpoint) throws IOException {

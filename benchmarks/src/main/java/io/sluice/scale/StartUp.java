@@ -98,7 +98,8 @@ final class StartUp {
                         "--feed=" + feed,
                         "--drain-timeout=0s",
                         "--healthz-bind-address=127.0.0.1:0",
-                        "--metrics-bind-address=127.0.0.1:0")
+                        "--metrics-bind-address=127.0.0.1:0",
+                        "--admin-bind-address=127.0.0.1:0")
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile());
         long start = System.nanoTime();

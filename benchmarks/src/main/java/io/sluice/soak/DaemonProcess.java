@@ -33,7 +33,8 @@ final class DaemonProcess implements AutoCloseable {
                                 "run",
                                 "--feed=" + feed,
                                 "--healthz-bind-address=127.0.0.1:0",
-                                "--metrics-bind-address=127.0.0.1:0"),
+                                "--metrics-bind-address=127.0.0.1:0",
+                                "--admin-bind-address=127.0.0.1:0"),
                         flags.stream())
                 .toList();
         ProcessBuilder builder =

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentMap;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -112,17 +113,25 @@ public final class AffinityTable {
         entries.put(Key.of(service, client), new Entry(endpoint, nowNanos));
     }
 
+    /** Passes the service port and content of each entry to an action. Entries may change meanwhile. */
+    public void forEach(long nowNanos, BiConsumer<ServiceState, BalancePosition.AffinityEntry> action) {
+        entries.forEach((key, entry) -> {
+            if (key.service != null && key.client != null) {
+                action.accept(
+                        key.service,
+                        new BalancePosition.AffinityEntry(key.client, entry.endpoint, nowNanos - entry.lastUsedNanos));
+            }
+        });
+    }
+
     /** All entries by service port, with their idle times. */
     public Map<ServiceState, List<BalancePosition.AffinityEntry>> pins(long nowNanos) {
         Map<ServiceState, List<BalancePosition.AffinityEntry>> byService = new HashMap<>();
-        entries.forEach((key, entry) -> {
-            if (key.service != null && key.client != null) {
-                byService
-                        .computeIfAbsent(key.service, service -> new ArrayList<>())
-                        .add(new BalancePosition.AffinityEntry(
-                                key.client, entry.endpoint, nowNanos - entry.lastUsedNanos));
-            }
-        });
+        forEach(
+                nowNanos,
+                (service, entry) -> byService
+                        .computeIfAbsent(service, key -> new ArrayList<>())
+                        .add(entry));
         return byService;
     }
 

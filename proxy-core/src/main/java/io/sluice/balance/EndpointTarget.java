@@ -1,14 +1,21 @@
 package io.sluice.balance;
 
+import io.sluice.balance.EndpointHealth.State;
 import io.sluice.model.Endpoint;
+import io.sluice.stats.EndpointCells;
+import io.sluice.stats.EndpointStats;
+import io.sluice.stats.ServiceStats;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.net.InetSocketAddress;
+import java.time.Instant;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An endpoint of a {@link RoundRobin}, with its socket address and passive health check.
+ * An endpoint of a service port, with its socket address, counters and passive health check. All {@link RoundRobin}s of
+ * the service port share it.
  *
  * <p>An endpoint that does not answer is called silent and is skipped for five seconds. Otherwise, if one of two
  * endpoints were silent, every second client would have to wait for a timeout. After five seconds, a single connection
@@ -23,10 +30,15 @@ public final class EndpointTarget {
     private static final long SKIP_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private static final VarHandle SILENT_UNTIL;
+    private static final VarHandle HEALTH;
+    private static final VarHandle STATS;
 
     static {
         try {
-            SILENT_UNTIL = MethodHandles.lookup().findVarHandle(EndpointTarget.class, "silentUntilNanos", long.class);
+            MethodHandles.Lookup lookup = MethodHandles.lookup();
+            SILENT_UNTIL = lookup.findVarHandle(EndpointTarget.class, "silentUntilNanos", long.class);
+            HEALTH = lookup.findVarHandle(EndpointTarget.class, "health", EndpointHealth.class);
+            STATS = lookup.findVarHandle(EndpointTarget.class, "stats", EndpointStats.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
@@ -38,6 +50,8 @@ public final class EndpointTarget {
     private static final long SUSPECT = Long.MIN_VALUE + 1;
 
     public final Endpoint endpoint;
+    private final ServiceStats service;
+    private final Consumer<EndpointChange> onChange;
 
     // Created on first use, because few of 250,000 endpoints are ever connected to. A race is harmless: it creates two
     // equal objects.
@@ -46,8 +60,70 @@ public final class EndpointTarget {
     /** {@link #ANSWERS}, {@link #SUSPECT}, or the time until which the endpoint is skipped. */
     private volatile long silentUntilNanos = ANSWERS;
 
-    public EndpointTarget(Endpoint endpoint) {
+    private volatile EndpointHealth health = EndpointHealth.NEVER_TRIED;
+    /** Null until the first connection. */
+    private volatile @Nullable EndpointStats stats;
+    /** Why the endpoint gets no new connections; null if it gets some. */
+    private volatile @Nullable OutOfUse outOfUse;
+
+    /**
+     * Creates the target of an endpoint to which no connection has been attempted.
+     *
+     * @param service the counters of the service port
+     * @param onChange callback for changes of the health, on an event loop; must not block
+     */
+    EndpointTarget(ServiceStats service, Consumer<EndpointChange> onChange, Endpoint endpoint) {
+        this.service = service;
+        this.onChange = onChange;
         this.endpoint = endpoint;
+    }
+
+    /** The counters of a loop. Must be called only from that loop. */
+    public EndpointCells cells(int loop) {
+        EndpointStats known = stats;
+        if (known == null) {
+            STATS.compareAndSet(this, null, new EndpointStats(service.loops()));
+            known = (EndpointStats) STATS.getVolatile(this);
+        }
+        return known.cells(loop);
+    }
+
+    /** The number of open connections and flows. */
+    long active() {
+        EndpointStats known = stats;
+        return known == null ? 0 : known.active();
+    }
+
+    /** Sets why the endpoint gets no new connections; null if it gets some. Called by the control thread only. */
+    void outOfUse(@Nullable OutOfUse reason) {
+        outOfUse = reason;
+    }
+
+    /** Records that the service port no longer has the endpoint, unless that is known. */
+    void removed(Instant now) {
+        OutOfUse reason = outOfUse;
+        if (reason == null || reason.byOperator()) {
+            outOfUse = new OutOfUse(false, State.DRAINING, now, null);
+        }
+    }
+
+    /** Whether listings contain the endpoint: not once it was removed and its last connection has ended. */
+    boolean isListed() {
+        OutOfUse reason = outOfUse;
+        return reason == null || reason.byOperator() || active() > 0;
+    }
+
+    /** The health and counters at this moment. */
+    public EndpointStatus status() {
+        OutOfUse reason = outOfUse;
+        EndpointHealth now = reason == null ? health : health.with(reason.state(), reason.since());
+        EndpointStats known = stats;
+        return new EndpointStatus(
+                service.name(),
+                endpoint,
+                now,
+                known == null ? new EndpointStats(0) : known,
+                reason == null ? null : reason.until());
     }
 
     /**
@@ -75,6 +151,41 @@ public final class EndpointTarget {
     public void answered() {
         if (silentUntilNanos != ANSWERS) {
             silentUntilNanos = ANSWERS;
+        }
+        if (health.state() != State.UP) {
+            recovered();
+        }
+    }
+
+    private void recovered() {
+        EndpointHealth before;
+        EndpointHealth after;
+        do {
+            before = health;
+            after = before.afterSuccess(Instant.now());
+        } while (!HEALTH.compareAndSet(this, before, after));
+        report(before, after);
+    }
+
+    /**
+     * Records a failure that the endpoint or the network to it caused.
+     *
+     * @param failing {@code REFUSING} or {@code SILENT}
+     * @param error text such as {@code connection refused}
+     */
+    public void failed(State failing, String error) {
+        EndpointHealth before;
+        EndpointHealth after;
+        do {
+            before = health;
+            after = before.afterFailure(failing, error, Instant.now());
+        } while (!HEALTH.compareAndSet(this, before, after));
+        report(before, after);
+    }
+
+    private void report(EndpointHealth before, EndpointHealth after) {
+        if (before.state() != after.state()) {
+            onChange.accept(new EndpointChange(service.name(), endpoint, before, after));
         }
     }
 

@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,12 +26,12 @@ public final class RoundRobin {
     private final AtomicLong position;
     private volatile @Nullable Map<Endpoint, EndpointTarget> targetsByEndpoint;
 
-    private RoundRobin(List<Endpoint> endpoints, @Nullable RoundRobin before) {
+    private RoundRobin(
+            List<Endpoint> endpoints, @Nullable RoundRobin before, Function<Endpoint, EndpointTarget> targetOf) {
         this.endpoints = endpoints;
         targets = new EndpointTarget[endpoints.size()];
         for (int i = 0; i < targets.length; i++) {
-            EndpointTarget known = before == null ? null : before.find(endpoints.get(i));
-            targets[i] = known == null ? new EndpointTarget(endpoints.get(i)) : known;
+            targets[i] = targetOf.apply(endpoints.get(i));
         }
         position = new AtomicLong(
                 before == null ? ThreadLocalRandom.current().nextInt(targets.length) : before.startIn(endpoints));
@@ -39,8 +41,11 @@ public final class RoundRobin {
      * Returns the round robin for a list: the instance in {@code before} with an equal list, otherwise a new instance.
      * A new instance continues at the position of the instance that shares the most endpoints with it; if none shares
      * any, it starts at a random position.
+     *
+     * @param targetOf returns the target of an endpoint
      */
-    public static RoundRobin of(List<Endpoint> endpoints, Collection<RoundRobin> before) {
+    public static RoundRobin of(
+            List<Endpoint> endpoints, Collection<RoundRobin> before, Function<Endpoint, EndpointTarget> targetOf) {
         RoundRobin nearest = null;
         int mostShared = 0;
         for (RoundRobin old : before) {
@@ -56,7 +61,7 @@ public final class RoundRobin {
                 nearest = old;
             }
         }
-        return new RoundRobin(endpoints, nearest);
+        return new RoundRobin(endpoints, nearest, targetOf);
     }
 
     /**
@@ -115,6 +120,12 @@ public final class RoundRobin {
     /** Whether this is the round robin for an equal list. */
     boolean isFor(List<Endpoint> list) {
         return endpoints.equals(list);
+    }
+
+    void forEach(Consumer<EndpointTarget> action) {
+        for (EndpointTarget target : targets) {
+            action.accept(target);
+        }
     }
 
     /** The number of endpoints. */

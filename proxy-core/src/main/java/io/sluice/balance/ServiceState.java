@@ -7,27 +7,54 @@ import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.stats.ServiceStats;
+import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The state of a service port that outlives a snapshot: its counters and round-robin positions. The identity of this
- * object is part of the key of session affinity entries. Updated by the control thread only.
+ * The state of a service port that outlives a snapshot: its counters, endpoints and round-robin positions. The identity
+ * of this object is part of the key of session affinity entries. Updated by the control thread only, read by any thread.
  */
 public final class ServiceState {
     public final ServiceStats stats;
     public final AffinityTable affinityTable;
-    private List<RoundRobin> roundRobins = List.of();
+    private final Consumer<EndpointChange> onEndpointChange;
+    private volatile List<RoundRobin> roundRobins = List.of();
 
-    public ServiceState(ServiceStats stats, AffinityTable affinityTable) {
+    /**
+     * Endpoints that get no new connections: taken out by an operator, or removed from the service port while
+     * connections are open.
+     */
+    private volatile List<EndpointTarget> outOfUse = List.of();
+
+    /** @param onEndpointChange callback for changes of the health of an endpoint, on an event loop; must not block */
+    public ServiceState(ServiceStats stats, AffinityTable affinityTable, Consumer<EndpointChange> onEndpointChange) {
         this.stats = stats;
         this.affinityTable = affinityTable;
+        this.onEndpointChange = onEndpointChange;
     }
 
-    /** Applies a new version of the service port and returns the routings of its frontends, in the same order. */
-    public List<FrontendRouting> update(ServicePort servicePort, Function<IpAddress, Origin> originOf) {
+    /** Creates the target of an endpoint to which no connection has been attempted. */
+    public EndpointTarget newTarget(Endpoint endpoint) {
+        return new EndpointTarget(stats, onEndpointChange, endpoint);
+    }
+
+    /**
+     * Applies a new version of the service port and returns the routings of its frontends, in the same order.
+     *
+     * @param takenOut endpoints that an operator has taken out; they are not used
+     */
+    public List<FrontendRouting> update(
+            ServicePort servicePort, Function<IpAddress, Origin> originOf, Map<Endpoint, OutOfUse> takenOut) {
         List<RoundRobin> updated = new ArrayList<>();
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
         for (Frontend frontend : servicePort.frontends()) {
@@ -35,13 +62,56 @@ public final class ServiceState {
                     this,
                     servicePort,
                     frontend,
-                    roundRobin(frontend.pod(), updated),
-                    roundRobin(frontend.node(), updated),
-                    roundRobin(frontend.external(), updated),
+                    roundRobin(frontend.pod(), takenOut, updated),
+                    roundRobin(frontend.node(), takenOut, updated),
+                    roundRobin(frontend.external(), takenOut, updated),
                     originOf));
         }
+        outOfUse = outOfUse(servicePort, takenOut, updated);
         roundRobins = updated;
         return routings;
+    }
+
+    /** The endpoints of any frontend that an operator has taken out, and those that are only used by old connections. */
+    private List<EndpointTarget> outOfUse(
+            ServicePort servicePort, Map<Endpoint, OutOfUse> takenOut, List<RoundRobin> updated) {
+        Map<Endpoint, EndpointTarget> all = new LinkedHashMap<>();
+        if (!takenOut.isEmpty()) {
+            Set<Endpoint> endpoints = servicePort.endpoints();
+            takenOut.forEach((endpoint, reason) -> {
+                if (endpoints.contains(endpoint)) {
+                    EndpointTarget target = target(endpoint, List.of());
+                    target.outOfUse(reason);
+                    all.put(endpoint, target);
+                }
+            });
+        }
+        Consumer<EndpointTarget> keepIfActive = target -> {
+            if (target.active() > 0 && find(target.endpoint, updated) == null && !all.containsKey(target.endpoint)) {
+                target.removed(Instant.now());
+                all.put(target.endpoint, target);
+            }
+        };
+        if (roundRobins != updated) {
+            roundRobins.stream().filter(old -> !updated.contains(old)).forEach(old -> old.forEach(keepIfActive));
+        }
+        outOfUse.forEach(keepIfActive);
+        updated.forEach(roundRobin -> roundRobin.forEach(target -> target.outOfUse(null)));
+        return List.copyOf(all.values());
+    }
+
+    /** The health and counters of all endpoints. Thread-safe. */
+    public List<EndpointStatus> endpoints() {
+        Set<EndpointTarget> all = Collections.newSetFromMap(new IdentityHashMap<>());
+        List<EndpointStatus> statuses = new ArrayList<>();
+        Consumer<EndpointTarget> add = target -> {
+            if (all.add(target)) {
+                statuses.add(target.status());
+            }
+        };
+        roundRobins.forEach(roundRobin -> roundRobin.forEach(add));
+        outOfUse.stream().filter(EndpointTarget::isListed).forEach(add);
+        return statuses;
     }
 
     /** The next endpoint of each round robin. */
@@ -62,8 +132,12 @@ public final class ServiceState {
         }
     }
 
-    private @Nullable RoundRobin roundRobin(Route route, List<RoundRobin> updated) {
-        List<Endpoint> endpoints = route.endpoints();
+    private @Nullable RoundRobin roundRobin(Route route, Map<Endpoint, OutOfUse> takenOut, List<RoundRobin> updated) {
+        List<Endpoint> endpoints = takenOut.isEmpty()
+                ? route.endpoints()
+                : route.endpoints().stream()
+                        .filter(endpoint -> !takenOut.containsKey(endpoint))
+                        .toList();
         if (endpoints.isEmpty()) {
             return null;
         }
@@ -72,8 +146,39 @@ public final class ServiceState {
                 return existing;
             }
         }
-        RoundRobin roundRobin = RoundRobin.of(endpoints, roundRobins);
+        RoundRobin roundRobin = RoundRobin.of(endpoints, roundRobins, endpoint -> target(endpoint, updated));
         updated.add(roundRobin);
         return roundRobin;
+    }
+
+    /** The target of an endpoint: the one in use or out of use, otherwise a new one. Thread-safe. */
+    public EndpointTarget target(Endpoint endpoint) {
+        return target(endpoint, List.of());
+    }
+
+    /** The target of an endpoint: the one in use, if there is one, otherwise a new one. */
+    private EndpointTarget target(Endpoint endpoint, Collection<RoundRobin> updated) {
+        EndpointTarget known = find(endpoint, updated);
+        if (known == null) {
+            known = find(endpoint, roundRobins);
+        }
+        if (known == null) {
+            for (EndpointTarget target : outOfUse) {
+                if (target.endpoint.equals(endpoint)) {
+                    return target;
+                }
+            }
+        }
+        return known == null ? newTarget(endpoint) : known;
+    }
+
+    private static @Nullable EndpointTarget find(Endpoint endpoint, Collection<RoundRobin> roundRobins) {
+        for (RoundRobin roundRobin : roundRobins) {
+            EndpointTarget known = roundRobin.find(endpoint);
+            if (known != null) {
+                return known;
+            }
+        }
+        return null;
     }
 }

@@ -3,6 +3,7 @@ package io.sluice.forward;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.RoundRobin;
+import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
@@ -76,14 +77,14 @@ final class ClientFlows {
             }
             RoundRobin roundRobin = routing.roundRobinFor(flow.client());
             EndpointTarget known = roundRobin == null ? null : roundRobin.find(flow.endpoint());
-            EndpointTarget target = known == null ? new EndpointTarget(flow.endpoint()) : known;
+            EndpointTarget target = known == null ? routing.service().target(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             long openedNanos = nowNanos - flow.ageNanos();
             UdpFlow adopted = new UdpFlow(loop, this, socket, routing, client, target, back, openedNanos);
             try {
                 adopted.resume(flow, nowNanos);
             } catch (RuntimeException | Error e) {
-                adopted.end();
+                adopted.end(End.ERROR);
                 throw e;
             }
             add(adopted);
@@ -99,7 +100,7 @@ final class ClientFlows {
             open = table.size();
             return flow;
         } catch (RuntimeException | Error e) {
-            flow.end();
+            flow.end(End.ERROR);
             throw e;
         }
     }
@@ -114,7 +115,7 @@ final class ClientFlows {
                 } else {
                     // The handover format does not include the interface of a link-local client, so its next datagram
                     // opens a new flow in the new process.
-                    flow.end();
+                    flow.end(End.MOVED);
                 }
             }
         } catch (RuntimeException | Error e) {
@@ -126,7 +127,8 @@ final class ClientFlows {
 
     /** Ends all flows, including inherited flows that were never adopted because the listener did not start. */
     void end() {
-        table.flows().forEach(UdpFlow::end);
+        End reason = loop.isStopping() ? End.SHUTDOWN : End.REMOVED;
+        table.flows().forEach(flow -> flow.end(reason));
         ForwarderHandover.close(inherited);
         inherited = List.of();
     }
@@ -152,7 +154,7 @@ final class ClientFlows {
             return flow;
         }
         flow.cells.increment(Counter.FLOWS_MOVED);
-        flow.end();
+        flow.end(End.REMOVED);
         return null;
     }
 
@@ -253,7 +255,7 @@ final class ClientFlows {
             return false;
         }
         idlest.cells.increment(Counter.FLOWS_EVICTED);
-        idlest.end();
+        idlest.end(End.LIMIT);
         return true;
     }
 

@@ -1,7 +1,9 @@
 package io.sluice.forward;
 
+import io.sluice.balance.EndpointHealth.State;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
+import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
@@ -25,6 +27,9 @@ final class Connector {
     private long attemptNanos;
 
     private @Nullable EndpointTarget target;
+    /** Whether the last attempt failed because this node was out of a resource. */
+    private boolean exhausted;
+
     private @Nullable Leg leg;
 
     Connector(TcpSession session, EndpointAttempts attempts) {
@@ -51,8 +56,9 @@ final class Connector {
                 next = errno == Errno.EMFILE || errno == Errno.ENFILE || errno == Errno.ENOSPC ? null : nextEndpoint();
             }
         }
-        session.cells.increment(attempts.anyFailed() ? Counter.SESSIONS_FAILED : Counter.SESSIONS_REFUSED);
-        session.end(true);
+        boolean tried = attempts.anyFailed();
+        session.cells.increment(tried ? Counter.SESSIONS_FAILED : Counter.SESSIONS_REFUSED);
+        session.end(exhausted ? End.OVERLOAD : tried ? End.CONNECT_FAILED : End.REFUSED, true);
     }
 
     private @Nullable EndpointTarget nextEndpoint() {
@@ -65,6 +71,7 @@ final class Connector {
 
     private void start(EndpointTarget next) throws IOException {
         target = next;
+        session.tries++;
         attemptNanos = loop.now();
         InetSocket socket = InetSocket.stream(next.endpoint.address().family());
         Leg attempt = new Leg(session, socket, false);
@@ -103,16 +110,28 @@ final class Connector {
     private void attemptFailed(int errno) {
         release();
         session.leaveQueue();
+        ResourceExhaustion.Kind resource = ResourceExhaustion.Kind.errno(errno);
+        exhausted = resource != null;
         if (target != null) {
             long now = loop.now();
             long timeouts = errno == Errno.ETIMEDOUT ? (now - attemptNanos) / loop.connectTimeoutNanos : 0;
             attempts.failed(target, timeouts, now);
+            if (resource == null) {
+                // Otherwise this node is at fault, not the endpoint.
+                target.cells(loop.index).failed();
+                target.failed(errno == Errno.ETIMEDOUT ? State.SILENT : State.REFUSING, Errno.text(errno));
+            }
         }
         session.cells.increment(reason(errno));
-        ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(errno);
-        if (exhausted != null) {
-            loop.exhaustion.note(exhausted);
+        if (resource != null) {
+            loop.exhaustion.note(resource);
         }
+    }
+
+    /** The endpoint of the last attempt; null if there was none. */
+    @Nullable
+    EndpointTarget target() {
+        return target;
     }
 
     /** Ends the current attempt and closes its socket. */
@@ -147,6 +166,7 @@ final class Connector {
             long now = loop.now();
             EndpointTarget answered = Objects.requireNonNull(target);
             attempts.succeeded(answered, now);
+            answered.cells(loop.index).connected(now - attemptNanos);
             // The session takes ownership of the leg and discards this connector.
             session.connected(source, answered, now);
         }

@@ -66,8 +66,10 @@ final class Direction {
     final Leg from;
     final Leg to;
     private final Relay relay;
-    private final Loop loop;
-    private final Counter bytes;
+    private final Counter counter;
+    /** Number of forwarded bytes, whether already written to the reader or still pending. */
+    private long bytes;
+
     private State state = State.OPEN;
 
     /** Bytes that were read but not yet written; nothing more is read until they are written. */
@@ -79,13 +81,12 @@ final class Direction {
      */
     private int readFactor = 1;
 
-    /** @param bytes the counter of forwarded bytes */
-    Direction(Relay relay, Loop loop, Leg from, Leg to, Counter bytes) {
+    /** @param counter the counter of forwarded bytes */
+    Direction(Relay relay, Leg from, Leg to, Counter counter) {
         this.relay = relay;
-        this.loop = loop;
         this.from = from;
         this.to = to;
-        this.bytes = bytes;
+        this.counter = counter;
     }
 
     State state() {
@@ -94,6 +95,10 @@ final class Direction {
 
     void enter(State next) {
         state = next;
+    }
+
+    long bytes() {
+        return bytes;
     }
 
     boolean hasPending() {
@@ -111,7 +116,7 @@ final class Direction {
                 relay.continueLater();
                 break;
             }
-            int maxBytes = loop.bufferBudget.readBytes(readFactor);
+            int maxBytes = relay.loop.bufferBudget.readBytes(readFactor);
             int length = read(maxBytes);
             if (length > 0) {
                 from.readable = length == maxBytes || from.readUntilEmpty;
@@ -136,7 +141,7 @@ final class Direction {
      */
     private int read(int maxBytes) {
         try {
-            return from.socket.read(loop.bufferAddress, maxBytes);
+            return from.socket.read(relay.loop.bufferAddress, maxBytes);
         } catch (IOException e) {
             from.failed(e);
             relay.fail(this);
@@ -148,11 +153,12 @@ final class Direction {
         if (state == State.BROKEN) {
             return;
         }
-        int sent = write(loop.bufferAddress, 0, length);
+        int sent = write(relay.loop.bufferAddress, 0, length);
         if (sent < 0) {
             return;
         }
-        relay.forwarded(bytes, length);
+        bytes += length;
+        relay.forwarded(counter, length);
         adaptReadSize(sent, length);
         if (sent < length) {
             keepPending(sent, length);
@@ -172,9 +178,9 @@ final class Direction {
     }
 
     private void keepPending(int start, int end) {
-        ByteBuf rest = loop.bufferBudget.copy(loop.buffer, start, end);
-        if (rest == null || loop.bufferBudget.isExhausted()) {
-            loop.exhaustion.note(ResourceExhaustion.Kind.BUFFER_MEMORY);
+        ByteBuf rest = relay.loop.bufferBudget.copy(relay.loop.buffer, start, end);
+        if (rest == null || relay.loop.bufferBudget.isExhausted()) {
+            relay.loop.exhaustion.note(ResourceExhaustion.Kind.BUFFER_MEMORY);
         }
         if (rest == null) {
             relay.shed();
@@ -234,7 +240,7 @@ final class Direction {
 
     void dropPending() {
         if (pending != null) {
-            loop.bufferBudget.release(pending);
+            relay.loop.bufferBudget.release(pending);
             pending = null;
         }
     }
@@ -248,7 +254,7 @@ final class Direction {
         enter(State.ENDED);
         assert relay.isLegal();
         if (relay.opposite(this).state == State.ENDED) {
-            relay.bothEnded();
+            relay.bothEnded(this);
             return;
         }
         try {

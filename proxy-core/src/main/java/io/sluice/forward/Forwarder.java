@@ -4,8 +4,13 @@ import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.util.concurrent.EventExecutor;
+import io.sluice.balance.BalancePosition;
+import io.sluice.balance.EndpointHealth;
+import io.sluice.balance.EndpointStatus;
 import io.sluice.balance.FrontendRouting;
+import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.socket.Descriptors;
 import io.sluice.stats.Stats;
@@ -17,7 +22,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Forwards TCP and UDP for the frontends of a {@link ServiceSnapshot}.
@@ -41,6 +48,8 @@ public final class Forwarder implements AutoCloseable {
     private final List<Loop> loops = new ArrayList<>();
     private final FrontendTable table;
     private final ListenerHandover listenerHandover;
+    private final EndpointControl control;
+    private final OpenConnections openConnections;
     private final Worker housekeeper;
 
     /**
@@ -54,21 +63,19 @@ public final class Forwarder implements AutoCloseable {
     /**
      * Creates a forwarder with a new {@link Supervisor} and starts its event loops.
      *
-     * @param onChange callback for every change of a frontend's state, on the thread that caused it; must not block
      * @throws IllegalStateException if epoll cannot be used; the message says why
      */
-    public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange) {
-        this(config, onChange, new Supervisor());
+    public Forwarder(ForwarderConfig config, ForwarderCallbacks callbacks) {
+        this(config, callbacks, new Supervisor());
     }
 
     /**
      * Creates a forwarder and starts its event loops.
      *
-     * @param onChange callback for every change of a frontend's state, on the thread that caused it; must not block
      * @param supervisor supervisor that reports threads of the forwarder that have died or are blocked
      * @throws IllegalStateException if epoll cannot be used; the message says why
      */
-    public Forwarder(ForwarderConfig config, Consumer<FrontendStatus> onChange, Supervisor supervisor) {
+    public Forwarder(ForwarderConfig config, ForwarderCallbacks callbacks, Supervisor supervisor) {
         HostLimits.requireEpoll();
         this.config = config;
         this.stats = new Stats(config.loops());
@@ -81,14 +88,23 @@ public final class Forwarder implements AutoCloseable {
         try {
             for (EventExecutor executor : eventLoops.group()) {
                 loops.add(new Loop(
-                        loops.size(), (IoEventLoop) executor, config, flows, clients, exhaustion, bufferBudget));
+                        loops.size(),
+                        (IoEventLoop) executor,
+                        config,
+                        flows,
+                        clients,
+                        exhaustion,
+                        bufferBudget,
+                        callbacks.onEnd()));
             }
         } catch (RuntimeException | Error e) {
             endLoops();
             throw e;
         }
-        table = new FrontendTable(config, stats, loops, new FrontendStates(onChange));
+        table = new FrontendTable(config, stats, loops, new FrontendStates(callbacks.onFrontend()), callbacks);
         listenerHandover = new ListenerHandover(table);
+        control = new EndpointControl(table);
+        openConnections = new OpenConnections(loops);
         housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::runHousekeeping);
     }
 
@@ -122,6 +138,7 @@ public final class Forwarder implements AutoCloseable {
         exhaustion.check();
         synchronized (this) {
             if (!released) {
+                control.expire(config.nanoClock().getAsLong());
                 table.runHousekeeping();
             }
         }
@@ -164,6 +181,81 @@ public final class Forwarder implements AutoCloseable {
             sum += loop.sessions();
         }
         return sum;
+    }
+
+    /** Number of open UDP flows. Thread-safe. */
+    public int openFlows() {
+        return flows.active();
+    }
+
+    /**
+     * Lists open TCP connections, oldest first on each event loop. Waits for the event loops, which visit at most 256
+     * connections at a time. Thread-safe.
+     *
+     * @param after position from which to continue; null to start
+     */
+    public Listing<ConnectionStatus> connections(ConnectionFilter filter, Listing.@Nullable Position after, int limit) {
+        return openConnections.connections(filter, after, limit);
+    }
+
+    /** Lists open UDP flows, as {@link #connections}. */
+    public Listing<FlowStatus> flows(ConnectionFilter filter, Listing.@Nullable Position after, int limit) {
+        return openConnections.flows(filter, after, limit);
+    }
+
+    /** Health and counters of all endpoints of all service ports. Thread-safe. */
+    public List<EndpointStatus> endpoints() {
+        return table.services.values().stream()
+                .flatMap(service -> service.endpoints().stream())
+                .toList();
+    }
+
+    /** Health and counters of the endpoints of a service port; empty if it does not exist. Thread-safe. */
+    public List<EndpointStatus> endpoints(ServicePortName name) {
+        return table.endpoints(name);
+    }
+
+    /** Passes the service port and content of each session affinity entry to an action. Thread-safe. */
+    public void affinity(BiConsumer<ServicePortName, BalancePosition.AffinityEntry> action) {
+        table.affinityTable.forEach(
+                config.nanoClock().getAsLong(), (service, entry) -> action.accept(service.stats.name(), entry));
+    }
+
+    /**
+     * Drains or disables an endpoint: it gets no new connections or flows. If it is disabled, this method also closes its
+     * open ones. The change outlives changes of the Service, and a handover. Thread-safe.
+     *
+     * @param service the Service, as {@code namespace/name}
+     * @param state {@code DRAINING} or {@code DISABLED}
+     * @param duration time after which the endpoint is put back; null for no limit
+     * @param force whether to take out even the last endpoint that answers
+     */
+    public EndpointControl.Outcome takeOut(
+            String service, Endpoint endpoint, EndpointHealth.State state, @Nullable Duration duration, boolean force) {
+        EndpointControl.Outcome outcome = control(() -> control.takeOut(
+                service, endpoint, state, duration, force, config.nanoClock().getAsLong()));
+        if (outcome == EndpointControl.Outcome.DONE && state == EndpointHealth.State.DISABLED) {
+            int slash = service.indexOf('/');
+            openConnections.close(new ConnectionFilter(
+                    service.substring(0, slash),
+                    service.substring(slash + 1),
+                    null,
+                    null,
+                    0,
+                    endpoint.address(),
+                    endpoint.port(),
+                    null));
+        }
+        return outcome;
+    }
+
+    /** Puts an endpoint back into use that an operator has taken out. Thread-safe. */
+    public EndpointControl.Outcome putBack(String service, Endpoint endpoint) {
+        return control(() -> control.putBack(service, endpoint));
+    }
+
+    private synchronized EndpointControl.Outcome control(Supplier<EndpointControl.Outcome> change) {
+        return released || !table.isAccepting() ? EndpointControl.Outcome.NOT_NOW : change.get();
     }
 
     /** Bytes buffered for slow readers, over all connections. Thread-safe. */
@@ -211,7 +303,7 @@ public final class Forwarder implements AutoCloseable {
 
     /** Sets the sockets and load balancing state of the old process, which the first call of {@link #apply} uses. */
     public synchronized void inherit(ForwarderHandover handover) {
-        listenerHandover.inherit(handover);
+        listenerHandover.inherit(handover, config.nanoClock().getAsLong());
     }
 
     /**
@@ -236,6 +328,7 @@ public final class Forwarder implements AutoCloseable {
                 return;
             }
             closed = true;
+            loops.forEach(Loop::stop);
             table.close();
         }
         endLoops();

@@ -1,6 +1,7 @@
 package io.sluice.forward;
 
 import io.sluice.balance.BalancePosition;
+import io.sluice.balance.EndpointHealth;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -18,8 +19,22 @@ import java.util.List;
  *
  * @param frontends the frontends with their sockets
  * @param services the balancing state of each service port
+ * @param takenOut the endpoints that an operator has drained or disabled. Versions before 0.2 do not know this component,
+ *     so it is written only if it is not empty
  */
-public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> services) {
+public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> services, List<TakenOut> takenOut) {
+    /**
+     * An endpoint that an operator has drained or disabled.
+     *
+     * @param service the Service, as {@code namespace/name}
+     * @param sinceMillis time of the change, in milliseconds since the epoch
+     * @param remainingNanos time until the endpoint is put back; {@link #NO_END} if it is not
+     */
+    public record TakenOut(
+            String service, Endpoint endpoint, EndpointHealth.State state, long sinceMillis, long remainingNanos) {
+        static final long NO_END = -1;
+    }
+
     /** A frontend address and its sockets, of which there is at least one. */
     public record Sockets(FrontendAddress address, List<OpenSocket> sockets) {}
 
@@ -81,7 +96,7 @@ public record ForwarderHandover(List<Sockets> frontends, List<BalancePosition> s
             }
             renumbered.add(new Sockets(frontend.address, sockets));
         }
-        return new ForwarderHandover(renumbered, services);
+        return new ForwarderHandover(renumbered, services, takenOut);
     }
 
     /** Number of UDP flows. */

@@ -136,6 +136,12 @@ final class FrontendStates {
         };
     }
 
+    /** Records that a frontend accepts nothing new before the process stops. */
+    void draining(BoundFrontend frontend) {
+        failed.remove(frontend);
+        enter(frontend, State.DRAINING, Failure.NONE, "");
+    }
+
     /** Removes a frontend that is no longer in the snapshot. */
     void removed(BoundFrontend frontend) {
         failed.remove(frontend);

@@ -24,6 +24,8 @@ public record FrontendStatus(
         ACTIVE,
         /** Not served. A frontend whose sockets cannot be opened is retried with back-off. */
         FAILED,
+        /** Accepts no new connections or flows, because the process is stopping; established ones continue. */
+        DRAINING,
         /** Removed from the snapshot. This state is reported as a change, but never appears in a list. */
         GONE
     }

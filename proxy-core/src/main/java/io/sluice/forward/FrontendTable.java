@@ -3,6 +3,8 @@ package io.sluice.forward;
 import io.netty.util.concurrent.Future;
 import io.sluice.balance.AffinityTable;
 import io.sluice.balance.BalancePosition;
+import io.sluice.balance.EndpointChange;
+import io.sluice.balance.EndpointStatus;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceState;
 import io.sluice.forward.FrontendRoutes.FailedListener;
@@ -30,6 +32,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
@@ -47,7 +50,9 @@ final class FrontendTable {
     private final List<Loop> loops;
     final FrontendStates states;
     final AffinityTable affinityTable = new AffinityTable();
-    final Map<ServicePortName, ServiceState> services = new HashMap<>();
+    /** Changed under the forwarder's lock; read by any thread. */
+    final Map<ServicePortName, ServiceState> services = new ConcurrentHashMap<>();
+
     final Map<FrontendAddress, BoundFrontend> frontends = new ConcurrentHashMap<>();
     /** Listeners that failed; added by the loops and handled by the housekeeper thread. */
     private final Queue<FailedListener> failedListeners = new ConcurrentLinkedQueue<>();
@@ -57,6 +62,9 @@ final class FrontendTable {
 
     /** Sockets of the old process, until the first snapshot is applied. */
     final Map<FrontendAddress, ForwarderHandover.Sockets> inherited = new HashMap<>();
+
+    /** Endpoints that an operator has taken out of use. */
+    final TakenOutEndpoints takenOut = new TakenOutEndpoints();
 
     /** Load balancing state of the old process, until the first snapshot is applied. */
     final Map<ServicePortName, BalancePosition> positions = new HashMap<>();
@@ -70,8 +78,16 @@ final class FrontendTable {
     private boolean sharingLogged;
     private int nextLoop;
 
-    FrontendTable(ForwarderConfig config, Stats stats, List<Loop> loops, FrontendStates states) {
+    private final Consumer<EndpointChange> onEndpointChange;
+
+    FrontendTable(
+            ForwarderConfig config,
+            Stats stats,
+            List<Loop> loops,
+            FrontendStates states,
+            ForwarderCallbacks callbacks) {
         this.config = config;
+        this.onEndpointChange = callbacks.onEndpoint();
         this.stats = stats;
         this.loops = loops;
         this.states = states;
@@ -86,7 +102,7 @@ final class FrontendTable {
         Map<FrontendAddress, BoundFrontend> toClose = toClose(diff);
         List<BoundFrontend> kept = new ArrayList<>();
         for (ServicePort added : diff.added()) {
-            ServiceState service = new ServiceState(stats.open(added.name()), affinityTable);
+            ServiceState service = new ServiceState(stats.open(added.name()), affinityTable, onEndpointChange);
             services.put(added.name(), service);
             route(service, added, toClose, kept);
             BalancePosition before = positions.remove(added.name());
@@ -162,7 +178,7 @@ final class FrontendTable {
         // In bind mode, a connection to an endpoint at the frontend's own address would reach Sluice's listener again.
         ServicePort served =
                 config.transparentSockets() == null ? servicePort.withoutForwardingToItself() : servicePort;
-        for (FrontendRouting routing : service.update(served, this::originOf)) {
+        for (FrontendRouting routing : service.update(served, this::originOf, takenOut.of(served.name()))) {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = toClose.remove(address);
             if (bound == null) {
@@ -174,6 +190,33 @@ final class FrontendTable {
             bound.routes.routing = accepting ? routing : routing.rejectingNew();
             kept.add(bound);
         }
+    }
+
+    /** Service ports of a Service, given as {@code namespace/name}. */
+    List<ServicePort> servicePorts(String service) {
+        List<ServicePort> ports = new ArrayList<>();
+        current.forEach(port -> {
+            if (port.name().serviceName().equals(service)) {
+                ports.add(port);
+            }
+        });
+        return ports;
+    }
+
+    /** Publishes new routes of a service port after {@link #takenOut} has changed. */
+    void reroute(ServicePort servicePort) {
+        ServiceState service = services.get(servicePort.name());
+        if (service != null) {
+            Map<FrontendAddress, BoundFrontend> own = new HashMap<>();
+            collect(servicePort, own);
+            route(service, servicePort, own, new ArrayList<>());
+        }
+    }
+
+    /** Health of the endpoints of a service port; empty if there is no such service port. Thread-safe. */
+    List<EndpointStatus> endpoints(ServicePortName name) {
+        ServiceState service = services.get(name);
+        return service == null ? List.of() : service.endpoints();
     }
 
     private void fail(BoundFrontend frontend, Throwable cause) {
@@ -309,8 +352,14 @@ final class FrontendTable {
         for (BoundFrontend frontend : frontends.values()) {
             frontend.routes.routing = frontend.routes.routing.rejectingNew();
             closing.addAll(frontend.stopAccepting());
+            states.draining(frontend);
         }
         closing.forEach(Future::awaitUninterruptibly);
+    }
+
+    /** Whether frontends are opened and accept new connections. */
+    boolean isAccepting() {
+        return accepting;
     }
 
     /** Stops opening and retrying frontends; open frontends stay open. */

@@ -57,7 +57,7 @@ final class ListenerHandover {
         List<BalancePosition> balance = new ArrayList<>(table.services.size());
         table.services.forEach((name, service) ->
                 balance.add(new BalancePosition(name, service.turns(), affinity.getOrDefault(service, List.of()))));
-        return new ForwarderHandover(sockets, balance);
+        return new ForwarderHandover(sockets, balance, table.takenOut.release(nanoClock.getAsLong()));
     }
 
     private static List<ForwarderHandover.OpenSocket> detached(
@@ -85,7 +85,8 @@ final class ListenerHandover {
     }
 
     /** See {@link Forwarder#inherit}. */
-    void inherit(ForwarderHandover handover) {
+    void inherit(ForwarderHandover handover, long nowNanos) {
+        table.takenOut.inherit(handover.takenOut(), nowNanos);
         for (ForwarderHandover.Sockets sockets : handover.frontends()) {
             table.inherited.put(sockets.address(), sockets);
         }

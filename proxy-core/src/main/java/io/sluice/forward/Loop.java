@@ -23,6 +23,7 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -59,6 +60,8 @@ final class Loop {
     final byte[] acceptedAddress = new byte[26];
 
     final Timeouts timeouts;
+    final LoopList sessionList = new LoopList();
+    final LoopList flowList = new LoopList();
 
     private final CleanableDirectBuffer memory;
     private final ArrayDeque<Runnable> pendingCloses = new ArrayDeque<>();
@@ -66,8 +69,13 @@ final class Loop {
     private @Nullable SharedReadBuffer datagramBuffer;
 
     private boolean closeScheduled;
+    /** Whether the forwarder is closing. */
+    private volatile boolean stopping;
     /** Number of open TCP connections; written by the loop, read by any thread. */
     private volatile int sessions;
+
+    /** Receives finished connections and flows; null if they are not needed. */
+    private final @Nullable Consumer<EndedConnection> onEnd;
 
     Loop(
             int index,
@@ -76,7 +84,8 @@ final class Loop {
             FlowLimit flows,
             ClientLimits clients,
             ResourceExhaustion exhaustion,
-            BufferBudget bufferBudget) {
+            BufferBudget bufferBudget,
+            @Nullable Consumer<EndedConnection> onEnd) {
         this.index = index;
         this.executor = executor;
         this.nanoClock = config.nanoClock();
@@ -84,6 +93,7 @@ final class Loop {
         this.clients = clients;
         this.exhaustion = exhaustion;
         this.bufferBudget = bufferBudget;
+        this.onEnd = onEnd;
         this.connectAttempts = config.connectAttempts();
         this.transparentSockets = config.transparentSockets();
         connectTimeoutNanos = config.connectTimeout().toNanos();
@@ -164,15 +174,10 @@ final class Loop {
      * Closes a socket after the current round of events. If it were closed at once, the next accepted connection could
      * get the same descriptor number, and an event still queued for the old socket would be delivered to the new one.
      *
-     * @param registration null if the socket was not registered
+     * @param close closes the socket and cancels its registration
      */
-    void closeLater(InetSocket socket, @Nullable IoRegistration registration) {
-        pendingCloses.add(() -> {
-            socket.closeQuietly();
-            if (registration != null) {
-                registration.cancel();
-            }
-        });
+    void closeLater(Runnable close) {
+        pendingCloses.add(close);
         if (!closeScheduled) {
             executor.execute(this::closePending);
             // Set last, so that if execute throws, the next call schedules the task again and closes both sockets.
@@ -194,13 +199,35 @@ final class Loop {
 
     // ++ on a volatile is not atomic, but only the loop's thread writes.
     @SuppressWarnings("NonAtomicVolatileUpdate")
-    void sessionOpened() {
+    void sessionOpened(ListEntry session) {
+        sessionList.add(session);
         sessions++;
     }
 
     @SuppressWarnings("NonAtomicVolatileUpdate") // as above
-    void sessionClosed() {
+    void sessionClosed(ListEntry session) {
+        sessionList.remove(session);
         sessions--;
+    }
+
+    /** Whether finished connections and flows must be passed to {@link #ended}. */
+    boolean reportsEnds() {
+        return onEnd != null;
+    }
+
+    void ended(EndedConnection ended) {
+        if (onEnd != null) {
+            onEnd.accept(ended);
+        }
+    }
+
+    /** Marks the forwarder as closing: flows that end from now on end for that reason. Thread-safe. */
+    void stop() {
+        stopping = true;
+    }
+
+    boolean isStopping() {
+        return stopping;
     }
 
     /** Number of open TCP connections. Thread-safe. */

@@ -1,8 +1,10 @@
 package io.sluice.forward;
 
 import io.sluice.balance.EndpointTarget;
+import io.sluice.forward.EndedConnection.End;
 import io.sluice.socket.Errno;
 import io.sluice.stats.Counter;
+import io.sluice.stats.EndpointCells;
 import io.sluice.stats.Timing;
 import java.io.IOException;
 import org.slf4j.Logger;
@@ -19,10 +21,11 @@ final class Relay implements Runnable {
     private static final long DELIVERY_CHECK_MILLIS = 20;
 
     private final TcpSession session;
-    private final Loop loop;
+    final Loop loop;
     private final Leg client;
     private final Leg endpoint;
-    private final EndpointTarget target;
+    final EndpointTarget target;
+    private final EndpointCells endpointCells;
     private final Direction toEndpoint;
     private final Direction toClient;
     private boolean firstByteSeen;
@@ -34,8 +37,10 @@ final class Relay implements Runnable {
         this.client = client;
         this.endpoint = endpoint;
         this.target = target;
-        this.toEndpoint = new Direction(this, loop, client, endpoint, Counter.BYTES_TO_ENDPOINT);
-        this.toClient = new Direction(this, loop, endpoint, client, Counter.BYTES_TO_CLIENT);
+        this.endpointCells = target.cells(loop.index);
+        endpointCells.opened();
+        this.toEndpoint = new Direction(this, client, endpoint, Counter.BYTES_TO_ENDPOINT);
+        this.toClient = new Direction(this, endpoint, client, Counter.BYTES_TO_CLIENT);
     }
 
     /** Starts forwarding; throws if the client's socket cannot be registered. */
@@ -147,7 +152,12 @@ final class Relay implements Runnable {
         }
         restartHalfClosedTimeout();
         session.cells.add(bytes, length);
-        if (bytes == Counter.BYTES_TO_CLIENT && !firstByteSeen) {
+        if (bytes == Counter.BYTES_TO_ENDPOINT) {
+            endpointCells.toEndpoint(length);
+            return;
+        }
+        endpointCells.toClient(length);
+        if (!firstByteSeen) {
             firstByteSeen = true;
             session.service.stats.record(loop.index, Timing.FIRST_BYTE, loop.now() - session.openedNanos);
         }
@@ -175,15 +185,15 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Ends the connection after both peers have sent FIN. */
-    void bothEnded() {
-        session.end(false);
+    /** Ends the connection after both peers have sent FIN, the sender of {@code last} after the other. */
+    void bothEnded(Direction last) {
+        session.end(last == toClient ? End.CLIENT_CLOSED : End.ENDPOINT_CLOSED, false);
     }
 
     /** Resets the connection because there is no memory to buffer bytes for its reader. */
     void shed() {
         session.cells.increment(Counter.SESSIONS_SHED);
-        session.end(true);
+        session.end(End.OVERLOAD, true);
     }
 
     /**
@@ -213,9 +223,11 @@ final class Relay implements Runnable {
     private void countFailure(Leg dead) {
         boolean ofClient = dead == client;
         if (!dead.hasLostPeer()) {
+            session.ending(ofClient ? End.CLIENT_RESET : End.ENDPOINT_RESET);
             session.cells.increment(ofClient ? Counter.SESSIONS_RESET_BY_CLIENT : Counter.SESSIONS_RESET_BY_ENDPOINT);
             return;
         }
+        session.ending(ofClient ? End.CLIENT_LOST : End.ENDPOINT_LOST);
         session.cells.increment(ofClient ? Counter.SESSIONS_CLIENT_LOST : Counter.SESSIONS_ENDPOINT_LOST);
         log.debug(
                 "{}: {} is not acknowledging data or keep-alive probes; resetting the connection",
@@ -232,7 +244,8 @@ final class Relay implements Runnable {
             return;
         }
         if (!loop.tcpInfo.read(leg.socket) || !loop.tcpInfo.hasOutput()) {
-            session.end(true);
+            // The reason was recorded when the peer failed.
+            session.end(End.ERROR, true);
             return;
         }
         if (session.queue != loop.timeouts.halfClosed) {
@@ -241,8 +254,29 @@ final class Relay implements Runnable {
         loop.timeouts.later(() -> resetOnceDelivered(leg), DELIVERY_CHECK_MILLIS);
     }
 
+    long bytesToEndpoint() {
+        return toEndpoint.bytes();
+    }
+
+    long bytesToClient() {
+        return toClient.bytes();
+    }
+
+    /** The state of the connection, for listings. */
+    ConnectionStatus.State connectionState() {
+        Direction.State one = toEndpoint.state();
+        Direction.State other = toClient.state();
+        if (one == Direction.State.OPEN && other == Direction.State.OPEN) {
+            return ConnectionStatus.State.OPEN;
+        }
+        return one == Direction.State.ENDED || other == Direction.State.ENDED
+                ? ConnectionStatus.State.HALF_CLOSED
+                : ConnectionStatus.State.CLOSING;
+    }
+
     /** Discards pending bytes and closes the endpoint's socket. */
     void release(boolean reset) {
+        endpointCells.closed();
         toEndpoint.dropPending();
         toClient.dropPending();
         endpoint.release(loop, reset);

@@ -185,8 +185,10 @@ final class TcpListener implements EpollIoHandle, Listener {
     private void open(FrontendRouting routing, InetSocket accepted) {
         try {
             byte[] address = loop.acceptedAddress;
-            IpAddress client = IpAddress.of(address, 1, address[0] == 8 ? 4 : 16);
-            TcpSession.open(loop, frontend, routing, accepted, client);
+            int length = address[0];
+            IpAddress client = IpAddress.of(address, 1, length == 8 ? 4 : 16);
+            int port = (address[length - 1] & 0xff) << Byte.SIZE | (address[length] & 0xff);
+            TcpSession.open(loop, frontend, routing, accepted, client, port);
         } catch (RuntimeException | Error fault) {
             // If this were rethrown, other connections would lose the remaining events of this round, which epoll does
             // not repeat.

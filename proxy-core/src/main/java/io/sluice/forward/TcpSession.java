@@ -3,6 +3,8 @@ package io.sluice.forward;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceState;
+import io.sluice.forward.EndedConnection.End;
+import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
@@ -39,7 +41,9 @@ final class TcpSession extends TimeoutEntry {
     final Loop loop;
     final ServiceState service;
     final CounterCells cells;
+    final FrontendRoutes frontend;
     final IpAddress clientAddress;
+    final int clientPort;
     final long openedNanos;
     private final Leg client;
 
@@ -49,14 +53,29 @@ final class TcpSession extends TimeoutEntry {
     /** Used after connecting; null until an endpoint has accepted the connection. */
     private @Nullable Relay relay;
 
+    /** Time from {@link #openedNanos} until an endpoint accepted the connection; negative if none has. */
+    private long connectNanos = -1;
+
+    /** Number of connection attempts. */
+    int tries;
+
     private boolean over;
+    /** Why the connection ended or will end once the last bytes are delivered; null while it is open. */
+    private @Nullable End end;
 
     private TcpSession(
-            Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
+            Loop loop,
+            FrontendRoutes frontend,
+            FrontendRouting routing,
+            InetSocket socket,
+            IpAddress clientAddress,
+            int clientPort) {
         this.loop = loop;
+        this.frontend = frontend;
         this.service = routing.service();
         this.cells = service.stats.cells(loop.index);
         this.clientAddress = clientAddress;
+        this.clientPort = clientPort;
         this.client = new Leg(this, socket, true);
         this.openedNanos = loop.now();
         this.connector =
@@ -68,7 +87,12 @@ final class TcpSession extends TimeoutEntry {
      * Takes ownership of the socket unless this method throws.
      */
     static void open(
-            Loop loop, FrontendRoutes frontend, FrontendRouting routing, InetSocket socket, IpAddress clientAddress) {
+            Loop loop,
+            FrontendRoutes frontend,
+            FrontendRouting routing,
+            InetSocket socket,
+            IpAddress clientAddress,
+            int clientPort) {
         CounterCells cells = routing.service().stats.cells(loop.index);
         cells.increment(Counter.SESSIONS_OPENED);
         if (!loop.clients.allowsSession(clientAddress)) {
@@ -76,14 +100,18 @@ final class TcpSession extends TimeoutEntry {
             loop.exhaustion.noteClientLimit(clientAddress, loop.clients.percent());
             socket.resetOnClose();
             socket.closeQuietly();
+            if (loop.reportsEnds()) {
+                loop.ended(EndedConnection.limited(
+                        routing.service().stats.name(), frontend.address, clientAddress, clientPort));
+            }
             return;
         }
-        new TcpSession(loop, frontend, routing, socket, clientAddress).start(routing);
+        new TcpSession(loop, frontend, routing, socket, clientAddress, clientPort).start(routing);
     }
 
     private void start(FrontendRouting routing) {
         cells.increment(Counter.SESSIONS_ACTIVE);
-        loop.sessionOpened();
+        loop.sessionOpened(this);
         loop.clients.sessionOpened(clientAddress);
         try {
             Objects.requireNonNull(connector).start(routing);
@@ -94,11 +122,12 @@ final class TcpSession extends TimeoutEntry {
 
     /** Called when the endpoint of {@code leg} has accepted the connection; starts forwarding. */
     void connected(Leg leg, EndpointTarget target, long nowNanos) {
+        connectNanos = nowNanos - openedNanos;
         Relay made = new Relay(this, client, leg, target);
         connector = null;
         relay = made;
         loop.timeouts.await(loop.timeouts.newSessions, this, nowNanos);
-        service.stats.record(loop.index, Timing.CONNECT, nowNanos - openedNanos);
+        service.stats.record(loop.index, Timing.CONNECT, connectNanos);
         try {
             made.start();
         } catch (IOException e) {
@@ -109,7 +138,7 @@ final class TcpSession extends TimeoutEntry {
             }
             loop.exhaustion.note(exhausted);
             cells.increment(Counter.CONNECT_NO_RESOURCES);
-            end(true);
+            end(End.OVERLOAD, true);
         }
     }
 
@@ -135,7 +164,7 @@ final class TcpSession extends TimeoutEntry {
             Objects.requireNonNull(relay).checkStalled(nowNanos);
         } else {
             cells.increment(Counter.SESSIONS_TIMED_OUT);
-            end(true);
+            end(End.HALF_CLOSED_TIMEOUT, true);
         }
     }
 
@@ -148,7 +177,7 @@ final class TcpSession extends TimeoutEntry {
         try {
             log.error("internal error; closing {}", this, fault);
         } finally {
-            end(true);
+            end(End.ERROR, true);
         }
     }
 
@@ -156,19 +185,27 @@ final class TcpSession extends TimeoutEntry {
     void cut() {
         if (!over) {
             cells.increment(Counter.SESSIONS_CUT);
-            end(true);
+            end(End.SHUTDOWN, true);
+        }
+    }
+
+    /** Records why the connection is about to end, unless that is already known. */
+    void ending(End reason) {
+        if (end == null) {
+            end = reason;
         }
     }
 
     /** Ends the connection; with {@code reset}, sends RST to both peers. Idempotent. */
-    void end(boolean reset) {
+    void end(End reason, boolean reset) {
         if (over) {
             return;
         }
         over = true;
+        ending(reason);
         leaveQueue();
         cells.add(Counter.SESSIONS_ACTIVE, -1);
-        loop.sessionClosed();
+        loop.sessionClosed(this);
         loop.clients.sessionClosed(clientAddress);
         Connector connecting = connector;
         Relay relaying = relay;
@@ -182,7 +219,50 @@ final class TcpSession extends TimeoutEntry {
                 relaying.release(reset);
                 service.stats.record(loop.index, Timing.SESSION, loop.now() - openedNanos);
             }
+            if (loop.reportsEnds()) {
+                loop.ended(asEnded(loop.now()));
+            }
         }
+    }
+
+    /** The endpoint that accepted the connection or is being tried; null if there is none. */
+    @Nullable
+    Endpoint endpoint() {
+        Relay relaying = relay;
+        EndpointTarget target = relaying != null ? relaying.target : connector == null ? null : connector.target();
+        return target == null ? null : target.endpoint;
+    }
+
+    /** This connection for a listing. */
+    ConnectionStatus status(long nowNanos) {
+        Relay relaying = relay;
+        return new ConnectionStatus(
+                service.stats.name(),
+                frontend.address,
+                clientAddress,
+                clientPort,
+                endpoint(),
+                relaying == null ? ConnectionStatus.State.CONNECTING : relaying.connectionState(),
+                nowNanos - openedNanos,
+                relaying == null ? 0 : relaying.bytesToEndpoint(),
+                relaying == null ? 0 : relaying.bytesToClient());
+    }
+
+    /** This connection after its end. */
+    EndedConnection asEnded(long nowNanos) {
+        Relay relaying = relay;
+        return new EndedConnection(
+                service.stats.name(),
+                frontend.address,
+                clientAddress,
+                clientPort,
+                endpoint(),
+                relaying == null ? 0 : relaying.bytesToEndpoint(),
+                relaying == null ? 0 : relaying.bytesToClient(),
+                nowNanos - openedNanos,
+                connectNanos,
+                tries,
+                Objects.requireNonNull(end));
     }
 
     @Override

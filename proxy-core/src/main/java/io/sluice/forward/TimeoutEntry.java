@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
  * Base class of connections and flows, which end or are checked after a timeout. An entry is in at most one {@link
  * TimeoutQueue} at a time.
  */
-abstract class TimeoutEntry {
+abstract class TimeoutEntry extends ListEntry {
     @Nullable
     TimeoutEntry previous;
 

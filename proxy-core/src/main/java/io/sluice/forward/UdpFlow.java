@@ -4,8 +4,10 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
+import io.sluice.balance.EndpointHealth.State;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
+import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
@@ -34,15 +36,14 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
 
     private static final int REPLIES_PER_EVENT = 32;
 
-    /** A flow with at most this many requests may be a DNS lookup; more or larger datagrams need larger buffers. */
-    private static final int FEW_DATAGRAMS = 2;
-
+    /** More or larger datagrams than those of a DNS lookup need larger buffers. */
     private static final int SMALL_BYTES = 8 << 10;
 
     final InetSocketAddress client;
-    private final IpAddress clientAddress;
+    final IpAddress clientAddress;
     final EndpointTarget target;
     final CounterCells cells;
+    final FlowTraffic traffic;
     /** The latest routing that allowed the flow's endpoint. */
     FrontendRouting routing;
 
@@ -54,9 +55,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private final InetSocket socket;
 
     private final IoRegistration registration;
-    private final long openedNanos;
-    private long requests;
-    private long replies;
+    final long openedNanos;
     private boolean buffersEnlarged;
     private boolean over;
 
@@ -81,55 +80,48 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         this.socket = socket;
         this.openedNanos = openedNanos;
         this.cells = routing.service().stats.cells(loop.index);
+        this.traffic = new FlowTraffic(cells, target.cells(loop.index));
         // This comes last, so that no failure above leaves the flow registered or counted.
         registration = loop.register(this, EpollIoOps.EPOLLIN);
-        cells.increment(Counter.FLOWS_ACTIVE);
+        traffic.opened();
+        loop.flowList.add(this);
         loop.flows.opened();
         loop.clients.flowOpened(clientAddress);
     }
 
     /** Restores the state that this flow had in the old process. */
     void resume(ForwarderHandover.OpenFlow before, long nowNanos) {
-        requests = before.asked();
-        replies = before.answered();
+        traffic.requests = before.asked();
+        traffic.replies = before.answered();
         touch(nowNanos);
     }
 
     /** Stops the flow for a handover, but leaves its socket open. */
     ForwarderHandover.OpenFlow detach() {
         long ageNanos = loop.now() - openedNanos;
-        finish();
+        finish(End.MOVED);
         registration.cancel();
         Descriptors.closed();
         return new ForwarderHandover.OpenFlow(
-                socket.intValue(), clientAddress, client.getPort(), target.endpoint, requests, replies, ageNanos);
+                socket.intValue(),
+                clientAddress,
+                client.getPort(),
+                target.endpoint,
+                traffic.requests,
+                traffic.replies,
+                ageNanos);
     }
 
     /** Sends the client's datagrams to the endpoint. If the endpoint is dead, ends the flow and returns false. */
     boolean forward(long address, DatagramBatch batch, long nowNanos) {
-        requests += batch.datagrams;
+        traffic.requests += batch.datagrams;
         touch(nowNanos);
-        enlargeBuffers(requests, batch);
+        enlargeBuffers(traffic.requests, batch);
         try {
-            count(
-                    Counter.DATAGRAMS_TO_ENDPOINT,
-                    Counter.BYTES_TO_ENDPOINT,
-                    batch,
-                    socket.sendAll(address, batch, null));
+            traffic.toEndpoint(batch, socket.sendAll(address, batch, null));
             return true;
         } catch (IOException e) {
             return !endpointFailed(e, batch.datagrams);
-        }
-    }
-
-    private void count(Counter datagrams, Counter bytes, DatagramBatch batch, int sent) {
-        if (sent == batch.datagrams) {
-            cells.add(datagrams, sent);
-            cells.add(bytes, batch.end - batch.start);
-        } else {
-            cells.add(datagrams, sent);
-            cells.add(bytes, (long) sent * batch.datagramBytes);
-            cells.add(Counter.DATAGRAMS_DROPPED, batch.datagrams - sent);
         }
     }
 
@@ -169,8 +161,8 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
                     batch.next();
                 }
                 batch.add(length);
-                replies++;
-                if (replies == requests) {
+                traffic.replies++;
+                if (traffic.replies == traffic.requests) {
                     // Probably no more replies; if there are, epoll reports them at once (level-triggered).
                     break;
                 }
@@ -185,8 +177,9 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private void sendReplies(DatagramBatch batch, long nowNanos) {
         if (batch.datagrams > 0) {
             touch(nowNanos);
-            enlargeBuffers(replies, batch);
-            count(Counter.DATAGRAMS_TO_CLIENT, Counter.BYTES_TO_CLIENT, batch, sendToClient(batch));
+            target.answered();
+            enlargeBuffers(traffic.replies, batch);
+            traffic.toClient(batch, sendToClient(batch));
         }
     }
 
@@ -201,7 +194,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     }
 
     private void enlargeBuffers(long datagrams, DatagramBatch batch) {
-        if (!buffersEnlarged && (datagrams > FEW_DATAGRAMS || batch.datagramBytes > SMALL_BYTES)) {
+        if (!buffersEnlarged && (FlowTraffic.isBusy(datagrams) || batch.datagramBytes > SMALL_BYTES)) {
             buffersEnlarged = true;
             socket.enlargeBuffers();
         }
@@ -212,17 +205,12 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
             return;
         }
         TimeoutQueue queue = loop.timeouts.unrepliedFlows;
-        if (replies > 0 && nowNanos - openedNanos >= MIN_REPLIED_AGE_NANOS) {
+        if (traffic.replies > 0 && nowNanos - openedNanos >= MIN_REPLIED_AGE_NANOS) {
             queue = loop.timeouts.repliedFlows;
-        } else if (isProbablyFinished()) {
+        } else if (traffic.isProbablyFinished()) {
             queue = loop.timeouts.finishedFlows;
         }
         loop.timeouts.await(queue, this, nowNanos);
-    }
-
-    /** Whether the flow had only one or two requests and all were answered, as in a DNS lookup (A and AAAA). */
-    private boolean isProbablyFinished() {
-        return requests == replies && requests <= FEW_DATAGRAMS;
     }
 
     /**
@@ -232,12 +220,13 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private boolean endpointFailed(IOException e, int lost) {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
-                cells.increment(Counter.FLOWS_ENDPOINT_ERROR);
+                traffic.endpointFailed();
+                target.failed(State.REFUSING, Errno.text(Errno.of(e)));
                 if (routing.hasSessionAffinity()) {
                     // Otherwise the client would be sent to the dead endpoint until the session affinity entry expires.
                     routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);
                 }
-                end();
+                end(End.ENDPOINT_RESET);
                 return true;
             }
             default -> {
@@ -249,7 +238,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
 
     @Override
     void expire(TimeoutQueue expiredIn, long nowNanos) {
-        end();
+        end(End.IDLE);
     }
 
     @Override
@@ -257,30 +246,37 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         try {
             log.error("internal error; closing {}", this, fault);
         } finally {
-            end();
+            end(End.ERROR);
         }
     }
 
-    void end() {
+    void end(End reason) {
         if (!over) {
-            finish();
-            loop.closeLater(socket, registration);
+            finish(reason);
+            loop.closeLater(() -> {
+                socket.closeQuietly();
+                registration.cancel();
+            });
         }
     }
 
-    private void finish() {
+    private void finish(End reason) {
         over = true;
         leaveQueue();
+        loop.flowList.remove(this);
         clientFlows.ended(this);
-        cells.add(Counter.FLOWS_ACTIVE, -1);
+        traffic.closed();
         loop.flows.closed();
         loop.clients.flowClosed(clientAddress);
+        if (loop.reportsEnds()) {
+            loop.ended(EndedConnection.of(this, reason, loop.now()));
+        }
     }
 
     /** Called by Netty when the loop ends; ends the flow. */
     @Override
     public void close() {
-        end();
+        end(End.SHUTDOWN);
     }
 
     @Override

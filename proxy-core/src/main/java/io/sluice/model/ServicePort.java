@@ -18,6 +18,17 @@ public record ServicePort(
         frontends = List.copyOf(frontends);
     }
 
+    /** The endpoints of all routes of all frontends. */
+    public Set<Endpoint> endpoints() {
+        Set<Endpoint> all = new HashSet<>();
+        for (Frontend frontend : frontends) {
+            all.addAll(frontend.pod().endpoints());
+            all.addAll(frontend.node().endpoints());
+            all.addAll(frontend.external().endpoints());
+        }
+        return all;
+    }
+
     /**
      * The endpoints whose address and port are also those of a frontend of this service port. An example is an ingress
      * controller on the host network whose Service has the node's address as an external IP. Connections from Sluice to

@@ -23,6 +23,7 @@ public final class Errno {
     public static final int EADDRINUSE = 98;
     public static final int EADDRNOTAVAIL = 99;
     public static final int ENETUNREACH = 101;
+    public static final int ECONNRESET = 104;
     public static final int ENOBUFS = 105;
     static final int ETOOMANYREFS = 109;
     public static final int ETIMEDOUT = 110;
@@ -33,6 +34,20 @@ public final class Errno {
     private static final String NUMBER_IN_MESSAGE = "error(-";
 
     private Errno() {}
+
+    /** What an error number of connect(2), send(2) or recv(2) says about the peer, in words. */
+    public static String text(int errno) {
+        return switch (errno) {
+            case ECONNREFUSED -> "connection refused";
+            case ETIMEDOUT -> "connect timeout";
+            case EHOSTUNREACH -> "no route to host";
+            case ENETUNREACH -> "network is unreachable";
+            case ECONNRESET -> "connection reset";
+            case EACCES, EPERM -> "forbidden by a firewall rule of this node";
+            case UNKNOWN -> "unknown error";
+            default -> "error " + errno;
+        };
+    }
 
     /** The error number carried by an exception from Netty's sockets, or by one of its causes; 0 if there is none. */
     public static int of(Throwable e) {

@@ -1,63 +1,123 @@
 package io.sluice.stats;
 
 /**
- * The counters and gauges of a service port. Each is exported as a metric: {@link #text} is the help text, and the
- * metric name is derived from the constant.
+ * The counters and gauges of a service port. Counters of failures share a metric and differ in its label {@code reason};
+ * {@code deploy/docs/metrics.md} describes all of them.
  */
 public enum Counter {
-    SESSIONS_OPENED("TCP connections accepted"),
-    SESSIONS_ACTIVE("open TCP connections", true),
+    SESSIONS_OPENED("sluice_sessions_opened", "TCP connections accepted"),
+    SESSIONS_ACTIVE("sluice_sessions_active", "open TCP connections", true),
     SESSIONS_REFUSED(
+            "sluice_sessions_rejected",
+            "no_endpoint",
             "TCP connections reset because no endpoint was available or the client was not in an allowed source range"),
-    SESSIONS_FAILED("TCP connections reset because no connection to an endpoint could be established"),
-    SESSIONS_RESET_BY_CLIENT("TCP connections reset by the client"),
-    SESSIONS_RESET_BY_ENDPOINT("TCP connections reset by the endpoint"),
-    SESSIONS_CLIENT_LOST("TCP connections reset because the client stopped acknowledging data or keep-alive probes"),
+    SESSIONS_FAILED(
+            "sluice_sessions_rejected",
+            "connect_failed",
+            "TCP connections reset because no connection to an endpoint could be established"),
+    SESSIONS_RESET_BY_CLIENT("sluice_sessions_aborted", "client_reset", "TCP connections reset by the client"),
+    SESSIONS_RESET_BY_ENDPOINT("sluice_sessions_aborted", "endpoint_reset", "TCP connections reset by the endpoint"),
+    SESSIONS_CLIENT_LOST(
+            "sluice_sessions_aborted",
+            "client_lost",
+            "TCP connections reset because the client stopped acknowledging data or keep-alive probes"),
     SESSIONS_ENDPOINT_LOST(
+            "sluice_sessions_aborted",
+            "endpoint_lost",
             "TCP connections reset because the endpoint stopped acknowledging data or keep-alive probes"),
-    SESSIONS_TIMED_OUT("TCP connections closed by the half-closed timeout"),
+    SESSIONS_TIMED_OUT(
+            "sluice_sessions_aborted", "half_closed_timeout", "TCP connections closed by the half-closed timeout"),
     SESSIONS_OVER_CLIENT_SHARE(
+            "sluice_sessions_rejected",
+            "client_limit",
             "TCP connections reset because the client address already held its share of the file descriptors"),
-    SESSIONS_SHED("TCP connections reset because there was no memory to buffer data that one side had not read yet"),
-    SESSIONS_CUT("TCP connections closed by Sluice because they were still open at the end of the drain"),
-    CONNECT_REFUSED("connection attempts refused by the endpoint"),
-    CONNECT_UNREACHABLE("connection attempts that failed because there was no route to the endpoint"),
-    CONNECT_TIMEOUT("connection attempts that the endpoint did not answer within the connect timeout"),
+    SESSIONS_SHED(
+            "sluice_sessions_aborted",
+            "overload",
+            "TCP connections reset because there was no memory to buffer data that one side had not read yet"),
+    SESSIONS_CUT(
+            "sluice_sessions_aborted",
+            "shutdown",
+            "TCP connections closed by Sluice because they were still open at the end of the drain"),
+    CONNECT_REFUSED("sluice_connect_failures", "refused", "connection attempts refused by the endpoint"),
+    CONNECT_UNREACHABLE(
+            "sluice_connect_failures",
+            "unreachable",
+            "connection attempts that failed because there was no route to the endpoint"),
+    CONNECT_TIMEOUT(
+            "sluice_connect_failures",
+            "timeout",
+            "connection attempts that the endpoint did not answer within the connect timeout"),
     CONNECT_NO_RESOURCES(
+            "sluice_connect_failures",
+            "no_resources",
             "connection attempts that failed because this node was out of file descriptors, local ports or memory"),
-    CONNECT_ERROR("connection attempts that failed with another error"),
-    CONNECT_RETRIED("connection attempts retried with another endpoint"),
-    BYTES_TO_ENDPOINT("bytes forwarded from clients to endpoints"),
-    BYTES_TO_CLIENT("bytes forwarded from endpoints to clients"),
+    CONNECT_ERROR("sluice_connect_failures", "other", "connection attempts that failed with another error"),
+    CONNECT_RETRIED("sluice_connect_retries", "connection attempts retried with another endpoint"),
+    BYTES_TO_ENDPOINT("sluice_bytes_to_endpoint", "bytes forwarded from clients to endpoints"),
+    BYTES_TO_CLIENT("sluice_bytes_to_client", "bytes forwarded from endpoints to clients"),
     CLIENT_ADDRESSES_LOST(
+            "sluice_client_addresses_lost",
             "connections and flows with source NAT because replies to the client's own address would bypass Sluice"),
-    FLOWS_OPENED("UDP flows opened"),
-    FLOWS_ACTIVE("open UDP flows", true),
-    FLOWS_MOVED("UDP flows moved to another endpoint because their endpoint stopped serving"),
-    FLOWS_EVICTED("UDP flows closed early to make room for new ones; probably finished flows are closed first"),
-    DATAGRAMS_TO_ENDPOINT("datagrams forwarded from clients to endpoints"),
-    DATAGRAMS_TO_CLIENT("datagrams forwarded from endpoints to clients"),
+    FLOWS_OPENED("sluice_flows_opened", "UDP flows opened"),
+    FLOWS_ACTIVE("sluice_flows_active", "open UDP flows", true),
+    FLOWS_MOVED("sluice_flows_moved", "UDP flows moved to another endpoint because their endpoint stopped serving"),
+    FLOWS_EVICTED(
+            "sluice_flows_aborted",
+            "evicted",
+            "UDP flows closed early to make room for new ones; probably finished flows are closed first"),
+    DATAGRAMS_TO_ENDPOINT("sluice_datagrams_to_endpoint", "datagrams forwarded from clients to endpoints"),
+    DATAGRAMS_TO_CLIENT("sluice_datagrams_to_client", "datagrams forwarded from endpoints to clients"),
     DATAGRAMS_REFUSED(
+            "sluice_datagrams_dropped",
+            "no_endpoint",
             "datagrams dropped because no endpoint was available or the client was not in an allowed source range"),
     DATAGRAMS_OVER_CLIENT_SHARE(
+            "sluice_datagrams_dropped",
+            "client_limit",
             "datagrams dropped because the client address already held its share of the UDP flows or file descriptors"),
     DATAGRAMS_DROPPED(
+            "sluice_datagrams_dropped",
+            "overload",
             "datagrams dropped because the flow limit was reached, resources ran out or a socket did not accept them"),
-    FLOWS_ENDPOINT_ERROR("UDP flows closed because of an ICMP error from the endpoint");
+    FLOWS_ENDPOINT_ERROR(
+            "sluice_flows_aborted", "endpoint_error", "UDP flows closed because of an ICMP error from the endpoint");
 
+    private final String metric;
+    private final String reason;
     private final String text;
     private final boolean gauge;
 
-    Counter(String text) {
-        this(text, false);
+    Counter(String metric, String text) {
+        this(metric, "", text, false);
     }
 
-    Counter(String text, boolean gauge) {
+    Counter(String metric, String text, boolean gauge) {
+        this(metric, "", text, gauge);
+    }
+
+    Counter(String metric, String reason, String text) {
+        this(metric, reason, text, false);
+    }
+
+    Counter(String metric, String reason, String text, boolean gauge) {
+        this.metric = metric;
+        this.reason = reason;
         this.text = text;
         this.gauge = gauge;
     }
 
-    /** The help text of the metric. */
+    /** The name of the metric, without the suffix {@code _total} of a counter. */
+    public String metric() {
+        return metric;
+    }
+
+    /** The value of the label {@code reason}; empty if the metric does not have this label. */
+    public String reason() {
+        return reason;
+    }
+
+    /** What is counted. */
     public String text() {
         return text;
     }

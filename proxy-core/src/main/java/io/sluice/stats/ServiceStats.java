@@ -22,6 +22,11 @@ public final class ServiceStats {
         return name;
     }
 
+    /** The number of event loops. */
+    public int loops() {
+        return perLoop.length();
+    }
+
     /**
      * The counter cells of a loop, allocated on first use so that an idle service port takes no memory. Must be called
      * only from that loop.

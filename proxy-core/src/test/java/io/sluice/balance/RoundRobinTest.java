@@ -4,6 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.stats.Stats;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -15,6 +18,21 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class RoundRobinTest {
+    private static final ServiceState SERVICE = new ServiceState(
+            new Stats(1).open(new ServicePortName("test", "web", "", Protocol.TCP)), new AffinityTable(), change -> {});
+
+    private static RoundRobin roundRobin(List<Endpoint> endpoints, List<RoundRobin> before) {
+        return RoundRobin.of(endpoints, before, endpoint -> {
+            for (RoundRobin old : before) {
+                EndpointTarget known = old.find(endpoint);
+                if (known != null) {
+                    return known;
+                }
+            }
+            return SERVICE.newTarget(endpoint);
+        });
+    }
+
     private static List<Endpoint> endpoints(int... lastBytes) {
         return IntStream.of(lastBytes)
                 .mapToObj(last -> new Endpoint(IpAddress.v4(0x0a000000 + last), 80))
@@ -33,22 +51,22 @@ class RoundRobinTest {
     void startsAtARandomEndpoint() {
         Set<Endpoint> first = new HashSet<>();
         for (int i = 0; i < 200; i++) {
-            first.add(RoundRobin.of(endpoints(1, 2, 3), List.of()).next(0).endpoint);
+            first.add(roundRobin(endpoints(1, 2, 3), List.of()).next(0).endpoint);
         }
         assertThat(first).hasSize(3);
     }
 
     @Test
     void keepsTheInstanceOfAnEqualList() {
-        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2, 3), List.of());
-        assertThat(RoundRobin.of(endpoints(1, 2, 3), List.of(roundRobin))).isSameAs(roundRobin);
+        RoundRobin roundRobin = roundRobin(endpoints(1, 2, 3), List.of());
+        assertThat(roundRobin(endpoints(1, 2, 3), List.of(roundRobin))).isSameAs(roundRobin);
     }
 
     /** An endpoint that stays listed is picked regularly, however many others are added and removed. */
     @Test
     void changesOfTheListNeverStarveAnEndpoint() {
         Random random = new Random(7);
-        RoundRobin roundRobin = RoundRobin.of(endpoints(IntStream.range(0, 10).toArray()), List.of());
+        RoundRobin roundRobin = roundRobin(endpoints(IntStream.range(0, 10).toArray()), List.of());
         Map<Endpoint, Integer> waits = new HashMap<>();
         // Those that stay, whether or not they are ever picked.
         endpoints(0, 1, 2).forEach(endpoint -> waits.put(endpoint, 0));
@@ -60,7 +78,7 @@ class RoundRobinTest {
             int[] listed = IntStream.range(0, 20)
                     .filter(i -> i < 3 || random.nextBoolean())
                     .toArray();
-            roundRobin = RoundRobin.of(endpoints(listed), List.of(roundRobin));
+            roundRobin = roundRobin(endpoints(listed), List.of(roundRobin));
             waits.keySet().retainAll(endpoints(0, 1, 2));
             assertThat(waits.values()).allMatch(wait -> wait <= 60);
         }
@@ -69,11 +87,11 @@ class RoundRobinTest {
 
     @Test
     void continuesAfterARemovedEndpoint() {
-        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2, 3, 4), List.of());
+        RoundRobin roundRobin = roundRobin(endpoints(1, 2, 3, 4), List.of());
         while (!roundRobin.next(0).endpoint.equals(endpoints(1).get(0))) {
             // repeat until endpoint 2 is the next one
         }
-        RoundRobin later = RoundRobin.of(endpoints(1, 3, 4), List.of(roundRobin));
+        RoundRobin later = roundRobin(endpoints(1, 3, 4), List.of(roundRobin));
         assertThat(next(later, 3)).isEqualTo(endpoints(3, 4, 1));
     }
 
@@ -81,7 +99,7 @@ class RoundRobinTest {
     void findsEndpointsInShortAndLongLists() {
         for (int size : new int[] {1, 8, 9, 1000}) {
             List<Endpoint> list = endpoints(IntStream.range(0, size).toArray());
-            RoundRobin roundRobin = RoundRobin.of(list, List.of());
+            RoundRobin roundRobin = roundRobin(list, List.of());
             for (Endpoint endpoint : list) {
                 EndpointTarget target = roundRobin.find(endpoint);
                 assertThat(target).isNotNull();
@@ -93,7 +111,7 @@ class RoundRobinTest {
 
     @Test
     void anEndpointIsSilentAfterTwoTimeoutsInARow() {
-        EndpointTarget target = new EndpointTarget(endpoints(1).get(0));
+        EndpointTarget target = SERVICE.newTarget(endpoints(1).get(0));
         target.timedOut(false, 0);
         assertThat(target.allowsAttempt(0)).isTrue();
         target.answered();
@@ -105,7 +123,7 @@ class RoundRobinTest {
 
     @Test
     void skipsASilentEndpointUntilAnAttemptIsAnswered() {
-        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2), List.of());
+        RoundRobin roundRobin = roundRobin(endpoints(1, 2), List.of());
         Endpoint silent = endpoints(1).get(0);
         EndpointTarget target = roundRobin.find(silent);
         assertThat(target).isNotNull();
@@ -114,7 +132,7 @@ class RoundRobinTest {
             assertThat(roundRobin.next(4_999_999_999L).endpoint).isNotEqualTo(silent);
         }
         // The round robin of a changed list skips it as well.
-        RoundRobin later = RoundRobin.of(endpoints(1, 2, 3), List.of(roundRobin));
+        RoundRobin later = roundRobin(endpoints(1, 2, 3), List.of(roundRobin));
         List<Endpoint> tried = new ArrayList<>();
         for (int i = 0; i < 10; i++) {
             tried.add(later.next(5_000_000_000L).endpoint);
@@ -130,7 +148,7 @@ class RoundRobinTest {
 
     @Test
     void usesSilentEndpointsIfAllAreSilent() {
-        RoundRobin roundRobin = RoundRobin.of(endpoints(1, 2), List.of());
+        RoundRobin roundRobin = roundRobin(endpoints(1, 2), List.of());
         for (Endpoint endpoint : endpoints(1, 2)) {
             EndpointTarget target = roundRobin.find(endpoint);
             assertThat(target).isNotNull();

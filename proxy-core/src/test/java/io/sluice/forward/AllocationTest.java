@@ -109,12 +109,21 @@ class AllocationTest {
         return loop.executor.submit(() -> Thread.currentThread().getId()).get();
     }
 
+    private static ServiceState service() {
+        return new ServiceState(
+                new Stats(1).open(new ServicePortName("test", "sticky", "", Protocol.TCP)),
+                new AffinityTable(),
+                change -> {});
+    }
+
     private static RoundRobin roundRobin(int endpoints) {
+        ServiceState service = service();
         return RoundRobin.of(
                 IntStream.range(0, endpoints)
                         .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
                         .toList(),
-                List.of());
+                List.of(),
+                service::newTarget);
     }
 
     @ParameterizedTest
@@ -129,9 +138,8 @@ class AllocationTest {
     @ValueSource(ints = {1, 10, 1_000})
     void affinityLookupAllocatesNothing(int endpoints) throws Exception {
         RoundRobin roundRobin = roundRobin(endpoints);
-        AffinityTable table = new AffinityTable();
-        ServiceState service =
-                new ServiceState(new Stats(1).open(new ServicePortName("test", "sticky", "", Protocol.TCP)), table);
+        ServiceState service = service();
+        AffinityTable table = service.affinityTable;
         SessionAffinity affinity = new SessionAffinity(60);
         IpAddress client = Lab.ip("10.1.2.3");
         double bytes = leastBytes(
@@ -162,7 +170,7 @@ class AllocationTest {
     @ValueSource(ints = {64, 1 << 10, 16 << 10, 64 << 10})
     void forwardingATcpMessageAllocatesNothing(int messageBytes) throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
-        try (Lab lab = new Lab(1)) {
+        try (Lab lab = new Lab(ForwarderConfig.defaults().withLoops(1), false)) {
             EndpointServer endpointServer = lab.endpointServer(EndpointServer.Kind.MANUAL);
             lab.apply(Lab.service("web", address, endpointServer.endpoint()));
             try (Socket client = lab.dial(address);
@@ -188,7 +196,7 @@ class AllocationTest {
     void aTcpConnectionStaysWithinItsBound() throws Exception {
         FrontendAddress address = Lab.freeAddress(Protocol.TCP);
         InetSocketAddress frontend = address.address().toSocketAddress(address.port());
-        try (Lab lab = new Lab(1)) {
+        try (Lab lab = new Lab(ForwarderConfig.defaults().withLoops(1), false)) {
             lab.apply(Lab.service("name", address, lab.endpointServer("it").endpoint()));
             double bytes = leastBytes(threadOf(lab.forwarder.loops().get(0)), 50, MAX_PER_CONNECTION, () -> {
                 try (Socket client = new Socket()) {
@@ -204,7 +212,7 @@ class AllocationTest {
     @Test
     void connectionsToManyServicesStayWithinTheBound() throws Exception {
         List<FrontendAddress> addresses = new ArrayList<>(SERVICES);
-        try (Lab lab = new Lab(1)) {
+        try (Lab lab = new Lab(ForwarderConfig.defaults().withLoops(1), false)) {
             Endpoint endpoint = lab.endpointServer("it").endpoint();
             ServicePort[] services = new ServicePort[SERVICES];
             int port = Lab.freeAddress(Protocol.TCP).port();
@@ -256,7 +264,7 @@ class AllocationTest {
         FrontendAddress address = any.getAddress() instanceof Inet6Address
                 ? new FrontendAddress(Protocol.UDP, Lab.ip(loopback), free.port())
                 : free;
-        try (Lab lab = new Lab(1);
+        try (Lab lab = new Lab(ForwarderConfig.defaults().withLoops(1), false);
                 DatagramSocket endpoint = new DatagramSocket(any);
                 DatagramSocket client = new DatagramSocket(any)) {
             Loop loop = lab.forwarder.loops().get(0);

@@ -132,7 +132,7 @@ final class EventLoopsTest {
         ServerSocket taken =
                 new ServerSocket(address.port(), 1, address.address().toInetAddress());
         try (AutoCloseable quiet = silence("io.sluice.thread");
-                Forwarder forwarder = new Forwarder(config, status -> {}, supervisor)) {
+                Forwarder forwarder = new Forwarder(config, ForwarderCallbacks.of(status -> {}), supervisor)) {
             fail.set(true);
             forwarder.apply(ServiceSnapshot.of(Lab.service("web", address, new Endpoint(Lab.ip("127.0.0.1"), 1))));
             assertThat(state(forwarder)).as("%s", quiet).isEqualTo(FrontendStatus.State.FAILED);

@@ -246,7 +246,7 @@ class FaultTest {
             return System.nanoTime();
         };
         try (UdpForwardingTest.Echo echo = new UdpForwardingTest.Echo("a", "127.0.0.1");
-                Forwarder forwarder = new Forwarder(withClock(clock), status -> {});
+                Forwarder forwarder = new Forwarder(withClock(clock), ForwarderCallbacks.of(status -> {}));
                 DatagramSocket client = new DatagramSocket()) {
             forwarder.apply(ServiceSnapshot.of(Lab.service("dns", udp, echo.endpoint())));
             client.setSoTimeout(5_000);
@@ -311,7 +311,8 @@ class FaultTest {
         return new ForwarderHandover(
                 List.of(new ForwarderHandover.Sockets(
                         sockets.address(), List.of(new ForwarderHandover.OpenSocket(socket.descriptor(), flows)))),
-                released.services());
+                released.services(),
+                released.takenOut());
     }
 
     private static ServicePort byOrigin(FrontendAddress address, Endpoint endpoint) {

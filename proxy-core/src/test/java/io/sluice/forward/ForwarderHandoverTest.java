@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.balance.EndpointHealth;
+import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
@@ -246,6 +248,26 @@ class ForwarderHandoverTest {
             assertThat(before.forwarder.sessions()).isEqualTo(1);
             session.close();
             assertThat(before.forwarder.drain(Duration.ofSeconds(5))).isZero();
+        }
+    }
+
+    @Test
+    void aHandoverKeepsTheEndpointsThatAreTakenOut() throws Exception {
+        try (Lab old = new Lab();
+                Lab successor = new Lab()) {
+            Endpoint a = old.endpointServer("a").endpoint();
+            ServicePort web = Lab.service("web", tcp, a, old.endpointServer("b").endpoint());
+            old.apply(web);
+            old.forwarder.takeOut("test/web", a, EndpointHealth.State.DRAINING, Duration.ofMinutes(10), false);
+            ForwarderHandover handover = old.forwarder.release();
+            assertThat(old.forwarder.putBack("test/web", a)).isEqualTo(EndpointControl.Outcome.NOT_NOW);
+            successor.forwarder.inherit(received(handover));
+            successor.apply(web);
+            old.forwarder.closeReleased(handover);
+            assertThat(List.of(successor.ask(tcp), successor.ask(tcp))).containsOnly("b");
+            successor.advance(Duration.ofMinutes(10));
+            successor.forwarder.runHousekeeping();
+            assertThat(List.of(successor.ask(tcp), successor.ask(tcp))).containsExactlyInAnyOrder("a", "b");
         }
     }
 }

@@ -2,6 +2,7 @@ package io.sluice.forward;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.balance.EndpointChange;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
@@ -28,6 +29,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicLong;
@@ -40,6 +42,8 @@ public final class Lab implements AutoCloseable {
     private final AtomicLong clockOffsetNanos = new AtomicLong();
     private final List<Closeable> open = new ArrayList<>();
     final List<FrontendStatus> changes = new ArrayList<>();
+    final List<EndpointChange> endpointChanges = new CopyOnWriteArrayList<>();
+    final List<EndedConnection> ended = new CopyOnWriteArrayList<>();
     final Forwarder forwarder;
 
     Lab() {
@@ -51,11 +55,21 @@ public final class Lab implements AutoCloseable {
     }
 
     Lab(ForwarderConfig config) {
-        forwarder = new Forwarder(withClock(config, () -> System.nanoTime() + clockOffsetNanos.get()), status -> {
-            synchronized (changes) {
-                changes.add(status);
-            }
-        });
+        this(config, true);
+    }
+
+    /** @param recordsEnds whether to collect finished connections in {@link #ended} */
+    Lab(ForwarderConfig config, boolean recordsEnds) {
+        forwarder = new Forwarder(
+                withClock(config, () -> System.nanoTime() + clockOffsetNanos.get()),
+                new ForwarderCallbacks(
+                        status -> {
+                            synchronized (changes) {
+                                changes.add(status);
+                            }
+                        },
+                        endpointChanges::add,
+                        recordsEnds ? ended::add : null));
     }
 
     static ForwarderConfig withClock(ForwarderConfig config, LongSupplier nanoClock) {

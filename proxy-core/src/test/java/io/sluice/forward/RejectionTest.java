@@ -71,8 +71,8 @@ class RejectionTest {
     }
 
     private static void inherit(Lab lab, FrontendAddress address, ForwarderHandover.OpenSocket... sockets) {
-        lab.forwarder.inherit(
-                new ForwarderHandover(List.of(new ForwarderHandover.Sockets(address, List.of(sockets))), List.of()));
+        lab.forwarder.inherit(new ForwarderHandover(
+                List.of(new ForwarderHandover.Sockets(address, List.of(sockets))), List.of(), List.of()));
     }
 
     /** All states that the frontend has entered; a retry may be faster than the test can observe. */

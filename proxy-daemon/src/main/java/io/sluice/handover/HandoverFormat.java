@@ -1,5 +1,8 @@
 package io.sluice.handover;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
 import io.sluice.balance.BalancePosition;
 import io.sluice.forward.ForwarderHandover;
 import io.sluice.model.Endpoint;
@@ -42,12 +45,20 @@ public final class HandoverFormat {
             .addModule(new SimpleModule()
                     .addSerializer(IpAddress.class, new AddressWriter())
                     .addDeserializer(IpAddress.class, new AddressReader()))
+            .addMixIn(ForwarderHandover.class, AddedComponents.class)
             .disable(StreamWriteFeature.AUTO_CLOSE_TARGET)
             .disable(StreamReadFeature.AUTO_CLOSE_SOURCE)
             .disable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
             .build();
+
+    /** Components that were added to the format later: not written if empty, and empty if not received. */
+    private interface AddedComponents {
+        @JsonInclude(JsonInclude.Include.NON_EMPTY)
+        @JsonSetter(nulls = Nulls.AS_EMPTY)
+        List<ForwarderHandover.TakenOut> takenOut();
+    }
 
     private static final class AddressWriter extends ValueSerializer<IpAddress> {
         @Override
@@ -79,7 +90,8 @@ public final class HandoverFormat {
                 List.of(new BalancePosition(
                         new ServicePortName("", "", "", Protocol.UDP),
                         List.of(endpoint),
-                        List.of(new BalancePosition.AffinityEntry(address, endpoint, 0)))));
+                        List.of(new BalancePosition.AffinityEntry(address, endpoint, 0)))),
+                List.of());
     }
 
     static void write(ForwarderHandover handover, OutputStream to) throws IOException {

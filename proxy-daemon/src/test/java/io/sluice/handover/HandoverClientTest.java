@@ -40,7 +40,7 @@ final class HandoverClientTest {
     private Forwarder old;
     private Forwarder newForwarder;
     private UnixListener listening;
-    private ForwarderHandover offered = new ForwarderHandover(List.of(), List.of());
+    private ForwarderHandover offered = new ForwarderHandover(List.of(), List.of(), List.of());
     private String flow;
     /** Socket that the old process sends in the rehearsal. */
     private io.netty.channel.unix.Socket sample;

@@ -9,6 +9,7 @@ import ch.qos.logback.core.read.ListAppender;
 import io.sluice.daemon.NameServer;
 import io.sluice.daemon.RunIT;
 import io.sluice.forward.Forwarder;
+import io.sluice.forward.ForwarderCallbacks;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
@@ -97,7 +98,7 @@ final class HandoverLab {
 
     /** Creates a forwarder without a snapshot. */
     Forwarder forwarder() {
-        return closeLater(new Forwarder(ForwarderConfig.defaults().withLoops(1), status -> {}));
+        return closeLater(new Forwarder(ForwarderConfig.defaults().withLoops(1), ForwarderCallbacks.of(status -> {})));
     }
 
     Socket connectTcp() throws IOException {

@@ -55,8 +55,8 @@ final class SimulatedNode {
         }
         Stats stats = new Stats(1);
         AffinityTable affinity = new AffinityTable();
-        snapshot.forEach(port -> new ServiceState(stats.open(port.name()), affinity)
-                .update(port, this::originOf)
+        snapshot.forEach(port -> new ServiceState(stats.open(port.name()), affinity, change -> {})
+                .update(port, this::originOf, Map.of())
                 .forEach(routing -> routings.put(routing.frontend().address(), routing)));
         host = new SimulatedHost(localAddresses(), sockets());
         path = new PacketPath(kernel, host);

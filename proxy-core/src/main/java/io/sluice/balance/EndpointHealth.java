@@ -1,0 +1,66 @@
+package io.sluice.balance;
+
+import java.time.Instant;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The health of an endpoint as observed in forwarded connections and flows. Sluice sends no probes of its own.
+ *
+ * @param since the time of the last change of the state; {@link Instant#EPOCH} in state {@code UNKNOWN}
+ * @param lastError the last failure, such as {@code connection refused}; empty if there was none
+ * @param lastErrorTime the time of the last failure; null if there was none
+ * @param consecutiveFailures the number of failed attempts since the last success
+ */
+public record EndpointHealth(
+        State state,
+        Instant since,
+        String lastError,
+        @Nullable Instant lastErrorTime,
+        int consecutiveFailures) {
+    /** The health of an endpoint to which no connection has been attempted. */
+    static final EndpointHealth NEVER_TRIED = new EndpointHealth(State.UNKNOWN, Instant.EPOCH, "", null, 0);
+
+    /** Returns the health after a successful attempt. */
+    EndpointHealth afterSuccess(Instant now) {
+        return new EndpointHealth(State.UP, state == State.UP ? since : now, lastError, lastErrorTime, 0);
+    }
+
+    /** Returns the health after a failed attempt. */
+    EndpointHealth afterFailure(State failing, String error, Instant now) {
+        return new EndpointHealth(failing, state == failing ? since : now, error, now, consecutiveFailures + 1);
+    }
+
+    /** Returns this health with another state. */
+    EndpointHealth with(State other, Instant at) {
+        return new EndpointHealth(other, at, lastError, lastErrorTime, consecutiveFailures);
+    }
+
+    /** Whether an endpoint gets new connections, and how the last ones ended. */
+    public enum State {
+        /** No connection has been attempted. */
+        UNKNOWN,
+        /** The last attempt succeeded or, for UDP, the endpoint has replied. */
+        UP,
+        /** The last attempt was refused, or the network reported an error. */
+        REFUSING,
+        /** The last attempt timed out. */
+        SILENT,
+        /** Passed over because of its failures. */
+        EJECTED,
+        /** Gets no new connections: drained by an operator, or removed from the Service while connections are open. */
+        DRAINING,
+        /** Gets no new connections, and its connections were closed by an operator. */
+        DISABLED;
+
+        /** Whether the endpoint does not answer. */
+        public boolean isFailing() {
+            return this == REFUSING || this == SILENT || this == EJECTED;
+        }
+
+        /** The name in the admin API and in tables. */
+        public String text() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+}
