@@ -1,14 +1,16 @@
 package io.sluice.http;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.channel.epoll.EpollSocketChannel;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.channel.socket.DuplexChannel;
+import io.netty.channel.socket.SocketChannel;
 import io.netty.handler.codec.DateFormatter;
 import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultHttpContent;
@@ -30,8 +32,12 @@ import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.netty.handler.flow.FlowControlHandler;
 import io.netty.util.ReferenceCountUtil;
 import io.sluice.http.HttpConnections.Phase;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.Date;
+import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -46,10 +52,14 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     private static final int MAX_LINE_BYTES = 4 * 1024;
     private static final int MAX_HEADER_BYTES = 16 * 1024;
-    /** Maximum size of a request body. Bodies are discarded: no page uses them, but some clients send one. */
+    /** Maximum size of a request body. Only {@link Request#MAX_BODY_BYTES} of it are kept; the rest is discarded. */
     private static final int MAX_BODY_BYTES = 64 * 1024;
 
     private static final int CHUNK_BYTES = 16 * 1024;
+
+    /** Headers of responses to invalid requests, which no router handles. */
+    private static final Map<String, String> REJECTION_HEADERS =
+            Map.of("Cache-Control", "no-store", "Content-Security-Policy", "default-src 'none'");
 
     /** Phase, its start and the unsent bytes of the response; all three are set by {@link HttpConnections}. */
     Phase phase = Phase.REQUEST;
@@ -60,9 +70,9 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     /** The listening channel that accepted this connection. */
     final Channel listening;
 
-    private final EpollSocketChannel channel;
+    private final DuplexChannel channel;
     private final HttpConnections connections;
-    private final SlowPages slowPages;
+    private final PageRenderer renderer;
     private final Function<Request, Page> router;
 
     /** Whether a read of the next part of a request is outstanding. */
@@ -70,6 +80,7 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     private @Nullable HttpRequest request;
     private int requestBodyBytes;
+    private ByteArrayOutputStream requestBody = new ByteArrayOutputStream(0);
     /** Whether the client has closed its side of the connection. */
     private boolean inputEnded;
 
@@ -79,14 +90,14 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
 
     HttpConnection(
             Channel listening,
-            EpollSocketChannel channel,
+            DuplexChannel channel,
             HttpConnections connections,
-            SlowPages slowPages,
+            PageRenderer renderer,
             Function<Request, Page> router) {
         this.listening = listening;
         this.channel = channel;
         this.connections = connections;
-        this.slowPages = slowPages;
+        this.renderer = renderer;
         this.router = router;
         channel.pipeline()
                 .addLast(
@@ -161,6 +172,9 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
                 reject(HttpResponseStatus.REQUEST_ENTITY_TOO_LARGE);
                 return;
             }
+            if (requestBodyBytes <= Request.MAX_BODY_BYTES) {
+                requestBody.writeBytes(ByteBufUtil.getBytes(content.content()));
+            }
         }
         HttpRequest complete = request;
         if (complete != null && message instanceof LastHttpContent) {
@@ -182,17 +196,21 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     private void reject(HttpResponseStatus status) {
         request = null;
         connections.enter(this, Phase.RESPONSE);
-        send(Response.text(status.code(), status.reasonPhrase() + "\n"));
+        send(Response.text(status.code(), status.reasonPhrase() + "\n").withHeaders(REJECTION_HEADERS));
     }
 
     private void respond(HttpRequest complete) {
         connections.enter(this, Phase.RESPONSE);
-        Page page = router.apply(Request.of(complete.method().name(), complete.uri()));
-        if (page.isSlow()) {
-            slowPages.request(page, this::send);
-        } else {
-            send(page.render());
-        }
+        boolean bodyTooLong = requestBodyBytes > Request.MAX_BODY_BYTES;
+        String text = bodyTooLong ? "" : requestBody.toString(StandardCharsets.UTF_8);
+        requestBody = new ByteArrayOutputStream(0);
+        Request received = Request.of(
+                complete.method().name(),
+                complete.uri(),
+                name -> String.join(", ", complete.headers().getAll(name)),
+                text,
+                bodyTooLong);
+        renderer.render(router.apply(received), this::send);
     }
 
     @SuppressWarnings({"FutureReturnValueIgnored", "JavaUtilDate"}) // last write reports failures; Netty requires Date
@@ -283,11 +301,18 @@ final class HttpConnection extends ChannelInboundHandlerAdapter {
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
         if (cause instanceof IOException || cause instanceof DecoderException) {
-            log.debug("connection from {} failed", channel.remoteAddress(), cause);
+            log.debug("connection from {} failed", client(), cause);
         } else {
-            log.error("internal error; closing the connection from {}", channel.remoteAddress(), cause);
+            log.error("internal error; closing the connection from {}", client(), cause);
         }
         close();
+    }
+
+    /** Returns the client for log lines. Clients of a Unix socket have no address. */
+    private Object client() {
+        return channel instanceof SocketChannel
+                ? Objects.requireNonNullElse(channel.remoteAddress(), "a closed socket")
+                : "the Unix socket";
     }
 
     /** Closes this connection immediately. */

@@ -5,6 +5,8 @@ import io.netty.util.concurrent.Future;
 import io.sluice.model.IpAddress;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -14,7 +16,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A port of the HTTP server. If {@link #start} cannot open the port, the failure is logged once and the attempt is
+ * A port of the HTTP server, or a Unix socket on which it serves. If {@link #start} cannot open the port, the failure is logged once and the attempt is
  * repeated until it succeeds, as in kube-proxy. Thread-safe: the state is confined to the server's event loop.
  */
 public final class HttpPort implements AutoCloseable {
@@ -25,7 +27,7 @@ public final class HttpPort implements AutoCloseable {
 
     private final HttpServer server;
     private final String name;
-    private final InetSocketAddress wanted;
+    private final SocketAddress wanted;
     private final Function<Request, Page> router;
     private final Duration retry;
     private final boolean announced;
@@ -36,7 +38,7 @@ public final class HttpPort implements AutoCloseable {
     private volatile @Nullable Channel channel;
 
     /** Creates a port without opening it. Logs when the port is opened, and retries after {@link #RETRY}. */
-    public HttpPort(HttpServer server, String name, InetSocketAddress wanted, Function<Request, Page> router) {
+    public HttpPort(HttpServer server, String name, SocketAddress wanted, Function<Request, Page> router) {
         this(server, name, wanted, router, RETRY, true);
     }
 
@@ -44,6 +46,7 @@ public final class HttpPort implements AutoCloseable {
      * Creates a port without opening it.
      *
      * @param name purpose of the port, for log lines
+     * @param wanted IP address and port, or the path of a Unix socket
      * @param router function from a request to its page
      * @param retry delay before a failed attempt is repeated
      * @param announced whether to log a successful attempt even if no earlier attempt failed
@@ -51,7 +54,7 @@ public final class HttpPort implements AutoCloseable {
     public HttpPort(
             HttpServer server,
             String name,
-            InetSocketAddress wanted,
+            SocketAddress wanted,
             Function<Request, Page> router,
             Duration retry,
             boolean announced) {
@@ -100,7 +103,8 @@ public final class HttpPort implements AutoCloseable {
     private void open() throws IOException {
         channel = server.listen(wanted, router);
         if (announced || failed) {
-            log.info("serving {} on http://{}", name, text(address().orElse(wanted)));
+            Optional<InetSocketAddress> address = address();
+            log.info("serving {} on {}", name, address.isPresent() ? "http://" + text(address.get()) : text(wanted));
         }
         failed = false;
     }
@@ -117,11 +121,19 @@ public final class HttpPort implements AutoCloseable {
         }
     }
 
-    private static String text(InetSocketAddress address) {
-        return IpAddress.of(address.getAddress()).withPort(address.getPort());
+    private static String text(SocketAddress address) {
+        return address instanceof InetSocketAddress ip
+                ? IpAddress.of(ip.getAddress()).withPort(ip.getPort())
+                : "Unix socket '" + ((UnixDomainSocketAddress) address).getPath() + "'";
     }
 
-    /** Returns the address on which the port listens; empty while it is not open. */
+    /** Returns whether the port is open. */
+    public boolean isOpen() {
+        Channel open = channel;
+        return open != null && open.isOpen();
+    }
+
+    /** Returns the address on which the port listens; empty while it is not open, and for a Unix socket. */
     public Optional<InetSocketAddress> address() {
         Channel open = channel;
         return open != null && open.isOpen() && open.localAddress() instanceof InetSocketAddress address

@@ -3,34 +3,37 @@ package io.sluice.http;
 import io.netty.buffer.UnpooledByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelException;
-import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
 import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.ServerChannel;
 import io.netty.channel.ServerChannelRecvByteBufAllocator;
 import io.netty.channel.WriteBufferWaterMark;
+import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.channel.socket.DuplexChannel;
+import io.sluice.socket.UnixListener;
 import io.sluice.thread.EventLoops;
 import io.sluice.thread.Supervisor;
-import io.sluice.thread.Worker;
 import java.io.IOException;
-import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
 import java.time.Duration;
-import java.util.HashSet;
+import java.util.HashMap;
 import java.util.List;
-import java.util.Set;
-import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.LinkedBlockingQueue;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Event loop of all HTTP ports, separate from the forwarding loops, and the thread that renders slow pages. */
+/** Event loop of all HTTP ports, separate from the forwarding loops, and the threads that render slow pages. */
 public final class HttpServer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(HttpServer.class);
 
@@ -39,7 +42,7 @@ public final class HttpServer implements AutoCloseable {
      * Number of connections that a port accepts before the loop reads from open ones. Far below the connection limit,
      * so that accepting a burst does not close connections of the same burst.
      */
-    private static final int ACCEPTS_PER_ROUND = 64;
+    private static final int ACCEPTS_PER_ROUND = 16;
     /** Time limit for queued tasks, mostly pipelined requests, before ports and connections are polled again. */
     private static final Duration TASK_TIME_PER_ROUND = Duration.ofMillis(1);
     /** Read buffer size. Enough for only a few requests, because the codec decodes all bytes of a read at once. */
@@ -57,12 +60,10 @@ public final class HttpServer implements AutoCloseable {
 
     private final EventLoops loops;
     private final EventLoop loop;
-    private final BlockingQueue<Runnable> renderings = new LinkedBlockingQueue<>();
-    private final Worker renderer;
-    private final SlowPages slowPages;
+    private final PageRenderer renderer;
     private final HttpConnections connections;
-    /** Channels of the open ports. Accessed only on the loop. */
-    private final Set<Channel> listening = new HashSet<>();
+    /** Channels of the open ports, with the actions that must precede their closing. Accessed only on the loop. */
+    private final Map<Channel, Runnable> listening = new HashMap<>();
 
     /**
      * Creates a server and starts its threads, without opening a port.
@@ -80,16 +81,9 @@ public final class HttpServer implements AutoCloseable {
         connections = new HttpConnections(maxConnections, unsentBytesLimit, nanoClock);
         loops = EventLoops.startOne(supervisor, "sluice-http", EpollIoHandler.newFactory(), TASK_TIME_PER_ROUND);
         loop = loops.group().next();
-        slowPages = new SlowPages(renderings::add, loop);
-        renderer = supervisor.loop("sluice-pages", this::renderAll);
+        renderer = new PageRenderer(supervisor, loop);
         loop.scheduleWithFixedDelay(
                 this::closeOverdue, OVERDUE_CHECK_MILLIS, OVERDUE_CHECK_MILLIS, TimeUnit.MILLISECONDS);
-    }
-
-    private void renderAll() throws InterruptedException {
-        while (true) {
-            renderings.take().run();
-        }
     }
 
     /** Closes connections that have exceeded a time limit. Must be called on the loop. */
@@ -116,38 +110,60 @@ public final class HttpServer implements AutoCloseable {
     }
 
     /**
-     * Opens a channel that listens on an address. Must be called on the loop.
+     * Opens a channel that listens on an IP address and port or on a Unix socket. Must be called on the loop.
      *
      * @throws IOException if the address is in use or not local, or no socket can be created
      */
-    Channel listen(InetSocketAddress address, Function<Request, Page> router) throws IOException {
-        EpollServerSocketChannel channel;
+    Channel listen(SocketAddress address, Function<Request, Page> router) throws IOException {
         try {
-            channel = new EpollServerSocketChannel();
+            if (address instanceof UnixDomainSocketAddress unix) {
+                UnixListener listener = UnixAccess.bind(unix.getPath());
+                return listen(UnixAccess.channel(listener), null, router, () -> UnixAccess.removeFile(listener));
+            }
+            EpollServerSocketChannel channel = new EpollServerSocketChannel();
+            channel.config().setReuseAddress(true).setBacklog(BACKLOG);
+            return listen(channel, address, router, () -> {});
         } catch (ChannelException e) {
             throw failed(e);
         }
+    }
+
+    /**
+     * @param address address to bind; null if the channel is already bound
+     * @param beforeClose action that must precede the closing of the channel
+     */
+    private Channel listen(
+            ServerChannel channel,
+            @Nullable SocketAddress address,
+            Function<Request, Page> router,
+            Runnable beforeClose)
+            throws IOException {
         // By default, Netty's epoll accepts one connection per poll, because it takes the descriptor for a byte count.
         ServerChannelRecvByteBufAllocator accepts = new ServerChannelRecvByteBufAllocator();
         accepts.respectMaybeMoreData(false).maxMessagesPerRead(ACCEPTS_PER_ROUND);
-        channel.config().setReuseAddress(true).setBacklog(BACKLOG).setRecvByteBufAllocator(accepts);
+        channel.config().setRecvByteBufAllocator(accepts);
         channel.pipeline().addLast(new Acceptor(router));
         // On the loop's thread, both futures are complete when these calls return.
-        ChannelFuture registered = loop.register(channel);
-        ChannelFuture bound = channel.bind(address);
-        Throwable cause = registered.cause() == null ? bound.cause() : registered.cause();
+        Throwable cause = loop.register(channel).cause();
+        if (cause == null && address != null) {
+            cause = channel.bind(address).cause();
+        }
         if (cause != null) {
+            beforeClose.run();
             channel.unsafe().closeForcibly();
             throw failed(cause);
         }
-        listening.add(channel);
+        listening.put(channel, beforeClose);
         return channel;
     }
 
     /** Stops listening and closes idle connections; others close after their response. Must be called on the loop. */
     @SuppressWarnings("FutureReturnValueIgnored") // on the loop's thread, the port is closed when this returns
     void close(Channel port) {
-        listening.remove(port);
+        Runnable beforeClose = listening.remove(port);
+        if (beforeClose != null) {
+            beforeClose.run();
+        }
         port.close();
         connections.closeIdle(port);
     }
@@ -168,16 +184,22 @@ public final class HttpServer implements AutoCloseable {
 
         @Override
         public void channelRead(ChannelHandlerContext context, Object accepted) {
-            EpollSocketChannel channel = (EpollSocketChannel) accepted;
+            DuplexChannel channel = (DuplexChannel) accepted;
+            if (channel instanceof EpollDomainSocketChannel unix && !UnixAccess.isPermitted(unix)) {
+                channel.unsafe().closeForcibly();
+                return;
+            }
+            if (channel instanceof EpollSocketChannel tcp) {
+                tcp.config().setTcpNoDelay(true);
+            }
+            channel.config().setOption(ChannelOption.SO_SNDBUF, SEND_BUFFER_BYTES);
+            channel.config().setOption(ChannelOption.ALLOW_HALF_CLOSURE, true);
             channel.config()
                     .setAutoRead(false)
-                    .setAllowHalfClosure(true)
-                    .setTcpNoDelay(true)
-                    .setSendBufferSize(SEND_BUFFER_BYTES)
                     .setAllocator(UnpooledByteBufAllocator.DEFAULT)
                     .setRecvByteBufAllocator(new FixedRecvByteBufAllocator(READ_BYTES))
                     .setWriteBufferWaterMark(UNSENT);
-            HttpConnection connection = new HttpConnection(context.channel(), channel, connections, slowPages, router);
+            HttpConnection connection = new HttpConnection(context.channel(), channel, connections, renderer, router);
             connections.add(connection);
             loop.register(channel).addListener(registered -> {
                 if (!registered.isSuccess()) {
@@ -200,7 +222,7 @@ public final class HttpServer implements AutoCloseable {
     public void close() {
         renderer.close();
         run(() -> {
-            List.copyOf(listening).forEach(this::close);
+            List.copyOf(listening.keySet()).forEach(this::close);
             connections.closeAll();
         });
         loops.close(QUIET, SHUTDOWN).awaitUninterruptibly();

@@ -8,17 +8,35 @@ import org.slf4j.LoggerFactory;
 public final class Page {
     private static final Logger log = LoggerFactory.getLogger(Page.class);
 
-    private final Callable<Response> content;
-    private final boolean slow;
+    /** Thread that renders a page. */
+    enum Rendering {
+        /** The event loop of the server. */
+        LOOP,
+        /** A thread for pages whose waiting requests share a response. */
+        SHARED,
+        /** A thread for pages that are rendered for each request. */
+        PER_REQUEST
+    }
 
-    private Page(Callable<Response> content, boolean slow) {
+    private final Rendering rendering;
+    private final Callable<Response> content;
+    private final int maxWaiting;
+    private final Response overloaded;
+
+    private Page(Rendering rendering, Callable<Response> content, int maxWaiting, Response overloaded) {
+        this.rendering = rendering;
         this.content = content;
-        this.slow = slow;
+        this.maxWaiting = maxWaiting;
+        this.overloaded = overloaded;
+    }
+
+    private static Page unlimited(Rendering rendering, Callable<Response> content) {
+        return new Page(rendering, content, Integer.MAX_VALUE, Response.text(503, "too many requests\n"));
     }
 
     /** Creates a page for the event loop. Rendering must not block or slow down with the number of Services. */
     public static Page quick(Callable<Response> content) {
-        return new Page(content, false);
+        return unlimited(Rendering.LOOP, content);
     }
 
     /**
@@ -26,11 +44,29 @@ public final class Page {
      * begins share the response, so many requests cost no more than one.
      */
     public static Page slow(Callable<Response> content) {
-        return new Page(content, true);
+        return unlimited(Rendering.SHARED, content);
     }
 
-    boolean isSlow() {
-        return slow;
+    /**
+     * Creates a page for one request, whose response depends on its parameters. All such pages are rendered on one
+     * thread, one at a time, which is not the thread of {@link #slow} pages.
+     *
+     * @param maxWaiting number of requests that may wait for this thread; beyond it, the response is {@code overloaded}
+     */
+    public static Page perRequest(int maxWaiting, Response overloaded, Callable<Response> content) {
+        return new Page(Rendering.PER_REQUEST, content, maxWaiting, overloaded);
+    }
+
+    Rendering rendering() {
+        return rendering;
+    }
+
+    int maxWaiting() {
+        return maxWaiting;
+    }
+
+    Response overloaded() {
+        return overloaded;
     }
 
     /** Renders the page on the caller's thread. A failure is logged and produces a response with status 500. */

@@ -1,6 +1,7 @@
 package io.sluice.http;
 
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
 import java.util.Map;
 
 /** Status, headers and body of a response. Immutable; may be sent to any number of clients. */
@@ -31,6 +32,13 @@ public final class Response {
     /** Creates a JSON response. */
     public static Response json(int status, String json) {
         return new Response(status, "application/json", Map.of(), json.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Returns this response with additional headers, except those that it already has. */
+    public Response withHeaders(Map<String, String> additional) {
+        Map<String, String> all = new HashMap<>(additional);
+        all.putAll(headers);
+        return new Response(status, contentType, all, body);
     }
 
     /** Returns the status code. */

@@ -12,15 +12,15 @@ public final class Routes implements Function<Request, Page> {
             Map.of("Allow", "GET, HEAD"),
             Response.text(405, "method not allowed; allowed: GET, HEAD\n").body()));
 
-    private final Map<String, Function<String, Page>> pages;
+    private final Map<String, Function<Request, Page>> pages;
     private final Page notFound;
 
     /**
      * Creates a router.
      *
-     * @param pages map from path to a function that returns the page for a query string
+     * @param pages map from path to a function that returns the page for a request
      */
-    public Routes(Map<String, Function<String, Page>> pages) {
+    public Routes(Map<String, Function<Request, Page>> pages) {
         this.pages = Map.copyOf(pages);
         Response response =
                 Response.text(404, "not found; available: " + String.join(", ", new TreeSet<>(pages.keySet())) + "\n");
@@ -32,7 +32,7 @@ public final class Routes implements Function<Request, Page> {
         if (!request.method().equals("GET") && !request.method().equals("HEAD")) {
             return METHOD_NOT_ALLOWED;
         }
-        Function<String, Page> page = pages.get(request.path());
-        return page == null ? notFound : page.apply(request.query());
+        Function<Request, Page> page = pages.get(request.path());
+        return page == null ? notFound : page.apply(request);
     }
 }

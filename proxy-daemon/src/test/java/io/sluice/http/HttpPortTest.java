@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 /** Ports that are in use, and closed ports. */
 final class HttpPortTest {
-    private static final Routes SITE = new Routes(Map.of("/a", query -> Page.quick(() -> Response.text(200, "a"))));
+    private static final Routes SITE = new Routes(Map.of("/a", request -> Page.quick(() -> Response.text(200, "a"))));
 
     private final HttpServer server = new HttpServer(new Supervisor(), 16);
 

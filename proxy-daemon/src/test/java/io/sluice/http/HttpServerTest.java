@@ -42,7 +42,7 @@ final class HttpServerTest {
     private final HttpPort port = new HttpPort(
             server, "test", new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), new Routes(pages()));
 
-    private Map<String, Function<String, Page>> pages() {
+    private Map<String, Function<Request, Page>> pages() {
         Page large = Page.slow(() -> Response.text(200, "x".repeat(LARGE_BYTES)));
         Page gated = Page.slow(() -> {
             rendered.incrementAndGet();
@@ -50,11 +50,11 @@ final class HttpServerTest {
             return Response.text(200, "gated");
         });
         return Map.of(
-                "/a", query -> Page.quick(() -> Response.text(200, "a " + query)),
-                "/gated", query -> gated,
-                "/large", query -> large,
+                "/a", request -> Page.quick(() -> Response.text(200, "a " + request.query())),
+                "/gated", request -> gated,
+                "/large", request -> large,
                 "/broken",
-                        query -> Page.quick(() -> {
+                        request -> Page.quick(() -> {
                             throw new IOException("broken on purpose");
                         }));
     }
@@ -346,6 +346,8 @@ final class HttpServerTest {
             assertThat(rest(socket)).endsWith("a slow");
         }
         gate.countDown();
+        // Otherwise the rendering might still be waiting when the server is closed, and fail.
+        assertThat(get("/gated")).endsWith("gated");
     }
 
     @Test
