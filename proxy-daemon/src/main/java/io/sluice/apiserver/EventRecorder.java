@@ -72,10 +72,36 @@ public final class EventRecorder implements AutoCloseable {
     private double tokens = BURST;
     private long refilledNanos;
 
+    /** The reason of an Event: a problem, or the end of one. */
+    public enum Reason {
+        NOT_SERVED("NotServed", null),
+        FRONTEND_FAILED("FrontendFailed", null),
+        /** An endpoint started to fail. */
+        ENDPOINT_FAILING("EndpointFailing", null),
+        /** A failing endpoint answers again. */
+        ENDPOINT_RECOVERED("EndpointRecovered", ENDPOINT_FAILING),
+        /** No endpoint of a service port answers. */
+        NO_ENDPOINT_ANSWERS("NoEndpointAnswers", null),
+        /** An endpoint of such a service port answers again. */
+        SERVICE_RECOVERED("ServiceRecovered", NO_ENDPOINT_ANSWERS);
+
+        private final String text;
+        private final @Nullable Reason ended;
+
+        Reason(String text, @Nullable Reason ended) {
+            this.text = text;
+            this.ended = ended;
+        }
+
+        private String type() {
+            return ended == null ? "Warning" : "Normal";
+        }
+    }
+
     /** @param path URL path of the object concerned */
-    private record Event(String path, String reason, String message) {
+    private record Event(String path, Reason reason, String message) {
         List<String> series() {
-            return List.of(path, reason);
+            return List.of(path, reason.text);
         }
     }
 
@@ -120,14 +146,19 @@ public final class EventRecorder implements AutoCloseable {
     public void problem(Problem problem) {
         if (problem.severity() == Severity.ERROR && problem.source().startsWith("/")) {
             String field = problem.field().isEmpty() ? "" : problem.field() + ": ";
-            put(new Event(problem.source(), "NotServed", field + problem.message()));
+            put(new Event(problem.source(), Reason.NOT_SERVED, field + problem.message()));
         }
     }
 
     /** Records that a frontend of a Service failed. Never blocks; thread-safe. */
     public void failed(ServicePortName service, String message) {
+        service(service, Reason.FRONTEND_FAILED, message);
+    }
+
+    /** Records a problem of a Service, or its end. Never blocks; thread-safe. */
+    public void service(ServicePortName service, Reason reason, String message) {
         String path = "/api/v1/namespaces/" + service.namespace() + "/services/" + service.service();
-        put(new Event(path, "FrontendFailed", message));
+        put(new Event(path, reason, Problem.escaped(message)));
     }
 
     private void put(Event event) {
@@ -146,6 +177,12 @@ public final class EventRecorder implements AutoCloseable {
         long now = nanoTime.getAsLong();
         tokens = Math.min(BURST, tokens + (now - refilledNanos) / (double) REFILL_NANOS);
         refilledNanos = now;
+        if (event.reason().ended != null) {
+            // Otherwise the newest Event would remain the recovery if the same problem occurred again within the hour.
+            lastSentNanos
+                    .keySet()
+                    .removeIf(each -> each.path().equals(event.path()) && each.reason() == event.reason().ended);
+        }
         Long last = lastSentNanos.get(event);
         if (tokens < 1 || (last != null && now - last < REPEAT_NANOS)) {
             return;
@@ -297,8 +334,8 @@ public final class EventRecorder implements AutoCloseable {
                 .put("uid", uid(object));
         json.putObject("source").put("component", "sluice").put("host", nodeName);
         String time = seconds(now);
-        return json.put("type", "Warning")
-                .put("reason", event.reason())
+        return json.put("type", event.reason().type())
+                .put("reason", event.reason().text)
                 .put("message", truncated(event.message()))
                 .put("firstTimestamp", time)
                 .put("lastTimestamp", time)

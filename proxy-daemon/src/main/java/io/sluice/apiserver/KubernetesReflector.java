@@ -99,13 +99,20 @@ public final class KubernetesReflector implements Reflector {
                 new Random());
         this.endpointsApi = endpointsApi;
         this.events = new EventRecorder(client, nodeName, Clock.systemUTC(), System::nanoTime);
-        resources.add(Resource.services(proxyName));
-        resources.add(endpointsApi == EndpointsApi.ENDPOINTS ? Resource.endpoints() : Resource.endpointSlices());
-        if (!nodeName.isEmpty()) {
-            resources.add(Resource.node(nodeName));
-        }
-        resources.add(Resource.serviceCidrs());
+        resources.addAll(resources(options, endpointsApi));
         resources.forEach(resource -> notListed.add(resource.kind()));
+    }
+
+    /**
+     * Lists all objects once, without watching them, and returns them by path.
+     *
+     * @throws IOException if a list fails or takes too long; the message names the server and the reason
+     */
+    public static Map<String, SourceState> list(ApiAccess api, BuildOptions options, EndpointsApi endpointsApi)
+            throws IOException, InterruptedException {
+        try (ApiClient client = new ApiClient(api)) {
+            return OneTimeList.of(client, options, endpointsApi);
+        }
     }
 
     /** The recorder that sends Events to these API servers. Closed together with this reflector. */
@@ -219,6 +226,18 @@ public final class KubernetesReflector implements Reflector {
             log.debug("cannot read the list of API groups; assuming that EndpointSlices exist", e);
             return true;
         }
+    }
+
+    /** The collections from which Sluice reads its objects. */
+    static List<Resource> resources(BuildOptions options, EndpointsApi endpointsApi) {
+        List<Resource> resources = new ArrayList<>();
+        resources.add(Resource.services(options.serviceProxyName()));
+        resources.add(endpointsApi == EndpointsApi.ENDPOINTS ? Resource.endpoints() : Resource.endpointSlices());
+        if (!options.nodeName().isEmpty()) {
+            resources.add(Resource.node(options.nodeName()));
+        }
+        resources.add(Resource.serviceCidrs());
+        return resources;
     }
 
     private final class CollectionHandler implements WatchListener {

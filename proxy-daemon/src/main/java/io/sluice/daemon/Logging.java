@@ -1,22 +1,24 @@
 package io.sluice.daemon;
 
-import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.LoggerContext;
-import ch.qos.logback.classic.encoder.PatternLayoutEncoder;
+import ch.qos.logback.classic.PatternLayout;
+import ch.qos.logback.classic.pattern.MessageConverter;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.OutputStreamAppender;
 import ch.qos.logback.core.encoder.Encoder;
+import ch.qos.logback.core.encoder.LayoutWrappingEncoder;
+import io.sluice.document.Problem;
+import io.sluice.ops.LogLevel;
 import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.util.Locale;
 import org.slf4j.LoggerFactory;
 
 /** Configures Logback in code, because parsing an XML file would take longer than the rest of the startup. */
 public final class Logging {
     /** Omits the logger name, because each message names its object. The JSON format includes the logger name. */
-    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %msg%n";
+    private static final String PATTERN = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5level %escapedMsg%n";
 
     private Logging() {}
 
@@ -47,18 +49,7 @@ public final class Logging {
         appender.start();
         Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
         root.addAppender(appender);
-        level(level);
-    }
-
-    /** Sets the level and returns the previous one. */
-    public static String level(String level) {
-        LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
-        Logger root = context.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
-        Level before = root.getLevel();
-        root.setLevel(Level.toLevel(level));
-        // At DEBUG, Netty logs every system property that it reads, so its DEBUG level is enabled only with trace.
-        context.getLogger("io.netty").setLevel(level.equals("trace") ? Level.DEBUG : Level.WARN);
-        return before.toString().toLowerCase(Locale.ROOT);
+        LogLevel.set(level);
     }
 
     private static Encoder<ILoggingEvent> encoder(String format, LoggerContext context) {
@@ -68,10 +59,26 @@ public final class Logging {
             json.start();
             return json;
         }
-        PatternLayoutEncoder text = new PatternLayoutEncoder();
+        PatternLayout layout = new PatternLayout();
+        layout.setContext(context);
+        layout.getInstanceConverterMap().put("escapedMsg", EscapedMessage::new);
+        layout.setPattern(PATTERN);
+        layout.start();
+        LayoutWrappingEncoder<ILoggingEvent> text = new LayoutWrappingEncoder<>();
         text.setContext(context);
-        text.setPattern(PATTERN);
+        text.setLayout(layout);
         text.start();
         return text;
+    }
+
+    /**
+     * Escapes control characters in messages: a client or an object must not be able to forge a line, or to send an
+     * escape sequence to a terminal.
+     */
+    private static final class EscapedMessage extends MessageConverter {
+        @Override
+        public String convert(ILoggingEvent event) {
+            return Problem.escaped(super.convert(event));
+        }
     }
 }

@@ -3,6 +3,7 @@ package io.sluice.apiserver;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.apiserver.EventRecorder.Reason;
 import io.sluice.document.Problem;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
@@ -128,6 +129,35 @@ class EventRecorderTest {
         await().until(() -> cluster.patched.size() == 1);
         assertThat(cluster.posted).hasSize(1);
         assertThat(cluster.patched.get(0).at("/message").stringValue()).isEqualTo("merged");
+    }
+
+    @Test
+    void recordsFailingEndpointsAndTheirRecovery() {
+        recorder.service(WEB, Reason.ENDPOINT_FAILING, "endpoint 192.0.2.4:80 is silent");
+        recorder.service(WEB, Reason.NO_ENDPOINT_ANSWERS, "no endpoint answers (1 of 1 failing)");
+        recorder.service(WEB, Reason.ENDPOINT_RECOVERED, "endpoint 192.0.2.4:80 answers again\nafter 12 s");
+        recorder.service(WEB, Reason.SERVICE_RECOVERED, "an endpoint answers again (0 of 1 failing)");
+        await().until(() -> cluster.posted.size() == 4);
+        assertThat(cluster.posted)
+                .extracting(event -> event.at("/type").stringValue() + " "
+                        + event.at("/reason").stringValue() + " "
+                        + event.at("/message").stringValue())
+                .containsExactly(
+                        "Warning EndpointFailing endpoint 192.0.2.4:80 is silent",
+                        "Warning NoEndpointAnswers no endpoint answers (1 of 1 failing)",
+                        "Normal EndpointRecovered endpoint 192.0.2.4:80 answers again\\u000Aafter 12 s",
+                        "Normal ServiceRecovered an endpoint answers again (0 of 1 failing)");
+    }
+
+    @Test
+    void repeatsAMessageOfAProblemThatHadEnded() {
+        recorder.service(WEB, Reason.ENDPOINT_FAILING, "silent");
+        recorder.service(WEB, Reason.ENDPOINT_FAILING, "silent");
+        recorder.service(WEB, Reason.ENDPOINT_RECOVERED, "answers again");
+        recorder.service(WEB, Reason.ENDPOINT_FAILING, "silent");
+        await().until(() -> cluster.posted.size() == 2 && cluster.patched.size() == 1);
+        assertThat(cluster.patched.get(0).at("/message").stringValue()).isEqualTo("silent");
+        assertThat(cluster.patched.get(0).at("/count").intValue()).isEqualTo(2);
     }
 
     @Test

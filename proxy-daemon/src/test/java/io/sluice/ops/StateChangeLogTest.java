@@ -1,12 +1,12 @@
 package io.sluice.ops;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.entry;
 import static org.awaitility.Awaitility.await;
 
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.AppenderBase;
-import ch.qos.logback.core.read.ListAppender;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.forward.FrontendStatus;
@@ -22,28 +22,25 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
 /** Log lines for changes of frontends and problems. */
 final class StateChangeLogTest {
-    /** With a delay that never expires in a test: {@link StateChangeLog#close} writes the lines. */
-    private final StateChangeLog stateLog = new StateChangeLog(Duration.ofHours(1));
-
-    private final ListAppender<ILoggingEvent> appender = new ListAppender<>();
+    private final EventLog events = new EventLog();
+    private final StateLogLines log = new StateLogLines();
     private final Logger logger = (Logger) LoggerFactory.getLogger("io.sluice.State");
 
-    @BeforeEach
-    void listen() {
-        logger.setLevel(ch.qos.logback.classic.Level.INFO);
-        appender.start();
-        logger.addAppender(appender);
+    /** With a delay that never expires in a test: {@link StateChangeLog#close} writes the lines. */
+    private final StateChangeLog stateLog = newLog(Duration.ofHours(1));
+
+    private StateChangeLog newLog(Duration delay) {
+        return new StateChangeLog(delay, events, name -> EndpointCounts.NONE, report -> {}, System::nanoTime);
     }
 
     @AfterEach
     void stop() {
-        logger.detachAppender(appender);
+        log.close();
     }
 
     private static FrontendStatus status(String address, int port, State state, Failure failure, String reason) {
@@ -65,9 +62,7 @@ final class StateChangeLogTest {
     }
 
     private List<String> lines() {
-        return appender.list.stream()
-                .map(event -> event.getLevel() + " " + event.getFormattedMessage())
-                .toList();
+        return log.all();
     }
 
     @Test
@@ -83,15 +78,76 @@ final class StateChangeLogTest {
     }
 
     @Test
-    void logsRejectingAndRemovedFrontends() {
+    void logsWhyAFrontendIsClosedAtStartup() {
         stateLog.frontend(
                 status("127.0.0.1", 80, State.ACTIVE, Failure.NONE, "no endpoint to forward to; the port is closed"));
+        stateLog.close();
+        assertThat(lines())
+                .containsExactly("INFO frontend 127.0.0.1:80/tcp active (shop/web:http): no endpoint to forward to;"
+                        + " the port is closed");
+    }
+
+    @Test
+    void leavesOrdinaryChangesAfterStartupToTheLineOfTheService() {
+        stateLog.frontend(taken(82));
+        stateLog.close();
+        assertThat(log.take()).hasSize(1);
+        stateLog.synced();
+        stateLog.frontend(active(80));
         stateLog.frontend(status("127.0.0.1", 81, State.GONE, Failure.NONE, ""));
+        stateLog.frontend(status("127.0.0.1", 82, State.GONE, Failure.NONE, ""));
+        stateLog.close();
+        assertThat(lines()).isEmpty();
+    }
+
+    @Test
+    void logsFailuresAndRecoveriesAfterStartup() {
+        stateLog.synced();
+        stateLog.frontend(taken(81));
+        stateLog.close();
+        stateLog.frontend(active(81));
         stateLog.close();
         assertThat(lines())
                 .containsExactly(
-                        "INFO frontend 127.0.0.1:80/tcp active (shop/web:http): no endpoint to forward to; the port is closed",
-                        "INFO frontend 127.0.0.1:81/tcp removed (shop/web:http)");
+                        "WARN frontend 127.0.0.1:81/tcp failed (shop/web:http): another socket has the port",
+                        "INFO frontend 127.0.0.1:81/tcp active again (shop/web:http)");
+        assertThat(events.latest(EventLog.Filter.ALL, 10))
+                .containsExactly(
+                        new EventLog.Event(
+                                1,
+                                Instant.EPOCH,
+                                EventLog.Kind.FAILURE,
+                                "shop/web:http",
+                                null,
+                                "frontend 127.0.0.1:81/tcp failed: another socket has the port"),
+                        new EventLog.Event(
+                                2,
+                                Instant.EPOCH,
+                                EventLog.Kind.RECOVERY,
+                                "shop/web:http",
+                                null,
+                                "frontend 127.0.0.1:81/tcp active again"));
+    }
+
+    @Test
+    void addsFieldsForTheJsonFormat() {
+        stateLog.frontend(taken(81));
+        stateLog.close();
+        assertThat(log.fields())
+                .containsExactly(
+                        entry("frontend", "127.0.0.1:81/tcp"),
+                        entry("reason", "another socket has the port"),
+                        entry("service", "shop/web:http"));
+    }
+
+    @Test
+    void escapesControlCharactersInAReason() {
+        stateLog.frontend(status("127.0.0.1", 81, State.FAILED, Failure.OTHER, "nft: a\nb\u001b[31m"));
+        stateLog.close();
+        assertThat(lines())
+                .containsExactly("WARN frontend 127.0.0.1:81/tcp failed (shop/web:http): nft: a\\u000Ab\\u001B[31m");
+        assertThat(log.fields()).containsEntry("reason", "nft: a\\u000Ab\\u001B[31m");
+        assertThat(events.latest(EventLog.Filter.ALL, 1).get(0).reason()).endsWith("nft: a\\u000Ab\\u001B[31m");
     }
 
     @Test
@@ -109,7 +165,7 @@ final class StateChangeLogTest {
 
     @Test
     void doesNotLogARepeatedFailureAgain() {
-        StateChangeLog quick = new StateChangeLog(Duration.ZERO);
+        StateChangeLog quick = newLog(Duration.ZERO);
         quick.start(new Supervisor());
         quick.frontend(taken(81));
         await().until(() -> lines().size() == 1);
@@ -137,7 +193,7 @@ final class StateChangeLogTest {
         failing.start();
         logger.addAppender(failing);
         Supervisor supervisor = new Supervisor();
-        StateChangeLog quick = new StateChangeLog(Duration.ZERO);
+        StateChangeLog quick = newLog(Duration.ZERO);
         quick.start(supervisor);
         quick.frontend(active(81));
         await().until(() -> lines().size() == 1);

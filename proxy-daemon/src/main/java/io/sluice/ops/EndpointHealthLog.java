@@ -1,0 +1,215 @@
+package io.sluice.ops;
+
+import io.sluice.balance.EndpointChange;
+import io.sluice.balance.EndpointHealth;
+import io.sluice.balance.EndpointHealth.State;
+import io.sluice.model.Endpoint;
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.ops.ServiceChange.PortChange;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.event.Level;
+import org.slf4j.spi.LoggingEventBuilder;
+
+/**
+ * Logs endpoints that start or stop failing, and service ports of which no endpoint answers. Each logged line is also
+ * an event of the {@link EventLog} and an {@link EndpointReport}. Used by one thread.
+ */
+final class EndpointHealthLog {
+    private static final long MINUTE_NANOS = TimeUnit.MINUTES.toNanos(1);
+    private static final int MAX_LINES = 10;
+
+    private final Logger log;
+    private final EventLog events;
+    private final Function<ServicePortName, EndpointCounts> counts;
+    private final Consumer<EndpointReport> reports;
+    private final LineLimit endpointLimit;
+    /** Separate, so that many failing endpoints do not suppress the line that no endpoint is left. */
+    private final LineLimit serviceLimit;
+
+    /** The failing endpoints, with the time at which each started to fail. */
+    private final Map<ServicePortName, Map<Endpoint, Instant>> failing = new HashMap<>();
+
+    /** The service ports that were logged as having no endpoint that answers. */
+    private final Set<ServicePortName> withoutAnswer = new HashSet<>();
+
+    EndpointHealthLog(
+            Logger log,
+            EventLog events,
+            Function<ServicePortName, EndpointCounts> counts,
+            Consumer<EndpointReport> reports,
+            LongSupplier nanoTime) {
+        this.log = log;
+        this.events = events;
+        this.counts = counts;
+        this.reports = reports;
+        this.endpointLimit = new LineLimit(MAX_LINES, MINUTE_NANOS, nanoTime);
+        this.serviceLimit = new LineLimit(MAX_LINES, MINUTE_NANOS, nanoTime);
+    }
+
+    /** Logs changes of endpoints, at most one for each endpoint. */
+    void write(Collection<EndpointChange> changes) {
+        Map<ServicePortName, Instant> changed = new LinkedHashMap<>();
+        Set<ServicePortName> answered = new HashSet<>();
+        for (EndpointChange change : changes) {
+            changed.put(change.service(), change.after().since());
+            if (change.after().state() == State.UP) {
+                answered.add(change.service());
+            }
+            write(change);
+        }
+        changed.forEach((service, time) -> checkService(service, time, answered.contains(service)));
+    }
+
+    private void write(EndpointChange change) {
+        EndpointHealth after = change.after();
+        if (change.before().state().isFailing() == after.state().isFailing()) {
+            return;
+        }
+        if (after.state().isFailing()) {
+            failing.computeIfAbsent(change.service(), name -> new HashMap<>()).put(change.endpoint(), after.since());
+            String text = text(after.state(), change.service().protocol());
+            write(Level.WARN, change, after.lastError().isEmpty() ? text : text + ": " + after.lastError());
+            return;
+        }
+        Instant since = stoppedFailing(change);
+        // An operator may also have drained or disabled a failing endpoint.
+        if (after.state() == State.UP) {
+            write(Level.INFO, change, "answers again after " + text(Duration.between(since, after.since())));
+        }
+    }
+
+    private Instant stoppedFailing(EndpointChange change) {
+        Map<Endpoint, Instant> ofService = failing.get(change.service());
+        Instant since = ofService == null ? null : ofService.remove(change.endpoint());
+        if (ofService != null && ofService.isEmpty()) {
+            failing.remove(change.service());
+        }
+        return since == null ? change.before().since() : since;
+    }
+
+    private void write(Level level, EndpointChange change, String text) {
+        ServicePortName service = change.service();
+        String lastError = change.after().lastError();
+        boolean fails = level == Level.WARN;
+        switch (endpointLimit.next(service.serviceName())) {
+            case LOG -> {
+                String reason = fails && !lastError.isEmpty() ? lastError : text;
+                event(level, service)
+                        .addKeyValue("endpoint", change.endpoint())
+                        .addKeyValue("reason", reason)
+                        .log("{}: endpoint {} {}", service, change.endpoint(), text);
+                events.add(
+                        change.after().since(),
+                        fails ? EventLog.Kind.FAILURE : EventLog.Kind.RECOVERY,
+                        service.toString(),
+                        change.endpoint().toString(),
+                        reason);
+                report(service, change.endpoint(), fails, "endpoint " + change.endpoint() + " " + text);
+            }
+            case BEGIN_SUPPRESSING ->
+                event(Level.INFO, service)
+                        .log("further changes of endpoints of {} are not logged for a minute", service.serviceName());
+            case SUPPRESS -> {}
+        }
+    }
+
+    /** Checks the failing service ports whose endpoints a new snapshot has changed. */
+    void endpointsChanged(Collection<ServiceChange> changes) {
+        if (failing.isEmpty() && withoutAnswer.isEmpty()) {
+            return;
+        }
+        for (ServiceChange change : changes) {
+            change.ports().forEach(port -> endpointsChanged(port, change.time()));
+        }
+    }
+
+    private void endpointsChanged(PortChange change, Instant time) {
+        ServicePort known = change.before();
+        if (known == null || !(failing.containsKey(known.name()) || withoutAnswer.contains(known.name()))) {
+            return;
+        }
+        if (change.after() == null) {
+            failing.remove(known.name());
+            withoutAnswer.remove(known.name());
+            return;
+        }
+        Map<Endpoint, Instant> ofService = failing.getOrDefault(known.name(), new HashMap<>());
+        ofService.keySet().retainAll(ServiceChange.endpoints(change.after()));
+        if (ofService.isEmpty()) {
+            failing.remove(known.name());
+        }
+        checkService(known.name(), time, false);
+    }
+
+    /** @param answered whether an endpoint has answered; a new endpoint is not failing, but may not answer either */
+    private void checkService(ServicePortName service, Instant time, boolean answered) {
+        EndpointCounts now = counts.apply(service);
+        if (now.allFailing()) {
+            if (!withoutAnswer.contains(service)
+                    && writeService(Level.WARN, service, time, "no endpoint answers (" + now + ")")) {
+                withoutAnswer.add(service);
+            }
+        } else if (now.total() == 0) {
+            // Logged as a change of the Service.
+            withoutAnswer.remove(service);
+        } else if (answered && withoutAnswer.contains(service)) {
+            if (writeService(Level.INFO, service, time, "an endpoint answers again (" + now + ")")) {
+                withoutAnswer.remove(service);
+            }
+        }
+    }
+
+    /** Returns false if the rate limit suppresses the line. */
+    private boolean writeService(Level level, ServicePortName service, Instant time, String text) {
+        if (serviceLimit.next(service.serviceName()) != LineLimit.Decision.LOG) {
+            return false;
+        }
+        boolean fails = level == Level.WARN;
+        event(level, service).addKeyValue("reason", text).log("{}: {}", service, text);
+        events.add(time, fails ? EventLog.Kind.FAILURE : EventLog.Kind.RECOVERY, service.toString(), null, text);
+        report(service, null, fails, text);
+        return true;
+    }
+
+    private LoggingEventBuilder event(Level level, ServicePortName service) {
+        return log.atLevel(level).addKeyValue("service", service);
+    }
+
+    private void report(ServicePortName service, @Nullable Endpoint endpoint, boolean fails, String text) {
+        String port = service.port().isEmpty() ? "" : "port " + service.port() + ": ";
+        reports.accept(new EndpointReport(service, endpoint, fails, port + text));
+    }
+
+    private static String text(State state, Protocol protocol) {
+        return switch (state) {
+            case SILENT -> "is silent";
+            case EJECTED -> "is ejected";
+            default -> protocol == Protocol.TCP ? "is refusing connections" : "is refusing datagrams";
+        };
+    }
+
+    private static String text(Duration time) {
+        if (time.toSeconds() < 1) {
+            return Math.max(0, time.toMillis()) + " ms";
+        }
+        if (time.toMinutes() < 2) {
+            return time.toSeconds() + " s";
+        }
+        return time.toHours() < 2 ? time.toMinutes() + " min" : time.toHours() + " h";
+    }
+}
