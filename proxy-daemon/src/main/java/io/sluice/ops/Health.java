@@ -1,11 +1,13 @@
 package io.sluice.ops;
 
 import io.prometheus.metrics.core.metrics.Counter;
+import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.feed.WatchStatus;
 import io.sluice.forward.FrontendCounts;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.http.Page;
+import io.sluice.http.Request;
 import io.sluice.http.Response;
 import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
@@ -44,7 +46,7 @@ public final class Health {
 
     /**
      * @param threadFailures supplier of the threads that have failed or are stuck
-     * @param registry registry for the response counters
+     * @param registry registry for the response counters and the gauges of readiness and failed threads
      */
     public Health(
             Supplier<SyncState> sync,
@@ -59,6 +61,16 @@ public final class Health {
         this.started = clock.instant();
         healthzResponses = responseCounter("healthz", registry);
         livezResponses = responseCounter("livez", registry);
+        GaugeWithCallback.builder()
+                .name("sluice_ready")
+                .help("1 while /readyz returns 200, otherwise 0")
+                .callback(gauge -> gauge.call(ready() ? 1 : 0))
+                .register(registry);
+        GaugeWithCallback.builder()
+                .name("sluice_threads_failed")
+                .help("Number of threads that have failed or are stuck; /livez lists them")
+                .callback(gauge -> gauge.call(threadFailures.get().size()))
+                .register(registry);
     }
 
     private static Counter responseCounter(String path, PrometheusRegistry registry) {
@@ -74,11 +86,11 @@ public final class Health {
     }
 
     /** Returns the page for each path. */
-    public Map<String, Function<String, Page>> pages() {
+    public Map<String, Function<Request, Page>> pages() {
         Page livez = Page.quick(() -> counted(kubeProxyHealth(false), livezResponses));
         Page healthz = Page.quick(() -> counted(kubeProxyHealth(true), healthzResponses));
-        Page readyz = Page.quick(this::readyz);
-        return Map.of("/livez", query -> livez, "/healthz", query -> healthz, "/readyz", query -> readyz);
+        Page readyz = Page.quick(this::readiness);
+        return Map.of("/livez", request -> livez, "/healthz", request -> healthz, "/readyz", request -> readyz);
     }
 
     private static Response counted(Response response, Counter counter) {
@@ -157,10 +169,11 @@ public final class Health {
 
     /** Returns whether {@code /readyz} reports ready. */
     public boolean ready() {
-        return readyz().status() == 200;
+        return readiness().status() == 200;
     }
 
-    private Response readyz() {
+    /** Returns the response of {@code /readyz}. */
+    public Response readiness() {
         SyncState progress = sync.get();
         if (progress.stopping()) {
             return Response.text(503, "not ready: shutting down\n");

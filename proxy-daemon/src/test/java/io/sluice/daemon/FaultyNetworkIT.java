@@ -147,7 +147,7 @@ final class FaultyNetworkIT {
     }
 
     private static int metric(int port, String name) throws IOException {
-        return Integer.parseInt(lab.tell("node", "metric " + NODE + " " + port + " sluice_" + name + "_total"));
+        return Integer.parseInt(lab.tell("node", "metric " + NODE + " " + port + " sluice_" + name));
     }
 
     /**
@@ -164,11 +164,11 @@ final class FaultyNetworkIT {
                     ip saddr . tcp sport . ip daddr @lost delete @lost { ip saddr . tcp sport . ip daddr } accept
                     add @lost { ip saddr . tcp sport . ip daddr } counter drop
                 """);
-        int retried = metric(METRICS_PORT, "connect_retried");
+        int retried = metric(METRICS_PORT, "connect_retries_total");
         assertThat(answered(service, 80, 24, 24)).isEqualTo(24);
         assertSomeWereDropped();
         // After a single lost SYN, Sluice does not try another endpoint.
-        assertThat(metric(METRICS_PORT, "connect_retried")).isEqualTo(retried);
+        assertThat(metric(METRICS_PORT, "connect_retries_total")).isEqualTo(retried);
     }
 
     @ParameterizedTest
@@ -180,14 +180,17 @@ final class FaultyNetworkIT {
     }
 
     @ParameterizedTest
-    @CsvSource({"tcp reset, connect_refused", "icmp type host-unreachable, connect_unreachable"})
+    @CsvSource({
+        "tcp reset, connect_failures_total:refused",
+        "icmp type host-unreachable, connect_failures_total:unreachable"
+    })
     void triesTheNextEndpointImmediatelyAfterARejection(String rejection, String counter) throws Exception {
         rules("", "ip daddr 198.18.1.2 reject with " + rejection);
         int rejected = metric(METRICS_PORT, counter);
-        int timeouts = metric(METRICS_PORT, "connect_timeout");
+        int timeouts = metric(METRICS_PORT, "connect_failures_total:timeout");
         assertThat(answered(TWO_ENDPOINTS, 80, 20, 5)).isEqualTo(20);
         assertThat(metric(METRICS_PORT, counter)).isGreaterThanOrEqualTo(rejected + 5);
-        assertThat(metric(METRICS_PORT, "connect_timeout")).isEqualTo(timeouts);
+        assertThat(metric(METRICS_PORT, "connect_failures_total:timeout")).isEqualTo(timeouts);
     }
 
     /** The server has a backlog of 5 and pauses between connections. */
@@ -232,43 +235,47 @@ final class FaultyNetworkIT {
 
     @Test
     void closesAnIdleConnectionToAVanishedEndpoint() throws Exception {
-        int lost = metric(SHORT_METRICS_PORT, "sessions_endpoint_lost");
+        int lost = metric(SHORT_METRICS_PORT, "sessions_aborted_total:endpoint_lost");
         assertThat(sendOnKeptConnection(VANISHING)).isEqualTo("ok");
         isolate("far", "198.18.1.3");
         awaitNoConnectionTo("198.18.1.3");
         assertThat(sendOnKeptConnection(VANISHING)).contains("reset");
-        assertThat(metric(SHORT_METRICS_PORT, "sessions_endpoint_lost")).isEqualTo(lost + 1);
+        assertThat(metric(SHORT_METRICS_PORT, "sessions_aborted_total:endpoint_lost"))
+                .isEqualTo(lost + 1);
     }
 
     @Test
     void closesAnIdleConnectionOfAVanishedClient() throws Exception {
-        int lost = metric(SHORT_METRICS_PORT, "sessions_client_lost");
+        int lost = metric(SHORT_METRICS_PORT, "sessions_aborted_total:client_lost");
         assertThat(sendOnKeptConnection(ECHO)).isEqualTo("ok");
         isolate("out", "198.18.2.2");
         awaitNoConnectionTo("198.18.2.2");
         awaitNoConnectionTo("198.18.1.2");
-        assertThat(metric(SHORT_METRICS_PORT, "sessions_client_lost")).isEqualTo(lost + 1);
+        assertThat(metric(SHORT_METRICS_PORT, "sessions_aborted_total:client_lost"))
+                .isEqualTo(lost + 1);
     }
 
     @Test
     void closesAConnectionWithUnacknowledgedDataToAVanishedEndpoint() throws Exception {
-        int lost = metric(SHORT_METRICS_PORT, "sessions_endpoint_lost");
+        int lost = metric(SHORT_METRICS_PORT, "sessions_aborted_total:endpoint_lost");
         assertThat(sendOnKeptConnection(VANISHING)).isEqualTo("ok");
         isolate("far", "198.18.1.3");
         assertThat(sendOnKeptConnection(VANISHING)).isEqualTo("DROP");
         awaitNoConnectionTo("198.18.1.3");
         assertThat(sendOnKeptConnection(VANISHING)).contains("reset");
-        assertThat(metric(SHORT_METRICS_PORT, "sessions_endpoint_lost")).isEqualTo(lost + 1);
+        assertThat(metric(SHORT_METRICS_PORT, "sessions_aborted_total:endpoint_lost"))
+                .isEqualTo(lost + 1);
     }
 
     /** The reader acknowledges the kernel's window probes, whose interval grows. */
     @Test
     void keepsAConnectionWhoseReaderStoppedBeyondTheStalledTimeout() throws Exception {
-        int lost = metric(SHORT_METRICS_PORT, "sessions_client_lost");
+        int lost = metric(SHORT_METRICS_PORT, "sessions_aborted_total:client_lost");
         assertThat(lab.tell("out", "pour " + ECHO + " 80 " + TRANSFER_BYTES)).isEqualTo("ok");
         // 6 s after the window closed; the last two probes are 3 s apart.
         await().atMost(TIMEOUT).until(() -> connectionsTo("198.18.2.2").matches("(?s).*\\bbackoff:([5-9]|\\d\\d).*"));
         assertThat(lab.tell("out", "drain")).isEqualTo(String.valueOf(TRANSFER_BYTES));
-        assertThat(metric(SHORT_METRICS_PORT, "sessions_client_lost")).isEqualTo(lost);
+        assertThat(metric(SHORT_METRICS_PORT, "sessions_aborted_total:client_lost"))
+                .isEqualTo(lost);
     }
 }

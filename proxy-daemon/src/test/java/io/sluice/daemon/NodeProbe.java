@@ -188,12 +188,15 @@ final class NodeProbe {
         return answered.toString();
     }
 
-    private static String metric(String address, int port, String name) throws IOException {
+    /** @param metric name and, after a colon, the value of the label {@code reason}, if the metric has it */
+    private static String metric(String address, int port, String metric) throws IOException {
+        String[] name = metric.split(":", 2);
+        String reason = name.length == 1 ? "" : "reason=\"" + name[1] + "\"";
         URI metrics = URI.create("http://" + address + ":" + port + "/metrics");
         try (InputStream page = metrics.toURL().openStream()) {
             double sum = new String(page.readAllBytes(), StandardCharsets.UTF_8)
                     .lines()
-                    .filter(line -> line.startsWith(name + "{"))
+                    .filter(line -> line.startsWith(name[0] + "{") && line.contains(reason))
                     .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' '))))
                     .sum();
             return String.valueOf((long) sum);

@@ -8,8 +8,8 @@ import io.sluice.forward.FrontendCounts;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.http.Page;
+import io.sluice.http.Request;
 import io.sluice.http.Response;
-import io.sluice.stats.Stats;
 import io.sluice.thread.Supervisor;
 import java.time.Clock;
 import java.time.Instant;
@@ -41,8 +41,10 @@ final class HealthTest {
         return render(health.pages(), path);
     }
 
-    private static Response render(Map<String, Function<String, Page>> pages, String path) {
-        return Objects.requireNonNull(pages.get(path)).apply("").render();
+    private static Response render(Map<String, Function<Request, Page>> pages, String path) {
+        return Objects.requireNonNull(pages.get(path))
+                .apply(new Request("GET", path, "", name -> "", "", false))
+                .render();
     }
 
     private static String statusAndText(Response response) {
@@ -249,7 +251,7 @@ final class HealthTest {
             }
         };
         PrometheusRegistry registry = new PrometheusRegistry();
-        Map<String, Function<String, Page>> pages =
+        Map<String, Function<Request, Page>> pages =
                 new Health(sync, () -> NO_FRONTENDS, List::of, clock, registry).pages();
         List<Integer> codes = new ArrayList<>();
         Runnable get = () -> {
@@ -275,7 +277,7 @@ final class HealthTest {
         now[0] = now[0].plusSeconds(1);
         get.run();
         assertThat(codes).containsExactly(200, 200, 200, 200, 200, 200, 503, 503, 200, 200, 200, 200, 503, 503);
-        assertThat(new Metrics(() -> new Stats(1), () -> state(false, true, null), registry).scrape(false))
+        assertThat(MetricsTest.scrape(registry, ""))
                 .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 5.0\n")
                 .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 2.0\n")
                 .contains("kubeproxy_proxy_livez_total{code=\"200\"} 5.0\n")
@@ -288,10 +290,25 @@ final class HealthTest {
         DaemonState state = state(false, true, null);
         Health health = new Health(state::sync, state::frontends, List::of, Clock.systemUTC(), registry);
         assertThat(health.pages()).hasSize(3);
-        assertThat(new Metrics(() -> new Stats(1), () -> state, registry).scrape(false))
+        assertThat(MetricsTest.scrape(registry, ""))
                 .contains("kubeproxy_proxy_healthz_total{code=\"200\"} 0.0\n")
                 .contains("kubeproxy_proxy_healthz_total{code=\"503\"} 0.0\n")
                 .contains("kubeproxy_proxy_livez_total{code=\"200\"} 0.0\n")
                 .contains("kubeproxy_proxy_livez_total{code=\"503\"} 0.0\n");
+    }
+
+    @Test
+    void reportsReadinessAndFailedThreadsAsMetrics() {
+        DaemonState[] state = {state(false, true, null, State.PENDING)};
+        List<Supervisor.Failure> failures = new ArrayList<>();
+        PrometheusRegistry registry = new PrometheusRegistry();
+        Health health = new Health(
+                () -> state[0].sync(), () -> state[0].frontends(), () -> failures, Clock.systemUTC(), registry);
+        assertThat(health.ready()).isFalse();
+        assertThat(MetricsTest.scrape(registry, "")).contains("sluice_ready 0.0\n", "sluice_threads_failed 0.0\n");
+        state[0] = state(false, true, null, State.ACTIVE);
+        failures.add(new Supervisor.Failure("sluice-loop-0", "java.lang.StackOverflowError"));
+        assertThat(health.ready()).isTrue();
+        assertThat(MetricsTest.scrape(registry, "")).contains("sluice_ready 1.0\n", "sluice_threads_failed 1.0\n");
     }
 }

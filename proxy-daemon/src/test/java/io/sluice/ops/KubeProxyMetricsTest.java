@@ -6,11 +6,9 @@ import static org.awaitility.Awaitility.await;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.feed.FileReflector;
 import io.sluice.feed.SyncLoop;
-import io.sluice.forward.FrontendCounts;
 import io.sluice.model.IpAddress;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.NodePortAddresses;
-import io.sluice.stats.Stats;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -42,8 +40,6 @@ final class KubeProxyMetricsTest {
             Optional.empty(),
             List.of());
     private final KubeProxyMetrics kubeProxy = new KubeProxyMetrics(registry, () -> sync, () -> this.loop.snapshot());
-    private final Metrics metrics = new Metrics(
-            () -> new Stats(1), () -> new DaemonState(sync, FrontendCounts.of(List.of()), List.of(), 0), registry);
     private final SyncLoop loop = new SyncLoop(
             new BuildOptions(
                     "test-hostname",
@@ -132,7 +128,7 @@ final class KubeProxyMetricsTest {
         reflector.start(new Supervisor());
         await().until(() -> loop.snapshot().size() == 1);
         String name = "kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family=";
-        assertThat(metrics.scrape(false))
+        assertThat(MetricsTest.scrape(registry, ""))
                 .contains(name + "\"IPv4\",traffic_policy=\"internal\"} " + noInternal + ".0\n")
                 .contains(name + "\"IPv4\",traffic_policy=\"external\"} " + noExternal + ".0\n")
                 .contains(name + "\"IPv6\",traffic_policy=\"internal\"} 0.0\n")
@@ -140,7 +136,7 @@ final class KubeProxyMetricsTest {
     }
 
     private void awaitChanges(int services, int endpoints) {
-        await().untilAsserted(() -> assertThat(metrics.scrape(false))
+        await().untilAsserted(() -> assertThat(MetricsTest.scrape(registry, ""))
                 .contains("kubeproxy_sync_proxy_rules_service_changes_total " + services + ".0\n")
                 .contains("kubeproxy_sync_proxy_rules_endpoint_changes_total " + endpoints + ".0\n"));
     }
@@ -163,7 +159,7 @@ final class KubeProxyMetricsTest {
     void recordsSyncDurationsForBothFamilies() throws Exception {
         kubeProxy.round(3_000_000, List.of());
         kubeProxy.round(20_000_000_000L, List.of());
-        String text = metrics.scrape(false);
+        String text = MetricsTest.scrape(registry, "");
         for (String family : List.of("IPv4", "IPv6")) {
             String series = "kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family=\"" + family + "\",le=\"";
             assertThat(text)

@@ -1,0 +1,154 @@
+package io.sluice.ops;
+
+import io.sluice.document.Problem;
+import io.sluice.model.IpAddress;
+import io.sluice.model.Protocol;
+import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Trace.TraceResult;
+import io.sluice.text.Table;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * The result of a trace as text and JSON. The daemon serves the JSON, from which {@code sluice trace --live} creates the
+ * same text as {@code sluice trace} does from a feed.
+ *
+ * @param details steps of the decision in order, each a heading with its lines
+ */
+public record TraceReport(
+        String verdict,
+        String frontend,
+        String service,
+        List<String> endpoints,
+        String sourceAddress,
+        String reason,
+        Map<String, List<String>> details) {
+
+    private static final Pattern DESTINATION =
+            Pattern.compile("(?:\\[([0-9A-Fa-f:.]+)]|([0-9.]+)):([0-9]{1,5})/([A-Za-z]+)");
+    private static final String DESTINATION_FORMAT =
+            "IP:PORT/PROTOCOL with protocol tcp, udp or sctp, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp";
+
+    /** Creates the report of a result. */
+    public static TraceReport of(TraceResult result) {
+        return new TraceReport(
+                result.verdict().toString(),
+                result.frontend(),
+                result.service(),
+                result.endpoints().stream().map(Object::toString).toList(),
+                result.source().toString(),
+                result.reason(),
+                result.details());
+    }
+
+    /** Reads the report that {@link #json} created, possibly in another version. Escapes control characters. */
+    public static TraceReport parse(JsonNode json) {
+        Map<String, List<String>> details = new LinkedHashMap<>();
+        json.path("details")
+                .properties()
+                .forEach(entry -> details.put(Problem.oneLine(entry.getKey()), strings(entry.getValue())));
+        return new TraceReport(
+                text(json, "verdict"),
+                text(json, "frontend"),
+                text(json, "service"),
+                strings(json.path("endpoints")),
+                text(json, "sourceAddress"),
+                text(json, "reason"),
+                details);
+    }
+
+    private static String text(JsonNode json, String field) {
+        return Problem.oneLine(json.path(field).asString(""));
+    }
+
+    private static List<String> strings(JsonNode json) {
+        return json.valueStream()
+                .map(value -> Problem.oneLine(value.asString("")))
+                .toList();
+    }
+
+    /**
+     * Parses the address of a client and a destination.
+     *
+     * @throws IllegalArgumentException if an argument is invalid; the message names the argument and is meant for the
+     *     user
+     */
+    public static Packet packet(String from, String to) {
+        IpAddress client = IpAddress.parse(from);
+        if (client == null) {
+            throw new IllegalArgumentException(
+                    "from: " + Problem.quoted(from) + " is invalid; must be an IPv4 or IPv6 address");
+        }
+        Matcher matcher = DESTINATION.matcher(to);
+        IpAddress address = null;
+        int port = 0;
+        String protocol = "";
+        if (matcher.matches()) {
+            address = IpAddress.parse(matcher.group(1) == null ? matcher.group(2) : matcher.group(1));
+            port = Integer.parseInt(matcher.group(3));
+            protocol = matcher.group(4).toLowerCase(Locale.ROOT);
+        }
+        if (address == null
+                || port < 1
+                || port > 65_535
+                || !List.of("tcp", "udp", "sctp").contains(protocol)) {
+            throw new IllegalArgumentException(
+                    "to: " + Problem.quoted(to) + " is invalid; must be " + DESTINATION_FORMAT);
+        }
+        return new Packet(
+                client,
+                address,
+                port,
+                protocol.equals("sctp") ? null : Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)));
+    }
+
+    /**
+     * Returns the report as a JSON object.
+     *
+     * @param withDetails whether to include the steps of the decision
+     */
+    public Map<String, Object> json(boolean withDetails) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("verdict", verdict);
+        json.put("frontend", frontend);
+        json.put("service", service);
+        json.put("endpoints", endpoints);
+        json.put("sourceAddress", sourceAddress);
+        json.put("reason", reason);
+        if (withDetails) {
+            json.put("details", details);
+        }
+        return json;
+    }
+
+    /** Returns the report as lines of text. */
+    public List<String> lines(Packet packet) {
+        List<String> lines = new ArrayList<>();
+        lines.add(packet.from() + " -> " + packet.destination());
+        details.forEach((heading, steps) -> {
+            String head = heading;
+            for (String step : steps) {
+                lines.add(line(head, step));
+                head = "";
+            }
+        });
+        int count = endpoints.size();
+        lines.add(line(
+                "verdict",
+                verdict + ": "
+                        + (count == 0
+                                ? reason
+                                : "to " + Table.count(count, "endpoint") + (count == 1 ? "" : ", round robin"))));
+        return lines;
+    }
+
+    private static String line(String heading, String text) {
+        return String.format(Locale.ROOT, "  %-10s %s", heading, text);
+    }
+}
