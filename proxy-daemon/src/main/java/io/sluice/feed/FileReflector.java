@@ -2,8 +2,10 @@ package io.sluice.feed;
 
 import io.sluice.document.FileVersion;
 import io.sluice.document.Problem;
+import io.sluice.document.StrictYaml;
 import io.sluice.model.IpAddress;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.objects.KubeObject;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.FeedLint;
 import io.sluice.rules.ObjectStore;
@@ -15,6 +17,9 @@ import io.sluice.thread.Heartbeat;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -155,17 +160,44 @@ public final class FileReflector implements Reflector {
      * @param interfaceAddresses addresses of this machine; ignored if the feed has a Node with other addresses only
      */
     public static Reading read(Path feed, BuildOptions options, List<IpAddress> interfaceAddresses) {
-        ProblemTracker problemTracker = new ProblemTracker();
-        ObjectStore store = new ObjectStore(problemTracker);
+        Map<String, SourceState> sources = new HashMap<>();
         Feed files = new Feed(feed, options.serviceProxyName());
         // Another scan is needed only if a file changed while it was read.
         for (int scans = 0; scans < 3; scans++) {
             Feed.Scan scan = files.scan(scans * WriteSettleTimer.SETTLE_NANOS, null);
-            scan.changes().forEach(store::replace);
+            scan.changes().forEach((name, state) -> sources.merge(name, state, SourceState::then));
             if (scan.waitNanos() == Long.MAX_VALUE) {
                 break;
             }
         }
+        return evaluate(sources, options, interfaceAddresses);
+    }
+
+    /** Like {@link #read(Path, BuildOptions, List)}, but reads manifests from a stream, such as standard input. */
+    public static Reading read(InputStream manifests, BuildOptions options, List<IpAddress> interfaceAddresses) {
+        String name = "standard input";
+        List<KubeObject> objects = List.of();
+        List<Problem> problems;
+        // A decoder throws on malformed input; with a charset instead, the reader would replace such input.
+        try (var text = new InputStreamReader(manifests, StandardCharsets.UTF_8.newDecoder())) {
+            ManifestReader.Manifest manifest = ManifestReader.read(name, options.serviceProxyName(), text);
+            objects = manifest.objects();
+            problems = manifest.empty()
+                    ? List.of(new Problem(Problem.Severity.WARNING, name, "", "", "contains no document"))
+                    : manifest.problems();
+        } catch (IOException e) {
+            String message = "cannot be read: " + StrictYaml.explain(e);
+            problems = List.of(new Problem(Problem.Severity.ERROR, name, "", "", message));
+        }
+        return evaluate(Map.of(name, new SourceState(objects, problems)), options, interfaceAddresses);
+    }
+
+    /** Builds the snapshot from the states of all sources of a feed or an API server. */
+    public static Reading evaluate(
+            Map<String, SourceState> sources, BuildOptions options, List<IpAddress> interfaceAddresses) {
+        ProblemTracker problemTracker = new ProblemTracker();
+        ObjectStore store = new ObjectStore(problemTracker);
+        sources.forEach(store::replace);
         SnapshotBuilder builder = new SnapshotBuilder(options, store, problemTracker);
         builder.build();
         List<IpAddress> node = builder.localNode().addresses();
@@ -174,10 +206,7 @@ public final class FileReflector implements Reflector {
         }
         ServiceSnapshot snapshot = builder.build();
         problemTracker.put(FeedLint.class, FeedLint.of(store, builder.localNode()));
-        return new Reading(
-                snapshot,
-                problemTracker.publish((problem, appeared) -> {}),
-                new Tracer(options, store, builder.localNode(), snapshot));
+        return new Reading(snapshot, problemTracker.publish((problem, appeared) -> {}), builder.tracer(snapshot));
     }
 
     /** The snapshot of a feed, the problems of the feed, and a tracer for the snapshot. */

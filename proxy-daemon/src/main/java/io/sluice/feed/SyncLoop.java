@@ -9,6 +9,7 @@ import io.sluice.rules.ObjectStore;
 import io.sluice.rules.ObjectStore.SourceState;
 import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
+import io.sluice.rules.Tracer;
 import io.sluice.thread.Heartbeat;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
@@ -72,6 +73,7 @@ public final class SyncLoop implements AutoCloseable {
     /** Whether the last attempt to apply a snapshot failed, and the failure was logged. */
     private boolean failing;
 
+    private final Questions questions = new Questions();
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     // Guarded by the lock.
@@ -169,13 +171,29 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    private void run() throws InterruptedException {
-        while (awaitWork()) {
-            round();
+    /** Passes a tracer to an action on the control thread; {@link NotNowException} if that is busy or has stopped. */
+    public void trace(Consumer<Tracer> action) {
+        questions.ask(() -> action.accept(builder.tracer(view.snapshot)), this::wakeUp);
+    }
+
+    private void wakeUp() {
+        lock.lock();
+        try {
+            changed.signal();
+        } finally {
+            lock.unlock();
         }
     }
 
-    /** Waits until a snapshot is due. Returns false if the loop was closed. */
+    private void run() throws InterruptedException {
+        while (awaitWork()) {
+            if (!questions.answer()) {
+                round();
+            }
+        }
+    }
+
+    /** Waits until a snapshot is due or a question was asked; returns false once the loop is closed. */
     private boolean awaitWork() throws InterruptedException {
         lock.lockInterruptibly();
         try {
@@ -184,7 +202,7 @@ public final class SyncLoop implements AutoCloseable {
                 long wait = work
                         ? lastRoundNanos + Math.max(MIN_INTERVAL_NANOS, backOffNanos) - System.nanoTime()
                         : HEARTBEAT_NANOS;
-                if (wait <= 0) {
+                if (wait <= 0 || !questions.isEmpty()) {
                     return true;
                 }
                 changed.awaitNanos(Math.min(wait, HEARTBEAT_NANOS));
@@ -358,6 +376,7 @@ public final class SyncLoop implements AutoCloseable {
         }
         worker.stop();
         heartbeat.close();
+        questions.close();
         lock.lock();
         try {
             closed = true;
@@ -374,27 +393,6 @@ public final class SyncLoop implements AutoCloseable {
         }
     }
 
-    /** Thrown by a target that cannot apply a snapshot yet, for a reason that is not an error. The loop retries. */
-    public static final class NotNowException extends RuntimeException {
-        private static final long serialVersionUID = 1;
-
-        public NotNowException(String reason) {
-            super(reason);
-        }
-    }
-
     /** The time of the event that caused a change, and the address family that the change affects. */
     public record Trigger(Instant at, Family family) {}
-
-    /** Called on the control thread; must not block. */
-    @FunctionalInterface
-    public interface RoundListener {
-        /**
-         * Called when a snapshot has been applied.
-         *
-         * @param nanos time that building and applying the snapshot took
-         * @param triggers known causes of the changes
-         */
-        void snapshotApplied(long nanos, List<Trigger> triggers);
-    }
 }

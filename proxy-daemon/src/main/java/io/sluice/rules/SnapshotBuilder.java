@@ -135,6 +135,11 @@ public final class SnapshotBuilder {
                 .toList();
     }
 
+    /** Returns a tracer for the current objects and a snapshot that was built from them. */
+    public Tracer tracer(ServiceSnapshot snapshot) {
+        return new Tracer(options, store, localNode, snapshot);
+    }
+
     /** The state of this node as of the last build. */
     public LocalNode localNode() {
         return localNode;

@@ -1,0 +1,77 @@
+package io.sluice.admin;
+
+import io.sluice.feed.NotNowException;
+import io.sluice.http.Response;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.ops.CheckReport;
+import io.sluice.ops.DaemonState;
+import io.sluice.ops.TraceReport;
+import io.sluice.rules.Trace.Packet;
+import io.sluice.rules.Tracer;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/** What {@code sluice trace} and {@code sluice check} show, for the objects that the daemon has. */
+final class TraceRoutes {
+    private final Supplier<DaemonState> state;
+    private final Supplier<ServiceSnapshot> snapshot;
+    private final Consumer<Consumer<Tracer>> trace;
+
+    TraceRoutes(Supplier<DaemonState> state, Supplier<ServiceSnapshot> snapshot, Consumer<Consumer<Tracer>> trace) {
+        this.state = state;
+        this.snapshot = snapshot;
+        this.trace = trace;
+    }
+
+    List<AdminRoute> routes() {
+        return List.of(
+                AdminRoute.get("/api/v1/trace", Set.of("from", "to"), this::trace),
+                AdminRoute.get("/api/v1/check", Set.of(), request -> check()));
+    }
+
+    private Response trace(ApiRequest request) {
+        String from = request.text("from");
+        String to = request.text("to");
+        if (from == null || to == null) {
+            throw new ApiException(400, "set the parameters from=IP and to=IP:PORT/PROTOCOL");
+        }
+        Packet packet;
+        try {
+            packet = TraceReport.packet(from, to);
+        } catch (IllegalArgumentException e) {
+            throw new ApiException(400, String.valueOf(e.getMessage()));
+        }
+        return AdminRoutes.json(
+                200, ask(tracer -> TraceReport.of(tracer.trace(packet)).json(true)));
+    }
+
+    private Response check() {
+        Map<String, String> nodePortAddresses = ask(tracer -> {
+            Map<String, String> addresses = new LinkedHashMap<>();
+            tracer.nodePortAddresses().forEach((address, reason) -> addresses.put(address.toString(), reason));
+            return addresses;
+        });
+        return AdminRoutes.json(200, new CheckReport(snapshot.get(), state.get().problems(), nodePortAddresses).json());
+    }
+
+    private <T> T ask(Function<Tracer, T> question) {
+        AtomicReference<@Nullable T> answer = new AtomicReference<>();
+        try {
+            trace.accept(tracer -> answer.set(question.apply(tracer)));
+        } catch (NotNowException e) {
+            throw new ApiException(503, String.valueOf(e.getMessage()));
+        }
+        T result = answer.get();
+        if (result == null) {
+            throw new ApiException(503, "the daemon is stopping");
+        }
+        return result;
+    }
+}
