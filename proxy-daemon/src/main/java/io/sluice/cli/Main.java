@@ -4,12 +4,16 @@ import io.netty.util.Version;
 import io.sluice.config.Configuration;
 import io.sluice.config.ConfigurationException;
 import io.sluice.config.Setting;
+import io.sluice.config.SettingGroup;
 import io.sluice.daemon.Logging;
 import io.sluice.ops.BuildInfo;
 import io.sluice.text.Suggestion;
 import java.io.InputStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -18,9 +22,12 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.ArgGroupSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Model.UsageMessageSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.UnmatchedArgumentException;
@@ -33,9 +40,24 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "A kube-proxy for TCP and UDP that runs in user space: watches Services and EndpointSlices, listens on the"
                     + " Service addresses and balances connections across the endpoints."
         },
-        subcommands = {RunCommand.class, CheckCommand.class, TraceCommand.class, DemoCommand.class},
+        subcommands = {
+            RunCommand.class,
+            CheckCommand.class,
+            TraceCommand.class,
+            DemoCommand.class,
+            CompletionCommand.class,
+            StatusCommand.class,
+            TopCommand.class,
+            ServicesCommand.class,
+            EndpointsCommand.class,
+            ConnectionsCommand.class,
+            FlowsCommand.class,
+            AffinityCommand.class,
+            EventsCommand.class,
+            EndpointCommand.class,
+            LogLevelCommand.class
+        },
         synopsisSubcommandLabel = "COMMAND",
-        commandListHeading = "%nCommands:%n",
         optionListHeading = "%nOptions:%n",
         footerHeading = "%nExamples:%n",
         footer = {
@@ -48,6 +70,9 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "    sluice trace --feed cluster.yaml --from 10.244.1.5 --to 10.96.0.10:53/udp",
             "  Serve the saved Services on loopback addresses of this machine:",
             "    sluice run --feed cluster.yaml --map-frontends 10.96.0.0/12=127.96.0.0/12",
+            "  See whether a running Sluice works, and which endpoints of a Service fail:",
+            "    sluice status",
+            "    sluice endpoints shop/web",
             "",
             "Run 'sluice COMMAND --help' for the flags of a command and their defaults.",
             "Run 'sluice aot' once to speed up later starts: it creates a class cache for this Java.",
@@ -61,28 +86,34 @@ public final class Main implements Runnable {
     @SuppressWarnings("NullAway.Init") // set by picocli before anything runs
     private CommandSpec spec;
 
-    // Passed to the constructor, so that tests can replace them.
-    private final Map<String, String> environment;
-    private final InputStream standardInput;
-
-    Main(Map<String, String> environment, InputStream standardInput) {
-        this.environment = environment;
-        this.standardInput = standardInput;
-    }
+    private Main() {}
 
     /** Runs a command and exits with its exit code. */
     public static void main(String[] args) {
         // Until a command configures logging, only warnings from libraries are printed.
         Logging.configure("text", "warn", System.err);
-        System.exit(commandLine(System.getenv(), System.in).execute(args));
+        System.exit(commandLine(new Invocation(System.getenv(), System.in, Terminal.ofThisProcess()))
+                .execute(args));
     }
 
-    /** Creates and returns the command line parser. */
+    /** Creates and returns a command line parser for tests, which have no terminal. */
     public static CommandLine commandLine(Map<String, String> environment, InputStream standardInput) {
-        CommandLine line = new CommandLine(new Main(environment, standardInput));
+        return commandLine(new Invocation(environment, standardInput, Terminal.NONE));
+    }
+
+    private static CommandLine commandLine(Invocation invocation) {
+        CommandLine line = new CommandLine(new Main());
+        invocation.attachTo(line);
         addSettings(line, "run", Setting.values());
         List<Setting<?>> rules = List.of(
                 Setting.FEED,
+                Setting.KUBECONFIG,
+                Setting.CONTEXT,
+                Setting.MASTER,
+                Setting.TOKEN_FILE,
+                Setting.CERTIFICATE_AUTHORITY,
+                Setting.INSECURE_SKIP_TLS_VERIFY,
+                Setting.ENDPOINTS_API,
                 Setting.MODE,
                 Setting.NODE_NAME,
                 Setting.NODE_IP,
@@ -99,6 +130,8 @@ public final class Main implements Runnable {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());
         }
+        line.getHelpSectionMap().remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
+        line.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, Main::commandList);
         line.getCommandSpec().addOption(helpOption());
         line.getCommandSpec()
                 .addOption(OptionSpec.builder("-V", "--version")
@@ -108,6 +141,19 @@ public final class Main implements Runnable {
         return line.setUsageHelpWidth(100)
                 .setParameterExceptionHandler(Main::usageError)
                 .setExecutionExceptionHandler(Main::failed);
+    }
+
+    /** Lists the commands for a running daemon under a heading of their own. */
+    private static String commandList(Help help) {
+        Map<String, Help> others = new LinkedHashMap<>();
+        Map<String, Help> admin = new LinkedHashMap<>();
+        help.subcommands()
+                .forEach(
+                        (name, command) -> (command.commandSpec().userObject() instanceof AdminCommand ? admin : others)
+                                .put(name, command));
+        return String.format(
+                "%nCommands:%n%s%nCommands for a running Sluice:%n%s",
+                help.commandList(others), help.commandList(admin));
     }
 
     private static OptionSpec helpOption() {
@@ -120,8 +166,13 @@ public final class Main implements Runnable {
     private static void addSettings(CommandLine line, String command, List<Setting<?>> settings) {
         CommandSpec spec =
                 Objects.requireNonNull(line.getSubcommands().get(command)).getCommandSpec();
+        Map<SettingGroup, ArgGroupSpec.Builder> groups = new EnumMap<>(SettingGroup.class);
         for (Setting<?> setting : settings) {
-            OptionSpec.Builder option = OptionSpec.builder(setting.flags().toArray(String[]::new))
+            List<String> names = new ArrayList<>(setting.flags());
+            if (setting.equals(Setting.FEED) && !command.equals("run")) {
+                names.add(0, "-f");
+            }
+            OptionSpec.Builder option = OptionSpec.builder(names.toArray(String[]::new))
                     .paramLabel(setting.label())
                     .description(setting.description().replace("%", "%%") + defaultOf(setting));
             // Validated by Setting, not by picocli, so that the error messages for flags and for the file are the same.
@@ -132,8 +183,15 @@ public final class Main implements Runnable {
             } else {
                 option.arity("1").type(String.class);
             }
-            spec.addOption(option.build());
+            groups.computeIfAbsent(
+                            SettingGroup.of(setting),
+                            group -> ArgGroupSpec.builder()
+                                    .validate(false)
+                                    .order(List.of(SettingGroup.values()).indexOf(group))
+                                    .heading("%n" + group.heading() + ":%n"))
+                    .addArg(option.build());
         }
+        groups.values().forEach(group -> spec.addArgGroup(group.build()));
     }
 
     private static String defaultOf(Setting<?> setting) {
@@ -147,7 +205,7 @@ public final class Main implements Runnable {
     }
 
     static Map<String, String> environment(CommandSpec spec) {
-        return ((Main) spec.root().userObject()).environment;
+        return Invocation.of(spec).environment();
     }
 
     /** Returns the path in an environment variable; null if the variable is not set. */
@@ -157,7 +215,7 @@ public final class Main implements Runnable {
     }
 
     static InputStream standardInput(CommandSpec spec) {
-        return ((Main) spec.root().userObject()).standardInput;
+        return Invocation.of(spec).standardInput();
     }
 
     /** Loads the configuration from the parsed flags, the environment and, if one is set, the configuration file. */
@@ -175,14 +233,14 @@ public final class Main implements Runnable {
                             ? list.stream().map(String::valueOf).toList()
                             : List.of(String.valueOf(value)));
         }
-        Main main = (Main) parsed.commandSpec().root().userObject();
-        return Configuration.load(file, main.environment, flags);
+        return Configuration.load(file, environment(parsed.commandSpec()), flags);
     }
 
     /** Runs if no command was given, and reports this as a usage error. */
     @Override
     public void run() {
-        throw new ParameterException(spec.commandLine(), "missing command: run, check, trace or demo");
+        throw new ParameterException(
+                spec.commandLine(), "missing command, such as run, check or status; 'sluice --help' lists all");
     }
 
     private static int usageError(ParameterException e, String[] args) {
@@ -209,7 +267,8 @@ public final class Main implements Runnable {
                 return "unknown command '" + word + "'"
                         + Suggestion.among(spec.subcommands().keySet(), word);
             }
-            return "unexpected argument '" + word + "'; only flags are accepted";
+            return "unexpected argument '" + word + "'"
+                    + (spec.positionalParameters().isEmpty() ? "; only flags are accepted" : "");
         }
         String message = e.getMessage() == null ? "invalid command line" : e.getMessage();
         return message.substring(0, 1).toLowerCase(Locale.ROOT) + message.substring(1);
@@ -219,6 +278,10 @@ public final class Main implements Runnable {
         if (e instanceof ConfigurationException wrong) {
             wrong.problems().forEach(problem -> line.getErr().println("sluice: " + problem));
             return USAGE;
+        }
+        if (e instanceof CommandFailedException) {
+            line.getErr().println("sluice: " + e.getMessage());
+            return PROBLEMS;
         }
         throw e;
     }

@@ -10,6 +10,8 @@ import io.sluice.daemon.Daemon;
 import io.sluice.daemon.Logging;
 import io.sluice.daemon.Signals;
 import io.sluice.ops.BuildInfo;
+import io.sluice.ops.ConnectionLog;
+import io.sluice.ops.LogLevel;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -97,6 +99,21 @@ final class RunCommand implements Callable<Integer> {
             return 0;
         }
         Settings settings = configuration.settings();
+        usesApiServer(configuration);
+        requireConnectionLog(configuration);
+        Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
+        return serve(
+                configuration,
+                () -> Main.configuration(spec.commandLine().getParseResult(), file),
+                settings.feed() == null ? access(spec, settings) : null);
+    }
+
+    /**
+     * Whether a setting of an API server is set.
+     *
+     * @throws ConfigurationException if a feed is also set
+     */
+    static boolean usesApiServer(Configuration configuration) throws ConfigurationException {
         List<String> api = configuration.sourcesOf(
                 Setting.KUBECONFIG,
                 Setting.CONTEXT,
@@ -104,16 +121,26 @@ final class RunCommand implements Callable<Integer> {
                 Setting.TOKEN_FILE,
                 Setting.CERTIFICATE_AUTHORITY,
                 Setting.INSECURE_SKIP_TLS_VERIFY);
-        if (settings.feed() != null && !api.isEmpty()) {
+        if (configuration.settings().feed() != null && !api.isEmpty()) {
             throw new ConfigurationException(
                     List.of(configuration.value(Setting.FEED).place() + " cannot be combined with "
                             + String.join(", ", api) + "; use either a feed or an API server"));
         }
-        Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
-        return serve(
-                configuration,
-                () -> Main.configuration(spec.commandLine().getParseResult(), file),
-                settings.feed() == null ? access(settings) : null);
+        return !api.isEmpty();
+    }
+
+    /** Opens the connection log once, so that an invalid path is reported like other invalid settings. */
+    private static void requireConnectionLog(Configuration configuration) throws ConfigurationException {
+        Path path = configuration.settings().connectionLog();
+        if (path == null) {
+            return;
+        }
+        try {
+            ConnectionLog.requireWritable(path);
+        } catch (IllegalStateException e) {
+            String place = configuration.value(Setting.CONNECTION_LOG).place();
+            throw new ConfigurationException(List.of(place + ": " + e.getMessage()));
+        }
     }
 
     /** Loads the configuration again. */
@@ -122,7 +149,8 @@ final class RunCommand implements Callable<Integer> {
         Configuration configuration() throws ConfigurationException;
     }
 
-    private ApiAccess access(Settings settings) throws ConfigurationException {
+    /** Finds the API server that is configured. */
+    static ApiAccess access(CommandSpec spec, Settings settings) throws ConfigurationException {
         Map<String, String> environment = Main.environment(spec);
         Path home = Path.of(environment.getOrDefault("HOME", System.getProperty("user.home")));
         try {
@@ -193,7 +221,7 @@ final class RunCommand implements Callable<Integer> {
         }
         try {
             String level = reload.configuration().settings().logLevel();
-            String before = Logging.level(level);
+            String before = LogLevel.set(level);
             log.info(
                     "SIGHUP: log level is {}{}; {}other settings need a restart",
                     level,

@@ -1,27 +1,19 @@
 package io.sluice.cli;
 
-import io.sluice.cli.FeedArguments.FeedAndOptions;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.feed.FileReflector.Reading;
-import io.sluice.model.IpAddress;
-import io.sluice.model.Protocol;
+import io.sluice.ops.TraceReport;
 import io.sluice.rules.Trace.Packet;
-import io.sluice.rules.Trace.TraceResult;
-import io.sluice.rules.Tracer;
 import io.sluice.text.Table;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -43,17 +35,15 @@ import tools.jackson.databind.json.JsonMapper;
             "  sluice trace --feed cluster.yaml --node-name node-a --cluster-cidr 10.244.0.0/16 \\",
             "      --from 203.0.113.9 --to 192.168.0.2:30080/tcp -o json",
             "  echo '10.244.1.5 [fd00::a]:443/tcp' | sluice trace --feed cluster.yaml --batch",
+            "  sluice trace --live --from 10.244.1.5 --to 10.96.0.10:53/udp",
             "",
             "Verdicts: FORWARD to an endpoint, REJECT (TCP RST or ICMP port unreachable), DROP silently, or PASS (left"
                     + " to the kernel).",
-            "Exit codes: 0 success, 2 invalid command line or configuration, or no feed."
+            "Exit codes: 0 success, 1 the API server or Sluice cannot be reached, 2 invalid command line or configuration,"
+                    + " or no feed."
         })
 final class TraceCommand implements Callable<Integer> {
     private static final JsonMapper JSON = JsonMapper.builder().build();
-    private static final Pattern DESTINATION =
-            Pattern.compile("(?:\\[([0-9A-Fa-f:.]+)]|([0-9.]+)):([0-9]{1,5})/([A-Za-z]+)");
-    private static final String DESTINATION_FORMAT =
-            "IP:PORT/PROTOCOL with protocol tcp, udp or sctp, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp";
 
     /** Output format. */
     enum Output {
@@ -91,7 +81,6 @@ final class TraceCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        FeedAndOptions given = arguments.resolve(spec, "trace");
         if (batch != (from == null) || batch != (to == null)) {
             return usage(
                     batch
@@ -101,23 +90,49 @@ final class TraceCommand implements Callable<Integer> {
         Packet packet = null;
         if (from != null && to != null) {
             try {
-                packet = packet(from, to);
+                packet = TraceReport.packet(from, to);
             } catch (IllegalArgumentException e) {
                 return usage("--" + e.getMessage());
             }
         }
-        Reading reading = given.read();
+        if (arguments.isLive()) {
+            try (AdminClient client = arguments.liveClient(spec)) {
+                print(packet, each -> live(client, each));
+            }
+            return 0;
+        }
+        Reading reading = arguments.resolve(spec, "trace").read();
         reportProblems(reading.problems());
+        print(packet, each -> TraceReport.of(reading.tracer().trace(each)));
+        return 0;
+    }
+
+    /** Evaluates a packet, or asks the running daemon to do so. */
+    @FunctionalInterface
+    private interface Evaluation {
+        TraceReport report(Packet packet) throws CommandFailedException, InterruptedException;
+    }
+
+    private static TraceReport live(AdminClient client, Packet packet)
+            throws CommandFailedException, InterruptedException {
+        return TraceReport.parse(client.get(AdminRequest.of("trace")
+                        .with("from", packet.from().toString())
+                        .with("to", packet.destination()))
+                .json());
+    }
+
+    /** Prints the result for one packet, or for each packet of standard input if it is null. */
+    private void print(@Nullable Packet packet, Evaluation evaluation)
+            throws CommandFailedException, InterruptedException, IOException {
         PrintWriter out = spec.commandLine().getOut();
         if (packet == null) {
-            traceBatch(reading.tracer(), out);
+            traceBatch(evaluation, out);
         } else if (output == Output.json) {
-            out.println(JSON.writeValueAsString(json(reading.tracer().trace(packet))));
+            out.println(JSON.writeValueAsString(evaluation.report(packet).json(false)));
         } else {
-            print(packet, reading.tracer().trace(packet), out);
+            evaluation.report(packet).lines(packet).forEach(out::println);
         }
         out.flush();
-        return 0;
     }
 
     private int usage(@Nullable String message) {
@@ -137,7 +152,8 @@ final class TraceCommand implements Callable<Integer> {
         }
     }
 
-    private void traceBatch(Tracer tracer, PrintWriter out) throws IOException {
+    private void traceBatch(Evaluation evaluation, PrintWriter out)
+            throws CommandFailedException, InterruptedException, IOException {
         BufferedReader lines =
                 new BufferedReader(new InputStreamReader(Main.standardInput(spec), StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
@@ -147,71 +163,13 @@ final class TraceCommand implements Callable<Integer> {
                 if (words.length != 2) {
                     throw new IllegalArgumentException(Problem.quoted(line) + " is invalid; must be FROM TO");
                 }
-                result = json(tracer.trace(packet(words[0], words[1])));
+                result = evaluation
+                        .report(TraceReport.packet(words[0], words[1]))
+                        .json(false);
             } catch (IllegalArgumentException e) {
                 result = Map.of("error", String.valueOf(e.getMessage()));
             }
             out.println(JSON.writeValueAsString(result));
         }
-    }
-
-    /** @throws IllegalArgumentException if an argument is invalid; the message is meant for the user */
-    private static Packet packet(String from, String to) {
-        IpAddress client = IpAddress.parse(from);
-        if (client == null) {
-            throw new IllegalArgumentException(
-                    "from: " + Problem.quoted(from) + " is invalid; must be an IPv4 or IPv6 address");
-        }
-        Matcher matcher = DESTINATION.matcher(to);
-        IpAddress address = null;
-        int port = 0;
-        String protocol = "";
-        if (matcher.matches()) {
-            address = IpAddress.parse(matcher.group(1) == null ? matcher.group(2) : matcher.group(1));
-            port = Integer.parseInt(matcher.group(3));
-            protocol = matcher.group(4).toLowerCase(Locale.ROOT);
-        }
-        if (address == null
-                || port < 1
-                || port > 65_535
-                || !List.of("tcp", "udp", "sctp").contains(protocol)) {
-            throw new IllegalArgumentException(
-                    "to: " + Problem.quoted(to) + " is invalid; must be " + DESTINATION_FORMAT);
-        }
-        return new Packet(
-                client,
-                address,
-                port,
-                protocol.equals("sctp") ? null : Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)));
-    }
-
-    private static Map<String, Object> json(TraceResult result) {
-        Map<String, Object> json = new LinkedHashMap<>();
-        json.put("verdict", result.verdict().toString());
-        json.put("frontend", result.frontend());
-        json.put("service", result.service());
-        json.put("endpoints", result.endpoints().stream().map(Object::toString).toList());
-        json.put("sourceAddress", result.source().toString());
-        json.put("reason", result.reason());
-        return json;
-    }
-
-    private static void print(Packet packet, TraceResult result, PrintWriter out) {
-        out.println(packet.from() + " -> " + packet.destination());
-        result.details().forEach((heading, lines) -> {
-            String head = heading;
-            for (String line : lines) {
-                out.printf("  %-10s %s%n", head, line);
-                head = "";
-            }
-        });
-        int endpoints = result.endpoints().size();
-        out.printf(
-                "  %-10s %s: %s%n",
-                "verdict",
-                result.verdict(),
-                endpoints == 0
-                        ? result.reason()
-                        : "to " + Table.count(endpoints, "endpoint") + (endpoints == 1 ? "" : ", round robin"));
     }
 }

@@ -1,5 +1,6 @@
 /**
- * Command line: commands, flags and exit codes. May use every other package.
+ * Command line: commands, flags, exit codes, and the client of the admin API of a running daemon. May use every other
+ * package.
  */
 @NullMarked
 package io.sluice.cli;

@@ -1,17 +1,35 @@
 package io.sluice.text;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** A table with aligned columns. A cell may have several lines. */
 public final class Table {
+    private static final int GAP = 2;
+
+    /** Truncation leaves at least this many characters of a column. */
+    private static final int MIN_WIDTH = 8;
+
+    private static final String ELLIPSIS = "…";
+
     private final List<List<String>> rows = new ArrayList<>();
+    private final boolean[] right;
     private final int columns;
 
     /** Creates a table with these column headings. */
     public Table(String... headings) {
         columns = headings.length;
+        right = new boolean[columns];
         rows.add(List.of(headings));
+    }
+
+    /** Aligns these columns, counted from 0, at their right edge, as is usual for numbers; returns this table. */
+    public Table alignRight(int... indexes) {
+        for (int index : indexes) {
+            right[index] = true;
+        }
+        return this;
     }
 
     /** Adds a row; lines within a cell are separated by {@code \n}. */
@@ -34,21 +52,60 @@ public final class Table {
 
     /** Returns the lines, starting with the headings, without trailing spaces. */
     public List<String> lines() {
+        return lines(Integer.MAX_VALUE);
+    }
+
+    /**
+     * Returns lines of at most {@code maxWidth} characters if possible. Truncates the last column, which has the free
+     * text, and then the widest ones, but no numbers.
+     */
+    public List<String> lines(int maxWidth) {
+        int[] widths = widths(maxWidth);
+        List<String> lines = new ArrayList<>();
+        for (List<String> row : rows) {
+            StringBuilder line = new StringBuilder();
+            for (int i = 0; i < columns; i++) {
+                String cell = truncated(row.get(i), widths[i]);
+                String padding = " ".repeat(widths[i] - cell.length());
+                line.append(right[i] ? padding + cell : cell + padding).append(" ".repeat(GAP));
+            }
+            lines.add(line.toString().stripTrailing());
+        }
+        return lines;
+    }
+
+    private int[] widths(int maxWidth) {
         int[] widths = new int[columns];
         for (List<String> row : rows) {
             for (int i = 0; i < columns; i++) {
                 widths[i] = Math.max(widths[i], row.get(i).length());
             }
         }
-        List<String> lines = new ArrayList<>();
-        for (List<String> row : rows) {
-            StringBuilder line = new StringBuilder();
-            for (int i = 0; i < columns; i++) {
-                line.append(row.get(i)).append(" ".repeat(widths[i] - row.get(i).length() + 2));
+        long excess = Arrays.stream(widths).asLongStream().sum() + (long) GAP * (columns - 1) - maxWidth;
+        for (; excess > 0; excess--) {
+            int shrunk = right[columns - 1] || widths[columns - 1] <= MIN_WIDTH ? widestText(widths) : columns - 1;
+            if (shrunk < 0 || widths[shrunk] <= MIN_WIDTH) {
+                break;
             }
-            lines.add(line.toString().stripTrailing());
+            widths[shrunk]--;
         }
-        return lines;
+        return widths;
+    }
+
+    /** The widest column that is not aligned right; -1 if there is none. */
+    private int widestText(int[] widths) {
+        int widest = -1;
+        for (int i = 0; i < columns; i++) {
+            if (!right[i] && (widest < 0 || widths[i] > widths[widest])) {
+                widest = i;
+            }
+        }
+        return widest;
+    }
+
+    /** Returns the string, cut at {@code maxLength} characters with an ellipsis at its end. */
+    public static String truncated(String text, int maxLength) {
+        return text.length() <= maxLength ? text : text.substring(0, Math.max(0, maxLength - 1)) + ELLIPSIS;
     }
 
     /** Returns a number and a noun in the singular or plural: {@code 1 address}, {@code 2 addresses}. */

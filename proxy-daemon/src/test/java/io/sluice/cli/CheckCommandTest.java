@@ -2,6 +2,8 @@ package io.sluice.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.apiserver.FakeCluster;
+import java.io.ByteArrayInputStream;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -212,5 +214,46 @@ final class CheckCommandTest {
     void rejectsAnUnknownOutputFormat() {
         assertThat(check("-o", "xml")).isEqualTo(2);
         assertThat(err.toString()).contains("table", "json");
+    }
+
+    @Test
+    void readsManifestsFromStandardInput() throws Exception {
+        byte[] manifests = Files.readAllBytes(directory.resolve("web.yaml"));
+        CommandLine line = Main.commandLine(Map.of(), new ByteArrayInputStream(manifests));
+        line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        assertThat(line.execute("check", "-f", "-")).isZero();
+        assertThat(out.toString())
+                .contains("127.96.0.10:80/tcp")
+                .endsWith("1 service, 1 address; 0 errors, 0 warnings, 0 notes\n");
+        out.getBuffer().setLength(0);
+        line = Main.commandLine(Map.of(), new ByteArrayInputStream(new byte[] {(byte) 0xff}));
+        line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        assertThat(line.execute("check", "--feed=-")).isEqualTo(1);
+        assertThat(out.toString()).startsWith("error    standard input: cannot be read: ");
+    }
+
+    @Test
+    void listsTheObjectsOfAnApiServerOnce() throws Exception {
+        try (FakeCluster cluster = new FakeCluster().start()) {
+            cluster.apply(Files.readString(directory.resolve("web.yaml")));
+            assertThat(sluice("check", "--master=" + cluster.url())).isZero();
+            assertThat(out.toString())
+                    .contains("127.96.0.10:80/tcp", "10.0.0.1:8080")
+                    .endsWith("1 service, 1 address; 0 errors, 0 warnings, 0 notes\n");
+            cluster.fail("/services", 1, 403, "", "{\"message\": \"services is forbidden\"}");
+            assertThat(sluice("check", "--master=" + cluster.url())).isEqualTo(1);
+        }
+        assertThat(sluice("check", "--master=http://127.0.0.1:1", "--feed=x")).isEqualTo(2);
+        assertThat(err.toString().lines().toList())
+                .hasSize(2)
+                .satisfies(lines -> assertThat(lines.get(0))
+                        .startsWith("sluice: cannot read the Services: http://127.0.0.1:")
+                        .endsWith("list services: 403 services is forbidden"));
+    }
+
+    private int sluice(String... args) {
+        CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
+        line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        return line.execute(args);
     }
 }

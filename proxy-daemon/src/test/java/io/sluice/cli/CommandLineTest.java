@@ -8,9 +8,12 @@ import io.sluice.config.Settings;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -44,7 +47,24 @@ final class CommandLineTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"run", "check", "trace", "demo"})
+    @ValueSource(
+            strings = {
+                "run",
+                "check",
+                "trace",
+                "demo",
+                "completion",
+                "status",
+                "top",
+                "services",
+                "endpoints",
+                "connections",
+                "flows",
+                "affinity",
+                "events",
+                "endpoint",
+                "log-level"
+            })
     void helpOfACommandFitsTheTerminalAndHasExamplesAndExitCodes(String command) {
         assertThat(sluice(command, "--help")).isZero();
         assertThat(out.toString()).contains("Usage: sluice " + command, "Examples:", "Exit codes: 0");
@@ -53,7 +73,7 @@ final class CommandLineTest {
     }
 
     @Test
-    void helpOfRunHasEveryFlagWithItsDefaultInOrder() {
+    void helpOfRunHasEveryFlagWithItsDefault() {
         assertThat(sluice("run", "--help")).isZero();
         assertThat(Setting.values())
                 .allSatisfy(setting -> assertThat(out.toString())
@@ -62,13 +82,70 @@ final class CommandLineTest {
                                 setting.isList() || setting == Setting.NODE_NAME || setting == Setting.LOOPS
                                         ? ""
                                         : setting.defaultText()));
-        List<String> flags = out.toString()
-                .lines()
-                .map(String::strip)
-                .filter(line -> line.startsWith("--") && !line.startsWith("--map-frontends 10"))
-                .map(line -> line.split("[ =,]")[0])
-                .toList();
-        assertThat(flags).isSorted().hasSizeGreaterThan(15);
+    }
+
+    @Test
+    void helpOfRunGroupsTheFlagsUnderHeadings() {
+        assertThat(sluice("run", "--help")).isZero();
+        Map<String, List<String>> groups = new LinkedHashMap<>();
+        List<String> group = new ArrayList<>();
+        for (String line : out.toString().split("\n")) {
+            String text = line.strip();
+            if (line.matches("[A-Z][A-Za-z, ]+:")) {
+                group = new ArrayList<>();
+                groups.put(line, group);
+            } else if (text.startsWith("--")) {
+                group.add(text.split("[ =,\\[]")[0]);
+            }
+        }
+        assertThat(groups.keySet())
+                .containsExactly(
+                        "Options:",
+                        "Source of Services:",
+                        "Node and rules:",
+                        "Forwarding:",
+                        "Limits:",
+                        "Health, metrics and admin:",
+                        "Logging:",
+                        "Handover and shutdown:",
+                        "Examples:");
+        assertThat(groups.values()).allSatisfy(flags -> assertThat(flags).isSorted());
+        assertThat(groups.get("Source of Services:")).contains("--feed", "--master");
+        assertThat(groups.get("Node and rules:")).contains("--mode", "--map-frontends");
+        assertThat(groups.get("Limits:")).containsExactly("--max-client-share", "--max-flows");
+        assertThat(groups.get("Handover and shutdown:"))
+                .containsExactly("--drain-timeout", "--exit-after-handover", "--handover-socket");
+    }
+
+    @Test
+    void helpListsTheCommandsForARunningDaemonSeparately() {
+        assertThat(sluice("--help")).isZero();
+        String help = out.toString();
+        int operator = help.indexOf("\nCommands for a running Sluice:\n");
+        assertThat(help.indexOf("\nCommands:\n")).isPositive().isLessThan(operator);
+        assertThat(help.indexOf("\n  trace ")).isPositive().isLessThan(operator);
+        assertThat(help.indexOf("\n  status ")).isGreaterThan(operator);
+        assertThat(help.indexOf("\n  log-level ")).isGreaterThan(help.indexOf("\n  status "));
+    }
+
+    @Test
+    void completionScriptsAreValidAndCompleteCommands(@TempDir Path directory) throws Exception {
+        assertThat(sluice("completion", "bash")).isZero();
+        Path script = Files.writeString(directory.resolve("sluice.bash"), out.toString());
+        Process bash = new ProcessBuilder(
+                        "bash",
+                        "-c",
+                        "set -e; source " + script + "; COMP_WORDS=(sluice stat); COMP_CWORD=1;"
+                                + " _complete_sluice; echo \"${COMPREPLY[@]}\"")
+                .redirectErrorStream(true)
+                .start();
+        assertThat(new String(bash.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip())
+                .isEqualTo("status");
+        out.getBuffer().setLength(0);
+        assertThat(sluice("completion", "zsh")).isZero();
+        assertThat(out.toString()).startsWith("autoload -U +X compinit && compinit\n");
+        assertThat(sluice("completion", "fish")).isEqualTo(2);
+        assertThat(err.toString()).contains("[bash, zsh]");
     }
 
     @Test
@@ -95,7 +172,7 @@ final class CommandLineTest {
         assertThat(sluice("chek")).isEqualTo(2);
         assertThat(err.toString()).contains("unknown command 'chek'; did you mean 'check'?");
         assertThat(sluice()).isEqualTo(2);
-        assertThat(err.toString()).contains("missing command: run, check, trace or demo");
+        assertThat(err.toString()).contains("missing command, such as run, check or status");
     }
 
     @Test
@@ -149,9 +226,9 @@ final class CommandLineTest {
         assertThat(err.toString().lines())
                 .containsExactly(
                         "sluice: --mode: 'iptables' is invalid; must be bind or node",
-                        "sluice: --loops: '0' is invalid; must be a whole number from 1 to 64",
                         "sluice: --drain-timeout: '30' is invalid; must be a duration such as 500ms, 30s, 5m or 1h, from 0s to"
-                                + " 24h");
+                                + " 24h",
+                        "sluice: --loops: '0' is invalid; must be a whole number from 1 to 64");
     }
 
     @Test

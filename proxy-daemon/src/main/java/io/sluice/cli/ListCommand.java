@@ -1,0 +1,121 @@
+package io.sluice.cli;
+
+import io.sluice.text.Table;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import picocli.CommandLine.Option;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.JsonNodeFactory;
+
+/** A command that prints a list of the admin API as a table or as JSON. */
+abstract class ListCommand extends AdminCommand {
+    /** Output format. */
+    enum Output {
+        table,
+        wide,
+        json
+    }
+
+    /**
+     * A column of the table.
+     *
+     * @param number whether the values are numbers, which are aligned right
+     * @param wide whether the column is only in the wide format
+     */
+    record Column(String heading, boolean number, boolean wide, Function<Item, String> value) {
+        static Column text(String heading, Function<Item, String> value) {
+            return new Column(heading, false, false, value);
+        }
+
+        static Column number(String heading, Function<Item, String> value) {
+            return new Column(heading, true, false, value);
+        }
+
+        Column onlyWide() {
+            return new Column(heading, number, true, value);
+        }
+    }
+
+    @Option(
+            names = {"-o", "--output"},
+            paramLabel = "FORMAT",
+            defaultValue = "table",
+            description = "Output format: table, wide (all columns, not truncated) or json. Default: table.")
+    private Output output = Output.table;
+
+    /** The request without {@code limit}; its parameters are the filters. */
+    abstract AdminRequest request();
+
+    /** The plural of the items, such as {@code endpoints}. */
+    abstract String noun();
+
+    abstract List<Column> columns();
+
+    /** Maximum number of items to print. */
+    int limit() {
+        return Integer.MAX_VALUE;
+    }
+
+    final boolean isJson() {
+        return output == Output.json;
+    }
+
+    @Override
+    int run(AdminClient client) throws CommandFailedException, InterruptedException {
+        AdminClient.Items list = client.list(request(), limit());
+        print(list.items());
+        if (list.more()) {
+            note("printed the first " + list.items().size() + " " + noun()
+                    + "; set a filter, or a higher --limit, to see the others");
+        }
+        return 0;
+    }
+
+    final void print(List<Item> items) {
+        if (isJson()) {
+            ArrayNode array = JsonNodeFactory.instance.arrayNode();
+            items.stream().map(Item::json).forEach((JsonNode item) -> array.add(item));
+            printJson(array);
+        } else if (items.isEmpty()) {
+            out().println("no " + noun() + filters());
+        } else {
+            lines(columns(), items).forEach(out()::println);
+        }
+    }
+
+    /** Describes the filters, such as {@code " with state refusing"}; empty if there are none. */
+    private String filters() {
+        Map<String, String> parameters = request().parameters();
+        return parameters.isEmpty()
+                ? ""
+                : parameters.entrySet().stream()
+                        .map(entry -> entry.getKey().toLowerCase(Locale.ROOT) + " " + entry.getValue())
+                        .collect(Collectors.joining(", ", " with ", ""));
+    }
+
+    final List<String> lines(List<Column> columns, List<Item> items) {
+        return output == Output.wide
+                ? lines(columns, items, true, Integer.MAX_VALUE)
+                : lines(columns, items, false, invocation().columns());
+    }
+
+    /** Formats items as a table. */
+    static List<String> lines(List<Column> columns, List<Item> items, boolean wide, int width) {
+        List<Column> shown =
+                columns.stream().filter(column -> wide || !column.wide()).toList();
+        Table table = new Table(shown.stream().map(Column::heading).toArray(String[]::new));
+        for (int i = 0; i < shown.size(); i++) {
+            if (shown.get(i).number()) {
+                table.alignRight(i);
+            }
+        }
+        for (Item item : items) {
+            table.row(shown.stream().map(column -> column.value().apply(item)).toArray(String[]::new));
+        }
+        return table.lines(width);
+    }
+}
