@@ -1,18 +1,19 @@
 package io.sluice.daemon;
 
+import static io.sluice.daemon.Manifests.DEPLOY;
+import static io.sluice.daemon.Manifests.KUBERNETES;
+import static io.sluice.daemon.Manifests.documents;
+import static io.sluice.daemon.Manifests.only;
+import static io.sluice.daemon.Manifests.strings;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 
 import io.sluice.cli.Main;
 import io.sluice.config.Configuration;
 import io.sluice.config.ConfigurationException;
 import io.sluice.config.Setting;
 import io.sluice.config.Settings;
-import io.sluice.document.StrictYaml;
-import java.io.File;
 import java.io.InputStream;
 import java.io.PrintWriter;
-import java.io.StringReader;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,10 +22,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -32,38 +31,12 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
 import picocli.CommandLine.ParseResult;
-import tools.jackson.core.JsonParser;
 import tools.jackson.databind.JsonNode;
 
 /** Checks that the files in {@code deploy/} use flags, settings and defaults that the daemon has. */
 final class DeployTest {
-    private static final Path DEPLOY = Path.of("../deploy");
-    private static final Path KUBERNETES = DEPLOY.resolve("kubernetes");
-
     @TempDir
     private Path directory;
-
-    private static List<JsonNode> documents(String text) {
-        List<JsonNode> documents = new ArrayList<>();
-        try (JsonParser parser = StrictYaml.parser(new StringReader(text))) {
-            while (parser.nextToken() != null) {
-                documents.add(parser.readValueAsTree());
-            }
-        }
-        return documents;
-    }
-
-    private static JsonNode only(List<JsonNode> objects, String kind) {
-        List<JsonNode> found = objects.stream()
-                .filter(object -> object.path("kind").stringValue("").equals(kind))
-                .toList();
-        assertThat(found).as(kind).hasSize(1);
-        return found.get(0);
-    }
-
-    private static List<String> strings(JsonNode list) {
-        return list.valueStream().map(JsonNode::stringValue).toList();
-    }
 
     /** Returns the settings of a command line; fails if the daemon does not have one of its flags. */
     private static Configuration configuration(List<String> arguments, @Nullable Path config)
@@ -139,19 +112,7 @@ final class DeployTest {
     @ParameterizedTest
     @ValueSource(strings = {"beside-kube-proxy", "instead-of-kube-proxy"})
     void overlayMatchesTheBinary(String overlay) throws Exception {
-        assumeThat(Stream.of(System.getenv("PATH").split(File.pathSeparator)))
-                .as("kubectl, which builds overlays, is on the PATH")
-                .anyMatch(each -> Files.isExecutable(Path.of(each, "kubectl")));
-        Path out = directory.resolve("objects.yaml");
-        Path err = directory.resolve("err.txt");
-        Process kubectl = new ProcessBuilder(
-                        "kubectl", "kustomize", KUBERNETES.resolve(overlay).toString())
-                .redirectOutput(out.toFile())
-                .redirectError(err.toFile())
-                .start();
-        assertThat(kubectl.waitFor(60, TimeUnit.SECONDS)).isTrue();
-        assertThat(kubectl.exitValue()).as(Files.readString(err)).isZero();
-        List<JsonNode> objects = documents(Files.readString(out));
+        List<JsonNode> objects = Manifests.overlay(overlay);
         Path config = Files.writeString(
                 directory.resolve("config.yaml"),
                 only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
@@ -186,6 +147,24 @@ final class DeployTest {
                 .as(out.toString())
                 .isZero();
         assertThat(out.toString()).contains(" 0 warnings");
+    }
+
+    /** The directory of the admin socket is shared by both pods of an update, as that of the handover socket is. */
+    @Test
+    void socketsAreInADirectoryOfTheNode() throws Exception {
+        JsonNode pod = documents(Files.readString(KUBERNETES.resolve("base/daemonset.yaml")))
+                .get(0)
+                .at("/spec/template/spec");
+        assertThat(strings(pod.at("/containers/0/args"))).contains("--handover-socket=/run/sluice/handover.sock");
+        JsonNode mount = pod.at("/containers/0/volumeMounts")
+                .valueStream()
+                .filter(each -> each.path("mountPath").stringValue("").equals("/run/sluice"))
+                .findFirst()
+                .orElseThrow();
+        assertThat(mount.has("readOnly")).isFalse();
+        assertThat(pod.path("volumes").valueStream())
+                .anyMatch(each -> each.path("name").equals(mount.path("name"))
+                        && each.at("/hostPath/path").stringValue("").equals("/run/sluice"));
     }
 
     @Test
