@@ -3,6 +3,7 @@ package io.sluice.config;
 import io.sluice.document.Problem;
 import io.sluice.model.Cidr;
 import io.sluice.model.Family;
+import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -75,6 +76,7 @@ public final class Configuration {
             throw new ConfigurationException(problems);
         }
         settings = Settings.of(new Settings.Values(parsed));
+        checkAdminAddress(settings.admin().bindAddress());
     }
 
     /** Reports an error if {@code clusterCIDR} contains several ranges of one address family, as kube-proxy does. */
@@ -85,6 +87,16 @@ public final class Configuration {
                 .count();
         if (families < ranges.size()) {
             problems.add(value(Setting.CLUSTER_CIDR).place() + ": at most one range of each family is allowed");
+        }
+    }
+
+    /** Warns if the admin API, which has no authentication, is not limited to clients on this machine. */
+    private void checkAdminAddress(@Nullable InetSocketAddress address) {
+        if (address != null && !address.getAddress().isLoopbackAddress()) {
+            Value value = value(Setting.ADMIN_BIND_ADDRESS);
+            warnings.add(value.place() + ": " + value.strings().get(0)
+                    + " is not a loopback address; the admin API has no authentication, so every client that can"
+                    + " connect to this address can read the state of all Services");
         }
     }
 

@@ -6,6 +6,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.node.RuleOptions;
 import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
+import io.sluice.socket.UnixListener;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -214,6 +215,17 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "Keep the nftables rules of node mode on exit: connections to Services are rejected until the next start.",
             ValueType.BOOLEAN);
 
+    public static final Setting<AddressMap> MAP_FRONTENDS = many(
+            "mapFrontends",
+            List.of("--map-frontends"),
+            "FROM=TO",
+            "",
+            "Serve addresses of range FROM at the corresponding addresses of range TO, for example to run a dump of a"
+                    + " real cluster on a laptop. May be repeated; the first match applies.",
+            ValueType.of(
+                    "FROM=TO, two ranges of the same family and size, such as 10.96.0.0/12=127.96.0.0/12",
+                    SettingParsers::addressMap));
+
     public static final Setting<Path> HANDOVER_SOCKET = one(
             "handoverSocket",
             List.of("--handover-socket"),
@@ -233,16 +245,13 @@ public final class Setting<T> implements Comparable<Setting<?>> {
                     + " back.",
             ValueType.BOOLEAN);
 
-    public static final Setting<AddressMap> MAP_FRONTENDS = many(
-            "mapFrontends",
-            List.of("--map-frontends"),
-            "FROM=TO",
-            "",
-            "Serve addresses of range FROM at the corresponding addresses of range TO, for example to run a dump of a"
-                    + " real cluster on a laptop. May be repeated; the first match applies.",
-            ValueType.of(
-                    "FROM=TO, two ranges of the same family and size, such as 10.96.0.0/12=127.96.0.0/12",
-                    SettingParsers::addressMap));
+    public static final Setting<Duration> DRAIN_TIMEOUT = one(
+            "drainTimeout",
+            List.of("--drain-timeout"),
+            "TIME",
+            "30s",
+            "How long established connections may continue after SIGTERM or a handover.",
+            ValueType.duration(Duration.ZERO, Duration.ofHours(24)));
 
     public static final Setting<Integer> LOOPS = one(
             "loops",
@@ -362,14 +371,6 @@ public final class Setting<T> implements Comparable<Setting<?>> {
                     + " 100 for no limit.",
             ValueType.whole(1, 100));
 
-    public static final Setting<Duration> DRAIN_TIMEOUT = one(
-            "drainTimeout",
-            List.of("--drain-timeout"),
-            "TIME",
-            "30s",
-            "How long established connections may continue after SIGTERM or a handover.",
-            ValueType.duration(Duration.ZERO, Duration.ofHours(24)));
-
     public static final Setting<Optional<InetSocketAddress>> HEALTHZ_BIND_ADDRESS = one(
             "healthzBindAddress",
             List.of("--healthz-bind-address"),
@@ -387,6 +388,14 @@ public final class Setting<T> implements Comparable<Setting<?>> {
                     + " for --healthz-bind-address.",
             ValueType.of("IP:PORT, [IPv6]:PORT or off", SettingParsers::bindAddress));
 
+    public static final Setting<Boolean> ENDPOINT_METRICS = one(
+            "endpointMetrics",
+            List.of("--endpoint-metrics"),
+            "true|false",
+            "false",
+            "Report the metrics sluice_endpoint_... of all endpoints, not only of those that have failed.",
+            ValueType.BOOLEAN);
+
     public static final Setting<Boolean> BIND_ADDRESS_HARD_FAIL = one(
             "bindAddressHardFail",
             List.of("--bind-address-hard-fail"),
@@ -394,6 +403,36 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "false",
             "Exit if the health or metrics port is already in use, instead of retrying.",
             ValueType.BOOLEAN);
+
+    public static final Setting<Optional<InetSocketAddress>> ADMIN_BIND_ADDRESS = one(
+            "adminBindAddress",
+            List.of("--admin-bind-address"),
+            "IP:PORT",
+            "127.0.0.1:10261",
+            "Address of the status page and the read-only admin API, without authentication. Port 0 selects and logs a"
+                    + " free port; 'off' disables the server.",
+            ValueType.of("IP:PORT, [IPv6]:PORT or off", SettingParsers::bindAddress));
+
+    public static final Setting<String> ADMIN_HOST = many(
+            "adminHosts",
+            List.of("--admin-host"),
+            "NAME",
+            "",
+            "Host name by which browsers reach --admin-bind-address. Requests with any other host than an IP address"
+                    + " or localhost are rejected. May be repeated.",
+            ValueType.of("a host name without a port", SettingParsers::hostNameInUrl));
+
+    public static final Setting<Optional<Path>> ADMIN_SOCKET = one(
+            "adminSocket",
+            List.of("--admin-socket"),
+            "PATH",
+            "",
+            "Unix socket of the admin API, which also accepts changes. Only root and the user of this process can"
+                    + " connect. 'off' disables it. Default: " + SettingParsers.DEFAULT_ADMIN_SOCKET
+                    + " in node mode, otherwise none.",
+            ValueType.of(
+                    "off or the path of a Unix socket, at most " + UnixListener.MAX_PATH_BYTES + " bytes",
+                    SettingParsers::socketPath));
 
     public static final Setting<Path> READY_FILE = one(
             "readyFile",
@@ -403,6 +442,15 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "File that exists only while /readyz returns 200. Use it for probes when two processes share the health"
                     + " port.",
             ValueType.path("the path of a file"));
+
+    public static final Setting<Path> CONNECTION_LOG = one(
+            "connectionLog",
+            List.of("--connection-log"),
+            "FILE",
+            "",
+            "File to which one line of JSON is appended for each finished connection or UDP flow; '-' for stdout. May be"
+                    + " renamed, deleted or truncated at any time, as logrotate does.",
+            ValueType.path("the path of a file, or - for stdout"));
 
     public static final Setting<String> LOG_FORMAT = one(
             "logFormat",

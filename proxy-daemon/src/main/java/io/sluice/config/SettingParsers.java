@@ -5,8 +5,11 @@ import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
+import io.sluice.socket.UnixListener;
 import java.io.File;
 import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -18,6 +21,12 @@ import org.jspecify.annotations.Nullable;
 /** Parsers of settings other than a path, number or duration. A parser returns empty if the string is invalid. */
 final class SettingParsers {
     private static final Pattern NODE_NAME_TEXT = Pattern.compile("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?");
+
+    /** A name with at most 63 characters between dots, as in DNS. Unlike in DNS, underscores are allowed. */
+    private static final Pattern HOST_NAME = Pattern.compile(
+            "(?=.{1,253}$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*");
+
+    static final Path DEFAULT_ADMIN_SOCKET = Path.of("/run/sluice/admin.sock");
 
     private SettingParsers() {}
 
@@ -40,6 +49,24 @@ final class SettingParsers {
     static String hostName() {
         String name = HostName.read();
         return nodeName(name).isPresent() ? name : "localhost";
+    }
+
+    static Optional<String> hostNameInUrl(String text) {
+        String name = text.strip().toLowerCase(Locale.ROOT);
+        return HOST_NAME.matcher(name).matches() ? Optional.of(name) : Optional.empty();
+    }
+
+    /** Parses the path of a Unix socket. The inner optional is empty if the string disables the socket. */
+    static Optional<Optional<Path>> socketPath(String text) {
+        if (text.equals("off")) {
+            return Optional.of(Optional.empty());
+        }
+        if (!ValueType.isPath(text)) {
+            return Optional.empty();
+        }
+        Path path = Path.of(text);
+        int bytes = path.toAbsolutePath().toString().getBytes(StandardCharsets.UTF_8).length;
+        return bytes > UnixListener.MAX_PATH_BYTES ? Optional.empty() : Optional.of(Optional.of(path));
     }
 
     static Optional<IpAddress> address(String text) {

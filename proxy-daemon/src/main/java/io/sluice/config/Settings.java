@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,8 +27,11 @@ import org.jspecify.annotations.Nullable;
  * @param handoverSocket path of the Unix socket; null if handover is disabled
  * @param healthzBindAddress address of the health server; null if disabled
  * @param metricsBindAddress address of the metrics server; null if disabled
+ * @param endpointMetrics whether to report metrics of all endpoints, not only of those that have failed
  * @param bindAddressHardFail whether to exit at startup if either of these two addresses is already in use
+ * @param admin where the admin API is served
  * @param readyFile path of the readiness file; null if none is set
+ * @param connectionLog path of the connection log, or {@code -} for stdout; null if disabled
  */
 public record Settings(
         @Nullable Path feed,
@@ -41,10 +45,27 @@ public record Settings(
         Duration drainTimeout,
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
+        boolean endpointMetrics,
         boolean bindAddressHardFail,
+        Admin admin,
         @Nullable Path readyFile,
+        @Nullable Path connectionLog,
         String logFormat,
         String logLevel) {
+    /** Path of the Unix socket of the admin API in node mode, unless it is set. */
+    public static final Path DEFAULT_ADMIN_SOCKET = SettingParsers.DEFAULT_ADMIN_SOCKET;
+
+    /**
+     * Where the admin API is served.
+     *
+     * @param bindAddress address of the read-only API; null if disabled
+     * @param hostNames host names that requests to this address may contain
+     * @param socket path of the Unix socket; null if there is none
+     */
+    public record Admin(
+            @Nullable InetSocketAddress bindAddress,
+            List<String> hostNames,
+            @Nullable Path socket) {}
 
     static Settings of(Values values) {
         return new Settings(
@@ -80,10 +101,25 @@ public record Settings(
                 values.required(Setting.DRAIN_TIMEOUT),
                 values.required(Setting.HEALTHZ_BIND_ADDRESS).orElse(null),
                 values.required(Setting.METRICS_BIND_ADDRESS).orElse(null),
+                values.required(Setting.ENDPOINT_METRICS),
                 values.required(Setting.BIND_ADDRESS_HARD_FAIL),
+                admin(values),
                 values.one(Setting.READY_FILE),
+                values.one(Setting.CONNECTION_LOG),
                 values.required(Setting.LOG_FORMAT),
                 values.required(Setting.LOG_LEVEL));
+    }
+
+    private static Admin admin(Values values) {
+        Optional<Path> socket = values.one(Setting.ADMIN_SOCKET);
+        if (socket == null) {
+            boolean nodeMode = values.required(Setting.MODE).equals("node");
+            socket = nodeMode ? Optional.of(DEFAULT_ADMIN_SOCKET) : Optional.empty();
+        }
+        return new Admin(
+                values.required(Setting.ADMIN_BIND_ADDRESS).orElse(null),
+                values.all(Setting.ADMIN_HOST),
+                socket.orElse(null));
     }
 
     private static RuleOptions rules(Values values) {

@@ -1,18 +1,18 @@
 package io.sluice.daemon;
 
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.sluice.admin.AdminSources;
 import io.sluice.apiserver.ApiAccess;
-import io.sluice.apiserver.EventRecorder;
 import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.config.Settings;
 import io.sluice.daemon.Lifecycle.Phase;
-import io.sluice.document.Problem;
 import io.sluice.feed.FileReflector;
+import io.sluice.feed.NotNowException;
 import io.sluice.feed.Reflector;
 import io.sluice.feed.SyncLoop;
 import io.sluice.forward.Forwarder;
+import io.sluice.forward.ForwarderCallbacks;
 import io.sluice.forward.ForwarderConfig;
-import io.sluice.forward.FrontendStatus;
 import io.sluice.forward.TransparentSockets;
 import io.sluice.handover.HandoverChannel;
 import io.sluice.handover.HandoverClient;
@@ -20,20 +20,20 @@ import io.sluice.handover.HandoverFormat;
 import io.sluice.handover.HandoverServer;
 import io.sluice.handover.OldProcess;
 import io.sluice.http.HttpServer;
-import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.InterfaceAddresses;
 import io.sluice.node.NodeRules;
+import io.sluice.ops.ConnectionLog;
 import io.sluice.ops.DaemonState;
+import io.sluice.ops.EndpointCounts;
+import io.sluice.ops.EndpointMetrics;
 import io.sluice.ops.Health;
 import io.sluice.ops.KubeProxyMetrics;
 import io.sluice.ops.Metrics;
 import io.sluice.ops.MetricsPages;
 import io.sluice.ops.ReadyFile;
 import io.sluice.ops.ServiceTable;
-import io.sluice.ops.StateChangeLog;
 import io.sluice.ops.SyncState;
-import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -56,13 +56,14 @@ public final class Daemon implements AutoCloseable {
 
     private final Settings settings;
     private final Supervisor supervisor = new Supervisor();
-    private final StateChangeLog stateLog;
+    private final ChangeReporter reporter =
+            new ChangeReporter(name -> EndpointCounts.of(forwarder().endpoints(name)));
+    private final @Nullable ConnectionLog connectionLog;
     private final @Nullable NodeRules rules;
     private final Forwarder forwarder;
     private final SyncLoop syncLoop;
     private final @Nullable InterfaceAddresses interfaceAddresses;
     private final Reflector reflector;
-    private final @Nullable EventRecorder events;
     private final KubeProxyMetrics kubeProxyMetrics;
     private final HttpPorts ports;
     private final @Nullable ReadyFile readyFile;
@@ -79,7 +80,7 @@ public final class Daemon implements AutoCloseable {
      * Creates a daemon without starting it.
      *
      * @param settings effective settings, which must include a feed if {@code api} is null
-     * @param configuration the settings in the structure of a configuration file, for {@code /configz}
+     * @param configuration the settings in the structure of a configuration file, for {@code /configz} and the admin API
      * @param api API server to watch; null to read the feed
      * @throws IllegalStateException if this machine does not meet a requirement, which the message names
      */
@@ -98,29 +99,34 @@ public final class Daemon implements AutoCloseable {
         if (socket != null) {
             HandoverChannel.requireUsable(socket);
         }
-        stateLog = new StateChangeLog(Duration.ofMillis(200));
+        PrometheusRegistry registry = new PrometheusRegistry();
+        Path connections = settings.connectionLog();
+        connectionLog = connections == null ? null : ConnectionLog.open(connections, Clock.systemUTC());
+        if (connectionLog != null) {
+            connectionLog.register(registry);
+        }
         ForwarderConfig config = settings.forwarder();
         if (settings.rules() == null) {
             rules = null;
         } else {
-            rules = NodeRules.open(settings.rules(), this::rejected);
+            rules = NodeRules.open(settings.rules(), reasons -> forwarder().rejected(reasons));
             config = config.withTransparentSockets(new TransparentSockets(
                     rules.addresses()::isOwn,
                     rules.addresses()::repliesReturn,
                     rules::priority,
                     rules.flippedPortBits()));
         }
-        forwarder = new Forwarder(config, this::changed, supervisor);
+        forwarder = new Forwarder(
+                config, new ForwarderCallbacks(reporter::frontend, reporter::endpoint, connectionLog), supervisor);
         handoverServer =
                 socket == null ? null : new HandoverServer(socket, forwarder, supervisor, changes, this::handedOver);
         // An empty feed might not have been written yet, whereas the lists from an API server are complete.
         handoverClient =
                 socket == null ? null : new HandoverClient(socket, forwarder, rulesOptions(), settings.feed() == null);
         lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket));
-        PrometheusRegistry registry = new PrometheusRegistry();
         kubeProxyMetrics =
                 new KubeProxyMetrics(registry, this::sync, () -> syncLoop().snapshot());
-        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, this::changed, kubeProxyMetrics::round);
+        syncLoop = new SyncLoop(settings.buildOptions(), this::apply, reporter::problem, kubeProxyMetrics::round);
         // In node mode the kernel detects local addresses, but health check ports and chained Services need them too.
         interfaceAddresses =
                 rules == null || settings.buildOptions().nodePortAddresses().includesInterfaces()
@@ -128,23 +134,24 @@ public final class Daemon implements AutoCloseable {
                         : null;
         if (api == null) {
             reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
-            events = null;
         } else {
             // Without the Node, bind mode serves NodePorts later, but node mode would apply rules without masquerading.
             Duration nodeWait = rules == null ? Duration.ZERO : NODE_WAIT;
             KubernetesReflector kubernetes =
                     KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), nodeWait, syncLoop);
             reflector = kubernetes;
-            events = kubernetes.events();
+            reporter.recordEvents(kubernetes.events());
         }
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, forwarder::counts, supervisor::failures, clock, registry);
-        Metrics metrics = new Metrics(forwarder::stats, this::state, registry);
+        Metrics.register(forwarder::stats, this::state, registry);
+        EndpointMetrics.register(forwarder::endpoints, settings.endpointMetrics(), registry);
         ports = new HttpPorts(
                 new HttpServer(supervisor, Forwarder.descriptorsLeftForHttp()),
                 settings,
                 health.pages(),
-                new MetricsPages(metrics, forwarder::frontends, configuration).pages(),
+                new MetricsPages(registry, forwarder::frontends, configuration).pages(),
+                adminSources(health, api, clock, configuration).routes(),
                 // Load balancers must not send new connections to a draining node, even if it has endpoints.
                 () -> !lifecycle.isStopping() && sync().healthy(clock.instant()));
         readyFile = settings.readyFile() == null ? null : new ReadyFile(settings.readyFile(), health::ready);
@@ -156,7 +163,10 @@ public final class Daemon implements AutoCloseable {
      * @throws IllegalStateException if the health or metrics port is in use and {@code bindAddressHardFail} is set
      */
     public void start() {
-        stateLog.start(supervisor);
+        reporter.start(supervisor);
+        if (connectionLog != null) {
+            connectionLog.start(supervisor);
+        }
         if (!lifecycle.is(Phase.WAITING)) {
             ports.open(settings.bindAddressHardFail());
         } else {
@@ -177,26 +187,22 @@ public final class Daemon implements AutoCloseable {
         reflector.start(supervisor);
     }
 
-    /** Reports the new status of a frontend. May be called on any thread, including event loops. */
-    private void changed(FrontendStatus status) {
-        stateLog.frontend(status);
-        // In bind mode most addresses are not local, which is expected and does not justify an Event.
-        if (events != null
-                && status.state() == FrontendStatus.State.FAILED
-                && status.failure() != FrontendStatus.Failure.ADDRESS_NOT_LOCAL) {
-            events.failed(status.service(), status.address() + ": " + status.reason());
-        }
-    }
-
-    private void rejected(Map<FrontendAddress, String> reasons) {
-        forwarder.rejected(reasons);
-    }
-
-    private void changed(Problem problem, boolean appeared) {
-        stateLog.problem(problem, appeared);
-        if (events != null && appeared) {
-            events.problem(problem);
-        }
+    private AdminSources adminSources(
+            Health health, @Nullable ApiAccess api, Clock clock, Map<String, Object> configuration) {
+        return new AdminSources(
+                settings.rules() == null ? "bind" : "node",
+                settings.buildOptions().nodeName(),
+                api == null ? "feed " + settings.feed() : "API server " + api,
+                clock.instant(),
+                () -> lifecycle.phase().name(),
+                health::readiness,
+                this::state,
+                supervisor::failures,
+                syncLoop::snapshot,
+                forwarder,
+                reporter.eventLog(),
+                configuration,
+                syncLoop::trace);
     }
 
     /** Called on the control thread. */
@@ -239,6 +245,7 @@ public final class Daemon implements AutoCloseable {
             }
             log.info("synced: {}", ServiceTable.counts(snapshot));
         }
+        reporter.applied(snapshot);
     }
 
     private void handoverReceived() {
@@ -248,13 +255,13 @@ public final class Daemon implements AutoCloseable {
         Objects.requireNonNull(handoverServer).open(true);
     }
 
-    private SyncLoop.NotNowException nothingToServe() {
+    private NotNowException nothingToServe() {
         if (!waitingLogged) {
             waitingLogged = true;
             String source = settings.feed() == null ? "the API server" : "'" + settings.feed() + "'";
             log.warn("no Services in {} yet; the old process continues to serve until there are some", source);
         }
-        return new SyncLoop.NotNowException("no Services yet; the old process continues to serve");
+        return new NotNowException("no Services yet; the old process continues to serve");
     }
 
     /** Returns a string that describes how this process redirects packets, for comparison with another process. */
@@ -333,18 +340,8 @@ public final class Daemon implements AutoCloseable {
         } finally {
             changes.unlock();
         }
-        int open = forwarder.sessions();
-        if (open > 0) {
-            log.info(
-                    "draining {} for at most {} s",
-                    Table.count(open, "open connection"),
-                    settings.drainTimeout().toSeconds());
-        }
         long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
-        int left = forwarder.drain(settings.drainTimeout());
-        if (left > 0) {
-            log.warn("drain timeout expired; closing {}", Table.count(left, "open connection"));
-        }
+        DrainProgress.await(forwarder, settings.drainTimeout());
         if (rules != null && !lifecycle.isServedElsewhere()) {
             rules.awaitDelivery(Duration.ofNanos(deadline - System.nanoTime()));
         }
@@ -368,7 +365,10 @@ public final class Daemon implements AutoCloseable {
         if (handoverServer != null) {
             handoverServer.close();
         }
-        stateLog.close();
+        reporter.close();
+        if (connectionLog != null) {
+            connectionLog.close();
+        }
     }
 
     private void stopFeeding() {

@@ -134,13 +134,15 @@ public final class Demo {
         // Use the default ports if they are free, so that the URLs are the usual ones; with --once, use any free port.
         int healthz = once ? 0 : DemoServers.freePort(10256, "127.0.0.1");
         int metrics = once ? 0 : DemoServers.freePort(10249, "127.0.0.1");
+        int admin = once ? 0 : DemoServers.freePort(10261, "127.0.0.1");
         return Configuration.load(
                 null,
                 Map.of(),
                 Map.of(
                         Setting.FEED, List.of(feed.path().toString()),
                         Setting.HEALTHZ_BIND_ADDRESS, List.of("127.0.0.1:" + healthz),
-                        Setting.METRICS_BIND_ADDRESS, List.of("127.0.0.1:" + metrics)));
+                        Setting.METRICS_BIND_ADDRESS, List.of("127.0.0.1:" + metrics),
+                        Setting.ADMIN_BIND_ADDRESS, List.of("127.0.0.1:" + admin)));
     }
 
     private void runSteps(Setup setup) throws IOException, InterruptedException {

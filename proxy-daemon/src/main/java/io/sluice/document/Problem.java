@@ -35,9 +35,18 @@ public record Problem(Severity severity, String source, String object, String fi
      * escapes such as {@code \\u000A}, and shortens long text.
      */
     public static String oneLine(String text) {
-        StringBuilder line = new StringBuilder(Math.min(text.length(), MAX_TEXT));
+        return escaped(text, MAX_TEXT);
+    }
+
+    /** Does the same as {@link #oneLine}, but does not shorten the text. */
+    public static String escaped(String text) {
+        return escaped(text, Integer.MAX_VALUE);
+    }
+
+    private static String escaped(String text, int maxLength) {
+        StringBuilder line = new StringBuilder(Math.min(text.length(), maxLength));
         int at = 0;
-        while (at < text.length() && line.length() < MAX_TEXT) {
+        while (at < text.length() && line.length() < maxLength) {
             int c = text.codePointAt(at);
             at += Character.charCount(c);
             switch (Character.getType(c)) {

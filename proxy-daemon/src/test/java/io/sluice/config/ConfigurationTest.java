@@ -136,8 +136,13 @@ final class ConfigurationTest {
                                 drainTimeout: 0s
                                 healthzBindAddress: off
                                 metricsBindAddress: "[::1]:0"
+                                endpointMetrics: true
                                 bindAddressHardFail: true
+                                adminBindAddress: "[::1]:10261"
+                                adminHosts: [Sluice.Example, b]
+                                adminSocket: /admin.sock
                                 readyFile: /ready
+                                connectionLog: /connections
                                 logFormat: json
                                 logLevel: warn
                                 """), Map.of(), Map.of());
@@ -194,7 +199,13 @@ final class ConfigurationTest {
                         null,
                         address("::1").toSocketAddress(0),
                         true,
+                        true,
+                        new Settings.Admin(
+                                address("::1").toSocketAddress(10_261),
+                                List.of("sluice.example", "b"),
+                                Path.of("/admin.sock")),
                         Path.of("/ready"),
+                        Path.of("/connections"),
                         "json",
                         "warn"));
     }
@@ -213,7 +224,7 @@ final class ConfigurationTest {
                 .singleElement()
                 .asString()
                 .startsWith(
-                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: bindAddressHardFail, busyPoll, certificateAuthority, ");
+                        "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: adminBindAddress, adminHosts, adminSocket, bindAddressHardFail, busyPoll, certificateAuthority, ");
     }
 
     @Test
@@ -285,6 +296,12 @@ final class ConfigurationTest {
         "--healthz-bind-address,::1:80",
         "--healthz-bind-address,127.0.0.1:65536",
         "--metrics-bind-address,[127.0.0.1]:80",
+        "--admin-bind-address,localhost:10261",
+        "--admin-host,sluice.example:80",
+        "--admin-host,-a",
+        "--admin-host,a..b",
+        "--admin-host,''",
+        "--admin-socket,''",
         "--log-level,loud",
         "--log-format,xml",
         "--node-name,a_b",
@@ -327,6 +344,35 @@ final class ConfigurationTest {
                 flag(Setting.METRICS_BIND_ADDRESS, "[::1]:10249").metricsBindAddress());
         assertThat(six.getAddress().isLoopbackAddress()).isTrue();
         assertThat(six.getPort()).isEqualTo(10249);
+    }
+
+    @Test
+    void hasAnAdminSocketByDefaultOnlyInNodeMode() throws Exception {
+        assertThat(flag(Setting.MODE, "bind").admin().socket()).isNull();
+        assertThat(flag(Setting.MODE, "node").admin().socket()).isEqualTo(Path.of("/run/sluice/admin.sock"));
+        assertThat(flag(Setting.ADMIN_SOCKET, "a").admin().socket()).isEqualTo(Path.of("a"));
+        Map<Setting<?>, List<String>> off = Map.of(Setting.MODE, List.of("node"), Setting.ADMIN_SOCKET, List.of("off"));
+        assertThat(Configuration.load(null, Map.of(), off).settings().admin().socket())
+                .isNull();
+    }
+
+    @Test
+    void warnsIfTheAdminApiIsNotOnLoopback() throws Exception {
+        for (String loopback : List.of("127.0.0.1:10261", "127.5.5.5:1", "[::1]:0", "off")) {
+            assertThat(warnings(loopback)).as(loopback).isEmpty();
+        }
+        for (String other : List.of("0.0.0.0:10261", "[::]:10261", "198.18.0.1:1")) {
+            assertThat(warnings(other))
+                    .singleElement()
+                    .asString()
+                    .startsWith("--admin-bind-address: " + other
+                            + " is not a loopback address; the admin API has no authentication");
+        }
+    }
+
+    private static List<String> warnings(String adminAddress) throws ConfigurationException {
+        return Configuration.load(null, Map.of(), Map.of(Setting.ADMIN_BIND_ADDRESS, List.of(adminAddress)))
+                .warnings();
     }
 
     @Test

@@ -61,7 +61,12 @@ final class ApiFaultsIT {
             cluster.apply(slice(random, i));
         }
         Configuration configuration = Configuration.load(
-                null, Map.of("SLUICE_HEALTHZ_BIND_ADDRESS", "off", "SLUICE_METRICS_BIND_ADDRESS", "off"), Map.of());
+                null,
+                Map.of(
+                        "SLUICE_HEALTHZ_BIND_ADDRESS", "off",
+                        "SLUICE_METRICS_BIND_ADDRESS", "off",
+                        "SLUICE_ADMIN_BIND_ADDRESS", "off"),
+                Map.of());
         try (Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), cluster.access())) {
             daemon.start();
             await().atMost(RunIT.TIMEOUT)

@@ -20,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @Timeout(120)
 @NeedsRoot
+@Tag("one-jdk")
 final class ClusterIT {
     @TempDir
     private static Path directory;

@@ -18,6 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @Timeout(120)
 @NeedsRoot
+@Tag("one-jdk")
 final class ClusterPolicyIT {
     @TempDir
     private static Path directory;

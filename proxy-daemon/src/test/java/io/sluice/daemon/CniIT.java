@@ -25,6 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @Timeout(300)
 @NeedsRoot
+@Tag("one-jdk")
 final class CniIT {
     @TempDir
     private static Path directory;

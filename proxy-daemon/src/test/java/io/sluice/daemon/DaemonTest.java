@@ -38,7 +38,9 @@ final class DaemonTest {
                         "SLUICE_NODE_NAME", "n1",
                         "SLUICE_READY_FILE", directory.resolve("ready").toString(),
                         "SLUICE_HEALTHZ_BIND_ADDRESS", "127.0.0.1:0",
-                        "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0"),
+                        "SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:0",
+                        "SLUICE_ADMIN_BIND_ADDRESS", "127.0.0.1:0",
+                        "SLUICE_ADMIN_SOCKET", directory.resolve("admin.sock").toString()),
                 Map.of());
         return new Daemon(configuration.settings(), configuration.toMap(), null);
     }
@@ -63,6 +65,11 @@ final class DaemonTest {
                     .doesNotContain("kubeproxy_sync_proxy_rules_last_timestamp_seconds{");
             assertThat(get(metrics, "/healthz").body()).isEqualTo("ok");
             assertThat(get(metrics, "/configz").body()).contains("\"drainTimeout\" : \"30s\"");
+            InetSocketAddress admin = daemon.ports().admin().orElseThrow();
+            assertThat(get(admin, "/").statusCode()).isEqualTo(200);
+            assertThat(get(admin, "/api/v1/config").body()).contains("\"drainTimeout\":\"30s\"");
+            assertThat(get(admin, "/metrics").statusCode()).isEqualTo(404);
+            assertThat(directory.resolve("admin.sock")).exists();
         }
     }
 

@@ -235,7 +235,7 @@ final class ExhaustionIT {
             }
             assertThat(answersNewConnection(address, "127.0.0.2")).isFalse();
             assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
-                    .containsPattern("sluice_sessions_over_client_share_total\\{.*} [1-9]");
+                    .containsPattern("sluice_sessions_rejected_total\\{.*reason=\"client_limit\".*} [1-9]");
             closeAll(connections);
             await().atMost(RunIT.TIMEOUT).until(() -> answersNewConnection(address, "127.0.0.2"));
             await().atMost(RunIT.TIMEOUT)

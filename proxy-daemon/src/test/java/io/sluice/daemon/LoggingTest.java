@@ -1,7 +1,11 @@
 package io.sluice.daemon;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.sluice.model.Protocol;
+import io.sluice.model.ServicePortName;
+import io.sluice.ops.LogLevel;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -60,6 +64,58 @@ final class LoggingTest {
                 .singleElement()
                 .asString()
                 .matches("\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}\\S+ INFO  feed synced");
+    }
+
+    @Test
+    void writesKeyValuePairsAsFieldsOfJsonOnly() {
+        Logging.configure("json", "info", stream);
+        log.atWarn()
+                .addKeyValue("service", new ServicePortName("shop", "web", "http", Protocol.TCP))
+                .addKeyValue("reason", SPECIAL_CHARACTERS)
+                .log("{}: failed", "shop/web:http");
+        JsonNode event = JsonMapper.shared().readTree(lines().get(0));
+        assertThat(event.at("/message").stringValue()).isEqualTo("shop/web:http: failed");
+        assertThat(event.at("/service").stringValue()).isEqualTo("shop/web:http");
+        assertThat(event.at("/reason").stringValue()).isEqualTo(SPECIAL_CHARACTERS);
+        stream.reset();
+        Logging.configure("text", "info", stream);
+        log.atWarn().addKeyValue("service", "shop/web").log("failed");
+        assertThat(lines()).singleElement().asString().endsWith(" WARN  failed");
+    }
+
+    @Test
+    void escapesControlCharactersInText() {
+        Logging.configure("text", "info", stream);
+        log.info("client {}", "a\r\n2026-01-01 ERROR forged \u001b[31m \u202e \u009b and \u00e9\u20ac");
+        assertThat(lines())
+                .singleElement()
+                .asString()
+                .endsWith("client a\\u000D\\u000A2026-01-01 ERROR forged \\u001B[31m \\u202E \\u009B and \u00e9\u20ac");
+    }
+
+    @Test
+    void doesNotShortenLongMessages() {
+        Logging.configure("text", "info", stream);
+        log.info("{}", "x".repeat(5_000));
+        assertThat(lines()).singleElement().asString().endsWith("x".repeat(5_000));
+    }
+
+    @Test
+    void changesTheLevelAtRunTime() {
+        Logging.configure("text", "warn", stream);
+        assertThat(LogLevel.get()).isEqualTo("warn");
+        assertThat(LogLevel.set("debug")).isEqualTo("warn");
+        log.debug("logged");
+        assertThat(LogLevel.set("info")).isEqualTo("debug");
+        log.debug("not logged");
+        assertThat(LogLevel.get()).isEqualTo("info");
+        assertThat(lines()).hasSize(1);
+        for (String invalid : List.of("DEBUG", "all", "")) {
+            assertThatThrownBy(() -> LogLevel.set(invalid))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessage("level must be error, warn, info, debug or trace");
+        }
+        assertThat(LogLevel.get()).isEqualTo("info");
     }
 
     @Test

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @Timeout(300)
 @NeedsRoot
+@Tag("one-jdk")
 final class NodeEnvironmentIT {
     private static final Map<String, List<String>> SERVICES = Map.of(
             "plain", List.of("10.96.0.11", "fd00:96::11"),

@@ -40,6 +40,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 @Timeout(300)
 @NeedsRoot
+@Tag("one-jdk")
 final class NodeModeIT {
     @TempDir
     private static Path directory;

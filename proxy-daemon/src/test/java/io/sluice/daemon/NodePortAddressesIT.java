@@ -27,6 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 @Timeout(300)
 @NeedsRoot
+@Tag("one-jdk")
 final class NodePortAddressesIT {
     @TempDir
     private static Path directory;

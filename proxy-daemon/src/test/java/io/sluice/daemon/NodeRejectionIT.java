@@ -25,6 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("netns")
 @Timeout(120)
 @NeedsRoot
+@Tag("one-jdk")
 final class NodeRejectionIT {
     private static final String NAMESPACE =
             "sluice-rejection-" + ProcessHandle.current().pid();

@@ -16,6 +16,7 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -129,6 +130,38 @@ public final class RunIT {
             sluice.signal("TERM");
             assertThat(sluice.exitCode()).isZero();
         }
+    }
+
+    @Test
+    void logsAnAppliedChangeInOneLine() throws Exception {
+        try (SluiceProcess sluice = start("--log-format=json")) {
+            awaitReady(sluice);
+            Path feed = directory.resolve("feed/web.yaml");
+            Path next = directory.resolve("next");
+            Files.writeString(next, Files.readString(feed).replace("ready: true", "ready: false"));
+            Files.move(next, feed, StandardCopyOption.ATOMIC_MOVE);
+            String change = "-1 endpoint 127.0.0.1:" + endpoint.getLocalPort() + "; no endpoints left";
+            awaitError(sluice, "\"message\":\"it/web: " + change + "\",\"service\":\"it/web\",\"reason\":\"" + change);
+            assertThat(sluice.err()).containsOnlyOnce("no endpoints left\",\"service");
+        }
+    }
+
+    @Test
+    void requiresAConnectionLogThatCanBeWritten() throws Exception {
+        try (SluiceProcess sluice = start("--connection-log=missing/connections.log")) {
+            assertThat(sluice.exitCode()).isEqualTo(2);
+            assertThat(sluice.err())
+                    .isEqualTo("sluice: --connection-log: cannot open 'missing/connections.log': No such file or"
+                            + " directory\n");
+        }
+        try (SluiceProcess sluice = start("--connection-log", "-")) {
+            awaitReady(sluice);
+            assertThat(get(uri(sluice, "metrics", "/metrics")).body())
+                    .contains("sluice_connection_log_dropped_total 0.0");
+            sluice.signal("TERM");
+            assertThat(sluice.exitCode()).isZero();
+        }
+        assertThat(directory.resolve("-")).doesNotExist();
     }
 
     @Test

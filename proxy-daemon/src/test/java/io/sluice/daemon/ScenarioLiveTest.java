@@ -166,6 +166,7 @@ final class ScenarioLiveTest {
                 "--feed=" + directory,
                 "--healthz-bind-address=off",
                 "--metrics-bind-address=off",
+                "--admin-bind-address=off",
                 "--drain-timeout=0s"));
         Configuration configuration = Flags.configuration("run", flags);
         Daemon daemon = new Daemon(configuration.settings(), configuration.toMap(), null, List::of);

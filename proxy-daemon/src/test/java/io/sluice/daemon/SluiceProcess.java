@@ -71,6 +71,9 @@ final class SluiceProcess implements AutoCloseable {
                 .redirectOutput(out.toFile())
                 .redirectError(err.toFile());
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+        // Off unless a test sets a flag: several processes of the tests share the machine and the directory /run.
+        builder.environment().put("SLUICE_ADMIN_BIND_ADDRESS", "off");
+        builder.environment().put("SLUICE_ADMIN_SOCKET", "off");
         environment.forEach((name, value) -> {
             if (value.isEmpty()) {
                 builder.environment().remove(name);

@@ -132,7 +132,7 @@ class SyncLoopTest {
             applied.add(snapshot);
             synced.add(loop.synced());
             if (applied.size() < 3) {
-                throw new SyncLoop.NotNowException("waits for another process");
+                throw new NotNowException("waits for another process");
             }
         });
         loop.start(new Supervisor());
