@@ -194,13 +194,7 @@ final class FrontendTable {
 
     /** Service ports of a Service, given as {@code namespace/name}. */
     List<ServicePort> servicePorts(String service) {
-        List<ServicePort> ports = new ArrayList<>();
-        current.forEach(port -> {
-            if (port.name().serviceName().equals(service)) {
-                ports.add(port);
-            }
-        });
-        return ports;
+        return current.ofService(service);
     }
 
     /** Publishes new routes of a service port after {@link #takenOut} has changed. */

@@ -116,6 +116,21 @@ public final class ServiceSnapshot {
     public List<ServicePort> sorted() {
         List<ServicePort> all = new ArrayList<>(size);
         forEach(all::add);
+        return sortedByName(all);
+    }
+
+    /** The service ports of a Service, given as {@code namespace/name}, sorted by name; empty if there is none. */
+    public List<ServicePort> ofService(String service) {
+        List<ServicePort> ports = new ArrayList<>();
+        forEach(port -> {
+            if (port.name().serviceName().equals(service)) {
+                ports.add(port);
+            }
+        });
+        return sortedByName(ports);
+    }
+
+    private static List<ServicePort> sortedByName(List<ServicePort> all) {
         all.sort((a, b) -> {
             int byName = a.name().toString().compareTo(b.name().toString());
             return byName != 0 ? byName : a.name().protocol().compareTo(b.name().protocol());

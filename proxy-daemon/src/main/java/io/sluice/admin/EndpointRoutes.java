@@ -156,8 +156,7 @@ final class EndpointRoutes {
                 .addKeyValue("endpoint", endpoint)
                 .log("{}: endpoint {} {}", service, endpoint, text);
         events.add(Instant.now(), EventLog.Kind.CHANGE, service, endpoint.toString(), text);
-        List<EndpointStatus> statuses = snapshot.get().sorted().stream()
-                .filter(port -> port.name().serviceName().equals(service))
+        List<EndpointStatus> statuses = snapshot.get().ofService(service).stream()
                 .flatMap(port -> forwarder.endpoints(port.name()).stream())
                 .filter(status -> status.endpoint().equals(endpoint))
                 .toList();

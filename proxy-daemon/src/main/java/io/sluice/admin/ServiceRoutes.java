@@ -91,9 +91,7 @@ final class ServiceRoutes {
 
     private Response one(ApiRequest request) {
         String service = request.path(NAMESPACE) + "/" + request.path("name");
-        List<ServicePort> ports = snapshot.get().sorted().stream()
-                .filter(port -> port.name().serviceName().equals(service))
-                .toList();
+        List<ServicePort> ports = snapshot.get().ofService(service);
         if (ports.isEmpty()) {
             throw new ApiException(404, "no Service " + service + " is served");
         }
