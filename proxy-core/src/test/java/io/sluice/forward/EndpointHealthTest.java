@@ -12,6 +12,7 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
 import io.sluice.model.SessionAffinity;
+import io.sluice.stats.EndpointStats;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
@@ -99,10 +100,13 @@ class EndpointHealthTest {
             Socket client = lab.dial(tcp);
             client.getOutputStream().write(Lab.bytes(1_000));
             client.getInputStream().readNBytes(1_000);
-            EndpointStatus status = status(lab, web, server.endpoint());
-            assertThat(status.stats().active()).isEqualTo(1);
-            assertThat(status.stats().bytesToEndpoint()).isEqualTo(1_000);
-            assertThat(status.stats().bytesToClient()).isEqualTo(1_000);
+            // The loop counts bytes after the write that the client may already have read.
+            await().untilAsserted(() -> {
+                EndpointStats stats = status(lab, web, server.endpoint()).stats();
+                assertThat(stats.active()).isEqualTo(1);
+                assertThat(stats.bytesToEndpoint()).isEqualTo(1_000);
+                assertThat(stats.bytesToClient()).isEqualTo(1_000);
+            });
             client.close();
             await().untilAsserted(() -> assertThat(
                             status(lab, web, server.endpoint()).stats().active())
@@ -219,7 +223,9 @@ class EndpointHealthTest {
             lab.forwarder.takeOut("test/web", a.endpoint(), State.DISABLED, null, false);
             await().until(() -> lab.forwarder.sessions() == 1);
             assertThat(status(lab, web, a.endpoint()).health().state()).isEqualTo(State.DISABLED);
-            assertThat(lab.ended).extracting(EndedConnection::end).containsExactly(EndedConnection.End.REMOVED);
+            await().untilAsserted(() -> assertThat(lab.ended)
+                    .extracting(EndedConnection::end)
+                    .containsExactly(EndedConnection.End.REMOVED));
         }
     }
 
