@@ -24,7 +24,7 @@ final class Questions {
      * Waits until the control thread has run a task.
      *
      * @param wakeUp wakes up the control thread
-     * @throws NotNowException if the control thread has stopped, or does not run the task in time
+     * @throws NotNowException if the control thread has stopped, rejects the task, or does not run it in time
      * @throws IllegalStateException if the task fails
      */
     void ask(Runnable task, Runnable wakeUp) {
@@ -39,7 +39,8 @@ final class Questions {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (CancellationException e) {
-            throw new NotNowException("the process is stopping");
+            throw new NotNowException(
+                    closed ? "the process is stopping" : "the latest state has not been applied yet, see /readyz");
         } catch (TimeoutException e) {
             throw new NotNowException("a change is being applied; try again");
         } catch (ExecutionException e) {
@@ -58,11 +59,19 @@ final class Questions {
         }
     }
 
-    /** Runs all tasks, and returns whether there were any. Called on the control thread. */
-    boolean answer() {
+    /**
+     * Runs or rejects all tasks, and returns whether there were any. Called on the control thread.
+     *
+     * @param ready whether the tasks may run now
+     */
+    boolean answer(boolean ready) {
         boolean any = false;
         for (FutureTask<?> question = asked.poll(); question != null; question = asked.poll()) {
-            question.run();
+            if (ready) {
+                question.run();
+            } else {
+                question.cancel(false);
+            }
             any = true;
         }
         return any;

@@ -187,7 +187,8 @@ public final class SyncLoop implements AutoCloseable {
 
     private void run() throws InterruptedException {
         while (awaitWork()) {
-            if (!questions.answer()) {
+            // After a failure, the builder's objects are newer than the applied snapshot.
+            if (!questions.answer(synced() && backOffNanos == 0)) {
                 round();
             }
         }

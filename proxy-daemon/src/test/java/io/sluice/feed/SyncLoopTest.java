@@ -1,6 +1,7 @@
 package io.sluice.feed;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.document.Problem;
@@ -18,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
@@ -269,6 +271,35 @@ class SyncLoopTest {
         assertThat(applied).hasSize(1);
         offer("a", Manifests.service("web", "10.96.0.2"), true);
         awaitApplied("default/web 10.96.0.2:80/tcp -> REJECT");
+    }
+
+    /** The objects would not be those of the applied snapshot. */
+    @Test
+    void tracesOnlyWhatIsApplied() {
+        AtomicInteger calls = new AtomicInteger();
+        AtomicBoolean fails = new AtomicBoolean();
+        loop = loop(snapshot -> {
+            calls.incrementAndGet();
+            if (fails.get()) {
+                throw new IllegalStateException("cannot be applied");
+            }
+        });
+        loop.start(new Supervisor());
+        assertThatThrownBy(() -> loop.trace(tracer -> {})).isInstanceOf(NotNowException.class);
+        offer("a", Manifests.service("web", "10.96.0.1"), true);
+        await().until(loop::synced);
+        AtomicInteger traced = new AtomicInteger();
+        loop.trace(tracer -> traced.incrementAndGet());
+        fails.set(true);
+        offer("a", Manifests.service("web", "10.96.0.2"), true);
+        await().until(() -> calls.get() >= 2);
+        assertThatThrownBy(() -> loop.trace(tracer -> traced.incrementAndGet()))
+                .isInstanceOf(NotNowException.class)
+                .hasMessageContaining("has not been applied");
+        fails.set(false);
+        awaitApplied("default/web 10.96.0.2:80/tcp -> REJECT");
+        loop.trace(tracer -> traced.incrementAndGet());
+        assertThat(traced).hasValue(2);
     }
 
     @Test
