@@ -20,15 +20,14 @@ import tools.jackson.databind.json.JsonMapper;
  * Maps requests to the routes of the admin API. On the admin address only GET and HEAD are allowed, and only with a
  * host that cannot belong to a web page of another origin. The Unix socket serves all routes without these checks.
  *
- * <p>Handlers run on one thread of their own. The number of requests that wait for it is limited.
+ * <p>Handlers of the admin address run on one thread, those of the Unix socket on another, so that a flood on the address
+ * does not delay an operator. The number of requests that wait for each is limited.
  */
 public final class AdminRoutes implements Function<Request, Page> {
     private static final Logger log = LoggerFactory.getLogger(AdminRoutes.class);
 
-    /** Number of requests that may wait on the admin address. */
+    /** Number of requests that may wait on the admin address, and on the Unix socket. */
     static final int MAX_WAITING = 64;
-    /** The Unix socket has room beyond that, so that a flood on the admin address does not block changes. */
-    private static final int MAX_WAITING_WITH_SOCKET = 2 * MAX_WAITING;
 
     private static final Map<String, String> HEADERS = Map.of(
             "Content-Security-Policy",
@@ -140,8 +139,9 @@ public final class AdminRoutes implements Function<Request, Page> {
     private Page page(AdminRoute route, Map<String, String> path, Request request) {
         ApiRequest parsed =
                 new ApiRequest(path, UrlDecoder.parameters(request.query(), route.parameters()), request.body());
-        int maxWaiting = hosts == null ? MAX_WAITING_WITH_SOCKET : MAX_WAITING;
-        return Page.perRequest(maxWaiting, overloaded, () -> handle(route, parsed));
+        return hosts == null
+                ? Page.privileged(MAX_WAITING, overloaded, () -> handle(route, parsed))
+                : Page.perRequest(MAX_WAITING, overloaded, () -> handle(route, parsed));
     }
 
     private static Response handle(AdminRoute route, ApiRequest request) {

@@ -16,7 +16,7 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
- * What the admin API reads from the daemon. All functions are called on the thread of the admin API.
+ * What the admin API reads from the daemon. All functions are called on the two threads of the admin API.
  *
  * @param mode {@code bind} or {@code node}
  * @param node name of the node

@@ -15,7 +15,9 @@ public final class Page {
         /** A thread for pages whose waiting requests share a response. */
         SHARED,
         /** A thread for pages that are rendered for each request. */
-        PER_REQUEST
+        PER_REQUEST,
+        /** A thread of the same kind for clients that the others must not delay. */
+        PRIVILEGED
     }
 
     private final Rendering rendering;
@@ -55,6 +57,11 @@ public final class Page {
      */
     public static Page perRequest(int maxWaiting, Response overloaded, Callable<Response> content) {
         return new Page(Rendering.PER_REQUEST, content, maxWaiting, overloaded);
+    }
+
+    /** Creates a page like {@link #perRequest}, but for clients that the others must not delay; it has its own thread. */
+    public static Page privileged(int maxWaiting, Response overloaded, Callable<Response> content) {
+        return new Page(Rendering.PRIVILEGED, content, maxWaiting, overloaded);
     }
 
     Rendering rendering() {

@@ -8,13 +8,14 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.function.Consumer;
 
 /**
- * Renders pages: quick ones immediately, others on one of two threads. Thus neither a flood of requests for pages that
- * are rendered for each request, nor a page that is slow, delays the pages of the other thread or of the event loop.
+ * Renders pages: quick ones immediately, others on one of three threads. Thus neither a flood of requests for pages that
+ * are rendered for each request, nor a page that is slow, delays the pages of the other threads or of the event loop.
  */
 final class PageRenderer implements AutoCloseable {
     private final Executor clients;
     private final RenderThread shared;
     private final RenderThread perRequest;
+    private final RenderThread privileged;
     private final SlowPages sharedPages;
 
     /** A thread that runs renderings one after the other. */
@@ -47,6 +48,7 @@ final class PageRenderer implements AutoCloseable {
         this.clients = clients;
         shared = new RenderThread(supervisor, "sluice-pages");
         perRequest = new RenderThread(supervisor, "sluice-admin");
+        privileged = new RenderThread(supervisor, "sluice-operator");
         sharedPages = new SlowPages(shared.waiting::add, clients);
     }
 
@@ -55,17 +57,18 @@ final class PageRenderer implements AutoCloseable {
         switch (page.rendering()) {
             case LOOP -> client.accept(page.render());
             case SHARED -> sharedPages.request(page, client);
-            case PER_REQUEST -> renderForRequest(page, client);
+            case PER_REQUEST -> renderForRequest(perRequest, page, client);
+            case PRIVILEGED -> renderForRequest(privileged, page, client);
         }
     }
 
     /** Renders a page later, unless too many requests wait. Only the event loop adds to the queue. */
-    private void renderForRequest(Page page, Consumer<Response> client) {
-        if (perRequest.waiting.size() >= page.maxWaiting()) {
+    private void renderForRequest(RenderThread thread, Page page, Consumer<Response> client) {
+        if (thread.waiting.size() >= page.maxWaiting()) {
             client.accept(page.overloaded());
             return;
         }
-        perRequest.waiting.add(() -> {
+        thread.waiting.add(() -> {
             Response response = page.render();
             clients.execute(() -> client.accept(response));
         });
@@ -75,5 +78,6 @@ final class PageRenderer implements AutoCloseable {
     public void close() {
         shared.close();
         perRequest.close();
+        privileged.close();
     }
 }
