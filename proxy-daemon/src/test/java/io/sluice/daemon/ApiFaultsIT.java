@@ -23,6 +23,7 @@ import org.junit.jupiter.api.Timeout;
  * Injects random faults of an API server while objects change and clients keep connecting through the daemon. No client
  * may see an error, and in the end the daemon serves the state of the API server.
  */
+@Tag("one-jdk")
 final class ApiFaultsIT {
     private static final int SERVICES = 4;
     private static final int SERVERS = 4;

@@ -26,10 +26,12 @@ import javax.net.ssl.HttpsURLConnection;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocketFactory;
 import javax.net.ssl.TrustManagerFactory;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Tests {@code deploy/examples/apiserver-lb} with loopback addresses: the daemon load-balances three API servers. */
+@Tag("one-jdk")
 final class ApiServerLoadBalancingIT {
     private static final String FRONT = "127.98.0.10";
     private static final int CLIENTS = 4;

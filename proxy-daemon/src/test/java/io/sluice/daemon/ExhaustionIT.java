@@ -26,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
  * when descriptors are free.
  */
 @Tag("end-to-end")
+@Tag("one-jdk")
 final class ExhaustionIT {
     private static final int DESCRIPTORS = 200;
 

@@ -27,6 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Tag("netns")
 @Timeout(300)
 @NeedsRoot
+@Tag("one-jdk")
 final class FaultyNetworkIT {
     private static final String ONE_ENDPOINT = "198.19.0.1";
     private static final String TWO_ENDPOINTS = "198.19.0.2";

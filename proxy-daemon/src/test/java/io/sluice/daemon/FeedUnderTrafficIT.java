@@ -22,6 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** While the files of a feed change in many ways, a client that connects all the time never fails. */
 @Tag("end-to-end")
 @Timeout(120)
+@Tag("one-jdk")
 final class FeedUnderTrafficIT {
     private static final String ADDRESS = "127.96.3.1";
 

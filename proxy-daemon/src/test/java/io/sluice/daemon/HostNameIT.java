@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Tag("netns")
 @NeedsRoot
+@Tag("one-jdk")
 final class HostNameIT {
     /**
      * Prepares network, mount and UTS namespaces in which names other than localhost are resolved by DNS only. All

@@ -26,7 +26,7 @@ import java.util.stream.Collectors;
  */
 final class NodeCases {
     /** A packet without a response counts as dropped after this time. */
-    private static final int SILENCE_MILLIS = 500;
+    private static final int SILENCE_MILLIS = 200;
     /** The timeout if a response is expected; long enough for a busy machine. */
     private static final int ANSWER_MILLIS = 5_000;
 
