@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The health of an endpoint as observed in forwarded connections and flows. Sluice sends no probes of its own.
  *
- * @param since the time of the last change of the state; {@link Instant#EPOCH} in state {@code UNKNOWN}
+ * @param since the time of the last change of the state; {@link Instant#EPOCH} if it has never changed
  * @param lastError the last failure, such as {@code connection refused}; empty if there was none
  * @param lastErrorTime the time of the last failure; null if there was none
  * @param consecutiveFailures the number of failed attempts since the last success
@@ -26,6 +26,11 @@ public record EndpointHealth(
         return new EndpointHealth(State.UP, state == State.UP ? since : now, lastError, lastErrorTime, 0);
     }
 
+    /** Returns the health of an endpoint that no longer reports errors, but has not answered either. */
+    EndpointHealth withoutErrors(Instant now) {
+        return new EndpointHealth(State.UNKNOWN, now, lastError, lastErrorTime, 0);
+    }
+
     /** Returns the health after a failed attempt. */
     EndpointHealth afterFailure(State failing, String error, Instant now) {
         return new EndpointHealth(failing, state == failing ? since : now, error, now, consecutiveFailures + 1);
@@ -38,7 +43,10 @@ public record EndpointHealth(
 
     /** Whether an endpoint gets new connections, and how the last ones ended. */
     public enum State {
-        /** No connection has been attempted. */
+        /**
+         * No connection has been attempted. Also a UDP endpoint that has failed, but for which datagrams have since been
+         * sent without an error: it may be one that never replies.
+         */
         UNKNOWN,
         /** The last attempt succeeded or, for UDP, the endpoint has replied. */
         UP,

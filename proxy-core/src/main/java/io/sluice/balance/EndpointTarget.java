@@ -11,6 +11,7 @@ import java.net.InetSocketAddress;
 import java.time.Instant;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,6 +29,12 @@ import org.jspecify.annotations.Nullable;
  */
 public final class EndpointTarget {
     private static final long SKIP_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    /**
+     * Time without an error after which a UDP endpoint no longer counts as failing. Longer than the second for which
+     * the kernel may withhold ICMP errors of one host (icmp_ratelimit).
+     */
+    private static final long NO_ERROR_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     private static final VarHandle SILENT_UNTIL;
     private static final VarHandle HEALTH;
@@ -61,6 +68,7 @@ public final class EndpointTarget {
     private volatile long silentUntilNanos = ANSWERS;
 
     private volatile EndpointHealth health = EndpointHealth.NEVER_TRIED;
+    private volatile long lastErrorNanos;
     /** Null until the first connection. */
     private volatile @Nullable EndpointStats stats;
     /** Why the endpoint gets no new connections; null if it gets some. */
@@ -107,6 +115,12 @@ public final class EndpointTarget {
         }
     }
 
+    /** Whether an operator has taken the endpoint out. */
+    boolean isTakenOut() {
+        OutOfUse reason = outOfUse;
+        return reason != null && reason.byOperator();
+    }
+
     /** Whether listings contain the endpoint: not once it was removed and its last connection has ended. */
     boolean isListed() {
         OutOfUse reason = outOfUse;
@@ -122,7 +136,7 @@ public final class EndpointTarget {
                 service.name(),
                 endpoint,
                 now,
-                known == null ? new EndpointStats(0) : known,
+                known == null ? EndpointStats.NONE : known,
                 reason == null ? null : reason.until());
     }
 
@@ -158,13 +172,19 @@ public final class EndpointTarget {
     }
 
     private void recovered() {
-        EndpointHealth before;
-        EndpointHealth after;
-        do {
-            before = health;
-            after = before.afterSuccess(Instant.now());
-        } while (!HEALTH.compareAndSet(this, before, after));
-        report(before, after);
+        Instant now = Instant.now();
+        change(before -> before.afterSuccess(now));
+    }
+
+    /**
+     * Records that datagrams have been sent for seconds without an ICMP error. An endpoint that never replies, such as a
+     * log server, would otherwise count as failing forever after one error.
+     */
+    public void sentWithoutError(long nowNanos) {
+        if (health.state() == State.REFUSING && nowNanos - lastErrorNanos >= NO_ERROR_NANOS) {
+            Instant now = Instant.now();
+            change(before -> before.state() == State.REFUSING ? before.withoutErrors(now) : before);
+        }
     }
 
     /**
@@ -173,17 +193,19 @@ public final class EndpointTarget {
      * @param failing {@code REFUSING} or {@code SILENT}
      * @param error text such as {@code connection refused}
      */
-    public void failed(State failing, String error) {
+    public void failed(State failing, String error, long nowNanos) {
+        lastErrorNanos = nowNanos;
+        Instant now = Instant.now();
+        change(before -> before.afterFailure(failing, error, now));
+    }
+
+    private void change(UnaryOperator<EndpointHealth> change) {
         EndpointHealth before;
         EndpointHealth after;
         do {
             before = health;
-            after = before.afterFailure(failing, error, Instant.now());
+            after = change.apply(before);
         } while (!HEALTH.compareAndSet(this, before, after));
-        report(before, after);
-    }
-
-    private void report(EndpointHealth before, EndpointHealth after) {
         if (before.state() != after.state()) {
             onChange.accept(new EndpointChange(service.name(), endpoint, before, after));
         }

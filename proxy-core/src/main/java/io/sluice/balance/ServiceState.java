@@ -45,7 +45,22 @@ public final class ServiceState {
 
     /** Creates the target of an endpoint to which no connection has been attempted. */
     public EndpointTarget newTarget(Endpoint endpoint) {
-        return new EndpointTarget(stats, onEndpointChange, endpoint);
+        return new EndpointTarget(stats, this::report, endpoint);
+    }
+
+    /** Reports a change, unless the service port has lost the endpoint while a connection to it was being opened. */
+    private void report(EndpointChange change) {
+        Endpoint endpoint = change.endpoint();
+        if (find(endpoint, roundRobins) != null
+                || outOfUse.stream().anyMatch(target -> target.endpoint.equals(endpoint) && target.isTakenOut())) {
+            onEndpointChange.accept(change);
+        }
+    }
+
+    /** Records that the service port no longer exists. */
+    public void removed() {
+        roundRobins = List.of();
+        outOfUse = List.of();
     }
 
     /**
@@ -79,8 +94,9 @@ public final class ServiceState {
         if (!takenOut.isEmpty()) {
             Set<Endpoint> endpoints = servicePort.endpoints();
             takenOut.forEach((endpoint, reason) -> {
-                if (endpoints.contains(endpoint)) {
-                    EndpointTarget target = target(endpoint, List.of());
+                // A Service has several ports; an endpoint that this one has lost meanwhile stays listed.
+                if (endpoints.contains(endpoint) || known(endpoint, List.of()) != null) {
+                    EndpointTarget target = target(endpoint);
                     target.outOfUse(reason);
                     all.put(endpoint, target);
                 }
@@ -156,8 +172,13 @@ public final class ServiceState {
         return target(endpoint, List.of());
     }
 
-    /** The target of an endpoint: the one in use, if there is one, otherwise a new one. */
+    /** The target of an endpoint: the one in use or out of use, otherwise a new one. */
     private EndpointTarget target(Endpoint endpoint, Collection<RoundRobin> updated) {
+        EndpointTarget known = known(endpoint, updated);
+        return known == null ? newTarget(endpoint) : known;
+    }
+
+    private @Nullable EndpointTarget known(Endpoint endpoint, Collection<RoundRobin> updated) {
         EndpointTarget known = find(endpoint, updated);
         if (known == null) {
             known = find(endpoint, roundRobins);
@@ -169,7 +190,7 @@ public final class ServiceState {
                 }
             }
         }
-        return known == null ? newTarget(endpoint) : known;
+        return known;
     }
 
     private static @Nullable EndpointTarget find(Endpoint endpoint, Collection<RoundRobin> roundRobins) {

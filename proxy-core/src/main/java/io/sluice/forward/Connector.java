@@ -119,7 +119,7 @@ final class Connector {
             if (resource == null) {
                 // Otherwise this node is at fault, not the endpoint.
                 target.cells(loop.index).failed();
-                target.failed(errno == Errno.ETIMEDOUT ? State.SILENT : State.REFUSING, Errno.text(errno));
+                target.failed(errno == Errno.ETIMEDOUT ? State.SILENT : State.REFUSING, Errno.text(errno), now);
             }
         }
         session.cells.increment(reason(errno));

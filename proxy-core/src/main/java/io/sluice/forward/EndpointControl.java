@@ -12,11 +12,10 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** Takes endpoints out of use and puts them back, as operators ask. Used under the forwarder's lock. */
 public final class EndpointControl {
@@ -32,12 +31,12 @@ public final class EndpointControl {
         NOT_NOW
     }
 
-    private static final Logger log = LoggerFactory.getLogger(EndpointControl.class);
-
     private final FrontendTable table;
+    private final BiConsumer<String, Endpoint> onPutBack;
 
-    EndpointControl(FrontendTable table) {
+    EndpointControl(FrontendTable table, BiConsumer<String, Endpoint> onPutBack) {
         this.table = table;
+        this.onPutBack = onPutBack;
     }
 
     /**
@@ -77,12 +76,10 @@ public final class EndpointControl {
 
     /** Puts the endpoints back whose time has expired. */
     void expire(long nowNanos) {
-        for (String service : table.takenOut.expire(nowNanos)) {
-            log.info(
-                    "{}: the time has expired for which an operator had taken out an endpoint; it is used again",
-                    service);
+        table.takenOut.expire(nowNanos).forEach((service, endpoints) -> {
             table.servicePorts(service).forEach(table::reroute);
-        }
+            endpoints.forEach(endpoint -> onPutBack.accept(service, endpoint));
+        });
     }
 
     /**

@@ -10,6 +10,7 @@ import io.sluice.balance.EndpointStatus;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.socket.Descriptors;
@@ -103,7 +104,7 @@ public final class Forwarder implements AutoCloseable {
         }
         table = new FrontendTable(config, stats, loops, new FrontendStates(callbacks.onFrontend()), callbacks);
         listenerHandover = new ListenerHandover(table);
-        control = new EndpointControl(table);
+        control = new EndpointControl(table, callbacks.onPutBack());
         openConnections = new OpenConnections(loops);
         housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::runHousekeeping);
     }
@@ -147,6 +148,11 @@ public final class Forwarder implements AutoCloseable {
     /** State of every frontend of the last snapshot, ordered by address. Thread-safe. */
     public List<FrontendStatus> frontends() {
         return table.statuses();
+    }
+
+    /** State of the frontends of a service port of the last snapshot. Thread-safe. */
+    public List<FrontendStatus> frontends(ServicePort servicePort) {
+        return table.statuses(servicePort);
     }
 
     /** Number of descriptors that forwarding always leaves free for the HTTP connections of this process. */

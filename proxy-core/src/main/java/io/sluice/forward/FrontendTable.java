@@ -151,6 +151,7 @@ final class FrontendTable {
         for (ServicePort removed : diff.removed()) {
             ServiceState service = services.remove(removed.name());
             if (service != null) {
+                service.removed();
                 stats.close(service.stats);
             }
             collect(removed, toClose);
@@ -336,6 +337,18 @@ final class FrontendTable {
                 .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
                         .thenComparing(s -> s.address().port())
                         .thenComparing(s -> s.address().protocol()))
+                .toList();
+    }
+
+    /** State of the frontends of a service port. Thread-safe. */
+    List<FrontendStatus> statuses(ServicePort servicePort) {
+        return Stream.concat(
+                        servicePort.frontends().stream()
+                                .map(frontend -> frontends.get(frontend.address()))
+                                .filter(Objects::nonNull)
+                                .map(frontend -> frontend.status),
+                        states.conflictLosers().stream())
+                .filter(status -> status.service().equals(servicePort.name()))
                 .toList();
     }
 

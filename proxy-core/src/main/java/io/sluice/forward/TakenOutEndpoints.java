@@ -8,10 +8,8 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -63,16 +61,16 @@ final class TakenOutEndpoints {
         return true;
     }
 
-    /** Removes expired entries and returns their Services. */
-    Set<String> expire(long nowNanos) {
-        Set<String> changed = new HashSet<>();
-        services.forEach((service, entries) -> {
-            if (entries.values().removeIf(entry -> entry.untilNanos != NEVER && nowNanos - entry.untilNanos >= 0)) {
-                changed.add(service);
+    /** Removes expired entries and returns their endpoints by Service. */
+    Map<String, List<Endpoint>> expire(long nowNanos) {
+        Map<String, List<Endpoint>> expired = new HashMap<>();
+        services.forEach((service, entries) -> entries.forEach((endpoint, entry) -> {
+            if (entry.untilNanos != NEVER && nowNanos - entry.untilNanos >= 0) {
+                expired.computeIfAbsent(service, key -> new ArrayList<>()).add(endpoint);
             }
-        });
-        services.values().removeIf(Map::isEmpty);
-        return changed;
+        }));
+        expired.forEach((service, endpoints) -> endpoints.forEach(endpoint -> remove(service, endpoint)));
+        return expired;
     }
 
     /** All entries, for a handover. */

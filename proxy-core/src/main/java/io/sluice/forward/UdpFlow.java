@@ -117,6 +117,9 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         traffic.requests += batch.datagrams;
         touch(nowNanos);
         enlargeBuffers(traffic.requests, batch);
+        if (traffic.replies == 0 && nowNanos - openedNanos >= MIN_REPLIED_AGE_NANOS) {
+            target.sentWithoutError(nowNanos);
+        }
         try {
             traffic.toEndpoint(batch, socket.sendAll(address, batch, null));
             return true;
@@ -221,7 +224,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 traffic.endpointFailed();
-                target.failed(State.REFUSING, Errno.text(Errno.of(e)));
+                target.failed(State.REFUSING, Errno.text(Errno.of(e)), loop.now());
                 if (routing.hasSessionAffinity()) {
                     // Otherwise the client would be sent to the dead endpoint until the session affinity entry expires.
                     routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);
@@ -238,6 +241,9 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
 
     @Override
     void expire(TimeoutQueue expiredIn, long nowNanos) {
+        if (traffic.replies == 0) {
+            target.sentWithoutError(nowNanos);
+        }
         end(End.IDLE);
     }
 

@@ -5,6 +5,9 @@ import org.jspecify.annotations.Nullable;
 
 /** The counters of one endpoint of a service port, over all event loops. Thread-safe unless stated otherwise. */
 public final class EndpointStats {
+    /** Counters of an endpoint that has never been used. */
+    public static final EndpointStats NONE = new EndpointStats(0);
+
     private static final double MILLIS_PER_SECOND = 1e3;
 
     private final AtomicReferenceArray<@Nullable EndpointCells> perLoop;

@@ -11,6 +11,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
 import io.sluice.model.SessionAffinity;
 import io.sluice.stats.EndpointStats;
 import java.io.IOException;
@@ -171,6 +172,53 @@ class EndpointHealthTest {
         }
     }
 
+    /** A log server, for example, never replies. */
+    @Test
+    void udpEndpointThatNeverRepliesDoesNotStayRefusing() throws Exception {
+        FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
+        try (Lab lab = new Lab();
+                DatagramSocket client = new DatagramSocket(Lab.ip("127.0.0.1").toSocketAddress(0))) {
+            Endpoint endpoint;
+            try (DatagramSocket server = new DatagramSocket(Lab.ip("127.0.0.1").toSocketAddress(0))) {
+                endpoint = new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort());
+            }
+            ServicePort logs = Lab.service("logs", udp, endpoint);
+            lab.apply(logs);
+            DatagramPacket datagram =
+                    new DatagramPacket(new byte[10], 10, udp.address().toSocketAddress(udp.port()));
+            client.send(datagram);
+            awaitState(lab, logs, endpoint, State.REFUSING);
+            try (DatagramSocket server = new DatagramSocket(Lab.ip("127.0.0.1").toSocketAddress(endpoint.port()))) {
+                client.send(datagram);
+                server.receive(new DatagramPacket(new byte[100], 100));
+                lab.advance(Duration.ofSeconds(9));
+                client.send(datagram);
+                server.receive(new DatagramPacket(new byte[100], 100));
+                assertThat(status(lab, logs, endpoint).health().state()).isEqualTo(State.REFUSING);
+                lab.advance(Duration.ofSeconds(1));
+                client.send(datagram);
+                awaitState(lab, logs, endpoint, State.UNKNOWN);
+                assertThat(status(lab, logs, endpoint).health().lastError()).isEqualTo("connection refused");
+            }
+        }
+    }
+
+    /** The result of an attempt that began before the endpoint was removed does not concern the Service any more. */
+    @Test
+    void doesNotReportEndpointsThatWereRemoved() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint silent = lab.silent();
+            ServicePort web = Lab.service("web", tcp, silent);
+            lab.apply(web);
+            Socket client = lab.dial(tcp);
+            await().until(() -> lab.forwarder.sessions() == 1);
+            lab.apply(Lab.service("web", tcp, lab.endpointServer("a").endpoint()));
+            lab.advance(Duration.ofSeconds(60));
+            assertThatThrownBy(() -> client.getInputStream().read()).isInstanceOf(SocketException.class);
+            assertThat(lab.endpointChanges).isEmpty();
+        }
+    }
+
     private static Set<String> asked(Lab lab, FrontendAddress address, int times) throws IOException {
         Set<String> names = new TreeSet<>();
         for (int i = 0; i < times; i++) {
@@ -270,6 +318,36 @@ class EndpointHealthTest {
             lab.advance(Duration.ofMinutes(1));
             lab.forwarder.runHousekeeping();
             assertThat(asked(lab, tcp, 4)).containsExactly("a", "b");
+            assertThat(lab.putBack).containsExactly("test/web " + a);
+        }
+    }
+
+    /** Otherwise it would be a surprise that the endpoint gets no connections when it returns. */
+    @Test
+    void listsADrainedEndpointAlsoWhileItIsAbsent() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint a = lab.endpointServer("a").endpoint();
+            Endpoint b = lab.endpointServer("b").endpoint();
+            ServicePort both = Lab.service("web", tcp, a, b);
+            ServicePort other = Lab.service(
+                    "web",
+                    Lab.freeAddress(Protocol.TCP),
+                    lab.endpointServer("m").endpoint());
+            ServicePort metrics = new ServicePort(
+                    new ServicePortName("test", "web", "metrics", Protocol.TCP),
+                    other.affinity(),
+                    Set.of(),
+                    other.frontends());
+            lab.apply(both, metrics);
+            lab.forwarder.takeOut("test/web", a, State.DRAINING, null, false);
+            lab.apply(Lab.service("web", tcp, b), metrics);
+            assertThat(status(lab, both, a).health().state()).isEqualTo(State.DRAINING);
+            assertThat(lab.forwarder.endpoints(metrics.name())).hasSize(1);
+            lab.apply(both, metrics);
+            assertThat(asked(lab, tcp, 4)).containsExactly("b");
+            lab.apply(Lab.service("web", tcp, b), metrics);
+            assertThat(lab.forwarder.putBack("test/web", a)).isEqualTo(Outcome.DONE);
+            assertThat(lab.forwarder.endpoints(both.name())).hasSize(1);
         }
     }
 }

@@ -43,6 +43,7 @@ public final class Lab implements AutoCloseable {
     private final List<Closeable> open = new ArrayList<>();
     final List<FrontendStatus> changes = new ArrayList<>();
     final List<EndpointChange> endpointChanges = new CopyOnWriteArrayList<>();
+    final List<String> putBack = new CopyOnWriteArrayList<>();
     final List<EndedConnection> ended = new CopyOnWriteArrayList<>();
     final Forwarder forwarder;
 
@@ -69,6 +70,7 @@ public final class Lab implements AutoCloseable {
                             }
                         },
                         endpointChanges::add,
+                        (service, endpoint) -> putBack.add(service + " " + endpoint),
                         recordsEnds ? ended::add : null));
     }
 

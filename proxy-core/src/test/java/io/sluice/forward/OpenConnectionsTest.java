@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
@@ -188,6 +189,47 @@ class OpenConnectionsTest {
             assertThat(visited).hasSize(1_000 - 144).doesNotHaveDuplicates();
             assertThat(visited.subList(256, visited.size())).isEqualTo(entries.subList(400, 1_000));
         }
+    }
+
+    /** The loop handles its sockets between two turns. */
+    @Test
+    void aConnectionIsServedDuringAWalkThatDoesNotEnd() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            lab.apply(Lab.service(
+                    "web", tcp, lab.endpointServer(EndpointServer.Kind.ECHO).endpoint()));
+            Socket client = lab.dial(tcp);
+            client.getOutputStream().write(1);
+            assertThat(client.getInputStream().read()).isEqualTo(1);
+            Loop loop = lab.forwarder.loops().get(0);
+            LoopList list = new LoopList();
+            AtomicBoolean answered = new AtomicBoolean();
+            CountDownLatch walking = new CountDownLatch(3);
+            CountDownLatch ended = new CountDownLatch(1);
+            loop.executor.execute(() -> {
+                for (int i = 0; i < 1_000; i++) {
+                    list.add(new ListEntry() {});
+                }
+                walk(loop, list, answered, walking, ended);
+            });
+            assertThat(walking.await(10, TimeUnit.SECONDS)).isTrue();
+            client.getOutputStream().write(2);
+            assertThat(client.getInputStream().read()).isEqualTo(2);
+            answered.set(true);
+            assertThat(ended.await(10, TimeUnit.SECONDS)).isTrue();
+        }
+    }
+
+    /** Walks over the list again and again until the flag is set. */
+    private static void walk(
+            Loop loop, LoopList list, AtomicBoolean over, CountDownLatch walking, CountDownLatch ended) {
+        walking.countDown();
+        LoopWalk.start(loop, list, entry -> true).addListener(done -> {
+            if (over.get() || !done.isSuccess()) {
+                ended.countDown();
+            } else {
+                walk(loop, list, over, walking, ended);
+            }
+        });
     }
 
     @Test

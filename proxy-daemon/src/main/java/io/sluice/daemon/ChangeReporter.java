@@ -5,6 +5,7 @@ import io.sluice.apiserver.EventRecorder.Reason;
 import io.sluice.balance.EndpointChange;
 import io.sluice.document.Problem;
 import io.sluice.forward.FrontendStatus;
+import io.sluice.model.Endpoint;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.ChangeLog;
@@ -70,6 +71,11 @@ final class ChangeReporter implements AutoCloseable {
     /** Reports a change of an endpoint's health. May be called on any thread, including event loops. */
     void endpoint(EndpointChange change) {
         stateLog.endpoint(change);
+    }
+
+    /** Reports that an endpoint is used again because the time set by an operator has passed. */
+    void putBack(String service, Endpoint endpoint) {
+        eventLog.operatorChange(service, endpoint, "enabled, because the time set by an operator has passed");
     }
 
     /** Reports that a problem has appeared or was resolved. */

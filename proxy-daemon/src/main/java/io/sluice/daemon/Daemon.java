@@ -117,7 +117,9 @@ public final class Daemon implements AutoCloseable {
                     rules.flippedPortBits()));
         }
         forwarder = new Forwarder(
-                config, new ForwarderCallbacks(reporter::frontend, reporter::endpoint, connectionLog), supervisor);
+                config,
+                new ForwarderCallbacks(reporter::frontend, reporter::endpoint, reporter::putBack, connectionLog),
+                supervisor);
         handoverServer =
                 socket == null ? null : new HandoverServer(socket, forwarder, supervisor, changes, this::handedOver);
         // An empty feed might not have been written yet, whereas the lists from an API server are complete.

@@ -14,6 +14,8 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -47,6 +49,9 @@ final class EndpointHealthLog {
     /** The service ports that were logged as having no endpoint that answers. */
     private final Set<ServicePortName> withoutAnswer = new HashSet<>();
 
+    /** The service ports with changes that a limit has suppressed. */
+    private final Set<ServicePortName> suppressed = new LinkedHashSet<>();
+
     EndpointHealthLog(
             Logger log,
             EventLog events,
@@ -64,15 +69,32 @@ final class EndpointHealthLog {
     /** Logs changes of endpoints, at most one for each endpoint. */
     void write(Collection<EndpointChange> changes) {
         Map<ServicePortName, Instant> changed = new LinkedHashMap<>();
-        Set<ServicePortName> answered = new HashSet<>();
         for (EndpointChange change : changes) {
             changed.put(change.service(), change.after().since());
-            if (change.after().state() == State.UP) {
-                answered.add(change.service());
-            }
             write(change);
         }
-        changed.forEach((service, time) -> checkService(service, time, answered.contains(service)));
+        changed.forEach(this::checkService);
+    }
+
+    /** Whether there are changes that a limit has suppressed, so that {@link #writeSuppressed} must be called again. */
+    boolean hasSuppressed() {
+        return !suppressed.isEmpty();
+    }
+
+    /** Logs the present state of service ports whose last changes were suppressed, once the limit allows it. */
+    void writeSuppressed(Instant now) {
+        for (ServicePortName service : List.copyOf(suppressed)) {
+            String key = service.serviceName();
+            if (endpointLimit.isSuppressing(key) || serviceLimit.isSuppressing(key)) {
+                continue;
+            }
+            suppressed.remove(service);
+            EndpointCounts current = counts.apply(service);
+            if (current.total() > 0) {
+                event(Level.INFO, service).log("{}: after changes that were not logged, {}", service, current);
+            }
+            checkService(service, now);
+        }
     }
 
     private void write(EndpointChange change) {
@@ -86,11 +108,9 @@ final class EndpointHealthLog {
             write(Level.WARN, change, after.lastError().isEmpty() ? text : text + ": " + after.lastError());
             return;
         }
-        Instant since = stoppedFailing(change);
-        // An operator may also have drained or disabled a failing endpoint.
-        if (after.state() == State.UP) {
-            write(Level.INFO, change, "answers again after " + text(Duration.between(since, after.since())));
-        }
+        String time = text(Duration.between(stoppedFailing(change), after.since()));
+        String text = after.state() == State.UP ? "answers again after " : "has stopped reporting errors after ";
+        write(Level.INFO, change, text + time);
     }
 
     private Instant stoppedFailing(EndpointChange change) {
@@ -121,10 +141,12 @@ final class EndpointHealthLog {
                         reason);
                 report(service, change.endpoint(), fails, "endpoint " + change.endpoint() + " " + text);
             }
-            case BEGIN_SUPPRESSING ->
+            case BEGIN_SUPPRESSING -> {
+                suppressed.add(service);
                 event(Level.INFO, service)
                         .log("further changes of endpoints of {} are not logged for a minute", service.serviceName());
-            case SUPPRESS -> {}
+            }
+            case SUPPRESS -> suppressed.add(service);
         }
     }
 
@@ -146,6 +168,7 @@ final class EndpointHealthLog {
         if (change.after() == null) {
             failing.remove(known.name());
             withoutAnswer.remove(known.name());
+            suppressed.remove(known.name());
             return;
         }
         Map<Endpoint, Instant> ofService = failing.getOrDefault(known.name(), new HashMap<>());
@@ -153,11 +176,10 @@ final class EndpointHealthLog {
         if (ofService.isEmpty()) {
             failing.remove(known.name());
         }
-        checkService(known.name(), time, false);
+        checkService(known.name(), time);
     }
 
-    /** @param answered whether an endpoint has answered; a new endpoint is not failing, but may not answer either */
-    private void checkService(ServicePortName service, Instant time, boolean answered) {
+    private void checkService(ServicePortName service, Instant time) {
         EndpointCounts now = counts.apply(service);
         if (now.allFailing()) {
             if (!withoutAnswer.contains(service)
@@ -167,8 +189,9 @@ final class EndpointHealthLog {
         } else if (now.total() == 0) {
             // Logged as a change of the Service.
             withoutAnswer.remove(service);
-        } else if (answered && withoutAnswer.contains(service)) {
-            if (writeService(Level.INFO, service, time, "an endpoint answers again (" + now + ")")) {
+        } else if (now.working() > 0 && withoutAnswer.contains(service)) {
+            // A new endpoint is not failing, but may not answer either.
+            if (writeService(Level.INFO, service, time, "an endpoint works again (" + now + ")")) {
                 withoutAnswer.remove(service);
             }
         }
@@ -177,6 +200,7 @@ final class EndpointHealthLog {
     /** Returns false if the rate limit suppresses the line. */
     private boolean writeService(Level level, ServicePortName service, Instant time, String text) {
         if (serviceLimit.next(service.serviceName()) != LineLimit.Decision.LOG) {
+            suppressed.add(service);
             return false;
         }
         boolean fails = level == Level.WARN;

@@ -1,6 +1,7 @@
 package io.sluice.ops;
 
 import io.sluice.document.Problem;
+import io.sluice.model.Endpoint;
 import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -10,11 +11,15 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The last 1,000 changes and failures, for the admin API. Thread-safe. */
 public final class EventLog {
     /** Maximum number of events; each new event removes the oldest one. */
     static final int CAPACITY = 1_000;
+
+    private static final Logger log = LoggerFactory.getLogger(EventLog.class);
 
     private final Deque<Event> events = new ArrayDeque<>(CAPACITY);
     private long lastId;
@@ -74,6 +79,15 @@ public final class EventLog {
             events.removeFirst();
         }
         events.addLast(new Event(++lastId, time, kind, service, endpoint, Problem.oneLine(reason)));
+    }
+
+    /** Logs and adds a change that an operator has made to an endpoint. */
+    public void operatorChange(String service, Endpoint endpoint, String text) {
+        log.atInfo()
+                .addKeyValue("service", service)
+                .addKeyValue("endpoint", endpoint)
+                .log("{}: endpoint {} {}", service, endpoint, text);
+        add(Instant.now(), Kind.CHANGE, service, endpoint.toString(), text);
     }
 
     /**

@@ -35,6 +35,12 @@ final class LineLimit {
         this.cleanedNanos = nanoTime.getAsLong();
     }
 
+    /** Whether the next line of a key would be suppressed. */
+    boolean isSuppressing(String key) {
+        Window window = windows.get(key);
+        return window != null && window.lines > maxLines && nanoTime.getAsLong() - window.startNanos < periodNanos;
+    }
+
     /** Decides about the next line of a key. */
     Decision next(String key) {
         long now = nanoTime.getAsLong();

@@ -15,6 +15,7 @@ import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
@@ -49,6 +50,7 @@ public final class StateChangeLog implements AutoCloseable {
     private static final int MAX_LINES = 10;
 
     private static final long SECOND_NANOS = TimeUnit.SECONDS.toNanos(1);
+    private static final long SUPPRESSED_CHECK_MILLIS = 10_000;
 
     private final Object lock = new Object();
     private final long delayMillis;
@@ -58,6 +60,9 @@ public final class StateChangeLog implements AutoCloseable {
     // Changes since the last write; guarded by the lock.
     private Pending pending = new Pending();
     private boolean synced;
+
+    /** Whether the health of endpoints must be written again later, even without changes. */
+    private volatile boolean suppressed;
 
     // Used by the thread that writes; guarded by failed.
     /** Last logged reason for each failed frontend, so that a retry that fails in the same way is not logged again. */
@@ -167,8 +172,11 @@ public final class StateChangeLog implements AutoCloseable {
     private void run() throws InterruptedException {
         while (true) {
             synchronized (lock) {
-                while (pending.isEmpty()) {
+                while (pending.isEmpty() && !suppressed) {
                     lock.wait();
+                }
+                if (pending.isEmpty()) {
+                    lock.wait(SUPPRESSED_CHECK_MILLIS);
                 }
             }
             TimeUnit.MILLISECONDS.sleep(delayMillis);
@@ -188,6 +196,8 @@ public final class StateChangeLog implements AutoCloseable {
             writeFrontends(changed.frontends.values(), changed.activeAtStartup);
             endpointHealth.write(changed.endpoints.values());
             endpointHealth.endpointsChanged(changed.services);
+            endpointHealth.writeSuppressed(Instant.now());
+            suppressed = endpointHealth.hasSuppressed();
         }
     }
 

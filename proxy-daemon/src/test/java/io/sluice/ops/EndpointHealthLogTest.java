@@ -144,10 +144,37 @@ final class EndpointHealthLogTest {
     }
 
     @Test
-    void doesNotLogThatADrainedEndpointAnswers() {
-        change(WEB, 4, State.UP, State.REFUSING, 1);
-        assertThat(written()).hasSize(1);
-        change(WEB, 4, State.REFUSING, State.DRAINING, 2);
+    void logsThatAUdpEndpointHasStoppedReportingErrors() {
+        counts.put(DNS, new EndpointCounts(1, 1, 0));
+        change(DNS, 4, State.UNKNOWN, State.REFUSING, 1);
+        assertThat(written()).hasSize(2);
+        counts.put(DNS, new EndpointCounts(1, 0, 1));
+        change(DNS, 4, State.REFUSING, State.UNKNOWN, 21);
+        assertThat(written())
+                .containsExactly(
+                        "INFO shop/dns: endpoint 192.0.2.4:8080 has stopped reporting errors after 20 s",
+                        "INFO shop/dns: an endpoint works again (0 of 1 failing)");
+    }
+
+    @Test
+    void logsTheLastStateOnceTheLimitAllowsIt() {
+        for (int i = 0; i < 11; i++) {
+            boolean fails = i % 2 == 0;
+            counts.put(WEB, new EndpointCounts(1, fails ? 1 : 0, fails ? 0 : 1));
+            change(WEB, 4, fails ? State.UP : State.REFUSING, fails ? State.REFUSING : State.UP, i);
+            stateLog.close();
+        }
+        assertThat(log.take())
+                .hasSize(21)
+                .last()
+                .isEqualTo("INFO further changes of endpoints of shop/web are not logged for a minute");
+        nanoTime.addAndGet(TimeUnit.MINUTES.toNanos(1) - 1);
+        assertThat(written()).isEmpty();
+        nanoTime.incrementAndGet();
+        assertThat(written())
+                .containsExactly(
+                        "INFO shop/web:http: after changes that were not logged, 1 of 1 failing",
+                        "WARN shop/web:http: no endpoint answers (1 of 1 failing)");
         assertThat(written()).isEmpty();
     }
 
@@ -162,10 +189,10 @@ final class EndpointHealthLogTest {
 
     @Test
     void logsWhenNoEndpointIsLeft() {
-        counts.put(WEB, new EndpointCounts(2, 1));
+        counts.put(WEB, new EndpointCounts(2, 1, 0));
         change(WEB, 4, State.UP, State.REFUSING, 1);
         assertThat(written()).hasSize(1);
-        counts.put(WEB, new EndpointCounts(2, 2));
+        counts.put(WEB, new EndpointCounts(2, 2, 0));
         change(WEB, 5, State.UP, State.SILENT, 2);
         assertThat(written())
                 .containsExactly(
@@ -173,16 +200,16 @@ final class EndpointHealthLogTest {
                         "WARN shop/web:http: no endpoint answers (2 of 2 failing)");
         change(WEB, 5, State.SILENT, State.REFUSING, 3);
         assertThat(written()).isEmpty();
-        counts.put(WEB, new EndpointCounts(2, 1));
+        counts.put(WEB, new EndpointCounts(2, 1, 1));
         change(WEB, 4, State.REFUSING, State.UP, 4);
         assertThat(written())
                 .containsExactly(
                         "INFO shop/web:http: endpoint 192.0.2.4:8080 answers again after 3 s",
-                        "INFO shop/web:http: an endpoint answers again (1 of 2 failing)");
+                        "INFO shop/web:http: an endpoint works again (1 of 2 failing)");
         assertThat(reports)
                 .contains(
                         new EndpointReport(WEB, null, true, "port http: no endpoint answers (2 of 2 failing)"),
-                        new EndpointReport(WEB, null, false, "port http: an endpoint answers again (1 of 2 failing)"));
+                        new EndpointReport(WEB, null, false, "port http: an endpoint works again (1 of 2 failing)"));
     }
 
     private static ServiceSnapshot web(int... endpoints) {
@@ -199,34 +226,35 @@ final class EndpointHealthLogTest {
     void noticesThatTheOnlyEndpointThatAnsweredWasRemoved() {
         ChangeLog changes = new ChangeLog(stateLog, Clock.systemUTC());
         changes.applied(web(4, 5));
-        counts.put(WEB, new EndpointCounts(2, 1));
+        counts.put(WEB, new EndpointCounts(2, 1, 0));
         change(WEB, 4, State.UP, State.REFUSING, 1);
         assertThat(written()).hasSize(1);
-        counts.put(WEB, new EndpointCounts(1, 1));
+        counts.put(WEB, new EndpointCounts(1, 1, 0));
         changes.applied(web(4));
         assertThat(written())
                 .containsExactly(
                         "INFO shop/web: -1 endpoint 192.0.2.5:8080",
                         "WARN shop/web:http: no endpoint answers (1 of 1 failing)");
         // A new endpoint is not failing, but has not answered yet.
-        counts.put(WEB, new EndpointCounts(2, 1));
+        counts.put(WEB, new EndpointCounts(2, 1, 0));
         changes.applied(web(4, 6));
         assertThat(written()).containsExactly("INFO shop/web: +1 endpoint 192.0.2.6:8080");
+        counts.put(WEB, new EndpointCounts(2, 1, 1));
         change(WEB, 6, State.UNKNOWN, State.UP, 9);
-        assertThat(written()).containsExactly("INFO shop/web:http: an endpoint answers again (1 of 2 failing)");
+        assertThat(written()).containsExactly("INFO shop/web:http: an endpoint works again (1 of 2 failing)");
     }
 
     @Test
     void forgetsARemovedService() {
         ChangeLog changes = new ChangeLog(stateLog, Clock.systemUTC());
         changes.applied(web(4));
-        counts.put(WEB, new EndpointCounts(1, 1));
+        counts.put(WEB, new EndpointCounts(1, 1, 0));
         change(WEB, 4, State.UP, State.REFUSING, 1);
         assertThat(written()).hasSize(2);
         counts.clear();
         changes.applied(ServiceSnapshot.empty());
         changes.applied(web(4));
-        counts.put(WEB, new EndpointCounts(1, 1));
+        counts.put(WEB, new EndpointCounts(1, 1, 0));
         assertThat(written()).containsExactly("INFO shop/web: removed", "INFO shop/web: added, 1 address, 1 endpoint");
         change(WEB, 4, State.UNKNOWN, State.REFUSING, 100);
         assertThat(written()).hasSize(2).last().asString().endsWith("no endpoint answers (1 of 1 failing)");
@@ -234,7 +262,7 @@ final class EndpointHealthLogTest {
 
     @Test
     void limitsTheLinesOfAServiceButNotTheLineThatNoEndpointIsLeft() {
-        counts.put(WEB, new EndpointCounts(12, 12));
+        counts.put(WEB, new EndpointCounts(12, 12, 0));
         IntStream.rangeClosed(1, 12).forEach(i -> change(WEB, i, State.UP, State.REFUSING, 1));
         change(DNS, 1, State.UP, State.REFUSING, 1);
         List<String> lines = written();
@@ -254,6 +282,9 @@ final class EndpointHealthLogTest {
         assertThat(written()).isEmpty();
         nanoTime.incrementAndGet();
         change(WEB, 14, State.UP, State.SILENT, 2);
-        assertThat(written()).hasSize(1);
+        assertThat(written())
+                .containsExactly(
+                        "WARN shop/web:http: endpoint 192.0.2.14:8080 is silent: connect timeout",
+                        "INFO shop/web:http: after changes that were not logged, 12 of 12 failing");
     }
 }
