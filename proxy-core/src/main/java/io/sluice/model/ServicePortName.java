@@ -12,6 +12,11 @@ public record ServicePortName(String namespace, String service, String port, Pro
         return namespace + "/" + service;
     }
 
+    /** A text by which names are sorted: by Service, port and protocol. A comma sorts before all characters of names. */
+    public String sortKey() {
+        return serviceName() + "," + port + "," + protocol.text();
+    }
+
     /** The form {@code namespace/service:port}, or {@code namespace/service} if the port has no name. */
     @Override
     public String toString() {

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -26,6 +27,9 @@ public final class ServiceSnapshot {
     private final ServicePort[][] buckets;
     private final int size;
     private final SnapshotContext context;
+
+    /** Null until {@link #sorted} is called for the first time. */
+    private volatile @Nullable List<ServicePort> sorted;
 
     private ServiceSnapshot(ServicePort[][] buckets, int size, SnapshotContext context) {
         this.buckets = buckets;
@@ -112,30 +116,39 @@ public final class ServiceSnapshot {
         }
     }
 
-    /** All service ports, sorted by name. Used for output, not in the data path. */
+    /** All service ports in the order of {@link ServicePortName#sortKey}. Used for output, not in the data path. */
     public List<ServicePort> sorted() {
-        List<ServicePort> all = new ArrayList<>(size);
-        forEach(all::add);
-        return sortedByName(all);
+        List<ServicePort> known = sorted;
+        if (known == null) {
+            List<ServicePort> all = new ArrayList<>(size);
+            forEach(all::add);
+            known = sorted(all);
+            sorted = known;
+        }
+        return known;
     }
 
     /** The service ports of a Service, given as {@code namespace/name}, sorted by name; empty if there is none. */
     public List<ServicePort> ofService(String service) {
+        int slash = service.indexOf('/');
         List<ServicePort> ports = new ArrayList<>();
         forEach(port -> {
-            if (port.name().serviceName().equals(service)) {
+            ServicePortName name = port.name();
+            // Comparing the parts creates no text for each service port.
+            if (name.namespace().length() == slash
+                    && service.startsWith(name.namespace())
+                    && service.endsWith(name.service())
+                    && service.length() == slash + 1 + name.service().length()) {
                 ports.add(port);
             }
         });
-        return sortedByName(ports);
+        return sorted(ports);
     }
 
-    private static List<ServicePort> sortedByName(List<ServicePort> all) {
-        all.sort((a, b) -> {
-            int byName = a.name().toString().compareTo(b.name().toString());
-            return byName != 0 ? byName : a.name().protocol().compareTo(b.name().protocol());
-        });
-        return all;
+    private static List<ServicePort> sorted(Collection<ServicePort> ports) {
+        TreeMap<String, ServicePort> byKey = new TreeMap<>();
+        ports.forEach(port -> byKey.put(port.name().sortKey(), port));
+        return List.copyOf(byKey.values());
     }
 
     ServicePort[][] buckets() {

@@ -1,11 +1,11 @@
 package io.sluice.stats;
 
 import io.sluice.model.ServicePortName;
-import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The counters and histograms of a forwarder. The values of a service port are exported while the service port is in
@@ -35,12 +35,16 @@ public final class Stats {
         services.remove(stats.name(), stats);
     }
 
+    /** The statistics of a service port; null if it does not exist. */
+    public @Nullable ServiceStats find(ServicePortName name) {
+        return services.get(name);
+    }
+
     /** The statistics of all service ports, sorted by name. */
     public List<ServiceStats> services() {
-        List<ServiceStats> all = new ArrayList<>(services.values());
-        all.sort(Comparator.comparing((ServiceStats s) -> s.name().toString())
-                .thenComparing(s -> s.name().protocol()));
-        return all;
+        Map<String, ServiceStats> byKey = new TreeMap<>();
+        services.forEach((name, stats) -> byKey.put(name.sortKey(), stats));
+        return List.copyOf(byKey.values());
     }
 
     /** The value of a counter, summed over all service ports. */

@@ -14,22 +14,18 @@ import io.sluice.ops.EventLog;
 import io.sluice.stats.EndpointStats;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** Health of endpoints, and the requests that drain, disable and enable one. */
 final class EndpointRoutes {
-    private static final Logger log = LoggerFactory.getLogger(EndpointRoutes.class);
-
     private static final List<String> STATES =
             Stream.of(State.values()).map(State::text).toList();
     private static final String ADDRESS = "address";
@@ -63,27 +59,26 @@ final class EndpointRoutes {
         String address = request.text(ADDRESS);
         ConnectionFilter byAddress = address == null ? ConnectionFilter.ALL : Filters.endpointFilter(ADDRESS, address);
         String state = request.choice("state", STATES);
-        List<Keyed> all = new ArrayList<>();
-        for (ServicePort port : snapshot.get().sorted()) {
-            if (!filter.matches(port.name())) {
-                continue;
-            }
-            for (EndpointStatus status : forwarder.endpoints(port.name())) {
-                if (byAddress.matches(status.endpoint())
-                        && (state == null
-                                || state.equals(status.health().state().text()))) {
-                    all.add(new Keyed(key(status), status));
-                }
-            }
-        }
-        all.sort(Comparator.comparing(Keyed::key));
+        Predicate<EndpointStatus> matches = status -> byAddress.matches(status.endpoint())
+                && (state == null || state.equals(status.health().state().text()));
+        Stream<Keyed> all = snapshot.get().sorted().stream()
+                .filter(port -> filter.matches(port.name()))
+                .flatMap(port -> endpoints(port, request.text(Items.AFTER), matches));
         return Items.page(request, all, Keyed::key, keyed -> json(keyed.status()));
     }
 
     private record Keyed(String key, EndpointStatus status) {}
 
-    private static String key(EndpointStatus status) {
-        return status.service() + "|" + status.service().protocol().text() + "|" + status.endpoint();
+    /** The matching endpoints of a service port in the order of their keys; none if the page starts after all of them. */
+    private Stream<Keyed> endpoints(ServicePort port, @Nullable String after, Predicate<EndpointStatus> matches) {
+        String prefix = port.name().sortKey() + ",";
+        if (after != null && prefix.compareTo(after) < 0 && !after.startsWith(prefix)) {
+            return Stream.of();
+        }
+        return forwarder.endpoints(port.name()).stream()
+                .filter(matches)
+                .map(status -> new Keyed(prefix + status.endpoint(), status))
+                .sorted(Comparator.comparing(Keyed::key));
     }
 
     static Map<String, Object> json(EndpointStatus status) {
@@ -151,11 +146,7 @@ final class EndpointRoutes {
                 throw new ApiException(409, "a handover is in progress, or this process no longer serves; try again");
         }
         String text = action + " by an operator" + (until == null ? "" : " until " + Items.time(until));
-        log.atInfo()
-                .addKeyValue("service", service)
-                .addKeyValue("endpoint", endpoint)
-                .log("{}: endpoint {} {}", service, endpoint, text);
-        events.add(Instant.now(), EventLog.Kind.CHANGE, service, endpoint.toString(), text);
+        events.operatorChange(service, endpoint, text);
         List<EndpointStatus> statuses = snapshot.get().ofService(service).stream()
                 .flatMap(port -> forwarder.endpoints(port.name()).stream())
                 .filter(status -> status.endpoint().equals(endpoint))

@@ -4,11 +4,13 @@ import io.sluice.http.Response;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Lists as JSON: {@code {"items": […], "next": TOKEN}}. */
@@ -27,17 +29,18 @@ final class Items {
     /**
      * Returns the part of a list that the request asks for.
      *
-     * @param all the list, in the order of the keys
+     * @param all the list, in the order of the keys; read only up to the end of the page
      * @param keyOf the key of an element, which is unique and serves as the token
      * @param json converts an element; called only for those on the page
      */
     static <T> Response page(
-            ApiRequest request, List<T> all, Function<T, String> keyOf, Function<T, Map<String, Object>> json) {
+            ApiRequest request, Stream<T> all, Function<T, String> keyOf, Function<T, Map<String, Object>> json) {
         String after = request.text(AFTER);
         int limit = limit(request);
         List<Map<String, Object>> items = new ArrayList<>();
         String last = null;
-        for (T each : all) {
+        for (Iterator<T> rest = all.iterator(); rest.hasNext(); ) {
+            T each = rest.next();
             String key = keyOf.apply(each);
             if (after != null && key.compareTo(after) <= 0) {
                 continue;

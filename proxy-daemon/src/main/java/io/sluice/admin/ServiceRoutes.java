@@ -8,22 +8,19 @@ import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.ServicePort;
-import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.StateChangeLog;
 import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
-import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** The list of Services, and the details of one. */
@@ -49,44 +46,34 @@ final class ServiceRoutes {
         String namespace = request.text(NAMESPACE);
         String part = request.text("q");
         String state = request.choice("state", ServiceSummary.STATES);
-        List<ServiceSummary> matching = new ArrayList<>();
-        for (ServiceSummary each :
-                summaries(port -> namespace == null || port.name().namespace().equals(namespace))) {
-            if ((part == null || each.contains(part)) && (state == null || state.equals(each.state()))) {
-                matching.add(each);
+        String after = request.text(Items.AFTER);
+        // In the order of names, because the service ports are.
+        Map<String, List<ServicePort>> services = new LinkedHashMap<>();
+        for (ServicePort port : snapshot.get().sorted()) {
+            if (namespace == null || port.name().namespace().equals(namespace)) {
+                String service = port.name().serviceName();
+                if (after == null || service.compareTo(after) > 0) {
+                    services.computeIfAbsent(service, key -> new ArrayList<>()).add(port);
+                }
             }
         }
+        Stream<ServiceSummary> matching = services.values().stream()
+                .map(this::summary)
+                .filter(each -> part == null || each.contains(part))
+                .filter(each -> state == null || state.equals(each.state()));
         return Items.page(request, matching, each -> each.service, ServiceSummary::json);
     }
 
-    /** Summaries of the Services with a port that matches, sorted by name. */
-    private Collection<ServiceSummary> summaries(Predicate<ServicePort> matches) {
-        Map<ServicePortName, List<FrontendStatus>> frontends = new HashMap<>();
-        for (FrontendStatus status : forwarder.frontends()) {
-            frontends
-                    .computeIfAbsent(status.service(), name -> new ArrayList<>())
-                    .add(status);
+    private ServiceSummary summary(List<ServicePort> ports) {
+        ServiceSummary summary = new ServiceSummary(ports.get(0));
+        for (ServicePort port : ports) {
+            summary.add(
+                    port,
+                    forwarder.endpoints(port.name()),
+                    forwarder.frontends(port),
+                    forwarder.stats().find(port.name()));
         }
-        Map<ServicePortName, ServiceStats> stats = statsByName();
-        Map<String, ServiceSummary> byService = new TreeMap<>();
-        snapshot.get().forEach(port -> {
-            if (matches.test(port)) {
-                byService
-                        .computeIfAbsent(port.name().serviceName(), name -> new ServiceSummary(port))
-                        .add(
-                                port,
-                                forwarder.endpoints(port.name()),
-                                frontends.getOrDefault(port.name(), List.of()),
-                                stats.get(port.name()));
-            }
-        });
-        return byService.values();
-    }
-
-    private Map<ServicePortName, ServiceStats> statsByName() {
-        Map<ServicePortName, ServiceStats> stats = new HashMap<>();
-        forwarder.stats().services().forEach(each -> stats.put(each.name(), each));
-        return stats;
+        return summary;
     }
 
     private Response one(ApiRequest request) {
@@ -95,26 +82,15 @@ final class ServiceRoutes {
         if (ports.isEmpty()) {
             throw new ApiException(404, "no Service " + service + " is served");
         }
-        Map<FrontendAddress, FrontendStatus> statuses = new HashMap<>();
-        for (FrontendStatus status : forwarder.frontends()) {
-            // Another service port may have lost a conflict about the same address.
-            if (status.service().serviceName().equals(service)) {
-                statuses.put(status.address(), status);
-            }
-        }
-        Map<ServicePortName, ServiceStats> stats = statsByName();
-        Map<String, Object> json = new LinkedHashMap<>();
-        summaries(port -> port.name().serviceName().equals(service)).forEach(summary -> json.putAll(summary.json()));
-        json.put(
-                "ports",
-                ports.stream()
-                        .map(port -> json(port, statuses, stats.get(port.name())))
-                        .toList());
+        Map<String, Object> json = new LinkedHashMap<>(summary(ports).json());
+        json.put("ports", ports.stream().map(this::json).toList());
         return AdminRoutes.json(200, json);
     }
 
-    private Map<String, Object> json(
-            ServicePort port, Map<FrontendAddress, FrontendStatus> statuses, @Nullable ServiceStats stats) {
+    private Map<String, Object> json(ServicePort port) {
+        Map<FrontendAddress, FrontendStatus> statuses = new HashMap<>();
+        forwarder.frontends(port).forEach(status -> statuses.put(status.address(), status));
+        ServiceStats stats = forwarder.stats().find(port.name());
         Map<String, Object> policy = new LinkedHashMap<>();
         policy.put("balance", "round-robin");
         policy.put("affinityTimeoutSeconds", port.affinity().timeoutSeconds());

@@ -297,8 +297,8 @@ final class AdminApiTest {
         assertThat(names).containsExactly("shop/broken", "shop/dns", "shop/web");
         JsonNode first = get("/api/v1/endpoints?limit=2");
         assertThat(first.path("items")).hasSize(2);
-        JsonNode rest = get("/api/v1/endpoints?limit=2&after="
-                + first.path("next").asString().replace("|", "%7C").replace(":", "%3A"));
+        JsonNode rest =
+                get("/api/v1/endpoints?limit=2&after=" + first.path("next").asString());
         assertThat(rest.path("items")).hasSize(1);
         assertThat(rest.path("next").isNull()).isTrue();
     }
