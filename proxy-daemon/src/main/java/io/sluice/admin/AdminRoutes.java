@@ -77,7 +77,11 @@ public final class AdminRoutes implements Function<Request, Page> {
         overloaded = error(503, "too many requests are waiting; repeat the request later")
                 .withHeaders(Map.of("Retry-After", "1"));
         Set<String> paths = new TreeSet<>();
-        routes.forEach(route -> paths.add(route.path()));
+        // The scripts and styles of the status page would hide the paths of the API.
+        routes.stream()
+                .map(AdminRoute::path)
+                .filter(path -> !path.contains("."))
+                .forEach(paths::add);
         notFound = error(404, "unknown path; available: " + String.join(", ", paths));
     }
 
