@@ -143,6 +143,9 @@ public final class AdminRoutes implements Function<Request, Page> {
     private Page page(AdminRoute route, Map<String, String> path, Request request) {
         ApiRequest parsed =
                 new ApiRequest(path, UrlDecoder.parameters(request.query(), route.parameters()), request.body());
+        if (route.constant()) {
+            return Page.quick(() -> handle(route, parsed));
+        }
         return hosts == null
                 ? Page.privileged(MAX_WAITING, overloaded, () -> handle(route, parsed))
                 : Page.perRequest(MAX_WAITING, overloaded, () -> handle(route, parsed));

@@ -11,7 +11,6 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
@@ -50,9 +49,8 @@ public record AdminSources(
         routes.addAll(new EndpointRoutes(forwarder, snapshot, events).routes());
         routes.addAll(new ConnectionRoutes(forwarder, snapshot).routes());
         routes.addAll(new EventRoutes(events).routes());
-        Response config = AdminRoutes.json(200, configuration);
-        routes.add(AdminRoute.get("/api/v1/config", Set.of(), request -> config));
-        StatusPage.responses().forEach((path, file) -> routes.add(AdminRoute.get(path, Set.of(), request -> file)));
+        routes.add(AdminRoute.constant("/api/v1/config", AdminRoutes.json(200, configuration)));
+        StatusPage.responses().forEach((path, file) -> routes.add(AdminRoute.constant(path, file)));
         routes.addAll(new TraceRoutes(state, snapshot, trace).routes());
         return routes;
     }

@@ -17,6 +17,9 @@ const FRONTEND_KINDS = {
   CLUSTER_IP: 'ClusterIP', NODE_PORT: 'NodePort', LOAD_BALANCER: 'LoadBalancer IP', EXTERNAL_IP: 'external IP',
 };
 
+/** The parameter by which the view of connections shows UDP flows. */
+const protocolOf = (port) => (port.protocol === 'udp' ? 'udp' : '');
+
 /** The Service in the path, as NAMESPACE/NAME. */
 const serviceName = ({path}) => path.slice(1).join('/');
 
@@ -36,12 +39,13 @@ function routesText(routes) {
     : entries.map(([origin, verdict]) => `${origin}: ${verdict}`).join(', ') || NONE;
 }
 
-function frontendTable(id, items) {
+function frontendTable(id, {frontends: items, ...port}) {
   return table({
     id, caption: 'Frontends', items, key: (each) => `${each.address} ${each.kind}`,
     columns: [
       {label: 'Frontend', class: 'peer', head: true,
-        cell: (each) => link(href(['connections'], {frontend: each.address}), address(each.address))},
+        cell: (each) => link(href(['connections'], {frontend: each.address, protocol: protocolOf(port)}),
+          address(each.address))},
       {label: 'Kind', cell: (each) => FRONTEND_KINDS[each.kind] ?? each.kind},
       {label: 'State', class: 'kind', cell: (each) => stateLabel(each.state.toLowerCase())},
       {label: 'Since', class: 'number', cell: (each) => age(each.since)},
@@ -54,12 +58,13 @@ function frontendTable(id, items) {
   });
 }
 
-function endpointTable(id, items) {
+function endpointTable(id, {endpoints: items, ...port}) {
   return table({
     id, caption: 'Endpoints', items, key: (each) => each.address,
     columns: [
       {label: 'Endpoint', class: 'peer', head: true,
-        cell: (each) => link(href(['connections'], {endpoint: each.address, service: each.service}),
+        cell: (each) => link(
+          href(['connections'], {endpoint: each.address, service: each.service, protocol: protocolOf(port)}),
           address(each.address))},
       {label: 'State', class: 'kind', cell: (each) => [stateLabel(each.state),
         each.until && h('span.part', {}, ' until ', clock(each.until))]},
@@ -83,9 +88,9 @@ function portSection(port, i) {
   return section(`${port.name ? `Port ${port.name}` : 'Port'} · ${port.protocol.toUpperCase()}`,
     h('p.policy', {}, policyText(port.policy ?? {})),
     h('h3', {}, 'Endpoints'),
-    port.endpoints.length === 0 ? nothing('No endpoints.') : endpointTable(`endpoints-${i}`, port.endpoints),
+    port.endpoints.length === 0 ? nothing('No endpoints.') : endpointTable(`endpoints-${i}`, port),
     h('h3', {}, 'Frontends'),
-    port.frontends.length === 0 ? nothing('No frontends.') : frontendTable(`frontends-${i}`, port.frontends),
+    port.frontends.length === 0 ? nothing('No frontends.') : frontendTable(`frontends-${i}`, port),
     counters.length > 0 && h('details', {}, h('summary', {}, 'Counters'),
       facts(counters.map(([name, value]) => [name, number(value)]), 'counters')));
 }
