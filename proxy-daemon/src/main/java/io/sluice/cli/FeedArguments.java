@@ -105,16 +105,8 @@ final class FeedArguments {
         Configuration configuration = Main.configuration(spec.commandLine().getParseResult(), file);
         configuration.warnings().forEach(line -> spec.commandLine().getErr().println("sluice: " + line));
         Settings settings = configuration.settings();
-        boolean nodeMode = settings.rules() != null;
-        if (RunCommand.usesApiServer(configuration)) {
-            ApiAccess api = RunCommand.access(spec, settings);
-            return new FeedInput(
-                    "API server",
-                    nodeMode,
-                    addresses -> FileReflector.evaluate(
-                            KubernetesReflector.list(api, settings.buildOptions(), settings.endpointsApi()),
-                            settings.buildOptions(),
-                            addresses));
+        if (usesApiServer(configuration)) {
+            return apiServer(RunCommand.access(spec, settings), settings);
         }
         Path feed = settings.feed();
         if (feed == null) {
@@ -122,17 +114,55 @@ final class FeedArguments {
                     + ": set --feed to a file or directory of manifests, --kubeconfig or --master to an API server, or"
                     + " --live for the running daemon"));
         }
-        if (feed.equals(STANDARD_INPUT)) {
-            return new FeedInput(
-                    "standard input",
-                    nodeMode,
-                    addresses -> FileReflector.read(Main.standardInput(spec), settings.buildOptions(), addresses));
+        return feed.equals(STANDARD_INPUT) ? standardInput(spec, settings) : files(feed, settings);
+    }
+
+    /**
+     * Whether to list the objects of an API server. If flags set one of the two sources, the other one in the
+     * configuration of the daemon has no effect, so that manifests can be checked with that configuration.
+     */
+    private static boolean usesApiServer(Configuration configuration) throws ConfigurationException {
+        List<String> sources = RunCommand.apiServerSources(configuration);
+        List<String> flags =
+                sources.stream().filter(source -> source.startsWith("--")).toList();
+        boolean feedIsFlag = configuration.value(Setting.FEED).origin().startsWith("--");
+        if (!feedIsFlag && !flags.isEmpty()) {
+            return true;
         }
+        List<String> effective = feedIsFlag ? flags : sources;
+        RunCommand.requireOneSource(configuration, effective);
+        return !effective.isEmpty();
+    }
+
+    private static FeedInput apiServer(ApiAccess api, Settings settings) {
+        return input(
+                "API server",
+                settings,
+                addresses -> FileReflector.evaluate(
+                        KubernetesReflector.list(api, settings.buildOptions(), settings.endpointsApi()),
+                        settings.buildOptions(),
+                        addresses));
+    }
+
+    private static FeedInput standardInput(CommandSpec spec, Settings settings) {
+        return input(
+                "standard input",
+                settings,
+                addresses -> FileReflector.read(Main.standardInput(spec), settings.buildOptions(), addresses));
+    }
+
+    private static FeedInput files(Path feed, Settings settings) throws ConfigurationException {
         // A dangling symbolic link counts as existing; it is reported with the problems in the feed.
         if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
             throw new ConfigurationException(List.of("--feed: '" + feed + "' does not exist"));
         }
-        return new FeedInput(
-                feed.toString(), nodeMode, addresses -> FileReflector.read(feed, settings.buildOptions(), addresses));
+        return input(
+                feed.toString(),
+                settings,
+                addresses -> FileReflector.read(feed, settings.buildOptions(), addresses));
+    }
+
+    private static FeedInput input(String source, Settings settings, FeedReader reader) {
+        return new FeedInput(source, settings.rules() != null, reader);
     }
 }

@@ -99,7 +99,7 @@ final class RunCommand implements Callable<Integer> {
             return 0;
         }
         Settings settings = configuration.settings();
-        usesApiServer(configuration);
+        requireOneSource(configuration, apiServerSources(configuration));
         requireConnectionLog(configuration);
         Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
         return serve(
@@ -108,25 +108,24 @@ final class RunCommand implements Callable<Integer> {
                 settings.feed() == null ? access(spec, settings) : null);
     }
 
-    /**
-     * Whether a setting of an API server is set.
-     *
-     * @throws ConfigurationException if a feed is also set
-     */
-    static boolean usesApiServer(Configuration configuration) throws ConfigurationException {
-        List<String> api = configuration.sourcesOf(
+    /** The flags, variables and fields that configure an API server. */
+    static List<String> apiServerSources(Configuration configuration) {
+        return configuration.sourcesOf(
                 Setting.KUBECONFIG,
                 Setting.CONTEXT,
                 Setting.MASTER,
                 Setting.TOKEN_FILE,
                 Setting.CERTIFICATE_AUTHORITY,
                 Setting.INSECURE_SKIP_TLS_VERIFY);
-        if (configuration.settings().feed() != null && !api.isEmpty()) {
+    }
+
+    /** @throws ConfigurationException if a feed is set, and so is an API server by any of these sources */
+    static void requireOneSource(Configuration configuration, List<String> apiServer) throws ConfigurationException {
+        if (configuration.settings().feed() != null && !apiServer.isEmpty()) {
             throw new ConfigurationException(
                     List.of(configuration.value(Setting.FEED).place() + " cannot be combined with "
-                            + String.join(", ", api) + "; use either a feed or an API server"));
+                            + String.join(", ", apiServer) + "; use either a feed or an API server"));
         }
-        return !api.isEmpty();
     }
 
     /** Opens the connection log once, so that an invalid path is reported like other invalid settings. */

@@ -251,6 +251,25 @@ final class CheckCommandTest {
                         .endsWith("list services: 403 services is forbidden"));
     }
 
+    @Test
+    void aSourceGivenByFlagsOverridesTheConfigurationOfTheDaemon(@TempDir Path other) throws Exception {
+        String header = "apiVersion: sluice.io/v1alpha1\nkind: SluiceConfiguration\n";
+        String api = "--config="
+                + Files.writeString(other.resolve("api.yaml"), header + "kubeconfig: /none\ncontext: prod\n");
+        String feed = "--config=" + Files.writeString(other.resolve("feed.yaml"), header + "feed: /none\n");
+        assertThat(sluice("check", api, "-f", directory.toString())).isZero();
+        assertThat(sluice("trace", api, "-f", directory.toString(), "--from=10.0.0.1", "--to=127.96.0.10:80/tcp"))
+                .isZero();
+        try (FakeCluster cluster = new FakeCluster().start()) {
+            assertThat(sluice("check", feed, "--master=" + cluster.url())).isZero();
+        }
+        assertThat(err.toString()).isEmpty();
+        assertThat(sluice("check", api, "-f", directory.toString(), "--kubeconfig=/other"))
+                .isEqualTo(2);
+        assertThat(err)
+                .hasToString("sluice: --feed cannot be combined with --kubeconfig; use either a feed or an API server\n");
+    }
+
     private int sluice(String... args) {
         CommandLine line = Main.commandLine(Map.of(), InputStream.nullInputStream());
         line.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
