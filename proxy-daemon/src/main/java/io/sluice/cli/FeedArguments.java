@@ -50,8 +50,9 @@ final class FeedArguments {
      *
      * @param source the feed or server, for messages
      * @param nodeMode whether node mode is configured, in which Service addresses need not be local
+     * @param isStandardInput whether the manifests are read from standard input
      */
-    record FeedInput(String source, boolean nodeMode, FeedReader reader) {
+    record FeedInput(String source, boolean nodeMode, boolean isStandardInput, FeedReader reader) {
         Reading read() throws CommandFailedException, InterruptedException {
             // The command itself prints the problems, so the log must not repeat them.
             Logging.configure("text", "error", System.err);
@@ -135,9 +136,10 @@ final class FeedArguments {
     }
 
     private static FeedInput apiServer(ApiAccess api, Settings settings) {
-        return input(
+        return new FeedInput(
                 "API server",
-                settings,
+                settings.rules() != null,
+                false,
                 addresses -> FileReflector.evaluate(
                         KubernetesReflector.list(api, settings.buildOptions(), settings.endpointsApi()),
                         settings.buildOptions(),
@@ -145,9 +147,10 @@ final class FeedArguments {
     }
 
     private static FeedInput standardInput(CommandSpec spec, Settings settings) {
-        return input(
+        return new FeedInput(
                 "standard input",
-                settings,
+                settings.rules() != null,
+                true,
                 addresses -> FileReflector.read(Main.standardInput(spec), settings.buildOptions(), addresses));
     }
 
@@ -156,13 +159,10 @@ final class FeedArguments {
         if (!Files.exists(feed, LinkOption.NOFOLLOW_LINKS)) {
             throw new ConfigurationException(List.of("--feed: '" + feed + "' does not exist"));
         }
-        return input(
+        return new FeedInput(
                 feed.toString(),
-                settings,
+                settings.rules() != null,
+                false,
                 addresses -> FileReflector.read(feed, settings.buildOptions(), addresses));
-    }
-
-    private static FeedInput input(String source, Settings settings, FeedReader reader) {
-        return new FeedInput(source, settings.rules() != null, reader);
     }
 }

@@ -1,5 +1,6 @@
 package io.sluice.cli;
 
+import io.sluice.cli.FeedArguments.FeedInput;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.feed.FileReflector.Reading;
@@ -101,7 +102,11 @@ final class TraceCommand implements Callable<Integer> {
             }
             return 0;
         }
-        Reading reading = arguments.resolve(spec, "trace").read();
+        FeedInput input = arguments.resolve(spec, "trace");
+        if (batch && input.isStandardInput()) {
+            return usage("--batch cannot be combined with '-f -', because both read standard input");
+        }
+        Reading reading = input.read();
         reportProblems(reading.problems());
         print(packet, each -> TraceReport.of(reading.tracer().trace(each)));
         return 0;

@@ -163,6 +163,7 @@ final class TraceCommandTest {
                 "--from=10.0.0.1",
                 "--to=10.0.0.1:80/tcp",
                 "--batch --from=10.0.0.1 --to=10.0.0.1:80/tcp",
+                "--batch -f -",
                 "--from=10.0.0.1 --to=10.0.0.1:80",
                 "--from=10.0.0.1 --to=fd00::1:80/tcp",
                 "--from=10.0.0.1 --to=[10.0.0.1]:0/tcp",
