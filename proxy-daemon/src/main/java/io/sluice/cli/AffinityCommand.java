@@ -39,16 +39,14 @@ final class AffinityCommand extends ListCommand {
     @Option(
             names = "--limit",
             paramLabel = "N",
-            defaultValue = "" + SessionFilters.DEFAULT_LIMIT,
+            defaultValue = "" + DEFAULT_LIMIT,
             description = "Maximum number of entries. Default: 1000.")
-    private int limit = SessionFilters.DEFAULT_LIMIT;
+    private int limit = DEFAULT_LIMIT;
 
     @Override
     void validate() {
         requireServiceOrPort(service);
-        if (limit < 1) {
-            throw usage("--limit: '" + limit + "' is invalid; must be a positive number");
-        }
+        requirePositive(limit);
     }
 
     @Override

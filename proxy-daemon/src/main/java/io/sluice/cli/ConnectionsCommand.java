@@ -2,7 +2,6 @@ package io.sluice.cli;
 
 import java.util.List;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 
 /** {@code sluice connections}: lists open TCP connections. */
 @Command(
@@ -19,42 +18,17 @@ import picocli.CommandLine.Mixin;
             "",
             AdminCommand.EXIT_CODES
         })
-final class ConnectionsCommand extends ListCommand {
-    @Mixin
-    private SessionFilters filters = new SessionFilters();
-
-    @Override
-    void validate() {
-        filters.validate(this);
-    }
-
-    @Override
-    AdminRequest request() {
-        return filters.addTo(AdminRequest.of("connections"));
-    }
-
+final class ConnectionsCommand extends ConnectionListCommand {
     @Override
     String noun() {
         return "connections";
     }
 
     @Override
-    int limit() {
-        return filters.limit();
-    }
-
-    @Override
-    List<Column> columns() {
+    List<Column> ownColumns() {
         return List.of(
-                Column.text("SERVICE", item -> item.text("service")),
-                Column.text("CLIENT", item -> item.text("client")),
-                Column.text("ENDPOINT", item -> item.orDash("endpoint")),
                 Column.text("STATE", item -> item.text("state")),
                 Column.number("AGE", item -> item.duration("ageSeconds")),
-                Column.number("TO CLIENT", item -> item.bytes("bytesToClient")),
-                Column.number("TO ENDPOINT", item -> item.bytes("bytesToEndpoint"))
-                        .onlyWide(),
-                Column.text("FRONTEND", item -> item.text("frontend")).onlyWide(),
-                Column.text("PATH", item -> item.text("path")).onlyWide());
+                Column.number("TO CLIENT", item -> item.bytes("bytesToClient")));
     }
 }

@@ -2,7 +2,6 @@ package io.sluice.cli;
 
 import java.util.List;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 
 /** {@code sluice flows}: lists open UDP flows. */
 @Command(
@@ -18,43 +17,18 @@ import picocli.CommandLine.Mixin;
             "",
             AdminCommand.EXIT_CODES
         })
-final class FlowsCommand extends ListCommand {
-    @Mixin
-    private SessionFilters filters = new SessionFilters();
-
-    @Override
-    void validate() {
-        filters.validate(this);
-    }
-
-    @Override
-    AdminRequest request() {
-        return filters.addTo(AdminRequest.of("flows"));
-    }
-
+final class FlowsCommand extends ConnectionListCommand {
     @Override
     String noun() {
         return "flows";
     }
 
     @Override
-    int limit() {
-        return filters.limit();
-    }
-
-    @Override
-    List<Column> columns() {
+    List<Column> ownColumns() {
         return List.of(
-                Column.text("SERVICE", item -> item.text("service")),
-                Column.text("CLIENT", item -> item.text("client")),
-                Column.text("ENDPOINT", item -> item.orDash("endpoint")),
                 Column.number("AGE", item -> item.duration("ageSeconds")),
                 Column.number("SENT", item -> item.count("datagramsToEndpoint")),
                 Column.number("REPLIES", item -> item.count("datagramsToClient")),
-                Column.number("TO CLIENT", item -> item.bytes("bytesToClient")).onlyWide(),
-                Column.number("TO ENDPOINT", item -> item.bytes("bytesToEndpoint"))
-                        .onlyWide(),
-                Column.text("FRONTEND", item -> item.text("frontend")).onlyWide(),
-                Column.text("PATH", item -> item.text("path")).onlyWide());
+                Column.number("TO CLIENT", item -> item.bytes("bytesToClient")).onlyWide());
     }
 }

@@ -13,6 +13,9 @@ import tools.jackson.databind.node.JsonNodeFactory;
 
 /** A command that prints a list of the admin API as a table or as JSON. */
 abstract class ListCommand extends AdminCommand {
+    /** Default of {@code --limit} for lists that can have very many items. */
+    static final int DEFAULT_LIMIT = 1_000;
+
     /** Output format. */
     enum Output {
         table,
@@ -58,6 +61,12 @@ abstract class ListCommand extends AdminCommand {
     /** Maximum number of items to print. */
     int limit() {
         return Integer.MAX_VALUE;
+    }
+
+    final void requirePositive(int limit) {
+        if (limit < 1) {
+            throw usage("--limit: '" + limit + "' is invalid; must be a positive number");
+        }
     }
 
     final boolean isJson() {

@@ -1,12 +1,12 @@
 package io.sluice.cli;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** Filters for connections and flows. */
-final class SessionFilters {
-    static final int DEFAULT_LIMIT = 1_000;
-
+/** A command that lists connections or flows, with the same filters for both. */
+abstract class ConnectionListCommand extends ListCommand {
     @Option(
             names = "--service",
             paramLabel = "NAMESPACE/NAME",
@@ -38,21 +38,41 @@ final class SessionFilters {
             description = "Maximum number of items. Default: 1000.")
     private int limit = DEFAULT_LIMIT;
 
-    void validate(AdminCommand command) {
-        command.requireServiceOrPort(service);
-        if (limit < 1) {
-            throw command.usage("--limit: '" + limit + "' is invalid; must be a positive number");
-        }
+    /** The columns between the endpoint and the bytes to the endpoint. */
+    abstract List<Column> ownColumns();
+
+    @Override
+    final void validate() {
+        requireServiceOrPort(service);
+        requirePositive(limit);
     }
 
-    AdminRequest addTo(AdminRequest request) {
-        return request.with("service", service)
+    @Override
+    final AdminRequest request() {
+        return AdminRequest.of(noun())
+                .with("service", service)
                 .with("client", client)
                 .with("endpoint", endpoint)
                 .with("frontend", frontend);
     }
 
-    int limit() {
+    @Override
+    final int limit() {
         return limit;
+    }
+
+    @Override
+    final List<Column> columns() {
+        List<Column> columns = new ArrayList<>(List.of(
+                Column.text("SERVICE", item -> item.text("service")),
+                Column.text("CLIENT", item -> item.text("client")),
+                Column.text("ENDPOINT", item -> item.orDash("endpoint"))));
+        columns.addAll(ownColumns());
+        columns.addAll(List.of(
+                Column.number("TO ENDPOINT", item -> item.bytes("bytesToEndpoint"))
+                        .onlyWide(),
+                Column.text("FRONTEND", item -> item.text("frontend")).onlyWide(),
+                Column.text("PATH", item -> item.text("path")).onlyWide()));
+        return columns;
     }
 }
