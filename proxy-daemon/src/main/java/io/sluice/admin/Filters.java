@@ -19,8 +19,6 @@ final class Filters {
     static final String FRONTEND = "frontend";
 
     private static final Pattern SERVICE_PORT = Pattern.compile("([^/:\\s]+)/([^/:\\s]+)(?::([^/:\\s]+))?");
-    private static final Pattern ADDRESS =
-            Pattern.compile("(?:\\[(?<v6>[0-9A-Fa-f:.]+)]|(?<v4>[0-9.]+)):(?<port>\\d{1,5})");
     private static final String ADDRESS_FORMAT =
             "an IP address, optionally with a port: 10.1.0.4, 10.1.0.4:8080, fd00::4 or [fd00::4]:8080";
 
@@ -68,22 +66,11 @@ final class Filters {
         if (alone != null) {
             return new HostAndPort(alone, 0);
         }
-        HostAndPort both = hostAndPort(value);
+        Endpoint both = Endpoint.parse(value);
         if (both == null) {
             throw ApiRequest.invalid(parameter, value, ADDRESS_FORMAT);
         }
-        return both;
-    }
-
-    private static @Nullable HostAndPort hostAndPort(String value) {
-        Matcher matcher = ADDRESS.matcher(value);
-        if (!matcher.matches()) {
-            return null;
-        }
-        String host = matcher.group("v6") == null ? matcher.group("v4") : matcher.group("v6");
-        IpAddress address = IpAddress.parse(host);
-        int port = Integer.parseInt(matcher.group("port"));
-        return address == null || port < 1 || port > 65_535 ? null : new HostAndPort(address, port);
+        return new HostAndPort(both.address(), both.port());
     }
 
     private static @Nullable FrontendAddress frontend(ApiRequest request) {
@@ -92,7 +79,7 @@ final class Filters {
             return null;
         }
         int slash = value.lastIndexOf('/');
-        HostAndPort address = slash < 0 ? null : hostAndPort(value.substring(0, slash));
+        Endpoint address = slash < 0 ? null : Endpoint.parse(value.substring(0, slash));
         for (Protocol protocol : Protocol.values()) {
             if (address != null
                     && value.substring(slash + 1).toLowerCase(Locale.ROOT).equals(protocol.text())) {
@@ -104,10 +91,10 @@ final class Filters {
 
     /** Parses an endpoint in a path; throws with status 404 if it is invalid, as for any unknown endpoint. */
     static Endpoint endpoint(String value) {
-        HostAndPort parsed = hostAndPort(value);
-        if (parsed == null) {
+        Endpoint endpoint = Endpoint.parse(value);
+        if (endpoint == null) {
             throw new ApiException(404, "'" + value + "' is not an endpoint; must be ADDRESS:PORT or [ADDRESS]:PORT");
         }
-        return new Endpoint(parsed.address(), parsed.port());
+        return endpoint;
     }
 }

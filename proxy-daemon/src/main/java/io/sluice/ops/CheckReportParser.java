@@ -6,7 +6,6 @@ import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
-import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
@@ -19,7 +18,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /** Reads the JSON of a {@link CheckReport}. */
@@ -106,11 +104,7 @@ public final class CheckReportParser {
     }
 
     private static Endpoint endpoint(String text) {
-        int colon = text.lastIndexOf(':');
-        String host = text.substring(0, Math.max(0, colon));
-        boolean brackets = host.startsWith("[") && host.endsWith("]");
-        @Nullable IpAddress address = IpAddress.parse(brackets ? host.substring(1, host.length() - 1) : host);
-        return new Endpoint(Objects.requireNonNull(address), Integer.parseInt(text.substring(colon + 1)));
+        return Objects.requireNonNull(Endpoint.parse(text));
     }
 
     private static Protocol protocol(String text) {

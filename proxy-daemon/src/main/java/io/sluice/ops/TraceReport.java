@@ -1,6 +1,7 @@
 package io.sluice.ops;
 
 import io.sluice.document.Problem;
+import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.rules.Trace.Packet;
@@ -11,8 +12,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import tools.jackson.databind.JsonNode;
 
 /**
@@ -30,8 +29,6 @@ public record TraceReport(
         String reason,
         Map<String, List<String>> details) {
 
-    private static final Pattern DESTINATION =
-            Pattern.compile("(?:\\[([0-9A-Fa-f:.]+)]|([0-9.]+)):([0-9]{1,5})/([A-Za-z]+)");
     private static final String DESTINATION_FORMAT =
             "IP:PORT/PROTOCOL with protocol tcp, udp or sctp, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp";
 
@@ -85,26 +82,17 @@ public record TraceReport(
             throw new IllegalArgumentException(
                     "from: " + Problem.quoted(from) + " is invalid; must be an IPv4 or IPv6 address");
         }
-        Matcher matcher = DESTINATION.matcher(to);
-        IpAddress address = null;
-        int port = 0;
-        String protocol = "";
-        if (matcher.matches()) {
-            address = IpAddress.parse(matcher.group(1) == null ? matcher.group(2) : matcher.group(1));
-            port = Integer.parseInt(matcher.group(3));
-            protocol = matcher.group(4).toLowerCase(Locale.ROOT);
-        }
-        if (address == null
-                || port < 1
-                || port > 65_535
-                || !List.of("tcp", "udp", "sctp").contains(protocol)) {
+        int slash = to.lastIndexOf('/');
+        Endpoint destination = Endpoint.parse(to.substring(0, Math.max(0, slash)));
+        String protocol = to.substring(slash + 1).toLowerCase(Locale.ROOT);
+        if (destination == null || !List.of("tcp", "udp", "sctp").contains(protocol)) {
             throw new IllegalArgumentException(
                     "to: " + Problem.quoted(to) + " is invalid; must be " + DESTINATION_FORMAT);
         }
         return new Packet(
                 client,
-                address,
-                port,
+                destination.address(),
+                destination.port(),
                 protocol.equals("sctp") ? null : Protocol.valueOf(protocol.toUpperCase(Locale.ROOT)));
     }
 
