@@ -13,7 +13,6 @@ import io.sluice.ops.DaemonState;
 import io.sluice.ops.LogLevel;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Stats;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.EnumMap;
 import java.util.HashSet;
@@ -89,24 +88,7 @@ final class StatusRoutes {
                 !state.sync().healthy(now)
                         || watches.stream().anyMatch(watch -> !watch.trouble().isEmpty()));
         json.put("problems", problems);
-        json.put("watches", watches.stream().map(watch -> json(watch, now)).toList());
-        return json;
-    }
-
-    private static Map<String, Object> json(WatchStatus watch, Instant now) {
-        Map<String, @Nullable Object> json = new LinkedHashMap<>();
-        json.put("resource", watch.resource());
-        json.put("synced", watch.synced());
-        json.put(
-                "lastEventAgeSeconds",
-                watch.lastEvent()
-                        .map(at -> Math.max(
-                                0, Items.seconds(Duration.between(at, now).toNanos())))
-                        .orElse(null));
-        json.put("reconnects", watch.reconnects());
-        json.put("relists", watch.relists());
-        json.put("server", watch.server());
-        json.put("trouble", watch.trouble());
+        json.put("watches", state.sync().watchesAsJson(now));
         return json;
     }
 

@@ -3,7 +3,6 @@ package io.sluice.ops;
 import io.prometheus.metrics.core.metrics.Counter;
 import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
-import io.sluice.feed.WatchStatus;
 import io.sluice.forward.FrontendCounts;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.http.Page;
@@ -12,7 +11,6 @@ import io.sluice.http.Response;
 import io.sluice.text.Table;
 import io.sluice.thread.Supervisor;
 import java.time.Clock;
-import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
@@ -21,6 +19,7 @@ import java.util.Map;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -125,32 +124,22 @@ public final class Health {
             body.put("failedThreads", failures);
         }
         if (!now.watches().isEmpty()) {
-            body.put(
-                    "watches",
-                    now.watches().stream().map(watch -> watch(watch, time)).toList());
+            body.put("watches", watches(now, time));
         }
         return Response.json(ok ? 200 : 503, JSON.writeValueAsString(body));
     }
 
     /**
-     * Describes the state of a watch, which kube-proxy does not report. A failing watch does not affect the status
-     * code, because the last known state is still served.
+     * Describes the state of the watches, which kube-proxy does not report. Unlike the admin API, omits empty fields. A
+     * failing watch does not affect the status code, because the last known state is still served.
      */
-    private static Map<String, Object> watch(WatchStatus watch, Instant now) {
-        Map<String, Object> one = new LinkedHashMap<>();
-        one.put("resource", watch.resource());
-        one.put("synced", watch.synced());
-        watch.lastEvent()
-                .ifPresent(at -> one.put(
-                        "lastEventAgeSeconds",
-                        Math.max(0, Duration.between(at, now).toMillis()) / 1e3));
-        one.put("reconnects", watch.reconnects());
-        one.put("relists", watch.relists());
-        one.put("server", watch.server());
-        if (!watch.trouble().isEmpty()) {
-            one.put("trouble", watch.trouble());
+    private static List<Map<String, @Nullable Object>> watches(SyncState state, Instant now) {
+        List<Map<String, @Nullable Object>> watches = state.watchesAsJson(now);
+        for (Map<String, @Nullable Object> watch : watches) {
+            watch.remove("lastEventAgeSeconds", null);
+            watch.remove("trouble", "");
         }
-        return one;
+        return watches;
     }
 
     private static String text(Instant time) {

@@ -3,8 +3,11 @@ package io.sluice.ops;
 import io.sluice.feed.WatchStatus;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Progress of the daemon in applying its input, at one moment. Created for every probe, so the cost of creating it must
@@ -40,5 +43,26 @@ public record SyncState(
     /** Returns whether load balancers may send new traffic to this node; false while the daemon drains. */
     boolean nodeEligible() {
         return nodeIneligibleReason.isEmpty() && !stopping;
+    }
+
+    /** Returns a JSON object for each watch. */
+    public List<Map<String, @Nullable Object>> watchesAsJson(Instant now) {
+        return watches.stream().map(watch -> json(watch, now)).toList();
+    }
+
+    private static Map<String, @Nullable Object> json(WatchStatus watch, Instant now) {
+        Map<String, @Nullable Object> json = new LinkedHashMap<>();
+        json.put("resource", watch.resource());
+        json.put("synced", watch.synced());
+        json.put(
+                "lastEventAgeSeconds",
+                watch.lastEvent()
+                        .map(at -> Math.max(0, Duration.between(at, now).toMillis()) / 1e3)
+                        .orElse(null));
+        json.put("reconnects", watch.reconnects());
+        json.put("relists", watch.relists());
+        json.put("server", watch.server());
+        json.put("trouble", watch.trouble());
+        return json;
     }
 }
