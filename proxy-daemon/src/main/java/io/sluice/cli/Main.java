@@ -271,7 +271,9 @@ public final class Main implements Runnable {
                     + (spec.positionalParameters().isEmpty() ? "; only flags are accepted" : "");
         }
         String message = e.getMessage() == null ? "invalid command line" : e.getMessage();
-        return message.substring(0, 1).toLowerCase(Locale.ROOT) + message.substring(1);
+        // The messages of picocli are sentences. Others may begin with a label such as NAMESPACE/NAME, which is kept.
+        boolean sentence = message.length() > 1 && Character.isLowerCase(message.charAt(1));
+        return sentence ? message.substring(0, 1).toLowerCase(Locale.ROOT) + message.substring(1) : message;
     }
 
     private static int failed(Exception e, CommandLine line, ParseResult parsed) throws Exception {

@@ -184,6 +184,16 @@ final class CommandLineTest {
     }
 
     @Test
+    void startsMessagesInLowerCaseButKeepsLabels() {
+        assertThat(sluice("completion")).isEqualTo(2);
+        assertThat(sluice("services", "shop/web", "--state=ok")).isEqualTo(2);
+        assertThat(err.toString().lines().filter(line -> line.startsWith("sluice: ")))
+                .containsExactly(
+                        "sluice: missing required parameter: 'SHELL'",
+                        "sluice: NAMESPACE/NAME cannot be combined with --namespace, --state or --query");
+    }
+
+    @Test
     void reportsWhereAnApiServerWasLookedFor(@TempDir Path home) {
         assertThat(sluice(Map.of("HOME", home.toString()), "run")).isEqualTo(2);
         assertThat(err.toString())
