@@ -32,7 +32,7 @@ final class DemoCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        // Uses System.out, because picocli's writer does not report that the reader of the output has exited.
+        // System.out reports that the reader of the output has exited, as DemoScreen requires.
         DemoScreen screen = new DemoScreen(System.out, Ansi.AUTO.enabled());
         return new Demo(screen, once).run() ? 0 : Main.PROBLEMS;
     }

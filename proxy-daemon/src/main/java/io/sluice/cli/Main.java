@@ -9,6 +9,9 @@ import io.sluice.daemon.Logging;
 import io.sluice.ops.BuildInfo;
 import io.sluice.text.Suggestion;
 import java.io.InputStream;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.nio.charset.Charset;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -93,7 +96,13 @@ public final class Main implements Runnable {
         // Until a command configures logging, only warnings from libraries are printed.
         Logging.configure("text", "warn", System.err);
         System.exit(commandLine(new Invocation(System.getenv(), System.in, Terminal.ofThisProcess()))
+                .setOut(writer(System.out))
                 .execute(args));
+    }
+
+    /** Returns a writer that, unlike picocli's, reports errors of the stream: its reader may have exited. */
+    static PrintWriter writer(PrintStream stream) {
+        return new PrintWriter(stream, true, Charset.defaultCharset());
     }
 
     /** Creates and returns a command line parser for tests, which have no terminal. */

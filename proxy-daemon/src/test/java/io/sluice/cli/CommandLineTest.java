@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.sluice.config.Configuration;
 import io.sluice.config.Setting;
 import io.sluice.config.Settings;
+import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
@@ -191,6 +194,19 @@ final class CommandLineTest {
                 .containsExactly(
                         "sluice: missing required parameter: 'SHELL'",
                         "sluice: NAMESPACE/NAME cannot be combined with --namespace, --state or --query");
+    }
+
+    /** Commands that print until Ctrl-C depend on this to end. */
+    @Test
+    void noticesThatTheReaderOfTheOutputHasExited() {
+        PrintWriter writer = Main.writer(new PrintStream(new OutputStream() {
+            @Override
+            public void write(int next) throws IOException {
+                throw new IOException("Broken pipe");
+            }
+        }));
+        writer.println("text");
+        assertThat(writer.checkError()).isTrue();
     }
 
     @Test
