@@ -175,6 +175,10 @@ final class TraceCommand implements Callable<Integer> {
                 result = Map.of("error", String.valueOf(e.getMessage()));
             }
             out.println(JSON.writeValueAsString(result));
+            // The reader of the results may exit before standard input ends.
+            if (out.checkError()) {
+                return;
+            }
         }
     }
 }

@@ -3,8 +3,10 @@ package io.sluice.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.ByteArrayInputStream;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -148,6 +150,31 @@ final class TraceCommandTest {
         assertThat(answers.get(6).get("error").stringValue()).startsWith("to: '10.96.0.10:80/quic' is invalid");
         assertThat(answers.get(7).get("reason").stringValue()).startsWith("SCTP is not supported");
         assertThat(answers.get(9).get("reason").stringValue()).contains("health check port of shop/web");
+    }
+
+    @Test
+    void batchEndsWhenTheReaderOfTheResultsExits() {
+        String packet = "10.244.1.9 10.96.0.10:80/tcp\n";
+        ByteArrayInputStream packets =
+                new ByteArrayInputStream(packet.repeat(10_000).getBytes(StandardCharsets.UTF_8));
+        CommandLine line = Main.commandLine(Map.of("SLUICE_FEED", directory.toString()), packets);
+        line.setOut(new PrintWriter(new ClosedPipe())).setErr(new PrintWriter(err));
+        assertThat(line.execute("trace", "--batch")).isZero();
+        assertThat(packets.available()).isPositive();
+    }
+
+    /** Output whose reader has exited. */
+    private static final class ClosedPipe extends Writer {
+        @Override
+        public void write(char[] characters, int from, int length) throws IOException {
+            throw new IOException("Broken pipe");
+        }
+
+        @Override
+        public void flush() {}
+
+        @Override
+        public void close() {}
     }
 
     @Test
