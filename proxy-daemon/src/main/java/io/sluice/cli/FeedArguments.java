@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -80,8 +81,8 @@ final class FeedArguments {
      * @throws ParameterException if a setting is given, which would have no effect
      */
     AdminClient liveClient(CommandSpec spec) {
-        Setting.values().stream()
-                .flatMap(setting -> setting.flags().stream())
+        Stream<String> settings = Setting.values().stream().flatMap(setting -> setting.flags().stream());
+        Stream.concat(Stream.of("--config"), settings)
                 .filter(spec.commandLine().getParseResult()::hasMatchedOption)
                 .findFirst()
                 .ifPresent(flag -> {

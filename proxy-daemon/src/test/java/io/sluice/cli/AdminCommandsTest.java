@@ -382,6 +382,7 @@ final class AdminCommandsTest {
                 "endpoint drain shop/web 10.1.0.4:8080 --for=10",
                 "endpoint enable shop/web 10.1.0.4:8080 --force",
                 "check --live --feed=x",
+                "check --live --config=x",
                 "trace --live --node-name=x --from=10.0.0.1 --to=10.0.0.1:80/tcp"
             })
     void rejectsInvalidUsageWithoutARequest(String arguments) {
