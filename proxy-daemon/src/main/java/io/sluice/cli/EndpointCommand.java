@@ -1,5 +1,6 @@
 package io.sluice.cli;
 
+import io.sluice.model.Endpoint;
 import io.sluice.text.HumanUnits;
 import io.sluice.text.Table;
 import java.time.Duration;
@@ -63,6 +64,9 @@ final class EndpointCommand extends AdminCommand {
     @Override
     void validate() {
         requireService(service);
+        if (Endpoint.parse(address) == null) {
+            throw usage("'" + address + "' is invalid; must be ADDRESS:PORT or [ADDRESS]:PORT, such as 10.1.0.4:8080");
+        }
         if (duration != null && !duration.matches(DURATION)) {
             throw usage("--for: '" + duration + "' is invalid; must be a duration such as 30s, 10m or 1h");
         }

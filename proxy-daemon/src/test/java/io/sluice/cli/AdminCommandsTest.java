@@ -363,6 +363,21 @@ final class AdminCommandsTest {
     }
 
     @ParameterizedTest
+    @ValueSource(strings = {"", "10.1.0.4", "10.1.0.4:0", "fd00::4:8080", "web:8080", ".."})
+    void rejectsAnInvalidEndpointWithoutARequest(String address, @TempDir Path directory) throws Exception {
+        Path socket = directory.resolve("s");
+        try (FakeAdminServer unix = FakeAdminServer.onUnixSocket(socket)) {
+            CommandLine line =
+                    Main.commandLine(Map.of("SLUICE_ADMIN_SOCKET", socket.toString()), InputStream.nullInputStream());
+            line.setErr(new PrintWriter(err));
+            assertThat(line.execute("endpoint", "drain", "shop/web", address)).isEqualTo(2);
+            assertThat(unix.requests()).isEmpty();
+        }
+        assertThat(err.toString())
+                .startsWith("sluice: '" + address + "' is invalid; must be ADDRESS:PORT or [ADDRESS]:PORT, such as");
+    }
+
+    @ParameterizedTest
     @ValueSource(
             strings = {
                 "services web",
