@@ -94,14 +94,25 @@ final class AdminClient implements AutoCloseable {
         if (!error.isEmpty() && status >= CLIENT_ERROR && status < SERVER_ERROR) {
             return CommandFailedException.of(Problem.oneLine(error));
         }
-        String server = transport.server() + ": ";
         if (status >= SERVER_ERROR) {
-            return CommandFailedException.unavailable(server
+            return CommandFailedException.unavailable(transport.server() + ": "
                     + (error.isEmpty() ? "HTTP status " + status : Problem.oneLine(error))
                     + "; try again later");
         }
-        return CommandFailedException.of(
-                server + "unexpected response (HTTP status " + status + "); is this the admin API of Sluice?");
+        return unexpected(status);
+    }
+
+    private CommandFailedException unexpected(int status) {
+        return CommandFailedException.of(transport.server() + ": unexpected response (HTTP status " + status
+                + "); is this the admin API of Sluice?");
+    }
+
+    /** Returns the items of a response. A server without lists is not the admin API, rather than one without items. */
+    private List<Item> items(Item response) throws CommandFailedException {
+        if (!response.json().path("items").isArray()) {
+            throw unexpected(200);
+        }
+        return response.list("items");
     }
 
     /** Returns the items of a list, from as many pages as necessary. */
@@ -112,7 +123,7 @@ final class AdminClient implements AutoCloseable {
             int size = Math.min(PAGE_SIZE, limit - items.size());
             AdminRequest page = request.with("limit", String.valueOf(size));
             Item response = get(next == null ? page : page.with("after", next));
-            items.addAll(response.list("items"));
+            items.addAll(items(response));
             String token = response.text("next");
             if (token.isEmpty() || token.equals(next)) {
                 return new Items(items, false, next);
@@ -129,7 +140,7 @@ final class AdminClient implements AutoCloseable {
     Items page(AdminRequest request) throws CommandFailedException, InterruptedException {
         Item response = get(request);
         String next = response.text("next");
-        return new Items(response.list("items"), false, next.isEmpty() ? null : next);
+        return new Items(items(response), false, next.isEmpty() ? null : next);
     }
 
     @Override

@@ -18,6 +18,8 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import picocli.CommandLine;
 
 /** Requests over a Unix socket and to a URL, and the messages about failures. */
@@ -138,6 +140,21 @@ final class AdminClientTest {
                             "sluice: " + server.url()
                                     + ": unexpected response (HTTP status 404); is this the admin API of Sluice?");
             assertThat(lines.get(3)).startsWith("sluice: " + server.url() + ": ");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "ok", "[]", "{}", "{\"items\": null}", "{\"kind\": \"PodList\", \"items\": {}}"})
+    void reportsAResponseThatIsNoList(String body) throws Exception {
+        try (FakeAdminServer server = FakeAdminServer.onLoopback()
+                .on("GET /api/v1/endpoints", body)
+                .on("GET /api/v1/events", body)) {
+            assertThat(sluice("endpoints", "--server=" + server.url())).isEqualTo(1);
+            assertThat(sluice("events", "--server=" + server.url())).isEqualTo(1);
+            String line = "sluice: " + server.url()
+                    + ": unexpected response (HTTP status 200); is this the admin API of Sluice?";
+            assertThat(err.toString().lines()).containsExactly(line, line);
+            assertThat(out.toString()).isEmpty();
         }
     }
 
