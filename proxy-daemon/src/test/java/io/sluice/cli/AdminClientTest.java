@@ -146,9 +146,8 @@ final class AdminClientTest {
     @ParameterizedTest
     @ValueSource(strings = {"", "ok", "[]", "{}", "{\"items\": null}", "{\"kind\": \"PodList\", \"items\": {}}"})
     void reportsAResponseThatIsNoList(String body) throws Exception {
-        try (FakeAdminServer server = FakeAdminServer.onLoopback()
-                .on("GET /api/v1/endpoints", body)
-                .on("GET /api/v1/events", body)) {
+        try (FakeAdminServer server =
+                FakeAdminServer.onLoopback().on("GET /api/v1/endpoints", body).on("GET /api/v1/events", body)) {
             assertThat(sluice("endpoints", "--server=" + server.url())).isEqualTo(1);
             assertThat(sluice("events", "--server=" + server.url())).isEqualTo(1);
             String line = "sluice: " + server.url()

@@ -267,7 +267,8 @@ final class CheckCommandTest {
         assertThat(sluice("check", api, "-f", directory.toString(), "--kubeconfig=/other"))
                 .isEqualTo(2);
         assertThat(err)
-                .hasToString("sluice: --feed cannot be combined with --kubeconfig; use either a feed or an API server\n");
+                .hasToString(
+                        "sluice: --feed cannot be combined with --kubeconfig; use either a feed or an API server\n");
     }
 
     private int sluice(String... args) {
