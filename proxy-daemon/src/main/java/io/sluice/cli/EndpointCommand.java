@@ -1,10 +1,7 @@
 package io.sluice.cli;
 
 import io.sluice.model.Endpoint;
-import io.sluice.text.HumanUnits;
 import io.sluice.text.Table;
-import java.time.Duration;
-import java.time.Instant;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -93,13 +90,8 @@ final class EndpointCommand extends AdminCommand {
                                 action.name())
                         .with("for", duration)
                         .with("force", force ? "true" : null));
-        Instant until = changed.time("until");
         out().println(changed.text("service") + " " + changed.text("address") + ": " + changed.text("state")
-                + (until == null
-                        ? ""
-                        : " for "
-                                + HumanUnits.duration(
-                                        Duration.between(Instant.now(), until).toMillis() / 1000.0 + 0.5))
+                + (duration == null ? "" : " for " + duration)
                 + "; " + Table.count(changed.number("active"), "open connection"));
         return 0;
     }
