@@ -312,6 +312,13 @@ final class HelmChartTest {
                 .containsExactly("$1:10400", "[$1]:10400");
     }
 
+    /** A chart can only include its own files, and helm prints a warning for a symbolic link. */
+    @Test
+    void chartContainsACopyOfTheAlerts() throws Exception {
+        assertThat(CHART.resolve("files/prometheus-rules.yaml"))
+                .hasSameTextualContentAs(Manifests.DEPLOY.resolve("monitoring/prometheus-rules.yaml"));
+    }
+
     @Test
     void alertsAreThoseOfTheMonitoringFolder() throws Exception {
         List<JsonNode> objects = render(List.of(
