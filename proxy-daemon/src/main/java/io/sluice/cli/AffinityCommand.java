@@ -71,8 +71,8 @@ final class AffinityCommand extends ListCommand {
     List<Column> columns() {
         return List.of(
                 Column.text("SERVICE", item -> item.text("service")),
-                Column.text("CLIENT", item -> item.text("client")),
-                Column.text("ENDPOINT", item -> item.text("endpoint")),
+                Column.address("CLIENT", item -> item.text("client")),
+                Column.address("ENDPOINT", item -> item.text("endpoint")),
                 Column.number("IDLE", item -> item.duration("idleSeconds")),
                 Column.number("EXPIRES IN", item -> item.duration("expiresInSeconds")));
     }

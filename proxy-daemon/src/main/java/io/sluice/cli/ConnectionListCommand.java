@@ -65,13 +65,13 @@ abstract class ConnectionListCommand extends ListCommand {
     final List<Column> columns() {
         List<Column> columns = new ArrayList<>(List.of(
                 Column.text("SERVICE", item -> item.text("service")),
-                Column.text("CLIENT", item -> item.text("client")),
-                Column.text("ENDPOINT", item -> item.orDash("endpoint"))));
+                Column.address("CLIENT", item -> item.text("client")),
+                Column.address("ENDPOINT", item -> item.orDash("endpoint"))));
         columns.addAll(ownColumns());
         columns.addAll(List.of(
                 Column.number("TO ENDPOINT", item -> item.bytes("bytesToEndpoint"))
                         .onlyWide(),
-                Column.text("FRONTEND", item -> item.text("frontend")).onlyWide(),
+                Column.address("FRONTEND", item -> item.text("frontend")).onlyWide(),
                 Column.text("PATH", item -> item.text("path")).onlyWide()));
         return columns;
     }

@@ -71,7 +71,7 @@ final class EndpointsCommand extends ListCommand {
             columns.add(Column.text("SERVICE", item -> item.text("service")));
         }
         columns.addAll(List.of(
-                Column.text("ENDPOINT", item -> item.text("address")),
+                Column.address("ENDPOINT", item -> item.text("address")),
                 Column.text("STATE", item -> item.text("state")),
                 Column.number("SINCE", item -> item.age("since", now)),
                 Column.number("ACTIVE", item -> item.count("active")),

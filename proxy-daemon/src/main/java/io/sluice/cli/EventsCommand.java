@@ -71,7 +71,7 @@ final class EventsCommand extends ListCommand {
                 Column.text("TIME (UTC)", item -> item.shortTime("time")),
                 Column.text("KIND", item -> item.text("kind")),
                 Column.text("SERVICE", item -> item.orDash("service")),
-                Column.text("ENDPOINT", item -> item.orDash("endpoint")),
+                Column.address("ENDPOINT", item -> item.orDash("endpoint")),
                 Column.text("REASON", item -> item.text("reason")));
     }
 

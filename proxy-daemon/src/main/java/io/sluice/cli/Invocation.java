@@ -26,6 +26,11 @@ record Invocation(Map<String, String> environment, InputStream standardInput, Te
         return size("COLUMNS", terminal.columns());
     }
 
+    /** Whether {@link #columns} is a width that somebody has, rather than a default. */
+    boolean knowsColumns() {
+        return terminal.output() || environment.containsKey("COLUMNS");
+    }
+
     /** The height for tables that are refreshed: {@code $LINES}, the height of the terminal, or 24. */
     int rows() {
         return size("LINES", terminal.rows());

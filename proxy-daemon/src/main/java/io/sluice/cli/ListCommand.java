@@ -26,20 +26,31 @@ abstract class ListCommand extends AdminCommand {
     /**
      * A column of the table.
      *
-     * @param number whether the values are numbers, which are aligned right
      * @param wide whether the column is only in the wide format
      */
-    record Column(String heading, boolean number, boolean wide, Function<Item, String> value) {
+    record Column(String heading, Kind kind, boolean wide, Function<Item, String> value) {
+        private enum Kind {
+            TEXT,
+            /** Without its end, an address is useless, so it is truncated only after the texts. */
+            ADDRESS,
+            /** Aligned right and never truncated. */
+            NUMBER
+        }
+
         static Column text(String heading, Function<Item, String> value) {
-            return new Column(heading, false, false, value);
+            return new Column(heading, Kind.TEXT, false, value);
+        }
+
+        static Column address(String heading, Function<Item, String> value) {
+            return new Column(heading, Kind.ADDRESS, false, value);
         }
 
         static Column number(String heading, Function<Item, String> value) {
-            return new Column(heading, true, false, value);
+            return new Column(heading, Kind.NUMBER, false, value);
         }
 
         Column onlyWide() {
-            return new Column(heading, number, true, value);
+            return new Column(heading, kind, true, value);
         }
     }
 
@@ -107,24 +118,28 @@ abstract class ListCommand extends AdminCommand {
     }
 
     final List<String> lines(List<Column> columns, List<Item> items) {
-        return output == Output.wide
-                ? lines(columns, items, true, Integer.MAX_VALUE)
-                : lines(columns, items, false, invocation().columns());
+        if (output == Output.wide) {
+            return table(columns, items, true).lines();
+        }
+        // What reads the output through a pipe may look for a name or an address.
+        return table(columns, items, false)
+                .lines(invocation().columns(), !invocation().knowsColumns());
     }
 
-    /** Formats items as a table. */
-    static List<String> lines(List<Column> columns, List<Item> items, boolean wide, int width) {
+    private static Table table(List<Column> columns, List<Item> items, boolean wide) {
         List<Column> shown =
                 columns.stream().filter(column -> wide || !column.wide()).toList();
         Table table = new Table(shown.stream().map(Column::heading).toArray(String[]::new));
         for (int i = 0; i < shown.size(); i++) {
-            if (shown.get(i).number()) {
-                table.alignRight(i);
+            switch (shown.get(i).kind()) {
+                case NUMBER -> table.alignRight(i);
+                case ADDRESS -> table.truncateLast(i);
+                case TEXT -> {}
             }
         }
         for (Item item : items) {
             table.row(shown.stream().map(column -> column.value().apply(item)).toArray(String[]::new));
         }
-        return table.lines(width);
+        return table;
     }
 }

@@ -36,7 +36,7 @@ record ServiceReport(Item service, List<Item> failures, BiFunction<List<Column>,
             lines.addAll(table.apply(
                     List.of(
                             Column.text("TIME (UTC)", item -> item.shortTime("time")),
-                            Column.text("ENDPOINT", item -> item.orDash("endpoint")),
+                            Column.address("ENDPOINT", item -> item.orDash("endpoint")),
                             Column.text("REASON", item -> item.text("reason"))),
                     failures));
         }
@@ -73,7 +73,7 @@ record ServiceReport(Item service, List<Item> failures, BiFunction<List<Column>,
 
     private static List<Column> frontendColumns() {
         return List.of(
-                Column.text("FRONTEND", item -> item.text("address")),
+                Column.address("FRONTEND", item -> item.text("address")),
                 Column.text("KIND", item -> item.text("kind")),
                 Column.text("STATE", item -> item.text("state")),
                 Column.text("POD", item -> item.object("routes").orDash("pod")),

@@ -216,6 +216,6 @@ final class TopCommand extends AdminCommand {
                     HumanUnits.bytes(each.rates.bytesToClient()),
                     HumanUnits.bytes(each.rates.bytesToEndpoint()));
         }
-        return table.lines(width);
+        return table.lines(width, false);
     }
 }

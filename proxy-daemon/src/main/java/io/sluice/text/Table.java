@@ -15,12 +15,14 @@ public final class Table {
 
     private final List<List<String>> rows = new ArrayList<>();
     private final boolean[] right;
+    private final boolean[] important;
     private final int columns;
 
     /** Creates a table with these column headings. */
     public Table(String... headings) {
         columns = headings.length;
         right = new boolean[columns];
+        important = new boolean[columns];
         rows.add(List.of(headings));
     }
 
@@ -30,6 +32,11 @@ public final class Table {
             right[index] = true;
         }
         return this;
+    }
+
+    /** Truncates this column, counted from 0, only if it does not suffice to truncate the others. */
+    public void truncateLast(int index) {
+        important[index] = true;
     }
 
     /** Adds a row; lines within a cell are separated by {@code \n}. */
@@ -52,15 +59,17 @@ public final class Table {
 
     /** Returns the lines, starting with the headings, without trailing spaces. */
     public List<String> lines() {
-        return lines(Integer.MAX_VALUE);
+        return lines(Integer.MAX_VALUE, false);
     }
 
     /**
      * Returns lines of at most {@code maxWidth} characters if possible. Truncates the last column, which has the free
      * text, and then the widest ones, but no numbers.
+     *
+     * @param onlyFreeText whether to truncate only the last column, so that no name or address is incomplete
      */
-    public List<String> lines(int maxWidth) {
-        int[] widths = widths(maxWidth);
+    public List<String> lines(int maxWidth, boolean onlyFreeText) {
+        int[] widths = widths(maxWidth, onlyFreeText);
         List<String> lines = new ArrayList<>();
         for (List<String> row : rows) {
             StringBuilder line = new StringBuilder();
@@ -74,7 +83,7 @@ public final class Table {
         return lines;
     }
 
-    private int[] widths(int maxWidth) {
+    private int[] widths(int maxWidth, boolean onlyFreeText) {
         int[] widths = new int[columns];
         for (List<String> row : rows) {
             for (int i = 0; i < columns; i++) {
@@ -83,8 +92,8 @@ public final class Table {
         }
         long excess = Arrays.stream(widths).asLongStream().sum() + (long) GAP * (columns - 1) - maxWidth;
         for (; excess > 0; excess--) {
-            int shrunk = right[columns - 1] || widths[columns - 1] <= MIN_WIDTH ? widestText(widths) : columns - 1;
-            if (shrunk < 0 || widths[shrunk] <= MIN_WIDTH) {
+            int shrunk = toShrink(widths, onlyFreeText);
+            if (shrunk < 0) {
                 break;
             }
             widths[shrunk]--;
@@ -92,11 +101,25 @@ public final class Table {
         return widths;
     }
 
-    /** The widest column that is not aligned right; -1 if there is none. */
-    private int widestText(int[] widths) {
+    /** The column to make narrower by one character; -1 if there is none. */
+    private int toShrink(int[] widths, boolean onlyFreeText) {
+        int last = columns - 1;
+        if (!right[last] && widths[last] > MIN_WIDTH) {
+            return last;
+        }
+        if (onlyFreeText) {
+            return -1;
+        }
+        int widest = widestText(widths, false);
+        return widest < 0 ? widestText(widths, true) : widest;
+    }
+
+    /** The widest column that is not aligned right and can be truncated; -1 if there is none. */
+    private int widestText(int[] widths, boolean ofImportant) {
         int widest = -1;
         for (int i = 0; i < columns; i++) {
-            if (!right[i] && (widest < 0 || widths[i] > widths[widest])) {
+            boolean candidate = !right[i] && important[i] == ofImportant && widths[i] > MIN_WIDTH;
+            if (candidate && (widest < 0 || widths[i] > widths[widest])) {
                 widest = i;
             }
         }
