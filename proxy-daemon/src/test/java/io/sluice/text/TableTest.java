@@ -24,7 +24,8 @@ final class TableTest {
                         "namespace/service  123456789012  connection refus…");
         assertThat(table.lines(35, false))
                 .containsExactly("SERVICE             COUNT  REASON", "namespace/…  123456789012  connect…");
-        assertThat(table.lines(10, false)).allSatisfy(line -> assertThat(line.length()).isLessThanOrEqualTo(32));
+        assertThat(table.lines(10, false))
+                .allSatisfy(line -> assertThat(line.length()).isLessThanOrEqualTo(32));
         assertThat(table.lines(10, false).get(1)).contains("123456789012");
     }
 
