@@ -51,7 +51,7 @@ public record AdminSources(
         routes.addAll(new EventRoutes(events).routes());
         routes.add(AdminRoute.constant("/api/v1/config", AdminRoutes.json(200, configuration)));
         StatusPage.responses().forEach((path, file) -> routes.add(AdminRoute.constant(path, file)));
-        routes.addAll(new TraceRoutes(state, snapshot, trace).routes());
+        routes.addAll(new TraceRoutes(forwarder, state, snapshot, trace).routes());
         return routes;
     }
 }

@@ -82,7 +82,7 @@ public final class ApiRequest {
             throw invalid(
                     name,
                     value,
-                    "a duration such as 30s, 5m or 1h, from " + min.toSeconds() + "s to " + max.toSeconds() + "s");
+                    "a duration such as 30s, 5m or 1h, from " + min.toSeconds() + "s to " + max.toHours() + "h");
         }
         return duration;
     }

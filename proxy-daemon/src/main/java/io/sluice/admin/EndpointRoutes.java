@@ -141,7 +141,7 @@ final class EndpointRoutes {
                 throw new ApiException(
                         409,
                         endpoint + " is the last usable endpoint of a port of Service " + service
-                                + "; use force=true to take it out nevertheless");
+                                + "; to take it out nevertheless, use --force (in a request force=true)");
             case NOT_NOW ->
                 throw new ApiException(409, "a handover is in progress, or this process no longer serves; try again");
         }

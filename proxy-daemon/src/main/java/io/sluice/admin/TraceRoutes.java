@@ -1,7 +1,10 @@
 package io.sluice.admin;
 
+import io.sluice.balance.EndpointStatus;
 import io.sluice.feed.NotNowException;
+import io.sluice.forward.Forwarder;
 import io.sluice.http.Response;
+import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.CheckReport;
 import io.sluice.ops.DaemonState;
@@ -20,11 +23,17 @@ import org.jspecify.annotations.Nullable;
 
 /** What {@code sluice trace} and {@code sluice check} show, for the objects that the daemon has. */
 final class TraceRoutes {
+    private final Forwarder forwarder;
     private final Supplier<DaemonState> state;
     private final Supplier<ServiceSnapshot> snapshot;
     private final Consumer<Consumer<Tracer>> trace;
 
-    TraceRoutes(Supplier<DaemonState> state, Supplier<ServiceSnapshot> snapshot, Consumer<Consumer<Tracer>> trace) {
+    TraceRoutes(
+            Forwarder forwarder,
+            Supplier<DaemonState> state,
+            Supplier<ServiceSnapshot> snapshot,
+            Consumer<Consumer<Tracer>> trace) {
+        this.forwarder = forwarder;
         this.state = state;
         this.snapshot = snapshot;
         this.trace = trace;
@@ -48,8 +57,17 @@ final class TraceRoutes {
         } catch (IllegalArgumentException e) {
             throw new ApiException(400, String.valueOf(e.getMessage()));
         }
-        return AdminRoutes.json(
-                200, ask(tracer -> TraceReport.of(tracer.trace(packet)).json(true)));
+        TraceReport report = ask(tracer -> TraceReport.of(tracer.trace(packet)));
+        return AdminRoutes.json(200, report.with(statuses(report, packet)).json(true));
+    }
+
+    private List<EndpointStatus> statuses(TraceReport report, Packet packet) {
+        return snapshot.get().sorted().stream()
+                .map(ServicePort::name)
+                .filter(name ->
+                        name.protocol() == packet.protocol() && name.toString().equals(report.service()))
+                .flatMap(name -> forwarder.endpoints(name).stream())
+                .toList();
     }
 
     private Response check() {

@@ -1,11 +1,14 @@
 package io.sluice.ops;
 
+import io.sluice.balance.EndpointHealth.State;
+import io.sluice.balance.EndpointStatus;
 import io.sluice.document.Problem;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.rules.Trace.Packet;
 import io.sluice.rules.Trace.TraceResult;
+import io.sluice.rules.Trace.Verdict;
 import io.sluice.text.Table;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -42,6 +45,44 @@ public record TraceReport(
                 result.source().toString(),
                 result.reason(),
                 result.details());
+    }
+
+    /**
+     * Returns this report with what the rules do not know: which endpoints an operator has taken out, and which are
+     * failing.
+     *
+     * @param statuses the endpoints of the service port
+     */
+    public TraceReport with(List<EndpointStatus> statuses) {
+        List<String> left = new ArrayList<>(endpoints);
+        List<String> states = new ArrayList<>();
+        for (EndpointStatus status : statuses) {
+            String endpoint = status.endpoint().toString();
+            State state = status.health().state();
+            boolean takenOut = state == State.DRAINING || state == State.DISABLED;
+            if (endpoints.contains(endpoint) && (takenOut || state.isFailing())) {
+                states.add(endpoint + "  " + state.text()
+                        + (takenOut
+                                ? ": gets no new connections"
+                                : ": " + status.health().lastError()));
+                left.removeIf(each -> takenOut && each.equals(endpoint));
+            }
+        }
+        if (states.isEmpty()) {
+            return this;
+        }
+        Map<String, List<String>> more = new LinkedHashMap<>(details);
+        more.put("states", states);
+        return left.isEmpty()
+                ? new TraceReport(
+                        Verdict.REJECT.toString(),
+                        frontend,
+                        service,
+                        left,
+                        sourceAddress,
+                        "an operator has drained or disabled all endpoints",
+                        more)
+                : new TraceReport(verdict, frontend, service, left, sourceAddress, reason, more);
     }
 
     /** Reads the report that {@link #json} created, possibly in another version. Escapes control characters. */

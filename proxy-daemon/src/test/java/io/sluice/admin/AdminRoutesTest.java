@@ -413,8 +413,8 @@ final class AdminRoutesTest {
             {"n", "n: '' is invalid; must be a whole number from 1 to 500"},
             {"flag=yes", "flag: 'yes' is invalid; must be one of true, false"},
             {"kind=left", "kind: 'left' is invalid; must be one of up, down"},
-            {"for=10", "for: '10' is invalid; must be a duration such as 30s, 5m or 1h, from 1s to 3600s"},
-            {"for=2h", "for: '2h' is invalid; must be a duration such as 30s, 5m or 1h, from 1s to 3600s"},
+            {"for=10", "for: '10' is invalid; must be a duration such as 30s, 5m or 1h, from 1s to 1h"},
+            {"for=2h", "for: '2h' is invalid; must be a duration such as 30s, 5m or 1h, from 1s to 1h"},
             {"q=%ff", "q: '%ff' is invalid; must be percent-encoded UTF-8 without control characters"},
             {"q=%0a", "q: '%0a' is invalid; must be percent-encoded UTF-8 without control characters"}
         }) {

@@ -319,6 +319,10 @@ final class AdminApiTest {
         assertThat(mismatches(drained.getValue(), schema, path)).isEmpty();
         assertThat(drained.getValue().path("state").asString()).isEqualTo("draining");
         assertThat(get("/api/v1/endpoints?state=draining").path("items")).hasSize(1);
+        JsonNode trace = get("/api/v1/trace?from=127.0.0.1&to=127.96.2.9:" + port + "/tcp");
+        assertThat(trace.path("verdict").asString()).isEqualTo("REJECT");
+        assertThat(trace.path("endpoints")).isEmpty();
+        assertThat(trace.at("/details/states/0").asString()).endsWith("draining: gets no new connections");
         assertThat(get("/api/v1/events?kind=change&service=shop/web").path("items"))
                 .anySatisfy(event ->
                         assertThat(event.path("reason").asString()).startsWith("drained by an operator until "));
