@@ -26,7 +26,7 @@ record Invocation(Map<String, String> environment, InputStream standardInput, Te
         return size("COLUMNS", terminal.columns());
     }
 
-    /** Whether {@link #columns} is a width that somebody has, rather than a default. */
+    /** Whether {@link #columns} is known rather than assumed. */
     boolean knowsColumns() {
         return terminal.output() || environment.containsKey("COLUMNS");
     }
