@@ -2,8 +2,9 @@ package io.sluice.daemon;
 
 import io.sluice.apiserver.EventRecorder;
 import io.sluice.apiserver.EventRecorder.Reason;
-import io.sluice.balance.EndpointChange;
 import io.sluice.document.Problem;
+import io.sluice.forward.EndedConnection;
+import io.sluice.forward.ForwarderCallbacks;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.model.Endpoint;
 import io.sluice.model.ServicePortName;
@@ -16,6 +17,7 @@ import io.sluice.ops.StateChangeLog;
 import io.sluice.thread.Supervisor;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -47,6 +49,11 @@ final class ChangeReporter implements AutoCloseable {
         return eventLog;
     }
 
+    /** Callbacks that report what the forwarder observes, and pass finished connections on. */
+    ForwarderCallbacks callbacks(@Nullable Consumer<EndedConnection> onEnd) {
+        return new ForwarderCallbacks(this::frontend, stateLog::endpoint, this::putBack, onEnd);
+    }
+
     void start(Supervisor supervisor) {
         stateLog.start(supervisor);
     }
@@ -56,8 +63,8 @@ final class ChangeReporter implements AutoCloseable {
         changeLog.applied(snapshot);
     }
 
-    /** Reports the new status of a frontend. May be called on any thread, including event loops. */
-    void frontend(FrontendStatus status) {
+    /** Reports the new status of a frontend. Called on any thread, including event loops. */
+    private void frontend(FrontendStatus status) {
         stateLog.frontend(status);
         EventRecorder events = recorder;
         // In bind mode most addresses are not local, which is expected and does not justify an Event.
@@ -68,13 +75,8 @@ final class ChangeReporter implements AutoCloseable {
         }
     }
 
-    /** Reports a change of an endpoint's health. May be called on any thread, including event loops. */
-    void endpoint(EndpointChange change) {
-        stateLog.endpoint(change);
-    }
-
     /** Reports that an endpoint is used again because the time set by an operator has passed. */
-    void putBack(String service, Endpoint endpoint) {
+    private void putBack(String service, Endpoint endpoint) {
         eventLog.operatorChange(service, endpoint, "enabled, because the time set by an operator has passed");
     }
 

@@ -11,7 +11,6 @@ import io.sluice.feed.NotNowException;
 import io.sluice.feed.Reflector;
 import io.sluice.feed.SyncLoop;
 import io.sluice.forward.Forwarder;
-import io.sluice.forward.ForwarderCallbacks;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.TransparentSockets;
 import io.sluice.handover.HandoverChannel;
@@ -116,10 +115,7 @@ public final class Daemon implements AutoCloseable {
                     rules::priority,
                     rules.flippedPortBits()));
         }
-        forwarder = new Forwarder(
-                config,
-                new ForwarderCallbacks(reporter::frontend, reporter::endpoint, reporter::putBack, connectionLog),
-                supervisor);
+        forwarder = new Forwarder(config, reporter.callbacks(connectionLog), supervisor);
         handoverServer =
                 socket == null ? null : new HandoverServer(socket, forwarder, supervisor, changes, this::handedOver);
         // An empty feed might not have been written yet, whereas the lists from an API server are complete.
