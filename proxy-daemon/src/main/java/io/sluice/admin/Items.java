@@ -2,7 +2,8 @@ package io.sluice.admin;
 
 import io.sluice.http.Response;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeFormatterBuilder;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -19,6 +20,10 @@ final class Items {
     static final String AFTER = "after";
     private static final int DEFAULT_LIMIT = 500;
     private static final int MAX_LIMIT = 5_000;
+
+    /** Three digits also if they are zero, unlike {@link Instant#toString}. */
+    private static final DateTimeFormatter MILLIS =
+            new DateTimeFormatterBuilder().appendInstant(3).toFormatter();
 
     private Items() {}
 
@@ -63,9 +68,7 @@ final class Items {
 
     /** A time in RFC 3339 with milliseconds; null for {@link Instant#EPOCH}, which stands for never. */
     static @Nullable String time(@Nullable Instant time) {
-        return time == null || time.equals(Instant.EPOCH)
-                ? null
-                : time.truncatedTo(ChronoUnit.MILLIS).toString();
+        return time == null || time.equals(Instant.EPOCH) ? null : MILLIS.format(time);
     }
 
     /** A duration in seconds with milliseconds. */
