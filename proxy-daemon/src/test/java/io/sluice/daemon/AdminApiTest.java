@@ -323,6 +323,16 @@ final class AdminApiTest {
         assertThat(trace.path("verdict").asString()).isEqualTo("REJECT");
         assertThat(trace.path("endpoints")).isEmpty();
         assertThat(trace.at("/details/states/0").asString()).endsWith("draining: gets no new connections");
+        try (Socket refused = new Socket("127.96.2.9", port)) {
+            assertThat(refused.getInputStream().read()).isNegative();
+        } catch (IOException reset) {
+            assertThat(reset).hasMessageContaining("reset");
+        }
+        await().untilAsserted(() -> {
+            assertThat(get("/api/v1/services/shop/web").path("failed").asInt()).isEqualTo(1);
+            assertThat(get("/api/v1/status").at("/totals/connectionsFailed").asInt())
+                    .isEqualTo(1);
+        });
         assertThat(get("/api/v1/events?kind=change&service=shop/web").path("items"))
                 .anySatisfy(event ->
                         assertThat(event.path("reason").asString()).startsWith("drained by an operator until "));
