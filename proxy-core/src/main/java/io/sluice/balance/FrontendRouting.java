@@ -62,7 +62,7 @@ public record FrontendRouting(
 
     /** Whether existing UDP flows may stay on this endpoint. */
     public boolean keepsFlowOn(Endpoint endpoint) {
-        return servicePort.flowEndpoints().contains(endpoint);
+        return servicePort.servingEndpoints().contains(endpoint);
     }
 
     /** Returns a copy for existing connections and flows, with which no new ones are forwarded. */

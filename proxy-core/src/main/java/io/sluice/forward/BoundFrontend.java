@@ -55,7 +55,7 @@ final class BoundFrontend {
      * that the kernel rejects clients (TCP RST, ICMP port unreachable).
      */
     boolean wantsOpen() {
-        return routing().frontend().forwardsAny() || isDraining();
+        return routing().frontend().isListening() || isDraining();
     }
 
     /**
@@ -63,8 +63,8 @@ final class BoundFrontend {
      * still serving.
      */
     boolean isDraining() {
-        if (routing().frontend().forwardsAny()
-                || routing().servicePort().flowEndpoints().isEmpty()) {
+        if (routing().frontend().isListening()
+                || routing().servicePort().servingEndpoints().isEmpty()) {
             return false;
         }
         for (Listener listener : listeners) {

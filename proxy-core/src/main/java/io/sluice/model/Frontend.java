@@ -109,10 +109,11 @@ public record Frontend(
                 || external.endpoints().contains(endpoint);
     }
 
-    /** Whether the verdict is {@code FORWARD} for at least one origin; if not, the frontend needs no listener. */
-    public boolean forwardsAny() {
-        return pod.verdict() == Route.Verdict.FORWARD
-                || node.verdict() == Route.Verdict.FORWARD
-                || external.verdict() == Route.Verdict.FORWARD;
+    /**
+     * Whether connections of at least one origin are forwarded, or wait for an endpoint; if not, the frontend needs no
+     * listener.
+     */
+    public boolean isListening() {
+        return pod.isListening() || node.isListening() || external.isListening();
     }
 }

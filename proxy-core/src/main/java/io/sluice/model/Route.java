@@ -11,6 +11,7 @@ import java.util.List;
  */
 public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
     public static final Route REJECT = new Route(Verdict.REJECT, List.of(), Source.NODE);
+    public static final Route HOLD = new Route(Verdict.HOLD, List.of(), Source.NODE);
     public static final Route DROP = new Route(Verdict.DROP, List.of(), Source.NODE);
     public static final Route PASS = new Route(Verdict.PASS, List.of(), Source.CLIENT);
 
@@ -27,10 +28,17 @@ public record Route(Verdict verdict, List<Endpoint> endpoints, Source source) {
         return new Route(Verdict.FORWARD, endpoints, source);
     }
 
+    /** Whether Sluice accepts connections for this route, to forward them or to let them wait. */
+    public boolean isListening() {
+        return verdict == Verdict.FORWARD || verdict == Verdict.HOLD;
+    }
+
     /** What Sluice does with a new connection or flow. */
     public enum Verdict {
         /** Forward it to an endpoint. */
         FORWARD,
+        /** Let it wait for an endpoint, because the Service has none. TCP only. */
+        HOLD,
         /** Answer it with a TCP RST or ICMP port unreachable. */
         REJECT,
         /** Drop it silently. */

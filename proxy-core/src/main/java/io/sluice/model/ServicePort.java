@@ -7,15 +7,30 @@ import java.util.Set;
 /**
  * The complete state of one service port for the data path. Snapshots are compared and applied by service port.
  *
- * @param flowEndpoints the endpoints that may keep existing UDP flows: all ready or serving endpoints, even if traffic
- *     policy or topology excludes them for new flows. Empty for TCP, because endpoint changes close no connection
+ * @param policy the traffic policy of the Service
+ * @param servingEndpoints the endpoints that may keep existing UDP flows and, if the policy closes connections of removed
+ *     endpoints, TCP connections: all ready or serving endpoints, even if traffic policy or topology excludes them for
+ *     new ones. Empty for TCP if endpoint changes close no connection
+ * @param preferredEndpoints the endpoints that are chosen before all others; empty for no preference
  * @param frontends the addresses at which the service port is served, without duplicates
  */
 public record ServicePort(
-        ServicePortName name, SessionAffinity affinity, Set<Endpoint> flowEndpoints, List<Frontend> frontends) {
+        ServicePortName name,
+        SessionAffinity affinity,
+        TrafficPolicy policy,
+        Set<Endpoint> servingEndpoints,
+        Set<Endpoint> preferredEndpoints,
+        List<Frontend> frontends) {
     public ServicePort {
-        flowEndpoints = Set.copyOf(flowEndpoints);
+        servingEndpoints = Set.copyOf(servingEndpoints);
+        preferredEndpoints = Set.copyOf(preferredEndpoints);
         frontends = List.copyOf(frontends);
+    }
+
+    /** Creates a service port with the default traffic policy. */
+    public ServicePort(
+            ServicePortName name, SessionAffinity affinity, Set<Endpoint> servingEndpoints, List<Frontend> frontends) {
+        this(name, affinity, TrafficPolicy.DEFAULT, servingEndpoints, Set.of(), frontends);
     }
 
     /** The endpoints of all routes of all frontends. */
@@ -56,6 +71,6 @@ public record ServicePort(
         List<Frontend> passing = frontends.stream()
                 .map(frontend -> frontend.forwardsToItself() ? frontend.passing() : frontend)
                 .toList();
-        return new ServicePort(name, affinity, flowEndpoints, passing);
+        return new ServicePort(name, affinity, policy, servingEndpoints, preferredEndpoints, passing);
     }
 }

@@ -234,7 +234,7 @@ class UdpForwardingTest {
             lab.apply(new ServicePort(
                     closed.name(),
                     closed.affinity(),
-                    closed.flowEndpoints(),
+                    closed.servingEndpoints(),
                     List.of(Frontend.of(address, Route.DROP))));
             assertThat(ask(client)).isEqualTo("a");
             DatagramSocket other = client(lab);

@@ -152,7 +152,7 @@ class ServiceSnapshotTest {
         assertThat(frontend.route(Origin.POD)).isSameAs(forward);
         assertThat(frontend.route(Origin.NODE)).isSameAs(Route.DROP);
         assertThat(frontend.route(Origin.EXTERNAL)).isSameAs(Route.REJECT);
-        assertThat(frontend.forwardsAny()).isTrue();
-        assertThat(Frontend.of(address, Route.REJECT).forwardsAny()).isFalse();
+        assertThat(frontend.isListening()).isTrue();
+        assertThat(Frontend.of(address, Route.REJECT).isListening()).isFalse();
     }
 }

@@ -44,7 +44,7 @@ final class AddressCheck {
             for (Frontend frontend : port.frontends()) {
                 addresses++;
                 // No listener is opened for a frontend without endpoints, so it cannot fail.
-                if (!frontend.forwardsAny() || local.test(frontend.address().address())) {
+                if (!frontend.isListening() || local.test(frontend.address().address())) {
                     continue;
                 }
                 notLocal++;

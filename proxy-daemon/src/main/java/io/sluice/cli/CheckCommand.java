@@ -131,7 +131,7 @@ final class CheckCommand implements Callable<Integer> {
 
     /** Returns whether packets of some clients must be dropped. Bind mode learns the client only by accepting. */
     private static boolean dropsAnyClient(Frontend frontend) {
-        return frontend.forwardsAny()
+        return frontend.isListening()
                 && (!frontend.allowedSources().isEmpty()
                         || Stream.of(Origin.values())
                                 .anyMatch(origin -> frontend.route(origin).verdict() == Route.Verdict.DROP));

@@ -43,11 +43,14 @@ final class SetElements {
      */
     static Set<Element> of(ServicePort port, int flippedPortBits) {
         Set<Element> elements = new LinkedHashSet<>();
+        // Established flows continue if the service port has endpoints for them.
+        boolean flows = port.name().protocol() == Protocol.UDP
+                && !port.servingEndpoints().isEmpty();
         for (Frontend frontend : port.frontends()) {
             FrontendAddress address = frontend.address();
             String family = family(address.address());
             if (address.address().isUnspecified()) {
-                elements.addAll(nodePort(frontend, !port.flowEndpoints().isEmpty()));
+                elements.addAll(nodePort(frontend, flows));
                 continue;
             }
             String key = key(address.address(), address.protocol().text(), address.port());
@@ -56,8 +59,6 @@ final class SetElements {
                 String listener = key(address.address(), "tcp", address.listeningPort(flippedPortBits));
                 elements.add(new Element("listener" + family, listener, ""));
             }
-            // Established flows continue if the service port has endpoints for them.
-            boolean flows = !port.flowEndpoints().isEmpty();
             elements.add(new Element("from-pod" + family, key, verdict(frontend.pod(), flows)));
             elements.add(new Element("from-node" + family, key, verdict(frontend.node(), flows)));
             elements.add(new Element("from-external" + family, key, verdict(frontend.external(), flows)));
@@ -133,7 +134,7 @@ final class SetElements {
 
     private static String verdict(Route route, boolean flows) {
         return switch (route.verdict()) {
-            case FORWARD -> "goto new-traffic";
+            case FORWARD, HOLD -> "goto new-traffic";
             case REJECT -> flows ? "goto reject-new" : "goto reject-packet";
             // Leaves the packet to the process on this node that listens on the address.
             case PASS -> "accept";

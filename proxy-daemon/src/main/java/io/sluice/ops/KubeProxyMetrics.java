@@ -148,7 +148,7 @@ public final class KubeProxyMetrics {
     }
 
     private static Set<Endpoint> endpoints(ServicePort port) {
-        Set<Endpoint> endpoints = new HashSet<>(port.flowEndpoints());
+        Set<Endpoint> endpoints = new HashSet<>(port.servingEndpoints());
         for (Frontend frontend : port.frontends()) {
             endpoints.addAll(frontend.pod().endpoints());
             endpoints.addAll(frontend.node().endpoints());

@@ -88,6 +88,9 @@ public final class ServiceTable {
             case DROP -> {
                 return "no local endpoint: dropped";
             }
+            case HOLD -> {
+                return "none: connections wait for one";
+            }
             case REJECT -> {
                 return "none: rejected";
             }

@@ -32,6 +32,8 @@ public final class Trace {
     /** What happens to the packet. */
     public enum Verdict {
         FORWARD,
+        /** Accepted, but waits for an endpoint, because the Service has none. */
+        HOLD,
         /** Rejected with a TCP RST or ICMP port unreachable. */
         REJECT,
         /** Dropped without a reply. */
@@ -43,6 +45,7 @@ public final class Trace {
         public static Verdict of(Route route) {
             return switch (route.verdict()) {
                 case FORWARD -> FORWARD;
+                case HOLD -> HOLD;
                 case REJECT -> REJECT;
                 case DROP -> DROP;
                 case PASS -> PASS;

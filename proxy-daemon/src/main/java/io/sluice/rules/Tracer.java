@@ -157,6 +157,11 @@ public final class Tracer {
                     reason = frontend.address() + " is an address of this node and an endpoint of " + name
                             + ", so packets are left to the process that listens there";
                 }
+                case HOLD -> {
+                    verdict = Verdict.HOLD;
+                    reason = name + " has no usable " + to.family() + " endpoint, so connections wait for one"
+                            + summary(decisions);
+                }
                 case REJECT -> {
                     verdict = Verdict.REJECT;
                     reason = name + " has no usable " + to.family() + " endpoint" + summary(decisions);

@@ -117,7 +117,7 @@ final class SimulatedNode {
             int port = address.protocol() == Protocol.TCP
                     ? address.listeningPort(rules.flippedPortBits())
                     : address.port();
-            if (routing.frontend().forwardsAny() && isFree(address, port, processes)) {
+            if (routing.frontend().isListening() && isFree(address, port, processes)) {
                 all.add(new ListeningSocket(address.protocol(), address.address(), port, address));
             }
         });

@@ -27,8 +27,9 @@ public final class Dump {
                 lines.add(port.name() + " " + frontend.address() + kind(frontend) + affinity(port) + " -> "
                         + routes(frontend));
             }
-            List<String> flows = new TreeSet<>(
-                            port.flowEndpoints().stream().map(String::valueOf).toList())
+            List<String> flows = new TreeSet<>(port.servingEndpoints().stream()
+                            .map(String::valueOf)
+                            .toList())
                     .stream().toList();
             List<String> served = port.frontends().stream()
                     .flatMap(frontend -> frontend.external().endpoints().stream())
