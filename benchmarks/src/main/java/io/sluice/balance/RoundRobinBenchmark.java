@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -35,6 +36,7 @@ import org.openjdk.jmh.annotations.Warmup;
 public abstract class RoundRobinBenchmark {
     private static final int KNOWN_CLIENTS = 1024;
     private static final long NOW_NANOS = 0;
+    private static final IpAddress CLIENT = IpAddress.v4(0x0a010001);
 
     /** A service with a list of endpoints and an affinity entry for each known client. */
     @State(Scope.Benchmark)
@@ -60,6 +62,7 @@ public abstract class RoundRobinBenchmark {
             }
         }
 
+        @Nullable
         EndpointTarget pick(int client) {
             return table.pick(service, affinity, IpAddress.v4(client), roundRobin, NOW_NANOS);
         }
@@ -78,12 +81,12 @@ public abstract class RoundRobinBenchmark {
     public static class EightThreads extends RoundRobinBenchmark {}
 
     @Benchmark
-    public Object next(Service state) {
-        return state.roundRobin.next(NOW_NANOS);
+    public @Nullable Object next(Service state) {
+        return state.roundRobin.pick(CLIENT, List.of(), NOW_NANOS);
     }
 
     @Benchmark
-    public Object affinityHit(Service state) {
+    public @Nullable Object affinityHit(Service state) {
         return state.pick(ThreadLocalRandom.current().nextInt(KNOWN_CLIENTS));
     }
 
@@ -92,7 +95,7 @@ public abstract class RoundRobinBenchmark {
      * evicted.
      */
     @Benchmark
-    public Object affinityMiss(Service state) {
+    public @Nullable Object affinityMiss(Service state) {
         return state.pick(ThreadLocalRandom.current().nextInt());
     }
 }

@@ -74,36 +74,38 @@ public final class AffinityTable {
             this.lastUsedNanos = lastUsedNanos;
         }
 
-        /** The endpoint's target in a round robin; null if this entry has expired or the list lacks the endpoint. */
+        /** The endpoint's target; null if this entry has expired or the balancer lacks the endpoint. */
         @Nullable
-        EndpointTarget targetIn(RoundRobin roundRobin, long timeoutNanos, long nowNanos) {
-            return nowNanos - lastUsedNanos >= timeoutNanos ? null : roundRobin.find(endpoint);
+        EndpointTarget targetIn(Balancer balancer, long timeoutNanos, long nowNanos) {
+            return nowNanos - lastUsedNanos >= timeoutNanos ? null : balancer.find(endpoint);
         }
     }
 
     /**
      * Picks the endpoint for a new connection or flow: the endpoint in the client's entry if the entry is valid,
-     * otherwise the next in the round robin, which is then stored in an entry.
+     * otherwise the one that the balancer picks, which is then stored in an entry. Null if the balancer picks none.
      */
-    public EndpointTarget pick(
-            ServiceState service, SessionAffinity affinity, IpAddress client, RoundRobin roundRobin, long nowNanos) {
+    public @Nullable EndpointTarget pick(
+            ServiceState service, SessionAffinity affinity, IpAddress client, Balancer balancer, long nowNanos) {
         long timeoutNanos = affinity.timeoutSeconds() * 1_000_000_000L;
         Entry entry = entries.get(lookupKey.get().set(service, client));
-        EndpointTarget target = entry == null ? null : entry.targetIn(roundRobin, timeoutNanos, nowNanos);
+        EndpointTarget target = entry == null ? null : entry.targetIn(balancer, timeoutNanos, nowNanos);
         if (entry == null || target == null) {
-            return pickAndStore(Key.of(service, client), timeoutNanos, roundRobin, nowNanos);
+            return pickAndStore(Key.of(service, client), client, timeoutNanos, balancer, nowNanos);
         }
         entry.lastUsedNanos = nowNanos;
         return target;
     }
 
     /** Stores the next endpoint under the entry's lock, unless another loop has just stored a valid one. */
-    private EndpointTarget pickAndStore(Key key, long timeoutNanos, RoundRobin roundRobin, long nowNanos) {
-        EndpointTarget[] picked = new EndpointTarget[1];
+    private @Nullable EndpointTarget pickAndStore(
+            Key key, IpAddress client, long timeoutNanos, Balancer balancer, long nowNanos) {
+        @Nullable EndpointTarget[] picked = new @Nullable EndpointTarget[1];
         entries.compute(key, (same, entry) -> {
-            EndpointTarget target = entry == null ? null : entry.targetIn(roundRobin, timeoutNanos, nowNanos);
-            picked[0] = target == null ? roundRobin.next(nowNanos) : target;
-            return new Entry(picked[0].endpoint, nowNanos);
+            EndpointTarget target = entry == null ? null : entry.targetIn(balancer, timeoutNanos, nowNanos);
+            target = target == null ? balancer.pick(client, List.of(), nowNanos) : target;
+            picked[0] = target;
+            return target == null ? null : new Entry(target.endpoint, nowNanos);
         });
         return picked[0];
     }

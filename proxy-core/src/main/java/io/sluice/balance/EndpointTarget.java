@@ -15,7 +15,7 @@ import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An endpoint of a service port, with its socket address, counters and passive health check. All {@link RoundRobin}s of
+ * An endpoint of a service port, with its socket address, counters and passive health check. All {@link Balancer}s of
  * the service port share it.
  *
  * <p>An endpoint that does not answer is called silent and is skipped for five seconds. Otherwise, if one of two
@@ -39,6 +39,7 @@ public final class EndpointTarget {
     private static final VarHandle SILENT_UNTIL;
     private static final VarHandle HEALTH;
     private static final VarHandle STATS;
+    private static final VarHandle CONNECTIONS;
 
     static {
         try {
@@ -46,6 +47,7 @@ public final class EndpointTarget {
             SILENT_UNTIL = lookup.findVarHandle(EndpointTarget.class, "silentUntilNanos", long.class);
             HEALTH = lookup.findVarHandle(EndpointTarget.class, "health", EndpointHealth.class);
             STATS = lookup.findVarHandle(EndpointTarget.class, "stats", EndpointStats.class);
+            CONNECTIONS = lookup.findVarHandle(EndpointTarget.class, "connections", int.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
@@ -71,6 +73,14 @@ public final class EndpointTarget {
     private volatile long lastErrorNanos;
     /** Null until the first connection. */
     private volatile @Nullable EndpointStats stats;
+    /**
+     * The number of connections and flows that are open or being opened. Counted only if the traffic policy needs it,
+     * because {@link #stats} has a cell for each event loop and does not count attempts.
+     */
+    private volatile int connections;
+    /** Maximum of {@link #connections}; 0 for no limit. */
+    private volatile int maxConnections;
+
     /** Why the endpoint gets no new connections; null if it gets some. */
     private volatile @Nullable OutOfUse outOfUse;
 
@@ -100,6 +110,45 @@ public final class EndpointTarget {
     long active() {
         EndpointStats known = stats;
         return known == null ? 0 : known.active();
+    }
+
+    /** Sets the maximum number of connections and flows; 0 for no limit. Open ones are not closed. */
+    void maxConnections(int max) {
+        maxConnections = max;
+    }
+
+    /** The number of counted connections and flows, including attempts. */
+    int connections() {
+        return connections;
+    }
+
+    /** Whether the endpoint has reached its connection limit. */
+    boolean isFull() {
+        int max = maxConnections;
+        return max > 0 && connections >= max;
+    }
+
+    /** Counts a new connection or flow, unless the endpoint has reached its connection limit. */
+    public boolean tryAcquire() {
+        int max = maxConnections;
+        int before;
+        do {
+            before = connections;
+            if (max > 0 && before >= max) {
+                return false;
+            }
+        } while (!CONNECTIONS.compareAndSet(this, before, before + 1));
+        return true;
+    }
+
+    /** Counts a connection that was open before connections were counted, even if it exceeds the limit. */
+    public void acquire() {
+        CONNECTIONS.getAndAdd(this, 1);
+    }
+
+    /** Counts the end of a connection or flow. */
+    public void release() {
+        CONNECTIONS.getAndAdd(this, -1);
     }
 
     /** Sets why the endpoint gets no new connections; null if it gets some. Called by the control thread only. */

@@ -6,12 +6,14 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
+import io.sluice.model.TrafficPolicy;
+import java.util.List;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The data that an event loop needs to route new connections and flows of one frontend. Immutable except for the
- * round-robin positions. An update replaces the object, so a changed reference means that the routing may have changed.
+ * positions of the balancers. An update replaces the object, so a changed reference means that the routing may have changed.
  *
  * @param pod the endpoints for clients that are pods; null if their traffic is not forwarded
  * @param node the endpoints for clients on this node; null if their traffic is not forwarded
@@ -22,14 +24,14 @@ public record FrontendRouting(
         ServiceState service,
         ServicePort servicePort,
         Frontend frontend,
-        @Nullable RoundRobin pod,
-        @Nullable RoundRobin node,
-        @Nullable RoundRobin external,
+        @Nullable Balancer pod,
+        @Nullable Balancer node,
+        @Nullable Balancer external,
         Function<IpAddress, Origin> originOf) {
 
     /** The endpoints for a client; null if new connections and flows of the client must not be forwarded. */
     @Nullable
-    public RoundRobin roundRobinFor(IpAddress client) {
+    public Balancer balancerFor(IpAddress client) {
         if (!frontend.allowsSource(client)) {
             return null;
         }
@@ -48,11 +50,19 @@ public record FrontendRouting(
         return frontend.route(originOf.apply(client)).source() == Route.Source.CLIENT;
     }
 
-    /** Picks the endpoint for a new connection or flow, by session affinity or round robin. */
-    public EndpointTarget pick(IpAddress client, RoundRobin roundRobin, long nowNanos) {
+    /**
+     * Picks the endpoint for a new connection or flow, by session affinity or with the balancer. Null if all endpoints
+     * are at their connection limit.
+     */
+    public @Nullable EndpointTarget pick(IpAddress client, Balancer balancer, long nowNanos) {
         return hasSessionAffinity()
-                ? service.affinityTable.pick(service, servicePort.affinity(), client, roundRobin, nowNanos)
-                : roundRobin.next(nowNanos);
+                ? service.affinityTable.pick(service, servicePort.affinity(), client, balancer, nowNanos)
+                : balancer.pick(client, List.of(), nowNanos);
+    }
+
+    /** The traffic policy of the Service. */
+    public TrafficPolicy policy() {
+        return servicePort.policy();
     }
 
     /** Whether the service port has session affinity by client address. */

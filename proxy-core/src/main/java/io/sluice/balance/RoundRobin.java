@@ -1,6 +1,7 @@
 package io.sluice.balance;
 
 import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -12,27 +13,19 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Round robin over a list of endpoints. All event loops, frontends and origins that use an equal list of a service port
- * share one instance, which makes the distribution exact.
+ * Round robin over a list of endpoints. Because all event loops share one instance, the distribution is exact.
  *
- * <p>The list is immutable. When the endpoints change, a new instance resumes at the old position. Thread-safe.
+ * <p>When the endpoints change, a new instance resumes at the old position. Thread-safe.
  */
-public final class RoundRobin {
-    /** Up to this number of endpoints, a linear search is faster than hashing. */
-    private static final int LINEAR_SEARCH_LIMIT = 8;
-
-    private final List<Endpoint> endpoints;
+public final class RoundRobin implements Balancer {
+    private final EndpointList list;
     private final EndpointTarget[] targets;
     private final AtomicLong position;
-    private volatile @Nullable Map<Endpoint, EndpointTarget> targetsByEndpoint;
 
     private RoundRobin(
             List<Endpoint> endpoints, @Nullable RoundRobin before, Function<Endpoint, EndpointTarget> targetOf) {
-        this.endpoints = endpoints;
-        targets = new EndpointTarget[endpoints.size()];
-        for (int i = 0; i < targets.length; i++) {
-            targets[i] = targetOf.apply(endpoints.get(i));
-        }
+        list = new EndpointList(endpoints, targetOf);
+        targets = list.targets;
         position = new AtomicLong(
                 before == null ? ThreadLocalRandom.current().nextInt(targets.length) : before.startIn(endpoints));
     }
@@ -45,10 +38,15 @@ public final class RoundRobin {
      * @param targetOf returns the target of an endpoint
      */
     public static RoundRobin of(
-            List<Endpoint> endpoints, Collection<RoundRobin> before, Function<Endpoint, EndpointTarget> targetOf) {
+            List<Endpoint> endpoints,
+            Collection<? extends Balancer> before,
+            Function<Endpoint, EndpointTarget> targetOf) {
         RoundRobin nearest = null;
         int mostShared = 0;
-        for (RoundRobin old : before) {
+        for (Balancer each : before) {
+            if (!(each instanceof RoundRobin old)) {
+                continue;
+            }
             if (old.isFor(endpoints)) {
                 return old;
             }
@@ -83,31 +81,31 @@ public final class RoundRobin {
         return 0;
     }
 
-    /**
-     * Returns the next endpoint and advances the position. Silent endpoints are skipped unless all are silent. {@link
-     * #size} calls in a row return every endpoint that is not skipped, so a caller that needs a different endpoint
-     * calls this method again.
-     */
-    public EndpointTarget next(long nowNanos) {
-        EndpointTarget first = targets[index(position.getAndIncrement())];
-        EndpointTarget next = first;
-        for (int skipped = 0; !next.allowsAttempt(nowNanos); skipped++) {
-            if (skipped == targets.length) {
-                return first;
+    /** {@inheritDoc} Advances the position behind the endpoint. */
+    @Override
+    public @Nullable EndpointTarget pick(IpAddress client, List<Endpoint> tried, long nowNanos) {
+        EndpointTarget notAnswering = null;
+        for (int i = 0; i < targets.length; i++) {
+            EndpointTarget next = targets[index(position.getAndIncrement())];
+            if (next.isFull() || (!tried.isEmpty() && tried.contains(next.endpoint))) {
+                continue;
             }
-            next = targets[index(position.getAndIncrement())];
+            if (next.allowsAttempt(nowNanos)) {
+                return next;
+            }
+            notAnswering = notAnswering == null ? next : notAnswering;
         }
-        return next;
+        return notAnswering;
     }
 
-    /** The next endpoint, without advancing the position. */
-    Endpoint peek() {
+    @Override
+    public Endpoint position() {
         return targets[index(position.get())].endpoint;
     }
 
-    /** Moves the position to an endpoint. Does nothing if the list does not contain the endpoint. */
-    void resumeAt(Endpoint endpoint) {
-        int index = endpoints.indexOf(endpoint);
+    @Override
+    public void resumeAt(Endpoint endpoint) {
+        int index = list.endpoints.indexOf(endpoint);
         if (index >= 0) {
             position.set(index);
         }
@@ -117,45 +115,20 @@ public final class RoundRobin {
         return (int) (count % targets.length);
     }
 
-    /** Whether this is the round robin for an equal list. */
-    boolean isFor(List<Endpoint> list) {
-        return endpoints.equals(list);
+    @Override
+    public boolean isFor(List<Endpoint> other) {
+        return list.endpoints.equals(other);
     }
 
-    void forEach(Consumer<EndpointTarget> action) {
+    @Override
+    public void forEach(Consumer<EndpointTarget> action) {
         for (EndpointTarget target : targets) {
             action.accept(target);
         }
     }
 
-    /** The number of endpoints. */
-    public int size() {
-        return targets.length;
-    }
-
-    /** The target of an endpoint; null if the list does not contain the endpoint. */
-    @Nullable
-    public EndpointTarget find(Endpoint endpoint) {
-        if (targets.length > LINEAR_SEARCH_LIMIT) {
-            return targetsByEndpoint().get(endpoint);
-        }
-        for (EndpointTarget target : targets) {
-            if (target.endpoint.equals(endpoint)) {
-                return target;
-            }
-        }
-        return null;
-    }
-
-    private Map<Endpoint, EndpointTarget> targetsByEndpoint() {
-        Map<Endpoint, EndpointTarget> map = targetsByEndpoint;
-        if (map == null) {
-            map = new HashMap<>();
-            for (EndpointTarget target : targets) {
-                map.put(target.endpoint, target);
-            }
-            targetsByEndpoint = map;
-        }
-        return map;
+    @Override
+    public @Nullable EndpointTarget find(Endpoint endpoint) {
+        return list.find(endpoint);
     }
 }

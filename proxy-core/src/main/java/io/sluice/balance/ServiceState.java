@@ -21,14 +21,14 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The state of a service port that outlives a snapshot: its counters, endpoints and round-robin positions. The identity
+ * The state of a service port that outlives a snapshot: its counters, endpoints and balancers. The identity
  * of this object is part of the key of session affinity entries. Updated by the control thread only, read by any thread.
  */
 public final class ServiceState {
     public final ServiceStats stats;
     public final AffinityTable affinityTable;
     private final Consumer<EndpointChange> onEndpointChange;
-    private volatile List<RoundRobin> roundRobins = List.of();
+    private volatile List<Balancer> balancers = List.of();
 
     /**
      * Endpoints that get no new connections: taken out by an operator, or removed from the service port while
@@ -51,7 +51,7 @@ public final class ServiceState {
     /** Reports a change, unless the service port has lost the endpoint while a connection to it was being opened. */
     private void report(EndpointChange change) {
         Endpoint endpoint = change.endpoint();
-        if (find(endpoint, roundRobins) != null
+        if (find(endpoint, balancers) != null
                 || outOfUse.stream().anyMatch(target -> target.endpoint.equals(endpoint) && target.isTakenOut())) {
             onEndpointChange.accept(change);
         }
@@ -59,7 +59,7 @@ public final class ServiceState {
 
     /** Records that the service port no longer exists. */
     public void removed() {
-        roundRobins = List.of();
+        balancers = List.of();
         outOfUse = List.of();
     }
 
@@ -70,26 +70,26 @@ public final class ServiceState {
      */
     public List<FrontendRouting> update(
             ServicePort servicePort, Function<IpAddress, Origin> originOf, Map<Endpoint, OutOfUse> takenOut) {
-        List<RoundRobin> updated = new ArrayList<>();
+        List<Balancer> updated = new ArrayList<>();
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
         for (Frontend frontend : servicePort.frontends()) {
             routings.add(new FrontendRouting(
                     this,
                     servicePort,
                     frontend,
-                    roundRobin(frontend.pod(), takenOut, updated),
-                    roundRobin(frontend.node(), takenOut, updated),
-                    roundRobin(frontend.external(), takenOut, updated),
+                    balancer(frontend.pod(), takenOut, updated),
+                    balancer(frontend.node(), takenOut, updated),
+                    balancer(frontend.external(), takenOut, updated),
                     originOf));
         }
         outOfUse = outOfUse(servicePort, takenOut, updated);
-        roundRobins = updated;
+        balancers = updated;
         return routings;
     }
 
     /** The endpoints of any frontend that an operator has taken out, and those that are only used by old connections. */
     private List<EndpointTarget> outOfUse(
-            ServicePort servicePort, Map<Endpoint, OutOfUse> takenOut, List<RoundRobin> updated) {
+            ServicePort servicePort, Map<Endpoint, OutOfUse> takenOut, List<Balancer> updated) {
         Map<Endpoint, EndpointTarget> all = new LinkedHashMap<>();
         if (!takenOut.isEmpty()) {
             Set<Endpoint> endpoints = servicePort.endpoints();
@@ -108,11 +108,11 @@ public final class ServiceState {
                 all.put(target.endpoint, target);
             }
         };
-        if (roundRobins != updated) {
-            roundRobins.stream().filter(old -> !updated.contains(old)).forEach(old -> old.forEach(keepIfActive));
+        if (balancers != updated) {
+            balancers.stream().filter(old -> !updated.contains(old)).forEach(old -> old.forEach(keepIfActive));
         }
         outOfUse.forEach(keepIfActive);
-        updated.forEach(roundRobin -> roundRobin.forEach(target -> target.outOfUse(null)));
+        updated.forEach(balancer -> balancer.forEach(target -> target.outOfUse(null)));
         return List.copyOf(all.values());
     }
 
@@ -125,30 +125,30 @@ public final class ServiceState {
                 statuses.add(target.status());
             }
         };
-        roundRobins.forEach(roundRobin -> roundRobin.forEach(add));
+        balancers.forEach(balancer -> balancer.forEach(add));
         outOfUse.stream().filter(EndpointTarget::isListed).forEach(add);
         return statuses;
     }
 
-    /** The next endpoint of each round robin. */
+    /** The position of each balancer. */
     public List<Endpoint> turns() {
-        return roundRobins.stream().map(RoundRobin::peek).toList();
+        return balancers.stream().map(Balancer::position).toList();
     }
 
     /**
-     * Restores the state received from the old process. If the service port is equal in both, its round robins are in
+     * Restores the state received from the old process. If the service port is equal in both, its balancers are in
      * the same order.
      */
     public void resume(BalancePosition before, long nowNanos) {
-        for (int i = 0; i < Math.min(roundRobins.size(), before.turns().size()); i++) {
-            roundRobins.get(i).resumeAt(before.turns().get(i));
+        for (int i = 0; i < Math.min(balancers.size(), before.turns().size()); i++) {
+            balancers.get(i).resumeAt(before.turns().get(i));
         }
         for (BalancePosition.AffinityEntry entry : before.pins()) {
             affinityTable.hold(this, entry.client(), entry.endpoint(), nowNanos - entry.idleNanos());
         }
     }
 
-    private @Nullable RoundRobin roundRobin(Route route, Map<Endpoint, OutOfUse> takenOut, List<RoundRobin> updated) {
+    private @Nullable Balancer balancer(Route route, Map<Endpoint, OutOfUse> takenOut, List<Balancer> updated) {
         List<Endpoint> endpoints = takenOut.isEmpty()
                 ? route.endpoints()
                 : route.endpoints().stream()
@@ -157,14 +157,14 @@ public final class ServiceState {
         if (endpoints.isEmpty()) {
             return null;
         }
-        for (RoundRobin existing : updated) {
+        for (Balancer existing : updated) {
             if (existing.isFor(endpoints)) {
                 return existing;
             }
         }
-        RoundRobin roundRobin = RoundRobin.of(endpoints, roundRobins, endpoint -> target(endpoint, updated));
-        updated.add(roundRobin);
-        return roundRobin;
+        Balancer balancer = RoundRobin.of(endpoints, balancers, endpoint -> target(endpoint, updated));
+        updated.add(balancer);
+        return balancer;
     }
 
     /** The target of an endpoint: the one in use or out of use, otherwise a new one. Thread-safe. */
@@ -173,15 +173,15 @@ public final class ServiceState {
     }
 
     /** The target of an endpoint: the one in use or out of use, otherwise a new one. */
-    private EndpointTarget target(Endpoint endpoint, Collection<RoundRobin> updated) {
+    private EndpointTarget target(Endpoint endpoint, Collection<Balancer> updated) {
         EndpointTarget known = known(endpoint, updated);
         return known == null ? newTarget(endpoint) : known;
     }
 
-    private @Nullable EndpointTarget known(Endpoint endpoint, Collection<RoundRobin> updated) {
+    private @Nullable EndpointTarget known(Endpoint endpoint, Collection<Balancer> updated) {
         EndpointTarget known = find(endpoint, updated);
         if (known == null) {
-            known = find(endpoint, roundRobins);
+            known = find(endpoint, balancers);
         }
         if (known == null) {
             for (EndpointTarget target : outOfUse) {
@@ -193,9 +193,9 @@ public final class ServiceState {
         return known;
     }
 
-    private static @Nullable EndpointTarget find(Endpoint endpoint, Collection<RoundRobin> roundRobins) {
-        for (RoundRobin roundRobin : roundRobins) {
-            EndpointTarget known = roundRobin.find(endpoint);
+    private static @Nullable EndpointTarget find(Endpoint endpoint, Collection<Balancer> balancers) {
+        for (Balancer balancer : balancers) {
+            EndpointTarget known = balancer.find(endpoint);
             if (known != null) {
                 return known;
             }

@@ -1,8 +1,8 @@
 package io.sluice.forward;
 
+import io.sluice.balance.Balancer;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
-import io.sluice.balance.RoundRobin;
 import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.IpAddress;
 import io.sluice.socket.Descriptors;
@@ -75,8 +75,8 @@ final class ClientFlows {
                 back.closeQuietly();
                 return;
             }
-            RoundRobin roundRobin = routing.roundRobinFor(flow.client());
-            EndpointTarget known = roundRobin == null ? null : roundRobin.find(flow.endpoint());
+            Balancer balancer = routing.balancerFor(flow.client());
+            EndpointTarget known = balancer == null ? null : balancer.find(flow.endpoint());
             EndpointTarget target = known == null ? routing.service().target(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             long openedNanos = nowNanos - flow.ageNanos();
@@ -168,8 +168,8 @@ final class ClientFlows {
     UdpFlow open(InetSocketAddress client, FrontendRouting routing, @Nullable EndpointTarget avoided, long nowNanos) {
         CounterCells cells = routing.service().stats.cells(loop.index);
         IpAddress clientAddress = IpAddress.of(client.getAddress());
-        RoundRobin roundRobin = routing.roundRobinFor(clientAddress);
-        if (roundRobin == null) {
+        Balancer balancer = routing.balancerFor(clientAddress);
+        if (balancer == null) {
             cells.increment(Counter.DATAGRAMS_REFUSED);
             return null;
         }
@@ -179,8 +179,12 @@ final class ClientFlows {
             return null;
         }
         EndpointTarget target = avoided == null
-                ? routing.pick(clientAddress, roundRobin, nowNanos)
-                : anotherTarget(clientAddress, routing, roundRobin, avoided, nowNanos);
+                ? routing.pick(clientAddress, balancer, nowNanos)
+                : anotherTarget(clientAddress, routing, balancer, avoided, nowNanos);
+        if (target == null) {
+            cells.increment(Counter.DATAGRAMS_REFUSED);
+            return null;
+        }
         boolean room = !loop.flows.isFull() && Descriptors.hasRoomFor(1);
         if (!room && !evictIdlest()) {
             cells.increment(Counter.DATAGRAMS_DROPPED);
@@ -225,13 +229,12 @@ final class ClientFlows {
         }
     }
 
-    private static EndpointTarget anotherTarget(
-            IpAddress client, FrontendRouting routing, RoundRobin roundRobin, EndpointTarget avoided, long nowNanos) {
-        EndpointTarget target = roundRobin.next(nowNanos);
-        if (target.endpoint.equals(avoided.endpoint)) {
-            target = roundRobin.next(nowNanos);
-        }
-        if (routing.hasSessionAffinity()) {
+    /** The endpoint for a client whose endpoint is dead: another one if there is one. */
+    private static @Nullable EndpointTarget anotherTarget(
+            IpAddress client, FrontendRouting routing, Balancer balancer, EndpointTarget avoided, long nowNanos) {
+        EndpointTarget other = balancer.pick(client, List.of(avoided.endpoint), nowNanos);
+        EndpointTarget target = other == null ? balancer.find(avoided.endpoint) : other;
+        if (target != null && routing.hasSessionAffinity()) {
             routing.service().affinityTable.hold(routing.service(), client, target.endpoint, nowNanos);
         }
         return target;

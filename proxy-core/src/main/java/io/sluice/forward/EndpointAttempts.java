@@ -1,8 +1,8 @@
 package io.sluice.forward;
 
+import io.sluice.balance.Balancer;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
-import io.sluice.balance.RoundRobin;
 import io.sluice.balance.ServiceState;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
@@ -11,8 +11,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses the endpoints that one connection tries: the first by session affinity or round robin, the others by round
- * robin, and none twice. Each choice uses the routing that is active at that moment. Used only by the loop's thread.
+ * Chooses the endpoints that one connection tries: the first by session affinity or with the balancer, the others with
+ * the balancer, and none twice. Each choice uses the routing that is active at that moment. Used only by the loop's thread.
  */
 final class EndpointAttempts {
     /**
@@ -42,8 +42,8 @@ final class EndpointAttempts {
     /** Returns the endpoint for the first attempt; null if the routing rejects or drops this client. */
     @Nullable
     EndpointTarget first(FrontendRouting routing, long nowNanos) {
-        RoundRobin roundRobin = routing.roundRobinFor(client);
-        return roundRobin == null ? null : routing.pick(client, roundRobin, nowNanos);
+        Balancer balancer = routing.balancerFor(client);
+        return balancer == null ? null : routing.pick(client, balancer, nowNanos);
     }
 
     /** Returns the endpoint for the next attempt; null if no untried endpoint is left or too many attempts failed. */
@@ -69,17 +69,16 @@ final class EndpointAttempts {
     }
 
     private @Nullable EndpointTarget findUntried(FrontendRouting routing, @Nullable Endpoint tried, long nowNanos) {
-        RoundRobin roundRobin = routing.service() == service ? routing.roundRobinFor(client) : null;
-        if (roundRobin == null || failed.size() >= MAX_FAILED) {
+        Balancer balancer = routing.service() == service ? routing.balancerFor(client) : null;
+        if (balancer == null || failed.size() >= MAX_FAILED) {
             return null;
         }
-        for (int i = 0; i < roundRobin.size(); i++) {
-            EndpointTarget next = roundRobin.next(nowNanos);
-            if (!next.endpoint.equals(tried) && !failed.contains(next.endpoint)) {
-                return next;
-            }
+        List<Endpoint> excluded = failed;
+        if (tried != null) {
+            excluded = new ArrayList<>(failed);
+            excluded.add(tried);
         }
-        return null;
+        return balancer.pick(client, excluded, nowNanos);
     }
 
     /** The currently active routing. */

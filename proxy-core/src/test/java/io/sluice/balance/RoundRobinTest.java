@@ -12,12 +12,14 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class RoundRobinTest {
+    private static final IpAddress CLIENT = IpAddress.v4(0x0a010001);
     private static final ServiceState SERVICE = new ServiceState(
             new Stats(1).open(new ServicePortName("test", "web", "", Protocol.TCP)), new AffinityTable(), change -> {});
 
@@ -39,10 +41,14 @@ class RoundRobinTest {
                 .toList();
     }
 
+    private static Endpoint pick(RoundRobin roundRobin, long nowNanos) {
+        return Objects.requireNonNull(roundRobin.pick(CLIENT, List.of(), nowNanos)).endpoint;
+    }
+
     private static List<Endpoint> next(RoundRobin roundRobin, int count) {
         List<Endpoint> picked = new ArrayList<>();
         for (int i = 0; i < count; i++) {
-            picked.add(roundRobin.next(0).endpoint);
+            picked.add(pick(roundRobin, 0));
         }
         return picked;
     }
@@ -51,7 +57,7 @@ class RoundRobinTest {
     void startsAtARandomEndpoint() {
         Set<Endpoint> first = new HashSet<>();
         for (int i = 0; i < 200; i++) {
-            first.add(roundRobin(endpoints(1, 2, 3), List.of()).next(0).endpoint);
+            first.add(pick(roundRobin(endpoints(1, 2, 3), List.of()), 0));
         }
         assertThat(first).hasSize(3);
     }
@@ -88,7 +94,7 @@ class RoundRobinTest {
     @Test
     void continuesAfterARemovedEndpoint() {
         RoundRobin roundRobin = roundRobin(endpoints(1, 2, 3, 4), List.of());
-        while (!roundRobin.next(0).endpoint.equals(endpoints(1).get(0))) {
+        while (!pick(roundRobin, 0).equals(endpoints(1).get(0))) {
             // repeat until endpoint 2 is the next one
         }
         RoundRobin later = roundRobin(endpoints(1, 3, 4), List.of(roundRobin));
@@ -129,19 +135,19 @@ class RoundRobinTest {
         assertThat(target).isNotNull();
         target.timedOut(true, 0);
         for (int i = 0; i < 10; i++) {
-            assertThat(roundRobin.next(4_999_999_999L).endpoint).isNotEqualTo(silent);
+            assertThat(pick(roundRobin, 4_999_999_999L)).isNotEqualTo(silent);
         }
         // The round robin of a changed list skips it as well.
         RoundRobin later = roundRobin(endpoints(1, 2, 3), List.of(roundRobin));
         List<Endpoint> tried = new ArrayList<>();
         for (int i = 0; i < 10; i++) {
-            tried.add(later.next(5_000_000_000L).endpoint);
+            tried.add(pick(later, 5_000_000_000L));
         }
         assertThat(tried).containsOnlyOnce(silent);
         target.answered();
         tried.clear();
         for (int i = 0; i < 9; i++) {
-            tried.add(later.next(5_000_000_001L).endpoint);
+            tried.add(pick(later, 5_000_000_001L));
         }
         assertThat(tried).filteredOn(silent::equals).hasSize(3);
     }
@@ -154,6 +160,6 @@ class RoundRobinTest {
             assertThat(target).isNotNull();
             target.timedOut(true, 0);
         }
-        assertThat(roundRobin.next(1)).isNotNull();
+        assertThat(roundRobin.pick(CLIENT, List.of(), 1)).isNotNull();
     }
 }

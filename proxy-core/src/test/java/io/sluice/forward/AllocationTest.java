@@ -130,7 +130,9 @@ class AllocationTest {
     @ValueSource(ints = {1, 10, 1_000})
     void roundRobinPickAllocatesNothing(int endpoints) throws Exception {
         RoundRobin roundRobin = roundRobin(endpoints);
-        double bytes = leastBytes(Thread.currentThread().getId(), 10_000, ROUNDING, () -> roundRobin.next(0));
+        IpAddress client = IpAddress.v4(0x7f000001);
+        double bytes = leastBytes(
+                Thread.currentThread().getId(), 10_000, ROUNDING, () -> roundRobin.pick(client, List.of(), 0));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 

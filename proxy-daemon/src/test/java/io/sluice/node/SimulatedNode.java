@@ -3,8 +3,8 @@ package io.sluice.node;
 import static java.util.Objects.requireNonNull;
 
 import io.sluice.balance.AffinityTable;
+import io.sluice.balance.Balancer;
 import io.sluice.balance.FrontendRouting;
-import io.sluice.balance.RoundRobin;
 import io.sluice.balance.ServiceState;
 import io.sluice.daemon.PacketTable;
 import io.sluice.model.Endpoint;
@@ -207,14 +207,14 @@ final class SimulatedNode {
             return;
         }
         FrontendRouting routing = requireNonNull(routings.get(address), address.toString());
-        @Nullable RoundRobin roundRobin = routing.roundRobinFor(packet.source());
-        if (roundRobin == null) {
+        @Nullable Balancer balancer = routing.balancerFor(packet.source());
+        if (balancer == null) {
             // The rules deliver a packet that the forwarder does not serve.
             answers.add("CLOSED by " + address);
             return;
         }
-        for (int i = 0; i < roundRobin.size(); i++) {
-            Endpoint endpoint = routing.pick(packet.source(), roundRobin, 0).endpoint;
+        balancer.forEach(target -> {
+            Endpoint endpoint = target.endpoint;
             // A client that is the endpoint cannot reply to its own address.
             boolean preserves = routing.preservesClientAddress(packet.source())
                     && !endpoint.address().equals(packet.source());
@@ -227,6 +227,6 @@ final class SimulatedNode {
                     endpoint.port(),
                     rules.priority(endpoint));
             follow(next, maxChain - 1, answers, trace);
-        }
+        });
     }
 }
