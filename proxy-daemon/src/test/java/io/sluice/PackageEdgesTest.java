@@ -49,10 +49,11 @@ final class PackageEdgesTest {
         return Stream.of(
                 edge("model"),
                 edge("stats", "model", "org.HdrHistogram.."),
+                edge("proxyprotocol", "model"),
                 edge("thread", "io.netty..", LOG),
                 edge("socket", "model", "io.netty..", "com.sun.management..", LOG),
                 edge("balance", "model", "stats", "com.github.benmanes.caffeine.."),
-                edge("forward", "model", "stats", "thread", "socket", "balance", "io.netty..", LOG),
+                edge("forward", "model", "stats", "thread", "socket", "balance", "proxyprotocol", "io.netty..", LOG),
                 edge("text"),
                 // The parser behind Jackson's YAML, for its size limit.
                 edge("document", "model", JACKSON, "org.snakeyaml.engine.."),
