@@ -8,6 +8,7 @@ import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.TrafficPolicy;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -32,17 +33,35 @@ public record FrontendRouting(
     /** The endpoints for a client; null if new connections and flows of the client must not be forwarded. */
     @Nullable
     public Balancer balancerFor(IpAddress client) {
+        return balancerFor(client, client);
+    }
+
+    /**
+     * The endpoints for a client; null if new connections and flows of the client must not be forwarded.
+     *
+     * @param peer the address from which packets arrive, which determines the route
+     * @param client the address that must be in an allowed source range; differs from the peer if a PROXY protocol
+     *     header said so
+     */
+    @Nullable
+    public Balancer balancerFor(IpAddress peer, IpAddress client) {
         if (!frontend.allowsSource(client)) {
             return null;
         }
         if (pod == node && node == external) {
             return external;
         }
-        return switch (originOf.apply(client)) {
+        return switch (originOf.apply(peer)) {
             case POD -> pod;
             case NODE -> node;
             case EXTERNAL -> external;
         };
+    }
+
+    /** Whether new connections of a client wait for an endpoint. */
+    public boolean holds(IpAddress peer, IpAddress client) {
+        return frontend.allowsSource(client)
+                && frontend.route(originOf.apply(peer)).verdict() == Route.Verdict.HOLD;
     }
 
     /** Whether the route for this client preserves the client's address rather than using source NAT. */
@@ -73,6 +92,13 @@ public record FrontendRouting(
     /** Whether existing UDP flows may stay on this endpoint. */
     public boolean keepsFlowOn(Endpoint endpoint) {
         return servicePort.servingEndpoints().contains(endpoint);
+    }
+
+    /** Returns a copy for existing connections of a service port that was removed. */
+    public FrontendRouting removed() {
+        ServicePort none = new ServicePort(
+                servicePort.name(), servicePort.affinity(), servicePort.policy(), Set.of(), Set.of(), List.of());
+        return new FrontendRouting(service, none, frontend, null, null, null, originOf);
     }
 
     /** Returns a copy for existing connections and flows, with which no new ones are forwarded. */

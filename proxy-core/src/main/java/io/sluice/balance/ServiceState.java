@@ -28,6 +28,9 @@ public final class ServiceState {
     public final ServiceStats stats;
     public final AffinityTable affinityTable;
     private final Consumer<EndpointChange> onEndpointChange;
+    /** Null until a traffic policy needs it. */
+    private volatile @Nullable ServiceLimits limits;
+
     private volatile List<Balancer> balancers = List.of();
 
     /**
@@ -55,6 +58,22 @@ public final class ServiceState {
                 || outOfUse.stream().anyMatch(target -> target.endpoint.equals(endpoint) && target.isTakenOut())) {
             onEndpointChange.accept(change);
         }
+    }
+
+    /** The connections and flows that count toward the limits of the traffic policy. Thread-safe. */
+    public synchronized ServiceLimits limits() {
+        ServiceLimits created = limits;
+        if (created == null) {
+            created = new ServiceLimits();
+            limits = created;
+        }
+        return created;
+    }
+
+    /** The number of connections that wait for an endpoint. Thread-safe. */
+    public int held() {
+        ServiceLimits known = limits;
+        return known == null ? 0 : known.held();
     }
 
     /** Records that the service port no longer exists. */

@@ -4,12 +4,8 @@ import io.sluice.balance.Balancer;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.EndedConnection.End;
-import io.sluice.model.IpAddress;
-import io.sluice.socket.Descriptors;
-import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
-import io.sluice.stats.CounterCells;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -19,15 +15,16 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The flows of one UDP listener. Finds the flow that a datagram belongs to, opens new flows within the limits, and
- * moves flows whose endpoint stopped serving to another endpoint. Used by the loop's thread unless stated otherwise.
+ * The flows of one UDP listener. Finds the flow that a datagram belongs to, opens new flows, and moves flows whose
+ * endpoint stopped serving to another endpoint. Used by the loop's thread unless stated otherwise.
  */
 final class ClientFlows {
     private static final Logger log = LoggerFactory.getLogger(ClientFlows.class);
 
     private final Loop loop;
     private final FrontendRoutes frontend;
-    private final InetSocket socket;
+    private final FlowReplies replies;
+    private final FlowOpener opener;
     private final FlowTable<UdpFlow> table = new FlowTable<>();
     /** Number of open flows; volatile because threads other than the loop's read it. */
     private volatile int open;
@@ -38,7 +35,8 @@ final class ClientFlows {
     ClientFlows(Loop loop, FrontendRoutes frontend, InetSocket socket) {
         this.loop = loop;
         this.frontend = frontend;
-        this.socket = socket;
+        this.replies = new FlowReplies(loop, socket);
+        this.opener = new FlowOpener(loop, this, socket, replies);
     }
 
     /** Sets the flows to adopt. Called under the forwarder's lock, before the socket is registered with the loop. */
@@ -80,8 +78,10 @@ final class ClientFlows {
             EndpointTarget target = known == null ? routing.service().target(flow.endpoint()) : known;
             InetSocketAddress client = flow.client().toSocketAddress(flow.clientPort());
             long openedNanos = nowNanos - flow.ageNanos();
-            UdpFlow adopted = new UdpFlow(loop, this, socket, routing, client, target, back, openedNanos);
+            FlowPolicy policy = FlowPolicy.of(routing, flow.client(), flow.clientPort());
+            UdpFlow adopted = new UdpFlow(loop, this, replies, routing, client, target, policy, back, openedNanos);
             try {
+                adopted.apply(routing.policy());
                 adopted.resume(flow, nowNanos);
             } catch (RuntimeException | Error e) {
                 adopted.end(End.ERROR);
@@ -92,6 +92,13 @@ final class ClientFlows {
             back.closeQuietly();
             throw e;
         }
+    }
+
+    /** Opens a flow and adds it to the table, see {@link FlowOpener#open}. */
+    @Nullable
+    UdpFlow open(InetSocketAddress client, FrontendRouting routing, @Nullable EndpointTarget avoided, long nowNanos) {
+        UdpFlow opened = opener.open(client, routing, avoided, nowNanos);
+        return opened == null ? null : add(opened);
     }
 
     private UdpFlow add(UdpFlow flow) {
@@ -150,116 +157,12 @@ final class ClientFlows {
     /** Returns the flow if the new routing still allows its endpoint; otherwise ends the flow and returns null. */
     private @Nullable UdpFlow rerouted(UdpFlow flow, FrontendRouting routing) {
         if (flow.routing.service() == routing.service() && routing.keepsFlowOn(flow.target.endpoint)) {
-            flow.routing = routing;
+            flow.reroute(routing);
             return flow;
         }
         flow.cells.increment(Counter.FLOWS_MOVED);
         flow.end(End.REMOVED);
         return null;
-    }
-
-    /**
-     * Opens a flow; returns null, with the reason counted, if the routing rejects or drops the client, a limit is
-     * reached, or the kernel cannot open the socket.
-     *
-     * @param avoided an endpoint that is dead and should not be chosen again; null if any endpoint may be chosen
-     */
-    @Nullable
-    UdpFlow open(InetSocketAddress client, FrontendRouting routing, @Nullable EndpointTarget avoided, long nowNanos) {
-        CounterCells cells = routing.service().stats.cells(loop.index);
-        IpAddress clientAddress = IpAddress.of(client.getAddress());
-        Balancer balancer = routing.balancerFor(clientAddress);
-        if (balancer == null) {
-            cells.increment(Counter.DATAGRAMS_REFUSED);
-            return null;
-        }
-        if (!isWithinShare(clientAddress, nowNanos)) {
-            cells.increment(Counter.DATAGRAMS_OVER_CLIENT_SHARE);
-            loop.exhaustion.noteClientLimit(clientAddress, loop.clients.percent());
-            return null;
-        }
-        EndpointTarget target = avoided == null
-                ? routing.pick(clientAddress, balancer, nowNanos)
-                : anotherTarget(clientAddress, routing, balancer, avoided, nowNanos);
-        if (target == null) {
-            cells.increment(Counter.DATAGRAMS_REFUSED);
-            return null;
-        }
-        boolean room = !loop.flows.isFull() && Descriptors.hasRoomFor(1);
-        if (!room && !evictIdlest()) {
-            cells.increment(Counter.DATAGRAMS_DROPPED);
-            return null;
-        }
-        try {
-            IpAddress source = loop.sourceAddressFor(clientAddress, target.endpoint, routing, cells);
-            UdpFlow flow = add(connect(client, routing, target, source, nowNanos));
-            cells.increment(Counter.FLOWS_OPENED);
-            return flow;
-        } catch (IOException e) {
-            ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(Errno.of(e));
-            if (exhausted != null) {
-                loop.exhaustion.note(exhausted);
-            }
-            cells.increment(Counter.DATAGRAMS_DROPPED);
-            return null;
-        }
-    }
-
-    /** @param source the client's address if the route preserves it; null for the node's own address */
-    private UdpFlow connect(
-            InetSocketAddress client,
-            FrontendRouting routing,
-            EndpointTarget target,
-            @Nullable IpAddress source,
-            long nowNanos)
-            throws IOException {
-        InetSocket back = InetSocket.datagram(target.endpoint.address().family());
-        try {
-            if (source != null) {
-                TransparentSockets.bindToClient(back, source);
-            }
-            if (loop.transparentSockets != null) {
-                loop.transparentSockets.prioritize(back, target.endpoint);
-            }
-            back.connect(target.socketAddress());
-            return new UdpFlow(loop, this, socket, routing, client, target, back, nowNanos);
-        } catch (IOException | RuntimeException | Error e) {
-            back.closeQuietly();
-            throw e;
-        }
-    }
-
-    /** The endpoint for a client whose endpoint is dead: another one if there is one. */
-    private static @Nullable EndpointTarget anotherTarget(
-            IpAddress client, FrontendRouting routing, Balancer balancer, EndpointTarget avoided, long nowNanos) {
-        EndpointTarget other = balancer.pick(client, List.of(avoided.endpoint), nowNanos);
-        EndpointTarget target = other == null ? balancer.find(avoided.endpoint) : other;
-        if (target != null && routing.hasSessionAffinity()) {
-            routing.service().affinityTable.hold(routing.service(), client, target.endpoint, nowNanos);
-        }
-        return target;
-    }
-
-    /**
-     * Whether the client may open another flow. If the client already holds its share, finished flows are ended early
-     * to make room.
-     */
-    private boolean isWithinShare(IpAddress client, long nowNanos) {
-        if (loop.clients.allowsFlow(client)) {
-            return true;
-        }
-        loop.timeouts.endFinishedFlows(nowNanos);
-        return loop.clients.allowsFlow(client);
-    }
-
-    /** Evicts the flow that {@link Timeouts#idlestFlow} chooses; returns false if the loop has no flows. */
-    private boolean evictIdlest() {
-        if (!(loop.timeouts.idlestFlow() instanceof UdpFlow idlest)) {
-            return false;
-        }
-        idlest.cells.increment(Counter.FLOWS_EVICTED);
-        idlest.end(End.LIMIT);
-        return true;
     }
 
     void ended(UdpFlow flow) {

@@ -19,11 +19,13 @@ import java.util.concurrent.atomic.AtomicIntegerArray;
 final class ClientLimits {
     private static final int DESCRIPTORS_PER_SESSION = 2;
     private static final int ALL_PERCENT = 100;
+    private static final int MAX_HEADER_WAITS = 1024;
 
     private final int percent;
     private final FlowLimit flowLimit;
     private final Sketch descriptors = new Sketch();
     private final Sketch flows = new Sketch();
+    private final Sketch headerWaits = new Sketch();
 
     /** @param percent the share of one client, 1 to 100; 100 means no limit */
     ClientLimits(int percent, FlowLimit flowLimit) {
@@ -68,9 +70,25 @@ final class ClientLimits {
         flows.add(client, -1);
     }
 
+    /**
+     * Counts a connection that waits for a PROXY protocol header. Returns false if the peer has too many of them; each
+     * holds a descriptor before it was admitted by any other limit.
+     */
+    boolean tryWaitForHeader(IpAddress peer) {
+        if (headerWaits.of(peer) >= MAX_HEADER_WAITS) {
+            return false;
+        }
+        headerWaits.add(peer, 1);
+        return true;
+    }
+
+    void endWaitForHeader(IpAddress peer) {
+        headerWaits.add(peer, -1);
+    }
+
     /** Whether no client holds a descriptor or a flow. For tests. */
     boolean areEmpty() {
-        return descriptors.isEmpty() && flows.isEmpty();
+        return descriptors.isEmpty() && flows.isEmpty() && headerWaits.isEmpty();
     }
 
     private static final class Sketch {

@@ -39,12 +39,22 @@ final class Connector {
     }
 
     void start(FrontendRouting routing) {
-        connect(attempts.first(routing, session.openedNanos));
+        EndpointTarget first = attempts.first(routing, session.connectStartNanos());
+        if (first == null && routing.holds(session.peerAddress(), session.clientAddress)) {
+            session.hold(routing);
+        } else {
+            connect(first);
+        }
     }
 
     private void connect(@Nullable EndpointTarget first) {
         EndpointTarget next = first;
         while (next != null) {
+            if (session.policy != null
+                    && !session.policy.tryAcquire(next, attempts.routing().policy())) {
+                next = attempts.otherThan(next, loop.now());
+                continue;
+            }
             try {
                 start(next);
                 return;
@@ -56,9 +66,23 @@ final class Connector {
                 next = errno == Errno.EMFILE || errno == Errno.ENFILE || errno == Errno.ENOSPC ? null : nextEndpoint();
             }
         }
-        boolean tried = attempts.anyFailed();
-        session.cells.increment(tried ? Counter.SESSIONS_FAILED : Counter.SESSIONS_REFUSED);
-        session.end(exhausted ? End.OVERLOAD : tried ? End.CONNECT_FAILED : End.REFUSED, true);
+        if (attempts.anyFailed()) {
+            session.close(Counter.SESSIONS_FAILED, exhausted ? End.OVERLOAD : End.CONNECT_FAILED, true);
+        } else if (attempts.allFull()) {
+            session.close(Counter.SESSIONS_OVER_ENDPOINT_LIMIT, End.LIMIT, true);
+        } else {
+            session.close(Counter.SESSIONS_REFUSED, End.REFUSED, true);
+        }
+    }
+
+    private long connectTimeoutNanos() {
+        long ofService = attempts.routing().policy().timeouts().connectNanos();
+        return ofService == 0 ? loop.connectTimeoutNanos : ofService;
+    }
+
+    private long connectDeadlineNanos() {
+        long ofService = attempts.routing().policy().timeouts().connectDeadlineNanos();
+        return ofService == 0 ? loop.connectDeadlineNanos : ofService;
     }
 
     private @Nullable EndpointTarget nextEndpoint() {
@@ -77,7 +101,7 @@ final class Connector {
         Leg attempt = new Leg(session, socket, false);
         leg = attempt;
         IpAddress source =
-                loop.sourceAddressFor(session.clientAddress, next.endpoint, attempts.routing(), session.cells);
+                loop.sourceAddressFor(session.peerAddress(), next.endpoint, attempts.routing(), session.cells);
         if (source != null) {
             TransparentSockets.bindToClient(socket, source);
         }
@@ -93,8 +117,8 @@ final class Connector {
     /** Called every 100 ms while connecting: continues to wait, tries another endpoint, or gives up. */
     void checkTimeout(long nowNanos) {
         EndpointTarget next = null;
-        if (nowNanos - session.openedNanos < loop.connectDeadlineNanos) {
-            if (nowNanos - attemptNanos >= loop.connectTimeoutNanos) {
+        if (nowNanos - session.connectStartNanos() < connectDeadlineNanos()) {
+            if (nowNanos - attemptNanos >= connectTimeoutNanos()) {
                 next = attempts.alternativeTo(Objects.requireNonNull(target), nowNanos);
             }
             if (next == null) {
@@ -109,12 +133,15 @@ final class Connector {
 
     private void attemptFailed(int errno) {
         release();
+        if (session.policy != null) {
+            session.policy.releaseEndpoint();
+        }
         session.leaveQueue();
         ResourceExhaustion.Kind resource = ResourceExhaustion.Kind.errno(errno);
         exhausted = resource != null;
         if (target != null) {
             long now = loop.now();
-            long timeouts = errno == Errno.ETIMEDOUT ? (now - attemptNanos) / loop.connectTimeoutNanos : 0;
+            long timeouts = errno == Errno.ETIMEDOUT ? (now - attemptNanos) / connectTimeoutNanos() : 0;
             attempts.failed(target, timeouts, now);
             if (resource == null) {
                 // Otherwise this node is at fault, not the endpoint.

@@ -149,6 +149,14 @@ final class Direction {
         }
     }
 
+    /** Forwards bytes that the sender's socket delivered before this direction existed. */
+    void forwardFirst(byte[] first) {
+        if (first.length > 0) {
+            relay.loop.buffer.put(0, first);
+            forward(first.length);
+        }
+    }
+
     private void forward(int length) {
         if (state == State.BROKEN) {
             return;
@@ -189,7 +197,7 @@ final class Direction {
         pending = rest;
         to.awaitWritable();
         if (from.peerClosed) {
-            relay.ensureHalfClosedTimeout();
+            relay.loop.timeouts.ensureHalfClosed(relay.session);
         }
     }
 
@@ -213,7 +221,7 @@ final class Direction {
             assert relay.isLegal();
             to.readable = true;
             to.readUntilEmpty = true;
-            relay.startHalfClosedTimeout();
+            relay.loop.timeouts.startHalfClosed(relay.session);
             opposite.pump();
             return -1;
         }
@@ -228,7 +236,7 @@ final class Direction {
                 return;
             }
             rest.skipBytes(sent);
-            relay.restartHalfClosedTimeout();
+            relay.loop.timeouts.restartHalfClosed(relay.session);
         }
         dropPending();
         if (state == State.DELIVERING) {
@@ -264,6 +272,6 @@ final class Direction {
             relay.fail(relay.opposite(this));
             return;
         }
-        relay.startHalfClosedTimeout();
+        relay.loop.timeouts.startHalfClosed(relay.session);
     }
 }

@@ -3,9 +3,7 @@ package io.sluice.forward;
 import io.sluice.balance.Balancer;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
-import io.sluice.balance.ServiceState;
 import io.sluice.model.Endpoint;
-import io.sluice.model.IpAddress;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -21,29 +19,35 @@ final class EndpointAttempts {
      */
     private static final int MAX_FAILED = 16;
 
+    private final TcpSession session;
     private final FrontendRoutes frontend;
-    private final ServiceState service;
-    private final IpAddress client;
     private final int maxTimedOut;
-    /** Endpoints that failed; empty for nearly all connections. */
-    private List<Endpoint> failed = List.of();
+    /** Endpoints that failed or have reached their connection limit; empty for nearly all connections. */
+    private List<Endpoint> excluded = List.of();
+
+    private int failures;
 
     private int timedOut;
+    private boolean allFull;
     /** The routing in which {@link #alternativeTo} found no other endpoint; it is not searched again. */
     private @Nullable FrontendRouting exhaustedRouting;
 
-    EndpointAttempts(FrontendRoutes frontend, ServiceState service, IpAddress client, int maxTimedOut) {
+    EndpointAttempts(TcpSession session, FrontendRoutes frontend, int maxTimedOut) {
+        this.session = session;
         this.frontend = frontend;
-        this.service = service;
-        this.client = client;
         this.maxTimedOut = maxTimedOut;
     }
 
     /** Returns the endpoint for the first attempt; null if the routing rejects or drops this client. */
     @Nullable
     EndpointTarget first(FrontendRouting routing, long nowNanos) {
-        Balancer balancer = routing.balancerFor(client);
-        return balancer == null ? null : routing.pick(client, balancer, nowNanos);
+        Balancer balancer = routing.balancerFor(session.peerAddress(), session.clientAddress);
+        if (balancer == null) {
+            return null;
+        }
+        EndpointTarget first = routing.pick(session.clientAddress, balancer, nowNanos);
+        allFull = first == null;
+        return first;
     }
 
     /** Returns the endpoint for the next attempt; null if no untried endpoint is left or too many attempts failed. */
@@ -69,16 +73,37 @@ final class EndpointAttempts {
     }
 
     private @Nullable EndpointTarget findUntried(FrontendRouting routing, @Nullable Endpoint tried, long nowNanos) {
-        Balancer balancer = routing.service() == service ? routing.balancerFor(client) : null;
-        if (balancer == null || failed.size() >= MAX_FAILED) {
+        Balancer balancer = routing.service() == session.service
+                ? routing.balancerFor(session.peerAddress(), session.clientAddress)
+                : null;
+        if (balancer == null || failures >= MAX_FAILED) {
             return null;
         }
-        List<Endpoint> excluded = failed;
+        List<Endpoint> except = excluded;
         if (tried != null) {
-            excluded = new ArrayList<>(failed);
-            excluded.add(tried);
+            except = new ArrayList<>(excluded);
+            except.add(tried);
         }
-        return balancer.pick(client, excluded, nowNanos);
+        return balancer.pick(session.clientAddress, except, nowNanos);
+    }
+
+    /**
+     * Returns an endpoint instead of one that has reached its connection limit; null if there is none. The limit may
+     * have been reached after the endpoint was picked, and session affinity picks endpoints regardless of it.
+     */
+    @Nullable
+    EndpointTarget otherThan(EndpointTarget full, long nowNanos) {
+        exclude(full.endpoint);
+        EndpointTarget other = findUntried(frontend.routing, null, nowNanos);
+        allFull = other == null;
+        return other;
+    }
+
+    private void exclude(Endpoint endpoint) {
+        if (excluded.isEmpty()) {
+            excluded = new ArrayList<>(2);
+        }
+        excluded.add(endpoint);
     }
 
     /** The currently active routing. */
@@ -92,10 +117,8 @@ final class EndpointAttempts {
      * @param timeouts number of complete connect timeouts that passed without an answer; 0 for other failures
      */
     void failed(EndpointTarget target, long timeouts, long nowNanos) {
-        if (failed.isEmpty()) {
-            failed = new ArrayList<>(2);
-        }
-        failed.add(target.endpoint);
+        exclude(target.endpoint);
+        failures++;
         if (timeouts > 0) {
             timedOut++;
             target.timedOut(timeouts > 1, nowNanos);
@@ -108,12 +131,17 @@ final class EndpointAttempts {
      */
     void succeeded(EndpointTarget target, long nowNanos) {
         target.answered();
-        if (!failed.isEmpty() && frontend.routing.hasSessionAffinity()) {
-            service.affinityTable.hold(service, client, target.endpoint, nowNanos);
+        if (failures > 0 && frontend.routing.hasSessionAffinity()) {
+            session.service.affinityTable.hold(session.service, session.clientAddress, target.endpoint, nowNanos);
         }
     }
 
     boolean anyFailed() {
-        return !failed.isEmpty();
+        return failures > 0;
+    }
+
+    /** Whether there are endpoints, but all have reached their connection limit. */
+    boolean allFull() {
+        return allFull;
     }
 }

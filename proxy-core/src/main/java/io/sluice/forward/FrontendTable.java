@@ -79,6 +79,7 @@ final class FrontendTable {
     private int nextLoop;
 
     private final Consumer<EndpointChange> onEndpointChange;
+    private final PolicyChanges policyChanges;
 
     FrontendTable(
             ForwarderConfig config,
@@ -90,6 +91,7 @@ final class FrontendTable {
         this.onEndpointChange = callbacks.onEndpoint();
         this.stats = stats;
         this.loops = loops;
+        this.policyChanges = new PolicyChanges(loops);
         this.states = states;
     }
 
@@ -114,11 +116,13 @@ final class FrontendTable {
             ServiceState service =
                     Objects.requireNonNull(services.get(change.after().name()));
             route(service, change.after(), toClose, kept);
+            policyChanges.changed(service, change.before(), change.after());
         }
         List<Future<?>> closing = new ArrayList<>();
         for (BoundFrontend frontend : toClose.values()) {
             frontends.remove(frontend.address);
             draining.remove(frontend);
+            frontend.routes.routing = frontend.routes.routing.removed();
             closing.addAll(frontend.close());
             states.removed(frontend);
         }
@@ -153,6 +157,7 @@ final class FrontendTable {
             if (service != null) {
                 service.removed();
                 stats.close(service.stats);
+                policyChanges.removed(service, removed);
             }
             collect(removed, toClose);
         }

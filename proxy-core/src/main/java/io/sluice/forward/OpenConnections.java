@@ -33,7 +33,7 @@ final class OpenConnections {
                                     && filter.matchesClient(session.clientAddress, session.clientPort)
                                     && filter.matches(session.frontend.address)
                                     && filter.matches(session.endpoint())
-                            ? session.status(loop.now())
+                            ? ConnectionStatus.of(session, loop.now())
                             : null;
                 },
                 after,

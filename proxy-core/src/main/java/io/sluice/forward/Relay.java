@@ -2,11 +2,13 @@ package io.sluice.forward;
 
 import io.sluice.balance.EndpointTarget;
 import io.sluice.forward.EndedConnection.End;
+import io.sluice.model.TrafficPolicy.ProxyHeader;
 import io.sluice.socket.Errno;
 import io.sluice.stats.Counter;
 import io.sluice.stats.EndpointCells;
 import io.sluice.stats.Timing;
 import java.io.IOException;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -20,7 +22,7 @@ final class Relay implements Runnable {
     /** Interval at which to check whether the last bytes before a reset were acknowledged. */
     private static final long DELIVERY_CHECK_MILLIS = 20;
 
-    private final TcpSession session;
+    final TcpSession session;
     final Loop loop;
     private final Leg client;
     private final Leg endpoint;
@@ -43,8 +45,18 @@ final class Relay implements Runnable {
         this.toClient = new Direction(this, endpoint, client, Counter.BYTES_TO_CLIENT);
     }
 
-    /** Starts forwarding; throws if the client's socket cannot be registered. */
-    void start() throws IOException {
+    /**
+     * Starts forwarding; throws if the client's socket cannot be registered.
+     *
+     * @param early the state in which the connection waited before; null if it did not
+     */
+    void start(ProxyHeader header, @Nullable EarlyState early) throws IOException {
+        if (header != ProxyHeader.NONE && !ProxyHeaderSender.send(session, header, client, endpoint)) {
+            return;
+        }
+        if (early != null) {
+            toEndpoint.forwardFirst(early.payload());
+        }
         // The client has often sent bytes by now. Reading them before registering the client's socket saves a wake-up.
         client.readable = true;
         toEndpoint.pump();
@@ -71,7 +83,7 @@ final class Relay implements Runnable {
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR)) != 0) {
             leg.peerClosed = true;
             if (reading.hasPending()) {
-                ensureHalfClosedTimeout();
+                loop.timeouts.ensureHalfClosed(session);
             }
         }
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR | Leg.EPOLLPRI)) != 0) {
@@ -150,7 +162,10 @@ final class Relay implements Runnable {
         if (session.queue == null) {
             startStallCheck(loop.now());
         }
-        restartHalfClosedTimeout();
+        loop.timeouts.restartHalfClosed(session);
+        if (session.policy != null) {
+            session.policy.active(loop.now());
+        }
         session.cells.add(bytes, length);
         if (bytes == Counter.BYTES_TO_ENDPOINT) {
             endpointCells.toEndpoint(length);
@@ -163,26 +178,17 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Restarts the half-closed timeout if it is running, because bytes were forwarded. */
-    void restartHalfClosedTimeout() {
-        if (session.queue == loop.timeouts.halfClosed) {
-            startHalfClosedTimeout();
-        }
+    /** Whether no byte is on its way in either direction. */
+    boolean isQuiet() {
+        return connectionState() == ConnectionStatus.State.OPEN
+                && !toEndpoint.hasPending()
+                && !toClient.hasPending()
+                && isAcknowledged(client)
+                && isAcknowledged(endpoint);
     }
 
-    /** Starts the half-closed timeout; if no bytes are forwarded before it expires, the connection is reset. */
-    void startHalfClosedTimeout() {
-        loop.timeouts.await(loop.timeouts.halfClosed, session, loop.now());
-    }
-
-    /**
-     * Starts the half-closed timeout unless it is already running. Called when the sender has closed and its last bytes
-     * are waiting for the reader.
-     */
-    void ensureHalfClosedTimeout() {
-        if (session.queue != loop.timeouts.halfClosed) {
-            startHalfClosedTimeout();
-        }
+    private boolean isAcknowledged(Leg leg) {
+        return loop.tcpInfo.read(leg.socket) && !loop.tcpInfo.hasOutput();
     }
 
     /** Ends the connection after both peers have sent FIN, the sender of {@code last} after the other. */
@@ -209,7 +215,7 @@ final class Relay implements Runnable {
         opposite(dead).enter(Direction.State.CLOSED);
         assert isLegal();
         if (dead.hasPending()) {
-            startHalfClosedTimeout();
+            loop.timeouts.startHalfClosed(session);
         } else {
             resetOnceDelivered(dead.to);
         }
@@ -248,9 +254,7 @@ final class Relay implements Runnable {
             session.end(End.ERROR, true);
             return;
         }
-        if (session.queue != loop.timeouts.halfClosed) {
-            startHalfClosedTimeout();
-        }
+        loop.timeouts.ensureHalfClosed(session);
         loop.timeouts.later(() -> resetOnceDelivered(leg), DELIVERY_CHECK_MILLIS);
     }
 

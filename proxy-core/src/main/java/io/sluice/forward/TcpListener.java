@@ -188,7 +188,7 @@ final class TcpListener implements EpollIoHandle, Listener {
             int length = address[0];
             IpAddress client = IpAddress.of(address, 1, length == 8 ? 4 : 16);
             int port = (address[length - 1] & 0xff) << Byte.SIZE | (address[length] & 0xff);
-            TcpSession.open(loop, frontend, routing, accepted, client, port);
+            SessionOpener.open(loop, frontend, routing, accepted, client, port);
         } catch (RuntimeException | Error fault) {
             // If this were rethrown, other connections would lose the remaining events of this round, which epoll does
             // not repeat.

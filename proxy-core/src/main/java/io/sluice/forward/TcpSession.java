@@ -42,28 +42,41 @@ final class TcpSession extends TimeoutEntry {
     final ServiceState service;
     final CounterCells cells;
     final FrontendRoutes frontend;
-    final IpAddress clientAddress;
-    final int clientPort;
+    /** The client's address; replaced by that in a PROXY protocol header. */
+    IpAddress clientAddress;
+
+    int clientPort;
     final long openedNanos;
     private final Leg client;
 
+    /** Null if the traffic policy requires nothing of this connection. */
+    @Nullable
+    SessionPolicy policy;
+
+    /** Null unless the connection waits for a PROXY protocol header or for an endpoint. */
+    @Nullable
+    EarlyState early;
+
     /** Used while connecting; null once an endpoint has accepted the connection. */
-    private @Nullable Connector connector;
+    @Nullable
+    Connector connector;
 
     /** Used after connecting; null until an endpoint has accepted the connection. */
-    private @Nullable Relay relay;
+    @Nullable
+    Relay relay;
 
     /** Time from {@link #openedNanos} until an endpoint accepted the connection; negative if none has. */
-    private long connectNanos = -1;
+    long connectNanos = -1;
 
     /** Number of connection attempts. */
     int tries;
 
     private boolean over;
     /** Why the connection ended or will end once the last bytes are delivered; null while it is open. */
-    private @Nullable End end;
+    @Nullable
+    End end;
 
-    private TcpSession(
+    TcpSession(
             Loop loop,
             FrontendRoutes frontend,
             FrontendRouting routing,
@@ -78,46 +91,53 @@ final class TcpSession extends TimeoutEntry {
         this.clientPort = clientPort;
         this.client = new Leg(this, socket, true);
         this.openedNanos = loop.now();
-        this.connector =
-                new Connector(this, new EndpointAttempts(frontend, service, clientAddress, loop.connectAttempts));
     }
 
-    /**
-     * Creates and starts a proxied connection, or resets the client connection if the client already holds its share.
-     * Takes ownership of the socket unless this method throws.
-     */
-    static void open(
-            Loop loop,
-            FrontendRoutes frontend,
-            FrontendRouting routing,
-            InetSocket socket,
-            IpAddress clientAddress,
-            int clientPort) {
-        CounterCells cells = routing.service().stats.cells(loop.index);
-        cells.increment(Counter.SESSIONS_OPENED);
-        if (!loop.clients.allowsSession(clientAddress)) {
-            cells.increment(Counter.SESSIONS_OVER_CLIENT_SHARE);
-            loop.exhaustion.noteClientLimit(clientAddress, loop.clients.percent());
-            socket.resetOnClose();
-            socket.closeQuietly();
-            if (loop.reportsEnds()) {
-                loop.ended(EndedConnection.limited(
-                        routing.service().stats.name(), frontend.address, clientAddress, clientPort));
-            }
-            return;
-        }
-        new TcpSession(loop, frontend, routing, socket, clientAddress, clientPort).start(routing);
-    }
-
-    private void start(FrontendRouting routing) {
+    /** Starts the connection: waits for a PROXY protocol header if the peer must send one, then connects. */
+    void start(FrontendRouting routing) {
         cells.increment(Counter.SESSIONS_ACTIVE);
         loop.sessionOpened(this);
         loop.clients.sessionOpened(clientAddress);
         try {
-            Objects.requireNonNull(connector).start(routing);
+            if (routing.policy().proxyProtocol().acceptsFrom(clientAddress)) {
+                policyOrNew();
+                earlyOrNew().awaitHeader();
+            } else {
+                admit(routing);
+            }
         } catch (RuntimeException | Error fault) {
             failInternally(fault);
         }
+    }
+
+    /** Applies the limits of the Service, then connects to an endpoint. */
+    void admit(FrontendRouting routing) {
+        Counter refused =
+                SessionPolicy.isNeeded(routing.policy()) ? policyOrNew().admit(routing.policy()) : null;
+        if (refused == null) {
+            connect(routing);
+        } else {
+            close(refused, End.LIMIT, true);
+        }
+    }
+
+    /** Connects to an endpoint. */
+    void connect(FrontendRouting routing) {
+        Connector made = new Connector(this, new EndpointAttempts(this, frontend, loop.connectAttempts));
+        connector = made;
+        made.start(routing);
+    }
+
+    /** Waits for an endpoint, because the Service has none. Called by the connector, which is then discarded. */
+    void hold(FrontendRouting routing) {
+        connector = null;
+        earlyOrNew().hold(routing.policy().lifetime());
+    }
+
+    private EarlyState earlyOrNew() {
+        EarlyState known = early == null ? new EarlyState(this, client) : early;
+        early = known;
+        return known;
     }
 
     /** Called when the endpoint of {@code leg} has accepted the connection; starts forwarding. */
@@ -129,17 +149,22 @@ final class TcpSession extends TimeoutEntry {
         loop.timeouts.await(loop.timeouts.newSessions, this, nowNanos);
         service.stats.record(loop.index, Timing.CONNECT, connectNanos);
         try {
-            made.start();
+            made.start(frontend.routing.policy().proxyProtocol().send(), early);
         } catch (IOException e) {
-            ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(Errno.of(e));
-            if (exhausted == null) {
-                failInternally(e);
-                return;
-            }
-            loop.exhaustion.note(exhausted);
-            cells.increment(Counter.CONNECT_NO_RESOURCES);
-            end(End.OVERLOAD, true);
+            registrationFailed(e);
         }
+        SessionPolicy.apply(this, nowNanos);
+    }
+
+    /** Ends the connection because the client's socket could not be registered. */
+    void registrationFailed(IOException e) {
+        ResourceExhaustion.Kind exhausted = ResourceExhaustion.Kind.errno(Errno.of(e));
+        if (exhausted == null) {
+            failInternally(e);
+            return;
+        }
+        loop.exhaustion.note(exhausted);
+        close(Counter.CONNECT_NO_RESOURCES, End.OVERLOAD, true);
     }
 
     void onEvent(Leg leg, int ops) {
@@ -151,21 +176,38 @@ final class TcpSession extends TimeoutEntry {
         Relay relaying = relay;
         if (!over && relaying != null) {
             relaying.onEvent(leg, ops);
+        } else if (!over && early != null && leg == client) {
+            early.onEvent(ops);
         }
     }
 
     @Override
     void expire(TimeoutQueue expiredIn, long nowNanos) {
-        if (expiredIn == loop.timeouts.connecting) {
-            Objects.requireNonNull(connector).checkTimeout(nowNanos);
-        } else if (expiredIn == loop.timeouts.newSessions) {
-            Objects.requireNonNull(relay).setLongLivedOptions(nowNanos);
-        } else if (expiredIn == loop.timeouts.unacknowledged) {
-            Objects.requireNonNull(relay).checkStalled(nowNanos);
-        } else {
-            cells.increment(Counter.SESSIONS_TIMED_OUT);
-            end(End.HALF_CLOSED_TIMEOUT, true);
+        switch (expiredIn.kind) {
+            case CONNECTING -> Objects.requireNonNull(connector).checkTimeout(nowNanos);
+            case NEW_SESSION -> Objects.requireNonNull(relay).setLongLivedOptions(nowNanos);
+            case UNACKNOWLEDGED -> Objects.requireNonNull(relay).checkStalled(nowNanos);
+            case HEADER -> close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
+            case HOLD -> close(Counter.SESSIONS_HOLD_TIMED_OUT, End.REFUSED, true);
+            default -> close(Counter.SESSIONS_TIMED_OUT, End.HALF_CLOSED_TIMEOUT, true);
         }
+    }
+
+    /** What the traffic policy requires of this connection; created if nothing was required so far. */
+    SessionPolicy policyOrNew() {
+        SessionPolicy known = policy == null ? new SessionPolicy(this) : policy;
+        policy = known;
+        return known;
+    }
+
+    /** When the first attempt to connect to an endpoint began. */
+    long connectStartNanos() {
+        return early == null ? openedNanos : early.endedNanos();
+    }
+
+    /** The address from which packets arrive, see {@link SessionPolicy#peer}. */
+    IpAddress peerAddress() {
+        return policy == null ? clientAddress : policy.peer();
     }
 
     boolean isOver() {
@@ -183,9 +225,14 @@ final class TcpSession extends TimeoutEntry {
 
     /** Resets the connection because the loop is shutting down. */
     void cut() {
+        close(Counter.SESSIONS_CUT, End.SHUTDOWN, true);
+    }
+
+    /** Counts why the connection ends, and ends it; with {@code reset}, sends RST to both peers. */
+    void close(Counter counter, End reason, boolean reset) {
         if (!over) {
-            cells.increment(Counter.SESSIONS_CUT);
-            end(End.SHUTDOWN, true);
+            cells.increment(counter);
+            end(reason, reset);
         }
     }
 
@@ -207,6 +254,12 @@ final class TcpSession extends TimeoutEntry {
         cells.add(Counter.SESSIONS_ACTIVE, -1);
         loop.sessionClosed(this);
         loop.clients.sessionClosed(clientAddress);
+        if (policy != null) {
+            policy.release();
+        }
+        if (early != null) {
+            early.release();
+        }
         Connector connecting = connector;
         Relay relaying = relay;
         try {
@@ -220,7 +273,7 @@ final class TcpSession extends TimeoutEntry {
                 service.stats.record(loop.index, Timing.SESSION, loop.now() - openedNanos);
             }
             if (loop.reportsEnds()) {
-                loop.ended(asEnded(loop.now()));
+                loop.ended(EndedConnection.of(this, loop.now()));
             }
         }
     }
@@ -231,38 +284,6 @@ final class TcpSession extends TimeoutEntry {
         Relay relaying = relay;
         EndpointTarget target = relaying != null ? relaying.target : connector == null ? null : connector.target();
         return target == null ? null : target.endpoint;
-    }
-
-    /** This connection for a listing. */
-    ConnectionStatus status(long nowNanos) {
-        Relay relaying = relay;
-        return new ConnectionStatus(
-                service.stats.name(),
-                frontend.address,
-                clientAddress,
-                clientPort,
-                endpoint(),
-                relaying == null ? ConnectionStatus.State.CONNECTING : relaying.connectionState(),
-                nowNanos - openedNanos,
-                relaying == null ? 0 : relaying.bytesToEndpoint(),
-                relaying == null ? 0 : relaying.bytesToClient());
-    }
-
-    /** This connection after its end. */
-    EndedConnection asEnded(long nowNanos) {
-        Relay relaying = relay;
-        return new EndedConnection(
-                service.stats.name(),
-                frontend.address,
-                clientAddress,
-                clientPort,
-                endpoint(),
-                relaying == null ? 0 : relaying.bytesToEndpoint(),
-                relaying == null ? 0 : relaying.bytesToClient(),
-                nowNanos - openedNanos,
-                connectNanos,
-                tries,
-                Objects.requireNonNull(end));
     }
 
     @Override

@@ -8,11 +8,44 @@ import org.jspecify.annotations.Nullable;
  * Used only by the loop's thread.
  */
 final class TimeoutQueue {
+    /** What happens to an entry when its timeout has passed. */
+    enum Kind {
+        /** A connection whose endpoint has not answered is checked by its {@link Connector}. */
+        CONNECTING,
+        /** A connection is long-lived enough for further socket options. */
+        NEW_SESSION,
+        /** A connection with output that may be unacknowledged is checked. */
+        UNACKNOWLEDGED,
+        /** A connection that is closed in one direction, or whose last bytes wait for a reader, is reset. */
+        HALF_CLOSED,
+        /** A connection waits no longer for its PROXY protocol header. */
+        HEADER,
+        /** A connection waits no longer for an endpoint. */
+        HOLD,
+        /** A connection without traffic is closed. */
+        IDLE,
+        /** A connection is closed if it has reached its maximum age and is quiet. */
+        AGE,
+        /** A connection to a removed endpoint is reset. */
+        DRAIN,
+        /** A flow without replies ends. */
+        UNREPLIED_FLOW,
+        /** A flow with replies ends. */
+        REPLIED_FLOW,
+        /** A flow whose one or two requests were answered ends. */
+        FINISHED_FLOW
+    }
+
+    final Kind kind;
     private final long timeoutNanos;
+    /** Whether {@link Timeouts} checks this queue. */
+    boolean checked;
+
     private @Nullable TimeoutEntry head;
     private @Nullable TimeoutEntry tail;
 
-    TimeoutQueue(long timeoutNanos) {
+    TimeoutQueue(Kind kind, long timeoutNanos) {
+        this.kind = kind;
         this.timeoutNanos = timeoutNanos;
     }
 

@@ -2,8 +2,15 @@ package io.sluice.forward;
 
 import io.netty.channel.IoEventLoop;
 import io.netty.util.concurrent.Future;
+import io.sluice.forward.TimeoutQueue.Kind;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.socket.Descriptors;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -31,11 +38,11 @@ final class Timeouts {
      * Connections whose endpoint has not answered; {@link Connector} regularly checks their connect timeout and connect
      * deadline.
      */
-    final TimeoutQueue connecting = new TimeoutQueue(CONNECT_CHECK_NANOS);
+    final TimeoutQueue connecting = new TimeoutQueue(Kind.CONNECTING, CONNECT_CHECK_NANOS);
     /**
      * Connections less than two seconds old, for which the socket options of long-lived connections are not set yet.
      */
-    final TimeoutQueue newSessions = new TimeoutQueue(TimeUnit.SECONDS.toNanos(2));
+    final TimeoutQueue newSessions = new TimeoutQueue(Kind.NEW_SESSION, TimeUnit.SECONDS.toNanos(2));
 
     /** Connections with output that may be unacknowledged. Idle connections are not in any queue. */
     final TimeoutQueue unacknowledged;
@@ -43,38 +50,104 @@ final class Timeouts {
     /** Connections that are closed in one direction, or whose last bytes are waiting for a reader. */
     final TimeoutQueue halfClosed;
 
-    final TimeoutQueue unrepliedFlows;
-    final TimeoutQueue repliedFlows;
-    /**
-     * Flows that are probably finished, because their one or two requests were answered. They have the same timeout as
-     * unreplied flows, and end earlier if many flows are open.
-     */
-    final TimeoutQueue finishedFlows;
+    /** The timeouts of flows of Services whose traffic policy sets none. */
+    final FlowTimeouts defaultFlows;
 
-    private final TimeoutQueue[] queues;
+    /** The timeouts of all flows; more than one element if a traffic policy sets others. */
+    private final List<FlowTimeouts> allFlows = new ArrayList<>();
+
+    /** Queues of timeouts that traffic policies set. */
+    private final Map<Timeout, TimeoutQueue> others = new HashMap<>();
+
+    /** The queues that may not be empty. */
+    private final ArrayList<TimeoutQueue> checked = new ArrayList<>();
+
     private final IoEventLoop executor;
     private final LongSupplier nanoClock;
     private final FlowLimit flows;
+    private final long udpNanos;
+    private final long udpUnrepliedNanos;
     private boolean ticking;
+
+    private record Timeout(Kind kind, long nanos) {}
 
     Timeouts(IoEventLoop executor, ForwarderConfig config, FlowLimit flows) {
         this.executor = executor;
         this.nanoClock = config.nanoClock();
         this.flows = flows;
-        unacknowledged = new TimeoutQueue(config.stalledTimeout().toNanos() / CHECKS_PER_STALL);
-        halfClosed = new TimeoutQueue(config.halfClosedTimeout().toNanos());
-        unrepliedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        repliedFlows = new TimeoutQueue(config.udpRepliedTimeout().toNanos());
-        finishedFlows = new TimeoutQueue(config.udpUnrepliedTimeout().toNanos());
-        queues = new TimeoutQueue[] {
-            connecting, newSessions, unacknowledged, halfClosed, unrepliedFlows, repliedFlows, finishedFlows
-        };
+        unacknowledged =
+                new TimeoutQueue(Kind.UNACKNOWLEDGED, config.stalledTimeout().toNanos() / CHECKS_PER_STALL);
+        halfClosed =
+                new TimeoutQueue(Kind.HALF_CLOSED, config.halfClosedTimeout().toNanos());
+        udpNanos = config.udpRepliedTimeout().toNanos();
+        udpUnrepliedNanos = config.udpUnrepliedTimeout().toNanos();
+        defaultFlows = newFlowTimeouts(udpNanos, udpUnrepliedNanos);
+    }
+
+    private FlowTimeouts newFlowTimeouts(long repliedNanos, long unrepliedNanos) {
+        FlowTimeouts created = new FlowTimeouts(
+                queue(Kind.UNREPLIED_FLOW, unrepliedNanos),
+                queue(Kind.REPLIED_FLOW, repliedNanos),
+                queue(Kind.FINISHED_FLOW, unrepliedNanos));
+        if (!allFlows.contains(created)) {
+            allFlows.add(created);
+        }
+        return created;
+    }
+
+    /** The timeouts of the flows of a Service. */
+    FlowTimeouts flows(TrafficPolicy.Timeouts policy) {
+        if (policy.udpNanos() == 0 && policy.udpUnrepliedNanos() == 0) {
+            return defaultFlows;
+        }
+        return newFlowTimeouts(
+                policy.udpNanos() == 0 ? udpNanos : policy.udpNanos(),
+                policy.udpUnrepliedNanos() == 0 ? udpUnrepliedNanos : policy.udpUnrepliedNanos());
+    }
+
+    /** The queue for a timeout that a traffic policy sets. */
+    TimeoutQueue queue(Kind kind, long nanos) {
+        return others.computeIfAbsent(new Timeout(kind, nanos), key -> new TimeoutQueue(kind, nanos));
     }
 
     /** Starts or restarts the timeout of an entry in the given queue. */
     void await(TimeoutQueue queue, TimeoutEntry entry, long nowNanos) {
+        if (!queue.checked) {
+            queue.checked = true;
+            checked.add(queue);
+        }
         queue.touch(entry, nowNanos);
         startTicking();
+    }
+
+    /**
+     * Starts the half-closed timeout of a connection; if no bytes are forwarded before it expires, the connection is
+     * reset.
+     */
+    void startHalfClosed(TcpSession session) {
+        long ofService = session.frontend.routing.policy().timeouts().halfClosedNanos();
+        await(ofService == 0 ? halfClosed : queue(Kind.HALF_CLOSED, ofService), session, nanoClock.getAsLong());
+    }
+
+    /**
+     * Starts the half-closed timeout unless it is already running. Called when the sender has closed and its last bytes
+     * are waiting for the reader.
+     */
+    void ensureHalfClosed(TcpSession session) {
+        if (!isHalfClosed(session)) {
+            startHalfClosed(session);
+        }
+    }
+
+    /** Restarts the half-closed timeout if it is running, because bytes were forwarded. */
+    void restartHalfClosed(TcpSession session) {
+        if (isHalfClosed(session)) {
+            startHalfClosed(session);
+        }
+    }
+
+    private static boolean isHalfClosed(TcpSession session) {
+        return session.queue != null && session.queue.kind == Kind.HALF_CLOSED;
     }
 
     private void startTicking() {
@@ -97,11 +170,18 @@ final class Timeouts {
     private void tick() {
         ticking = false;
         long now = nanoClock.getAsLong();
-        for (TimeoutQueue queue : queues) {
-            if (!queue.isEmpty()) {
+        // Entries that expire may start timeouts in other queues, which are added at the end.
+        for (int i = 0; i < checked.size(); ) {
+            TimeoutQueue queue = checked.get(i);
+            if (queue.isEmpty()) {
+                queue.checked = false;
+                checked.set(i, checked.get(checked.size() - 1));
+                checked.remove(checked.size() - 1);
+            } else {
                 // This comes first, so that an exception in expire does not stop the ticks.
                 startTicking();
                 queue.expire(now);
+                i++;
             }
         }
         endFinishedFlows(now);
@@ -115,12 +195,24 @@ final class Timeouts {
     void endFinishedFlows(long nowNanos) {
         while (flows.isMoreThanHalf() || Descriptors.areScarce()) {
             boolean atOnce = flows.isScarce() || Descriptors.areScarce();
-            TimeoutEntry oldest = finishedFlows.oldest();
-            if (oldest == null || (nowNanos - oldest.sinceNanos < FINISHED_NANOS && !atOnce)) {
+            TimeoutEntry oldest = oldest(FlowTimeouts::finished);
+            if (oldest == null || oldest.queue == null || (nowNanos - oldest.sinceNanos < FINISHED_NANOS && !atOnce)) {
                 return;
             }
-            finishedFlows.expire(oldest, nowNanos);
+            oldest.queue.expire(oldest, nowNanos);
         }
+    }
+
+    /** The entry that has been longest in one of the queues; null if they are empty. */
+    private @Nullable TimeoutEntry oldest(Function<FlowTimeouts, TimeoutQueue> queueOf) {
+        TimeoutEntry oldest = null;
+        for (int i = 0; i < allFlows.size(); i++) {
+            TimeoutEntry entry = queueOf.apply(allFlows.get(i)).oldest();
+            if (oldest == null || (entry != null && entry.sinceNanos - oldest.sinceNanos < 0)) {
+                oldest = entry;
+            }
+        }
+        return oldest;
     }
 
     /**
@@ -129,12 +221,12 @@ final class Timeouts {
      */
     @Nullable
     TimeoutEntry idlestFlow() {
-        TimeoutEntry finished = finishedFlows.oldest();
+        TimeoutEntry finished = oldest(FlowTimeouts::finished);
         if (finished != null) {
             return finished;
         }
-        TimeoutEntry unreplied = unrepliedFlows.oldest();
-        TimeoutEntry replied = repliedFlows.oldest();
+        TimeoutEntry unreplied = oldest(FlowTimeouts::unreplied);
+        TimeoutEntry replied = oldest(FlowTimeouts::replied);
         boolean repliedFirst = unreplied == null || (replied != null && replied.sinceNanos - unreplied.sinceNanos < 0);
         return repliedFirst ? replied : unreplied;
     }

@@ -9,6 +9,7 @@ import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.IpAddress;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
@@ -17,7 +18,7 @@ import io.sluice.stats.Counter;
 import io.sluice.stats.CounterCells;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -32,10 +33,6 @@ import org.slf4j.LoggerFactory;
 final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private static final Logger log = LoggerFactory.getLogger(UdpFlow.class);
 
-    private static final long MIN_REPLIED_AGE_NANOS = TimeUnit.SECONDS.toNanos(2);
-
-    private static final int REPLIES_PER_EVENT = 32;
-
     /** More or larger datagrams than those of a DNS lookup need larger buffers. */
     private static final int SMALL_BYTES = 8 << 10;
 
@@ -47,12 +44,15 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     /** The latest routing that allowed the flow's endpoint. */
     FrontendRouting routing;
 
+    private FlowTimeouts timeouts;
+    /** Null if the traffic policy requires nothing of this flow. */
+    private @Nullable FlowPolicy policy;
+
     private final Loop loop;
     private final ClientFlows clientFlows;
-    /** The frontend's socket, which sends replies to the client. */
-    private final InetSocket frontendSocket;
+    private final FlowReplies replies;
     /** The socket connected to the endpoint. */
-    private final InetSocket socket;
+    final InetSocket socket;
 
     private final IoRegistration registration;
     final long openedNanos;
@@ -63,20 +63,23 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     UdpFlow(
             Loop loop,
             ClientFlows clientFlows,
-            InetSocket frontendSocket,
+            FlowReplies replies,
             FrontendRouting routing,
             InetSocketAddress client,
             EndpointTarget target,
+            @Nullable FlowPolicy policy,
             InetSocket socket,
             long openedNanos)
             throws IOException {
         this.loop = loop;
         this.clientFlows = clientFlows;
-        this.frontendSocket = frontendSocket;
+        this.replies = replies;
         this.routing = routing;
         this.client = client;
         this.clientAddress = IpAddress.of(client.getAddress());
         this.target = target;
+        this.policy = policy;
+        this.timeouts = loop.timeouts.flows(routing.policy().timeouts());
         this.socket = socket;
         this.openedNanos = openedNanos;
         this.cells = routing.service().stats.cells(loop.index);
@@ -94,6 +97,25 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         traffic.requests = before.asked();
         traffic.replies = before.answered();
         touch(nowNanos);
+    }
+
+    /** Sets a new routing that allows the flow's endpoint. */
+    void reroute(FrontendRouting changed) {
+        routing = changed;
+        timeouts = loop.timeouts.flows(changed.policy().timeouts());
+    }
+
+    /** Counts an open flow for what a traffic policy counts. The flow keeps sending the header that it sent so far. */
+    void apply(TrafficPolicy changed) {
+        if (!over && Permit.isNeeded(changed)) {
+            policy = policy == null ? FlowPolicy.withoutHeader(routing, clientAddress) : policy;
+            policy.adopt(changed, target);
+        }
+    }
+
+    /** The PROXY protocol header before each datagram; empty if there is none. */
+    byte[] header() {
+        return policy == null ? FlowPolicy.NO_HEADER : policy.header();
     }
 
     /** Stops the flow for a handover, but leaves its socket open. */
@@ -117,7 +139,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         traffic.requests += batch.datagrams;
         touch(nowNanos);
         enlargeBuffers(traffic.requests, batch);
-        if (traffic.replies == 0 && nowNanos - openedNanos >= MIN_REPLIED_AGE_NANOS) {
+        if (traffic.replies == 0 && nowNanos - openedNanos >= FlowTimeouts.MIN_REPLIED_AGE_NANOS) {
             target.sentWithoutError(nowNanos);
         }
         try {
@@ -135,65 +157,18 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
             return;
         }
         try {
-            forwardReplies();
+            replies.forward(this);
         } catch (RuntimeException | Error fault) {
             // If this were rethrown, Netty would pause the loop for a second.
             failInternally(fault);
         }
     }
 
-    /** Forwards available replies. Consecutive replies of equal size are sent in one system call. */
-    private void forwardReplies() {
-        long nowNanos = loop.now();
-        DatagramBatch batch = loop.batch;
-        batch.clear();
-        try {
-            for (int i = 0; i < REPLIES_PER_EVENT; i++) {
-                if (!batch.hasRoom(Loop.BUFFER_BYTES)) {
-                    sendReplies(batch, nowNanos);
-                    batch.clear();
-                }
-                int length = socket.read(loop.bufferAddress + batch.end, InetSocket.DATAGRAM_BYTES);
-                if (length == 0) {
-                    break;
-                }
-                // For an empty datagram, recv returns 0, which Netty reports as end of stream (-1).
-                length = Math.max(length, 0);
-                if (!batch.fits(length)) {
-                    sendReplies(batch, nowNanos);
-                    batch.next();
-                }
-                batch.add(length);
-                traffic.replies++;
-                if (traffic.replies == traffic.requests) {
-                    // Probably no more replies; if there are, epoll reports them at once (level-triggered).
-                    break;
-                }
-            }
-            sendReplies(batch, nowNanos);
-        } catch (IOException e) {
-            sendReplies(batch, nowNanos);
-            endpointFailed(e, 1);
-        }
-    }
-
-    private void sendReplies(DatagramBatch batch, long nowNanos) {
-        if (batch.datagrams > 0) {
-            touch(nowNanos);
-            target.answered();
-            enlargeBuffers(traffic.replies, batch);
-            traffic.toClient(batch, sendToClient(batch));
-        }
-    }
-
-    /** Sends a batch to the client; returns the number of datagrams that the socket accepted. */
-    private int sendToClient(DatagramBatch batch) {
-        try {
-            return frontendSocket.sendAll(loop.bufferAddress, batch, client);
-        } catch (IOException e) {
-            log.trace("{}: {}", this, e.getMessage());
-            return 0;
-        }
+    /** Records a batch of replies that will be sent to the client. */
+    void replied(DatagramBatch batch, long nowNanos) {
+        touch(nowNanos);
+        target.answered();
+        enlargeBuffers(traffic.replies, batch);
     }
 
     private void enlargeBuffers(long datagrams, DatagramBatch batch) {
@@ -207,20 +182,14 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         if (over) {
             return;
         }
-        TimeoutQueue queue = loop.timeouts.unrepliedFlows;
-        if (traffic.replies > 0 && nowNanos - openedNanos >= MIN_REPLIED_AGE_NANOS) {
-            queue = loop.timeouts.repliedFlows;
-        } else if (traffic.isProbablyFinished()) {
-            queue = loop.timeouts.finishedFlows;
-        }
-        loop.timeouts.await(queue, this, nowNanos);
+        loop.timeouts.await(timeouts.queueOf(traffic, nowNanos - openedNanos), this, nowNanos);
     }
 
     /**
      * Handles a send or receive error. If the endpoint is dead, ends the flow and returns true. Otherwise counts the
      * lost datagrams as dropped and returns false.
      */
-    private boolean endpointFailed(IOException e, int lost) {
+    boolean endpointFailed(IOException e, int lost) {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 traffic.endpointFailed();
@@ -271,6 +240,9 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         leaveQueue();
         loop.flowList.remove(this);
         clientFlows.ended(this);
+        if (policy != null) {
+            policy.release();
+        }
         traffic.closed();
         loop.flows.closed();
         loop.clients.flowClosed(clientAddress);

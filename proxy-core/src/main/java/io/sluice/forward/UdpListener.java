@@ -14,8 +14,10 @@ import io.netty.util.concurrent.Promise;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.InetSocket;
+import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.List;
@@ -207,15 +209,24 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         if (flow == null
                 || !FlowTable.isSame(flow.client, client)
                 || flow.routing != routing
-                || !loop.batch.fits(length)) {
+                || !loop.batch.fits(flow.header().length + length)) {
             sendBatch();
             flow = flows.flowOf(client, routing, nowNanos);
         }
-        if (flow != null) {
-            batchFlow = flow;
-            readBuffer.copy(content, loop.buffer, loop.batch.end);
-            loop.batch.add(length);
+        if (flow == null) {
+            return;
         }
+        byte[] header = flow.header();
+        if (header.length > 0) {
+            if (header.length + length > DatagramBatch.MAX_BYTES) {
+                flow.cells.increment(Counter.DATAGRAMS_TOO_LONG);
+                return;
+            }
+            loop.buffer.put(loop.batch.end, header);
+        }
+        batchFlow = flow;
+        readBuffer.copy(content, loop.buffer, loop.batch.end + header.length);
+        loop.batch.add(header.length + length);
     }
 
     /**

@@ -27,6 +27,11 @@ public record TrafficPolicy(
         sourceRanges = List.copyOf(sourceRanges);
     }
 
+    /** Whether the open connections and flows of each endpoint must be counted. */
+    public boolean countsPerEndpoint() {
+        return balancing.algorithm == Algorithm.LEAST_CONNECTIONS || limits.connectionsPerEndpoint > 0;
+    }
+
     /** How the endpoint of a new connection or flow is chosen. */
     public enum Algorithm {
         ROUND_ROBIN,
@@ -79,6 +84,11 @@ public record TrafficPolicy(
             int ratePerClient,
             long ratePeriodNanos) {
         public static final Limits NONE = new Limits(0, 0, 0, 0, 0);
+
+        /** Whether a new connection or flow may exceed a limit of the Service or of its client. */
+        public boolean restrictsClients() {
+            return connections > 0 || connectionsPerClient > 0 || ratePerClient > 0;
+        }
     }
 
     /**

@@ -11,7 +11,7 @@ public final class DatagramBatch {
     private static final int MAX_DATAGRAMS = 64;
 
     /** The largest payload of an IPv4 UDP packet. */
-    private static final int MAX_BYTES = 65_507;
+    public static final int MAX_BYTES = 65_507;
 
     /** The position of the first datagram in the buffer. */
     public int start;

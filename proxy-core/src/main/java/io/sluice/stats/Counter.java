@@ -31,6 +31,38 @@ public enum Counter {
             "sluice_sessions_rejected",
             "client_limit",
             "TCP connections reset because the client address already held its share of the file descriptors"),
+    SESSIONS_OVER_SERVICE_LIMIT(
+            "sluice_sessions_rejected",
+            "service_limit",
+            "TCP connections reset because the Service had its maximum of connections"),
+    SESSIONS_OVER_CLIENT_LIMIT(
+            "sluice_sessions_rejected",
+            "client_connections",
+            "TCP connections reset because the client had its maximum of connections to the Service"),
+    SESSIONS_OVER_CLIENT_RATE(
+            "sluice_sessions_rejected",
+            "client_rate",
+            "TCP connections reset because the client opened connections to the Service too fast"),
+    SESSIONS_OVER_ENDPOINT_LIMIT(
+            "sluice_sessions_rejected",
+            "endpoint_limit",
+            "TCP connections reset because all endpoints had their maximum of connections"),
+    SESSIONS_WITHOUT_HEADER(
+            "sluice_sessions_rejected",
+            "proxy_header",
+            "TCP connections reset because a trusted peer sent no valid PROXY protocol header in time"),
+    SESSIONS_OVER_HOLD_LIMIT(
+            "sluice_sessions_rejected",
+            "hold_limit",
+            "TCP connections reset because the maximum of connections already waited for an endpoint"),
+    SESSIONS_HOLD_TIMED_OUT(
+            "sluice_sessions_rejected", "hold_timeout", "TCP connections reset because no endpoint appeared in time"),
+    SESSIONS_HOLDING("sluice_sessions_holding", "TCP connections that wait for an endpoint", true),
+    SESSIONS_IDLE("sluice_sessions_aborted", "idle_timeout", "TCP connections closed by the idle timeout"),
+    SESSIONS_TOO_OLD(
+            "sluice_sessions_aborted", "max_age", "TCP connections closed because they had reached their maximum age"),
+    SESSIONS_REMOVED(
+            "sluice_sessions_aborted", "endpoint_removed", "TCP connections reset because their endpoint was removed"),
     SESSIONS_SHED(
             "sluice_sessions_aborted",
             "overload",
@@ -76,6 +108,26 @@ public enum Counter {
             "sluice_datagrams_dropped",
             "client_limit",
             "datagrams dropped because the client address already held its share of the UDP flows or file descriptors"),
+    DATAGRAMS_OVER_SERVICE_LIMIT(
+            "sluice_datagrams_dropped",
+            "service_limit",
+            "datagrams dropped because the Service had its maximum of UDP flows"),
+    DATAGRAMS_OVER_CLIENT_LIMIT(
+            "sluice_datagrams_dropped",
+            "client_connections",
+            "datagrams dropped because the client had its maximum of UDP flows to the Service"),
+    DATAGRAMS_OVER_CLIENT_RATE(
+            "sluice_datagrams_dropped",
+            "client_rate",
+            "datagrams dropped because the client opened UDP flows to the Service too fast"),
+    DATAGRAMS_OVER_ENDPOINT_LIMIT(
+            "sluice_datagrams_dropped",
+            "endpoint_limit",
+            "datagrams dropped because all endpoints had their maximum of UDP flows"),
+    DATAGRAMS_TOO_LONG(
+            "sluice_datagrams_dropped",
+            "too_long",
+            "datagrams dropped because they would exceed 65,507 bytes with a PROXY protocol header"),
     DATAGRAMS_DROPPED(
             "sluice_datagrams_dropped",
             "overload",

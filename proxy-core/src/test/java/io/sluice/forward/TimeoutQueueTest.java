@@ -46,7 +46,7 @@ class TimeoutQueueTest {
     @Test
     void anItemThatThrowsDoesNotStopTheNext() {
         List<Item> expired = new ArrayList<>();
-        TimeoutQueue queue = new TimeoutQueue(10);
+        TimeoutQueue queue = new TimeoutQueue(TimeoutQueue.Kind.IDLE, 10);
         ThrowingItem throwing = new ThrowingItem();
         Item next = new Item(expired);
         queue.touch(throwing, 0);
@@ -59,7 +59,7 @@ class TimeoutQueueTest {
     @Test
     void expiresInOrderOfTheLastTouch() {
         List<Item> expired = new ArrayList<>();
-        TimeoutQueue queue = new TimeoutQueue(10);
+        TimeoutQueue queue = new TimeoutQueue(TimeoutQueue.Kind.IDLE, 10);
         Item a = new Item(expired);
         Item b = new Item(expired);
         Item c = new Item(expired);
@@ -80,8 +80,8 @@ class TimeoutQueueTest {
     @Test
     void movesFromOneQueueToAnother() {
         List<Item> expired = new ArrayList<>();
-        TimeoutQueue shortQueue = new TimeoutQueue(1);
-        TimeoutQueue longQueue = new TimeoutQueue(100);
+        TimeoutQueue shortQueue = new TimeoutQueue(TimeoutQueue.Kind.IDLE, 1);
+        TimeoutQueue longQueue = new TimeoutQueue(TimeoutQueue.Kind.IDLE, 100);
         Item a = new Item(expired);
         shortQueue.touch(a, 0);
         longQueue.touch(a, 0);
@@ -96,7 +96,7 @@ class TimeoutQueueTest {
     void agreesWithASortedList() {
         Random random = new Random(1);
         List<Item> expired = new ArrayList<>();
-        TimeoutQueue queue = new TimeoutQueue(50);
+        TimeoutQueue queue = new TimeoutQueue(TimeoutQueue.Kind.IDLE, 50);
         Deque<Item> model = new ArrayDeque<>();
         List<Item> items = new ArrayList<>();
         for (int i = 0; i < 40; i++) {
