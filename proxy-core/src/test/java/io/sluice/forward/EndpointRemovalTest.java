@@ -1,0 +1,127 @@
+package io.sluice.forward;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.Protocol;
+import io.sluice.model.TrafficPolicy;
+import io.sluice.model.TrafficPolicy.Removal;
+import io.sluice.stats.Counter;
+import java.io.IOException;
+import java.net.Socket;
+import java.net.SocketException;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+
+/** What happens to established connections of an endpoint that is removed. */
+class EndpointRemovalTest {
+    private static final TrafficPolicy RESET = Policies.of(Policies.onRemoval(Removal.RESET, Duration.ZERO));
+    private static final TrafficPolicy DRAIN = Policies.of(Policies.onRemoval(Removal.DRAIN, Duration.ofMinutes(5)));
+
+    private static void echo(Socket socket) throws IOException {
+        socket.getOutputStream().write('x');
+        assertThat(socket.getInputStream().read()).isEqualTo('x');
+    }
+
+    private static void assertReset(Socket socket) {
+        assertThatThrownBy(() -> socket.getInputStream().read()).isInstanceOf(SocketException.class);
+    }
+
+    @Test
+    void onlyConnectionsOfTheRemovedEndpointAreReset() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            EndpointServer removed = lab.endpointServer(EndpointServer.Kind.ECHO);
+            EndpointServer kept = lab.endpointServer(EndpointServer.Kind.ECHO);
+            lab.apply(Policies.service("web", address, RESET, removed.endpoint()));
+            Socket first = lab.dial(address);
+            echo(first);
+            lab.apply(Policies.service("web", address, RESET, removed.endpoint(), kept.endpoint()));
+            Socket second = lab.dial(address);
+            Socket third = lab.dial(address);
+            echo(second);
+            echo(third);
+            boolean secondIsKept = kept.accepted.get() == 1 && removed.accepted.get() == 2;
+            assertThat(secondIsKept).isTrue();
+            lab.apply(Policies.service("web", address, RESET, kept.endpoint()));
+            assertReset(first);
+            await().untilAsserted(() ->
+                    assertThat(lab.count(Counter.SESSIONS_REMOVED)).isEqualTo(2));
+            assertThat(lab.forwarder.sessions()).isEqualTo(1);
+            await().untilAsserted(() -> assertThat(lab.ended)
+                    .extracting(EndedConnection::end)
+                    .containsExactly(EndedConnection.End.REMOVED, EndedConnection.End.REMOVED));
+        }
+    }
+
+    @Test
+    void connectionsDrainForAWhile() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            Endpoint removed = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            Endpoint kept = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            lab.apply(Policies.service("web", address, DRAIN, removed));
+            Socket client = lab.dial(address);
+            echo(client);
+            lab.apply(Policies.service("web", address, DRAIN, kept));
+            lab.advance(Duration.ofMinutes(4));
+            echo(client);
+            lab.advance(Duration.ofSeconds(61));
+            assertReset(client);
+            assertThat(lab.count(Counter.SESSIONS_REMOVED)).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void anEndpointThatReturnsKeepsItsConnections() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            Endpoint endpoint = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            lab.apply(Policies.service("web", address, DRAIN, endpoint));
+            Socket client = lab.dial(address);
+            echo(client);
+            lab.apply(Policies.service("web", address, DRAIN));
+            lab.advance(Duration.ofMinutes(4));
+            echo(client);
+            lab.apply(Policies.service("web", address, DRAIN, endpoint));
+            lab.advance(Duration.ofMinutes(4));
+            echo(client);
+            // Removed again, it has the whole time again.
+            lab.apply(Policies.service("web", address, DRAIN));
+            lab.advance(Duration.ofMinutes(4));
+            echo(client);
+            lab.advance(Duration.ofSeconds(61));
+            assertReset(client);
+        }
+    }
+
+    @Test
+    void connectionsOfARemovedServiceEndAsThePolicySays() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress one = Lab.freeAddress(Protocol.TCP);
+            FrontendAddress other = Lab.freeAddress(Protocol.TCP);
+            FrontendAddress plain = Lab.freeAddress(Protocol.TCP);
+            Endpoint endpoint = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            lab.apply(
+                    Policies.service("reset", one, RESET, endpoint),
+                    Policies.service("drain", other, DRAIN, endpoint),
+                    Policies.service("keep", plain, TrafficPolicy.DEFAULT, endpoint));
+            Socket reset = lab.dial(one);
+            Socket drained = lab.dial(other);
+            Socket kept = lab.dial(plain);
+            echo(reset);
+            echo(drained);
+            echo(kept);
+            lab.apply();
+            assertReset(reset);
+            lab.advance(Duration.ofMinutes(4));
+            echo(drained);
+            lab.advance(Duration.ofSeconds(61));
+            assertReset(drained);
+            echo(kept);
+        }
+    }
+}
