@@ -9,6 +9,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.net.InetSocketAddress;
 import java.time.Instant;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
@@ -81,6 +82,8 @@ public final class EndpointTarget {
     /** Maximum of {@link #connections}; 0 for no limit. */
     private volatile int maxConnections;
 
+    private volatile @Nullable SlowStart slowStart;
+
     /** Why the endpoint gets no new connections; null if it gets some. */
     private volatile @Nullable OutOfUse outOfUse;
 
@@ -126,6 +129,22 @@ public final class EndpointTarget {
     boolean isFull() {
         int max = maxConnections;
         return max > 0 && connections >= max;
+    }
+
+    /** Whether the endpoint is neither at its connection limit nor in a list of endpoints that were tried. */
+    boolean isFree(List<Endpoint> tried) {
+        return !isFull() && (tried.isEmpty() || !tried.contains(endpoint));
+    }
+
+    /** Starts or, with null, ends the slow start. Called by the control thread only. */
+    void slowStart(@Nullable SlowStart start) {
+        slowStart = start;
+    }
+
+    /** The slow start; null if the endpoint was not new when the service port got it. It may have ended. */
+    @Nullable
+    SlowStart slowStart() {
+        return slowStart;
     }
 
     /** Counts a new connection or flow, unless the endpoint has reached its connection limit. */
@@ -187,6 +206,11 @@ public final class EndpointTarget {
                 now,
                 known == null ? EndpointStats.NONE : known,
                 reason == null ? null : reason.until());
+    }
+
+    /** Whether the endpoint is passed over, except for a trial connection. */
+    boolean isEjected() {
+        return silentUntilNanos > SUSPECT;
     }
 
     /**

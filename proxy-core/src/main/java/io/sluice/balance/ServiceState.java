@@ -1,5 +1,6 @@
 package io.sluice.balance;
 
+import io.sluice.balance.BalancerUpdate.Selection;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
@@ -32,6 +33,8 @@ public final class ServiceState {
     private volatile @Nullable ServiceLimits limits;
 
     private volatile List<Balancer> balancers = List.of();
+    /** The selection of the balancers; used by the control thread only. */
+    private @Nullable Selection selection;
 
     /**
      * Endpoints that get no new connections: taken out by an operator, or removed from the service port while
@@ -86,21 +89,29 @@ public final class ServiceState {
      * Applies a new version of the service port and returns the routings of its frontends, in the same order.
      *
      * @param takenOut endpoints that an operator has taken out; they are not used
+     * @param nowNanos the time at which new endpoints start to receive connections
      */
     public List<FrontendRouting> update(
-            ServicePort servicePort, Function<IpAddress, Origin> originOf, Map<Endpoint, OutOfUse> takenOut) {
-        List<Balancer> updated = new ArrayList<>();
+            ServicePort servicePort,
+            Function<IpAddress, Origin> originOf,
+            Map<Endpoint, OutOfUse> takenOut,
+            long nowNanos) {
+        BalancerUpdate update = new BalancerUpdate(servicePort, balancers, selection, this::target, nowNanos);
+        selection = update.selection;
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
         for (Frontend frontend : servicePort.frontends()) {
             routings.add(new FrontendRouting(
                     this,
                     servicePort,
                     frontend,
-                    balancer(frontend.pod(), takenOut, updated),
-                    balancer(frontend.node(), takenOut, updated),
-                    balancer(frontend.external(), takenOut, updated),
+                    update.of(usable(frontend.pod(), takenOut)),
+                    update.of(usable(frontend.node(), takenOut)),
+                    update.of(usable(frontend.external(), takenOut)),
                     originOf));
         }
+        List<Balancer> updated = update.balancers;
+        int maxConnections = servicePort.policy().limits().connectionsPerEndpoint();
+        updated.forEach(balancer -> balancer.forEach(target -> target.maxConnections(maxConnections)));
         outOfUse = outOfUse(servicePort, takenOut, updated);
         balancers = updated;
         return routings;
@@ -167,23 +178,12 @@ public final class ServiceState {
         }
     }
 
-    private @Nullable Balancer balancer(Route route, Map<Endpoint, OutOfUse> takenOut, List<Balancer> updated) {
-        List<Endpoint> endpoints = takenOut.isEmpty()
+    private static List<Endpoint> usable(Route route, Map<Endpoint, OutOfUse> takenOut) {
+        return takenOut.isEmpty()
                 ? route.endpoints()
                 : route.endpoints().stream()
                         .filter(endpoint -> !takenOut.containsKey(endpoint))
                         .toList();
-        if (endpoints.isEmpty()) {
-            return null;
-        }
-        for (Balancer existing : updated) {
-            if (existing.isFor(endpoints)) {
-                return existing;
-            }
-        }
-        Balancer balancer = RoundRobin.of(endpoints, balancers, endpoint -> target(endpoint, updated));
-        updated.add(balancer);
-        return balancer;
     }
 
     /** The target of an endpoint: the one in use or out of use, otherwise a new one. Thread-safe. */

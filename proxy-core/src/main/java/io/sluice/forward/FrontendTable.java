@@ -184,7 +184,11 @@ final class FrontendTable {
         // In bind mode, a connection to an endpoint at the frontend's own address would reach Sluice's listener again.
         ServicePort served =
                 config.transparentSockets() == null ? servicePort.withoutForwardingToItself() : servicePort;
-        for (FrontendRouting routing : service.update(served, this::originOf, takenOut.of(served.name()))) {
+        for (FrontendRouting routing : service.update(
+                served,
+                this::originOf,
+                takenOut.of(served.name()),
+                config.nanoClock().getAsLong())) {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = toClose.remove(address);
             if (bound == null) {

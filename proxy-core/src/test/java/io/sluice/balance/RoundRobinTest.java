@@ -1,165 +1,132 @@
 package io.sluice.balance;
 
+import static io.sluice.balance.TestService.CLIENT;
+import static io.sluice.balance.TestService.endpoint;
+import static io.sluice.balance.TestService.endpoints;
+import static io.sluice.balance.TestService.firstEndpoints;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.model.Endpoint;
-import io.sluice.model.IpAddress;
-import io.sluice.model.Protocol;
-import io.sluice.model.ServicePortName;
-import io.sluice.stats.Stats;
-import java.util.ArrayList;
+import io.sluice.model.TrafficPolicy.Algorithm;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class RoundRobinTest {
-    private static final IpAddress CLIENT = IpAddress.v4(0x0a010001);
-    private static final ServiceState SERVICE = new ServiceState(
-            new Stats(1).open(new ServicePortName("test", "web", "", Protocol.TCP)), new AffinityTable(), change -> {});
-
-    private static RoundRobin roundRobin(List<Endpoint> endpoints, List<RoundRobin> before) {
-        return RoundRobin.of(endpoints, before, endpoint -> {
-            for (RoundRobin old : before) {
-                EndpointTarget known = old.find(endpoint);
-                if (known != null) {
-                    return known;
-                }
-            }
-            return SERVICE.newTarget(endpoint);
-        });
-    }
-
-    private static List<Endpoint> endpoints(int... lastBytes) {
-        return IntStream.of(lastBytes)
-                .mapToObj(last -> new Endpoint(IpAddress.v4(0x0a000000 + last), 80))
-                .toList();
-    }
-
-    private static Endpoint pick(RoundRobin roundRobin, long nowNanos) {
-        return Objects.requireNonNull(roundRobin.pick(CLIENT, List.of(), nowNanos)).endpoint;
-    }
-
-    private static List<Endpoint> next(RoundRobin roundRobin, int count) {
-        List<Endpoint> picked = new ArrayList<>();
-        for (int i = 0; i < count; i++) {
-            picked.add(pick(roundRobin, 0));
-        }
-        return picked;
-    }
+    private static final Endpoint[] THREE = endpoints(1, 2, 3).toArray(Endpoint[]::new);
 
     @Test
     void startsAtARandomEndpoint() {
         Set<Endpoint> first = new HashSet<>();
         for (int i = 0; i < 200; i++) {
-            first.add(pick(roundRobin(endpoints(1, 2, 3), List.of()), 0));
+            first.add(TestService.of(THREE).next());
         }
         assertThat(first).hasSize(3);
     }
 
     @Test
     void keepsTheInstanceOfAnEqualList() {
-        RoundRobin roundRobin = roundRobin(endpoints(1, 2, 3), List.of());
-        assertThat(roundRobin(endpoints(1, 2, 3), List.of(roundRobin))).isSameAs(roundRobin);
+        TestService service = TestService.of(THREE);
+        Balancer balancer = service.balancer();
+        assertThat(service.update(endpoints(1, 2, 3))).isSameAs(balancer);
+        assertThat(service.withEjection(5, 1).update(endpoints(1, 2, 3))).isSameAs(balancer);
+        assertThat(service.withSlowStart(1).update(endpoints(1, 2, 3))).isNotSameAs(balancer);
+    }
+
+    @Test
+    void eachEndpointIsPickedOnceARound() {
+        TestService service = TestService.of(THREE);
+        List<Endpoint> round = service.next(3);
+        assertThat(round).containsExactlyInAnyOrder(THREE);
+        assertThat(service.next(3)).isEqualTo(round);
     }
 
     /** An endpoint that stays listed is picked regularly, however many others are added and removed. */
     @Test
     void changesOfTheListNeverStarveAnEndpoint() {
         Random random = new Random(7);
-        RoundRobin roundRobin = roundRobin(endpoints(IntStream.range(0, 10).toArray()), List.of());
+        TestService service = new TestService();
+        service.update(firstEndpoints(10));
         Map<Endpoint, Integer> waits = new HashMap<>();
         // Those that stay, whether or not they are ever picked.
         endpoints(0, 1, 2).forEach(endpoint -> waits.put(endpoint, 0));
         for (int change = 0; change < 500; change++) {
-            for (Endpoint picked : next(roundRobin, random.nextInt(4))) {
+            for (Endpoint picked : service.next(random.nextInt(4))) {
                 waits.replaceAll((endpoint, wait) -> wait + 1);
                 waits.put(picked, 0);
             }
             int[] listed = IntStream.range(0, 20)
                     .filter(i -> i < 3 || random.nextBoolean())
                     .toArray();
-            roundRobin = roundRobin(endpoints(listed), List.of(roundRobin));
+            service.update(endpoints(listed));
             waits.keySet().retainAll(endpoints(0, 1, 2));
             assertThat(waits.values()).allMatch(wait -> wait <= 60);
         }
-        assertThat(next(roundRobin, 40)).containsAll(endpoints(0, 1, 2));
+        assertThat(service.next(40)).containsAll(endpoints(0, 1, 2));
     }
 
     @Test
     void continuesAfterARemovedEndpoint() {
-        RoundRobin roundRobin = roundRobin(endpoints(1, 2, 3, 4), List.of());
-        while (!pick(roundRobin, 0).equals(endpoints(1).get(0))) {
+        TestService service = TestService.of(endpoint(1), endpoint(2), endpoint(3), endpoint(4));
+        while (!service.next().equals(endpoint(1))) {
             // repeat until endpoint 2 is the next one
         }
-        RoundRobin later = roundRobin(endpoints(1, 3, 4), List.of(roundRobin));
-        assertThat(next(later, 3)).isEqualTo(endpoints(3, 4, 1));
+        service.update(endpoints(1, 3, 4));
+        assertThat(service.next(3)).isEqualTo(endpoints(3, 4, 1));
+    }
+
+    @Test
+    void continuesWithAnotherAlgorithm() {
+        TestService service = TestService.of(THREE);
+        List<Endpoint> round = service.next(3);
+        service.next();
+        service.with(Algorithm.LEAST_CONNECTIONS).update(endpoints(1, 2, 3));
+        assertThat(service.next()).isEqualTo(round.get(1));
+        service.with(Algorithm.ROUND_ROBIN).update(endpoints(1, 2, 3));
+        assertThat(service.next(3)).containsExactly(round.get(2), round.get(0), round.get(1));
+    }
+
+    @Test
+    void continuesInANewProcess() {
+        TestService service = TestService.of(THREE);
+        List<Endpoint> round = service.next(3);
+        service.next(2);
+        BalancePosition position = new BalancePosition(service.state.stats.name(), service.state.turns(), List.of());
+        for (Algorithm algorithm : List.of(Algorithm.ROUND_ROBIN, Algorithm.LEAST_CONNECTIONS)) {
+            TestService other = new TestService().with(algorithm);
+            other.update(endpoints(1, 2, 3));
+            other.state.resume(position, 0);
+            assertThat(other.next(3)).containsExactly(round.get(2), round.get(0), round.get(1));
+        }
     }
 
     @Test
     void findsEndpointsInShortAndLongLists() {
         for (int size : new int[] {1, 8, 9, 1000}) {
-            List<Endpoint> list = endpoints(IntStream.range(0, size).toArray());
-            RoundRobin roundRobin = roundRobin(list, List.of());
+            List<Endpoint> list = firstEndpoints(size);
+            TestService service = new TestService();
+            service.update(list);
             for (Endpoint endpoint : list) {
-                EndpointTarget target = roundRobin.find(endpoint);
-                assertThat(target).isNotNull();
-                assertThat(target.endpoint).isEqualTo(endpoint);
+                assertThat(service.target(endpoint).endpoint).isEqualTo(endpoint);
             }
-            assertThat(roundRobin.find(endpoints(size + 1).get(0))).isNull();
+            assertThat(service.balancer().find(endpoint(size + 1))).isNull();
         }
     }
 
     @Test
-    void anEndpointIsSilentAfterTwoTimeoutsInARow() {
-        EndpointTarget target = SERVICE.newTarget(endpoints(1).get(0));
-        target.timedOut(false, 0);
-        assertThat(target.allowsAttempt(0)).isTrue();
-        target.answered();
-        target.timedOut(false, 0);
-        assertThat(target.allowsAttempt(0)).isTrue();
-        target.timedOut(false, 0);
-        assertThat(target.allowsAttempt(0)).isFalse();
-    }
-
-    @Test
-    void skipsASilentEndpointUntilAnAttemptIsAnswered() {
-        RoundRobin roundRobin = roundRobin(endpoints(1, 2), List.of());
-        Endpoint silent = endpoints(1).get(0);
-        EndpointTarget target = roundRobin.find(silent);
-        assertThat(target).isNotNull();
-        target.timedOut(true, 0);
-        for (int i = 0; i < 10; i++) {
-            assertThat(pick(roundRobin, 4_999_999_999L)).isNotEqualTo(silent);
-        }
-        // The round robin of a changed list skips it as well.
-        RoundRobin later = roundRobin(endpoints(1, 2, 3), List.of(roundRobin));
-        List<Endpoint> tried = new ArrayList<>();
-        for (int i = 0; i < 10; i++) {
-            tried.add(pick(later, 5_000_000_000L));
-        }
-        assertThat(tried).containsOnlyOnce(silent);
-        target.answered();
-        tried.clear();
-        for (int i = 0; i < 9; i++) {
-            tried.add(pick(later, 5_000_000_001L));
-        }
-        assertThat(tried).filteredOn(silent::equals).hasSize(3);
-    }
-
-    @Test
-    void usesSilentEndpointsIfAllAreSilent() {
-        RoundRobin roundRobin = roundRobin(endpoints(1, 2), List.of());
-        for (Endpoint endpoint : endpoints(1, 2)) {
-            EndpointTarget target = roundRobin.find(endpoint);
-            assertThat(target).isNotNull();
-            target.timedOut(true, 0);
-        }
-        assertThat(roundRobin.pick(CLIENT, List.of(), 1)).isNotNull();
+    void passesOverFullAndTriedEndpoints() {
+        TestService service = new TestService().withMaxPerEndpoint(1);
+        service.update(endpoints(1, 2, 3));
+        assertThat(service.target(1).tryAcquire()).isTrue();
+        assertThat(service.next(4)).doesNotContain(endpoint(1));
+        assertThat(service.balancer().pick(CLIENT, endpoints(2), 0)).isSameAs(service.target(3));
+        assertThat(service.balancer().pick(CLIENT, endpoints(2, 3), 0)).isNull();
+        service.withMaxPerEndpoint(2).update(endpoints(1, 2, 3));
+        assertThat(service.balancer().pick(CLIENT, endpoints(2, 3), 0)).isSameAs(service.target(1));
     }
 }

@@ -11,15 +11,23 @@ import io.netty.channel.FixedRecvByteBufAllocator;
 import io.netty.channel.epoll.EpollDatagramChannel;
 import io.netty.util.ResourceLeakDetector;
 import io.sluice.balance.AffinityTable;
-import io.sluice.balance.RoundRobin;
+import io.sluice.balance.Balancer;
+import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceState;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
+import io.sluice.model.Origin;
 import io.sluice.model.Protocol;
+import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.SessionAffinity;
+import io.sluice.model.TrafficPolicy;
+import io.sluice.model.TrafficPolicy.Algorithm;
+import io.sluice.model.TrafficPolicy.Balancing;
+import io.sluice.model.TrafficPolicy.Preference;
 import io.sluice.socket.InetSocket;
 import io.sluice.stats.ServiceStats;
 import io.sluice.stats.Stats;
@@ -33,6 +41,9 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -109,46 +120,67 @@ class AllocationTest {
         return loop.executor.submit(() -> Thread.currentThread().getId()).get();
     }
 
-    private static ServiceState service() {
-        return new ServiceState(
-                new Stats(1).open(new ServicePortName("test", "sticky", "", Protocol.TCP)),
-                new AffinityTable(),
-                change -> {});
-    }
-
-    private static RoundRobin roundRobin(int endpoints) {
-        ServiceState service = service();
-        return RoundRobin.of(
-                IntStream.range(0, endpoints)
-                        .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
-                        .toList(),
-                List.of(),
-                service::newTarget);
+    /** The routing of a service port with a traffic policy. */
+    private static FrontendRouting routing(Balancing balancing, int preferred, int endpoints) {
+        List<Endpoint> all = IntStream.range(0, endpoints)
+                .mapToObj(i -> new Endpoint(IpAddress.v4(0x0a000000 + i), 8080))
+                .toList();
+        TrafficPolicy policy = new TrafficPolicy(
+                balancing,
+                TrafficPolicy.DEFAULT.limits(),
+                TrafficPolicy.DEFAULT.timeouts(),
+                TrafficPolicy.DEFAULT.proxyProtocol(),
+                TrafficPolicy.DEFAULT.lifetime(),
+                List.of());
+        ServicePortName name = new ServicePortName("test", "sticky", "", Protocol.TCP);
+        ServiceState state = new ServiceState(new Stats(1).open(name), new AffinityTable(), change -> {});
+        FrontendRouting routing = null;
+        // The last endpoint is new in the second version.
+        for (List<Endpoint> listed : List.of(all.subList(0, Math.max(1, endpoints - 1)), all)) {
+            ServicePort port = new ServicePort(
+                    name,
+                    new SessionAffinity(60),
+                    policy,
+                    Set.of(),
+                    Set.copyOf(all.subList(0, preferred)),
+                    List.of(Frontend.of(
+                            new FrontendAddress(Protocol.TCP, IpAddress.v4(0x0a600001), 80),
+                            Route.forward(listed, Route.Source.NODE))));
+            routing = state.update(port, client -> Origin.EXTERNAL, Map.of(), 0).get(0);
+        }
+        return Objects.requireNonNull(routing);
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {1, 10, 1_000})
-    void roundRobinPickAllocatesNothing(int endpoints) throws Exception {
-        RoundRobin roundRobin = roundRobin(endpoints);
+    @CsvSource({
+        "ROUND_ROBIN, 0, 0, 1",
+        "ROUND_ROBIN, 0, 0, 10",
+        "ROUND_ROBIN, 0, 0, 1000",
+        "ROUND_ROBIN, 1000000000, 0, 10",
+        "ROUND_ROBIN, 0, 3, 10",
+        "LEAST_CONNECTIONS, 0, 0, 10",
+        "LEAST_CONNECTIONS, 0, 0, 1000",
+        "MAGLEV, 0, 0, 10"
+    })
+    void choosingAnEndpointAllocatesNothing(Algorithm algorithm, long slowStartNanos, int preferred, int endpoints)
+            throws Exception {
+        Balancing balancing = new Balancing(algorithm, slowStartNanos, Preference.NONE, 3, 1, 0);
+        Balancer balancer =
+                Objects.requireNonNull(routing(balancing, preferred, endpoints).external());
         IpAddress client = IpAddress.v4(0x7f000001);
         double bytes = leastBytes(
-                Thread.currentThread().getId(), 10_000, ROUNDING, () -> roundRobin.pick(client, List.of(), 0));
+                Thread.currentThread().getId(), 10_000, ROUNDING, () -> balancer.pick(client, List.of(), 500_000_000));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 
     @ParameterizedTest
     @ValueSource(ints = {1, 10, 1_000})
     void affinityLookupAllocatesNothing(int endpoints) throws Exception {
-        RoundRobin roundRobin = roundRobin(endpoints);
-        ServiceState service = service();
-        AffinityTable table = service.affinityTable;
-        SessionAffinity affinity = new SessionAffinity(60);
+        FrontendRouting routing = routing(Balancing.DEFAULT, 0, endpoints);
+        Balancer balancer = Objects.requireNonNull(routing.external());
         IpAddress client = Lab.ip("10.1.2.3");
-        double bytes = leastBytes(
-                Thread.currentThread().getId(),
-                10_000,
-                ROUNDING,
-                () -> table.pick(service, affinity, client, roundRobin, 0));
+        double bytes =
+                leastBytes(Thread.currentThread().getId(), 10_000, ROUNDING, () -> routing.pick(client, balancer, 0));
         assertThat(bytes).isLessThanOrEqualTo(ROUNDING);
     }
 

@@ -56,7 +56,7 @@ final class SimulatedNode {
         Stats stats = new Stats(1);
         AffinityTable affinity = new AffinityTable();
         snapshot.forEach(port -> new ServiceState(stats.open(port.name()), affinity, change -> {})
-                .update(port, this::originOf, Map.of())
+                .update(port, this::originOf, Map.of(), 0)
                 .forEach(routing -> routings.put(routing.frontend().address(), routing)));
         host = new SimulatedHost(localAddresses(), sockets());
         path = new PacketPath(kernel, host);
