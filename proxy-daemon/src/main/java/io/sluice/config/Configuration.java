@@ -3,6 +3,7 @@ package io.sluice.config;
 import io.sluice.document.Problem;
 import io.sluice.model.Cidr;
 import io.sluice.model.Family;
+import io.sluice.rules.PolicyValues;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -40,6 +41,8 @@ public final class Configuration {
     private final List<String> withoutEffect = new ArrayList<>();
     private final List<String> warnings = new ArrayList<>();
     private final List<String> problems = new ArrayList<>();
+    private final PolicyValues serviceDefaults;
+    private final @Nullable Path file;
     private final Settings settings;
 
     private Configuration(@Nullable Path file, Map<String, String> environment, Map<Setting<?>, List<String>> flags)
@@ -48,8 +51,12 @@ public final class Configuration {
             String text = setting.defaultText();
             values.put(setting, new Value(text.isEmpty() ? List.of() : List.of(text), "default", setting.key()));
         }
-        if (file != null) {
+        this.file = file;
+        if (file == null) {
+            serviceDefaults = PolicyValues.NONE;
+        } else {
             ConfigurationFile read = ConfigurationFile.read(file);
+            serviceDefaults = read.serviceDefaults();
             problems.addAll(read.problems());
             warnings.addAll(read.warnings());
             withoutEffect.addAll(read.notes());
@@ -75,7 +82,7 @@ public final class Configuration {
         if (!problems.isEmpty()) {
             throw new ConfigurationException(problems);
         }
-        settings = Settings.of(new Settings.Values(parsed));
+        settings = Settings.of(new Settings.Values(parsed), serviceDefaults);
         checkAdminAddress(settings.admin().bindAddress());
     }
 
@@ -211,6 +218,7 @@ public final class Configuration {
                 map.put(setting.key(), plain(setting, value.strings().get(0)));
             }
         });
+        map.put(ServiceDefaults.KEY, ServiceDefaults.texts(serviceDefaults));
         return map;
     }
 
@@ -237,6 +245,10 @@ public final class Configuration {
                 lines.add(new String[] {setting.key() + ": " + (bare ? text : quoted(text)), from});
             }
         });
+        Map<String, String> policy = ServiceDefaults.texts(serviceDefaults);
+        String source = policy.isEmpty() ? "# default" : "# file " + file;
+        lines.add(new String[] {ServiceDefaults.KEY + ":" + (policy.isEmpty() ? " {}" : ""), source});
+        policy.forEach((key, text) -> lines.add(new String[] {"  " + key + ": " + quoted(text), ""}));
         int width = lines.stream().mapToInt(line -> line[0].length()).max().orElse(0) + 2;
         return lines.stream()
                 .map(line -> line[1].isEmpty() ? line[0] : line[0] + " ".repeat(width - line[0].length()) + line[1])

@@ -5,6 +5,7 @@ import io.sluice.document.FieldReader;
 import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
 import io.sluice.document.Utf8File;
+import io.sluice.rules.PolicyValues;
 import io.sluice.text.Suggestion;
 import java.io.IOException;
 import java.io.StringReader;
@@ -17,6 +18,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
@@ -33,6 +35,7 @@ final class ConfigurationFile {
     private final Path file;
     private final List<Problem> problems = new ArrayList<>();
     private final Map<Setting<?>, Value> values = new TreeMap<>();
+    private PolicyValues serviceDefaults = PolicyValues.NONE;
     private @Nullable KubeProxyDocument kubeProxy;
 
     private ConfigurationFile(Path file) {
@@ -57,6 +60,11 @@ final class ConfigurationFile {
     /** The settings in the {@code SluiceConfiguration}, before parsing. */
     Map<Setting<?>, Value> values() {
         return values;
+    }
+
+    /** The traffic policy in {@code serviceDefaults}. */
+    PolicyValues serviceDefaults() {
+        return serviceDefaults;
     }
 
     /** The settings in the {@code KubeProxyConfiguration}, before parsing. {@link #values} override these settings. */
@@ -142,6 +150,10 @@ final class ConfigurationFile {
         if (key.equals("apiVersion") || key.equals("kind")) {
             return;
         }
+        if (key.equals(ServiceDefaults.KEY)) {
+            serviceDefaults = ServiceDefaults.read(field);
+            return;
+        }
         Setting.values().stream()
                 .filter(setting -> setting.key().equals(key))
                 .findFirst()
@@ -177,7 +189,9 @@ final class ConfigurationFile {
     }
 
     private static String suggestion(String key) {
-        List<String> keys = Setting.values().stream().map(Setting::key).toList();
+        List<String> keys =
+                Stream.concat(Stream.of(ServiceDefaults.KEY), Setting.values().stream().map(Setting::key))
+                        .toList();
         return Suggestion.among(keys, key)
                 + keys.stream().sorted().collect(Collectors.joining(", ", " (allowed: ", ")"));
     }

@@ -3,9 +3,11 @@ package io.sluice.config;
 import io.sluice.apiserver.ApiOptions;
 import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.forward.ForwarderConfig;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.node.RuleOptions;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.NodePortAddresses;
+import io.sluice.rules.PolicyValues;
 import io.sluice.socket.KeepAlive;
 import java.io.File;
 import java.net.InetSocketAddress;
@@ -67,13 +69,13 @@ public record Settings(
             List<String> hostNames,
             @Nullable Path socket) {}
 
-    static Settings of(Values values) {
+    static Settings of(Values values, PolicyValues serviceDefaults) {
         return new Settings(
                 values.one(Setting.FEED),
                 apiOptions(values),
                 KubernetesReflector.EndpointsApi.valueOf(
                         values.required(Setting.ENDPOINTS_API).toUpperCase(Locale.ROOT)),
-                buildOptions(values),
+                buildOptions(values, serviceDefaults),
                 new ForwarderConfig(
                         values.required(Setting.LOOPS),
                         values.required(Setting.BUSY_POLL),
@@ -95,7 +97,7 @@ public record Settings(
                         ForwarderConfig.defaults().bufferBudgetBytes(),
                         null,
                         System::nanoTime),
-                values.required(Setting.MODE).equals("node") ? rules(values) : null,
+                values.required(Setting.MODE).equals("node") ? rules(values, serviceDefaults.policy().timeouts()) : null,
                 values.one(Setting.HANDOVER_SOCKET),
                 values.required(Setting.EXIT_AFTER_HANDOVER),
                 values.required(Setting.DRAIN_TIMEOUT),
@@ -122,19 +124,25 @@ public record Settings(
                 socket.orElse(null));
     }
 
-    private static RuleOptions rules(Values values) {
+    private static RuleOptions rules(Values values, TrafficPolicy.Timeouts defaults) {
         return new RuleOptions(
                 values.required(Setting.MARK_BIT),
                 values.required(Setting.ROUTING_TABLE),
                 values.required(Setting.RULE_PRIORITY),
                 values.required(Setting.KEEP_RULES_ON_EXIT),
-                wholeSeconds(values.required(Setting.UDP_UNREPLIED_TIMEOUT)),
-                wholeSeconds(values.required(Setting.UDP_REPLIED_TIMEOUT)));
+                wholeSeconds(values.required(Setting.UDP_UNREPLIED_TIMEOUT), defaults.udpUnrepliedNanos()),
+                wholeSeconds(values.required(Setting.UDP_REPLIED_TIMEOUT), defaults.udpNanos()));
     }
 
-    /** Rounds up to seconds, so that the kernel's entry for a flow does not expire before that of the forwarder. */
-    private static long wholeSeconds(Duration time) {
-        return time.plusMillis(999).toSeconds();
+    /**
+     * Rounds the longer time up to seconds, so that the kernel's entry for a flow does not expire before that of the
+     * forwarder.
+     */
+    private static long wholeSeconds(Duration ofProcess, long ofServicesNanos) {
+        Duration ofServices = Duration.ofNanos(ofServicesNanos);
+        return (ofProcess.compareTo(ofServices) < 0 ? ofServices : ofProcess)
+                .plusMillis(999)
+                .toSeconds();
     }
 
     private static ApiOptions apiOptions(Values values) {
@@ -153,7 +161,7 @@ public record Settings(
                 values.required(Setting.INSECURE_SKIP_TLS_VERIFY));
     }
 
-    private static BuildOptions buildOptions(Values values) {
+    private static BuildOptions buildOptions(Values values, PolicyValues serviceDefaults) {
         String proxyName = values.one(Setting.SERVICE_PROXY_NAME);
         return new BuildOptions(
                 values.required(Setting.NODE_NAME),
@@ -165,7 +173,8 @@ public record Settings(
                 values.required(Setting.MASQUERADE_ALL),
                 values.all(Setting.MAP_FRONTENDS),
                 proxyName == null ? "" : proxyName,
-                values.required(Setting.MODE).equals("node"));
+                values.required(Setting.MODE).equals("node"),
+                serviceDefaults);
     }
 
     /** The parsed values of all settings. */

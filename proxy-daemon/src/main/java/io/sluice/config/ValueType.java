@@ -1,12 +1,12 @@
 package io.sluice.config;
 
 import io.sluice.document.Problem;
+import io.sluice.text.DurationFormat;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.function.Function;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
@@ -29,8 +29,6 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
             Shape.BOOLEAN,
             "true or false",
             text -> text.equals("true") || text.equals("false") ? Optional.of(text.equals("true")) : Optional.empty());
-
-    private static final Pattern DURATION = Pattern.compile("(\\d{1,9})(ms|s|m|h)");
 
     static <T> ValueType<T> of(String allowed, Function<String, Optional<T>> parser) {
         return new ValueType<>(Shape.STRING, allowed, parser);
@@ -79,33 +77,12 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
     }
 
     private static ValueType<Duration> duration(String example, Duration min, Duration max) {
-        String allowed = example + format(min) + " to " + format(max);
+        String allowed = example + DurationFormat.format(min) + " to " + DurationFormat.format(max);
         return new ValueType<>(
                 Shape.DURATION,
                 allowed,
-                text -> parsed(text).filter(value -> value.compareTo(min) >= 0 && value.compareTo(max) <= 0));
-    }
-
-    private static Optional<Duration> parsed(String text) {
-        Matcher matcher = DURATION.matcher(text);
-        if (!matcher.matches()) {
-            return Optional.empty();
-        }
-        long amount = Long.parseLong(matcher.group(1));
-        return Optional.of(
-                switch (matcher.group(2)) {
-                    case "ms" -> Duration.ofMillis(amount);
-                    case "s" -> Duration.ofSeconds(amount);
-                    case "m" -> Duration.ofMinutes(amount);
-                    default -> Duration.ofHours(amount);
-                });
-    }
-
-    private static String format(Duration time) {
-        if (time.toHours() > 0) {
-            return time.toHours() + "h";
-        }
-        return time.toMillis() % 1000 == 0 ? time.toSeconds() + "s" : time.toMillis() + "ms";
+                text -> DurationFormat.parse(text)
+                        .filter(value -> value.compareTo(min) >= 0 && value.compareTo(max) <= 0));
     }
 
     /**

@@ -26,9 +26,22 @@ public record EndpointsObject(ObjectKey key, ServiceKey service, List<EndpointGr
      * An endpoint address and its conditions. Absent conditions get the same defaults as in kube-proxy.
      *
      * @param nodeName name of the endpoint's node; empty if unknown
+     * @param zone zone of the endpoint; empty if unknown
      */
     public record SliceEndpoint(
-            IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {}
+            IpAddress address,
+            boolean ready,
+            boolean serving,
+            boolean terminating,
+            String nodeName,
+            String zone,
+            Hints hints) {
+        /** Creates an endpoint whose zone is unknown. */
+        public SliceEndpoint(
+                IpAddress address, boolean ready, boolean serving, boolean terminating, String nodeName, Hints hints) {
+            this(address, ready, serving, terminating, nodeName, "", hints);
+        }
+    }
 
     /** The zones and nodes whose traffic an endpoint should receive. Both lists are empty if there is no hint. */
     public record Hints(List<String> zones, List<String> nodes) {

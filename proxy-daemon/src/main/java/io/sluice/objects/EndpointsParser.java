@@ -96,6 +96,7 @@ final class EndpointsParser {
                 terminating,
                 // Equal names share one instance, because a cluster has far fewer nodes than endpoints.
                 nodeName == null ? "" : nodeName.intern(),
+                endpoint.get("zone").string("").intern(),
                 shared == null ? hints : shared);
     }
 

@@ -5,6 +5,7 @@ import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.SessionAffinity;
 import java.util.List;
+import java.util.Map;
 
 /**
  * A Service.
@@ -13,6 +14,7 @@ import java.util.List;
  * @param clusterIps at most one of each family; empty if the Service is not served: headless, ExternalName, or served
  *     by another proxy
  * @param internalLocal whether internalTrafficPolicy is Local
+ * @param annotations the annotations that set the traffic policy, without the prefix {@code service.sluice.io/}
  */
 public record ServiceObject(
         ObjectKey key,
@@ -21,7 +23,8 @@ public record ServiceObject(
         SessionAffinity affinity,
         boolean internalLocal,
         External external,
-        List<Port> ports)
+        List<Port> ports,
+        Map<String, String> annotations)
         implements KubeObject {
     /** Creation time if the manifest contains none: later than that of every object from an API server. */
     public static final long NOT_CREATED = Long.MAX_VALUE;
@@ -29,6 +32,19 @@ public record ServiceObject(
     public ServiceObject {
         clusterIps = List.copyOf(clusterIps);
         ports = List.copyOf(ports);
+        annotations = Map.copyOf(annotations);
+    }
+
+    /** Creates a Service without annotations. */
+    public ServiceObject(
+            ObjectKey key,
+            long createdSeconds,
+            List<IpAddress> clusterIps,
+            SessionAffinity affinity,
+            boolean internalLocal,
+            External external,
+            List<Port> ports) {
+        this(key, createdSeconds, clusterIps, affinity, internalLocal, external, ports, Map.of());
     }
 
     /**

@@ -12,7 +12,9 @@ import io.sluice.rules.BuildOptions;
 import java.time.DateTimeException;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /** Parses Services. Reports and skips invalid fields, and uses the valid ones. */
 public final class ServiceParser {
@@ -20,6 +22,9 @@ public final class ServiceParser {
     public static final String PROXY_NAME = "service.kubernetes.io/service-proxy-name";
     /** Label of headless Services and their slices. */
     public static final String HEADLESS = "service.kubernetes.io/headless";
+
+    /** Prefix of the annotations that set the traffic policy of a Service. */
+    public static final String ANNOTATION_PREFIX = "service.sluice.io/";
 
     private static final int MAX_AFFINITY_SECONDS = 86_400;
 
@@ -54,7 +59,21 @@ public final class ServiceParser {
                 affinity(spec),
                 isLocal(spec.get("internalTrafficPolicy")),
                 external(type, spec, root.get("status").object()),
-                servicePorts(spec.get("ports")));
+                servicePorts(spec.get("ports")),
+                annotations(metadata.get("annotations").object()));
+    }
+
+    private static Map<String, String> annotations(FieldReader annotations) {
+        Map<String, String> ours = new HashMap<>();
+        for (FieldReader field : annotations.fields()) {
+            if (field.name().startsWith(ANNOTATION_PREFIX)) {
+                String value = field.string();
+                if (value != null) {
+                    ours.put(field.name().substring(ANNOTATION_PREFIX.length()), value);
+                }
+            }
+        }
+        return ours;
     }
 
     private static External external(String type, FieldReader spec, FieldReader status) {

@@ -6,6 +6,7 @@ import io.sluice.document.Problem;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
+import io.sluice.rules.PolicyKey;
 import io.sluice.rules.Trace.Packet;
 import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
@@ -173,8 +174,18 @@ public record TraceReport(
                 verdict + ": "
                         + (count == 0
                                 ? reason
-                                : "to " + Table.count(count, "endpoint") + (count == 1 ? "" : ", round robin"))));
+                                : "to " + Table.count(count, "endpoint") + (count == 1 ? "" : ", " + balance()))));
         return lines;
+    }
+
+    /** How an endpoint is chosen, from the lines about the policy, which contain only what is not the default. */
+    private String balance() {
+        String prefix = PolicyKey.BALANCE.name() + ": ";
+        return details.getOrDefault("policy", List.of()).stream()
+                .filter(line -> line.startsWith(prefix))
+                .map(line -> line.substring(prefix.length()))
+                .findFirst()
+                .orElse("round robin");
     }
 
     private static String line(String heading, String text) {

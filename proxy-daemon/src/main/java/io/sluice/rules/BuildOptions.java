@@ -20,6 +20,7 @@ import java.util.List;
  *     empty to serve the Services without this label
  * @param wildcardNodePorts whether a NodePort served on interface addresses is a single frontend for all addresses
  *     (node mode), instead of one frontend per address
+ * @param serviceDefaults the traffic policy of Services whose annotations do not set it
  */
 public record BuildOptions(
         String nodeName,
@@ -31,12 +32,39 @@ public record BuildOptions(
         boolean masqueradeAll,
         List<AddressMap> frontendMap,
         String serviceProxyName,
-        boolean wildcardNodePorts) {
+        boolean wildcardNodePorts,
+        PolicyValues serviceDefaults) {
     public BuildOptions {
         nodeAddresses = List.copyOf(nodeAddresses);
         clusterCidrs = List.copyOf(clusterCidrs);
         serviceCidrs = List.copyOf(serviceCidrs);
         frontendMap = List.copyOf(frontendMap);
+    }
+
+    /** Creates options without defaults of traffic policies. */
+    public BuildOptions(
+            String nodeName,
+            List<IpAddress> nodeAddresses,
+            List<Cidr> clusterCidrs,
+            boolean podsByNode,
+            List<Cidr> serviceCidrs,
+            NodePortAddresses nodePortAddresses,
+            boolean masqueradeAll,
+            List<AddressMap> frontendMap,
+            String serviceProxyName,
+            boolean wildcardNodePorts) {
+        this(
+                nodeName,
+                nodeAddresses,
+                clusterCidrs,
+                podsByNode,
+                serviceCidrs,
+                nodePortAddresses,
+                masqueradeAll,
+                frontendMap,
+                serviceProxyName,
+                wildcardNodePorts,
+                PolicyValues.NONE);
     }
 
     /** Creates the default options for a node with the given name. */

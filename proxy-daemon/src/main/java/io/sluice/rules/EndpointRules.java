@@ -1,9 +1,12 @@
 package io.sluice.rules;
 
+import static java.util.Objects.requireNonNull;
+
 import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Route;
+import io.sluice.model.TrafficPolicy.Preference;
 import io.sluice.objects.EndpointsObject;
 import io.sluice.objects.EndpointsObject.EndpointGroup;
 import io.sluice.objects.EndpointsObject.SliceEndpoint;
@@ -70,6 +73,10 @@ final class EndpointRules {
     record NodeLocality(String node, String zone) {
         boolean isLocal(SliceEndpoint sliceEndpoint) {
             return !node.isEmpty() && sliceEndpoint.nodeName().equals(node);
+        }
+
+        boolean isInZone(SliceEndpoint sliceEndpoint) {
+            return !zone.isEmpty() && sliceEndpoint.zone().equals(zone);
         }
     }
 
@@ -149,8 +156,7 @@ final class EndpointRules {
                 policies.useCluster() ? select(endpoints, clusterList(endpoints.values(), locality)) : List.of();
         List<Endpoint> local =
                 policies.useLocal() ? select(endpoints, localList(endpoints.values(), locality)) : List.of();
-        boolean any = endpoints.values().stream()
-                .anyMatch(sliceEndpoint -> sliceEndpoint.ready() || isServingTerminating(sliceEndpoint));
+        boolean any = endpoints.values().stream().anyMatch(EndpointRules::isUsable);
         return new EndpointLists(cluster, local, any);
     }
 
@@ -270,8 +276,39 @@ final class EndpointRules {
         return ready.size();
     }
 
-    /** The endpoints on which established UDP flows may stay: those that are ready or serving. */
-    static Set<Endpoint> flowEndpoints(Map<Endpoint, SliceEndpoint> endpoints) {
+    /**
+     * The usable endpoints that are chosen before all others; empty if there is no preference among them.
+     *
+     * @param endpoints all endpoints of the service port
+     */
+    static Set<Endpoint> preferred(
+            Preference preference,
+            Collection<EndpointLists> usable,
+            Map<Endpoint, SliceEndpoint> endpoints,
+            NodeLocality locality) {
+        if (preference == Preference.NONE) {
+            return Set.of();
+        }
+        Set<Endpoint> all = new HashSet<>();
+        for (EndpointLists lists : usable) {
+            all.addAll(lists.cluster());
+            all.addAll(lists.local());
+        }
+        Set<Endpoint> preferred = new HashSet<>(all);
+        preferred.removeIf(endpoint -> {
+            SliceEndpoint sliceEndpoint = requireNonNull(endpoints.get(endpoint));
+            return !(preference == Preference.NODE ? locality.isLocal(sliceEndpoint) : locality.isInZone(sliceEndpoint));
+        });
+        return preferred.size() == all.size() ? Set.of() : preferred;
+    }
+
+    /** Whether an endpoint may be chosen for new connections: it is ready, or terminating but still serving. */
+    static boolean isUsable(SliceEndpoint sliceEndpoint) {
+        return sliceEndpoint.ready() || isServingTerminating(sliceEndpoint);
+    }
+
+    /** The endpoints on which established connections and flows may stay: those that are ready or serving. */
+    static Set<Endpoint> servingEndpoints(Map<Endpoint, SliceEndpoint> endpoints) {
         Set<Endpoint> stay = new HashSet<>();
         endpoints.forEach((endpoint, sliceEndpoint) -> {
             if (sliceEndpoint.ready() || sliceEndpoint.serving()) {

@@ -1,8 +1,6 @@
 package io.sluice.rules;
 
-import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
-import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.Frontend.Kind;
 import io.sluice.model.FrontendAddress;
@@ -10,11 +8,11 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.Route.Source;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
 import io.sluice.rules.EndpointRules.EndpointLists;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -59,14 +57,18 @@ final class FrontendRules {
      * Creates the frontend at an address. If an endpoint has the same address and port (an ingress controller in the
      * host network), the node that owns the address does not proxy it: packets go to the process that listens there.
      *
+     * @param policy the traffic policy of the service port
      * @param lists the usable endpoints of the address's family
+     * @param reject the route for traffic that is rejected because the Service has no endpoint
      * @param frontendEndpoints the endpoints that are also frontends of a Service
      */
     static Frontend frontend(
             ServiceObject service,
             Kind kind,
             FrontendAddress address,
+            TrafficPolicy policy,
             EndpointLists lists,
+            Route reject,
             Set<Endpoint> frontendEndpoints,
             LocalNode localNode) {
         Route node = route(service, kind, address, Origin.NODE, lists, frontendEndpoints, localNode);
@@ -75,13 +77,17 @@ final class FrontendRules {
         Frontend frontend = new Frontend(
                 kind,
                 address,
-                pod.equals(external) ? external : pod,
-                node.equals(external) ? external : node,
-                external,
-                allowedSources(service, kind, address.address().family(), localNode));
+                orReject(pod.equals(external) ? external : pod, reject),
+                orReject(node.equals(external) ? external : node, reject),
+                orReject(external, reject),
+                SourceRanges.allowedSources(service, kind, address.address().family(), policy, localNode));
         return frontend.forwardsToItself() && localNode.addresses().contains(address.address())
                 ? frontend.passing()
                 : frontend;
+    }
+
+    private static Route orReject(Route route, Route reject) {
+        return route.verdict() == Route.Verdict.REJECT ? reject : route;
     }
 
     private static Route route(
@@ -134,27 +140,5 @@ final class FrontendRules {
                 // The endpoint may be on another node, and its replies must return through this node.
                 : !service.external().local() || origin == Origin.NODE;
         return node ? Source.NODE : Source.CLIENT;
-    }
-
-    private static List<Cidr> allowedSources(ServiceObject service, Kind kind, Family family, LocalNode localNode) {
-        if (kind != Kind.LOAD_BALANCER) {
-            return List.of();
-        }
-        List<Cidr> allowed = new ArrayList<>();
-        for (Cidr range : service.external().sourceRanges()) {
-            if (range.network().family() == family) {
-                allowed.add(range);
-            }
-        }
-        IpAddress primary = NodePortAddresses.primary(localNode.addresses(), family);
-        if (primary != null && allowed.stream().anyMatch(range -> range.contains(primary))) {
-            // A node with the LoadBalancer IP on an interface uses it as its source address.
-            for (IpAddress address : service.external().loadBalancerIps()) {
-                if (address.family() == family) {
-                    allowed.add(new Cidr(address, address.family().bits()));
-                }
-            }
-        }
-        return allowed;
     }
 }

@@ -13,10 +13,13 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.HealthCheck;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotContext;
+import io.sluice.model.TrafficPolicy;
+import io.sluice.model.TrafficPolicy.Removal;
 import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.NamedPort;
 import io.sluice.objects.NodeObject;
@@ -51,6 +54,7 @@ public final class SnapshotBuilder {
     private final ObjectStore store;
     private final ProblemTracker problems;
     private final ServiceProblems serviceProblems;
+    private final ServicePolicies policies;
     private final AddressClaims claims = new AddressClaims();
     private final EndpointAddressIndex endpointIndex = new EndpointAddressIndex();
     private final EndpointChains chains = new EndpointChains();
@@ -76,6 +80,7 @@ public final class SnapshotBuilder {
         this.store = store;
         this.problems = problems;
         this.serviceProblems = new ServiceProblems(store);
+        this.policies = new ServicePolicies(options.serviceDefaults(), store);
         localNode = LocalNode.of(options, null, interfaceAddresses);
     }
 
@@ -293,6 +298,7 @@ public final class SnapshotBuilder {
 
     private List<ServicePort> ownedPorts(ServiceObject service, Set<Problem> found, List<AddressConflict> lost) {
         ServiceKey key = service.service();
+        TrafficPolicy policy = policies.of(service, found);
         List<ServicePort> ports = new ArrayList<>();
         for (Port port : service.ports()) {
             ServicePortName name = nameOf(key, port.named());
@@ -306,19 +312,32 @@ public final class SnapshotBuilder {
                 return !name.equals(owner);
             });
             if (!owned.isEmpty()) {
-                ports.add(servicePort(service, port, owned, found));
+                ports.add(servicePort(
+                        service,
+                        port,
+                        ServicePolicies.forProtocol(policy, port.named().protocol()),
+                        owned,
+                        found));
             }
         }
         return ports;
     }
 
     private ServicePort servicePort(
-            ServiceObject service, Port port, Map<FrontendAddress, Kind> owned, Set<Problem> found) {
+            ServiceObject service,
+            Port port,
+            TrafficPolicy policy,
+            Map<FrontendAddress, Kind> owned,
+            Set<Problem> found) {
         ServiceKey key = service.service();
         ServicePortName name = nameOf(key, port.named());
         Map<Endpoint, SliceEndpoint> endpoints = EndpointRules.endpointsOf(port.named(), store.endpoints(key));
         Set<Endpoint> frontendEndpoints = removeExcluded(name, endpoints.keySet(), found);
         Map<Family, EndpointLists> listsByFamily = new EnumMap<>(Family.class);
+        boolean holds = name.protocol() == Protocol.TCP
+                && policy.lifetime().holdNanos() > 0
+                && endpoints.values().stream().noneMatch(EndpointRules::isUsable);
+        Route reject = holds ? Route.HOLD : Route.REJECT;
         List<Frontend> frontends = new ArrayList<>(owned.size());
         owned.forEach((address, kind) -> {
             EndpointLists lists = listsByFamily.computeIfAbsent(
@@ -327,16 +346,22 @@ public final class SnapshotBuilder {
                             EndpointRules.ofFamily(family, endpoints),
                             Policies.of(service, port, family),
                             localNode.locality()));
-            Frontend frontend = FrontendRules.frontend(service, kind, address, lists, frontendEndpoints, localNode);
+            Frontend frontend = FrontendRules.frontend(
+                    service, kind, address, policy, lists, reject, frontendEndpoints, localNode);
             if (frontend.passesAny()) {
                 found.add(serviceProblems.passed(key, frontend));
             }
             frontends.add(frontend);
         });
+        policies.checkSourceRanges(service, policy, frontends, found);
+        boolean endsConnections = name.protocol() == Protocol.UDP || policy.lifetime().removal() != Removal.KEEP;
         return new ServicePort(
                 name,
                 service.affinity(),
-                name.protocol() == Protocol.UDP ? EndpointRules.flowEndpoints(endpoints) : Set.of(),
+                policy,
+                endsConnections ? EndpointRules.servingEndpoints(endpoints) : Set.of(),
+                EndpointRules.preferred(
+                        policy.balancing().preference(), listsByFamily.values(), endpoints, localNode.locality()),
                 frontends);
     }
 

@@ -15,6 +15,7 @@ import io.sluice.model.Route.Source;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.objects.EndpointsObject.SliceEndpoint;
 import io.sluice.objects.ServiceKey;
 import io.sluice.objects.ServiceObject;
@@ -115,16 +116,22 @@ public final class Tracer {
                 "frontend",
                 List.of(packet.destination() + ", " + frontend.kind().text() + " of " + name
                         + (frontend.kind() == Kind.NODE_PORT ? "; " + to + " is " + localNode.sourceOf(to) : "")));
+        TrafficPolicy policy = servicePort.policy();
+        List<String> notes = new ArrayList<>(PolicyNotes.ofService(packet.from(), frontend, policy));
         Verdict verdict;
         List<Endpoint> endpoints = List.of();
         Source source = Source.CLIENT;
         String reason;
-        if (!frontend.allowsSource(packet.from())) {
+        if (!PolicyNotes.isAllowed(packet.from(), frontend, policy)) {
             verdict = Verdict.DROP;
-            reason = packet.from() + " is not in loadBalancerSourceRanges " + texts(frontend.allowedSources());
+            reason = PolicyNotes.notAllowed(packet.from(), frontend, policy);
+            if (!notes.isEmpty()) {
+                details.put("policy", notes);
+            }
         } else {
-            details.put("policy", List.of(policy(service, frontend.kind(), origin)));
-            details.put("endpoints", lines(decisions, route, frontend));
+            notes.add(0, PolicyNotes.ofKubernetes(service, frontend.kind(), origin));
+            details.put("policy", notes);
+            details.put("endpoints", lines(decisions, route, servicePort, frontend));
             if (servicePort.affinity().byClientAddress()) {
                 details.put(
                         "affinity",
@@ -159,8 +166,8 @@ public final class Tracer {
                 }
                 case HOLD -> {
                     verdict = Verdict.HOLD;
-                    reason = name + " has no usable " + to.family() + " endpoint, so connections wait for one"
-                            + summary(decisions);
+                    reason = name + " has no usable " + to.family() + " endpoint, so connections wait up to "
+                            + PolicyKey.HOLD.textIn(policy) + " for one" + summary(decisions);
                 }
                 case REJECT -> {
                     verdict = Verdict.REJECT;
@@ -169,7 +176,7 @@ public final class Tracer {
                 default -> {
                     verdict = Verdict.DROP;
                     reason =
-                            policyName(frontend.kind()) + " is Local, and " + name + " has no usable endpoint on node '"
+                            PolicyNotes.policyName(frontend.kind()) + " is Local, and " + name + " has no usable endpoint on node '"
                                     + localNode.locality().node() + "'" + summary(decisions);
                 }
             }
@@ -206,7 +213,8 @@ public final class Tracer {
         return decisions;
     }
 
-    private List<String> lines(Map<Endpoint, EndpointDecision> decisions, Route route, Frontend frontend) {
+    private List<String> lines(
+            Map<Endpoint, EndpointDecision> decisions, Route route, ServicePort servicePort, Frontend frontend) {
         List<String> lines = new ArrayList<>();
         decisions.forEach((endpoint, decision) -> {
             boolean used = route.endpoints().contains(endpoint);
@@ -221,6 +229,7 @@ public final class Tracer {
             lines.add(endpoint
                     + (used ? "  used: " : "  not used: ")
                     + words(decision, used)
+                    + (used && servicePort.preferredEndpoints().contains(endpoint) ? ", preferred" : "")
                     + (next == null ? "" : "; also an address of " + next + ", which forwards the traffic again"));
         });
         return lines.isEmpty() ? List.of("none") : lines;
@@ -263,7 +272,7 @@ public final class Tracer {
 
     private String client(IpAddress from, Origin origin) {
         return switch (origin) {
-            case POD -> from + ", a pod (in " + texts(localNode.pods()) + ")";
+            case POD -> from + ", a pod (in " + PolicyNotes.texts(localNode.pods()) + ")";
             case NODE -> from + ", this node: " + localNode.sourceOf(from);
             case EXTERNAL ->
                 from
@@ -271,27 +280,6 @@ public final class Tracer {
                                 ? ", an external client"
                                 : ", a pod or an external client: no local traffic detection (--cluster-cidr)");
         };
-    }
-
-    private static String texts(List<Cidr> ranges) {
-        return ranges.stream().map(Cidr::toString).collect(Collectors.joining(", "));
-    }
-
-    private static String policyName(Kind kind) {
-        return kind == Kind.CLUSTER_IP ? "internalTrafficPolicy" : "externalTrafficPolicy";
-    }
-
-    private static String policy(ServiceObject service, Kind kind, Origin origin) {
-        boolean local = kind == Kind.CLUSTER_IP
-                ? service.internalLocal()
-                : service.external().local();
-        String name = policyName(kind);
-        if (!local) {
-            return name + " Cluster: endpoints on any node";
-        }
-        return FrontendRules.onlyLocal(service, kind, origin)
-                ? name + " Local: only endpoints on this node"
-                : name + " Local, which does not apply to traffic from pods or this node: endpoints on any node";
     }
 
     private String why(Source source, ServiceObject service, Kind kind, Origin origin, Family family) {

@@ -2,6 +2,7 @@ package io.sluice.rules;
 
 import io.sluice.model.Frontend;
 import io.sluice.model.HealthCheck;
+import io.sluice.model.Protocol;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
@@ -11,7 +12,10 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 
-/** Formats a snapshot: one line per frontend, sorted by service port, then one line per health check. */
+/**
+ * Formats a snapshot: for each service port its frontends, then its traffic policy if it is not the default; then one line
+ * per health check.
+ */
 public final class Dump {
     private Dump() {}
 
@@ -38,8 +42,18 @@ public final class Dump {
                     .sorted()
                     .toList();
             if (!flows.isEmpty() && !flows.equals(served)) {
-                lines.add(port.name() + " flows stay on " + String.join(" ", flows));
+                lines.add(port.name() + (port.name().protocol() == Protocol.UDP ? " flows" : " connections")
+                        + " stay on " + String.join(" ", flows));
             }
+            if (!port.preferredEndpoints().isEmpty()) {
+                lines.add(port.name() + " prefers "
+                        + port.preferredEndpoints().stream()
+                                .map(String::valueOf)
+                                .sorted()
+                                .collect(Collectors.joining(" ")));
+            }
+            PolicyValues.texts(port.policy())
+                    .forEach((key, value) -> lines.add(port.name() + " policy " + key + ": " + value));
         }
         new TreeMap<>(snapshot.context().healthChecks())
                 .forEach((service, check) -> lines.add("health check " + service + " port " + check.port() + ": "

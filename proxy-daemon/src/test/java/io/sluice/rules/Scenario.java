@@ -18,7 +18,7 @@ import java.util.stream.Stream;
  *   <li>{@code === objects [FILE]}: the new content of a file, by default {@code objects.yaml};
  *   <li>{@code === interfaces}: the new addresses of the machine's interfaces, one per line;
  *   <li>{@code === gone FILE}: removes the file;
- *   <li>{@code === expect}: the current frontends, the health checks, then all problems with their severity;
+ *   <li>{@code === expect}: the current frontends, traffic policies and health checks, then all problems with their severity;
  *   <li>{@code === trace}: packets and their verdicts, {@code FROM TO:PORT/PROTO -> VERDICT}, followed by the endpoints
  *       or the reason, and by {@code as node} if the endpoints see the node's address instead of the client's;
  *   <li>{@code === check}: additional findings of {@code sluice check}.

@@ -105,7 +105,8 @@ class ScenarioTest {
                         given.masqueradeAll(),
                         given.frontendMap(),
                         given.serviceProxyName(),
-                        given.wildcardNodePorts());
+                        given.wildcardNodePorts(),
+                        given.serviceDefaults());
     }
 
     private void take(String name, BuildOptions options, String text) throws IOException {
