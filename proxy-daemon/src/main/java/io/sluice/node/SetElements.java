@@ -11,6 +11,7 @@ import io.sluice.model.ServicePort;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -47,10 +48,11 @@ final class SetElements {
         boolean flows = port.name().protocol() == Protocol.UDP
                 && !port.servingEndpoints().isEmpty();
         for (Frontend frontend : port.frontends()) {
+            Collection<Cidr> sources = sources(port, frontend);
             FrontendAddress address = frontend.address();
             String family = family(address.address());
             if (address.address().isUnspecified()) {
-                elements.addAll(nodePort(frontend, flows));
+                elements.addAll(nodePort(frontend, flows, sources));
                 continue;
             }
             String key = key(address.address(), address.protocol().text(), address.port());
@@ -62,9 +64,9 @@ final class SetElements {
             elements.add(new Element("from-pod" + family, key, verdict(frontend.pod(), flows)));
             elements.add(new Element("from-node" + family, key, verdict(frontend.node(), flows)));
             elements.add(new Element("from-external" + family, key, verdict(frontend.external(), flows)));
-            if (!frontend.allowedSources().isEmpty()) {
+            if (!sources.isEmpty()) {
                 elements.add(new Element("source-checked" + family, key, ""));
-                for (Cidr range : withoutNested(frontend.allowedSources())) {
+                for (Cidr range : sources) {
                     elements.add(new Element("source-range" + family, key + " . " + range, ""));
                 }
             }
@@ -73,15 +75,38 @@ final class SetElements {
     }
 
     /** Returns the elements of a NodePort that is served on the local addresses in {@code node-port-address}. */
-    private static List<Element> nodePort(Frontend frontend, boolean flows) {
+    private static List<Element> nodePort(Frontend frontend, boolean flows, Collection<Cidr> sources) {
         FrontendAddress address = frontend.address();
-        String key =
-                "ipv" + family(address.address()) + " . " + address.protocol().text() + " . " + address.port();
-        return List.of(
+        String family = family(address.address());
+        String port = address.protocol().text() + " . " + address.port();
+        String key = "ipv" + family + " . " + port;
+        List<Element> elements = new ArrayList<>(List.of(
                 new Element("node-port", key, ""),
                 new Element("node-port-from-pod", key, verdict(frontend.pod(), flows)),
                 new Element("node-port-from-node", key, verdict(frontend.node(), flows)),
-                new Element("node-port-from-external", key, verdict(frontend.external(), flows)));
+                new Element("node-port-from-external", key, verdict(frontend.external(), flows))));
+        if (!sources.isEmpty()) {
+            elements.add(new Element("source-checked-node-port", key, ""));
+            for (Cidr range : sources) {
+                elements.add(new Element("node-port-source-range" + family, port + " . " + range, ""));
+            }
+        }
+        return elements;
+    }
+
+    /**
+     * Returns the ranges from which packets to a frontend are accepted; none if all are. They include the peers whose
+     * PROXY protocol headers are believed, because the forwarder checks the address in the header.
+     */
+    private static Collection<Cidr> sources(ServicePort port, Frontend frontend) {
+        if (frontend.allowedSources().isEmpty()) {
+            return List.of();
+        }
+        Family family = frontend.address().address().family();
+        List<Cidr> sources = new ArrayList<>(frontend.allowedSources());
+        sources.addAll(port.policy().proxyProtocol().acceptFrom());
+        sources.removeIf(range -> range.network().family() != family);
+        return withoutNested(sources);
     }
 
     static String key(IpAddress address, String protocol, int port) {
@@ -126,10 +151,16 @@ final class SetElements {
 
     /** Returns the ranges that are not nested in others, because the kernel does not accept overlapping ranges. */
     private static Collection<Cidr> withoutNested(List<Cidr> ranges) {
-        Set<Cidr> withoutNested = new LinkedHashSet<>(ranges);
-        withoutNested.removeIf(range ->
-                ranges.stream().anyMatch(other -> other.prefix() < range.prefix() && other.contains(range.network())));
-        return withoutNested;
+        List<Cidr> sorted = new ArrayList<>(ranges);
+        sorted.sort(Comparator.comparing(Cidr::network).thenComparingInt(Cidr::prefix));
+        List<Cidr> kept = new ArrayList<>();
+        for (Cidr range : sorted) {
+            // Two ranges are either nested or disjoint, so a range can only be nested in the last one before it.
+            if (kept.isEmpty() || !kept.get(kept.size() - 1).covers(range)) {
+                kept.add(range);
+            }
+        }
+        return kept;
     }
 
     private static String verdict(Route route, boolean flows) {

@@ -26,6 +26,9 @@ public final class PacketTable {
             "--service-cidr=10.96.0.0/16,fd00:96::/112",
             "--nodeport-addresses=primary,localhost");
 
+    /** The source ranges of Service guarded. */
+    public static final String GUARDED_SOURCES = "198.51.100.0/25, 2001:db8:51::/121";
+
     private PacketTable() {}
 
     private static Map<String, List<String>> sections() {
@@ -123,6 +126,12 @@ public final class PacketTable {
                         .port("TCP", 8091, 0)
                         .slice(8090, 8080, "pod", "two")
                         .slice(8091, 8080, "pod")
+                + service("guarded")
+                        .type("LoadBalancer")
+                        .nodePort(30086)
+                        .policy("source-ranges", GUARDED_SOURCES)
+                        .spec("loadBalancerSourceRanges: [198.51.100.0/24, '2001:db8:51::/64']")
+                        .endpoints("pod")
                 + service("sctp").port("SCTP", 80, 0)
                 + service("closed").slice(80, 9, "pod").slice(80, 8080, "far");
     }

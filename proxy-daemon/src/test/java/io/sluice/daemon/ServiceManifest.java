@@ -20,6 +20,7 @@ final class ServiceManifest {
     private final StringBuilder slices = new StringBuilder();
     private String type = "NodePort";
     private String labels = "";
+    private final List<String> annotations = new ArrayList<>();
     private String spec = "";
     private int sliceCount;
 
@@ -36,6 +37,12 @@ final class ServiceManifest {
 
     ServiceManifest label(String label) {
         labels = label;
+        return this;
+    }
+
+    /** Sets a key of the traffic policy. */
+    ServiceManifest policy(String key, String value) {
+        annotations.add("service.sluice.io/" + key + ": '" + value + "'");
         return this;
     }
 
@@ -129,13 +136,14 @@ final class ServiceManifest {
                 ---
                 apiVersion: v1
                 kind: Service
-                metadata: {name: %s, labels: {%s}}
+                metadata: {name: %s, labels: {%s}, annotations: {%s}}
                 spec: {type: %s, clusterIP: '%s', clusterIPs: [%s], ipFamilies: [IPv4, IPv6], externalIPs: [%s],
                   ports: [%s]%s}
                 status: {loadBalancer: {ingress: [%s]}}
                 """.formatted(
                                 name,
                                 labels,
+                                String.join(", ", annotations),
                                 type,
                                 addresses(name).get(0),
                                 list("", "'", "'"),

@@ -48,6 +48,10 @@ final class PacketTableTest {
     }
 
     private static ServiceSnapshot snapshot(String... more) throws IOException {
+        return snapshot(PacketTable.feed(), more);
+    }
+
+    private static ServiceSnapshot snapshot(String feed, String[] more) throws IOException {
         List<String> flags = new ArrayList<>(List.of("--mode=node", "--node-name=n1"));
         flags.addAll(PacketTable.FLAGS);
         for (String flag : more) {
@@ -58,7 +62,7 @@ final class PacketTableTest {
         BuildOptions options = Flags.rules(flags);
         ProblemTracker problems = new ProblemTracker();
         ObjectStore store = new ObjectStore(problems);
-        Manifest manifest = ManifestReader.read("feed.yaml", "", new StringReader(PacketTable.feed()));
+        Manifest manifest = ManifestReader.read("feed.yaml", "", new StringReader(feed));
         store.replace("feed.yaml", new SourceState(manifest.objects(), manifest.problems()));
         SnapshotBuilder builder = new SnapshotBuilder(options, store, problems);
         builder.interfaceAddresses(SimulatedNode.interfaceAddresses());
@@ -182,11 +186,50 @@ final class PacketTableTest {
         assertThat(all.send(other).source()).as("another flow").isEqualTo(other.source());
     }
 
+    /** The forwarder checks the address in the PROXY header of a trusted peer, which only TCP has. */
+    @ParameterizedTest
+    @ValueSource(strings = {"--nodeport-addresses=primary", "--nodeport-addresses=all"})
+    void acceptsTrustedPeersThatAreNotInTheSourceRanges(String flag) throws IOException {
+        String trusted = String.join("/32, ", SimulatedNode.addressesOf("stranger")) + "/128";
+        String feed = PacketTable.feed()
+                .replace(
+                        "'" + PacketTable.GUARDED_SOURCES + "'",
+                        "'" + PacketTable.GUARDED_SOURCES + "', service.sluice.io/accept-proxy-protocol-from: '"
+                                + trusted + "'");
+        SimulatedNode guarded = new SimulatedNode(snapshot(feed, new String[] {flag}), CURRENT);
+        for (int family = 0; family < 2; family++) {
+            for (String destination : List.of("guarded:80", "guarded-ext:80", "guarded-lb:80", "node:30086")) {
+                String[] to = destination.split(":");
+                int port = Integer.parseInt(to[1]);
+                for (Protocol protocol : Protocol.values()) {
+                    assertThat(guarded.send(packet(protocol, family, "stranger", 40_000, to[0], port, false))
+                                    .verdict())
+                            .as("%s %s %s", protocol, family, destination)
+                            .isEqualTo(protocol == Protocol.TCP ? Verdict.FORWARD : Verdict.DROPPED);
+                    assertThat(guarded.send(packet(protocol, family, "one", 40_000, to[0], port, false))
+                                    .verdict())
+                            .isEqualTo(Verdict.DROPPED);
+                }
+            }
+        }
+    }
+
     private static Packet udp(
             int family, String source, int sourcePort, String destination, int destinationPort, boolean ofNode) {
+        return packet(Protocol.UDP, family, source, sourcePort, destination, destinationPort, ofNode);
+    }
+
+    private static Packet packet(
+            Protocol protocol,
+            int family,
+            String source,
+            int sourcePort,
+            String destination,
+            int destinationPort,
+            boolean ofNode) {
         return new Packet(
                 ofNode,
-                Protocol.UDP,
+                protocol,
                 SimulatedNode.ip(SimulatedNode.addressesOf(source).get(family)),
                 sourcePort,
                 SimulatedNode.ip(SimulatedNode.addressesOf(destination).get(family)),
