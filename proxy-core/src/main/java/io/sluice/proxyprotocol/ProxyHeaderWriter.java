@@ -25,7 +25,7 @@ public final class ProxyHeaderWriter {
      * Writes a header. Sets no position of the buffer.
      *
      * @param datagram whether the header precedes a datagram; only version 2 has such headers
-     * @param into a big-endian buffer with {@link #MAX_BYTES} after {@code at}
+     * @param into a buffer of any byte order with {@link #MAX_BYTES} after {@code at}
      * @return the number of bytes; 0 for {@link ProxyHeader#NONE}
      */
     public static int write(
@@ -66,21 +66,28 @@ public final class ProxyHeaderWriter {
         into.put(at, BinaryHeader.SIGNATURE);
         into.put(at + 12, (byte) BinaryHeader.PROXY);
         into.put(at + 13, (byte) (family << 4 | transport));
-        into.putShort(at + 14, (short) length);
+        writeNumber(length, 2, into, at + 14);
         int next = writeAddress(addresses.source(), ipv6, into, at + BinaryHeader.FIXED_BYTES);
         next = writeAddress(addresses.destination(), ipv6, into, next);
-        into.putShort(next, (short) addresses.sourcePort());
-        into.putShort(next + 2, (short) addresses.destinationPort());
-        return BinaryHeader.FIXED_BYTES + length;
+        next = writeNumber(addresses.sourcePort(), 2, into, next);
+        next = writeNumber(addresses.destinationPort(), 2, into, next);
+        return next - at;
     }
 
     private static int writeAddress(IpAddress address, boolean ipv6, ByteBuffer into, int at) {
         if (!ipv6) {
-            into.putInt(at, (int) address.low());
-            return at + 4;
+            return writeNumber(address.low(), 4, into, at);
         }
-        into.putLong(at, address.high());
-        into.putLong(at + 8, address.family() == Family.IPV4 ? MAPPED_PREFIX | address.low() : address.low());
-        return at + 16;
+        boolean mapped = address.family() == Family.IPV4;
+        int next = writeNumber(address.high(), 8, into, at);
+        return writeNumber(mapped ? MAPPED_PREFIX | address.low() : address.low(), 8, into, next);
+    }
+
+    /** Writes a number in network byte order. The buffer of an event loop has the order of the processor. */
+    private static int writeNumber(long value, int bytes, ByteBuffer into, int at) {
+        for (int i = 0; i < bytes; i++) {
+            into.put(at + i, (byte) (value >>> 8 * (bytes - 1 - i)));
+        }
+        return at + bytes;
     }
 }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.sluice.model.IpAddress;
 import io.sluice.model.TrafficPolicy.ProxyHeader;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
 import java.util.Random;
@@ -25,8 +26,10 @@ class ProxyHeaderWriterTest {
                 destinationPort);
     }
 
+    /** Writes to a buffer like that of an event loop. */
     private static byte[] write(ProxyHeader version, ProxiedAddresses addresses, boolean datagram) {
         ByteBuffer into = ByteBuffer.allocateDirect(AT + ProxyHeaderWriter.MAX_BYTES);
+        into.order(ByteOrder.LITTLE_ENDIAN);
         byte[] header = new byte[ProxyHeaderWriter.write(version, addresses, datagram, into, AT)];
         assertThat(into.position()).isZero();
         into.get(AT, header);
