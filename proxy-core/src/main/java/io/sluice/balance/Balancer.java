@@ -120,7 +120,7 @@ public abstract class Balancer {
     }
 
     /** Passes the targets of all endpoints to an action. */
-    final void forEach(Consumer<EndpointTarget> action) {
+    public final void forEach(Consumer<EndpointTarget> action) {
         for (EndpointTarget target : targets) {
             action.accept(target);
         }

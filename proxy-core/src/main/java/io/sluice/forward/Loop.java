@@ -21,7 +21,6 @@ import io.sluice.stats.CounterCells;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayDeque;
 import java.util.Objects;
 import java.util.function.Consumer;
@@ -56,9 +55,6 @@ final class Loop {
     final @Nullable TransparentSockets transparentSockets;
     final long bufferAddress;
     final ByteBuffer buffer;
-    /** The same memory in network byte order. */
-    final ByteBuffer bigEndianBuffer;
-
     final DatagramBatch batch = new DatagramBatch();
     /** Peer address as returned by accept(2): length, address, scope (IPv6), port. */
     final byte[] acceptedAddress = new byte[26];
@@ -108,7 +104,6 @@ final class Loop {
         // This comes last, so that no failure above leaks the memory.
         memory = Buffer.allocateDirectBufferWithNativeOrder(BUFFER_BYTES);
         buffer = memory.buffer();
-        bigEndianBuffer = buffer.duplicate().order(ByteOrder.BIG_ENDIAN);
         bufferAddress = Buffer.memoryAddress(buffer);
     }
 

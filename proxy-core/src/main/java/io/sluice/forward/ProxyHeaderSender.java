@@ -23,7 +23,7 @@ final class ProxyHeaderSender {
                 local == null ? address : IpAddress.of(local.getAddress()),
                 session.frontend.address.port());
         Loop loop = session.loop;
-        int length = ProxyHeaderWriter.write(version, addresses, false, loop.bigEndianBuffer, 0);
+        int length = ProxyHeaderWriter.write(version, addresses, false, loop.buffer, 0);
         try {
             // The send buffer of a new connection has room for the whole header.
             if (endpoint.write(loop.bufferAddress, 0, length) == length) {

@@ -189,9 +189,10 @@ final class ConfigurationFile {
     }
 
     private static String suggestion(String key) {
-        List<String> keys =
-                Stream.concat(Stream.of(ServiceDefaults.KEY), Setting.values().stream().map(Setting::key))
-                        .toList();
+        List<String> keys = Stream.concat(
+                        Stream.of(ServiceDefaults.KEY),
+                        Setting.values().stream().map(Setting::key))
+                .toList();
         return Suggestion.among(keys, key)
                 + keys.stream().sorted().collect(Collectors.joining(", ", " (allowed: ", ")"));
     }

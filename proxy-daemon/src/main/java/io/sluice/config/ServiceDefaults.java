@@ -38,8 +38,7 @@ final class ServiceDefaults {
         }
         PolicyConflicts.resolve(values, PolicyValues.NONE, PolicyKey::camelCase).conflicts().stream()
                 .filter(PolicyConflicts.Conflict::isError)
-                .forEach(conflict ->
-                        mapping.get(conflict.key().camelCase()).error(conflict.message()));
+                .forEach(conflict -> mapping.get(conflict.key().camelCase()).error(conflict.message()));
         return values;
     }
 

@@ -97,7 +97,9 @@ public record Settings(
                         ForwarderConfig.defaults().bufferBudgetBytes(),
                         null,
                         System::nanoTime),
-                values.required(Setting.MODE).equals("node") ? rules(values, serviceDefaults.policy().timeouts()) : null,
+                values.required(Setting.MODE).equals("node")
+                        ? rules(values, serviceDefaults.policy().timeouts())
+                        : null,
                 values.one(Setting.HANDOVER_SOCKET),
                 values.required(Setting.EXIT_AFTER_HANDOVER),
                 values.required(Setting.DRAIN_TIMEOUT),

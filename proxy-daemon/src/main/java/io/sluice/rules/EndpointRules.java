@@ -297,7 +297,9 @@ final class EndpointRules {
         Set<Endpoint> preferred = new HashSet<>(all);
         preferred.removeIf(endpoint -> {
             SliceEndpoint sliceEndpoint = requireNonNull(endpoints.get(endpoint));
-            return !(preference == Preference.NODE ? locality.isLocal(sliceEndpoint) : locality.isInZone(sliceEndpoint));
+            return !(preference == Preference.NODE
+                    ? locality.isLocal(sliceEndpoint)
+                    : locality.isInZone(sliceEndpoint));
         });
         return preferred.size() == all.size() ? Set.of() : preferred;
     }

@@ -57,30 +57,39 @@ public final class PolicyKey<T> {
 
     public static final PolicyKey<Algorithm> BALANCE =
             choice("balance", Algorithm.class, policy -> policy.balancing().algorithm());
-    public static final PolicyKey<Long> SLOW_START =
-            duration("slow-start", OFF, SECOND, DAY, policy -> policy.balancing().slowStartNanos());
+    public static final PolicyKey<Long> SLOW_START = duration(
+            "slow-start", OFF, SECOND, DAY, policy -> policy.balancing().slowStartNanos());
     public static final PolicyKey<Preference> PREFER =
             choice("prefer", Preference.class, policy -> policy.balancing().preference());
     public static final PolicyKey<Integer> EJECT_AFTER =
             count("eject-after", OFF, 1_000, policy -> policy.balancing().ejectAfter());
-    public static final PolicyKey<Long> EJECT_FOR =
-            duration("eject-for", "", SECOND, Duration.ofMinutes(5), policy -> policy.balancing()
-                    .ejectForNanos());
+    public static final PolicyKey<Long> EJECT_FOR = duration(
+            "eject-for",
+            "",
+            SECOND,
+            Duration.ofMinutes(5),
+            policy -> policy.balancing().ejectForNanos());
     public static final PolicyKey<Probe> HEALTH_CHECK = choice(
             "health-check",
             Probe.class,
             policy -> policy.balancing().healthCheckIntervalNanos() == 0 ? Probe.NONE : Probe.TCP);
     public static final PolicyKey<Long> HEALTH_CHECK_INTERVAL =
             duration("health-check-interval", "", SECOND, HOUR, PolicyKey::healthCheckInterval);
-    public static final PolicyKey<Integer> MAX_CONNECTIONS =
-            count("max-connections", OFF, MAX_CONNECTIONS_LIMIT, policy -> policy.limits()
-                    .connections());
-    public static final PolicyKey<Integer> MAX_CONNECTIONS_PER_CLIENT =
-            count("max-connections-per-client", OFF, MAX_CONNECTIONS_LIMIT, policy -> policy.limits()
-                    .connectionsPerClient());
-    public static final PolicyKey<Integer> MAX_CONNECTIONS_PER_ENDPOINT =
-            count("max-connections-per-endpoint", OFF, MAX_CONNECTIONS_LIMIT, policy -> policy.limits()
-                    .connectionsPerEndpoint());
+    public static final PolicyKey<Integer> MAX_CONNECTIONS = count(
+            "max-connections",
+            OFF,
+            MAX_CONNECTIONS_LIMIT,
+            policy -> policy.limits().connections());
+    public static final PolicyKey<Integer> MAX_CONNECTIONS_PER_CLIENT = count(
+            "max-connections-per-client",
+            OFF,
+            MAX_CONNECTIONS_LIMIT,
+            policy -> policy.limits().connectionsPerClient());
+    public static final PolicyKey<Integer> MAX_CONNECTIONS_PER_ENDPOINT = count(
+            "max-connections-per-endpoint",
+            OFF,
+            MAX_CONNECTIONS_LIMIT,
+            policy -> policy.limits().connectionsPerEndpoint());
     public static final PolicyKey<Rate> CONNECTION_RATE_PER_CLIENT = added(
             "connection-rate-per-client",
             "a number of connections per second or minute such as 20/s or 600/m, at most 1000000, or off",
@@ -88,46 +97,63 @@ public final class PolicyKey<T> {
             rate -> rate.count() == 0
                     ? OFF
                     : rate.count() + (rate.periodNanos() == TimeUnit.SECONDS.toNanos(1) ? "/s" : "/m"),
-            policy ->
-                    new Rate(policy.limits().ratePerClient(), policy.limits().ratePeriodNanos()));
-    public static final PolicyKey<Long> CONNECT_TIMEOUT =
-            duration("connect-timeout", PROCESS_DEFAULT, MILLISECOND, HOUR, policy -> policy.timeouts()
-                    .connectNanos());
-    public static final PolicyKey<Long> CONNECT_DEADLINE =
-            duration("connect-deadline", PROCESS_DEFAULT, MILLISECOND, HOUR, policy -> policy.timeouts()
-                    .connectDeadlineNanos());
-    public static final PolicyKey<Long> IDLE_TIMEOUT =
-            duration("idle-timeout", OFF, SECOND, MONTH, policy -> policy.timeouts().idleNanos());
-    public static final PolicyKey<Long> HALF_CLOSED_TIMEOUT =
-            duration("half-closed-timeout", PROCESS_DEFAULT, SECOND, DAY, policy -> policy.timeouts()
-                    .halfClosedNanos());
-    public static final PolicyKey<Long> UDP_TIMEOUT =
-            duration("udp-timeout", PROCESS_DEFAULT, SECOND, DAY, policy -> policy.timeouts()
-                    .udpNanos());
-    public static final PolicyKey<Long> UDP_UNREPLIED_TIMEOUT =
-            duration("udp-unreplied-timeout", PROCESS_DEFAULT, SECOND, DAY, policy -> policy.timeouts()
-                    .udpUnrepliedNanos());
-    public static final PolicyKey<ProxyHeader> PROXY_PROTOCOL =
-            choice("proxy-protocol", ProxyHeader.class, policy -> policy.proxyProtocol()
-                    .send());
-    public static final PolicyKey<List<Cidr>> ACCEPT_PROXY_PROTOCOL_FROM =
-            ranges("accept-proxy-protocol-from", policy -> policy.proxyProtocol()
-                    .acceptFrom());
+            policy -> new Rate(policy.limits().ratePerClient(), policy.limits().ratePeriodNanos()));
+    public static final PolicyKey<Long> CONNECT_TIMEOUT = duration(
+            "connect-timeout",
+            PROCESS_DEFAULT,
+            MILLISECOND,
+            HOUR,
+            policy -> policy.timeouts().connectNanos());
+    public static final PolicyKey<Long> CONNECT_DEADLINE = duration(
+            "connect-deadline",
+            PROCESS_DEFAULT,
+            MILLISECOND,
+            HOUR,
+            policy -> policy.timeouts().connectDeadlineNanos());
+    public static final PolicyKey<Long> IDLE_TIMEOUT = duration(
+            "idle-timeout", OFF, SECOND, MONTH, policy -> policy.timeouts().idleNanos());
+    public static final PolicyKey<Long> HALF_CLOSED_TIMEOUT = duration(
+            "half-closed-timeout",
+            PROCESS_DEFAULT,
+            SECOND,
+            DAY,
+            policy -> policy.timeouts().halfClosedNanos());
+    public static final PolicyKey<Long> UDP_TIMEOUT = duration(
+            "udp-timeout",
+            PROCESS_DEFAULT,
+            SECOND,
+            DAY,
+            policy -> policy.timeouts().udpNanos());
+    public static final PolicyKey<Long> UDP_UNREPLIED_TIMEOUT = duration(
+            "udp-unreplied-timeout",
+            PROCESS_DEFAULT,
+            SECOND,
+            DAY,
+            policy -> policy.timeouts().udpUnrepliedNanos());
+    public static final PolicyKey<ProxyHeader> PROXY_PROTOCOL = choice(
+            "proxy-protocol",
+            ProxyHeader.class,
+            policy -> policy.proxyProtocol().send());
+    public static final PolicyKey<List<Cidr>> ACCEPT_PROXY_PROTOCOL_FROM = ranges(
+            "accept-proxy-protocol-from", policy -> policy.proxyProtocol().acceptFrom());
     public static final PolicyKey<List<Cidr>> SOURCE_RANGES = ranges("source-ranges", TrafficPolicy::sourceRanges);
     public static final PolicyKey<OnRemoval> ON_ENDPOINT_REMOVED = added(
             "on-endpoint-removed",
             "keep, reset, or drain with a duration from 1s to 24h, such as drain 30s",
             PolicyKey::onRemoval,
             value -> value.removal() == Removal.DRAIN ? DRAIN + format(value.drainNanos()) : text(value.removal()),
-            policy -> new OnRemoval(
-                    policy.lifetime().removal(), policy.lifetime().drainNanos()));
+            policy ->
+                    new OnRemoval(policy.lifetime().removal(), policy.lifetime().drainNanos()));
     public static final PolicyKey<Long> HOLD =
             duration("hold", OFF, SECOND, HOUR, policy -> policy.lifetime().holdNanos());
     public static final PolicyKey<Integer> HOLD_LIMIT =
             count("hold-limit", "", 100_000, policy -> policy.lifetime().holdLimit());
-    public static final PolicyKey<Long> MAX_CONNECTION_AGE =
-            duration("max-connection-age", OFF, SECOND, MONTH, policy -> policy.lifetime()
-                    .maxAgeNanos());
+    public static final PolicyKey<Long> MAX_CONNECTION_AGE = duration(
+            "max-connection-age",
+            OFF,
+            SECOND,
+            MONTH,
+            policy -> policy.lifetime().maxAgeNanos());
 
     private final String name;
     private final String allowed;
@@ -183,9 +209,7 @@ public final class PolicyKey<T> {
         return added(
                 name,
                 allowed,
-                text -> choices.stream()
-                        .filter(each -> text(each).equals(text))
-                        .findFirst(),
+                text -> choices.stream().filter(each -> text(each).equals(text)).findFirst(),
                 PolicyKey::text,
                 getter);
     }
@@ -258,8 +282,7 @@ public final class PolicyKey<T> {
         return matcher.matches()
                 ? number(matcher.group(1), 1_000_000)
                         .map(count -> new Rate(
-                                count,
-                                (matcher.group(2).equals("s") ? TimeUnit.SECONDS : TimeUnit.MINUTES).toNanos(1)))
+                                count, (matcher.group(2).equals("s") ? TimeUnit.SECONDS : TimeUnit.MINUTES).toNanos(1)))
                 : Optional.empty();
     }
 
@@ -329,8 +352,7 @@ public final class PolicyKey<T> {
     public String camelCase() {
         StringBuilder camel = new StringBuilder();
         for (String part : name.split("-")) {
-            camel.append(
-                    camel.isEmpty() ? part : part.substring(0, 1).toUpperCase(Locale.ROOT) + part.substring(1));
+            camel.append(camel.isEmpty() ? part : part.substring(0, 1).toUpperCase(Locale.ROOT) + part.substring(1));
         }
         return camel.toString();
     }

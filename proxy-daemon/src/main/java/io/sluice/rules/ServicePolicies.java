@@ -81,8 +81,7 @@ final class ServicePolicies {
             PolicyKey<?> key = PolicyKey.of(annotation.getKey());
             if (key == null) {
                 if (++unknown <= MAX_UNKNOWN) {
-                    found.add(problem(
-                            service, Severity.ERROR, annotation.getKey(), unknownKey(annotation.getKey())));
+                    found.add(problem(service, Severity.ERROR, annotation.getKey(), unknownKey(annotation.getKey())));
                 }
                 continue;
             }

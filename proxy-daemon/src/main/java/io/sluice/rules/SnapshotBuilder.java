@@ -346,15 +346,16 @@ public final class SnapshotBuilder {
                             EndpointRules.ofFamily(family, endpoints),
                             Policies.of(service, port, family),
                             localNode.locality()));
-            Frontend frontend = FrontendRules.frontend(
-                    service, kind, address, policy, lists, reject, frontendEndpoints, localNode);
+            Frontend frontend =
+                    FrontendRules.frontend(service, kind, address, policy, lists, reject, frontendEndpoints, localNode);
             if (frontend.passesAny()) {
                 found.add(serviceProblems.passed(key, frontend));
             }
             frontends.add(frontend);
         });
         policies.checkSourceRanges(service, policy, frontends, found);
-        boolean endsConnections = name.protocol() == Protocol.UDP || policy.lifetime().removal() != Removal.KEEP;
+        boolean endsConnections =
+                name.protocol() == Protocol.UDP || policy.lifetime().removal() != Removal.KEEP;
         return new ServicePort(
                 name,
                 service.affinity(),

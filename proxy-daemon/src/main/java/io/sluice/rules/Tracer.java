@@ -175,9 +175,9 @@ public final class Tracer {
                 }
                 default -> {
                     verdict = Verdict.DROP;
-                    reason =
-                            PolicyNotes.policyName(frontend.kind()) + " is Local, and " + name + " has no usable endpoint on node '"
-                                    + localNode.locality().node() + "'" + summary(decisions);
+                    reason = PolicyNotes.policyName(frontend.kind()) + " is Local, and " + name
+                            + " has no usable endpoint on node '"
+                            + localNode.locality().node() + "'" + summary(decisions);
                 }
             }
         }

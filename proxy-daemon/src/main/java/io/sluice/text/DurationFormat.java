@@ -21,19 +21,18 @@ public final class DurationFormat {
         if (!matcher.matches()) {
             return Optional.empty();
         }
-        Duration unit =
-                switch (matcher.group(3)) {
-                    case "ms" -> Duration.ofMillis(1);
-                    case "s" -> Duration.ofSeconds(1);
-                    case "m" -> Duration.ofMinutes(1);
-                    default -> Duration.ofHours(1);
-                };
+        Duration unit = switch (matcher.group(3)) {
+            case "ms" -> Duration.ofMillis(1);
+            case "s" -> Duration.ofSeconds(1);
+            case "m" -> Duration.ofMinutes(1);
+            default -> Duration.ofHours(1);
+        };
         Duration whole = unit.multipliedBy(Long.parseLong(matcher.group(1)));
         String fraction = matcher.group(2);
         Duration time = fraction == null
                 ? whole
-                : whole.plus(unit.multipliedBy(Long.parseLong(fraction))
-                        .dividedBy((long) Math.pow(10, fraction.length())));
+                : whole.plus(
+                        unit.multipliedBy(Long.parseLong(fraction)).dividedBy((long) Math.pow(10, fraction.length())));
         return Optional.of(time).filter(each -> each.toNanosPart() % NANOS_PER_MILLI == 0);
     }
 
