@@ -1,5 +1,8 @@
 package io.sluice.stats;
 
+import java.util.List;
+import java.util.stream.Stream;
+
 /**
  * The counters and gauges of a service port. Counters of failures share a metric and differ in its label {@code reason};
  * {@code deploy/docs/metrics.md} describes all of them.
@@ -134,6 +137,11 @@ public enum Counter {
             "datagrams dropped because the flow limit was reached, resources ran out or a socket did not accept them"),
     FLOWS_ENDPOINT_ERROR(
             "sluice_flows_aborted", "endpoint_error", "UDP flows closed because of an ICMP error from the endpoint");
+
+    /** The counters of TCP connections that were reset before an endpoint accepted them. */
+    static final List<Counter> REJECTED_SESSIONS = Stream.of(values())
+            .filter(counter -> counter.metric.equals(SESSIONS_REFUSED.metric))
+            .toList();
 
     private final String metric;
     private final String reason;

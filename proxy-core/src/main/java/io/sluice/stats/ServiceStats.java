@@ -55,6 +55,15 @@ public final class ServiceStats {
         return sum(cells -> cells.get(counter));
     }
 
+    /** TCP connections reset before an endpoint accepted them, for any reason. */
+    public long rejectedSessions() {
+        long sum = 0;
+        for (Counter counter : Counter.REJECTED_SESSIONS) {
+            sum += get(counter);
+        }
+        return sum;
+    }
+
     /** The number of recorded times in a {@linkplain Buckets bucket}. */
     public long count(Timing timing, int bucket) {
         return sum(cells -> cells.count(timing, bucket));

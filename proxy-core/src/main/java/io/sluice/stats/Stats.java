@@ -56,6 +56,13 @@ public final class Stats {
         return sum;
     }
 
+    /** TCP connections reset before an endpoint accepted them, for any reason, over all service ports. */
+    public long rejectedSessions() {
+        return services.values().stream()
+                .mapToLong(ServiceStats::rejectedSessions)
+                .sum();
+    }
+
     /** The latency histograms of the whole process, over all service ports. */
     public Timings total() {
         return total;

@@ -70,7 +70,7 @@ final class ServiceSummary {
         if (stats != null) {
             active += stats.get(Counter.SESSIONS_ACTIVE) + stats.get(Counter.FLOWS_ACTIVE);
             total += stats.get(Counter.SESSIONS_OPENED) + stats.get(Counter.FLOWS_OPENED);
-            failed += stats.get(Counter.SESSIONS_FAILED) + stats.get(Counter.SESSIONS_REFUSED);
+            failed += stats.rejectedSessions();
             bytesToEndpoint += stats.get(Counter.BYTES_TO_ENDPOINT);
             bytesToClient += stats.get(Counter.BYTES_TO_CLIENT);
         }

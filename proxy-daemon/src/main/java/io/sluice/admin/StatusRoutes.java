@@ -128,7 +128,7 @@ final class StatusRoutes {
     private static Map<String, Object> totals(Stats stats) {
         Map<String, Object> json = new LinkedHashMap<>();
         json.put("connectionsOpened", stats.sum(Counter.SESSIONS_OPENED));
-        json.put("connectionsFailed", stats.sum(Counter.SESSIONS_FAILED) + stats.sum(Counter.SESSIONS_REFUSED));
+        json.put("connectionsFailed", stats.rejectedSessions());
         json.put("flowsOpened", stats.sum(Counter.FLOWS_OPENED));
         json.put("bytesToEndpoint", stats.sum(Counter.BYTES_TO_ENDPOINT));
         json.put("bytesToClient", stats.sum(Counter.BYTES_TO_CLIENT));
