@@ -11,42 +11,31 @@ import java.net.InetSocketAddress;
 import java.time.Instant;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
-import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An endpoint of a service port, with its socket address, counters and passive health check. All {@link Balancer}s of
- * the service port share it.
+ * An endpoint of a service port, with its socket address, counters and health. All {@link Balancer}s of the service port
+ * share it. Thread-safe.
  *
- * <p>An endpoint that does not answer is called silent and is skipped for five seconds. Otherwise, if one of two
- * endpoints were silent, every second client would have to wait for a timeout. After five seconds, a single connection
- * may try the endpoint again; other connections keep skipping it until that attempt succeeds.
- *
- * <p>An endpoint becomes silent after two connect timeouts in a row, in two attempts or in one that waited that long.
- * One timeout covers only a SYN and its first retransmission. At 3 % packet loss, one attempt in a thousand loses both,
- * and a healthy endpoint would then lose its share of the connections. Two timeouts cover four packets; all four are
- * lost in one case in a million. As a drawback, one more client waits for a dead endpoint. Thread-safe.
+ * <p>By default, an endpoint is ejected after three consecutive failures, or after two connect timeouts, in two attempts
+ * or in one that waited that long. One timeout covers only a SYN and its first retransmission. At 3 % packet loss, one
+ * attempt in a thousand loses both, and a healthy endpoint would then lose its share of the connections. Two timeouts
+ * cover four packets; all four are lost in one case in a million. As a drawback, one more client waits for a dead
+ * endpoint.
  */
 public final class EndpointTarget {
-    private static final long SKIP_NANOS = TimeUnit.SECONDS.toNanos(5);
-
     /**
      * Time without an error after which a UDP endpoint no longer counts as failing. Longer than the second for which
      * the kernel may withhold ICMP errors of one host (icmp_ratelimit).
      */
     private static final long NO_ERROR_NANOS = TimeUnit.SECONDS.toNanos(10);
 
-    private static final VarHandle SILENT_UNTIL;
-    private static final VarHandle HEALTH;
     private static final VarHandle STATS;
     private static final VarHandle CONNECTIONS;
 
     static {
         try {
             MethodHandles.Lookup lookup = MethodHandles.lookup();
-            SILENT_UNTIL = lookup.findVarHandle(EndpointTarget.class, "silentUntilNanos", long.class);
-            HEALTH = lookup.findVarHandle(EndpointTarget.class, "health", EndpointHealth.class);
             STATS = lookup.findVarHandle(EndpointTarget.class, "stats", EndpointStats.class);
             CONNECTIONS = lookup.findVarHandle(EndpointTarget.class, "connections", int.class);
         } catch (ReflectiveOperationException e) {
@@ -54,24 +43,21 @@ public final class EndpointTarget {
         }
     }
 
-    /** The value if the last attempt did not time out. */
-    private static final long ANSWERS = Long.MIN_VALUE;
-    /** The value if the last attempt timed out, but the attempt before it did not. */
-    private static final long SUSPECT = Long.MIN_VALUE + 1;
-
     public final Endpoint endpoint;
     private final ServiceStats service;
-    private final Consumer<EndpointChange> onChange;
+    private final Ejections ejections;
 
     // Created on first use, because few of 250,000 endpoints are ever connected to. A race is harmless: it creates two
     // equal objects.
     private @Nullable InetSocketAddress socketAddress;
 
-    /** {@link #ANSWERS}, {@link #SUSPECT}, or the time until which the endpoint is skipped. */
-    private volatile long silentUntilNanos = ANSWERS;
+    /** Changed by {@link Ejections} only. */
+    private volatile EndpointCondition condition = EndpointCondition.INITIAL;
+    /** Whether {@link #condition} is that of an ejected endpoint; a copy, because every choice of an endpoint reads it. */
+    private volatile boolean ejected;
+    /** Whether the endpoint gets new connections; guarded by {@link #ejections}. */
+    private boolean inUse;
 
-    private volatile EndpointHealth health = EndpointHealth.NEVER_TRIED;
-    private volatile long lastErrorNanos;
     /** Null until the first connection. */
     private volatile @Nullable EndpointStats stats;
     /**
@@ -91,11 +77,11 @@ public final class EndpointTarget {
      * Creates the target of an endpoint to which no connection has been attempted.
      *
      * @param service the counters of the service port
-     * @param onChange callback for changes of the health, on an event loop; must not block
+     * @param ejections the ejections of the service port
      */
-    EndpointTarget(ServiceStats service, Consumer<EndpointChange> onChange, Endpoint endpoint) {
+    EndpointTarget(ServiceStats service, Ejections ejections, Endpoint endpoint) {
         this.service = service;
-        this.onChange = onChange;
+        this.ejections = ejections;
         this.endpoint = endpoint;
     }
 
@@ -198,6 +184,7 @@ public final class EndpointTarget {
     /** The health and counters at this moment. */
     public EndpointStatus status() {
         OutOfUse reason = outOfUse;
+        EndpointHealth health = condition.health();
         EndpointHealth now = reason == null ? health : health.with(reason.state(), reason.since());
         EndpointStats known = stats;
         return new EndpointStatus(
@@ -205,48 +192,47 @@ public final class EndpointTarget {
                 endpoint,
                 now,
                 known == null ? EndpointStats.NONE : known,
-                reason == null ? null : reason.until());
+                reason == null ? health.ejectedUntil() : reason.until());
+    }
+
+    EndpointCondition condition() {
+        return condition;
+    }
+
+    /** Replaces the condition. Called by {@link Ejections} with its lock held. */
+    void condition(EndpointCondition newCondition) {
+        condition = newCondition;
+        ejected = newCondition.isEjected();
+    }
+
+    /** Whether the endpoint gets new connections. Called by {@link Ejections} with its lock held. */
+    boolean isInUse() {
+        return inUse;
+    }
+
+    /** Sets whether the endpoint gets new connections. Called by {@link Ejections} with its lock held. */
+    void setInUse(boolean newInUse) {
+        inUse = newInUse;
     }
 
     /** Whether the endpoint is passed over, except for a trial connection. */
     boolean isEjected() {
-        return silentUntilNanos > SUSPECT;
+        return ejected;
     }
 
     /**
-     * Whether a new connection may use this endpoint. Once a silent endpoint has been skipped for long enough, this
-     * returns true to one caller and starts the next skip period.
+     * Whether a new connection may use this endpoint. Once an endpoint has been ejected for long enough, this returns
+     * true to one caller, whose connection is the trial.
      */
     boolean allowsAttempt(long nowNanos) {
-        long until = silentUntilNanos;
-        return until <= SUSPECT
-                || (nowNanos - until >= 0 && SILENT_UNTIL.compareAndSet(this, until, nowNanos + SKIP_NANOS));
-    }
-
-    /**
-     * Records a connection attempt that the endpoint did not answer.
-     *
-     * @param severalTimes whether the attempt waited for more than one connect timeout
-     */
-    public void timedOut(boolean severalTimes, long nowNanos) {
-        if (severalTimes || !SILENT_UNTIL.compareAndSet(this, ANSWERS, SUSPECT)) {
-            silentUntilNanos = nowNanos + SKIP_NANOS;
-        }
+        return !ejected || (nowNanos - condition.ejectedUntilNanos() >= 0 && ejections.startTrial(this, nowNanos));
     }
 
     /** Records that the endpoint answered. */
     public void answered() {
-        if (silentUntilNanos != ANSWERS) {
-            silentUntilNanos = ANSWERS;
+        if (condition.health().state() != State.UP) {
+            ejections.answered(this);
         }
-        if (health.state() != State.UP) {
-            recovered();
-        }
-    }
-
-    private void recovered() {
-        Instant now = Instant.now();
-        change(before -> before.afterSuccess(now));
     }
 
     /**
@@ -254,34 +240,32 @@ public final class EndpointTarget {
      * log server, would otherwise count as failing forever after one error.
      */
     public void sentWithoutError(long nowNanos) {
-        if (health.state() == State.REFUSING && nowNanos - lastErrorNanos >= NO_ERROR_NANOS) {
-            Instant now = Instant.now();
-            change(before -> before.state() == State.REFUSING ? before.withoutErrors(now) : before);
+        EndpointCondition now = condition;
+        boolean sent = now.health().state() == State.REFUSING || (now.isEjected() && now.onTrial());
+        if (sent && now.failing() == State.REFUSING && nowNanos - now.lastErrorNanos() >= NO_ERROR_NANOS) {
+            ejections.withoutErrors(this);
         }
     }
 
     /**
-     * Records a failure that the endpoint or the network to it caused.
+     * Records a failure that the endpoint or the network to it reported.
      *
-     * @param failing {@code REFUSING} or {@code SILENT}
      * @param error text such as {@code connection refused}
      */
-    public void failed(State failing, String error, long nowNanos) {
-        lastErrorNanos = nowNanos;
-        Instant now = Instant.now();
-        change(before -> before.afterFailure(failing, error, now));
+    public void refused(String error, long nowNanos) {
+        ejections.failed(this, State.REFUSING, error, EndpointCondition.FAILURE_WEIGHT, nowNanos);
     }
 
-    private void change(UnaryOperator<EndpointHealth> change) {
-        EndpointHealth before;
-        EndpointHealth after;
-        do {
-            before = health;
-            after = change.apply(before);
-        } while (!HEALTH.compareAndSet(this, before, after));
-        if (before.state() != after.state()) {
-            onChange.accept(new EndpointChange(service.name(), endpoint, before, after));
-        }
+    /**
+     * Records a connection attempt that the endpoint did not answer.
+     *
+     * @param timeouts number of complete connect timeouts that passed; 0 does not count towards an ejection
+     * @param error text such as {@code connect timeout}
+     */
+    public void timedOut(long timeouts, String error, long nowNanos) {
+        int weight =
+                timeouts > 1 ? EndpointCondition.TIMEOUTS_WEIGHT : (int) timeouts * EndpointCondition.TIMEOUT_WEIGHT;
+        ejections.failed(this, State.SILENT, error, weight, nowNanos);
     }
 
     /** The address to connect to. */

@@ -75,7 +75,7 @@ final class Maglev extends Balancer {
 
     /** Maps a hash to a number from 0 to {@code size - 1}. */
     private static int slot(long hash, int size) {
-        return (int) ((hash >>> 32) * size >>> 32);
+        return (int) (((hash >>> 32) * size) >>> 32);
     }
 
     /**

@@ -7,6 +7,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
+import io.sluice.model.TrafficPolicy.Balancing;
 import io.sluice.stats.ServiceStats;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -14,6 +15,7 @@ import java.util.Collection;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -32,6 +34,7 @@ public final class ServiceState {
     /** Null until a traffic policy needs it. */
     private volatile @Nullable ServiceLimits limits;
 
+    private final Ejections ejections = new Ejections(this::report);
     private volatile List<Balancer> balancers = List.of();
     /** The selection of the balancers; used by the control thread only. */
     private @Nullable Selection selection;
@@ -42,7 +45,7 @@ public final class ServiceState {
      */
     private volatile List<EndpointTarget> outOfUse = List.of();
 
-    /** @param onEndpointChange callback for changes of the health of an endpoint, on an event loop; must not block */
+    /** @param onEndpointChange callback for changes of the health of an endpoint, on any thread; must not block */
     public ServiceState(ServiceStats stats, AffinityTable affinityTable, Consumer<EndpointChange> onEndpointChange) {
         this.stats = stats;
         this.affinityTable = affinityTable;
@@ -51,15 +54,15 @@ public final class ServiceState {
 
     /** Creates the target of an endpoint to which no connection has been attempted. */
     public EndpointTarget newTarget(Endpoint endpoint) {
-        return new EndpointTarget(stats, this::report, endpoint);
+        return new EndpointTarget(stats, ejections, endpoint);
     }
 
     /** Reports a change, unless the service port has lost the endpoint while a connection to it was being opened. */
-    private void report(EndpointChange change) {
-        Endpoint endpoint = change.endpoint();
+    private void report(EndpointTarget changed, EndpointHealth before, EndpointHealth after) {
+        Endpoint endpoint = changed.endpoint;
         if (find(endpoint, balancers) != null
                 || outOfUse.stream().anyMatch(target -> target.endpoint.equals(endpoint) && target.isTakenOut())) {
-            onEndpointChange.accept(change);
+            onEndpointChange.accept(new EndpointChange(stats.name(), endpoint, before, after));
         }
     }
 
@@ -81,8 +84,16 @@ public final class ServiceState {
 
     /** Records that the service port no longer exists. */
     public void removed() {
+        Set<EndpointTarget> before = targets(balancers);
         balancers = List.of();
         outOfUse = List.of();
+        ejections.update(Balancing.DEFAULT, Set.of(), before);
+    }
+
+    private static Set<EndpointTarget> targets(List<Balancer> balancers) {
+        Set<EndpointTarget> targets = Collections.newSetFromMap(new IdentityHashMap<>());
+        balancers.forEach(balancer -> balancer.forEach(targets::add));
+        return targets;
     }
 
     /**
@@ -110,10 +121,13 @@ public final class ServiceState {
                     originOf));
         }
         List<Balancer> updated = update.balancers;
+        Set<EndpointTarget> targets = targets(updated);
         int maxConnections = servicePort.policy().limits().connectionsPerEndpoint();
-        updated.forEach(balancer -> balancer.forEach(target -> target.maxConnections(maxConnections)));
+        targets.forEach(target -> target.maxConnections(maxConnections));
         outOfUse = outOfUse(servicePort, takenOut, updated);
+        Set<EndpointTarget> before = targets(balancers);
         balancers = updated;
+        ejections.update(servicePort.policy().balancing(), targets, before);
         return routings;
     }
 
@@ -148,16 +162,10 @@ public final class ServiceState {
 
     /** The health and counters of all endpoints. Thread-safe. */
     public List<EndpointStatus> endpoints() {
-        Set<EndpointTarget> all = Collections.newSetFromMap(new IdentityHashMap<>());
-        List<EndpointStatus> statuses = new ArrayList<>();
-        Consumer<EndpointTarget> add = target -> {
-            if (all.add(target)) {
-                statuses.add(target.status());
-            }
-        };
-        balancers.forEach(balancer -> balancer.forEach(add));
-        outOfUse.stream().filter(EndpointTarget::isListed).forEach(add);
-        return statuses;
+        Set<EndpointTarget> all = new LinkedHashSet<>();
+        balancers.forEach(balancer -> balancer.forEach(all::add));
+        outOfUse.stream().filter(EndpointTarget::isListed).forEach(all::add);
+        return all.stream().map(EndpointTarget::status).toList();
     }
 
     /** The position of each balancer. */

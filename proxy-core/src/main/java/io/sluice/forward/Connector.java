@@ -1,6 +1,5 @@
 package io.sluice.forward;
 
-import io.sluice.balance.EndpointHealth.State;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.EndedConnection.End;
@@ -142,11 +141,15 @@ final class Connector {
         if (target != null) {
             long now = loop.now();
             long timeouts = errno == Errno.ETIMEDOUT ? (now - attemptNanos) / connectTimeoutNanos() : 0;
-            attempts.failed(target, timeouts, now);
+            attempts.failed(target, timeouts > 0);
             if (resource == null) {
                 // Otherwise this node is at fault, not the endpoint.
                 target.cells(loop.index).failed();
-                target.failed(errno == Errno.ETIMEDOUT ? State.SILENT : State.REFUSING, Errno.text(errno), now);
+                if (errno == Errno.ETIMEDOUT) {
+                    target.timedOut(timeouts, Errno.text(errno), now);
+                } else {
+                    target.refused(Errno.text(errno), now);
+                }
             }
         }
         session.cells.increment(reason(errno));

@@ -114,15 +114,12 @@ final class EndpointAttempts {
     /**
      * Records a failed attempt.
      *
-     * @param timeouts number of complete connect timeouts that passed without an answer; 0 for other failures
+     * @param silent whether at least one complete connect timeout passed without an answer
      */
-    void failed(EndpointTarget target, long timeouts, long nowNanos) {
+    void failed(EndpointTarget target, boolean silent) {
         exclude(target.endpoint);
         failures++;
-        if (timeouts > 0) {
-            timedOut++;
-            target.timedOut(timeouts > 1, nowNanos);
-        }
+        timedOut += silent ? 1 : 0;
     }
 
     /**

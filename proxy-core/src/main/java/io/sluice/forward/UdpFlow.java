@@ -4,7 +4,6 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
-import io.sluice.balance.EndpointHealth.State;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.EndedConnection.End;
@@ -193,7 +192,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         switch (Errno.of(e)) {
             case Errno.ECONNREFUSED, Errno.EHOSTUNREACH, Errno.ENETUNREACH -> {
                 traffic.endpointFailed();
-                target.failed(State.REFUSING, Errno.text(Errno.of(e)), loop.now());
+                target.refused(Errno.text(Errno.of(e)), loop.now());
                 if (routing.hasSessionAffinity()) {
                     // Otherwise the client would be sent to the dead endpoint until the session affinity entry expires.
                     routing.service().affinityTable.release(routing.service(), clientAddress, target.endpoint);

@@ -43,7 +43,7 @@ final class TestService {
     private long ejectForNanos = TimeUnit.SECONDS.toNanos(10);
     private int maxPerEndpoint;
     private Set<Endpoint> preferred = Set.of();
-    private @Nullable Balancer balancer;
+    private volatile @Nullable Balancer balancer;
 
     static TestService of(Endpoint... endpoints) {
         TestService service = new TestService();

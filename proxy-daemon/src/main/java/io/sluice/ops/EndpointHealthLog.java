@@ -100,12 +100,17 @@ final class EndpointHealthLog {
     private void write(EndpointChange change) {
         EndpointHealth after = change.after();
         if (change.before().state().isFailing() == after.state().isFailing()) {
+            if (after.state() == State.EJECTED && allows(change)) {
+                // It started to fail earlier, so this is not another event.
+                event(Level.INFO, change.service())
+                        .addKeyValue("endpoint", change.endpoint())
+                        .log("{}: endpoint {} {}", change.service(), change.endpoint(), text(after, change.service()));
+            }
             return;
         }
         if (after.state().isFailing()) {
             failing.computeIfAbsent(change.service(), name -> new HashMap<>()).put(change.endpoint(), after.since());
-            String text = text(after.state(), change.service().protocol());
-            write(Level.WARN, change, after.lastError().isEmpty() ? text : text + ": " + after.lastError());
+            write(Level.WARN, change, text(after, change.service()));
             return;
         }
         String time = text(Duration.between(stoppedFailing(change), after.since()));
@@ -126,28 +131,35 @@ final class EndpointHealthLog {
         ServicePortName service = change.service();
         String lastError = change.after().lastError();
         boolean fails = level == Level.WARN;
-        switch (endpointLimit.next(service.serviceName())) {
-            case LOG -> {
-                String reason = fails && !lastError.isEmpty() ? lastError : text;
-                event(level, service)
-                        .addKeyValue("endpoint", change.endpoint())
-                        .addKeyValue("reason", reason)
-                        .log("{}: endpoint {} {}", service, change.endpoint(), text);
-                events.add(
-                        change.after().since(),
-                        fails ? EventLog.Kind.FAILURE : EventLog.Kind.RECOVERY,
-                        service.toString(),
-                        change.endpoint().toString(),
-                        reason);
-                report(service, change.endpoint(), fails, "endpoint " + change.endpoint() + " " + text);
-            }
-            case BEGIN_SUPPRESSING -> {
-                suppressed.add(service);
-                event(Level.INFO, service)
-                        .log("further changes of endpoints of {} are not logged for a minute", service.serviceName());
-            }
-            case SUPPRESS -> suppressed.add(service);
+        if (allows(change)) {
+            String reason = fails && !lastError.isEmpty() ? lastError : text;
+            event(level, service)
+                    .addKeyValue("endpoint", change.endpoint())
+                    .addKeyValue("reason", reason)
+                    .log("{}: endpoint {} {}", service, change.endpoint(), text);
+            events.add(
+                    change.after().since(),
+                    fails ? EventLog.Kind.FAILURE : EventLog.Kind.RECOVERY,
+                    service.toString(),
+                    change.endpoint().toString(),
+                    reason);
+            report(service, change.endpoint(), fails, "endpoint " + change.endpoint() + " " + text);
         }
+    }
+
+    /** Whether the rate limit allows a line about this change. Logs when it begins to suppress lines. */
+    private boolean allows(EndpointChange change) {
+        ServicePortName service = change.service();
+        LineLimit.Decision decision = endpointLimit.next(service.serviceName());
+        if (decision == LineLimit.Decision.LOG) {
+            return true;
+        }
+        suppressed.add(service);
+        if (decision == LineLimit.Decision.BEGIN_SUPPRESSING) {
+            event(Level.INFO, service)
+                    .log("further changes of endpoints of {} are not logged for a minute", service.serviceName());
+        }
+        return false;
     }
 
     /** Checks the failing service ports whose endpoints a new snapshot has changed. */
@@ -219,12 +231,18 @@ final class EndpointHealthLog {
         reports.accept(new EndpointReport(service, endpoint, fails, port + text));
     }
 
-    private static String text(State state, Protocol protocol) {
-        return switch (state) {
+    private static String text(EndpointHealth health, ServicePortName service) {
+        String text = switch (health.state()) {
             case SILENT -> "is silent";
-            case EJECTED -> "is ejected";
-            default -> protocol == Protocol.TCP ? "is refusing connections" : "is refusing datagrams";
+            case EJECTED -> "is ejected" + ejectionTime(health);
+            default -> service.protocol() == Protocol.TCP ? "is refusing connections" : "is refusing datagrams";
         };
+        return health.lastError().isEmpty() ? text : text + ": " + health.lastError();
+    }
+
+    private static String ejectionTime(EndpointHealth health) {
+        Instant until = health.ejectedUntil();
+        return until == null ? "" : " for " + text(Duration.between(health.since(), until));
     }
 
     private static String text(Duration time) {

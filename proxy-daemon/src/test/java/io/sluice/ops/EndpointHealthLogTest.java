@@ -60,11 +60,12 @@ final class EndpointHealthLogTest {
 
     private static EndpointHealth health(State state, int second) {
         String error = switch (state) {
-            case REFUSING -> "connection refused";
+            case REFUSING, EJECTED -> "connection refused";
             case SILENT -> "connect timeout";
             default -> "";
         };
-        return new EndpointHealth(state, Instant.EPOCH.plusSeconds(second), error, null, 1);
+        Instant since = Instant.EPOCH.plusSeconds(second);
+        return new EndpointHealth(state, since, error, null, 1, state == State.EJECTED ? since.plusSeconds(10) : null);
     }
 
     private void change(ServicePortName service, int number, State before, State after, int second) {
@@ -128,10 +129,37 @@ final class EndpointHealthLogTest {
         change(WEB, 6, State.UP, State.REFUSING, 1);
         assertThat(written()).hasSize(1);
         change(WEB, 6, State.REFUSING, State.SILENT, 50);
-        change(WEB, 6, State.SILENT, State.EJECTED, 60);
         assertThat(written()).isEmpty();
-        change(WEB, 6, State.EJECTED, State.UP, 181);
+        change(WEB, 6, State.SILENT, State.UP, 181);
         assertThat(written()).containsExactly("INFO shop/web:http: endpoint 192.0.2.6:8080 answers again after 3 min");
+    }
+
+    /** The event and the report are those of its first failure. */
+    @Test
+    void logsWhenAFailingEndpointIsEjected() {
+        change(WEB, 4, State.UP, State.REFUSING, 1);
+        stateLog.close();
+        reports.clear();
+        change(WEB, 4, State.REFUSING, State.EJECTED, 2);
+        stateLog.close();
+        change(WEB, 4, State.EJECTED, State.REFUSING, 3);
+        stateLog.close();
+        change(WEB, 4, State.REFUSING, State.UP, 11);
+        assertThat(written())
+                .containsExactly(
+                        "WARN shop/web:http: endpoint 192.0.2.4:8080 is refusing connections: connection refused",
+                        "INFO shop/web:http: endpoint 192.0.2.4:8080 is ejected for 10 s: connection refused",
+                        "INFO shop/web:http: endpoint 192.0.2.4:8080 answers again after 10 s");
+        assertThat(events.latest(EventLog.Filter.ALL, 3)).hasSize(2);
+        assertThat(reports).extracting(EndpointReport::failing).containsExactly(false);
+    }
+
+    @Test
+    void anEndpointMayFailAndBeEjectedAtOnce() {
+        change(WEB, 4, State.UP, State.REFUSING, 1);
+        change(WEB, 4, State.REFUSING, State.EJECTED, 1);
+        assertThat(written())
+                .containsExactly("WARN shop/web:http: endpoint 192.0.2.4:8080 is ejected for 10 s: connection refused");
     }
 
     @Test

@@ -28,7 +28,7 @@ final class EndpointMetricsTest {
         return new EndpointStatus(
                 new ServicePortName("shop", "web", "http", Protocol.TCP),
                 new Endpoint(Objects.requireNonNull(IpAddress.parse(address)), 8080),
-                new EndpointHealth(state, Instant.EPOCH, "", null, 0),
+                new EndpointHealth(state, Instant.EPOCH, "", null, 0, null),
                 stats,
                 null);
     }
