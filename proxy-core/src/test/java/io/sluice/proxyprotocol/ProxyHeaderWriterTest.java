@@ -3,8 +3,10 @@ package io.sluice.proxyprotocol;
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.management.ThreadMXBean;
 import io.sluice.model.IpAddress;
 import io.sluice.model.TrafficPolicy.ProxyHeader;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -70,6 +72,23 @@ class ProxyHeaderWriterTest {
     void writesNothingWithoutVersion() {
         assertThat(write(ProxyHeader.NONE, addresses("192.0.2.1", 1, "10.0.0.1", 2), false))
                 .isEmpty();
+    }
+
+    /** Every datagram has a header. */
+    @Test
+    void writesVersion2WithoutAllocation() {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        ProxiedAddresses addresses = addresses("192.0.2.1", 54321, "fd00::a", 80);
+        ByteBuffer into = ByteBuffer.allocateDirect(ProxyHeaderWriter.MAX_BYTES);
+        long leastBytes = Long.MAX_VALUE;
+        for (int round = 0; round < 5; round++) {
+            long before = threads.getCurrentThreadAllocatedBytes();
+            for (int i = 0; i < 1_000; i++) {
+                ProxyHeaderWriter.write(ProxyHeader.V2, addresses, true, into, 0);
+            }
+            leastBytes = Math.min(leastBytes, threads.getCurrentThreadAllocatedBytes() - before);
+        }
+        assertThat(leastBytes).isLessThan(1_000);
     }
 
     @Test
