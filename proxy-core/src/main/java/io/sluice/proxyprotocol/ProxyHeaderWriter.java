@@ -86,7 +86,7 @@ public final class ProxyHeaderWriter {
     /** Writes a number in network byte order. The buffer of an event loop has the order of the processor. */
     private static int writeNumber(long value, int bytes, ByteBuffer into, int at) {
         for (int i = 0; i < bytes; i++) {
-            into.put(at + i, (byte) (value >>> 8 * (bytes - 1 - i)));
+            into.put(at + i, (byte) (value >>> (8 * (bytes - 1 - i))));
         }
         return at + bytes;
     }
