@@ -260,9 +260,9 @@ class ProxyProtocolSendTest {
         lab.apply(ProxyProtocolLab.service(udp, ProxyProtocolLab.send(ProxyHeader.V2), deadEndpoint, live));
         DatagramSocket client = socket("127.0.0.9");
         // The first datagram can be lost; its ICMP error is reported with the next one.
-        for (int i = 0; i < 4; i++) {
+        for (int i = 1; i <= 4; i++) {
             send(client, udp, Lab.bytes(40));
-            long sent = i + 1;
+            int sent = i;
             await().until(() ->
                     lab.count(Counter.DATAGRAMS_TO_ENDPOINT) + lab.count(Counter.DATAGRAMS_DROPPED) >= sent);
         }
