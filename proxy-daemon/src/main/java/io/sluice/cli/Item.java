@@ -104,6 +104,17 @@ record Item(JsonNode json) {
                 .toList();
     }
 
+    /** The strings of an object by name, in order. */
+    Map<String, String> texts() {
+        Map<String, String> texts = new LinkedHashMap<>();
+        json.properties().forEach(entry -> {
+            if (entry.getValue().isString()) {
+                texts.put(Problem.oneLine(entry.getKey()), text(entry.getKey()));
+            }
+        });
+        return texts;
+    }
+
     /** The numbers of an object by name, in order. */
     Map<String, Long> numbers() {
         Map<String, Long> numbers = new LinkedHashMap<>();

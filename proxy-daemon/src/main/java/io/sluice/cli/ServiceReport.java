@@ -51,6 +51,11 @@ record ServiceReport(Item service, List<Item> failures, BiFunction<List<Column>,
                 + (affinitySeconds > 0
                         ? ", session affinity ClientIP for " + HumanUnits.duration(affinitySeconds)
                         : ", no session affinity"));
+        policy.texts().forEach((key, value) -> {
+            if (!key.equals("balance")) {
+                lines.add("  " + key + ": " + value);
+            }
+        });
         add(lines, "frontends", frontendColumns(), port.list("frontends"));
         add(lines, "endpoints", EndpointsCommand.columns(Instant.now(), false), port.list("endpoints"));
         List<String> counters = port.object("counters").numbers().entrySet().stream()

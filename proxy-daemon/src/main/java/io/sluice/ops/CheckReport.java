@@ -8,6 +8,7 @@ import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.rules.PolicyValues;
 import io.sluice.rules.Trace;
 import io.sluice.text.Table;
 import java.util.ArrayList;
@@ -43,6 +44,7 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
                 nodePortAddresses.forEach((address, source) -> lines.add("  " + address + ", " + source));
                 lines.add("");
             }
+            addPolicies(lines);
         }
         for (Severity severity : Severity.values()) {
             problems.stream()
@@ -54,6 +56,21 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
         }
         lines.add(summary());
         return lines;
+    }
+
+    private void addPolicies(List<String> lines) {
+        Map<String, String> policies = new LinkedHashMap<>();
+        for (ServicePort port : snapshot.sorted()) {
+            String text = PolicyValues.summary(port.policy());
+            if (!text.isEmpty()) {
+                policies.put(port.name() + "/" + port.name().protocol().text(), text);
+            }
+        }
+        if (!policies.isEmpty()) {
+            lines.add("Traffic policies other than the default:");
+            policies.forEach((port, text) -> lines.add("  " + port + "  " + text));
+            lines.add("");
+        }
     }
 
     private boolean hasNodePorts() {
@@ -93,6 +110,7 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
                     "addresses",
                     port.frontends().stream().map(CheckReport::json).toList());
             one.put("affinityTimeoutSeconds", port.affinity().timeoutSeconds());
+            one.put("policy", PolicyValues.texts(port.policy()));
             services.add(one);
         }
         Map<String, Object> all = new LinkedHashMap<>();

@@ -12,6 +12,8 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.model.TrafficPolicy;
+import io.sluice.rules.PolicyValues;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -67,11 +69,20 @@ public final class CheckReportParser {
                         text(json, "port"),
                         protocol(text(json, "protocol"))),
                 new SessionAffinity(json.path("affinityTimeoutSeconds").asInt(0)),
+                policy(json.path("policy")),
+                Set.of(),
                 Set.of(),
                 array(json, "addresses")
                         .valueStream()
                         .map(CheckReportParser::frontend)
                         .toList());
+    }
+
+    private static TrafficPolicy policy(JsonNode json) {
+        Map<String, String> texts = new LinkedHashMap<>();
+        json.properties()
+                .forEach(entry -> texts.put(entry.getKey(), entry.getValue().asString("")));
+        return PolicyValues.ofTexts(texts).policy();
     }
 
     private static Frontend frontend(JsonNode json) {

@@ -6,6 +6,8 @@ import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.ServicePort;
+import io.sluice.model.TrafficPolicy;
+import io.sluice.rules.PolicyKey;
 import io.sluice.text.Table;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -97,7 +99,18 @@ record ServiceChange(String service, Instant time, Kind kind, List<PortChange> p
                 .allMatch(port -> port.before() != null
                         && port.after() != null
                         && port.before().frontends().equals(port.after().frontends()));
-        return sameFrontends ? "endpoints of established flows changed" : "routes changed";
+        boolean samePreference = ports.stream()
+                .allMatch(port -> port.before() != null
+                        && port.after() != null
+                        && port.before()
+                                .preferredEndpoints()
+                                .equals(port.after().preferredEndpoints()));
+        if (!sameFrontends) {
+            return "routes changed";
+        }
+        return samePreference
+                ? "endpoints of established connections and flows changed"
+                : "preferred endpoints changed";
     }
 
     /** Names of the removed or the added ports of a Service that has other ports. */
@@ -123,6 +136,7 @@ record ServiceChange(String service, Instant time, Kind kind, List<PortChange> p
                 String affinity = ServiceTable.affinity(port.after().affinity());
                 settings.add("session affinity " + (affinity.equals("-") ? "None" : affinity));
             }
+            addPolicy(settings, port.before().policy(), port.after().policy());
             Map<FrontendAddress, List<Cidr>> ranges = new HashMap<>();
             port.before().frontends().forEach(frontend -> ranges.put(frontend.address(), frontend.allowedSources()));
             for (Frontend frontend : port.after().frontends()) {
@@ -136,6 +150,16 @@ record ServiceChange(String service, Instant time, Kind kind, List<PortChange> p
             }
         }
         parts.addAll(settings);
+    }
+
+    private static void addPolicy(Set<String> settings, TrafficPolicy before, TrafficPolicy after) {
+        for (PolicyKey<?> key : PolicyKey.values()) {
+            String text = key.textIn(after);
+            // Source ranges are described by frontend.
+            if (key != PolicyKey.SOURCE_RANGES && !text.equals(key.textIn(before))) {
+                settings.add(key + " " + text);
+            }
+        }
     }
 
     private static void addPart(List<String> parts, String sign, String what, List<?> changed) {

@@ -12,12 +12,16 @@ import io.sluice.rules.PolicyKey.Rate;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
  * The keys of a traffic policy that are set, with their parsed values. Unlike a {@link TrafficPolicy}, it distinguishes a
  * key that is not set from one that is set to its default.
  */
 public record PolicyValues(Map<PolicyKey<?>, Object> values) {
+    /** Maximum length of a value in a summary; enough for every value except a long list of ranges. */
+    private static final int MAX_SUMMARY_VALUE = 80;
+
     /** No key is set. */
     public static final PolicyValues NONE = new PolicyValues(Map.of());
 
@@ -119,7 +123,9 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
         return policy.equals(TrafficPolicy.DEFAULT) ? TrafficPolicy.DEFAULT : policy;
     }
 
-    /** The keys of a policy that differ from their defaults, with values that {@link #withText} accepts. */
+    /**
+     * The names of the keys of a policy that differ from their defaults, with values that {@link #withText} accepts.
+     */
     public static Map<String, String> texts(TrafficPolicy policy) {
         Map<String, String> texts = new LinkedHashMap<>();
         if (policy != TrafficPolicy.DEFAULT) {
@@ -131,6 +137,17 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
             }
         }
         return texts;
+    }
+
+    /** The keys of a policy that differ from their defaults, on one line; long values are shortened. */
+    public static String summary(TrafficPolicy policy) {
+        return texts(policy).entrySet().stream()
+                .map(each -> each.getKey() + ": " + shortened(each.getValue()))
+                .collect(Collectors.joining("; "));
+    }
+
+    private static String shortened(String value) {
+        return value.length() <= MAX_SUMMARY_VALUE ? value : value.substring(0, MAX_SUMMARY_VALUE) + "...";
     }
 
     /**

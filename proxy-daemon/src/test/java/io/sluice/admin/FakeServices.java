@@ -191,7 +191,7 @@ final class FakeServices {
         return """
                 {"service": %s, "state": "%s", "ports": [{
                   "name": "http", "protocol": "tcp", "frontends": [%s], "endpoints": [%s],
-                  "policy": {"balance": "round-robin", "affinityTimeoutSeconds": 10800},
+                  "policy": {"balance": "round-robin", "affinityTimeoutSeconds": 10800, "max-connections": "100"},
                   "counters": {"sessions_opened": 1204, "bytes_to_client": 9120034}}]}""".formatted(
                         quote(service),
                         state(endpoints),

@@ -129,7 +129,8 @@ final class AdminCommandsTest {
         server.on("GET /api/v1/services/shop/web", """
                 {"service": "shop/web", "state": "degraded", "ports": [{
                  "name": "http", "protocol": "tcp",
-                 "policy": {"balance": "round-robin", "affinityTimeoutSeconds": 10800},
+                 "policy": {"balance": "maglev", "affinityTimeoutSeconds": 10800, "max-connections": "100",
+                            "source-ranges": "10.0.0.0/8"},
                  "frontends": [{"address": "10.96.0.10:80/tcp", "kind": "CLUSTER_IP", "state": "ACTIVE", "reason": "",
                                 "routes": {"pod": "FORWARD", "node": "FORWARD", "external": "REJECT"}}],
                  "endpoints": [%s], "counters": {"sessions_opened": 1204, "bytes_to_client": 9120034}}]}""".formatted(ENDPOINT.formatted(secondsAgo(5))));
@@ -140,7 +141,9 @@ final class AdminCommandsTest {
         assertThat(out.toString()).startsWith("""
                 shop/web: degraded
 
-                Port http, tcp: round-robin, session affinity ClientIP for 3h
+                Port http, tcp: maglev, session affinity ClientIP for 3h
+                  max-connections: 100
+                  source-ranges: 10.0.0.0/8
                 FRONTEND           KIND        STATE   POD      NODE     EXTERNAL  REASON
                 10.96.0.10:80/tcp  CLUSTER_IP  ACTIVE  FORWARD  FORWARD  REJECT    -
                 ENDPOINT       STATE     SINCE  ACTIVE  TOTAL  FAILED  LAST ERROR
@@ -157,7 +160,10 @@ final class AdminCommandsTest {
         return Files.writeString(directory.resolve("web.yaml"), """
                 apiVersion: v1
                 kind: Service
-                metadata: {name: web, namespace: shop}
+                metadata:
+                  name: web
+                  namespace: shop
+                  annotations: {service.sluice.io/balance: maglev, service.sluice.io/max-connections: "100"}
                 spec:
                   type: LoadBalancer
                   clusterIPs: [10.96.0.10, "fd00::a"]
@@ -193,7 +199,7 @@ final class AdminCommandsTest {
         assertThat(sluice("check", "--live")).isEqualTo(1);
         assertThat(out.toString())
                 .isEqualTo(offline(offline))
-                .contains("only from 203.0.113.0/24", "ClientIP 3h", "198.18.0.1, given by --node-ip", "1 error");
+                .contains("only from 203.0.113.0/24", "ClientIP 3h", "  shop/web:http/tcp  balance: maglev; max-connections: 100\n", "198.18.0.1, given by --node-ip", "1 error");
         out.getBuffer().setLength(0);
         assertThat(sluice("check", "--live", "-o", "json")).isEqualTo(1);
         assertThat(out).hasToString(json);

@@ -91,6 +91,37 @@ final class TraceCommandTest {
     }
 
     @Test
+    void printsTheTrafficPolicy() throws IOException {
+        String web = Files.readString(directory.resolve("cluster.yaml"));
+        Files.writeString(
+                directory.resolve("cluster.yaml"),
+                web.replaceFirst(
+                        "metadata: \\{name: web, namespace: shop",
+                        "metadata: {name: web, namespace: shop, annotations: {service.sluice.io/balance: maglev,"
+                                + " service.sluice.io/source-ranges: '10.244.0.0/16,10.0.0.0/24',"
+                                + " service.sluice.io/accept-proxy-protocol-from: 192.0.2.1/32}"));
+        assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp")).isZero();
+        assertThat(out.toString()).contains("""
+                  policy     internalTrafficPolicy Cluster: endpoints on any node
+                             balance: maglev
+                             accept-proxy-protocol-from: 192.0.2.1/32
+                             source-ranges: 10.244.0.0/16, 10.0.0.0/24
+                             10.244.1.9 is in an allowed source range
+                """);
+        out.getBuffer().setLength(0);
+        assertThat(trace("", "--from=192.0.2.1", "--to=10.96.0.10:80/tcp")).isZero();
+        assertThat(out.toString())
+                .contains("a PROXY protocol header is required from 192.0.2.1: source ranges, session affinity and"
+                        + " limits apply to the address in the header\n")
+                .contains("  verdict    FORWARD: ");
+        out.getBuffer().setLength(0);
+        trace("", "--from=192.0.2.2", "--to=10.96.0.10:80/tcp");
+        assertThat(out.toString())
+                .contains("  policy     balance: maglev\n")
+                .contains("  verdict    DROP: 192.0.2.2 is not in source-ranges 10.244.0.0/16, 10.0.0.0/24\n");
+    }
+
+    @Test
     void printsEndpointsThatDoNotSeeTheClientAddress() {
         assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp", "--node-ip=192.168.0.2,10.244.1.5"))
                 .isZero();

@@ -8,15 +8,18 @@ import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.model.Cidr;
 import io.sluice.model.IpAddress;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.node.RuleOptions;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
+import io.sluice.rules.PolicyValues;
 import io.sluice.socket.KeepAlive;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -225,6 +228,54 @@ final class ConfigurationTest {
                 .asString()
                 .startsWith(
                         "mapFrontend: is not a setting; did you mean 'mapFrontends'? (allowed: adminBindAddress, adminHosts, adminSocket, bindAddressHardFail, busyPoll, certificateAuthority, ");
+    }
+
+    @Test
+    void readsServiceDefaults() throws Exception {
+        Path file = file(HEADER + """
+                serviceDefaults:
+                  balance: least-connections
+                  maxConnections: 100
+                  ejectAfter: false
+                  healthCheckInterval: 2s
+                  udpTimeout: 10m
+                  sourceRanges: [10.0.0.0/8, "fd00::/8"]
+                  acceptProxyProtocolFrom: []
+                """);
+        Configuration configuration = Configuration.load(file, Map.of(), Map.of());
+        TrafficPolicy policy =
+                configuration.settings().buildOptions().serviceDefaults().policy();
+        assertThat(PolicyValues.texts(policy))
+                .isEqualTo(Map.of(
+                        "balance", "least-connections",
+                        "eject-after", "off",
+                        "max-connections", "100",
+                        "udp-timeout", "10m",
+                        "source-ranges", "10.0.0.0/8, fd00::/8"));
+        Map<String, String> set = new LinkedHashMap<>();
+        set.put("balance", "least-connections");
+        set.put("ejectAfter", "off");
+        set.put("healthCheckInterval", "2s");
+        set.put("maxConnections", "100");
+        set.put("udpTimeout", "10m");
+        set.put("acceptProxyProtocolFrom", "none");
+        set.put("sourceRanges", "10.0.0.0/8, fd00::/8");
+        assertThat(configuration.toMap()).containsEntry("serviceDefaults", set);
+        Path printed = directory.resolve("printed.yaml");
+        Files.writeString(printed, configuration.print());
+        assertThat(Configuration.load(printed, Map.of(), Map.of()).toMap()).isEqualTo(configuration.toMap());
+        assertThat(configuration.print().lines()).anyMatch(line -> line.matches("serviceDefaults: +# file " + file));
+    }
+
+    /** The kernel's entry for a flow must not expire before that of the forwarder. */
+    @Test
+    void kernelKeepsFlowsAsLongAsServiceDefaults() throws Exception {
+        String defaults = "serviceDefaults: {udpTimeout: 10m, udpUnrepliedTimeout: 1s}\n";
+        Path file = file(HEADER + "mode: node\n" + defaults);
+        RuleOptions rules =
+                Objects.requireNonNull(Configuration.load(file, Map.of(), Map.of()).settings().rules());
+        assertThat(rules.udpRepliedSeconds()).isEqualTo(600);
+        assertThat(rules.udpUnrepliedSeconds()).isEqualTo(30);
     }
 
     @Test

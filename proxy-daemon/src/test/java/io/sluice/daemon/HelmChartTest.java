@@ -8,6 +8,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.config.Configuration;
 import io.sluice.config.Setting;
+import io.sluice.model.TrafficPolicy;
+import io.sluice.rules.PolicyKey;
+import io.sluice.rules.PolicyValues;
 import io.sluice.daemon.Manifests.Output;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -181,9 +184,14 @@ final class HelmChartTest {
         Map<String, Setting<?>> settings = Setting.values().stream()
                 .filter(setting -> !NOT_IN_THE_SCHEMA.contains(setting.toString()))
                 .collect(Collectors.toMap(Setting::toString, setting -> setting));
+        Set<String> keys = new TreeSet<>(settings.keySet());
+        keys.add("serviceDefaults");
         assertThat(new TreeSet<>(properties.propertyNames()))
                 .as("keys of 'settings' in values.schema.json; a new setting must be added there")
-                .isEqualTo(new TreeSet<>(settings.keySet()));
+                .isEqualTo(keys);
+        assertThat(properties.at("/serviceDefaults/properties").propertyNames())
+                .containsExactlyElementsOf(
+                        PolicyKey.values().stream().map(PolicyKey::camelCase).toList());
         settings.forEach((key, setting) -> {
             String type = properties.path(key).path("type").stringValue("");
             assertThat(type.equals("boolean")).as(key).isEqualTo(setting.isBoolean());
@@ -211,6 +219,11 @@ final class HelmChartTest {
         }
         // Helm reads numbers as floating point; large ones must not get an exponent.
         settings.put("maxFlows", 1_000_000);
+        ObjectNode defaults = settings.putObject("serviceDefaults");
+        for (PolicyKey<?> key : PolicyKey.values()) {
+            defaults.put(key.camelCase(), key.textIn(TrafficPolicy.DEFAULT));
+        }
+        defaults.put("maxConnections", 1_000_000).put("hold", false).putArray("sourceRanges").add("10.0.0.0/8");
         assertThat(settings.size()).isGreaterThan(20);
         List<JsonNode> objects = render(List.of("--set-json=settings=" + settings));
         Path config = Files.writeString(
@@ -218,6 +231,9 @@ final class HelmChartTest {
                 only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
         Configuration configuration = Configuration.load(config, Map.of(), Map.of());
         assertThat(configuration.warnings()).isEmpty();
+        TrafficPolicy policy = configuration.settings().buildOptions().serviceDefaults().policy();
+        assertThat(PolicyValues.texts(policy))
+                .isEqualTo(Map.of("max-connections", "1000000", "source-ranges", "10.0.0.0/8"));
     }
 
     @Test

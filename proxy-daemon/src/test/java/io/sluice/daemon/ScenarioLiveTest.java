@@ -74,6 +74,10 @@ final class ScenarioLiveTest {
     private static final String OTHER_INTERFACES = "needs interface addresses that this machine does not have";
     private static final String ONLY_THE_NODE = "NodePorts on loopback are reachable from the node only";
 
+    private static final String OTHER_RANGES = "source ranges differ after the rewriting, or contain no client";
+    private static final String NOT_IN_TURN =
+            "endpoints are not chosen in round-robin order, or a client or endpoint needs a PROXY header";
+
     /** Scenarios with a different meaning on loopback, with the reason. */
     private static final Map<String, String> EXCLUDED = Map.ofEntries(
             Map.entry("chain-of-moved-frontends.txt", MAPS_FRONTENDS),
@@ -103,6 +107,14 @@ final class ScenarioLiveTest {
             Map.entry("external-policy-local-no-local-endpoint.txt", ONLY_THE_NODE),
             Map.entry("external-policy-local-terminating.txt", ONLY_THE_NODE),
             Map.entry("external-policy-local-without-a-cluster-range.txt", ONLY_THE_NODE),
+            Map.entry("policy-bad-values.txt", OTHER_RANGES),
+            Map.entry("policy-source-ranges-without-a-client.txt", OTHER_RANGES),
+            Map.entry("policy-conflicts.txt", NOT_IN_TURN),
+            Map.entry("policy-hold.txt", NOT_IN_TURN),
+            Map.entry("policy-keys.txt", NOT_IN_TURN),
+            Map.entry("policy-prefer.txt", NOT_IN_TURN),
+            Map.entry("policy-proxy-protocol-of-udp.txt", NOT_IN_TURN),
+            Map.entry("policy-trusted-peers.txt", NOT_IN_TURN),
             Map.entry("source-masquerade-all-and-external.txt", ONLY_THE_NODE),
             Map.entry("udp-flows-of-external-addresses.txt", ONLY_THE_NODE));
 

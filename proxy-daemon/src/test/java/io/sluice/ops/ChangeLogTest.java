@@ -211,7 +211,7 @@ final class ChangeLogTest {
                 .containsExactly(
                         "INFO shop/web: no source ranges",
                         "INFO shop/web: routes changed",
-                        "INFO shop/web: endpoints of established flows changed");
+                        "INFO shop/web: endpoints of established connections and flows changed");
     }
 
     @Test
