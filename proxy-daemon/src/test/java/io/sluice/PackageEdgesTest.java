@@ -58,7 +58,7 @@ final class PackageEdgesTest {
                 // The parser behind Jackson's YAML, for its size limit.
                 edge("document", "model", JACKSON, "org.snakeyaml.engine.."),
                 edge("objects", "document", "model", JACKSON),
-                edge("rules", "objects", "document", "model"),
+                edge("rules", "objects", "document", "text", "model"),
                 edge("feed", "rules", "objects", "document", "model", "thread", JACKSON, LOG),
                 // Only apiserver uses javax.net.ssl, for the JDK's HTTP client.
                 edge(

@@ -3,7 +3,7 @@
  * explains what happens to a packet ({@link io.sluice.rules.Tracer}). The README in this directory describes the rules.
  *
  * <p>The daemon, {@code sluice check} and {@code sluice trace} use the same code. This package may use {@link
- * io.sluice.objects}, {@link io.sluice.document} and {@link io.sluice.model}; it reads no file and opens no socket.
+ * io.sluice.objects}, {@link io.sluice.document}, {@link io.sluice.text} and {@link io.sluice.model}; it reads no file and opens no socket.
  */
 @NullMarked
 package io.sluice.rules;

@@ -199,7 +199,12 @@ final class AdminCommandsTest {
         assertThat(sluice("check", "--live")).isEqualTo(1);
         assertThat(out.toString())
                 .isEqualTo(offline(offline))
-                .contains("only from 203.0.113.0/24", "ClientIP 3h", "  shop/web:http/tcp  balance: maglev; max-connections: 100\n", "198.18.0.1, given by --node-ip", "1 error");
+                .contains(
+                        "only from 203.0.113.0/24",
+                        "ClientIP 3h",
+                        "  shop/web:http/tcp  balance: maglev; max-connections: 100\n",
+                        "198.18.0.1, given by --node-ip",
+                        "1 error");
         out.getBuffer().setLength(0);
         assertThat(sluice("check", "--live", "-o", "json")).isEqualTo(1);
         assertThat(out).hasToString(json);

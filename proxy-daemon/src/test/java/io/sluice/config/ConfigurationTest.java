@@ -272,8 +272,8 @@ final class ConfigurationTest {
     void kernelKeepsFlowsAsLongAsServiceDefaults() throws Exception {
         String defaults = "serviceDefaults: {udpTimeout: 10m, udpUnrepliedTimeout: 1s}\n";
         Path file = file(HEADER + "mode: node\n" + defaults);
-        RuleOptions rules =
-                Objects.requireNonNull(Configuration.load(file, Map.of(), Map.of()).settings().rules());
+        RuleOptions rules = Objects.requireNonNull(
+                Configuration.load(file, Map.of(), Map.of()).settings().rules());
         assertThat(rules.udpRepliedSeconds()).isEqualTo(600);
         assertThat(rules.udpUnrepliedSeconds()).isEqualTo(30);
     }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.sluice.config.Configuration;
+import io.sluice.rules.PolicyKey;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.DatagramPacket;
@@ -62,7 +63,8 @@ final class AdminApiTest {
         port = NameServer.freePort("127.96.2.9");
         closedPort = NameServer.freePort("127.0.0.1");
         Files.writeString(directory.resolve("feed.yaml"), """
-                {apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 127.96.2.9,
+                {apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop, annotations: {
+                  service.sluice.io/max-connections: "1000", service.sluice.io/idle-timeout: 60m}}, spec: {clusterIP: 127.96.2.9,
                   sessionAffinity: ClientIP, ports: [{name: http, port: %1$d}]}}
                 ---
                 {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
@@ -178,6 +180,19 @@ final class AdminApiTest {
         for (Socket socket : open) {
             socket.close();
         }
+    }
+
+    @Test
+    void policyHasTheKeysThatDiffer() throws Exception {
+        assertThat(get("/api/v1/services/shop/web").at("/ports/0/policy")).isEqualTo(JSON.readTree("""
+                        {"balance": "round-robin", "affinityTimeoutSeconds": 10800, "max-connections": "1000",
+                         "idle-timeout": "1h"}"""));
+        assertThat(get("/api/v1/services/shop/dns").at("/ports/0/policy"))
+                .isEqualTo(JSON.readTree("{\"balance\": \"round-robin\", \"affinityTimeoutSeconds\": 0}"));
+        JsonNode properties =
+                OPENAPI.at("/components/schemas/ServiceDetails/properties/ports/items/properties/policy/properties");
+        assertThat(properties.propertyNames())
+                .containsAll(PolicyKey.values().stream().map(PolicyKey::name).toList());
     }
 
     /** The differences between a value and its schema. A property that the schema does not have is one. */

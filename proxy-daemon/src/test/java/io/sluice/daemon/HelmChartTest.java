@@ -8,10 +8,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.config.Configuration;
 import io.sluice.config.Setting;
+import io.sluice.daemon.Manifests.Output;
 import io.sluice.model.TrafficPolicy;
 import io.sluice.rules.PolicyKey;
 import io.sluice.rules.PolicyValues;
-import io.sluice.daemon.Manifests.Output;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -223,7 +223,10 @@ final class HelmChartTest {
         for (PolicyKey<?> key : PolicyKey.values()) {
             defaults.put(key.camelCase(), key.textIn(TrafficPolicy.DEFAULT));
         }
-        defaults.put("maxConnections", 1_000_000).put("hold", false).putArray("sourceRanges").add("10.0.0.0/8");
+        defaults.put("maxConnections", 1_000_000)
+                .put("hold", false)
+                .putArray("sourceRanges")
+                .add("10.0.0.0/8");
         assertThat(settings.size()).isGreaterThan(20);
         List<JsonNode> objects = render(List.of("--set-json=settings=" + settings));
         Path config = Files.writeString(
@@ -231,7 +234,8 @@ final class HelmChartTest {
                 only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
         Configuration configuration = Configuration.load(config, Map.of(), Map.of());
         assertThat(configuration.warnings()).isEmpty();
-        TrafficPolicy policy = configuration.settings().buildOptions().serviceDefaults().policy();
+        TrafficPolicy policy =
+                configuration.settings().buildOptions().serviceDefaults().policy();
         assertThat(PolicyValues.texts(policy))
                 .isEqualTo(Map.of("max-connections", "1000000", "source-ranges", "10.0.0.0/8"));
     }

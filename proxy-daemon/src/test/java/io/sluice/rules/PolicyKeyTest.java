@@ -32,9 +32,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 final class PolicyKeyTest {
     private static final Path DOCUMENTATION = Path.of("../deploy/docs/traffic-policy.md");
-    private static final String LONG_LIST =
-            IntStream.range(0, PolicyKey.MAX_RANGES).mapToObj(i -> "10.0." + i / 256 + "." + i % 256 + "/32")
-                    .collect(Collectors.joining(","));
+    private static final String LONG_LIST = IntStream.range(0, PolicyKey.MAX_RANGES)
+            .mapToObj(i -> "10.0." + i / 256 + "." + i % 256 + "/32")
+            .collect(Collectors.joining(","));
 
     /**
      * Values of a key.
@@ -86,7 +86,12 @@ final class PolicyKeyTest {
                 values("proxy-protocol", same("none", "v1", "v2"), "off", "v3", "V1", "1"),
                 values(
                         "accept-proxy-protocol-from",
-                        List.of("none", "none", "10.0.0.1/8", "10.0.0.0/8", "fd00::/8 , 10.0.0.0/8",
+                        List.of(
+                                "none",
+                                "none",
+                                "10.0.0.1/8",
+                                "10.0.0.0/8",
+                                "fd00::/8 , 10.0.0.0/8",
                                 "fd00::/8, 10.0.0.0/8"),
                         "",
                         "off",
@@ -96,7 +101,12 @@ final class PolicyKeyTest {
                         "10.0.0.0/8,none"),
                 values(
                         "source-ranges",
-                        List.of("none", "none", "0.0.0.0/0,::/0", "0.0.0.0/0, ::/0", LONG_LIST,
+                        List.of(
+                                "none",
+                                "none",
+                                "0.0.0.0/0,::/0",
+                                "0.0.0.0/0, ::/0",
+                                LONG_LIST,
                                 LONG_LIST.replace(",", ", ")),
                         "",
                         "all",
@@ -130,10 +140,11 @@ final class PolicyKeyTest {
     private static String canonical(String name, String text) {
         PolicyValues values = PolicyValues.NONE.withText(key(name), text);
         // The interval is part of a policy only with health checks.
-        return key(name).textIn((name.equals("health-check-interval")
-                        ? values.with(PolicyKey.HEALTH_CHECK, PolicyKey.Probe.TCP)
-                        : values)
-                .policy());
+        return key(name)
+                .textIn((name.equals("health-check-interval")
+                                ? values.with(PolicyKey.HEALTH_CHECK, PolicyKey.Probe.TCP)
+                                : values)
+                        .policy());
     }
 
     @ParameterizedTest
@@ -235,9 +246,8 @@ final class PolicyKeyTest {
                 .map(line -> Arrays.stream(line.split("\\|")).map(String::strip).toList())
                 .toList();
         assertThat(rows.stream().map(row -> row.get(1)))
-                .containsExactlyElementsOf(PolicyKey.values().stream()
-                        .map(key -> "`" + key + "`")
-                        .toList());
+                .containsExactlyElementsOf(
+                        PolicyKey.values().stream().map(key -> "`" + key + "`").toList());
         for (List<String> row : rows) {
             PolicyKey<?> key = key(row.get(1).replace("`", ""));
             assertThat(row.get(3)).isEqualTo("`" + key.textIn(TrafficPolicy.DEFAULT) + "`");

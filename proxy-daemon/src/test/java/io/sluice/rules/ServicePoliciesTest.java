@@ -57,8 +57,7 @@ final class ServicePoliciesTest {
 
     private List<String> problems() {
         List<String> lines = new ArrayList<>();
-        problems.publish((problem, appeared) -> {})
-                .forEach(problem -> lines.add(problem.severity() + " " + problem));
+        problems.publish((problem, appeared) -> {}).forEach(problem -> lines.add(problem.severity() + " " + problem));
         return lines;
     }
 
@@ -90,7 +89,13 @@ final class ServicePoliciesTest {
     @Test
     void annotationsOverrideDefaultsKeyByKey() throws IOException {
         Map<String, String> defaults = new LinkedHashMap<>(Map.of(
-                "idle-timeout", "1h", "max-connections", "10", "health-check-interval", "2s", "source-ranges",
+                "idle-timeout",
+                "1h",
+                "max-connections",
+                "10",
+                "health-check-interval",
+                "2s",
+                "source-ranges",
                 "10.0.0.0/8"));
         service(
                 "a",
@@ -153,8 +158,8 @@ final class ServicePoliciesTest {
     @Test
     void deadlineIsNotShorterThanTheDefaultTimeout() throws IOException {
         service("a", "{port: 80}", "connect-deadline: 1s");
-        ServiceSnapshot snapshot =
-                builder(Map.of("connect-timeout", "2s", "connect-deadline", "3s")).build();
+        ServiceSnapshot snapshot = builder(Map.of("connect-timeout", "2s", "connect-deadline", "3s"))
+                .build();
         assertThat(PolicyValues.texts(policy(snapshot, "a")))
                 .isEqualTo(Map.of("connect-timeout", "2s", "connect-deadline", "3s"));
         assertThat(problems())

@@ -33,8 +33,25 @@ final class DurationFormatTest {
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "", "1", "s", "1 s", " 1s", "1s ", "-1s", "+1s", "1S", "1m30s", ".5s", "1.s", "1.0000s", "0.5ms", "1d",
-                "1000000000s", "1e3s", "1,5s", "\u0661s"
+                "",
+                "1",
+                "s",
+                "1 s",
+                " 1s",
+                "1s ",
+                "-1s",
+                "+1s",
+                "1S",
+                "1m30s",
+                ".5s",
+                "1.s",
+                "1.0000s",
+                "0.5ms",
+                "1d",
+                "1000000000s",
+                "1e3s",
+                "1,5s",
+                "\u0661s"
             })
     void rejectsOtherStrings(String text) {
         assertThat(DurationFormat.parse(text)).isEmpty();
