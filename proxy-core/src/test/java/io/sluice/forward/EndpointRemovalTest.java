@@ -67,6 +67,7 @@ class EndpointRemovalTest {
             Socket client = lab.dial(address);
             echo(client);
             lab.apply(Policies.service("web", address, DRAIN, kept));
+            lab.awaitApplied();
             lab.advance(Duration.ofMinutes(4));
             echo(client);
             lab.advance(Duration.ofSeconds(61));
@@ -84,13 +85,16 @@ class EndpointRemovalTest {
             Socket client = lab.dial(address);
             echo(client);
             lab.apply(Policies.service("web", address, DRAIN));
+            lab.awaitApplied();
             lab.advance(Duration.ofMinutes(4));
             echo(client);
             lab.apply(Policies.service("web", address, DRAIN, endpoint));
+            lab.awaitApplied();
             lab.advance(Duration.ofMinutes(4));
             echo(client);
             // Removed again, it has the whole time again.
             lab.apply(Policies.service("web", address, DRAIN));
+            lab.awaitApplied();
             lab.advance(Duration.ofMinutes(4));
             echo(client);
             lab.advance(Duration.ofSeconds(61));

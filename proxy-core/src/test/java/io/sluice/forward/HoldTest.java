@@ -80,6 +80,7 @@ class HoldTest {
             assertThat(lab.count(Counter.SESSIONS_OVER_HOLD_LIMIT)).isEqualTo(1);
             lab.advance(Duration.ofSeconds(30));
             lab.apply(Policies.service("web", address, Policies.of(Policies.hold(Duration.ofMinutes(1), 2))));
+            lab.awaitApplied();
             lab.advance(Duration.ofSeconds(31));
             for (Socket client : clients) {
                 assertReset(client);

@@ -164,6 +164,11 @@ public final class Lab implements AutoCloseable {
         forwarder.apply(ServiceSnapshot.of(servicePorts));
     }
 
+    /** Waits until the loops have applied a snapshot to all open connections. */
+    void awaitApplied() {
+        forwarder.connections(ConnectionFilter.ALL, null, 1);
+    }
+
     EndpointServer endpointServer(String name) throws IOException {
         return closing(new EndpointServer(name, EndpointServer.Kind.NAME));
     }

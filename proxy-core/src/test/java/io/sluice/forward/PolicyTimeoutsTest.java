@@ -72,9 +72,11 @@ class PolicyTimeoutsTest {
             echo(client);
             lab.apply(Policies.service("web", address, idle(MINUTE), endpoint));
             lab.apply(Policies.service("web", address, idle(Duration.ofHours(1)), endpoint));
+            lab.awaitApplied();
             lab.advance(Duration.ofMinutes(30));
             echo(client);
             lab.apply(Policies.service("web", address, TrafficPolicy.DEFAULT, endpoint));
+            lab.awaitApplied();
             lab.advance(Duration.ofHours(2));
             echo(client);
             lab.apply(Policies.service("web", address, idle(MINUTE), endpoint));
