@@ -90,6 +90,11 @@ public final class ServiceState {
         ejections.update(Balancing.DEFAULT, Set.of(), before);
     }
 
+    /** The endpoints that get new connections, without duplicates. Thread-safe. */
+    public Set<EndpointTarget> targetsInUse() {
+        return targets(balancers);
+    }
+
     private static Set<EndpointTarget> targets(List<Balancer> balancers) {
         Set<EndpointTarget> targets = Collections.newSetFromMap(new IdentityHashMap<>());
         balancers.forEach(balancer -> balancer.forEach(targets::add));

@@ -80,6 +80,7 @@ final class FrontendTable {
 
     private final Consumer<EndpointChange> onEndpointChange;
     private final PolicyChanges policyChanges;
+    private final HealthChecker healthChecker;
 
     FrontendTable(
             ForwarderConfig config,
@@ -93,6 +94,7 @@ final class FrontendTable {
         this.loops = loops;
         this.policyChanges = new PolicyChanges(loops);
         this.states = states;
+        healthChecker = new HealthChecker(loops, config);
     }
 
     /** See {@link Forwarder#apply}. */
@@ -159,6 +161,7 @@ final class FrontendTable {
                 stats.close(service.stats);
                 policyChanges.removed(service, removed);
             }
+            healthChecker.remove(removed.name());
             collect(removed, toClose);
         }
         for (SnapshotDiff.Change change : diff.changed()) {
@@ -184,11 +187,10 @@ final class FrontendTable {
         // In bind mode, a connection to an endpoint at the frontend's own address would reach Sluice's listener again.
         ServicePort served =
                 config.transparentSockets() == null ? servicePort.withoutForwardingToItself() : servicePort;
-        for (FrontendRouting routing : service.update(
-                served,
-                this::originOf,
-                takenOut.of(served.name()),
-                config.nanoClock().getAsLong())) {
+        long now = config.nanoClock().getAsLong();
+        List<FrontendRouting> routings = service.update(served, this::originOf, takenOut.of(served.name()), now);
+        healthChecker.update(served, service);
+        for (FrontendRouting routing : routings) {
             FrontendAddress address = routing.frontend().address();
             BoundFrontend bound = toClose.remove(address);
             if (bound == null) {
@@ -382,10 +384,11 @@ final class FrontendTable {
     void stopOpening() {
         accepting = false;
         states.stopRetrying();
+        healthChecker.close();
     }
 
     void close() {
-        accepting = false;
+        stopOpening();
         List<Future<?>> closing = new ArrayList<>();
         frontends.values().forEach(frontend -> closing.addAll(frontend.close()));
         closing.forEach(Future::awaitUninterruptibly);

@@ -93,6 +93,75 @@ class EndpointHealthTest {
     }
 
     @Test
+    void ejectsUntilTheTrialConnectionSucceeds() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint endpoint = Lab.closedPort();
+            ServicePort web =
+                    Lab.service("web", tcp, endpoint, lab.endpointServer("a").endpoint());
+            lab.apply(web);
+            assertThat(asked(lab, tcp, 6)).containsExactly("a");
+            assertThat(status(lab, web, endpoint).health().state()).isEqualTo(State.EJECTED);
+            assertThat(asked(lab, tcp, 6)).containsExactly("a");
+            assertThat(status(lab, web, endpoint).stats().failed()).isEqualTo(3);
+            lab.advance(Duration.ofSeconds(10));
+            assertThat(asked(lab, tcp, 6)).containsExactly("a");
+            assertThat(status(lab, web, endpoint).stats().failed()).isEqualTo(4);
+            lab.advance(Duration.ofSeconds(20));
+            try (ServerSocket server =
+                    new ServerSocket(endpoint.port(), 10, endpoint.address().toInetAddress())) {
+                List<Socket> clients = List.of(lab.dial(tcp), lab.dial(tcp));
+                server.accept();
+                awaitState(lab, web, endpoint, State.UP);
+                clients.get(0).close();
+                clients.get(1).close();
+            }
+            assertThat(lab.endpointChanges)
+                    .filteredOn(change -> change.endpoint().equals(endpoint))
+                    .extracting(change -> change.after().state())
+                    .containsExactly(State.REFUSING, State.EJECTED, State.UP);
+        }
+    }
+
+    @Test
+    void ejectsASilentEndpointAfterTwoTimeouts() throws Exception {
+        try (Lab lab = new Lab()) {
+            Endpoint silent = lab.silent();
+            ServicePort web =
+                    Lab.service("web", tcp, silent, lab.endpointServer("a").endpoint());
+            lab.apply(web);
+            // Every second connection waits for the connect timeout.
+            assertThat(asked(lab, tcp, 4)).containsExactly("a");
+            assertThat(status(lab, web, silent).health().state()).isEqualTo(State.EJECTED);
+            assertThat(asked(lab, tcp, 4)).containsExactly("a");
+            assertThat(status(lab, web, silent).stats().failed()).isEqualTo(2);
+        }
+    }
+
+    @Test
+    void ejectsAUdpEndpoint() throws Exception {
+        FrontendAddress udp = Lab.freeAddress(Protocol.UDP);
+        try (Lab lab = new Lab();
+                DatagramSocket other = new DatagramSocket(Lab.ip("127.0.0.1").toSocketAddress(0))) {
+            Endpoint closed;
+            try (DatagramSocket server = new DatagramSocket(Lab.ip("127.0.0.1").toSocketAddress(0))) {
+                closed = new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort());
+            }
+            ServicePort dns = Lab.service("dns", udp, closed, new Endpoint(Lab.ip("127.0.0.1"), other.getLocalPort()));
+            lab.apply(dns);
+            DatagramPacket datagram =
+                    new DatagramPacket(new byte[10], 10, udp.address().toSocketAddress(udp.port()));
+            await().untilAsserted(() -> {
+                // Each socket is a new flow.
+                try (DatagramSocket client =
+                        new DatagramSocket(Lab.ip("127.0.0.1").toSocketAddress(0))) {
+                    client.send(datagram);
+                }
+                assertThat(status(lab, dns, closed).health().state()).isEqualTo(State.EJECTED);
+            });
+        }
+    }
+
+    @Test
     void countsPerEndpoint() throws Exception {
         try (Lab lab = new Lab()) {
             EndpointServer server = lab.endpointServer(EndpointServer.Kind.ECHO);
