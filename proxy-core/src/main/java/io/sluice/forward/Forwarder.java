@@ -147,12 +147,12 @@ public final class Forwarder implements AutoCloseable {
 
     /** State of every frontend of the last snapshot, ordered by address. Thread-safe. */
     public List<FrontendStatus> frontends() {
-        return table.statuses();
+        return table.states.statuses(table.frontends);
     }
 
     /** State of the frontends of a service port of the last snapshot. Thread-safe. */
     public List<FrontendStatus> frontends(ServicePort servicePort) {
-        return table.statuses(servicePort);
+        return table.states.statuses(servicePort, table.frontends);
     }
 
     /** Number of descriptors that forwarding always leaves free for the HTTP connections of this process. */

@@ -1,5 +1,8 @@
 package io.sluice.forward;
 
+import io.sluice.model.ServicePort;
+import java.util.stream.Stream;
+import java.util.Comparator;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.AddressConflict;
@@ -217,5 +220,27 @@ final class FrontendStates {
                 Failure.OWNED_BY_ANOTHER,
                 "belongs to Service " + conflict.owner().serviceName() + ", which is older or sorts first by name",
                 Instant.now());
+    }
+
+    /** State of every frontend, ordered by address. Thread-safe. */
+    List<FrontendStatus> statuses(Map<FrontendAddress, BoundFrontend> frontends) {
+        return Stream.concat(
+                        frontends.values().stream().map(frontend -> frontend.status), conflictLosers().stream())
+                .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
+                        .thenComparing(s -> s.address().port())
+                        .thenComparing(s -> s.address().protocol()))
+                .toList();
+    }
+
+    /** State of the frontends of a service port. Thread-safe. */
+    List<FrontendStatus> statuses(ServicePort servicePort, Map<FrontendAddress, BoundFrontend> frontends) {
+        return Stream.concat(
+                        servicePort.frontends().stream()
+                                .map(frontend -> frontends.get(frontend.address()))
+                                .filter(Objects::nonNull)
+                                .map(frontend -> frontend.status),
+                        conflictLosers().stream())
+                .filter(status -> status.service().equals(servicePort.name()))
+                .toList();
     }
 }

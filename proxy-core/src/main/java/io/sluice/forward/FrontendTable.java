@@ -341,28 +341,6 @@ final class FrontendTable {
         frontends.values().stream().filter(BoundFrontend::isDraining).forEach(draining::add);
     }
 
-    /** State of every frontend, ordered by address. Thread-safe. */
-    List<FrontendStatus> statuses() {
-        return Stream.concat(
-                        frontends.values().stream().map(frontend -> frontend.status), states.conflictLosers().stream())
-                .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
-                        .thenComparing(s -> s.address().port())
-                        .thenComparing(s -> s.address().protocol()))
-                .toList();
-    }
-
-    /** State of the frontends of a service port. Thread-safe. */
-    List<FrontendStatus> statuses(ServicePort servicePort) {
-        return Stream.concat(
-                        servicePort.frontends().stream()
-                                .map(frontend -> frontends.get(frontend.address()))
-                                .filter(Objects::nonNull)
-                                .map(frontend -> frontend.status),
-                        states.conflictLosers().stream())
-                .filter(status -> status.service().equals(servicePort.name()))
-                .toList();
-    }
-
     /** See {@link Forwarder#stopAccepting}. */
     void stopAccepting() {
         stopOpening();

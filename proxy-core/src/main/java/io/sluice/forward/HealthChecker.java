@@ -8,7 +8,6 @@ import io.sluice.model.ServicePortName;
 import io.sluice.model.TrafficPolicy;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -29,7 +28,7 @@ final class HealthChecker {
     private static final class ServiceChecks {
         final long intervalNanos;
         final long timeoutNanos;
-        final Map<EndpointTarget, LoopHealthChecks.Check> checks = new IdentityHashMap<>();
+        final Map<EndpointTarget, LoopHealthChecks.Check> checks = new HashMap<>();
 
         ServiceChecks(long intervalNanos, long timeoutNanos) {
             this.intervalNanos = intervalNanos;

@@ -85,7 +85,10 @@ class EndpointHealthTest {
             ServicePort web =
                     Lab.service("web", tcp, silent, lab.endpointServer("a").endpoint());
             lab.apply(web);
-            assertThat(List.of(lab.ask(tcp), lab.ask(tcp))).containsOnly("a");
+            // The first connection may try either endpoint.
+            while (status(lab, web, silent).health().consecutiveFailures() == 0) {
+                assertThat(lab.ask(tcp)).isEqualTo("a");
+            }
             EndpointStatus status = status(lab, web, silent);
             assertThat(status.health().state()).isEqualTo(State.SILENT);
             assertThat(status.health().lastError()).isEqualTo("connect timeout");
@@ -129,7 +132,6 @@ class EndpointHealthTest {
             ServicePort web =
                     Lab.service("web", tcp, silent, lab.endpointServer("a").endpoint());
             lab.apply(web);
-            // Every second connection waits for the connect timeout.
             assertThat(asked(lab, tcp, 4)).containsExactly("a");
             assertThat(status(lab, web, silent).health().state()).isEqualTo(State.EJECTED);
             assertThat(asked(lab, tcp, 4)).containsExactly("a");

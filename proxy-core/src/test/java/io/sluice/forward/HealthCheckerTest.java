@@ -210,7 +210,7 @@ class HealthCheckerTest {
         try (Lab lab = new Lab(1)) {
             ServerSocket full = lab.closing(new ServerSocket(0, 1));
             for (int i = 0; i < 2; i++) {
-                lab.closing(new Socket("127.0.0.1", full.getLocalPort()));
+                lab.closing(new Socket(Lab.ip("127.0.0.1").toInetAddress(), full.getLocalPort()));
             }
             Endpoint[] endpoints = IntStream.range(1, 101)
                     .mapToObj(i -> new Endpoint(Lab.ip("127.0.1." + i), full.getLocalPort()))
