@@ -1,8 +1,8 @@
 package io.sluice.forward;
 
+import static io.sluice.forward.ProxyProtocolLab.await;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;

@@ -1,7 +1,7 @@
 package io.sluice.forward;
 
+import static io.sluice.forward.ProxyProtocolLab.await;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.awaitility.Awaitility.await;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;

@@ -1,7 +1,5 @@
 package io.sluice.forward;
 
-import static org.awaitility.Awaitility.await;
-
 import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
@@ -14,9 +12,12 @@ import io.sluice.model.SessionAffinity;
 import io.sluice.model.TrafficPolicy;
 import io.sluice.model.TrafficPolicy.ProxyHeader;
 import io.sluice.model.TrafficPolicy.ProxyProtocol;
+import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import org.awaitility.Awaitility;
+import org.awaitility.core.ConditionFactory;
 
 /** Services whose traffic policy uses the PROXY protocol. */
 final class ProxyProtocolLab {
@@ -64,6 +65,11 @@ final class ProxyProtocolLab {
                 address.protocol() == Protocol.UDP ? Set.of(endpoints) : Set.of(),
                 Set.of(),
                 List.of(frontend));
+    }
+
+    /** Waits with frequent checks, because each test waits several times. */
+    static ConditionFactory await() {
+        return Awaitility.await().pollInterval(Duration.ofMillis(5));
     }
 
     /** Waits for the end of the only connection, and returns its client's address and port. */
