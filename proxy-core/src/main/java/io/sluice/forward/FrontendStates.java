@@ -1,16 +1,15 @@
 package io.sluice.forward;
 
-import io.sluice.model.ServicePort;
-import java.util.stream.Stream;
-import java.util.Comparator;
 import io.sluice.forward.FrontendStatus.Failure;
 import io.sluice.forward.FrontendStatus.State;
 import io.sluice.model.AddressConflict;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
 import io.sluice.socket.Errno;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -20,6 +19,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -224,8 +224,7 @@ final class FrontendStates {
 
     /** State of every frontend, ordered by address. Thread-safe. */
     List<FrontendStatus> statuses(Map<FrontendAddress, BoundFrontend> frontends) {
-        return Stream.concat(
-                        frontends.values().stream().map(frontend -> frontend.status), conflictLosers().stream())
+        return Stream.concat(frontends.values().stream().map(frontend -> frontend.status), conflictLosers().stream())
                 .sorted(Comparator.comparing((FrontendStatus s) -> s.address().address())
                         .thenComparing(s -> s.address().port())
                         .thenComparing(s -> s.address().protocol()))
