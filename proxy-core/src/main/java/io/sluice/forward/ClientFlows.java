@@ -36,7 +36,7 @@ final class ClientFlows {
         this.loop = loop;
         this.frontend = frontend;
         this.replies = new FlowReplies(loop, socket);
-        this.opener = new FlowOpener(loop, this, socket, replies);
+        this.opener = new FlowOpener(loop, this, replies);
     }
 
     /** Sets the flows to adopt. Called under the forwarder's lock, before the socket is registered with the loop. */

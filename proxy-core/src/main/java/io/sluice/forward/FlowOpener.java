@@ -19,14 +19,11 @@ import org.jspecify.annotations.Nullable;
 final class FlowOpener {
     private final Loop loop;
     private final ClientFlows flows;
-    private final InetSocket socket;
     private final FlowReplies replies;
 
-    /** @param socket the frontend's socket */
-    FlowOpener(Loop loop, ClientFlows flows, InetSocket socket, FlowReplies replies) {
+    FlowOpener(Loop loop, ClientFlows flows, FlowReplies replies) {
         this.loop = loop;
         this.flows = flows;
-        this.socket = socket;
         this.replies = replies;
     }
 
