@@ -8,8 +8,9 @@ import java.util.List;
  * @param pod the route for clients that are pods
  * @param node the route for clients on this node
  * @param external the route for all other clients
- * @param allowedSources the allowed source ranges, for clients of all origins; empty to allow all clients. Only
- *     LoadBalancer IPs can have allowed source ranges
+ * @param allowedSources the allowed source ranges, for clients of all origins; empty to allow all clients. They contain
+ *     ranges of the other family only if the policy of the Service accepts PROXY protocol headers, whose addresses may be
+ *     of either family
  */
 public record Frontend(
         Kind kind, FrontendAddress address, Route pod, Route node, Route external, List<Cidr> allowedSources) {

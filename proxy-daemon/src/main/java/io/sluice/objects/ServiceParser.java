@@ -68,8 +68,9 @@ public final class ServiceParser {
         for (FieldReader field : annotations.fields()) {
             if (field.name().startsWith(ANNOTATION_PREFIX)) {
                 String value = field.string();
-                if (value != null) {
-                    ours.put(field.name().substring(ANNOTATION_PREFIX.length()), value);
+                if (field.present()) {
+                    // Invalid, not absent: without its source ranges, a Service would allow all clients.
+                    ours.put(field.name().substring(ANNOTATION_PREFIX.length()), value == null ? "" : value);
                 }
             }
         }

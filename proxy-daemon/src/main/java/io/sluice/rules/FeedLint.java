@@ -53,7 +53,7 @@ public final class FeedLint {
     private void service(String source, ServiceObject service) {
         Collection<EndpointsObject> objects = store.endpoints(service.service());
         if (objects.isEmpty()) {
-            report(Severity.NOTE, source, service, "has no EndpointSlice, so connections are rejected");
+            report(Severity.NOTE, source, service, "has no EndpointSlice, so connections are " + effect(service));
             return;
         }
         List<NamedPort> offered = objects.stream()
@@ -69,7 +69,8 @@ public final class FeedLint {
                         Severity.WARNING,
                         source,
                         service,
-                        "connections to port " + port.port() + " are rejected: its EndpointSlices have no " + name(port)
+                        "connections to port " + port.port() + " are " + effect(service)
+                                + ": its EndpointSlices have no " + name(port)
                                 + ", only: "
                                 + offered.stream()
                                         .map(FeedLint::name)
@@ -77,6 +78,11 @@ public final class FeedLint {
                                         .collect(Collectors.joining(", ")));
             }
         }
+    }
+
+    /** What happens to connections of a Service without endpoints. */
+    private static String effect(ServiceObject service) {
+        return service.annotations().containsKey(PolicyKey.HOLD.name()) ? "held or rejected" : "rejected";
     }
 
     private void nodePorts(String source, ServiceObject service) {

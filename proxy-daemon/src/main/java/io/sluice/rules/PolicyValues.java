@@ -128,7 +128,7 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
      */
     public static Map<String, String> texts(TrafficPolicy policy) {
         Map<String, String> texts = new LinkedHashMap<>();
-        if (policy != TrafficPolicy.DEFAULT) {
+        if (!policy.equals(TrafficPolicy.DEFAULT)) {
             for (PolicyKey<?> key : PolicyKey.values()) {
                 String text = key.textIn(policy);
                 if (!text.equals(key.textIn(TrafficPolicy.DEFAULT))) {

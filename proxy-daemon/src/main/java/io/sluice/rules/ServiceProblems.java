@@ -111,6 +111,6 @@ final class ServiceProblems {
                         + " are left to the process that listens there"
                         + (frontend.allowedSources().isEmpty()
                                 ? ""
-                                : "; loadBalancerSourceRanges are enforced for it only with --mode node"));
+                                : "; source ranges are enforced for it only with --mode node"));
     }
 }

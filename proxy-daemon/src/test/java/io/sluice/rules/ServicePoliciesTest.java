@@ -196,6 +196,17 @@ final class ServicePoliciesTest {
     }
 
     @Test
+    void invalidSourceRangesAllowNoClient() throws IOException {
+        SnapshotBuilder builder = builder(Map.of());
+        for (String invalid : List.of("[10.0.0.0/8]", "''", "10.0.0.0", "5")) {
+            service("a", "{port: 80}", "source-ranges: " + invalid);
+            ServicePort port = builder.build().ofService("default/a").get(0);
+            assertThat(port.frontends().get(0).allowedSources()).as(invalid).hasToString("[0.0.0.0/32]");
+            assertThat(problems()).as(invalid).anyMatch(problem -> problem.endsWith("or none; no client is allowed"));
+        }
+    }
+
+    @Test
     void reportsFewOfManyUnknownAnnotations() throws IOException {
         String[] unknown = new String[50];
         for (int i = 0; i < unknown.length; i++) {
