@@ -75,6 +75,8 @@ public final class EventRecorder implements AutoCloseable {
     /** The reason of an Event: a problem, or the end of one. */
     public enum Reason {
         NOT_SERVED("NotServed", null),
+        /** The Service is served, but an annotation is ignored. */
+        INVALID_ANNOTATION("InvalidAnnotation", null),
         FRONTEND_FAILED("FrontendFailed", null),
         /** An endpoint started to fail. */
         ENDPOINT_FAILING("EndpointFailing", null),
@@ -146,7 +148,8 @@ public final class EventRecorder implements AutoCloseable {
     public void problem(Problem problem) {
         if (problem.severity() == Severity.ERROR && problem.source().startsWith("/")) {
             String field = problem.field().isEmpty() ? "" : problem.field() + ": ";
-            put(new Event(problem.source(), Reason.NOT_SERVED, field + problem.message()));
+            Reason reason = field.startsWith("metadata.annotations") ? Reason.INVALID_ANNOTATION : Reason.NOT_SERVED;
+            put(new Event(problem.source(), reason, field + problem.message()));
         }
     }
 

@@ -101,6 +101,21 @@ class EventRecorderTest {
                         + "\"lastTimestamp\":\"2026-01-31T12:00:00Z\",\"count\":2}");
     }
 
+    /** The Service is served, so the reason must not be that of an object that is not. */
+    @Test
+    void recordsAnInvalidAnnotation() {
+        recorder.problem(new Problem(
+                Problem.Severity.ERROR,
+                "/api/v1/namespaces/default/services/web",
+                "Service default/web",
+                "metadata.annotations[service.sluice.io/hold]",
+                "'soon' is invalid"));
+        await().until(() -> cluster.posted.size() == 1);
+        assertThat(cluster.posted.get(0).at("/reason").stringValue()).isEqualTo("InvalidAnnotation");
+        assertThat(cluster.posted.get(0).at("/message").stringValue())
+                .isEqualTo("metadata.annotations[service.sluice.io/hold]: 'soon' is invalid");
+    }
+
     @Test
     void createsAnEventAgainThatIsGoneOrCannotBePatched() {
         recorder.failed(WEB, "first");
