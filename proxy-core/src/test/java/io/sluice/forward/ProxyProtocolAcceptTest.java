@@ -215,6 +215,43 @@ class ProxyProtocolAcceptTest {
         assertThat(socket.getInputStream().readAllBytes()).isEqualTo(Lab.bytes(3_000));
     }
 
+    /** The client's socket is registered by then, because the header did not arrive at once. */
+    @Test
+    void forwardsWhatArrivesWhileConnecting() throws Exception {
+        lab.apply(ProxyProtocolLab.service(
+                address, ProxyProtocolLab.ACCEPT, lab.silent(), echo().endpoint()));
+        byte[] header = header(ProxyHeader.V2, "192.0.2.1", 4242);
+        // One of the two connections tries the silent endpoint first.
+        for (int i = 0; i < 2; i++) {
+            Socket socket = lab.dial(address);
+            write(socket, Arrays.copyOf(header, 10));
+            awaitRead();
+            write(socket, Arrays.copyOfRange(concat(header, Lab.bytes(30)), 10, header.length + 10));
+            awaitRead();
+            write(socket, Arrays.copyOfRange(Lab.bytes(30), 10, 30));
+            socket.shutdownOutput();
+            awaitRead();
+            lab.advance(Duration.ofSeconds(2));
+            assertThat(socket.getInputStream().readAllBytes()).isEqualTo(Lab.bytes(30));
+        }
+        assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isEqualTo(1);
+    }
+
+    @Test
+    void endsAConnectionThatIsResetAfterTheHeaderWhileConnecting() throws Exception {
+        lab.apply(ProxyProtocolLab.service(address, ProxyProtocolLab.ACCEPT, lab.silent()));
+        try (Socket socket = lab.dial(address)) {
+            byte[] header = header(ProxyHeader.V2, "192.0.2.1", 4242);
+            write(socket, Arrays.copyOf(header, 10));
+            awaitRead();
+            write(socket, Arrays.copyOfRange(header, 10, header.length));
+            awaitRead();
+            socket.setSoLinger(true, 0);
+        }
+        await().until(() -> lab.ended.size() == 1);
+        assertThat(lab.ended.get(0).end()).isEqualTo(EndedConnection.End.CLIENT_RESET);
+    }
+
     @Test
     void believesTheHeaderOfAnIpv6Peer() throws Exception {
         FrontendAddress ipv6 = new FrontendAddress(Protocol.TCP, Lab.ip("::1"), address.port());
