@@ -107,7 +107,7 @@ public class BalancerBenchmark {
     @State(Scope.Benchmark)
     @SuppressWarnings("NullAway.Init") // JMH calls the @Setup method first
     public static class Service {
-        @Param({"3", "100", "1000"})
+        @Param({"3", "16", "100", "1000"})
         int endpoints;
 
         @Param

@@ -37,8 +37,10 @@ final class LeastConnections extends Balancer {
             long after = count;
             EndpointTarget least = null;
             int fewest = 0;
+            int index = index(count);
             for (int i = 0; i < targets.length; i++) {
-                EndpointTarget next = targets[index(count + i)];
+                EndpointTarget next = targets[index];
+                index = index + 1 == targets.length ? 0 : index + 1;
                 boolean ejected = next.isEjected();
                 if (!next.isFree(tried) || !next.allowsAttempt(nowNanos)) {
                     continue;
@@ -65,7 +67,7 @@ final class LeastConnections extends Balancer {
         EndpointTarget least = null;
         int fewest = 0;
         for (int i = 0; i < COMPARED; i++) {
-            EndpointTarget next = i == 0 ? next() : targets[random.nextInt(targets.length)];
+            EndpointTarget next = i == 0 ? next() : targets[index(random)];
             boolean ejected = next.isEjected();
             if (!next.isFree(tried) || !next.allowsAttempt(nowNanos)) {
                 continue;
@@ -80,5 +82,10 @@ final class LeastConnections extends Balancer {
             }
         }
         return least;
+    }
+
+    /** A random index. Unlike {@link ThreadLocalRandom#nextInt(int)}, this needs no division. */
+    private int index(ThreadLocalRandom random) {
+        return (int) (((random.nextInt() & 0xffffffffL) * targets.length) >>> 32);
     }
 }
