@@ -62,7 +62,7 @@ public class BalancerBenchmark {
                 .toList();
         Set<Endpoint> preferred = choice == Choice.PREFER ? new HashSet<>(all.subList(0, endpoints / 3)) : Set.of();
         TrafficPolicy policy = new TrafficPolicy(
-                choice.balancing,
+                choice.balancing(),
                 TrafficPolicy.DEFAULT.limits(),
                 TrafficPolicy.DEFAULT.timeouts(),
                 TrafficPolicy.DEFAULT.proxyProtocol(),
@@ -96,10 +96,16 @@ public class BalancerBenchmark {
         /** A third of the endpoints is preferred. */
         PREFER(Algorithm.ROUND_ROBIN, 0);
 
-        private final Balancing balancing;
+        private final Algorithm algorithm;
+        private final long slowStartNanos;
 
         Choice(Algorithm algorithm, long slowStartNanos) {
-            balancing = new Balancing(algorithm, slowStartNanos, Preference.NONE, 3, 1, 0);
+            this.algorithm = algorithm;
+            this.slowStartNanos = slowStartNanos;
+        }
+
+        Balancing balancing() {
+            return new Balancing(algorithm, slowStartNanos, Preference.NONE, 3, 1, 0);
         }
     }
 
