@@ -128,7 +128,7 @@ final class BalancerUpdate {
         return switch (balancing.algorithm()) {
             case ROUND_ROBIN -> new RoundRobin(endpoints, targets, start, balancing.slowStartNanos());
             case LEAST_CONNECTIONS -> new LeastConnections(endpoints, targets, start);
-            case MAGLEV -> new Maglev(endpoints, targets, start);
+            case MAGLEV -> new Maglev(endpoints, targets, start, before);
         };
     }
 

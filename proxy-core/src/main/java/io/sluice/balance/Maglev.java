@@ -18,7 +18,8 @@ import org.jspecify.annotations.Nullable;
  * <p>The table depends only on the set of endpoints, and not on a secret. Clients that choose their addresses can
  * therefore choose their endpoint.
  *
- * <p>The table takes 128 KiB for each list of endpoints, and 2 to 4 ms to fill.
+ * <p>The table takes 128 KiB for each list of endpoints, and 2 to 4 ms to fill. So it is filled for the first client. If
+ * the endpoints change later, the control thread fills the new table before event loops use it.
  */
 final class Maglev extends Balancer {
     /** Table size; a prime, so that every skip visits all entries. All nodes and versions must use the same size. */
@@ -36,17 +37,37 @@ final class Maglev extends Balancer {
 
     /** The targets, sorted by address and port. */
     private final EndpointTarget[] sorted;
-    /** Indexes of sorted targets. */
-    private final char[] table;
+    /** Indexes of sorted targets; null until the first client. */
+    private volatile char @Nullable [] filled;
 
-    Maglev(List<Endpoint> endpoints, EndpointTarget[] targets, int start) {
+    /** @param before the balancers of the last version of the service port */
+    Maglev(List<Endpoint> endpoints, EndpointTarget[] targets, int start, List<Balancer> before) {
         super(endpoints, targets, start);
         sorted = targets.clone();
         Arrays.sort(
                 sorted,
                 Comparator.comparing((EndpointTarget target) -> target.endpoint.address())
                         .thenComparing(target -> target.endpoint.port()));
-        table = table(sorted);
+        for (Balancer each : before) {
+            if (each instanceof Maglev old && old.filled != null) {
+                filled = table(sorted);
+                break;
+            }
+        }
+    }
+
+    private char[] table() {
+        char[] known = filled;
+        return known == null ? fill() : known;
+    }
+
+    private synchronized char[] fill() {
+        char[] table = filled;
+        if (table == null) {
+            table = table(sorted);
+            filled = table;
+        }
+        return table;
     }
 
     /**
@@ -103,6 +124,7 @@ final class Maglev extends Balancer {
     @Override
     @Nullable
     EndpointTarget pickAnswering(IpAddress client, List<Endpoint> tried, long nowNanos) {
+        char[] table = table();
         int slot = slotOf(client);
         for (int i = 0; i < MAX_SEARCHED; i++) {
             EndpointTarget next = sorted[table[(slot + i) % SIZE]];
@@ -123,6 +145,7 @@ final class Maglev extends Balancer {
     @Override
     @Nullable
     EndpointTarget pickAny(IpAddress client, List<Endpoint> tried) {
+        char[] table = table();
         int slot = slotOf(client);
         for (int i = 0; i < MAX_SEARCHED; i++) {
             EndpointTarget next = sorted[table[(slot + i) % SIZE]];

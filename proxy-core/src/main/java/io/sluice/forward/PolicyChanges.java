@@ -9,7 +9,11 @@ import io.sluice.stats.Counter;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Consumer;
+import java.util.function.Function;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Applies changes of service ports to open connections and flows, as their traffic policy requires: changed limits and
@@ -17,6 +21,8 @@ import java.util.function.Consumer;
  * limited number per turn of a loop. Called under the forwarder's lock, after the new routes are published.
  */
 final class PolicyChanges {
+    private static final Logger log = LoggerFactory.getLogger(PolicyChanges.class);
+
     private final List<Loop> loops;
 
     PolicyChanges(List<Loop> loops) {
@@ -59,30 +65,45 @@ final class PolicyChanges {
 
     @SuppressWarnings("ReferenceEquality") // each service port has a single state object
     private void visitSessions(ServiceState service, Consumer<TcpSession> action) {
-        for (Loop loop : loops) {
-            start(loop, loop.sessionList, entry -> {
-                if (entry instanceof TcpSession session && session.service == service) {
-                    action.accept(session);
-                }
-            });
-        }
+        visit(loop -> loop.sessionList, entry -> {
+            if (entry instanceof TcpSession session && session.service == service) {
+                action.accept(session);
+            }
+        });
     }
 
     @SuppressWarnings("ReferenceEquality") // as above
     private void visitFlows(ServiceState service, Consumer<UdpFlow> action) {
+        visit(loop -> loop.flowList, entry -> {
+            if (entry instanceof UdpFlow flow && flow.routing.service() == service) {
+                action.accept(flow);
+            }
+        });
+    }
+
+    private void visit(Function<Loop, LoopList> listOf, Consumer<TimeoutEntry> action) {
         for (Loop loop : loops) {
-            start(loop, loop.flowList, entry -> {
-                if (entry instanceof UdpFlow flow && flow.routing.service() == service) {
-                    action.accept(flow);
-                }
-            });
+            LoopWalk.start(loop, listOf.apply(loop), entry -> {
+                        if (entry instanceof TimeoutEntry each) {
+                            visit(each, action);
+                        }
+                        return true;
+                    })
+                    .addListener(done -> {
+                        // A loop that has ended has no connections.
+                        if (done.cause() != null && !(done.cause() instanceof RejectedExecutionException)) {
+                            log.error("internal error; a change does not apply to all connections", done.cause());
+                        }
+                    });
         }
     }
 
-    private static void start(Loop loop, LoopList list, Consumer<ListEntry> action) {
-        LoopWalk.start(loop, list, entry -> {
+    /** A fault ends only this connection or flow. */
+    private static void visit(TimeoutEntry entry, Consumer<TimeoutEntry> action) {
+        try {
             action.accept(entry);
-            return true;
-        });
+        } catch (RuntimeException | Error fault) {
+            entry.failInternally(fault);
+        }
     }
 }

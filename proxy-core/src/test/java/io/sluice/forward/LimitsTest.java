@@ -186,9 +186,10 @@ class LimitsTest {
 
     @Test
     void flowsCountAsConnections() throws Exception {
-        try (Lab lab = new Lab(1);
-                DatagramSocket server = new DatagramSocket(0, InetAddress.getLoopbackAddress())) {
+        try (Lab lab = new Lab(1)) {
+            DatagramSocket server = lab.closing(new DatagramSocket(0, InetAddress.getLoopbackAddress()));
             Thread echo = new Thread(() -> echo(server), "udp-echo");
+            echo.setDaemon(true);
             echo.start();
             FrontendAddress address = Lab.freeAddress(Protocol.UDP);
             Endpoint endpoint = new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort());
@@ -212,8 +213,6 @@ class LimitsTest {
             await().until(() -> lab.forwarder.openFlows() == 0);
             clients.get(2).setSoTimeout(5_000);
             assertThat(answers(clients.get(2), address)).isTrue();
-            server.close();
-            echo.join();
         }
     }
 

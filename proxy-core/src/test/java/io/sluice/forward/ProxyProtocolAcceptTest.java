@@ -218,8 +218,7 @@ class ProxyProtocolAcceptTest {
     /** The client's socket is registered by then, because the header did not arrive at once. */
     @Test
     void forwardsWhatArrivesWhileConnecting() throws Exception {
-        lab.apply(ProxyProtocolLab.service(
-                address, ProxyProtocolLab.ACCEPT, lab.silent(), echo().endpoint()));
+        lab.apply(ProxyProtocolLab.service(address, ProxyProtocolLab.ACCEPT, lab.silent(), echo().endpoint()));
         byte[] header = header(ProxyHeader.V2, "192.0.2.1", 4242);
         // One of the two connections tries the silent endpoint first.
         for (int i = 0; i < 2; i++) {
