@@ -109,6 +109,13 @@ class ProxyProtocolAcceptTest {
         }
     }
 
+    private ConnectionStatus onlyConnection() {
+        List<ConnectionStatus> open =
+                lab.forwarder.connections(ConnectionFilter.ALL, null, 10).items();
+        assertThat(open).hasSize(1);
+        return open.get(0);
+    }
+
     // ---- valid headers
 
     static Stream<Arguments> headers() {
@@ -220,7 +227,7 @@ class ProxyProtocolAcceptTest {
     void forwardsWhatArrivesWhileConnecting() throws Exception {
         lab.apply(ProxyProtocolLab.service(address, ProxyProtocolLab.ACCEPT, lab.silent(), echo().endpoint()));
         byte[] header = header(ProxyHeader.V2, "192.0.2.1", 4242);
-        // One of the two connections tries the silent endpoint first.
+        // At least one of the two connections tries the silent endpoint first.
         for (int i = 0; i < 2; i++) {
             Socket socket = lab.dial(address);
             write(socket, Arrays.copyOf(header, 10));
@@ -233,7 +240,7 @@ class ProxyProtocolAcceptTest {
             lab.advance(Duration.ofSeconds(2));
             assertThat(socket.getInputStream().readAllBytes()).isEqualTo(Lab.bytes(30));
         }
-        assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isEqualTo(1);
+        assertThat(lab.count(Counter.CONNECT_TIMEOUT)).isPositive();
     }
 
     @Test
@@ -244,7 +251,7 @@ class ProxyProtocolAcceptTest {
             write(socket, Arrays.copyOf(header, 10));
             awaitRead();
             write(socket, Arrays.copyOfRange(header, 10, header.length));
-            awaitRead();
+            await().until(() -> onlyConnection().state() == ConnectionStatus.State.CONNECTING);
             socket.setSoLinger(true, 0);
         }
         await().until(() -> lab.ended.size() == 1);
