@@ -89,6 +89,12 @@ public record FrontendRouting(
         return servicePort.affinity().byClientAddress();
     }
 
+    /** Whether this is the routing of a service port, and the endpoint may keep its connections. */
+    @SuppressWarnings("ReferenceEquality") // each service port has a single state object
+    public boolean isServing(ServiceState of, Endpoint endpoint) {
+        return service == of && servicePort.servingEndpoints().contains(endpoint);
+    }
+
     /** Whether existing UDP flows may stay on this endpoint. */
     public boolean keepsFlowOn(Endpoint endpoint) {
         return servicePort.servingEndpoints().contains(endpoint);

@@ -3,6 +3,7 @@ package io.sluice.balance;
 import com.github.benmanes.caffeine.cache.Caffeine;
 import io.sluice.model.IpAddress;
 import io.sluice.model.TrafficPolicy.Limits;
+import io.sluice.stats.Counter;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -31,11 +32,29 @@ public final class ServiceLimits {
     /** Why a connection or flow is not admitted. */
     public enum Refusal {
         /** The service port has its maximum of connections and flows. */
-        SERVICE,
+        SERVICE(Counter.SESSIONS_OVER_SERVICE_LIMIT, Counter.DATAGRAMS_OVER_SERVICE_LIMIT),
         /** The client has its maximum of connections and flows. */
-        CLIENT,
+        CLIENT(Counter.SESSIONS_OVER_CLIENT_LIMIT, Counter.DATAGRAMS_OVER_CLIENT_LIMIT),
         /** The client opens connections and flows too fast. */
-        RATE
+        RATE(Counter.SESSIONS_OVER_CLIENT_RATE, Counter.DATAGRAMS_OVER_CLIENT_RATE);
+
+        private final Counter ofConnections;
+        private final Counter ofDatagrams;
+
+        Refusal(Counter ofConnections, Counter ofDatagrams) {
+            this.ofConnections = ofConnections;
+            this.ofDatagrams = ofDatagrams;
+        }
+
+        /** The counter of connections that are reset for this reason. */
+        public Counter ofConnections() {
+            return ofConnections;
+        }
+
+        /** The counter of datagrams that are dropped for this reason. */
+        public Counter ofDatagrams() {
+            return ofDatagrams;
+        }
     }
 
     /**

@@ -23,21 +23,6 @@ public record ConnectionStatus(
         long bytesToEndpoint,
         long bytesToClient) {
 
-    /** Must be called on the connection's loop. */
-    static ConnectionStatus of(TcpSession session, long nowNanos) {
-        Relay relay = session.relay;
-        return new ConnectionStatus(
-                session.service.stats.name(),
-                session.frontend.address,
-                session.clientAddress,
-                session.clientPort,
-                session.endpoint(),
-                State.of(session),
-                nowNanos - session.openedNanos,
-                relay == null ? 0 : relay.bytesToEndpoint(),
-                relay == null ? 0 : relay.bytesToClient());
-    }
-
     /** What a connection is doing. */
     public enum State {
         /** The PROXY protocol header of the peer has not arrived yet. */
@@ -52,13 +37,6 @@ public record ConnectionStatus(
         HALF_CLOSED,
         /** One side has failed, and the last bytes are being delivered to the other. */
         CLOSING;
-
-        private static State of(TcpSession session) {
-            if (session.relay != null) {
-                return session.relay.connectionState();
-            }
-            return session.connector != null || session.early == null ? CONNECTING : session.early.state();
-        }
 
         /** The name in the admin API and in tables, such as {@code half-closed}. */
         public String text() {

@@ -85,7 +85,7 @@ final class Connector {
     }
 
     private @Nullable EndpointTarget nextEndpoint() {
-        EndpointTarget next = attempts.nextUntried(loop.now());
+        EndpointTarget next = attempts.nextUntried(loop.connectAttempts, loop.now());
         if (next != null) {
             session.cells.increment(Counter.CONNECT_RETRIED);
         }
@@ -118,7 +118,7 @@ final class Connector {
         EndpointTarget next = null;
         if (nowNanos - session.connectStartNanos() < connectDeadlineNanos()) {
             if (nowNanos - attemptNanos >= connectTimeoutNanos()) {
-                next = attempts.alternativeTo(Objects.requireNonNull(target), nowNanos);
+                next = attempts.alternativeTo(Objects.requireNonNull(target), loop.connectAttempts, nowNanos);
             }
             if (next == null) {
                 loop.timeouts.await(loop.timeouts.connecting, session, nowNanos);

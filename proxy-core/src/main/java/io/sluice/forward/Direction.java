@@ -149,9 +149,18 @@ final class Direction {
         }
     }
 
+    /** Writes a PROXY protocol header from the loop's buffer, before all other bytes. */
+    void writeHeader(int length) {
+        int sent = write(relay.loop.bufferAddress, 0, length);
+        if (sent >= 0 && sent < length) {
+            // The send buffer of a new connection has room for a header, unless the node is out of memory.
+            relay.shed();
+        }
+    }
+
     /** Forwards bytes that the sender's socket delivered before this direction existed. */
     void forwardFirst(byte[] first) {
-        if (first.length > 0) {
+        if (first.length > 0 && !relay.isOver()) {
             relay.loop.buffer.put(0, first);
             forward(first.length);
         }
@@ -197,7 +206,7 @@ final class Direction {
         pending = rest;
         to.awaitWritable();
         if (from.peerClosed) {
-            relay.loop.timeouts.ensureHalfClosed(relay.session);
+            relay.ensureHalfClosedTimeout();
         }
     }
 
@@ -221,7 +230,7 @@ final class Direction {
             assert relay.isLegal();
             to.readable = true;
             to.readUntilEmpty = true;
-            relay.loop.timeouts.startHalfClosed(relay.session);
+            relay.startHalfClosedTimeout();
             opposite.pump();
             return -1;
         }
@@ -236,7 +245,7 @@ final class Direction {
                 return;
             }
             rest.skipBytes(sent);
-            relay.loop.timeouts.restartHalfClosed(relay.session);
+            relay.restartHalfClosedTimeout();
         }
         dropPending();
         if (state == State.DELIVERING) {
@@ -272,6 +281,6 @@ final class Direction {
             relay.fail(relay.opposite(this));
             return;
         }
-        relay.loop.timeouts.startHalfClosed(relay.session);
+        relay.startHalfClosedTimeout();
     }
 }

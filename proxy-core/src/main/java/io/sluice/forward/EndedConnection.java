@@ -5,7 +5,6 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePortName;
 import java.util.Locale;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,39 +30,6 @@ public record EndedConnection(
     static EndedConnection limited(
             ServicePortName service, FrontendAddress frontend, IpAddress client, int clientPort) {
         return new EndedConnection(service, frontend, client, clientPort, null, 0, 0, 0, -1, 0, End.LIMIT);
-    }
-
-    /** Must be called on the connection's loop. */
-    static EndedConnection of(TcpSession session, long nowNanos) {
-        Relay relay = session.relay;
-        return new EndedConnection(
-                session.service.stats.name(),
-                session.frontend.address,
-                session.clientAddress,
-                session.clientPort,
-                session.endpoint(),
-                relay == null ? 0 : relay.bytesToEndpoint(),
-                relay == null ? 0 : relay.bytesToClient(),
-                nowNanos - session.openedNanos,
-                session.connectNanos,
-                session.tries,
-                Objects.requireNonNull(session.end));
-    }
-
-    /** Must be called on the flow's loop. */
-    static EndedConnection of(UdpFlow flow, End end, long nowNanos) {
-        return new EndedConnection(
-                flow.routing.service().stats.name(),
-                flow.routing.frontend().address(),
-                flow.clientAddress,
-                flow.client.getPort(),
-                flow.target.endpoint,
-                flow.traffic.bytesToEndpoint,
-                flow.traffic.bytesToClient,
-                nowNanos - flow.openedNanos,
-                -1,
-                1,
-                end);
     }
 
     /** Why a connection or flow ended. */

@@ -3,7 +3,9 @@ package io.sluice.forward;
 import io.sluice.balance.Balancer;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
+import io.sluice.balance.ServiceState;
 import io.sluice.model.Endpoint;
+import io.sluice.model.IpAddress;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -19,40 +21,44 @@ final class EndpointAttempts {
      */
     private static final int MAX_FAILED = 16;
 
-    private final TcpSession session;
     private final FrontendRoutes frontend;
-    private final int maxTimedOut;
+    private final ServiceState service;
+    private final IpAddress peer;
+    private final IpAddress client;
     /** Endpoints that failed or have reached their connection limit; empty for nearly all connections. */
     private List<Endpoint> excluded = List.of();
 
-    private int failures;
+    // Bytes, because one object is created for every connection.
+    private byte failures;
 
-    private int timedOut;
+    private byte timedOut;
     private boolean allFull;
     /** The routing in which {@link #alternativeTo} found no other endpoint; it is not searched again. */
     private @Nullable FrontendRouting exhaustedRouting;
 
-    EndpointAttempts(TcpSession session, FrontendRoutes frontend, int maxTimedOut) {
-        this.session = session;
+    /** @param peer the address from which packets arrive, see {@link FrontendRouting#balancerFor(IpAddress, IpAddress)} */
+    EndpointAttempts(FrontendRoutes frontend, ServiceState service, IpAddress peer, IpAddress client) {
         this.frontend = frontend;
-        this.maxTimedOut = maxTimedOut;
+        this.service = service;
+        this.peer = peer;
+        this.client = client;
     }
 
     /** Returns the endpoint for the first attempt; null if the routing rejects or drops this client. */
     @Nullable
     EndpointTarget first(FrontendRouting routing, long nowNanos) {
-        Balancer balancer = routing.balancerFor(session.peerAddress(), session.clientAddress);
+        Balancer balancer = routing.balancerFor(peer, client);
         if (balancer == null) {
             return null;
         }
-        EndpointTarget first = routing.pick(session.clientAddress, balancer, nowNanos);
+        EndpointTarget first = routing.pick(client, balancer, nowNanos);
         allFull = first == null;
         return first;
     }
 
     /** Returns the endpoint for the next attempt; null if no untried endpoint is left or too many attempts failed. */
     @Nullable
-    EndpointTarget nextUntried(long nowNanos) {
+    EndpointTarget nextUntried(int maxTimedOut, long nowNanos) {
         return timedOut >= maxTimedOut ? null : findUntried(frontend.routing, null, nowNanos);
     }
 
@@ -62,7 +68,7 @@ final class EndpointAttempts {
      */
     @Nullable
     @SuppressWarnings("ReferenceEquality") // whether the routing was replaced
-    EndpointTarget alternativeTo(EndpointTarget tried, long nowNanos) {
+    EndpointTarget alternativeTo(EndpointTarget tried, int maxTimedOut, long nowNanos) {
         FrontendRouting routing = frontend.routing;
         if (timedOut + 1 >= maxTimedOut || routing == exhaustedRouting) {
             return null;
@@ -73,9 +79,7 @@ final class EndpointAttempts {
     }
 
     private @Nullable EndpointTarget findUntried(FrontendRouting routing, @Nullable Endpoint tried, long nowNanos) {
-        Balancer balancer = routing.service() == session.service
-                ? routing.balancerFor(session.peerAddress(), session.clientAddress)
-                : null;
+        Balancer balancer = routing.service() == service ? routing.balancerFor(peer, client) : null;
         if (balancer == null || failures >= MAX_FAILED) {
             return null;
         }
@@ -84,7 +88,7 @@ final class EndpointAttempts {
             except = new ArrayList<>(excluded);
             except.add(tried);
         }
-        return balancer.pick(session.clientAddress, except, nowNanos);
+        return balancer.pick(client, except, nowNanos);
     }
 
     /**
@@ -119,7 +123,7 @@ final class EndpointAttempts {
     void failed(EndpointTarget target, boolean silent) {
         exclude(target.endpoint);
         failures++;
-        timedOut += silent ? 1 : 0;
+        timedOut += (byte) (silent ? 1 : 0);
     }
 
     /**
@@ -129,7 +133,7 @@ final class EndpointAttempts {
     void succeeded(EndpointTarget target, long nowNanos) {
         target.answered();
         if (failures > 0 && frontend.routing.hasSessionAffinity()) {
-            session.service.affinityTable.hold(session.service, session.clientAddress, target.endpoint, nowNanos);
+            service.affinityTable.hold(service, client, target.endpoint, nowNanos);
         }
     }
 

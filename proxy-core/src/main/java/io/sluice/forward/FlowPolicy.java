@@ -5,14 +5,9 @@ import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceLimits.Refusal;
 import io.sluice.model.Endpoint;
-import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.TrafficPolicy;
-import io.sluice.model.TrafficPolicy.ProxyHeader;
-import io.sluice.proxyprotocol.ProxiedAddresses;
-import io.sluice.proxyprotocol.ProxyHeaderWriter;
 import io.sluice.stats.Counter;
-import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -39,12 +34,9 @@ final class FlowPolicy {
     /** Creates the policy of a new flow; null if nothing is required. */
     static @Nullable FlowPolicy of(FrontendRouting routing, IpAddress client, int clientPort) {
         TrafficPolicy policy = routing.policy();
-        // Version 1 has no headers for datagrams.
-        boolean sendsHeader = policy.proxyProtocol().send() == ProxyHeader.V2;
-        if (!sendsHeader && !Permit.isNeeded(policy)) {
-            return null;
-        }
-        return new FlowPolicy(routing, client, sendsHeader ? header(routing, client, clientPort) : NO_HEADER);
+        byte[] header = ProxyHeaders.ofFlow(
+                policy.proxyProtocol().send(), routing.frontend().address(), client, clientPort);
+        return header.length == 0 && !Permit.isNeeded(policy) ? null : new FlowPolicy(routing, client, header);
     }
 
     /** Creates the policy of an open flow that has not sent a header so far. */
@@ -52,28 +44,11 @@ final class FlowPolicy {
         return new FlowPolicy(routing, client, NO_HEADER);
     }
 
-    private static byte[] header(FrontendRouting routing, IpAddress client, int clientPort) {
-        // If the frontend is served at all addresses, the one that the client sent to is not known.
-        FrontendAddress frontend = routing.frontend().address();
-        ByteBuffer buffer = ByteBuffer.allocate(ProxyHeaderWriter.MAX_BYTES);
-        ProxiedAddresses addresses = new ProxiedAddresses(client, clientPort, frontend.address(), frontend.port());
-        byte[] header = new byte[ProxyHeaderWriter.write(ProxyHeader.V2, addresses, true, buffer, 0)];
-        buffer.get(0, header);
-        return header;
-    }
-
     /** Counts the flow toward the limits; returns the counter of the limit that it exceeds, or null. */
     @Nullable
     Counter admit(long nowNanos) {
         Refusal refusal = permit.admit(routing.policy(), nowNanos);
-        if (refusal == null) {
-            return null;
-        }
-        return switch (refusal) {
-            case SERVICE -> Counter.DATAGRAMS_OVER_SERVICE_LIMIT;
-            case CLIENT -> Counter.DATAGRAMS_OVER_CLIENT_LIMIT;
-            case RATE -> Counter.DATAGRAMS_OVER_CLIENT_RATE;
-        };
+        return refusal == null ? null : refusal.ofDatagrams();
     }
 
     /** Counts the flow for the endpoint or, if that has reached its limit, for another one; null if there is none. */

@@ -206,6 +206,11 @@ final class Leg implements EpollIoHandle, Runnable {
         return unacknowledged;
     }
 
+    /** Whether the peer has acknowledged all output. Needs one system call. */
+    boolean isAcknowledged(TcpInfo info) {
+        return info.read(socket) && !info.hasOutput();
+    }
+
     /**
      * Checks whether the peer has acknowledged all output. Needs one system call, or none if nothing was written since
      * the last check that found everything acknowledged.

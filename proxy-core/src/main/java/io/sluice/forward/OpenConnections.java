@@ -33,11 +33,35 @@ final class OpenConnections {
                                     && filter.matchesClient(session.clientAddress, session.clientPort)
                                     && filter.matches(session.frontend.address)
                                     && filter.matches(session.endpoint())
-                            ? ConnectionStatus.of(session, loop.now())
+                            ? status(session, loop.now())
                             : null;
                 },
                 after,
                 limit);
+    }
+
+    private static ConnectionStatus status(TcpSession session, long nowNanos) {
+        Relay relay = session.relay;
+        return new ConnectionStatus(
+                session.service.stats.name(),
+                session.frontend.address,
+                session.clientAddress,
+                session.clientPort,
+                session.endpoint(),
+                state(session),
+                nowNanos - session.openedNanos,
+                relay == null ? 0 : relay.bytesToEndpoint(),
+                relay == null ? 0 : relay.bytesToClient());
+    }
+
+    private static ConnectionStatus.State state(TcpSession session) {
+        if (session.relay != null) {
+            return session.relay.connectionState();
+        }
+        if (session.policy == null || !session.policy.isWaiting()) {
+            return ConnectionStatus.State.CONNECTING;
+        }
+        return session.policy.isHolding() ? ConnectionStatus.State.HOLDING : ConnectionStatus.State.AWAITING_HEADER;
     }
 
     /** See {@link Forwarder#flows}. */

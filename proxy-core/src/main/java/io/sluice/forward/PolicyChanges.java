@@ -38,12 +38,14 @@ final class PolicyChanges {
         if (policyChanged || endsConnections || service.held() > 0) {
             visitSessions(service, session -> {
                 if (policyChanged) {
-                    SessionPolicy.apply(session, session.loop.now());
+                    SessionPolicy.apply(session);
                 }
                 if (endsConnections && gone.contains(session.endpoint())) {
-                    SessionPolicy.endpointRemoved(session, lifetime);
+                    removed(session, lifetime);
                 }
-                EarlyState.retry(session);
+                if (session.policy != null) {
+                    session.policy.retry();
+                }
             });
         }
         if (policyChanged) {
@@ -55,11 +57,17 @@ final class PolicyChanges {
         TrafficPolicy.Lifetime lifetime = before.policy().lifetime();
         if (lifetime.removal() != TrafficPolicy.Removal.KEEP || service.held() > 0) {
             visitSessions(service, session -> {
-                SessionPolicy.endpointRemoved(session, lifetime);
-                if (session.early != null && session.early.isHolding()) {
+                removed(session, lifetime);
+                if (session.policy != null && session.policy.isHolding()) {
                     session.close(Counter.SESSIONS_REFUSED, End.REFUSED, true);
                 }
             });
+        }
+    }
+
+    private static void removed(TcpSession session, TrafficPolicy.Lifetime lifetime) {
+        if (session.relay != null && lifetime.removal() != TrafficPolicy.Removal.KEEP) {
+            session.policyOrNew().endpointRemoved(lifetime);
         }
     }
 

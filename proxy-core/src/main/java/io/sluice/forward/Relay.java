@@ -8,7 +8,6 @@ import io.sluice.stats.Counter;
 import io.sluice.stats.EndpointCells;
 import io.sluice.stats.Timing;
 import java.io.IOException;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -22,7 +21,7 @@ final class Relay implements Runnable {
     /** Interval at which to check whether the last bytes before a reset were acknowledged. */
     private static final long DELIVERY_CHECK_MILLIS = 20;
 
-    final TcpSession session;
+    private final TcpSession session;
     final Loop loop;
     private final Leg client;
     private final Leg endpoint;
@@ -45,17 +44,14 @@ final class Relay implements Runnable {
         this.toClient = new Direction(this, endpoint, client, Counter.BYTES_TO_CLIENT);
     }
 
-    /**
-     * Starts forwarding; throws if the client's socket cannot be registered.
-     *
-     * @param early the state in which the connection waited before; null if it did not
-     */
-    void start(ProxyHeader header, @Nullable EarlyState early) throws IOException {
-        if (header != ProxyHeader.NONE && !ProxyHeaderSender.send(session, header, client, endpoint)) {
-            return;
+    /** Starts forwarding; throws if the client's socket cannot be registered. */
+    void start(ProxyHeader header) throws IOException {
+        if (header != ProxyHeader.NONE) {
+            toEndpoint.writeHeader(ProxyHeaders.write(
+                    header, session.frontend.address, session.clientAddress, session.clientPort, client.socket, loop));
         }
-        if (early != null) {
-            toEndpoint.forwardFirst(early.payload());
+        if (session.policy != null) {
+            toEndpoint.forwardFirst(session.policy.payload);
         }
         // The client has often sent bytes by now. Reading them before registering the client's socket saves a wake-up.
         client.readable = true;
@@ -83,7 +79,7 @@ final class Relay implements Runnable {
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR)) != 0) {
             leg.peerClosed = true;
             if (reading.hasPending()) {
-                loop.timeouts.ensureHalfClosed(session);
+                ensureHalfClosedTimeout();
             }
         }
         if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR | Leg.EPOLLPRI)) != 0) {
@@ -162,9 +158,9 @@ final class Relay implements Runnable {
         if (session.queue == null) {
             startStallCheck(loop.now());
         }
-        loop.timeouts.restartHalfClosed(session);
+        restartHalfClosedTimeout();
         if (session.policy != null) {
-            session.policy.active(loop.now());
+            session.policy.active();
         }
         session.cells.add(bytes, length);
         if (bytes == Counter.BYTES_TO_ENDPOINT) {
@@ -178,17 +174,32 @@ final class Relay implements Runnable {
         }
     }
 
+    /** Restarts the half-closed timeout if it is running, because bytes were forwarded. */
+    void restartHalfClosedTimeout() {
+        if (Timeouts.isHalfClosed(session)) {
+            startHalfClosedTimeout();
+        }
+    }
+
+    /** Starts the half-closed timeout; if no bytes are forwarded before it expires, the connection is reset. */
+    void startHalfClosedTimeout() {
+        loop.timeouts.startHalfClosed(session, session.frontend.routing.policy().timeouts());
+    }
+
+    /** Starts the half-closed timeout unless it is running: the last bytes of a sender wait for the reader. */
+    void ensureHalfClosedTimeout() {
+        if (!Timeouts.isHalfClosed(session)) {
+            startHalfClosedTimeout();
+        }
+    }
+
     /** Whether no byte is on its way in either direction. */
     boolean isQuiet() {
         return connectionState() == ConnectionStatus.State.OPEN
                 && !toEndpoint.hasPending()
                 && !toClient.hasPending()
-                && isAcknowledged(client)
-                && isAcknowledged(endpoint);
-    }
-
-    private boolean isAcknowledged(Leg leg) {
-        return loop.tcpInfo.read(leg.socket) && !loop.tcpInfo.hasOutput();
+                && client.isAcknowledged(loop.tcpInfo)
+                && endpoint.isAcknowledged(loop.tcpInfo);
     }
 
     /** Ends the connection after both peers have sent FIN, the sender of {@code last} after the other. */
@@ -215,7 +226,7 @@ final class Relay implements Runnable {
         opposite(dead).enter(Direction.State.CLOSED);
         assert isLegal();
         if (dead.hasPending()) {
-            loop.timeouts.startHalfClosed(session);
+            startHalfClosedTimeout();
         } else {
             resetOnceDelivered(dead.to);
         }
@@ -254,7 +265,7 @@ final class Relay implements Runnable {
             session.end(End.ERROR, true);
             return;
         }
-        loop.timeouts.ensureHalfClosed(session);
+        ensureHalfClosedTimeout();
         loop.timeouts.later(() -> resetOnceDelivered(leg), DELIVERY_CHECK_MILLIS);
     }
 

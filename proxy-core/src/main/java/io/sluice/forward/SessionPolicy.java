@@ -8,58 +8,186 @@ import io.sluice.forward.TimeoutQueue.Kind;
 import io.sluice.model.Endpoint;
 import io.sluice.model.IpAddress;
 import io.sluice.model.TrafficPolicy;
+import io.sluice.model.TrafficPolicy.Lifetime;
+import io.sluice.model.TrafficPolicy.Removal;
+import io.sluice.proxyprotocol.ProxiedAddresses;
 import io.sluice.stats.Counter;
-import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.TimeUnit;
+import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the traffic policy of a Service requires of one connection: its part in the limits, and its timeouts. Created
- * only for connections of Services whose policy needs it, so that the others cost nothing. Used only by the loop's
- * thread.
+ * Enforces the traffic policy of a Service on one connection: what it waits for before it is connected to an endpoint
+ * (the PROXY protocol header of a trusted peer, the first endpoint of the Service), its part in the limits, and when it
+ * is closed. Created only for connections of Services whose policy needs it, so that the others cost nothing. Used only
+ * by the loop's thread.
  */
 final class SessionPolicy {
-    /** Time without a forwarded byte after which a connection is quiet. */
-    private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(1);
-
-    /** The maximum age varies by this fraction, so that connections opened together are not closed together. */
-    private static final double AGE_JITTER = 0.1;
-
-    /** Number of times that the age of a connection is checked until it has reached its maximum. */
-    private static final int AGE_CHECKS = 50;
-
-    final TcpSession session;
+    private final TcpSession session;
     private final Loop loop;
+    private final Leg client;
     /** The address from which packets arrive; differs from the client's if a PROXY protocol header said so. */
-    private final IpAddress peer;
+    final IpAddress peer;
 
+    private final SessionTimers timers;
     /** Null while the connection counts toward no limit. */
     private @Nullable Permit permit;
+    /** Null once the PROXY protocol header has been read, or if none is expected. */
+    private @Nullable HeaderWait header;
+    /** The client's data that arrived with the header; empty if there was none. */
+    byte[] payload = HeaderWait.NOTHING;
+    /** Whether this connection counts as one that waits for a header. */
+    private boolean countedAsAwaitingHeader;
+    /** Whether this connection counts as one that waits for an endpoint. */
+    private boolean holding;
+    /** When the first attempt to connect to an endpoint began: at the end of the last wait. */
+    long connectStartNanos;
 
-    private @Nullable SessionTimer idle;
-    private @Nullable SessionTimer age;
-    private @Nullable SessionTimer drain;
-    private long maxAgeNanos;
-    private long ageCheckNanos;
-    private long lastActiveNanos;
-
-    SessionPolicy(TcpSession session) {
+    SessionPolicy(TcpSession session, Leg client) {
         this.session = session;
         this.loop = session.loop;
+        this.client = client;
         this.peer = session.clientAddress;
-        this.lastActiveNanos = session.openedNanos;
+        this.connectStartNanos = session.openedNanos;
+        this.timers = new SessionTimers(loop.timeouts, session, session.openedNanos);
     }
 
-    /** Whether connections of a Service need an instance from the start. */
+    /** Whether all connections of a Service need an instance. */
     static boolean isNeeded(TrafficPolicy policy) {
         return Permit.isNeeded(policy)
                 || policy.timeouts().idleNanos() > 0
                 || policy.lifetime().maxAgeNanos() > 0;
     }
 
-    IpAddress peer() {
-        return peer;
+    // ---- before the connection is established
+
+    /** Reads what has already arrived, usually the whole header, and otherwise waits for more. */
+    void awaitHeader() {
+        HeaderWait created = new HeaderWait();
+        header = created;
+        read(created);
+        if (session.isOver() || header == null) {
+            return;
+        }
+        if (!loop.clients.tryWaitForHeader(peer)) {
+            session.close(Counter.SESSIONS_OVER_CLIENT_LIMIT, End.LIMIT, true);
+            return;
+        }
+        countedAsAwaitingHeader = true;
+        loop.timeouts.await(loop.timeouts.queue(Kind.HEADER, HeaderWait.TIMEOUT_NANOS), session, loop.now());
+        registerClient();
     }
+
+    private void registerClient() {
+        if (!client.isRegistered()) {
+            try {
+                client.register(loop, false);
+            } catch (IOException e) {
+                session.registrationFailed(e);
+            }
+        }
+    }
+
+    private void read(HeaderWait incomplete) {
+        try {
+            switch (incomplete.read(client.socket, loop)) {
+                case NEED_MORE -> {}
+                case MALFORMED -> session.close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
+                case COMPLETE -> {
+                    header = null;
+                    payload = incomplete.payload();
+                    endWait();
+                    headerReceived(incomplete.addresses());
+                }
+            }
+        } catch (IOException e) {
+            session.close(Counter.SESSIONS_RESET_BY_CLIENT, End.CLIENT_RESET, true);
+        }
+    }
+
+    /** Continues with the client that the header names; null if it names none. */
+    private void headerReceived(@Nullable ProxiedAddresses addresses) {
+        boolean allowed = true;
+        if (addresses != null) {
+            loop.clients.sessionClosed(session.clientAddress);
+            session.clientAddress = addresses.source();
+            session.clientPort = addresses.sourcePort();
+            allowed = loop.clients.allowsSession(session.clientAddress);
+            loop.clients.sessionOpened(session.clientAddress);
+        }
+        if (allowed) {
+            session.admit(session.frontend.routing);
+        } else {
+            loop.exhaustion.noteClientLimit(session.clientAddress, loop.clients.percent());
+            session.close(Counter.SESSIONS_OVER_CLIENT_SHARE, End.LIMIT, true);
+        }
+    }
+
+    /** Waits for an endpoint, within the limits of the Service. */
+    void hold(Lifetime lifetime) {
+        if (!session.service.limits().tryHold(lifetime.holdLimit())) {
+            session.close(Counter.SESSIONS_OVER_HOLD_LIMIT, End.LIMIT, true);
+            return;
+        }
+        holding = true;
+        session.cells.add(Counter.SESSIONS_HOLDING, 1);
+        loop.timeouts.await(loop.timeouts.queue(Kind.HOLD, lifetime.holdNanos()), session, loop.now());
+        registerClient();
+    }
+
+    boolean isHolding() {
+        return holding;
+    }
+
+    /** Whether the connection waits for a header or an endpoint. */
+    boolean isWaiting() {
+        return holding || header != null;
+    }
+
+    /** Connects to an endpoint, if the connection waits for one and need not wait any longer. */
+    void retry() {
+        FrontendRouting routing = session.frontend.routing;
+        if (!session.isOver() && holding && !routing.holds(peer, session.clientAddress)) {
+            endWait();
+            session.connect(routing);
+        }
+    }
+
+    /** Handles an event on the client's socket before the connection is established. */
+    void onEarlyEvent(int ops) {
+        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLPRI)) != 0) {
+            // The event is reported only once, before the relay exists. A FIN is not an abort: the client may wait for
+            // the reply to what it has sent.
+            client.peerClosed |= (ops & Leg.EPOLLRDHUP) != 0;
+            client.readUntilEmpty = true;
+        }
+        if (header != null) {
+            read(header);
+        }
+        // If the rest of the header arrived with a reset, reading it did not report the reset.
+        if (header == null && (ops & (Leg.EPOLLERR | Leg.EPOLLHUP)) != 0) {
+            session.close(Counter.SESSIONS_RESET_BY_CLIENT, End.CLIENT_RESET, true);
+        }
+    }
+
+    private void endWait() {
+        session.leaveQueue();
+        connectStartNanos = loop.now();
+        releaseWait();
+    }
+
+    private void releaseWait() {
+        if (countedAsAwaitingHeader) {
+            countedAsAwaitingHeader = false;
+            loop.clients.endWaitForHeader(peer);
+        }
+        if (holding) {
+            holding = false;
+            session.cells.add(Counter.SESSIONS_HOLDING, -1);
+            session.service.limits().releaseHold();
+        }
+    }
+
+    // ---- limits
 
     /** Counts the connection toward the limits; returns the counter of the limit that it exceeds, or null. */
     @Nullable
@@ -70,17 +198,10 @@ final class SessionPolicy {
         Permit asked = new Permit(session.service, session.clientAddress);
         permit = asked;
         Refusal refusal = asked.admit(policy, loop.now());
-        if (refusal == null) {
-            return null;
-        }
-        return switch (refusal) {
-            case SERVICE -> Counter.SESSIONS_OVER_SERVICE_LIMIT;
-            case CLIENT -> Counter.SESSIONS_OVER_CLIENT_LIMIT;
-            case RATE -> Counter.SESSIONS_OVER_CLIENT_RATE;
-        };
+        return refusal == null ? null : refusal.ofConnections();
     }
 
-    /** Counts an attempt with an endpoint; returns false if the endpoint has reached its limit. */
+    /** Counts an attempt; returns false if the endpoint has reached its limit. */
     boolean tryAcquire(EndpointTarget target, TrafficPolicy policy) {
         return permit == null || !policy.countsPerEndpoint() || permit.tryAcquire(target);
     }
@@ -92,16 +213,21 @@ final class SessionPolicy {
         }
     }
 
-    /** Applies the current policy to an established connection; called again when the policy changes. */
-    static void apply(TcpSession session, long nowNanos) {
-        TrafficPolicy policy = session.frontend.routing.policy();
+    // ---- after the connection is established
+
+    /** Applies the current policy to a connection that is established; called again when the policy changes. */
+    static void apply(TcpSession session) {
         Relay relay = session.relay;
-        if (!session.isOver() && relay != null && (session.policy != null || isNeeded(policy))) {
-            session.policyOrNew().apply(policy, relay.target, nowNanos);
+        TrafficPolicy current = session.frontend.routing.policy();
+        boolean removes = current.lifetime().removal() != Removal.KEEP;
+        if (session.isOver() || relay == null || (session.policy == null && !removes && !isNeeded(current))) {
+            return;
         }
+        SessionPolicy policy = session.policyOrNew();
+        policy.apply(current, relay.target, session.loop.now());
         // The endpoint may have been removed while the connection was being established.
-        if (policy.lifetime().removal() != TrafficPolicy.Removal.KEEP && !isEndpointServing(session)) {
-            endpointRemoved(session, policy.lifetime());
+        if (removes && !policy.isEndpointServing()) {
+            policy.endpointRemoved(current.lifetime());
         }
     }
 
@@ -112,64 +238,45 @@ final class SessionPolicy {
             }
             permit.adopt(policy, target);
         }
-        SessionTimer.cancel(idle);
-        idle = null;
-        long idleNanos = policy.timeouts().idleNanos();
-        if (idleNanos > 0) {
-            idle = new SessionTimer(this);
-            loop.timeouts.await(loop.timeouts.queue(Kind.IDLE, idleNanos), idle, nowNanos);
-        }
-        applyAge(policy.lifetime().maxAgeNanos(), nowNanos);
-    }
-
-    private void applyAge(long nanos, long nowNanos) {
-        if (nanos == 0) {
-            SessionTimer.cancel(age);
-            age = null;
-            return;
-        }
-        double factor = 1 + AGE_JITTER * (2 * ThreadLocalRandom.current().nextDouble() - 1);
-        maxAgeNanos = (long) (nanos * factor);
-        age = age == null ? new SessionTimer(this) : age;
-        ageCheckNanos = Math.max(QUIET_NANOS, nanos / AGE_CHECKS);
-        loop.timeouts.await(loop.timeouts.queue(Kind.AGE, ageCheckNanos), age, nowNanos);
+        timers.setIdle(policy.timeouts().idleNanos(), nowNanos);
+        timers.setMaxAge(policy.lifetime().maxAgeNanos(), nowNanos);
     }
 
     /** Records that bytes were forwarded. */
-    void active(long nowNanos) {
-        lastActiveNanos = nowNanos;
-        SessionTimer timer = idle;
-        if (timer != null && timer.queue != null) {
-            timer.queue.touch(timer, nowNanos);
-        }
+    void active() {
+        timers.active(loop.now());
     }
 
     /** Ends an established connection whose endpoint is gone or no longer serving, as the policy says. */
-    static void endpointRemoved(TcpSession session, TrafficPolicy.Lifetime lifetime) {
-        if (session.isOver() || session.relay == null) {
-            return;
-        }
-        if (lifetime.removal() == TrafficPolicy.Removal.DRAIN) {
-            session.policyOrNew().drain(lifetime.drainNanos());
-        } else {
+    void endpointRemoved(Lifetime lifetime) {
+        if (lifetime.removal() == Removal.RESET) {
             session.close(Counter.SESSIONS_REMOVED, End.REMOVED, true);
+        } else if (lifetime.removal() == Removal.DRAIN) {
+            timers.startDrain(lifetime.drainNanos(), loop.now());
         }
     }
 
-    private void drain(long nanos) {
-        if (drain == null || drain.queue == null) {
-            drain = new SessionTimer(this);
-            loop.timeouts.await(loop.timeouts.queue(Kind.DRAIN, nanos), drain, loop.now());
-        }
+    /** Whether the endpoint may keep the connection, by the current routing. */
+    private boolean isEndpointServing() {
+        Endpoint endpoint = session.endpoint();
+        return endpoint != null && session.frontend.routing.isServing(session.service, endpoint);
     }
 
     void expired(Kind kind, long nowNanos) {
         switch (kind) {
+            case HEADER -> session.close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
+            case HOLD -> session.close(Counter.SESSIONS_HOLD_TIMED_OUT, End.REFUSED, true);
             case IDLE -> session.close(Counter.SESSIONS_IDLE, End.IDLE, false);
-            case AGE -> closeIfOldAndQuiet(nowNanos);
+            case AGE -> {
+                if (timers.isOldAndQuiet(nowNanos) && session.relay != null && session.relay.isQuiet()) {
+                    session.close(Counter.SESSIONS_TOO_OLD, End.AGE, false);
+                } else {
+                    timers.checkAgeLater(nowNanos);
+                }
+            }
             case DRAIN -> {
                 // The endpoint may serve again.
-                if (!isEndpointServing(session)) {
+                if (!isEndpointServing()) {
                     session.close(Counter.SESSIONS_REMOVED, End.REMOVED, true);
                 }
             }
@@ -177,30 +284,10 @@ final class SessionPolicy {
         }
     }
 
-    private static boolean isEndpointServing(TcpSession session) {
-        FrontendRouting routing = session.frontend.routing;
-        Endpoint endpoint = session.endpoint();
-        return routing.service() == session.service
-                && endpoint != null
-                && routing.servicePort().servingEndpoints().contains(endpoint);
-    }
-
-    private void closeIfOldAndQuiet(long nowNanos) {
-        Relay relay = session.relay;
-        boolean isOld = nowNanos - session.openedNanos >= maxAgeNanos;
-        if (isOld && nowNanos - lastActiveNanos >= QUIET_NANOS && relay != null && relay.isQuiet()) {
-            session.close(Counter.SESSIONS_TOO_OLD, End.AGE, false);
-        } else if (age != null) {
-            long checkNanos = isOld ? QUIET_NANOS : ageCheckNanos;
-            loop.timeouts.await(loop.timeouts.queue(Kind.AGE, checkNanos), age, nowNanos);
-        }
-    }
-
-    /** Ends the connection's part in the limits, and its timeouts. */
+    /** Ends the connection's waits, timeouts and part in the limits. */
     void release() {
-        SessionTimer.cancel(idle);
-        SessionTimer.cancel(age);
-        SessionTimer.cancel(drain);
+        releaseWait();
+        timers.cancel();
         if (permit != null) {
             permit.release();
         }

@@ -2,25 +2,22 @@ package io.sluice.forward;
 
 import org.jspecify.annotations.Nullable;
 
-/**
- * A timeout that a traffic policy sets for a connection, beside the timeout that the connection itself may be waiting
- * for. Used only by the loop's thread.
- */
+/** A second timeout of a connection, beside the one that the connection itself waits for. */
 final class SessionTimer extends TimeoutEntry {
-    private final SessionPolicy policy;
+    private final TimeoutEntry session;
 
-    SessionTimer(SessionPolicy policy) {
-        this.policy = policy;
+    SessionTimer(TimeoutEntry session) {
+        this.session = session;
     }
 
     @Override
     void expire(TimeoutQueue expiredIn, long nowNanos) {
-        policy.expired(expiredIn.kind, nowNanos);
+        session.expire(expiredIn, nowNanos);
     }
 
     @Override
     void failInternally(Throwable fault) {
-        policy.session.failInternally(fault);
+        session.failInternally(fault);
     }
 
     static void cancel(@Nullable SessionTimer timer) {

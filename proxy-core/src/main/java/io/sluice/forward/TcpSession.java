@@ -53,10 +53,6 @@ final class TcpSession extends TimeoutEntry {
     @Nullable
     SessionPolicy policy;
 
-    /** Null unless the connection waits for a PROXY protocol header or for an endpoint. */
-    @Nullable
-    EarlyState early;
-
     /** Used while connecting; null once an endpoint has accepted the connection. */
     @Nullable
     Connector connector;
@@ -66,15 +62,14 @@ final class TcpSession extends TimeoutEntry {
     Relay relay;
 
     /** Time from {@link #openedNanos} until an endpoint accepted the connection; negative if none has. */
-    long connectNanos = -1;
+    private long connectNanos = -1;
 
     /** Number of connection attempts. */
     int tries;
 
     private boolean over;
     /** Why the connection ended or will end once the last bytes are delivered; null while it is open. */
-    @Nullable
-    End end;
+    private @Nullable End end;
 
     TcpSession(
             Loop loop,
@@ -100,8 +95,7 @@ final class TcpSession extends TimeoutEntry {
         loop.clients.sessionOpened(clientAddress);
         try {
             if (routing.policy().proxyProtocol().acceptsFrom(clientAddress)) {
-                policyOrNew();
-                earlyOrNew().awaitHeader();
+                policyOrNew().awaitHeader();
             } else {
                 admit(routing);
             }
@@ -123,7 +117,7 @@ final class TcpSession extends TimeoutEntry {
 
     /** Connects to an endpoint. */
     void connect(FrontendRouting routing) {
-        Connector made = new Connector(this, new EndpointAttempts(this, frontend, loop.connectAttempts));
+        Connector made = new Connector(this, new EndpointAttempts(frontend, service, peerAddress(), clientAddress));
         connector = made;
         made.start(routing);
     }
@@ -131,13 +125,7 @@ final class TcpSession extends TimeoutEntry {
     /** Waits for an endpoint, because the Service has none. Called by the connector, which is then discarded. */
     void hold(FrontendRouting routing) {
         connector = null;
-        earlyOrNew().hold(routing.policy().lifetime());
-    }
-
-    private EarlyState earlyOrNew() {
-        EarlyState known = early == null ? new EarlyState(this, client) : early;
-        early = known;
-        return known;
+        policyOrNew().hold(routing.policy().lifetime());
     }
 
     /** Called when the endpoint of {@code leg} has accepted the connection; starts forwarding. */
@@ -149,11 +137,11 @@ final class TcpSession extends TimeoutEntry {
         loop.timeouts.await(loop.timeouts.newSessions, this, nowNanos);
         service.stats.record(loop.index, Timing.CONNECT, connectNanos);
         try {
-            made.start(frontend.routing.policy().proxyProtocol().send(), early);
+            made.start(frontend.routing.policy().proxyProtocol().send());
         } catch (IOException e) {
             registrationFailed(e);
         }
-        SessionPolicy.apply(this, nowNanos);
+        SessionPolicy.apply(this);
     }
 
     /** Ends the connection because the client's socket could not be registered. */
@@ -176,8 +164,8 @@ final class TcpSession extends TimeoutEntry {
         Relay relaying = relay;
         if (!over && relaying != null) {
             relaying.onEvent(leg, ops);
-        } else if (!over && early != null && leg == client) {
-            early.onEvent(ops);
+        } else if (!over && policy != null && leg == client) {
+            policy.onEarlyEvent(ops);
         }
     }
 
@@ -187,27 +175,26 @@ final class TcpSession extends TimeoutEntry {
             case CONNECTING -> Objects.requireNonNull(connector).checkTimeout(nowNanos);
             case NEW_SESSION -> Objects.requireNonNull(relay).setLongLivedOptions(nowNanos);
             case UNACKNOWLEDGED -> Objects.requireNonNull(relay).checkStalled(nowNanos);
-            case HEADER -> close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
-            case HOLD -> close(Counter.SESSIONS_HOLD_TIMED_OUT, End.REFUSED, true);
-            default -> close(Counter.SESSIONS_TIMED_OUT, End.HALF_CLOSED_TIMEOUT, true);
+            case HALF_CLOSED -> close(Counter.SESSIONS_TIMED_OUT, End.HALF_CLOSED_TIMEOUT, true);
+            default -> Objects.requireNonNull(policy).expired(expiredIn.kind, nowNanos);
         }
     }
 
     /** What the traffic policy requires of this connection; created if nothing was required so far. */
     SessionPolicy policyOrNew() {
-        SessionPolicy known = policy == null ? new SessionPolicy(this) : policy;
+        SessionPolicy known = policy == null ? new SessionPolicy(this, client) : policy;
         policy = known;
         return known;
     }
 
     /** When the first attempt to connect to an endpoint began. */
     long connectStartNanos() {
-        return early == null ? openedNanos : early.endedNanos();
+        return policy == null ? openedNanos : policy.connectStartNanos;
     }
 
     /** The address from which packets arrive, see {@link SessionPolicy#peer}. */
     IpAddress peerAddress() {
-        return policy == null ? clientAddress : policy.peer();
+        return policy == null ? clientAddress : policy.peer;
     }
 
     boolean isOver() {
@@ -257,9 +244,6 @@ final class TcpSession extends TimeoutEntry {
         if (policy != null) {
             policy.release();
         }
-        if (early != null) {
-            early.release();
-        }
         Connector connecting = connector;
         Relay relaying = relay;
         try {
@@ -273,7 +257,7 @@ final class TcpSession extends TimeoutEntry {
                 service.stats.record(loop.index, Timing.SESSION, loop.now() - openedNanos);
             }
             if (loop.reportsEnds()) {
-                loop.ended(EndedConnection.of(this, loop.now()));
+                loop.ended(asEnded(loop.now()));
             }
         }
     }
@@ -284,6 +268,22 @@ final class TcpSession extends TimeoutEntry {
         Relay relaying = relay;
         EndpointTarget target = relaying != null ? relaying.target : connector == null ? null : connector.target();
         return target == null ? null : target.endpoint;
+    }
+
+    private EndedConnection asEnded(long nowNanos) {
+        Relay relaying = relay;
+        return new EndedConnection(
+                service.stats.name(),
+                frontend.address,
+                clientAddress,
+                clientPort,
+                endpoint(),
+                relaying == null ? 0 : relaying.bytesToEndpoint(),
+                relaying == null ? 0 : relaying.bytesToClient(),
+                nowNanos - openedNanos,
+                connectNanos,
+                tries,
+                Objects.requireNonNull(end));
     }
 
     @Override

@@ -123,30 +123,16 @@ final class Timeouts {
     /**
      * Starts the half-closed timeout of a connection; if no bytes are forwarded before it expires, the connection is
      * reset.
+     *
+     * @param policy the timeouts of the Service
      */
-    void startHalfClosed(TcpSession session) {
-        long ofService = session.frontend.routing.policy().timeouts().halfClosedNanos();
+    void startHalfClosed(TimeoutEntry session, TrafficPolicy.Timeouts policy) {
+        long ofService = policy.halfClosedNanos();
         await(ofService == 0 ? halfClosed : queue(Kind.HALF_CLOSED, ofService), session, nanoClock.getAsLong());
     }
 
-    /**
-     * Starts the half-closed timeout unless it is already running. Called when the sender has closed and its last bytes
-     * are waiting for the reader.
-     */
-    void ensureHalfClosed(TcpSession session) {
-        if (!isHalfClosed(session)) {
-            startHalfClosed(session);
-        }
-    }
-
-    /** Restarts the half-closed timeout if it is running, because bytes were forwarded. */
-    void restartHalfClosed(TcpSession session) {
-        if (isHalfClosed(session)) {
-            startHalfClosed(session);
-        }
-    }
-
-    private static boolean isHalfClosed(TcpSession session) {
+    /** Whether the half-closed timeout is running. */
+    static boolean isHalfClosed(TimeoutEntry session) {
         return session.queue != null && session.queue.kind == Kind.HALF_CLOSED;
     }
 

@@ -246,8 +246,23 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         loop.flows.closed();
         loop.clients.flowClosed(clientAddress);
         if (loop.reportsEnds()) {
-            loop.ended(EndedConnection.of(this, reason, loop.now()));
+            loop.ended(asEnded(reason));
         }
+    }
+
+    private EndedConnection asEnded(End reason) {
+        return new EndedConnection(
+                routing.service().stats.name(),
+                routing.frontend().address(),
+                clientAddress,
+                client.getPort(),
+                target.endpoint,
+                traffic.bytesToEndpoint,
+                traffic.bytesToClient,
+                loop.now() - openedNanos,
+                -1,
+                1,
+                reason);
     }
 
     /** Called by Netty when the loop ends; ends the flow. */

@@ -27,6 +27,7 @@ import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Named;
@@ -255,6 +256,24 @@ class ProxyProtocolAcceptTest {
             socket.setSoLinger(true, 0);
         }
         await().until(() -> lab.ended.size() == 1);
+        assertThat(lab.ended.get(0).end()).isEqualTo(EndedConnection.End.CLIENT_RESET);
+    }
+
+    /** The loop sees both in one event, which is reported only once. */
+    @Test
+    void endsAConnectionThatIsResetTogetherWithTheEndOfTheHeader() throws Exception {
+        lab.apply(ProxyProtocolLab.service(address, ProxyProtocolLab.ACCEPT, lab.silent()));
+        byte[] header = header(ProxyHeader.V2, "192.0.2.1", 4242);
+        CountDownLatch release;
+        try (Socket socket = lab.dial(address)) {
+            write(socket, Arrays.copyOf(header, 10));
+            awaitRead();
+            release = lab.stopLoop();
+            write(socket, Arrays.copyOfRange(header, 10, header.length));
+            socket.setSoLinger(true, 0);
+        }
+        release.countDown();
+        await().atMost(Duration.ofSeconds(2)).until(() -> lab.ended.size() == 1);
         assertThat(lab.ended.get(0).end()).isEqualTo(EndedConnection.End.CLIENT_RESET);
     }
 
