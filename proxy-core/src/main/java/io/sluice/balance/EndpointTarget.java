@@ -161,11 +161,18 @@ public final class EndpointTarget {
         outOfUse = reason;
     }
 
-    /** Records that the service port no longer has the endpoint, unless that is known. */
-    void removed(Instant now) {
-        OutOfUse reason = outOfUse;
-        if (reason == null || reason.byOperator()) {
-            outOfUse = new OutOfUse(false, State.DRAINING, now, null);
+    /**
+     * Records that the endpoint gets no new connections because the service port no longer has it, or uses others.
+     *
+     * @param drainNanos time after which its connections are reset; negative if they are not
+     */
+    void removed(Instant now, long drainNanos) {
+        OutOfUse before = outOfUse;
+        boolean isNew = before == null || before.byOperator();
+        boolean isDraining = !isNew && before.until() != null;
+        if (isNew || isDraining != drainNanos >= 0) {
+            Instant until = drainNanos < 0 ? null : now.plusNanos(drainNanos);
+            outOfUse = new OutOfUse(false, State.DRAINING, isNew ? now : before.since(), until);
         }
     }
 

@@ -9,7 +9,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param byOperator whether an operator has taken the endpoint out; otherwise it was removed from the service port
  * @param state {@code DRAINING} or {@code DISABLED}
- * @param until the time at which a state set by an operator expires; null if it does not
+ * @param until the time at which a state set by an operator expires, or at which the connections of a removed endpoint are
+ *     reset; null if there is none
  */
 public record OutOfUse(
         boolean byOperator,

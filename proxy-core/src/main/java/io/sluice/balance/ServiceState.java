@@ -8,6 +8,8 @@ import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.TrafficPolicy.Balancing;
+import io.sluice.model.TrafficPolicy.Lifetime;
+import io.sluice.model.TrafficPolicy.Removal;
 import io.sluice.stats.ServiceStats;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -153,7 +155,7 @@ public final class ServiceState {
         }
         Consumer<EndpointTarget> keepIfActive = target -> {
             if (target.active() > 0 && find(target.endpoint, updated) == null && !all.containsKey(target.endpoint)) {
-                target.removed(Instant.now());
+                target.removed(Instant.now(), drainNanos(servicePort, target.endpoint));
                 all.put(target.endpoint, target);
             }
         };
@@ -163,6 +165,14 @@ public final class ServiceState {
         outOfUse.forEach(keepIfActive);
         updated.forEach(balancer -> balancer.forEach(target -> target.outOfUse(null)));
         return List.copyOf(all.values());
+    }
+
+    /** Time after which the connections of an endpoint without new ones are reset; negative if they are not. */
+    private static long drainNanos(ServicePort servicePort, Endpoint endpoint) {
+        Lifetime lifetime = servicePort.policy().lifetime();
+        boolean drains = lifetime.removal() == Removal.DRAIN
+                && !servicePort.servingEndpoints().contains(endpoint);
+        return drains ? lifetime.drainNanos() : -1;
     }
 
     /** The health and counters of all endpoints. Thread-safe. */

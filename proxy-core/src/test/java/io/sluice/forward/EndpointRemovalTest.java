@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.balance.EndpointHealth;
+import io.sluice.balance.EndpointStatus;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.ServicePort;
 import io.sluice.model.TrafficPolicy;
 import io.sluice.model.TrafficPolicy.Removal;
 import io.sluice.stats.Counter;
@@ -66,8 +69,17 @@ class EndpointRemovalTest {
             lab.apply(Policies.service("web", address, DRAIN, removed));
             Socket client = lab.dial(address);
             echo(client);
-            lab.apply(Policies.service("web", address, DRAIN, kept));
+            ServicePort later = Policies.service("web", address, DRAIN, kept);
+            lab.apply(later);
             lab.awaitApplied();
+            // The report of what drains.
+            EndpointStatus draining = lab.forwarder.endpoints(later.name()).stream()
+                    .filter(status -> status.endpoint().equals(removed))
+                    .findFirst()
+                    .orElseThrow();
+            assertThat(draining.health().state()).isEqualTo(EndpointHealth.State.DRAINING);
+            assertThat(draining.stats().active()).isEqualTo(1);
+            assertThat(draining.until()).isEqualTo(draining.health().since().plus(Duration.ofMinutes(5)));
             lab.advance(Duration.ofMinutes(4));
             echo(client);
             lab.advance(Duration.ofSeconds(61));
