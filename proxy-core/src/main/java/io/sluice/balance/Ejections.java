@@ -85,7 +85,8 @@ final class Ejections {
         EndpointCondition before = target.condition();
         EndpointCondition after = before.afterFailure(failing, error, weight, now, nowNanos);
         if (before.isEjected()) {
-            if (before.onTrial()) {
+            // A trial that was cut short has no result; another one follows.
+            if (before.onTrial() && weight > 0) {
                 after = after.ejected(ejectForNanos, now, nowNanos);
             }
         } else if (target.isInUse()

@@ -168,11 +168,11 @@ public final class EndpointTarget {
      */
     void removed(Instant now, long drainNanos) {
         OutOfUse before = outOfUse;
-        boolean isNew = before == null || before.byOperator();
-        boolean isDraining = !isNew && before.until() != null;
-        if (isNew || isDraining != drainNanos >= 0) {
-            Instant until = drainNanos < 0 ? null : now.plusNanos(drainNanos);
-            outOfUse = new OutOfUse(false, State.DRAINING, isNew ? now : before.since(), until);
+        Instant until = drainNanos < 0 ? null : now.plusNanos(drainNanos);
+        if (before == null || before.byOperator()) {
+            outOfUse = new OutOfUse(false, State.DRAINING, now, until);
+        } else if ((before.until() == null) != (until == null)) {
+            outOfUse = new OutOfUse(false, State.DRAINING, before.since(), until);
         }
     }
 

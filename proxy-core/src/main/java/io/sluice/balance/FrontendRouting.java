@@ -8,7 +8,6 @@ import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.TrafficPolicy;
 import java.util.List;
-import java.util.Set;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param node the endpoints for clients on this node; null if their traffic is not forwarded
  * @param external the endpoints for all other clients; null if their traffic is not forwarded
  * @param originOf derives the origin of a client from its address
+ * @param mayHold whether connections may wait for an endpoint; not if this process gets no more changes
  */
 public record FrontendRouting(
         ServiceState service,
@@ -28,7 +28,8 @@ public record FrontendRouting(
         @Nullable Balancer pod,
         @Nullable Balancer node,
         @Nullable Balancer external,
-        Function<IpAddress, Origin> originOf) {
+        Function<IpAddress, Origin> originOf,
+        boolean mayHold) {
 
     /** The endpoints for a client; null if new connections and flows of the client must not be forwarded. */
     @Nullable
@@ -60,7 +61,8 @@ public record FrontendRouting(
 
     /** Whether new connections of a client wait for an endpoint. */
     public boolean holds(IpAddress peer, IpAddress client) {
-        return frontend.allowsSource(client)
+        return mayHold
+                && frontend.allowsSource(client)
                 && frontend.route(originOf.apply(peer)).verdict() == Route.Verdict.HOLD;
     }
 
@@ -89,26 +91,18 @@ public record FrontendRouting(
         return servicePort.affinity().byClientAddress();
     }
 
-    /** Whether this is the routing of a service port, and the endpoint may keep its connections. */
-    @SuppressWarnings("ReferenceEquality") // each service port has a single state object
-    public boolean isServing(ServiceState of, Endpoint endpoint) {
-        return service == of && servicePort.servingEndpoints().contains(endpoint);
-    }
-
     /** Whether existing UDP flows may stay on this endpoint. */
     public boolean keepsFlowOn(Endpoint endpoint) {
         return servicePort.servingEndpoints().contains(endpoint);
     }
 
-    /** Returns a copy for existing connections of a service port that was removed. */
-    public FrontendRouting removed() {
-        ServicePort none = new ServicePort(
-                servicePort.name(), servicePort.affinity(), servicePort.policy(), Set.of(), Set.of(), List.of());
-        return new FrontendRouting(service, none, frontend, null, null, null, originOf);
+    /** Returns a copy for existing connections and flows, with which no new ones are forwarded and none wait. */
+    public FrontendRouting rejectingNew() {
+        return new FrontendRouting(service, servicePort, frontend, null, null, null, originOf, false);
     }
 
-    /** Returns a copy for existing connections and flows, with which no new ones are forwarded. */
-    public FrontendRouting rejectingNew() {
-        return new FrontendRouting(service, servicePort, frontend, null, null, null, originOf);
+    /** Returns a copy with which no connection waits for an endpoint. */
+    public FrontendRouting withoutHold() {
+        return new FrontendRouting(service, servicePort, frontend, pod, node, external, originOf, false);
     }
 }

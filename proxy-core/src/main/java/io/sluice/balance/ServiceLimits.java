@@ -132,7 +132,9 @@ public final class ServiceLimits {
         AtomicLong idleAt = rates().computeIfAbsent(client, key -> new AtomicLong(nowNanos));
         while (true) {
             long before = idleAt.get();
-            long after = (before - nowNanos > 0 ? before : nowNanos) + partNanos;
+            // A rate that was lower before may have reserved more than a period.
+            long reserved = Math.min(Math.max(0, before - nowNanos), partNanos * limits.ratePerClient());
+            long after = nowNanos + reserved + partNanos;
             if (after - nowNanos > partNanos * limits.ratePerClient()) {
                 return false;
             }

@@ -7,6 +7,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.model.TrafficPolicy.Balancing;
 import io.sluice.model.TrafficPolicy.Lifetime;
 import io.sluice.model.TrafficPolicy.Removal;
@@ -33,6 +34,8 @@ public final class ServiceState {
     public final ServiceStats stats;
     public final AffinityTable affinityTable;
     private final Consumer<EndpointChange> onEndpointChange;
+    private volatile TrafficPolicy policy = TrafficPolicy.DEFAULT;
+    private volatile Set<Endpoint> serving = Set.of();
     /** Null until a traffic policy needs it. */
     private volatile @Nullable ServiceLimits limits;
 
@@ -68,8 +71,23 @@ public final class ServiceState {
         }
     }
 
+    /** The current traffic policy; the last one if the service port was removed. Thread-safe. */
+    public TrafficPolicy policy() {
+        return policy;
+    }
+
+    /** Whether an endpoint may keep its connections. Thread-safe. */
+    public boolean isServing(Endpoint endpoint) {
+        return serving.contains(endpoint);
+    }
+
     /** The connections and flows that count toward the limits of the traffic policy. Thread-safe. */
-    public synchronized ServiceLimits limits() {
+    public ServiceLimits limits() {
+        ServiceLimits known = limits;
+        return known == null ? createLimits() : known;
+    }
+
+    private synchronized ServiceLimits createLimits() {
         ServiceLimits created = limits;
         if (created == null) {
             created = new ServiceLimits();
@@ -87,6 +105,7 @@ public final class ServiceState {
     /** Records that the service port no longer exists. */
     public void removed() {
         Set<EndpointTarget> before = targets(balancers);
+        serving = Set.of();
         balancers = List.of();
         outOfUse = List.of();
         ejections.update(Balancing.DEFAULT, Set.of(), before);
@@ -114,6 +133,8 @@ public final class ServiceState {
             Function<IpAddress, Origin> originOf,
             Map<Endpoint, OutOfUse> takenOut,
             long nowNanos) {
+        policy = servicePort.policy();
+        serving = servicePort.servingEndpoints();
         BalancerUpdate update = new BalancerUpdate(servicePort, balancers, selection, this::target, nowNanos);
         selection = update.selection;
         List<FrontendRouting> routings = new ArrayList<>(servicePort.frontends().size());
@@ -125,7 +146,8 @@ public final class ServiceState {
                     update.of(usable(frontend.pod(), takenOut)),
                     update.of(usable(frontend.node(), takenOut)),
                     update.of(usable(frontend.external(), takenOut)),
-                    originOf));
+                    originOf,
+                    true));
         }
         List<Balancer> updated = update.balancers;
         Set<EndpointTarget> targets = targets(updated);

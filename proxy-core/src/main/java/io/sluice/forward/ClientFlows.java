@@ -81,7 +81,7 @@ final class ClientFlows {
             FlowPolicy policy = FlowPolicy.of(routing, flow.client(), flow.clientPort());
             UdpFlow adopted = new UdpFlow(loop, this, replies, routing, client, target, policy, back, openedNanos);
             try {
-                adopted.apply(routing.policy());
+                adopted.applyPolicy();
                 adopted.resume(flow, nowNanos);
             } catch (RuntimeException | Error e) {
                 adopted.end(End.ERROR);

@@ -3,7 +3,9 @@ package io.sluice.forward;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.EndedConnection.End;
+import io.sluice.forward.TimeoutQueue.Kind;
 import io.sluice.model.IpAddress;
+import io.sluice.model.TrafficPolicy.Lifetime;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
@@ -28,6 +30,8 @@ final class Connector {
     private @Nullable EndpointTarget target;
     /** Whether the last attempt failed because this node was out of a resource. */
     private boolean exhausted;
+    /** Whether the connection waits for an endpoint. */
+    private boolean holding;
 
     private @Nullable Leg leg;
 
@@ -40,17 +44,60 @@ final class Connector {
     void start(FrontendRouting routing) {
         EndpointTarget first = attempts.first(routing, session.connectStartNanos());
         if (first == null && routing.holds(session.peerAddress(), session.clientAddress)) {
-            session.hold(routing);
+            hold(routing.policy().lifetime());
         } else {
             connect(first);
+        }
+    }
+
+    /** Waits for an endpoint, because the Service has none, within its limits. */
+    private void hold(Lifetime lifetime) {
+        if (!session.service.limits().tryHold(lifetime.holdLimit())) {
+            session.close(Counter.SESSIONS_OVER_HOLD_LIMIT, End.LIMIT, true);
+            return;
+        }
+        holding = true;
+        session.cells.add(Counter.SESSIONS_HOLDING, 1);
+        loop.timeouts.await(loop.timeouts.queue(Kind.HOLD, lifetime.holdNanos()), session, loop.now());
+        session.policyOrNew().registerClient();
+        // An endpoint may have appeared since the routing was read, before the control thread could see this wait.
+        retryHold();
+    }
+
+    boolean isHolding() {
+        return holding;
+    }
+
+    /** Connects to an endpoint, if the connection waits for one and need not wait any longer. */
+    void retryHold() {
+        FrontendRouting routing = attempts.routing();
+        if (holding && !routing.holds(session.peerAddress(), session.clientAddress)) {
+            session.leaveQueue();
+            releaseHold();
+            session.policyOrNew().connectStartNanos = loop.now();
+            session.admit(routing);
+        }
+    }
+
+    /** Resets the connection, if it waits for an endpoint. */
+    void endHold() {
+        if (holding) {
+            session.close(Counter.SESSIONS_REFUSED, End.REFUSED, true);
+        }
+    }
+
+    private void releaseHold() {
+        if (holding) {
+            holding = false;
+            session.cells.add(Counter.SESSIONS_HOLDING, -1);
+            session.service.limits().releaseHold();
         }
     }
 
     private void connect(@Nullable EndpointTarget first) {
         EndpointTarget next = first;
         while (next != null) {
-            if (session.policy != null
-                    && !session.policy.tryAcquire(next, attempts.routing().policy())) {
+            if (session.policy != null && !session.policy.tryAcquire(next)) {
                 next = attempts.otherThan(next, loop.now());
                 continue;
             }
@@ -75,12 +122,12 @@ final class Connector {
     }
 
     private long connectTimeoutNanos() {
-        long ofService = attempts.routing().policy().timeouts().connectNanos();
+        long ofService = session.service.policy().timeouts().connectNanos();
         return ofService == 0 ? loop.connectTimeoutNanos : ofService;
     }
 
     private long connectDeadlineNanos() {
-        long ofService = attempts.routing().policy().timeouts().connectDeadlineNanos();
+        long ofService = session.service.policy().timeouts().connectDeadlineNanos();
         return ofService == 0 ? loop.connectDeadlineNanos : ofService;
     }
 
@@ -164,8 +211,9 @@ final class Connector {
         return target;
     }
 
-    /** Ends the current attempt and closes its socket. */
+    /** Ends the current attempt or wait, and closes the socket to the endpoint. */
     void release() {
+        releaseHold();
         Leg attempt = leg;
         if (attempt != null) {
             leg = null;

@@ -245,7 +245,7 @@ final class Direction {
                 return;
             }
             rest.skipBytes(sent);
-            relay.restartHalfClosedTimeout();
+            relay.bytesMoved();
         }
         dropPending();
         if (state == State.DELIVERING) {

@@ -47,7 +47,7 @@ final class EndpointAttempts {
     /** Returns the endpoint for the first attempt; null if the routing rejects or drops this client. */
     @Nullable
     EndpointTarget first(FrontendRouting routing, long nowNanos) {
-        Balancer balancer = routing.balancerFor(peer, client);
+        Balancer balancer = routing.service() == service ? routing.balancerFor(peer, client) : null;
         if (balancer == null) {
             return null;
         }

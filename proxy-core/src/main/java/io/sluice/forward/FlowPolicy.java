@@ -22,7 +22,7 @@ final class FlowPolicy {
     private final FrontendRouting routing;
     private final IpAddress client;
     private final Permit permit;
-    private final byte[] header;
+    private byte[] header;
 
     private FlowPolicy(FrontendRouting routing, IpAddress client, byte[] header) {
         this.routing = routing;
@@ -39,9 +39,26 @@ final class FlowPolicy {
         return header.length == 0 && !Permit.isNeeded(policy) ? null : new FlowPolicy(routing, client, header);
     }
 
-    /** Creates the policy of an open flow that has not sent a header so far. */
-    static FlowPolicy withoutHeader(FrontendRouting routing, IpAddress client) {
-        return new FlowPolicy(routing, client, NO_HEADER);
+    /** Returns the policy of an open flow after a change; null if nothing is required. */
+    static @Nullable FlowPolicy changed(
+            @Nullable FlowPolicy before,
+            FrontendRouting routing,
+            IpAddress client,
+            int clientPort,
+            EndpointTarget target) {
+        TrafficPolicy policy = routing.service().policy();
+        byte[] header = ProxyHeaders.ofFlow(
+                policy.proxyProtocol().send(), routing.frontend().address(), client, clientPort);
+        FlowPolicy changed = before;
+        if (changed == null) {
+            if (header.length == 0 && !Permit.isNeeded(policy)) {
+                return null;
+            }
+            changed = new FlowPolicy(routing, client, header);
+        }
+        changed.header = header;
+        changed.permit.adopt(policy, target);
+        return changed;
     }
 
     /** Counts the flow toward the limits; returns the counter of the limit that it exceeds, or null. */
@@ -64,11 +81,6 @@ final class FlowPolicy {
             target = balancer.pick(client, full, nowNanos);
         }
         return target;
-    }
-
-    /** Counts an open flow for what a changed policy counts. */
-    void adopt(TrafficPolicy policy, EndpointTarget target) {
-        permit.adopt(policy, target);
     }
 
     /** The header before each datagram; empty if there is none. */

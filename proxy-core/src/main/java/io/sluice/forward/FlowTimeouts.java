@@ -12,6 +12,11 @@ record FlowTimeouts(TimeoutQueue unreplied, TimeoutQueue replied, TimeoutQueue f
     /** Age from which a flow with a reply has the long timeout. */
     static final long MIN_REPLIED_AGE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
+    /** Whether no flow waits for one of the timeouts. */
+    boolean areEmpty() {
+        return unreplied.isEmpty() && replied.isEmpty() && finished.isEmpty();
+    }
+
     /** The queue of a flow that has just forwarded a datagram. */
     TimeoutQueue queueOf(FlowTraffic traffic, long ageNanos) {
         if (traffic.replies > 0 && ageNanos >= MIN_REPLIED_AGE_NANOS) {

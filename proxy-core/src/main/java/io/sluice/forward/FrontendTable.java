@@ -122,10 +122,11 @@ final class FrontendTable {
         for (BoundFrontend frontend : toClose.values()) {
             frontends.remove(frontend.address);
             draining.remove(frontend);
-            frontend.routes.routing = frontend.routes.routing.removed();
+            frontend.routes.routing = frontend.routes.routing.rejectingNew();
             closing.addAll(frontend.close());
             states.removed(frontend);
         }
+        policyChanges.apply();
         for (BoundFrontend frontend : kept) {
             if (frontend.isOpen() && !frontend.wantsOpen()) {
                 closing.addAll(frontend.close());
@@ -361,6 +362,10 @@ final class FrontendTable {
         accepting = false;
         states.stopRetrying();
         healthChecker.close();
+        for (BoundFrontend frontend : frontends.values()) {
+            frontend.routes.routing = frontend.routes.routing.withoutHold();
+        }
+        policyChanges.endHolds();
     }
 
     void close() {

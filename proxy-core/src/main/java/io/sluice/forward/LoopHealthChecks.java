@@ -115,8 +115,8 @@ final class LoopHealthChecks {
 
         /** Stops the checks of this endpoint; a check in flight has no result. Thread-safe. */
         void cancel() {
+            // The queue drops the check when it is due, because a search for it would take time for each endpoint.
             cancelled = true;
-            loop.executor.execute(() -> waiting.remove(this));
         }
 
         private void succeeded() {

@@ -58,10 +58,11 @@ final class OpenConnections {
         if (session.relay != null) {
             return session.relay.connectionState();
         }
-        if (session.policy == null || !session.policy.isWaiting()) {
-            return ConnectionStatus.State.CONNECTING;
+        if (session.policy != null && session.policy.isAwaitingHeader()) {
+            return ConnectionStatus.State.AWAITING_HEADER;
         }
-        return session.policy.isHolding() ? ConnectionStatus.State.HOLDING : ConnectionStatus.State.AWAITING_HEADER;
+        boolean holding = session.connector != null && session.connector.isHolding();
+        return holding ? ConnectionStatus.State.HOLDING : ConnectionStatus.State.CONNECTING;
     }
 
     /** See {@link Forwarder#flows}. */

@@ -1,12 +1,13 @@
 package io.sluice.forward;
 
 import io.sluice.balance.ServiceState;
-import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
-import io.sluice.model.TrafficPolicy;
-import io.sluice.stats.Counter;
+import io.sluice.model.TrafficPolicy.Lifetime;
+import io.sluice.model.TrafficPolicy.Removal;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.RejectedExecutionException;
@@ -16,75 +17,93 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Applies changes of service ports to open connections and flows, as their traffic policy requires: changed limits and
- * timeouts, removed endpoints, and endpoints for connections that wait. Each change visits all connections and flows, a
- * limited number per turn of a loop. Called under the forwarder's lock, after the new routes are published.
+ * Applies changes of service ports to open connections and flows, as their traffic policies require: changed limits and
+ * timeouts, removed endpoints, and endpoints for connections that wait. Collects the changes of a snapshot, and visits
+ * the connections once, after the new routes are published. Called under the forwarder's lock.
  */
 final class PolicyChanges {
     private static final Logger log = LoggerFactory.getLogger(PolicyChanges.class);
 
     private final List<Loop> loops;
+    private IdentityHashMap<ServiceState, Change> changes = new IdentityHashMap<>();
+
+    /**
+     * A change of a service port.
+     *
+     * @param gone endpoints that may keep their connections no longer
+     */
+    private record Change(boolean policyChanged, Set<Endpoint> gone, boolean serviceRemoved) {}
 
     PolicyChanges(List<Loop> loops) {
         this.loops = loops;
     }
 
     void changed(ServiceState service, ServicePort before, ServicePort after) {
-        Set<Endpoint> gone = new HashSet<>(before.servingEndpoints());
-        gone.removeAll(after.servingEndpoints());
         boolean policyChanged = !before.policy().equals(after.policy());
-        TrafficPolicy.Lifetime lifetime = after.policy().lifetime();
-        boolean endsConnections = !gone.isEmpty() && lifetime.removal() != TrafficPolicy.Removal.KEEP;
-        if (policyChanged || endsConnections || service.held() > 0) {
-            visitSessions(service, session -> {
-                if (policyChanged) {
-                    SessionPolicy.apply(session);
-                }
-                if (endsConnections && gone.contains(session.endpoint())) {
-                    removed(session, lifetime);
-                }
-                if (session.policy != null) {
-                    session.policy.retry();
-                }
-            });
+        Set<Endpoint> gone = Set.of();
+        if (after.name().protocol() == Protocol.TCP && after.policy().lifetime().removal() != Removal.KEEP) {
+            gone = new HashSet<>(before.servingEndpoints());
+            gone.removeAll(after.servingEndpoints());
         }
-        if (policyChanged) {
-            visitFlows(service, flow -> flow.apply(after.policy()));
+        if (policyChanged || !gone.isEmpty() || service.held() > 0) {
+            changes.put(service, new Change(policyChanged, gone, false));
         }
     }
 
     void removed(ServiceState service, ServicePort before) {
-        TrafficPolicy.Lifetime lifetime = before.policy().lifetime();
-        if (lifetime.removal() != TrafficPolicy.Removal.KEEP || service.held() > 0) {
-            visitSessions(service, session -> {
-                removed(session, lifetime);
-                if (session.policy != null && session.policy.isHolding()) {
-                    session.close(Counter.SESSIONS_REFUSED, End.REFUSED, true);
+        boolean ends = before.policy().lifetime().removal() != Removal.KEEP;
+        if (ends || service.held() > 0) {
+            changes.put(service, new Change(false, ends ? before.servingEndpoints() : Set.of(), true));
+        }
+    }
+
+    /**
+     * Begins to visit the connections and flows of the changed service ports, a limited number per turn of a loop. The
+     * new routes must be published.
+     */
+    void apply() {
+        if (changes.isEmpty()) {
+            return;
+        }
+        IdentityHashMap<ServiceState, Change> found = changes;
+        changes = new IdentityHashMap<>();
+        visit(loop -> loop.sessionList, entry -> {
+            Change change = entry instanceof TcpSession session ? found.get(session.service) : null;
+            if (change != null) {
+                apply(change, (TcpSession) entry);
+            }
+        });
+        if (found.values().stream().anyMatch(Change::policyChanged)) {
+            visit(loop -> loop.flowList, entry -> {
+                Change change = entry instanceof UdpFlow flow ? found.get(flow.routing.service()) : null;
+                if (change != null && change.policyChanged) {
+                    ((UdpFlow) entry).applyPolicy();
                 }
             });
         }
     }
 
-    private static void removed(TcpSession session, TrafficPolicy.Lifetime lifetime) {
-        if (session.relay != null && lifetime.removal() != TrafficPolicy.Removal.KEEP) {
+    private static void apply(Change change, TcpSession session) {
+        if (change.policyChanged) {
+            SessionPolicy.apply(session);
+        }
+        Lifetime lifetime = session.service.policy().lifetime();
+        if (session.relay != null && change.gone.contains(session.endpoint())) {
             session.policyOrNew().endpointRemoved(lifetime);
+        }
+        Connector connector = session.connector;
+        if (connector != null && change.serviceRemoved) {
+            connector.endHold();
+        } else if (connector != null) {
+            connector.retryHold();
         }
     }
 
-    @SuppressWarnings("ReferenceEquality") // each service port has a single state object
-    private void visitSessions(ServiceState service, Consumer<TcpSession> action) {
+    /** Ends all connections that wait for an endpoint, because this process gets no more changes. */
+    void endHolds() {
         visit(loop -> loop.sessionList, entry -> {
-            if (entry instanceof TcpSession session && session.service == service) {
-                action.accept(session);
-            }
-        });
-    }
-
-    @SuppressWarnings("ReferenceEquality") // as above
-    private void visitFlows(ServiceState service, Consumer<UdpFlow> action) {
-        visit(loop -> loop.flowList, entry -> {
-            if (entry instanceof UdpFlow flow && flow.routing.service() == service) {
-                action.accept(flow);
+            if (entry instanceof TcpSession session && session.connector != null) {
+                session.connector.endHold();
             }
         });
     }

@@ -51,7 +51,7 @@ final class Relay implements Runnable {
                     header, session.frontend.address, session.clientAddress, session.clientPort, client.socket, loop));
         }
         if (session.policy != null) {
-            toEndpoint.forwardFirst(session.policy.payload);
+            toEndpoint.forwardFirst(session.policy.takePayload());
         }
         // The client has often sent bytes by now. Reading them before registering the client's socket saves a wake-up.
         client.readable = true;
@@ -158,10 +158,7 @@ final class Relay implements Runnable {
         if (session.queue == null) {
             startStallCheck(loop.now());
         }
-        restartHalfClosedTimeout();
-        if (session.policy != null) {
-            session.policy.active();
-        }
+        bytesMoved();
         session.cells.add(bytes, length);
         if (bytes == Counter.BYTES_TO_ENDPOINT) {
             endpointCells.toEndpoint(length);
@@ -174,16 +171,19 @@ final class Relay implements Runnable {
         }
     }
 
-    /** Restarts the half-closed timeout if it is running, because bytes were forwarded. */
-    void restartHalfClosedTimeout() {
+    /** Restarts the timeouts that are running, because bytes were read or written. */
+    void bytesMoved() {
         if (Timeouts.isHalfClosed(session)) {
             startHalfClosedTimeout();
+        }
+        if (session.policy != null) {
+            session.policy.active();
         }
     }
 
     /** Starts the half-closed timeout; if no bytes are forwarded before it expires, the connection is reset. */
     void startHalfClosedTimeout() {
-        loop.timeouts.startHalfClosed(session, session.frontend.routing.policy().timeouts());
+        loop.timeouts.startHalfClosed(session, session.service.policy().timeouts());
     }
 
     /** Starts the half-closed timeout unless it is running: the last bytes of a sender wait for the reader. */
@@ -193,11 +193,15 @@ final class Relay implements Runnable {
         }
     }
 
+    /** Whether bytes wait for a reader. */
+    boolean hasPending() {
+        return toEndpoint.hasPending() || toClient.hasPending();
+    }
+
     /** Whether no byte is on its way in either direction. */
     boolean isQuiet() {
         return connectionState() == ConnectionStatus.State.OPEN
-                && !toEndpoint.hasPending()
-                && !toClient.hasPending()
+                && !hasPending()
                 && client.isAcknowledged(loop.tcpInfo)
                 && endpoint.isAcknowledged(loop.tcpInfo);
     }
@@ -209,8 +213,7 @@ final class Relay implements Runnable {
 
     /** Resets the connection because there is no memory to buffer bytes for its reader. */
     void shed() {
-        session.cells.increment(Counter.SESSIONS_SHED);
-        session.end(End.OVERLOAD, true);
+        session.close(Counter.SESSIONS_SHED, End.OVERLOAD, true);
     }
 
     /**
@@ -246,10 +249,7 @@ final class Relay implements Runnable {
         }
         session.ending(ofClient ? End.CLIENT_LOST : End.ENDPOINT_LOST);
         session.cells.increment(ofClient ? Counter.SESSIONS_CLIENT_LOST : Counter.SESSIONS_ENDPOINT_LOST);
-        log.debug(
-                "{}: {} is not acknowledging data or keep-alive probes; resetting the connection",
-                session,
-                ofClient ? "the client" : target);
+        log.debug("{}: {} acknowledges neither data nor probes; reset", session, ofClient ? "the client" : target);
     }
 
     /**

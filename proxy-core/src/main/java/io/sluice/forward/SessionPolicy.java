@@ -1,7 +1,6 @@
 package io.sluice.forward;
 
 import io.sluice.balance.EndpointTarget;
-import io.sluice.balance.FrontendRouting;
 import io.sluice.balance.ServiceLimits.Refusal;
 import io.sluice.forward.EndedConnection.End;
 import io.sluice.forward.TimeoutQueue.Kind;
@@ -17,8 +16,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Enforces the traffic policy of a Service on one connection: what it waits for before it is connected to an endpoint
- * (the PROXY protocol header of a trusted peer, the first endpoint of the Service), its part in the limits, and when it
- * is closed. Created only for connections of Services whose policy needs it, so that the others cost nothing. Used only
+ * (the PROXY protocol header of a trusted peer), its part in the limits, and when it is closed. Created only for connections of Services whose policy needs it, so that the others cost nothing. Used only
  * by the loop's thread.
  */
 final class SessionPolicy {
@@ -34,11 +32,9 @@ final class SessionPolicy {
     /** Null once the PROXY protocol header has been read, or if none is expected. */
     private @Nullable HeaderWait header;
     /** The client's data that arrived with the header; empty if there was none. */
-    byte[] payload = HeaderWait.NOTHING;
+    private byte[] payload = HeaderWait.NOTHING;
     /** Whether this connection counts as one that waits for a header. */
     private boolean countedAsAwaitingHeader;
-    /** Whether this connection counts as one that waits for an endpoint. */
-    private boolean holding;
     /** When the first attempt to connect to an endpoint began: at the end of the last wait. */
     long connectStartNanos;
 
@@ -77,7 +73,8 @@ final class SessionPolicy {
         registerClient();
     }
 
-    private void registerClient() {
+    /** Registers the client's socket before the connection is established, to see a reset. */
+    void registerClient() {
         if (!client.isRegistered()) {
             try {
                 client.register(loop, false);
@@ -95,7 +92,9 @@ final class SessionPolicy {
                 case COMPLETE -> {
                     header = null;
                     payload = incomplete.payload();
-                    endWait();
+                    session.leaveQueue();
+                    releaseWait();
+                    connectStartNanos = loop.now();
                     headerReceived(incomplete.addresses());
                 }
             }
@@ -122,34 +121,9 @@ final class SessionPolicy {
         }
     }
 
-    /** Waits for an endpoint, within the limits of the Service. */
-    void hold(Lifetime lifetime) {
-        if (!session.service.limits().tryHold(lifetime.holdLimit())) {
-            session.close(Counter.SESSIONS_OVER_HOLD_LIMIT, End.LIMIT, true);
-            return;
-        }
-        holding = true;
-        session.cells.add(Counter.SESSIONS_HOLDING, 1);
-        loop.timeouts.await(loop.timeouts.queue(Kind.HOLD, lifetime.holdNanos()), session, loop.now());
-        registerClient();
-    }
-
-    boolean isHolding() {
-        return holding;
-    }
-
-    /** Whether the connection waits for a header or an endpoint. */
-    boolean isWaiting() {
-        return holding || header != null;
-    }
-
-    /** Connects to an endpoint, if the connection waits for one and need not wait any longer. */
-    void retry() {
-        FrontendRouting routing = session.frontend.routing;
-        if (!session.isOver() && holding && !routing.holds(peer, session.clientAddress)) {
-            endWait();
-            session.connect(routing);
-        }
+    /** Whether the connection waits for a header. */
+    boolean isAwaitingHeader() {
+        return header != null;
     }
 
     /** Handles an event on the client's socket before the connection is established. */
@@ -169,22 +143,18 @@ final class SessionPolicy {
         }
     }
 
-    private void endWait() {
-        session.leaveQueue();
-        connectStartNanos = loop.now();
-        releaseWait();
-    }
-
     private void releaseWait() {
         if (countedAsAwaitingHeader) {
             countedAsAwaitingHeader = false;
             loop.clients.endWaitForHeader(peer);
         }
-        if (holding) {
-            holding = false;
-            session.cells.add(Counter.SESSIONS_HOLDING, -1);
-            session.service.limits().releaseHold();
-        }
+    }
+
+    /** Removes and returns the client's data that arrived with the header; empty if there was none. */
+    byte[] takePayload() {
+        byte[] taken = payload;
+        payload = HeaderWait.NOTHING;
+        return taken;
     }
 
     // ---- limits
@@ -192,7 +162,8 @@ final class SessionPolicy {
     /** Counts the connection toward the limits; returns the counter of the limit that it exceeds, or null. */
     @Nullable
     Counter admit(TrafficPolicy policy) {
-        if (!Permit.isNeeded(policy)) {
+        if (permit != null || !Permit.isNeeded(policy)) {
+            // Admitted before it began to wait for an endpoint.
             return null;
         }
         Permit asked = new Permit(session.service, session.clientAddress);
@@ -202,8 +173,8 @@ final class SessionPolicy {
     }
 
     /** Counts an attempt; returns false if the endpoint has reached its limit. */
-    boolean tryAcquire(EndpointTarget target, TrafficPolicy policy) {
-        return permit == null || !policy.countsPerEndpoint() || permit.tryAcquire(target);
+    boolean tryAcquire(EndpointTarget target) {
+        return permit == null || !session.service.policy().countsPerEndpoint() || permit.tryAcquire(target);
     }
 
     /** Ends an attempt that failed. */
@@ -218,7 +189,7 @@ final class SessionPolicy {
     /** Applies the current policy to a connection that is established; called again when the policy changes. */
     static void apply(TcpSession session) {
         Relay relay = session.relay;
-        TrafficPolicy current = session.frontend.routing.policy();
+        TrafficPolicy current = session.service.policy();
         boolean removes = current.lifetime().removal() != Removal.KEEP;
         if (session.isOver() || relay == null || (session.policy == null && !removes && !isNeeded(current))) {
             return;
@@ -226,7 +197,7 @@ final class SessionPolicy {
         SessionPolicy policy = session.policyOrNew();
         policy.apply(current, relay.target, session.loop.now());
         // The endpoint may have been removed while the connection was being established.
-        if (removes && !policy.isEndpointServing()) {
+        if (removes && !policy.isEndpointServing() && !policy.timers.isDraining()) {
             policy.endpointRemoved(current.lifetime());
         }
     }
@@ -240,6 +211,9 @@ final class SessionPolicy {
         }
         timers.setIdle(policy.timeouts().idleNanos(), nowNanos);
         timers.setMaxAge(policy.lifetime().maxAgeNanos(), nowNanos);
+        if (policy.lifetime().removal() != Removal.DRAIN) {
+            timers.cancelDrain();
+        }
     }
 
     /** Records that bytes were forwarded. */
@@ -259,14 +233,14 @@ final class SessionPolicy {
     /** Whether the endpoint may keep the connection, by the current routing. */
     private boolean isEndpointServing() {
         Endpoint endpoint = session.endpoint();
-        return endpoint != null && session.frontend.routing.isServing(session.service, endpoint);
+        return endpoint != null && session.service.isServing(endpoint);
     }
 
     void expired(Kind kind, long nowNanos) {
         switch (kind) {
             case HEADER -> session.close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
             case HOLD -> session.close(Counter.SESSIONS_HOLD_TIMED_OUT, End.REFUSED, true);
-            case IDLE -> session.close(Counter.SESSIONS_IDLE, End.IDLE, false);
+            case IDLE -> closeIdle();
             case AGE -> {
                 if (timers.isOldAndQuiet(nowNanos) && session.relay != null && session.relay.isQuiet()) {
                     session.close(Counter.SESSIONS_TOO_OLD, End.AGE, false);
@@ -281,6 +255,15 @@ final class SessionPolicy {
                 }
             }
             default -> throw new IllegalStateException("unexpected timeout " + kind);
+        }
+    }
+
+    /** A connection that is closed in one direction has the half-closed timeout instead. */
+    private void closeIdle() {
+        Relay relay = session.relay;
+        if (relay != null && relay.connectionState() == ConnectionStatus.State.OPEN) {
+            // A FIN would make the reader believe that it has all bytes.
+            session.close(Counter.SESSIONS_IDLE, End.IDLE, relay.hasPending());
         }
     }
 

@@ -60,12 +60,20 @@ final class SessionTimers {
         }
     }
 
-    /** Starts the timeout of a removed endpoint, unless it is running. */
+    /** Starts or restarts the timeout of a removed endpoint. */
     void startDrain(long nanos, long nowNanos) {
-        if (drain == null || drain.queue == null) {
-            drain = new SessionTimer(session);
-            timeouts.await(timeouts.queue(Kind.DRAIN, nanos), drain, nowNanos);
-        }
+        cancelDrain();
+        drain = new SessionTimer(session);
+        timeouts.await(timeouts.queue(Kind.DRAIN, nanos), drain, nowNanos);
+    }
+
+    boolean isDraining() {
+        return drain != null && drain.queue != null;
+    }
+
+    void cancelDrain() {
+        SessionTimer.cancel(drain);
+        drain = null;
     }
 
     /** Records that bytes were forwarded. */

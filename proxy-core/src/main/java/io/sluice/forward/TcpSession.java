@@ -104,28 +104,23 @@ final class TcpSession extends TimeoutEntry {
         }
     }
 
-    /** Applies the limits of the Service, then connects to an endpoint. */
+    /** Applies the limits of the Service, then connects to an endpoint. Called again after the connection has waited. */
+    @SuppressWarnings("ReferenceEquality") // each service port has a single state object
     void admit(FrontendRouting routing) {
+        if (routing.service() != service) {
+            // The frontend's address has moved to another Service.
+            close(Counter.SESSIONS_REFUSED, End.REFUSED, true);
+            return;
+        }
         Counter refused =
                 SessionPolicy.isNeeded(routing.policy()) ? policyOrNew().admit(routing.policy()) : null;
-        if (refused == null) {
-            connect(routing);
-        } else {
+        if (refused != null) {
             close(refused, End.LIMIT, true);
+            return;
         }
-    }
-
-    /** Connects to an endpoint. */
-    void connect(FrontendRouting routing) {
         Connector made = new Connector(this, new EndpointAttempts(frontend, service, peerAddress(), clientAddress));
         connector = made;
         made.start(routing);
-    }
-
-    /** Waits for an endpoint, because the Service has none. Called by the connector, which is then discarded. */
-    void hold(FrontendRouting routing) {
-        connector = null;
-        policyOrNew().hold(routing.policy().lifetime());
     }
 
     /** Called when the endpoint of {@code leg} has accepted the connection; starts forwarding. */
@@ -135,9 +130,9 @@ final class TcpSession extends TimeoutEntry {
         connector = null;
         relay = made;
         loop.timeouts.await(loop.timeouts.newSessions, this, nowNanos);
-        service.stats.record(loop.index, Timing.CONNECT, connectNanos);
+        service.stats.record(loop.index, Timing.CONNECT, nowNanos - connectStartNanos());
         try {
-            made.start(frontend.routing.policy().proxyProtocol().send());
+            made.start(service.policy().proxyProtocol().send());
         } catch (IOException e) {
             registrationFailed(e);
         }

@@ -7,7 +7,7 @@ import io.sluice.model.TrafficPolicy;
 import io.sluice.socket.Descriptors;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -31,6 +31,9 @@ final class Timeouts {
      */
     private static final long CONNECT_CHECK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
+    /** Number of queues from which those without entries are dropped. */
+    private static final int MAX_UNUSED = 256;
+
     /** Number of times that a connection with unacknowledged output is checked within one stalled timeout. */
     private static final int CHECKS_PER_STALL = 6;
 
@@ -53,8 +56,8 @@ final class Timeouts {
     /** The timeouts of flows of Services whose traffic policy sets none. */
     final FlowTimeouts defaultFlows;
 
-    /** The timeouts of all flows; more than one element if a traffic policy sets others. */
-    private final List<FlowTimeouts> allFlows = new ArrayList<>();
+    /** The timeouts of all flows; more than one entry if a traffic policy sets others. */
+    private final Map<FlowDurations, FlowTimeouts> allFlows = new LinkedHashMap<>();
 
     /** Queues of timeouts that traffic policies set. */
     private final Map<Timeout, TimeoutQueue> others = new HashMap<>();
@@ -71,6 +74,8 @@ final class Timeouts {
 
     private record Timeout(Kind kind, long nanos) {}
 
+    private record FlowDurations(long repliedNanos, long unrepliedNanos) {}
+
     Timeouts(IoEventLoop executor, ForwarderConfig config, FlowLimit flows) {
         this.executor = executor;
         this.nanoClock = config.nanoClock();
@@ -81,18 +86,7 @@ final class Timeouts {
                 new TimeoutQueue(Kind.HALF_CLOSED, config.halfClosedTimeout().toNanos());
         udpNanos = config.udpRepliedTimeout().toNanos();
         udpUnrepliedNanos = config.udpUnrepliedTimeout().toNanos();
-        defaultFlows = newFlowTimeouts(udpNanos, udpUnrepliedNanos);
-    }
-
-    private FlowTimeouts newFlowTimeouts(long repliedNanos, long unrepliedNanos) {
-        FlowTimeouts created = new FlowTimeouts(
-                queue(Kind.UNREPLIED_FLOW, unrepliedNanos),
-                queue(Kind.REPLIED_FLOW, repliedNanos),
-                queue(Kind.FINISHED_FLOW, unrepliedNanos));
-        if (!allFlows.contains(created)) {
-            allFlows.add(created);
-        }
-        return created;
+        defaultFlows = flows(udpNanos, udpUnrepliedNanos);
     }
 
     /** The timeouts of the flows of a Service. */
@@ -100,9 +94,18 @@ final class Timeouts {
         if (policy.udpNanos() == 0 && policy.udpUnrepliedNanos() == 0) {
             return defaultFlows;
         }
-        return newFlowTimeouts(
+        return flows(
                 policy.udpNanos() == 0 ? udpNanos : policy.udpNanos(),
                 policy.udpUnrepliedNanos() == 0 ? udpUnrepliedNanos : policy.udpUnrepliedNanos());
+    }
+
+    private FlowTimeouts flows(long repliedNanos, long unrepliedNanos) {
+        return allFlows.computeIfAbsent(
+                new FlowDurations(repliedNanos, unrepliedNanos),
+                key -> new FlowTimeouts(
+                        queue(Kind.UNREPLIED_FLOW, unrepliedNanos),
+                        queue(Kind.REPLIED_FLOW, repliedNanos),
+                        queue(Kind.FINISHED_FLOW, unrepliedNanos)));
     }
 
     /** The queue for a timeout that a traffic policy sets. */
@@ -156,6 +159,7 @@ final class Timeouts {
     private void tick() {
         ticking = false;
         long now = nanoClock.getAsLong();
+        forgetUnusedTimeouts();
         // Entries that expire may start timeouts in other queues, which are added at the end.
         for (int i = 0; i < checked.size(); ) {
             TimeoutQueue queue = checked.get(i);
@@ -171,6 +175,14 @@ final class Timeouts {
             }
         }
         endFinishedFlows(now);
+    }
+
+    /** Bounds the number of queues, however often traffic policies change. A queue without entries can be created again. */
+    private void forgetUnusedTimeouts() {
+        if (others.size() > MAX_UNUSED) {
+            others.values().removeIf(TimeoutQueue::isEmpty);
+            allFlows.values().removeIf(timeouts -> !timeouts.equals(defaultFlows) && timeouts.areEmpty());
+        }
     }
 
     /**
@@ -192,8 +204,8 @@ final class Timeouts {
     /** The entry that has been longest in one of the queues; null if they are empty. */
     private @Nullable TimeoutEntry oldest(Function<FlowTimeouts, TimeoutQueue> queueOf) {
         TimeoutEntry oldest = null;
-        for (int i = 0; i < allFlows.size(); i++) {
-            TimeoutEntry entry = queueOf.apply(allFlows.get(i)).oldest();
+        for (FlowTimeouts timeouts : allFlows.values()) {
+            TimeoutEntry entry = queueOf.apply(timeouts).oldest();
             if (oldest == null || (entry != null && entry.sinceNanos - oldest.sinceNanos < 0)) {
                 oldest = entry;
             }

@@ -8,7 +8,6 @@ import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
 import io.sluice.forward.EndedConnection.End;
 import io.sluice.model.IpAddress;
-import io.sluice.model.TrafficPolicy;
 import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
@@ -104,11 +103,10 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         timeouts = loop.timeouts.flows(changed.policy().timeouts());
     }
 
-    /** Counts an open flow for what a traffic policy counts. The flow keeps sending the header that it sent so far. */
-    void apply(TrafficPolicy changed) {
-        if (!over && Permit.isNeeded(changed)) {
-            policy = policy == null ? FlowPolicy.withoutHeader(routing, clientAddress) : policy;
-            policy.adopt(changed, target);
+    /** Applies the current traffic policy to an open flow. */
+    void applyPolicy() {
+        if (!over) {
+            policy = FlowPolicy.changed(policy, routing, clientAddress, client.getPort(), target);
         }
     }
 
@@ -177,7 +175,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
         }
     }
 
-    private void touch(long nowNanos) {
+    void touch(long nowNanos) {
         if (over) {
             return;
         }

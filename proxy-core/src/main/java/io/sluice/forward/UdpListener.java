@@ -20,6 +20,7 @@ import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -220,6 +221,8 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         if (header.length > 0) {
             if (header.length + length > DatagramBatch.MAX_BYTES) {
                 flow.cells.increment(Counter.DATAGRAMS_TOO_LONG);
+                // The flow may be new, and would otherwise have no timeout.
+                flow.touch(nowNanos);
                 return;
             }
             loop.buffer.put(loop.batch.end, header);
@@ -243,6 +246,12 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
                     break;
                 }
                 flow = attempt < MAX_ATTEMPTS ? flows.open(flow.client, frontend.routing, dead.target, nowNanos) : null;
+                if (flow != null && !Arrays.equals(flow.header(), dead.header())) {
+                    // The policy has changed, and the batch has the old header.
+                    flow.cells.add(Counter.DATAGRAMS_DROPPED, loop.batch.datagrams);
+                    flow.touch(nowNanos);
+                    break;
+                }
             }
         } catch (RuntimeException | Error fault) {
             if (flow != null) {

@@ -7,6 +7,7 @@ import static org.awaitility.Awaitility.await;
 import io.sluice.balance.EndpointHealth;
 import io.sluice.balance.EndpointStatus;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePort;
@@ -17,6 +18,8 @@ import java.io.IOException;
 import java.net.Socket;
 import java.net.SocketException;
 import java.time.Duration;
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /** What happens to established connections of an endpoint that is removed. */
@@ -138,6 +141,73 @@ class EndpointRemovalTest {
             lab.advance(Duration.ofSeconds(61));
             assertReset(drained);
             echo(kept);
+        }
+    }
+
+    @Test
+    void aPolicyThatKeepsConnectionsStopsTheDrain() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            Endpoint removed = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            Endpoint kept = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            lab.apply(Policies.service("web", address, DRAIN, removed));
+            Socket client = lab.dial(address);
+            echo(client);
+            lab.apply(Policies.service("web", address, DRAIN, kept));
+            lab.awaitApplied();
+            lab.apply(Policies.service("web", address, TrafficPolicy.DEFAULT, kept));
+            lab.awaitApplied();
+            lab.advance(Duration.ofHours(1));
+            await().during(Duration.ofMillis(200)).until(() -> lab.forwarder.sessions() == 1);
+            echo(client);
+            assertThat(lab.count(Counter.SESSIONS_REMOVED)).isZero();
+        }
+    }
+
+    @Test
+    void anEndpointThatIsRemovedAgainHasTheWholeTimeAgain() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            Endpoint endpoint = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            lab.apply(Policies.service("web", address, DRAIN, endpoint));
+            Socket client = lab.dial(address);
+            echo(client);
+            lab.apply(Policies.service("web", address, DRAIN));
+            lab.awaitApplied();
+            lab.advance(Duration.ofMinutes(2));
+            lab.apply(Policies.service("web", address, DRAIN, endpoint));
+            lab.apply(Policies.service("web", address, DRAIN));
+            lab.awaitApplied();
+            lab.advance(Duration.ofMinutes(4));
+            await().during(Duration.ofMillis(200)).until(() -> lab.forwarder.sessions() == 1);
+            echo(client);
+            lab.advance(Duration.ofSeconds(61));
+            assertReset(client);
+        }
+    }
+
+    /** The endpoint still serves, although the address that the client has connected to is gone. */
+    @Test
+    void connectionsOfARemovedAddressAreKept() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress one = Lab.freeAddress(Protocol.TCP);
+            FrontendAddress other = Lab.freeAddress(Protocol.TCP);
+            Endpoint endpoint = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            ServicePort first = Policies.service("web", one, RESET, endpoint);
+            ServicePort second = Policies.service("web", other, RESET, endpoint);
+            List<Frontend> both =
+                    List.of(first.frontends().get(0), second.frontends().get(0));
+            lab.apply(new ServicePort(first.name(), first.affinity(), RESET, first.servingEndpoints(), Set.of(), both));
+            Socket client = lab.dial(one);
+            echo(client);
+            lab.apply(second);
+            lab.apply(Policies.service("web", other, DRAIN, endpoint));
+            lab.apply(second);
+            lab.awaitApplied();
+            echo(client);
+            assertThat(lab.count(Counter.SESSIONS_REMOVED)).isZero();
+            lab.apply(Policies.service("web", other, RESET));
+            assertReset(client);
         }
     }
 }

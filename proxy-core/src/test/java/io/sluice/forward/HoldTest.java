@@ -4,8 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.Route;
+import io.sluice.model.ServicePort;
 import io.sluice.model.TrafficPolicy;
 import io.sluice.stats.Counter;
 import java.io.IOException;
@@ -15,6 +19,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /** Connections that wait for the first endpoint of a Service. */
@@ -135,6 +140,68 @@ class HoldTest {
             lab.apply(Policies.service("web", address, HOLD, Lab.closedPort()));
             assertReset(client);
             assertThat(lab.count(Counter.SESSIONS_FAILED)).isEqualTo(1);
+        }
+    }
+
+    /** A process that gets no more changes cannot have an endpoint for them. */
+    @Test
+    void waitingConnectionsEndWhenTheProcessStopsAccepting() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            lab.apply(Policies.service("web", address, HOLD));
+            Socket client = lab.dial(address);
+            awaitHeld(lab, 1);
+            lab.forwarder.stopAccepting();
+            assertReset(client);
+            awaitHeld(lab, 0);
+        }
+    }
+
+    /** A connection belongs to the Service that had the address when the client connected. */
+    @Test
+    void waitingConnectionsDoNotMoveToAnotherServiceWithTheirAddress() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            Endpoint endpoint = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            ServicePort first = Policies.service("first", Lab.freeAddress(Protocol.TCP), HOLD);
+            ServicePort both = new ServicePort(
+                    first.name(),
+                    first.affinity(),
+                    HOLD,
+                    Set.of(),
+                    Set.of(),
+                    List.of(first.frontends().get(0), Frontend.of(address, Route.HOLD)));
+            lab.apply(both);
+            Socket client = lab.dial(address);
+            awaitHeld(lab, 1);
+            lab.apply(first, Policies.service("second", address, TrafficPolicy.DEFAULT, endpoint));
+            assertReset(client);
+            awaitHeld(lab, 0);
+        }
+    }
+
+    /** Limits that are set while connections wait apply to them. */
+    @Test
+    void waitingConnectionsAreSubjectToLaterLimits() throws Exception {
+        try (Lab lab = new Lab()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            Endpoint endpoint = lab.endpointServer(EndpointServer.Kind.ECHO).endpoint();
+            lab.apply(Policies.service("web", address, HOLD));
+            for (int i = 0; i < 3; i++) {
+                send(lab.dial(address), "x");
+            }
+            awaitHeld(lab, 3);
+            TrafficPolicy limited = new TrafficPolicy(
+                    HOLD.balancing(),
+                    new TrafficPolicy.Limits(1, 0, 0, 0, 0),
+                    HOLD.timeouts(),
+                    HOLD.proxyProtocol(),
+                    HOLD.lifetime(),
+                    List.of());
+            lab.apply(Policies.service("web", address, limited, endpoint));
+            await().untilAsserted(() ->
+                    assertThat(lab.count(Counter.SESSIONS_OVER_SERVICE_LIMIT)).isEqualTo(2));
+            assertThat(lab.forwarder.sessions()).isEqualTo(1);
         }
     }
 }

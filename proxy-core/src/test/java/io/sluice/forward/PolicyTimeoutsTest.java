@@ -254,4 +254,78 @@ class PolicyTimeoutsTest {
             throw new AssertionError(e);
         }
     }
+
+    /** A reader that takes longer than the idle timeout gets all bytes, because some are written all the time. */
+    @Test
+    void aSlowReaderIsNotIdle() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            EndpointServer server = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Policies.service("web", address, idle(MINUTE), server.endpoint()));
+            Socket client = lab.dial(address);
+            Socket endpoint = lab.closing(server.next());
+            byte[] sent = Lab.bytes(32 << 20);
+            Thread writer = new Thread(() -> write(endpoint, sent), "writer");
+            writer.start();
+            int read = 0;
+            while (read < sent.length - (8 << 20)) {
+                await().until(() -> lab.forwarder.bufferedBytes() > 0);
+                lab.advance(Duration.ofSeconds(50));
+                read += client.getInputStream().readNBytes(4 << 20).length;
+            }
+            assertThat(client.getInputStream().readNBytes(sent.length - read)).hasSize(sent.length - read);
+            assertThat(lab.count(Counter.SESSIONS_IDLE)).isZero();
+            writer.join();
+        }
+    }
+
+    /** A FIN would look as if the reader had all bytes. */
+    @Test
+    void anIdleConnectionWithUnreadBytesIsReset() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            EndpointServer server = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Policies.service("web", address, idle(MINUTE), server.endpoint()));
+            Socket client = lab.dial(address);
+            Socket endpoint = lab.closing(server.next());
+            Thread writer = new Thread(() -> writeUntilReset(endpoint), "writer");
+            writer.start();
+            await().until(() -> lab.forwarder.bufferedBytes() > 0);
+            await().untilAsserted(() -> {
+                lab.advance(MINUTE);
+                assertThat(lab.count(Counter.SESSIONS_IDLE)).isEqualTo(1);
+            });
+            assertThatThrownBy(() -> client.getInputStream().readAllBytes()).isInstanceOf(SocketException.class);
+            writer.join();
+        }
+    }
+
+    private static void writeUntilReset(Socket socket) {
+        byte[] bytes = new byte[1 << 20];
+        try {
+            while (true) {
+                socket.getOutputStream().write(bytes);
+            }
+        } catch (IOException reset) {
+            assertThat(reset).isInstanceOf(SocketException.class);
+        }
+    }
+
+    @Test
+    void aHalfClosedConnectionHasNoIdleTimeout() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            EndpointServer server = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Policies.service("web", address, idle(Duration.ofSeconds(10)), server.endpoint()));
+            Socket client = lab.dial(address);
+            Socket endpoint = lab.closing(server.next());
+            client.shutdownOutput();
+            Lab.assertEof(endpoint.getInputStream());
+            lab.advance(Duration.ofSeconds(30));
+            await().during(Duration.ofMillis(200)).until(() -> lab.forwarder.sessions() == 1);
+            endpoint.getOutputStream().write('x');
+            assertThat(client.getInputStream().read()).isEqualTo('x');
+            assertThat(lab.count(Counter.SESSIONS_IDLE)).isZero();
+        }
+    }
 }

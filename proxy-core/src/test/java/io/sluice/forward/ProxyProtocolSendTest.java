@@ -6,14 +6,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.TrafficPolicy;
 import io.sluice.model.TrafficPolicy.ProxyHeader;
 import io.sluice.stats.Counter;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -267,5 +270,52 @@ class ProxyProtocolSendTest {
                     lab.count(Counter.DATAGRAMS_TO_ENDPOINT) + lab.count(Counter.DATAGRAMS_DROPPED) >= sent);
         }
         assertThat(payload(client, udp, receive(endpoint))).isEqualTo(Lab.bytes(40));
+    }
+
+    /** The flow of a datagram that is dropped has a timeout like any other. */
+    @Test
+    void aFlowThatOnlyHadTooLongADatagramEnds() throws Exception {
+        try (Lab lab = new Lab(1);
+                DatagramSocket server = new DatagramSocket(0, InetAddress.getLoopbackAddress());
+                DatagramSocket client = new DatagramSocket()) {
+            FrontendAddress address = Lab.freeAddress(Protocol.UDP);
+            Endpoint endpoint = new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort());
+            TrafficPolicy policy =
+                    Policies.of(new TrafficPolicy.ProxyProtocol(TrafficPolicy.ProxyHeader.V2, List.of()));
+            lab.apply(Policies.service("dns", address, policy, endpoint));
+            InetAddress to = address.address().toInetAddress();
+            client.send(new DatagramPacket(new byte[65_507], 65_507, to, address.port()));
+            await().until(() -> lab.count(Counter.DATAGRAMS_TOO_LONG) == 1);
+            assertThat(lab.forwarder.openFlows()).isEqualTo(1);
+            lab.advance(Duration.ofMinutes(5));
+            await().until(() -> lab.forwarder.openFlows() == 0);
+        }
+    }
+
+    @Test
+    void anOpenFlowSendsHeadersAsThePolicyChanges() throws Exception {
+        try (Lab lab = new Lab(1);
+                DatagramSocket server = new DatagramSocket(0, InetAddress.getLoopbackAddress());
+                DatagramSocket client = new DatagramSocket()) {
+            server.setSoTimeout(5_000);
+            FrontendAddress address = Lab.freeAddress(Protocol.UDP);
+            Endpoint endpoint = new Endpoint(Lab.ip("127.0.0.1"), server.getLocalPort());
+            TrafficPolicy headers =
+                    Policies.of(new TrafficPolicy.ProxyProtocol(TrafficPolicy.ProxyHeader.V2, List.of()));
+            InetAddress to = address.address().toInetAddress();
+            DatagramPacket received = new DatagramPacket(new byte[100], 100);
+            int[] lengths = new int[3];
+            for (int i = 0; i < 3; i++) {
+                lab.apply(Policies.service("dns", address, i == 1 ? headers : TrafficPolicy.DEFAULT, endpoint));
+                lab.awaitApplied();
+                lab.forwarder.flows(ConnectionFilter.ALL, null, 1);
+                client.send(new DatagramPacket(new byte[1], 1, to, address.port()));
+                received.setLength(100);
+                server.receive(received);
+                lengths[i] = received.getLength();
+            }
+            assertThat(lengths).containsExactly(1, 1 + 28, 1);
+            assertThat(lab.count(Counter.FLOWS_OPENED)).isEqualTo(1);
+        }
     }
 }
