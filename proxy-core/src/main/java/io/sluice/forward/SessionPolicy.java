@@ -90,12 +90,18 @@ final class SessionPolicy {
                 case NEED_MORE -> {}
                 case MALFORMED -> session.close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
                 case COMPLETE -> {
+                    ProxiedAddresses addresses = incomplete.addresses();
+                    if (addresses != null && addresses.source().isUnspecified()) {
+                        // Not the address of any client.
+                        session.close(Counter.SESSIONS_WITHOUT_HEADER, End.REFUSED, true);
+                        return;
+                    }
                     header = null;
                     payload = incomplete.payload();
                     session.leaveQueue();
                     releaseWait();
                     connectStartNanos = loop.now();
-                    headerReceived(incomplete.addresses());
+                    headerReceived(addresses);
                 }
             }
         } catch (IOException e) {

@@ -13,6 +13,8 @@ final class SessionTimers {
     /** Time without a forwarded byte after which a connection is quiet. */
     private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(1);
 
+    private static final long QUIET_STEP_NANOS = QUIET_NANOS / 10;
+
     /** The maximum age varies by this fraction, so that connections opened together are not closed together. */
     private static final double AGE_JITTER = 0.1;
 
@@ -94,13 +96,21 @@ final class SessionTimers {
         return nowNanos - openedNanos >= maxAgeNanos;
     }
 
-    /** Checks the age again after a time: often, once the connection has reached its maximum age. */
+    /** Checks the age again after a time. */
     void checkAgeLater(long nowNanos) {
         SessionTimer timer = age;
         if (timer != null) {
-            long checkNanos = isOld(nowNanos) ? QUIET_NANOS : ageCheckNanos;
-            timeouts.await(timeouts.queue(Kind.AGE, checkNanos), timer, nowNanos);
+            timeouts.await(timeouts.queue(Kind.AGE, ageCheckNanos(nowNanos)), timer, nowNanos);
         }
+    }
+
+    /** An old connection is checked when it may have become quiet, rounded up so that few queues are needed. */
+    private long ageCheckNanos(long nowNanos) {
+        if (!isOld(nowNanos)) {
+            return ageCheckNanos;
+        }
+        long missing = QUIET_NANOS - (nowNanos - lastActiveNanos);
+        return missing <= 0 ? QUIET_NANOS : (missing / QUIET_STEP_NANOS + 1) * QUIET_STEP_NANOS;
     }
 
     void cancel() {

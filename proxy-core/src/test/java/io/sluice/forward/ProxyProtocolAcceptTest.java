@@ -259,6 +259,20 @@ class ProxyProtocolAcceptTest {
         assertThat(lab.ended.get(0).end()).isEqualTo(EndedConnection.End.CLIENT_RESET);
     }
 
+    /** A Service that allows no client has ranges that contain only these addresses. */
+    @Test
+    void doesNotBelieveAnUnspecifiedAddress() throws Exception {
+        lab.apply(ProxyProtocolLab.service(
+                address, ProxyProtocolLab.ACCEPT, lab.endpointServer("up").endpoint()));
+        for (String line : List.of("PROXY TCP4 0.0.0.0 1.1.1.1 1 2\r\n", "PROXY TCP6 :: ::1 1 2\r\n")) {
+            try (Socket socket = lab.dial(address)) {
+                write(socket, line.getBytes(StandardCharsets.US_ASCII));
+                assertThatThrownBy(() -> Lab.read(socket)).isInstanceOf(SocketException.class);
+            }
+        }
+        assertThat(lab.count(Counter.SESSIONS_WITHOUT_HEADER)).isEqualTo(2);
+    }
+
     /** The loop sees both in one event, which is reported only once. */
     @Test
     void endsAConnectionThatIsResetTogetherWithTheEndOfTheHeader() throws Exception {
