@@ -21,14 +21,20 @@ import java.util.stream.Collectors;
 /**
  * Checks cases with real packets. In {@code tcp 4 one plain:80 pod=one far=one}, the client {@code one} connects over TCP and
  * IPv4 to port 80 of the Service {@code plain}, and only the endpoints {@code pod} and {@code far} respond, which both see the
- * address of {@code one}. Instead of endpoints a case may have {@code REFUSED} or {@code DROP}. Names stand for the addresses
- * of Services, and of hosts in the {@link NodeLab}.
+ * address of {@code one}. Instead of endpoints a case may have {@code REFUSED}, {@code RESET} or {@code DROP}. Names stand for
+ * the addresses of Services, and of hosts in the {@link NodeLab}.
+ *
+ * <p>With {@code tcp:198.18.1.9}, the client sends a PROXY protocol header first. {@code pod=node,one} is an endpoint that sees
+ * the address of {@code node} and gets a header with the address of {@code one}.
  */
 final class NodeCases {
     /** A packet without a response counts as dropped after this time. */
     private static final int SILENCE_MILLIS = 200;
     /** The timeout if a response is expected; long enough for a busy machine. */
     private static final int ANSWER_MILLIS = 5_000;
+
+    /** A name and one or two addresses. */
+    private static final String RESPONSE = "\\w+( [0-9a-f.:]+(%\\w+)?){1,2}";
 
     private final NodeLab lab;
     private final Map<String, List<String>> addresses;
@@ -152,16 +158,25 @@ final class NodeCases {
         return client.equals("stranger") ? "out" : client;
     }
 
-    /** Replaces the address in a response by a name: {@code pod=one} for {@code pod 10.244.2.11}. */
+    /** Starts servers that read a PROXY protocol header and also send the address in it, in both families. */
+    void readHeaders(int port, String... names) throws IOException {
+        tell("headers", port, names);
+    }
+
+    /** Replaces the addresses in a response by names: {@code pod=one} for {@code pod 10.244.2.11}. */
     String symbols(String answer) {
         String[] words = answer.split(" ");
-        if (words.length != 2) {
+        if (!answer.matches(RESPONSE)) {
             return answer;
         }
-        String peer = words[1].replaceAll("(^|:)0(:0)+(:|$)", "::").replaceAll("%.*", "");
+        return words[0] + "=" + symbol(words[0], words[1])
+                + (words.length == 2 ? "" : "," + symbol(words[0], words[2]));
+    }
+
+    private String symbol(String endpoint, String address) {
+        String peer = address.replaceAll("(^|:)0(:0)+(:|$)", "::").replaceAll("%.*", "");
         // All nodes have the same link-local addresses, for their own pods.
         boolean ofLink = peer.startsWith("fe80:") || peer.startsWith("169.254.");
-        String owner = ofLink ? words[0].endsWith("2") ? "node2" : "node" : lab.owner(peer);
-        return words[0] + "=" + owner;
+        return ofLink ? endpoint.endsWith("2") ? "node2" : "node" : lab.owner(peer);
     }
 }

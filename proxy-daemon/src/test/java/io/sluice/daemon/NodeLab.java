@@ -291,8 +291,11 @@ final class NodeLab implements AutoCloseable {
     static SluiceProcess launch(
             Path directory, String node, List<String> enter, Map<String, String> environment, String... args)
             throws IOException {
-        List<String> options = new ArrayList<>(List.of("--mode=node", "--metrics-bind-address=off"));
+        List<String> options = new ArrayList<>(List.of("--mode=node"));
         options.addAll(List.of(args));
+        if (options.stream().noneMatch(option -> option.startsWith("--metrics-bind-address="))) {
+            options.add("--metrics-bind-address=off");
+        }
         return start(directory, node, enter, environment, options);
     }
 

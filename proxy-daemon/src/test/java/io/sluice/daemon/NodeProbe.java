@@ -23,7 +23,6 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,6 +34,8 @@ import org.jspecify.annotations.Nullable;
  * <ul>
  *   <li>{@code serve ADDRESS PORT}: over TCP and UDP, sends the name of the namespace and the address of the client
  *   <li>{@code listen ADDRESS PORT}: the same over TCP only
+ *   <li>{@code headers ADDRESS PORT}: the same as {@code serve}, followed by the client's address in the PROXY protocol
+ *       header of version 2 that each connection and each datagram must begin with
  *   <li>{@code echo ADDRESS PORT}: sends back what clients send, over TCP and UDP
  *   <li>{@code slow ADDRESS PORT}: echoes one byte to each client, with a backlog of 5 and a pause between clients
  * </ul>
@@ -42,9 +43,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Clients:
  *
  * <ul>
- *   <li>{@code ask tcp|udp FROM|- ADDRESS PORT BYTES [TIMEOUT-MILLIS]}: returns the response of {@code serve}, DROP or
- *       REFUSED; {@code ask again} uses the same UDP socket each time, and {@code ask health} returns the status code
- *       of a health check
+ *   <li>{@code ask tcp|udp FROM|- ADDRESS PORT BYTES [TIMEOUT-MILLIS]}: returns the response of {@code serve}, DROP,
+ *       REFUSED or RESET; {@code ask again} uses the same UDP socket each time, {@code ask health} returns the status
+ *       code of a health check, and {@code ask tcp:CLIENT} sends a PROXY protocol header with this client first
  *   <li>{@code keep ADDRESS PORT}: echoes a byte on a connection that stays open until {@code release}
  *   <li>{@code fetch ADDRESS PORT BYTES}: returns how many of the bytes were echoed over TCP
  *   <li>{@code volley ADDRESS PORT BYTES}: returns how many of five datagrams were echoed
@@ -66,6 +67,8 @@ final class NodeProbe {
     private static final int PAUSE_MILLIS = 2;
 
     private static final int PIECE_BYTES = 1 << 16;
+    /** The part of a PROXY protocol header before the addresses. */
+    private static final int HEADER_BYTES = 16;
 
     private static final Map<InetSocketAddress, DatagramSocket> SOCKETS = new HashMap<>();
     private static final Map<String, Socket> KEPT = new HashMap<>();
@@ -82,6 +85,7 @@ final class NodeProbe {
                     switch (words[0]) {
                         case "serve" -> serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "listen" -> listen(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "headers" -> headers(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "echo" -> echo(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "fetch" -> fetch(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
                         case "volley" -> volley(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
@@ -99,13 +103,22 @@ final class NodeProbe {
         }
     }
 
+    /** A server's response to one connection or datagram. */
+    private interface Response<T, R> {
+        R to(T request) throws IOException;
+    }
+
     private static String listen(String name, InetAddress address, int port) throws IOException {
+        return listen(name, address, port, client -> peerSeenBy(name, client.getInetAddress()));
+    }
+
+    private static String listen(String name, InetAddress address, int port, Response<Socket, String> response)
+            throws IOException {
         ServerSocket tcp = new ServerSocket(port, 50, address);
         start(() -> {
             while (!tcp.isClosed()) {
                 try (Socket client = tcp.accept()) {
-                    client.getOutputStream()
-                            .write(peerSeenBy(name, client.getInetAddress()).getBytes(StandardCharsets.UTF_8));
+                    client.getOutputStream().write(response.to(client).getBytes(StandardCharsets.UTF_8));
                 } catch (IOException e) {
                     System.err.println(name + ": " + e);
                 }
@@ -213,7 +226,36 @@ final class NodeProbe {
         return "ok";
     }
 
-    private static void answer(InetAddress address, int port, UnaryOperator<DatagramPacket> answer) throws IOException {
+    private static String headers(String name, InetAddress address, int port) throws IOException {
+        listen(name, address, port, client -> {
+            client.setSoTimeout(ANSWER_MILLIS);
+            byte[] fixed = client.getInputStream().readNBytes(HEADER_BYTES);
+            byte[] rest = client.getInputStream().readNBytes(fixed.length < HEADER_BYTES ? 0 : fixed[15]);
+            return peerSeenBy(name, client.getInetAddress()) + " " + clientIn(fixed, rest);
+        });
+        answer(address, port, question -> {
+            byte[] fixed = Arrays.copyOf(question.getData(), HEADER_BYTES);
+            int end = HEADER_BYTES + fixed[15];
+            String client = clientIn(fixed, Arrays.copyOfRange(question.getData(), HEADER_BYTES, end));
+            byte[] answer = (peerSeenBy(name, question.getAddress()) + " " + client + " "
+                            + (question.getLength() - end))
+                    .getBytes(StandardCharsets.UTF_8);
+            return new DatagramPacket(answer, answer.length, question.getSocketAddress());
+        });
+        return "ok";
+    }
+
+    /** The client's address in a PROXY protocol header of version 2. */
+    private static String clientIn(byte[] fixed, byte[] addresses) throws IOException {
+        if (fixed.length < HEADER_BYTES || fixed[12] != 0x21) {
+            return "no header";
+        }
+        int length = fixed[13] >> 4 == 1 ? 4 : 16;
+        return InetAddress.getByAddress(Arrays.copyOf(addresses, length)).getHostAddress();
+    }
+
+    private static void answer(InetAddress address, int port, Response<DatagramPacket, DatagramPacket> answer)
+            throws IOException {
         DatagramSocket udp = new DatagramSocket(port, address);
         start(() -> {
             DatagramPacket packet = new DatagramPacket(new byte[65_536], 65_536);
@@ -221,7 +263,7 @@ final class NodeProbe {
                 try {
                     packet.setLength(65_536);
                     udp.receive(packet);
-                    udp.send(answer.apply(packet));
+                    udp.send(answer.to(packet));
                 } catch (IOException e) {
                     System.err.println("udp " + address + ": " + e);
                 }
@@ -241,7 +283,7 @@ final class NodeProbe {
                 }
             }
         });
-        answer(address, port, UnaryOperator.identity());
+        answer(address, port, question -> question);
         return "ok";
     }
 
@@ -354,8 +396,9 @@ final class NodeProbe {
         int bytes = Integer.parseInt(words[5]);
         int timeoutMillis = words.length > 6 ? Integer.parseInt(words[6]) : TIMEOUT_MILLIS;
         try {
-            return switch (words[1]) {
-                case "tcp" -> tcp(from, to, timeoutMillis);
+            String[] protocol = words[1].split(":", 2);
+            return switch (protocol[0]) {
+                case "tcp" -> tcp(from, to, protocol.length == 1 ? "" : header(protocol[1]), timeoutMillis);
                 case "health" -> health(from, to, timeoutMillis);
                 case "again" -> again(from, to, bytes, timeoutMillis);
                 default -> udp(from, to, bytes, timeoutMillis);
@@ -365,15 +408,21 @@ final class NodeProbe {
         } catch (ConnectException | PortUnreachableException e) {
             return "REFUSED";
         } catch (IOException e) {
-            return e.toString();
+            return String.valueOf(e.getMessage()).contains("reset") ? "RESET" : e.toString();
         }
     }
 
-    private static String tcp(@Nullable InetAddress from, InetSocketAddress to, int timeoutMillis) throws IOException {
+    private static String header(String client) {
+        return "PROXY " + (client.contains(":") ? "TCP6 " : "TCP4 ") + client + " " + client + " 1000 80\r\n";
+    }
+
+    private static String tcp(@Nullable InetAddress from, InetSocketAddress to, String header, int timeoutMillis)
+            throws IOException {
         try (Socket socket = new Socket()) {
             socket.bind(new InetSocketAddress(from, 0));
             socket.setSoTimeout(timeoutMillis);
             socket.connect(to, timeoutMillis);
+            socket.getOutputStream().write(header.getBytes(StandardCharsets.US_ASCII));
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
     }

@@ -30,6 +30,10 @@ final class ServiceManifest {
         this.name = name;
     }
 
+    String name() {
+        return name;
+    }
+
     ServiceManifest type(String value) {
         type = value;
         return this;
