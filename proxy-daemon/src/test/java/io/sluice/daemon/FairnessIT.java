@@ -131,34 +131,34 @@ final class FairnessIT {
                     "--metrics-bind-address=127.0.0.1:0")) {
                 RunIT.awaitReady(sluice);
                 // Compiles the code that is measured.
-                latencies(other, REQUESTS, CompletableFuture.completedFuture(null));
-                List<Long> before = latencies(other, REQUESTS, CompletableFuture.completedFuture(null));
+                measure(other, ofOther.port(), REQUESTS, CompletableFuture.completedFuture(null));
+                Latencies before = measure(other, ofOther.port(), REQUESTS, CompletableFuture.completedFuture(null));
                 CompletableFuture<Void> opened = CompletableFuture.runAsync(() -> {
                     for (int i = 0; i < CONNECTIONS; i++) {
                         toLimited.add(connect(limited));
                         toUnlimited.add(connect(unlimited));
                     }
                 });
-                List<Long> during = latencies(other, 0, opened);
+                Latencies during = measure(other, ofOther.port(), 0, opened);
                 opened.get(60, TimeUnit.SECONDS);
                 await().atMost(RunIT.TIMEOUT).until(() -> ofUnlimited.accepted.size() == CONNECTIONS);
                 await().atMost(RunIT.TIMEOUT)
-                        .until(() -> toLimited.stream()
-                                        .filter(FairnessIT::isReset)
-                                        .count()
-                                == CONNECTIONS - LIMIT);
+                        .until(() ->
+                                toLimited.stream().filter(FairnessIT::isReset).count() == CONNECTIONS - LIMIT);
                 assertThat(ofLimited.accepted).hasSize(LIMIT);
                 assertThat(toUnlimited).noneMatch(FairnessIT::isReset);
-                List<Long> after = latencies(other, REQUESTS, CompletableFuture.completedFuture(null));
+                Latencies after = measure(other, ofOther.port(), REQUESTS, CompletableFuture.completedFuture(null));
                 assertThat(RunIT.get(RunIT.uri(sluice, "metrics", "/metrics")).body())
-                        .containsPattern("sluice_sessions_active\\{.*service=\"other\".*} 0");
+                        .containsPattern(
+                                "sluice_sessions_rejected_total\\{.*reason=\"client_connections\".*service=\"limited\".*} "
+                                        + (CONNECTIONS - LIMIT));
                 assertThat(sluice.err()).doesNotContain("WARN", "ERROR");
                 Files.write(
                         Path.of("target/fairness.txt"),
                         List.of(
-                                report("before", before),
-                                report("while one client opened " + 2 * CONNECTIONS + " connections", during),
-                                report("while " + (CONNECTIONS + LIMIT) + " of them were open", after)));
+                                before.report("before"),
+                                during.report("while one client opened " + 2 * CONNECTIONS + " connections"),
+                                after.report("while " + (CONNECTIONS + LIMIT) + " of them were open")));
             }
         } finally {
             close(toLimited);
@@ -197,24 +197,38 @@ final class FairnessIT {
         }
     }
 
-    /** Sends requests one after the other until both their number and the task are complete; none may fail. */
-    private static List<Long> latencies(InetSocketAddress to, int atLeast, Future<?> task) throws IOException {
-        List<Long> nanos = new ArrayList<>();
-        while (nanos.size() < atLeast || !task.isDone()) {
-            long start = System.nanoTime();
-            assertThat(Peers.overTcp(OTHER, to)).isEqualTo("other");
-            nanos.add(System.nanoTime() - start);
+    /** Latencies of requests through Sluice and, for comparison, of requests directly to the endpoint. */
+    private record Latencies(List<Long> proxied, List<Long> direct) {
+        String report(String when) {
+            return when + ": through Sluice " + summary(proxied) + "; directly " + summary(direct);
         }
-        return nanos;
     }
 
-    private static String report(String when, List<Long> nanos) {
+    /** Sends requests one after the other until both their number and the task are complete; none may fail. */
+    private static Latencies measure(InetSocketAddress frontend, int endpointPort, int atLeast, Future<?> task)
+            throws IOException {
+        InetSocketAddress endpoint = new InetSocketAddress(InetAddress.getLoopbackAddress(), endpointPort);
+        Latencies latencies = new Latencies(new ArrayList<>(), new ArrayList<>());
+        while (latencies.proxied.size() < atLeast || !task.isDone()) {
+            latencies.proxied.add(requestNanos(frontend));
+            latencies.direct.add(requestNanos(endpoint));
+        }
+        return latencies;
+    }
+
+    private static long requestNanos(InetSocketAddress to) throws IOException {
+        long start = System.nanoTime();
+        assertThat(Peers.overTcp(OTHER, to)).isEqualTo("other");
+        return System.nanoTime() - start;
+    }
+
+    private static String summary(List<Long> nanos) {
         if (nanos.isEmpty()) {
-            return when + ": no request";
+            return "no request";
         }
         Collections.sort(nanos);
-        return "%s: %d requests, p50 %d us, p99 %d us, max %d us"
-                .formatted(when, nanos.size(), at(nanos, 50), at(nanos, 99), at(nanos, 100));
+        return "%d requests, p50 %d us, p99 %d us, max %d us"
+                .formatted(nanos.size(), at(nanos, 50), at(nanos, 99), at(nanos, 100));
     }
 
     private static long at(List<Long> sorted, int percent) {
