@@ -20,6 +20,14 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import io.sluice.model.Cidr;
+import io.sluice.model.TrafficPolicy.Balancing;
+import io.sluice.model.TrafficPolicy.Limits;
+import io.sluice.model.TrafficPolicy.ProxyHeader;
+import io.sluice.model.TrafficPolicy.ProxyProtocol;
+import io.sluice.model.TrafficPolicy.Timeouts;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
 /** Connections that wait for the first endpoint of a Service. */
@@ -33,6 +41,14 @@ class HoldTest {
     private static void awaitHeld(Lab lab, int count) {
         await().untilAsserted(
                         () -> assertThat(lab.count(Counter.SESSIONS_HOLDING)).isEqualTo(count));
+    }
+
+    private static void awaitOpen(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(10, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
     }
 
     private static void send(Socket socket, String text) throws IOException {
@@ -125,6 +141,54 @@ class HoldTest {
             lab.apply();
             assertReset(second);
             awaitHeld(lab, 0);
+        }
+    }
+
+    /** The change finds no waiting connection yet, so the connection must look for a new route itself. */
+    @Test
+    void aConnectionDoesNotMissAnEndpointThatAppearsWhileItIsAccepted() throws Exception {
+        CountDownLatch accepting = new CountDownLatch(1);
+        CountDownLatch changed = new CountDownLatch(1);
+        StackWalker stack = StackWalker.getInstance(StackWalker.Option.RETAIN_CLASS_REFERENCE);
+        ForwarderConfig config = Lab.withClock(ForwarderConfig.defaults().withLoops(1), () -> {
+            if (stack.walk(frames -> frames.anyMatch(frame -> frame.getDeclaringClass() == TcpSession.class))) {
+                accepting.countDown();
+                awaitOpen(changed);
+            }
+            return System.nanoTime();
+        });
+        try (Lab lab = new Lab(config)) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            EndpointServer server = lab.endpointServer("one");
+            lab.apply(Policies.service("web", address, HOLD));
+            Socket client = lab.dial(address);
+            awaitOpen(accepting);
+            lab.apply(Policies.service("web", address, HOLD, server.endpoint()));
+            changed.countDown();
+            assertThat(Lab.read(client)).isEqualTo("one");
+            awaitHeld(lab, 0);
+        }
+    }
+
+    @Test
+    void aConnectionDoesNotBeginToWaitAfterItsServiceIsGone() throws Exception {
+        TrafficPolicy policy = new TrafficPolicy(
+                Balancing.DEFAULT,
+                Limits.NONE,
+                Timeouts.DEFAULT,
+                new ProxyProtocol(ProxyHeader.NONE, List.of(new Cidr(Lab.ip("127.0.0.0"), 8))),
+                HOLD.lifetime(),
+                List.of());
+        try (Lab lab = new Lab(1)) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            lab.apply(Policies.service("web", address, policy));
+            Socket client = lab.dial(address);
+            await().untilAsserted(
+                            () -> assertThat(lab.count(Counter.SESSIONS_ACTIVE)).isEqualTo(1));
+            lab.apply();
+            lab.awaitApplied();
+            send(client, "PROXY UNKNOWN\r\n");
+            assertReset(client);
         }
     }
 

@@ -62,7 +62,7 @@ public final class Lab implements AutoCloseable {
     /** @param recordsEnds whether to collect finished connections in {@link #ended} */
     Lab(ForwarderConfig config, boolean recordsEnds) {
         forwarder = new Forwarder(
-                withClock(config, () -> System.nanoTime() + clockOffsetNanos.get()),
+                withClock(config, () -> config.nanoClock().getAsLong() + clockOffsetNanos.get()),
                 new ForwarderCallbacks(
                         status -> {
                             synchronized (changes) {
