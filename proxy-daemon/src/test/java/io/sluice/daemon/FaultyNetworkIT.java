@@ -91,12 +91,13 @@ final class FaultyNetworkIT {
         STARTED.add(NodeLab.launchInBindMode(own, "node", options.toArray(String[]::new)));
     }
 
+    /** Endpoints are not ejected, so that connections continue to meet the faults. */
     private static String service(String name, String address, int port, String endpoints) {
         return """
                 ---
                 apiVersion: v1
                 kind: Service
-                metadata: {name: %1$s, namespace: it}
+                metadata: {name: %1$s, namespace: it, annotations: {service.sluice.io/eject-after: 'off'}}
                 spec: {clusterIP: %2$s, ports: [{name: t, port: 80}]}
                 ---
                 apiVersion: discovery.k8s.io/v1
