@@ -81,7 +81,10 @@ final class FeedArguments {
      * @throws ParameterException if a setting is given, which would have no effect
      */
     AdminClient liveClient(CommandSpec spec) {
-        Stream<String> settings = Setting.values().stream().flatMap(setting -> setting.flags().stream());
+        // --admin-socket is also a setting of the daemon, but here it selects the daemon.
+        Stream<String> settings = Setting.values().stream()
+                .filter(setting -> setting != Setting.ADMIN_SOCKET)
+                .flatMap(setting -> setting.flags().stream());
         Stream.concat(Stream.of("--config"), settings)
                 .filter(spec.commandLine().getParseResult()::hasMatchedOption)
                 .findFirst()

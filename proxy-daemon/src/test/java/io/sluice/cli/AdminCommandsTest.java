@@ -233,6 +233,21 @@ final class AdminCommandsTest {
         assertThat(out.toString()).contains("endpoints  10.244.1.5:8080", "verdict    FORWARD: to 2 endpoints");
     }
 
+    @Test
+    void checkAndTraceUseTheUnixSocket(@TempDir Path directory) throws Exception {
+        Path socket = directory.resolve("s");
+        try (FakeAdminServer unix = FakeAdminServer.onUnixSocket(socket)
+                .on("GET /api/v1/check", "{\"services\": [], \"problems\": []}")
+                .on("GET /api/v1/trace?from=10.0.0.1&to=10.0.0.2%3A80%2Ftcp", "{\"verdict\": \"PASS\"}")) {
+            String flag = "--admin-socket=" + socket;
+            offline("check", "--live", flag);
+            assertThat(offline("trace", "--live", flag, "--from=10.0.0.1", "--to=10.0.0.2:80/tcp"))
+                    .contains("PASS");
+            assertThat(err.toString()).isEmpty();
+            assertThat(unix.requests()).hasSize(2);
+        }
+    }
+
     private static String status(boolean ready, long connections, String more) {
         return """
                 {"version": "0.1.0", "pid": 4711, "mode": "node", "node": "node-a", "ready": %s,
