@@ -10,7 +10,6 @@ import io.sluice.model.TrafficPolicy.Removal;
 import io.sluice.text.DurationFormat;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
@@ -19,7 +18,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,17 +28,11 @@ import org.jspecify.annotations.Nullable;
  * @param <T> type of a parsed value
  */
 public final class PolicyKey<T> {
-    /** Maximum number of ranges in a list. */
-    static final int MAX_RANGES = 1_000;
-
     /** Value of a duration, count or rate that is turned off. */
     private static final String OFF = "off";
 
     /** Value of a timeout that is the one of the process. */
     private static final String PROCESS_DEFAULT = "default";
-
-    /** Value of an empty list of ranges. */
-    private static final String NONE = "none";
 
     private static final int MAX_CONNECTIONS_LIMIT = 10_000_000;
     private static final Pattern RATE = Pattern.compile("(\\d{1,9})/([sm])");
@@ -238,14 +230,7 @@ public final class PolicyKey<T> {
     }
 
     private static PolicyKey<List<Cidr>> ranges(String name, Function<TrafficPolicy, List<Cidr>> getter) {
-        return added(
-                name,
-                "ranges such as 10.0.0.0/8 or fd00::/8, separated by commas, at most " + MAX_RANGES + ", or none",
-                PolicyKey::allRanges,
-                ranges -> ranges.isEmpty()
-                        ? NONE
-                        : ranges.stream().map(Cidr::toString).collect(Collectors.joining(", ")),
-                getter);
+        return added(name, RangeList.ALLOWED, text -> Optional.of(RangeList.parse(text)), RangeList::format, getter);
     }
 
     private static boolean isWord(String text, String word) {
@@ -296,31 +281,6 @@ public final class PolicyKey<T> {
             case "reset" -> Optional.of(new OnRemoval(Removal.RESET, 0));
             default -> Optional.empty();
         };
-    }
-
-    private static Optional<List<Cidr>> allRanges(String text) {
-        if (text.equals(NONE)) {
-            return Optional.of(List.of());
-        }
-        List<String> parts = parts(text);
-        List<Cidr> ranges = validRanges(text);
-        return parts.size() <= MAX_RANGES && ranges.size() == parts.size() ? Optional.of(ranges) : Optional.empty();
-    }
-
-    private static List<String> parts(String text) {
-        return Arrays.stream(text.split(",", -1)).map(String::strip).toList();
-    }
-
-    /** The valid ranges in a list of ranges, at most {@link #MAX_RANGES}. */
-    static List<Cidr> validRanges(String text) {
-        List<Cidr> ranges = new ArrayList<>();
-        for (String part : parts(text)) {
-            Cidr range = Cidr.parse(part);
-            if (range != null && ranges.size() < MAX_RANGES) {
-                ranges.add(range);
-            }
-        }
-        return ranges;
     }
 
     private static long healthCheckInterval(TrafficPolicy policy) {

@@ -91,11 +91,14 @@ final class ServicePolicies {
                 String message = String.valueOf(e.getMessage());
                 if (key == PolicyKey.SOURCE_RANGES) {
                     // An invalid range must not allow all clients.
-                    List<Cidr> valid = PolicyKey.validRanges(annotation.getValue());
+                    List<Cidr> valid = RangeList.valid(annotation.getValue());
                     values = values.with(PolicyKey.SOURCE_RANGES, valid.isEmpty() ? NO_CLIENT : valid);
                     message += valid.isEmpty()
                             ? "; no client is allowed"
-                            : "; only clients in the valid ranges are allowed";
+                            : valid.size() == RangeList.MAX_RANGES
+                                    ? "; only clients in the first " + RangeList.MAX_RANGES
+                                            + " valid ranges are allowed"
+                                    : "; only clients in the valid ranges are allowed";
                 }
                 errors.put(key, message);
             }

@@ -32,7 +32,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 final class PolicyKeyTest {
     private static final Path DOCUMENTATION = Path.of("../deploy/docs/traffic-policy.md");
-    private static final String LONG_LIST = IntStream.range(0, PolicyKey.MAX_RANGES)
+    private static final String LONG_LIST = IntStream.range(0, RangeList.MAX_RANGES)
             .mapToObj(i -> "10.0." + i / 256 + "." + i % 256 + "/32")
             .collect(Collectors.joining(","));
 
@@ -169,8 +169,7 @@ final class PolicyKeyTest {
             assertThatThrownBy(() -> key.parse(text))
                     .as(text)
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageStartingWith("'")
-                    .hasMessageContaining("' is invalid; must be " + key.allowed());
+                    .hasMessageContaining("; must be " + key.allowed());
         }
     }
 
@@ -209,9 +208,9 @@ final class PolicyKeyTest {
                                 Algorithm.LEAST_CONNECTIONS, seconds(1), Preference.NODE, 4, seconds(2), seconds(3)),
                         new Limits(5, 6, 7, 8, seconds(60)),
                         new Timeouts(seconds(9), seconds(10), seconds(11), seconds(12), seconds(13), seconds(14)),
-                        new ProxyProtocol(ProxyHeader.V2, PolicyKey.validRanges("10.0.0.0/8")),
+                        new ProxyProtocol(ProxyHeader.V2, RangeList.valid("10.0.0.0/8")),
                         new Lifetime(Removal.DRAIN, seconds(15), seconds(16), 17, seconds(18)),
-                        PolicyKey.validRanges("fd00::/8")));
+                        RangeList.valid("fd00::/8")));
         assertThat(PolicyValues.ofTexts(PolicyValues.texts(policy)).policy()).isEqualTo(policy);
         assertThat(PolicyValues.texts(policy)).hasSize(PolicyKey.values().size());
     }
@@ -237,6 +236,21 @@ final class PolicyKeyTest {
                 .startsWith("source-ranges: 10.0.0.0/32, 10.0.0.1/32, ")
                 .endsWith("...")
                 .hasSizeLessThan(120);
+    }
+
+    @Test
+    void namesTheFirstInvalidRange() {
+        for (PolicyKey<?> key : List.of(PolicyKey.SOURCE_RANGES, PolicyKey.ACCEPT_PROXY_PROTOCOL_FROM)) {
+            assertThatThrownBy(() -> key.parse(LONG_LIST.replace("10.0.0.99/32", "10.0.0.99/33,x")))
+                    .hasMessageStartingWith("has 1001 ranges; must be ranges such as ")
+                    .hasMessageContaining("at most 1000");
+            assertThatThrownBy(() -> key.parse(LONG_LIST.replace("10.0.0.99/32", "10.0.0.99/33")))
+                    .hasMessageStartingWith("range 100, '10.0.0.99/33', is invalid; must be ranges such as ");
+            assertThatThrownBy(() -> key.parse("10.0.0.0/8,"))
+                    .hasMessageStartingWith("range 2, '', is invalid; must be ranges such as ");
+            assertThatThrownBy(() -> key.parse("10.0.0.1"))
+                    .hasMessageStartingWith("'10.0.0.1' is invalid; must be ranges such as ");
+        }
     }
 
     @Test
