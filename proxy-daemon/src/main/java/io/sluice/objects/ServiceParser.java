@@ -26,6 +26,9 @@ public final class ServiceParser {
     /** Prefix of the annotations that set the traffic policy of a Service. */
     public static final String ANNOTATION_PREFIX = "service.sluice.io/";
 
+    /** Value of an annotation that is not a string, which has been reported as an error. */
+    public static final String NOT_A_STRING = "\0";
+
     private static final int MAX_AFFINITY_SECONDS = 86_400;
 
     private ServiceParser() {}
@@ -70,7 +73,7 @@ public final class ServiceParser {
                 String value = field.string();
                 if (field.present()) {
                     // Invalid, not absent: without its source ranges, a Service would allow all clients.
-                    ours.put(field.name().substring(ANNOTATION_PREFIX.length()), value == null ? "" : value);
+                    ours.put(field.name().substring(ANNOTATION_PREFIX.length()), value == null ? NOT_A_STRING : value);
                 }
             }
         }

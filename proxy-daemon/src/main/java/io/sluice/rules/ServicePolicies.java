@@ -85,6 +85,13 @@ final class ServicePolicies {
                 }
                 continue;
             }
+            if (annotation.getValue().equals(ServiceParser.NOT_A_STRING)) {
+                if (key == PolicyKey.SOURCE_RANGES) {
+                    values = values.with(PolicyKey.SOURCE_RANGES, NO_CLIENT);
+                    errors.put(key, "no client is allowed");
+                }
+                continue;
+            }
             try {
                 values = values.withText(key, annotation.getValue());
             } catch (IllegalArgumentException e) {

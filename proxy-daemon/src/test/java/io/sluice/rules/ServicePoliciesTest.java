@@ -202,8 +202,24 @@ final class ServicePoliciesTest {
             service("a", "{port: 80}", "source-ranges: " + invalid);
             ServicePort port = builder.build().ofService("default/a").get(0);
             assertThat(port.frontends().get(0).allowedSources()).as(invalid).hasToString("[0.0.0.0/32]");
-            assertThat(problems()).as(invalid).anyMatch(problem -> problem.endsWith("or none; no client is allowed"));
+            assertThat(problems()).as(invalid).anyMatch(problem -> problem.endsWith(" no client is allowed"));
         }
+    }
+
+    @Test
+    void reportsAnnotationThatIsNotAStringOnce() throws IOException {
+        service("a", "{port: 80}", "max-connections: 5");
+        builder(Map.of("max-connections", "7")).build();
+        String annotation = "ERROR a: Service default/a: metadata.annotations[service.sluice.io/";
+        assertThat(problems())
+                .containsExactly(annotation + "max-connections]: must be a string, not the number 5; put it in quotes");
+        service("a", "{port: 80}", "source-ranges: 5");
+        ServicePort port = builder(Map.of()).build().ofService("default/a").get(0);
+        assertThat(port.frontends().get(0).allowedSources()).hasToString("[0.0.0.0/32]");
+        assertThat(problems())
+                .containsExactlyInAnyOrder(
+                        annotation + "source-ranges]: must be a string, not the number 5; put it in quotes",
+                        annotation + "source-ranges]: no client is allowed");
     }
 
     @Test
