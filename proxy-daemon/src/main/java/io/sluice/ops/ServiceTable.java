@@ -1,12 +1,12 @@
 package io.sluice.ops;
 
-import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.rules.SourceRanges;
 import io.sluice.text.Table;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -51,8 +51,8 @@ public final class ServiceTable {
     private static String text(Frontend frontend) {
         List<String> lines = new ArrayList<>();
         if (!frontend.allowedSources().isEmpty()) {
-            lines.add("only from "
-                    + frontend.allowedSources().stream().map(Cidr::toString).collect(Collectors.joining(", ")));
+            String sources = SourceRanges.text(frontend.allowedSources());
+            lines.add(sources.equals(SourceRanges.NO_CLIENT_TEXT) ? "no client is allowed" : "only from " + sources);
         }
         Map<String, List<String>> clients = new LinkedHashMap<>();
         clients.computeIfAbsent(text(frontend.pod()), text -> new ArrayList<>()).add("pods");

@@ -128,7 +128,12 @@ public final class PolicyKey<T> {
             policy -> policy.proxyProtocol().send());
     public static final PolicyKey<List<Cidr>> ACCEPT_PROXY_PROTOCOL_FROM = ranges(
             "accept-proxy-protocol-from", policy -> policy.proxyProtocol().acceptFrom());
-    public static final PolicyKey<List<Cidr>> SOURCE_RANGES = ranges("source-ranges", TrafficPolicy::sourceRanges);
+    public static final PolicyKey<List<Cidr>> SOURCE_RANGES = added(
+            "source-ranges",
+            RangeList.ALLOWED,
+            text -> Optional.of(RangeList.parse(text)),
+            ranges -> ranges.equals(SourceRanges.noClient()) ? SourceRanges.NO_CLIENT_TEXT : RangeList.format(ranges),
+            TrafficPolicy::sourceRanges);
     public static final PolicyKey<OnRemoval> ON_ENDPOINT_REMOVED = added(
             "on-endpoint-removed",
             "keep, reset, or drain with a duration from 1s to 24h, such as drain 30s",
@@ -338,7 +343,7 @@ public final class PolicyKey<T> {
         return getter.apply(policy);
     }
 
-    /** The value of this key in a policy as a string that {@link #parse} accepts. */
+    /** The value of this key in a policy as a string that {@link PolicyValues#ofTexts} accepts. */
     public String textIn(TrafficPolicy policy) {
         return format(valueIn(policy));
     }

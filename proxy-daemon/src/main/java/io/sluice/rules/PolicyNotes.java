@@ -43,10 +43,12 @@ final class PolicyNotes {
     static String notAllowed(IpAddress client, Frontend frontend, TrafficPolicy policy) {
         List<Cidr> ranges = policy.sourceRanges();
         if (!ranges.isEmpty() && ranges.stream().noneMatch(range -> range.contains(client))) {
-            return client + " is not in source-ranges " + texts(ranges);
+            return ranges.equals(SourceRanges.noClient())
+                    ? "source-ranges allows no client"
+                    : client + " is not in source-ranges " + texts(ranges);
         }
         return client + " is not in loadBalancerSourceRanges"
-                + (ranges.isEmpty() ? " " + texts(frontend.allowedSources()) : "");
+                + (ranges.isEmpty() ? " " + SourceRanges.text(frontend.allowedSources()) : "");
     }
 
     /** The keys of the traffic policy that are not defaults, and what they mean for a client. */

@@ -124,7 +124,7 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
     }
 
     /**
-     * The names of the keys of a policy that differ from their defaults, with values that {@link #withText} accepts.
+     * The names of the keys of a policy that differ from their defaults, with values that {@link #ofTexts} accepts.
      */
     public static Map<String, String> texts(TrafficPolicy policy) {
         Map<String, String> texts = new LinkedHashMap<>();
@@ -159,7 +159,10 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
         PolicyValues values = NONE;
         for (Map.Entry<String, String> each : texts.entrySet()) {
             PolicyKey<?> key = PolicyKey.of(each.getKey());
-            if (key != null) {
+            if (key == PolicyKey.SOURCE_RANGES && each.getValue().equals(SourceRanges.NO_CLIENT_TEXT)) {
+                // Not a valid annotation: the result of an invalid one.
+                values = values.with(PolicyKey.SOURCE_RANGES, SourceRanges.noClient());
+            } else if (key != null) {
                 values = values.withText(key, each.getValue());
             }
         }

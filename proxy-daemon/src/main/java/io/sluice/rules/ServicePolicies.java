@@ -3,7 +3,6 @@ package io.sluice.rules;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.model.Cidr;
-import io.sluice.model.Family;
 import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
@@ -21,16 +20,13 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /** Determines the traffic policies of Services from their annotations and the defaults of the configuration file. */
 final class ServicePolicies {
     /** Maximum number of unknown annotations that are reported for one Service. */
     private static final int MAX_UNKNOWN = 10;
 
-    private static final List<Cidr> NO_CLIENT = Stream.of(Family.values())
-            .flatMap(family -> SourceRanges.noClient(family).stream())
-            .toList();
+    private static final List<Cidr> NO_CLIENT = SourceRanges.noClient();
 
     private final ObjectStore store;
     private final PolicyValues defaults;

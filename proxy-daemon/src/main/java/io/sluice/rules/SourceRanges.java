@@ -11,17 +11,39 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * The rules for allowed source ranges, as pure functions. A client must be in the ranges of {@code source-ranges}, and
  * for LoadBalancer IPs also in {@code loadBalancerSourceRanges}.
  */
-final class SourceRanges {
+public final class SourceRanges {
+    /** Text for ranges that contain no client. */
+    public static final String NO_CLIENT_TEXT = "no client";
+
     private SourceRanges() {}
 
     /** Ranges that contain no client, because an empty list allows all clients. */
     static List<Cidr> noClient(Family family) {
         return List.of(new Cidr(IpAddress.unspecified(family), family.bits()));
+    }
+
+    /** Ranges of both families that contain no client. */
+    static List<Cidr> noClient() {
+        return Stream.of(Family.values())
+                .flatMap(family -> noClient(family).stream())
+                .toList();
+    }
+
+    /** Formats allowed source ranges, which must not be empty: without those that contain no client. */
+    public static String text(List<Cidr> ranges) {
+        List<Cidr> noClient = noClient();
+        String text = ranges.stream()
+                .filter(range -> !noClient.contains(range))
+                .map(Cidr::toString)
+                .collect(Collectors.joining(", "));
+        return text.isEmpty() ? NO_CLIENT_TEXT : text;
     }
 
     /** Whether a frontend accepts no client of its own family. */

@@ -2,6 +2,7 @@ package io.sluice.ops;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.sluice.model.Cidr;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
@@ -53,6 +54,26 @@ final class ServiceTableTest {
                         "shop/gone  127.96.0.4:80/tcp  ClientIP 90s  none: rejected",
                         "shop/web   127.96.0.1:80/tcp  ClientIP 3h   3: 10.0.0.1:8080, 10.0.0.2:8080",
                         "           127.96.0.2:80/tcp                   10.0.0.3:8080");
+    }
+
+    @Test
+    void printsThatNoClientIsAllowed() {
+        Route none = Route.REJECT;
+        ServicePort web = new ServicePort(
+                new ServicePortName("shop", "web", "", Protocol.TCP),
+                new SessionAffinity(0),
+                Set.of(),
+                List.of(new Frontend(
+                        Frontend.Kind.CLUSTER_IP,
+                        new FrontendAddress(Protocol.TCP, IpAddress.v4(0x7f600001), 80),
+                        none,
+                        none,
+                        none,
+                        List.of(new Cidr(IpAddress.v4(0), 32)))));
+        assertThat(ServiceTable.lines(ServiceSnapshot.of(web)))
+                .element(1)
+                .asString()
+                .endsWith("-         no client is allowed");
     }
 
     @Test

@@ -202,6 +202,9 @@ final class ServicePoliciesTest {
             service("a", "{port: 80}", "source-ranges: " + invalid);
             ServicePort port = builder.build().ofService("default/a").get(0);
             assertThat(port.frontends().get(0).allowedSources()).as(invalid).hasToString("[0.0.0.0/32]");
+            Map<String, String> texts = PolicyValues.texts(port.policy());
+            assertThat(texts).containsExactly(Map.entry("source-ranges", "no client"));
+            assertThat(PolicyValues.ofTexts(texts).policy()).isEqualTo(port.policy());
             assertThat(problems()).as(invalid).anyMatch(problem -> problem.endsWith(" no client is allowed"));
         }
     }
