@@ -13,7 +13,9 @@ import io.sluice.ops.ChangeLog;
 import io.sluice.ops.EndpointCounts;
 import io.sluice.ops.EndpointReport;
 import io.sluice.ops.EventLog;
+import io.sluice.ops.RejectionLog;
 import io.sluice.ops.StateChangeLog;
+import io.sluice.stats.Stats;
 import io.sluice.thread.Supervisor;
 import java.time.Clock;
 import java.time.Duration;
@@ -54,8 +56,8 @@ final class ChangeReporter implements AutoCloseable {
         return new ForwarderCallbacks(this::frontend, stateLog::endpoint, this::putBack, onEnd);
     }
 
-    void start(Supervisor supervisor) {
-        stateLog.start(supervisor);
+    void start(Supervisor supervisor, Stats stats) {
+        stateLog.start(supervisor, new RejectionLog(stats, eventLog, System::nanoTime));
     }
 
     /** Reports that a snapshot was applied. Called on the control thread. */

@@ -161,7 +161,7 @@ public final class Daemon implements AutoCloseable {
      * @throws IllegalStateException if the health or metrics port is in use and {@code bindAddressHardFail} is set
      */
     public void start() {
-        reporter.start(supervisor);
+        reporter.start(supervisor, forwarder.stats());
         if (connectionLog != null) {
             connectionLog.start(supervisor);
         }

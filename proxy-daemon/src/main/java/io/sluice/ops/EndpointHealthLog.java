@@ -76,11 +76,6 @@ final class EndpointHealthLog {
         changed.forEach(this::checkService);
     }
 
-    /** Whether there are changes that a limit has suppressed, so that {@link #writeSuppressed} must be called again. */
-    boolean hasSuppressed() {
-        return !suppressed.isEmpty();
-    }
-
     /** Logs the present state of service ports whose last changes were suppressed, once the limit allows it. */
     void writeSuppressed(Instant now) {
         for (ServicePortName service : List.copyOf(suppressed)) {

@@ -50,7 +50,7 @@ public final class StateChangeLog implements AutoCloseable {
     private static final int MAX_LINES = 10;
 
     private static final long SECOND_NANOS = TimeUnit.SECONDS.toNanos(1);
-    private static final long SUPPRESSED_CHECK_MILLIS = 10_000;
+    private static final long CHECK_MILLIS = 5_000;
 
     private final Object lock = new Object();
     private final long delayMillis;
@@ -60,9 +60,6 @@ public final class StateChangeLog implements AutoCloseable {
     // Changes since the last write; guarded by the lock.
     private Pending pending = new Pending();
     private boolean synced;
-
-    /** Whether the health of endpoints must be written again later, even without changes. */
-    private volatile boolean suppressed;
 
     // Used by the thread that writes; guarded by failed.
     /** Last logged reason for each failed frontend, so that a retry that fails in the same way is not logged again. */
@@ -164,23 +161,25 @@ public final class StateChangeLog implements AutoCloseable {
         }
     }
 
-    /** Starts the thread that writes the log. */
-    public void start(Supervisor supervisor) {
-        writer = supervisor.loop("sluice-state-log", this::run);
+    /**
+     * Starts the thread that writes the log.
+     *
+     * @param rejections checked on this thread
+     */
+    public void start(Supervisor supervisor, RejectionLog rejections) {
+        writer = supervisor.loop("sluice-state-log", () -> run(rejections));
     }
 
-    private void run() throws InterruptedException {
+    private void run(RejectionLog rejections) throws InterruptedException {
         while (true) {
             synchronized (lock) {
-                while (pending.isEmpty() && !suppressed) {
-                    lock.wait();
-                }
                 if (pending.isEmpty()) {
-                    lock.wait(SUPPRESSED_CHECK_MILLIS);
+                    lock.wait(CHECK_MILLIS);
                 }
             }
             TimeUnit.MILLISECONDS.sleep(delayMillis);
             write();
+            rejections.check();
         }
     }
 
@@ -197,7 +196,6 @@ public final class StateChangeLog implements AutoCloseable {
             endpointHealth.write(changed.endpoints.values());
             endpointHealth.endpointsChanged(changed.services);
             endpointHealth.writeSuppressed(Instant.now());
-            suppressed = endpointHealth.hasSuppressed();
         }
     }
 

@@ -16,6 +16,7 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import io.sluice.stats.Stats;
 import io.sluice.thread.Supervisor;
 import java.time.Duration;
 import java.time.Instant;
@@ -63,6 +64,10 @@ final class StateChangeLogTest {
 
     private List<String> lines() {
         return log.all();
+    }
+
+    private static RejectionLog noRejections() {
+        return new RejectionLog(new Stats(1), new EventLog(), System::nanoTime);
     }
 
     @Test
@@ -166,7 +171,7 @@ final class StateChangeLogTest {
     @Test
     void doesNotLogARepeatedFailureAgain() {
         StateChangeLog quick = newLog(Duration.ZERO);
-        quick.start(new Supervisor());
+        quick.start(new Supervisor(), noRejections());
         quick.frontend(taken(81));
         await().until(() -> lines().size() == 1);
         quick.frontend(taken(81));
@@ -194,7 +199,7 @@ final class StateChangeLogTest {
         logger.addAppender(failing);
         Supervisor supervisor = new Supervisor();
         StateChangeLog quick = newLog(Duration.ZERO);
-        quick.start(supervisor);
+        quick.start(supervisor, noRejections());
         quick.frontend(active(81));
         await().until(() -> lines().size() == 1);
         quick.frontend(active(82));
