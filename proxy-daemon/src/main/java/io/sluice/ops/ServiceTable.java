@@ -52,7 +52,7 @@ public final class ServiceTable {
         List<String> lines = new ArrayList<>();
         if (!frontend.allowedSources().isEmpty()) {
             String sources = SourceRanges.text(frontend.allowedSources());
-            lines.add(sources.equals(SourceRanges.NO_CLIENT_TEXT) ? "no client is allowed" : "only from " + sources);
+            lines.add(sources.equals(SourceRanges.NO_CLIENT) ? "no client is allowed" : "only from " + sources);
         }
         Map<String, List<String>> clients = new LinkedHashMap<>();
         clients.computeIfAbsent(text(frontend.pod()), text -> new ArrayList<>()).add("pods");

@@ -132,7 +132,7 @@ public final class PolicyKey<T> {
             "source-ranges",
             RangeList.ALLOWED,
             text -> Optional.of(RangeList.parse(text)),
-            ranges -> ranges.equals(SourceRanges.noClient()) ? SourceRanges.NO_CLIENT_TEXT : RangeList.format(ranges),
+            ranges -> ranges.equals(RangeList.noClient()) ? RangeList.NO_CLIENT : RangeList.format(ranges),
             TrafficPolicy::sourceRanges);
     public static final PolicyKey<OnRemoval> ON_ENDPOINT_REMOVED = added(
             "on-endpoint-removed",

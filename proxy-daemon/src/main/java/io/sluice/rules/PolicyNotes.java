@@ -43,7 +43,7 @@ final class PolicyNotes {
     static String notAllowed(IpAddress client, Frontend frontend, TrafficPolicy policy) {
         List<Cidr> ranges = policy.sourceRanges();
         if (!ranges.isEmpty() && ranges.stream().noneMatch(range -> range.contains(client))) {
-            return ranges.equals(SourceRanges.noClient())
+            return ranges.equals(RangeList.noClient())
                     ? "source-ranges allows no client"
                     : client + " is not in source-ranges " + texts(ranges);
         }

@@ -159,9 +159,9 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
         PolicyValues values = NONE;
         for (Map.Entry<String, String> each : texts.entrySet()) {
             PolicyKey<?> key = PolicyKey.of(each.getKey());
-            if (key == PolicyKey.SOURCE_RANGES && each.getValue().equals(SourceRanges.NO_CLIENT_TEXT)) {
+            if (key == PolicyKey.SOURCE_RANGES && each.getValue().equals(RangeList.NO_CLIENT)) {
                 // Not a valid annotation: the result of an invalid one.
-                values = values.with(PolicyKey.SOURCE_RANGES, SourceRanges.noClient());
+                values = values.with(PolicyKey.SOURCE_RANGES, RangeList.noClient());
             } else if (key != null) {
                 values = values.withText(key, each.getValue());
             }

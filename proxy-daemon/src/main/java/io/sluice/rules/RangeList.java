@@ -2,10 +2,13 @@ package io.sluice.rules;
 
 import io.sluice.document.Problem;
 import io.sluice.model.Cidr;
+import io.sluice.model.Family;
+import io.sluice.model.IpAddress;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Parses and formats the lists of ranges in a traffic policy. */
 final class RangeList {
@@ -18,6 +21,9 @@ final class RangeList {
 
     /** Value of an empty list. */
     private static final String NONE = "none";
+
+    /** Text for ranges that contain no client. */
+    static final String NO_CLIENT = "no client";
 
     private RangeList() {}
 
@@ -67,5 +73,27 @@ final class RangeList {
     /** Formats a list such that {@link #parse} accepts it. */
     static String format(List<Cidr> ranges) {
         return ranges.isEmpty() ? NONE : ranges.stream().map(Cidr::toString).collect(Collectors.joining(", "));
+    }
+
+    /** Ranges that contain no client, because an empty list allows all clients. */
+    static List<Cidr> noClient(Family family) {
+        return List.of(new Cidr(IpAddress.unspecified(family), family.bits()));
+    }
+
+    /** Ranges of both families that contain no client. */
+    static List<Cidr> noClient() {
+        return Stream.of(Family.values())
+                .flatMap(family -> noClient(family).stream())
+                .toList();
+    }
+
+    /** Formats ranges of clients, which must not be empty: without those that contain no client. */
+    static String text(List<Cidr> ranges) {
+        List<Cidr> noClient = noClient();
+        String text = ranges.stream()
+                .filter(range -> !noClient.contains(range))
+                .map(Cidr::toString)
+                .collect(Collectors.joining(", "));
+        return text.isEmpty() ? NO_CLIENT : text;
     }
 }

@@ -26,7 +26,7 @@ final class ServicePolicies {
     /** Maximum number of unknown annotations that are reported for one Service. */
     private static final int MAX_UNKNOWN = 10;
 
-    private static final List<Cidr> NO_CLIENT = SourceRanges.noClient();
+    private static final List<Cidr> NO_CLIENT = RangeList.noClient();
 
     private final ObjectStore store;
     private final PolicyValues defaults;
@@ -161,7 +161,7 @@ final class ServicePolicies {
         List<Cidr> ranges = policy.sourceRanges();
         for (Frontend frontend : ranges.isEmpty() ? List.<Frontend>of() : frontends) {
             IpAddress address = frontend.address().address();
-            List<Cidr> none = SourceRanges.noClient(address.family());
+            List<Cidr> none = RangeList.noClient(address.family());
             if (!SourceRanges.allowsNoClient(frontend) || ranges.containsAll(none)) {
                 continue;
             }

@@ -11,8 +11,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /**
  * The rules for allowed source ranges, as pure functions. A client must be in the ranges of {@code source-ranges}, and
@@ -20,36 +18,19 @@ import java.util.stream.Stream;
  */
 public final class SourceRanges {
     /** Text for ranges that contain no client. */
-    public static final String NO_CLIENT_TEXT = "no client";
+    public static final String NO_CLIENT = RangeList.NO_CLIENT;
 
     private SourceRanges() {}
 
-    /** Ranges that contain no client, because an empty list allows all clients. */
-    static List<Cidr> noClient(Family family) {
-        return List.of(new Cidr(IpAddress.unspecified(family), family.bits()));
-    }
-
-    /** Ranges of both families that contain no client. */
-    static List<Cidr> noClient() {
-        return Stream.of(Family.values())
-                .flatMap(family -> noClient(family).stream())
-                .toList();
-    }
-
     /** Formats allowed source ranges, which must not be empty: without those that contain no client. */
     public static String text(List<Cidr> ranges) {
-        List<Cidr> noClient = noClient();
-        String text = ranges.stream()
-                .filter(range -> !noClient.contains(range))
-                .map(Cidr::toString)
-                .collect(Collectors.joining(", "));
-        return text.isEmpty() ? NO_CLIENT_TEXT : text;
+        return RangeList.text(ranges);
     }
 
     /** Whether a frontend accepts no client of its own family. */
     static boolean allowsNoClient(Frontend frontend) {
         return frontend.allowedSources()
-                .containsAll(noClient(frontend.address().address().family()));
+                .containsAll(RangeList.noClient(frontend.address().address().family()));
     }
 
     /** The allowed source ranges of a frontend; empty to allow all clients. */
@@ -78,7 +59,7 @@ public final class SourceRanges {
             ServiceObject service, Kind kind, Family family, TrafficPolicy policy, LocalNode localNode) {
         List<Cidr> allowed = policy.sourceRanges().isEmpty() ? List.of() : ofFamily(family, policy.sourceRanges());
         if (allowed.isEmpty() && !policy.sourceRanges().isEmpty()) {
-            return noClient(family);
+            return RangeList.noClient(family);
         }
         return kind == Kind.LOAD_BALANCER ? ofLoadBalancer(service, family, allowed, localNode) : allowed;
     }
@@ -103,7 +84,7 @@ public final class SourceRanges {
                 }
             }
         }
-        return allowed.isEmpty() && !(ranges.isEmpty() && fromPolicy.isEmpty()) ? noClient(family) : allowed;
+        return allowed.isEmpty() && !(ranges.isEmpty() && fromPolicy.isEmpty()) ? RangeList.noClient(family) : allowed;
     }
 
     private static List<Cidr> intersection(List<Cidr> one, List<Cidr> other) {
