@@ -56,7 +56,7 @@ class EndpointRemovalTest {
             assertReset(first);
             await().untilAsserted(() ->
                     assertThat(lab.count(Counter.SESSIONS_REMOVED)).isEqualTo(2));
-            assertThat(lab.forwarder.sessions()).isEqualTo(1);
+            await().until(() -> lab.forwarder.sessions() == 1);
             await().untilAsserted(() -> assertThat(lab.ended)
                     .extracting(EndedConnection::end)
                     .containsExactly(EndedConnection.End.REMOVED, EndedConnection.End.REMOVED));

@@ -201,7 +201,7 @@ class LimitsTest {
                 clients.add(client);
                 assertThat(answers(client, address)).isEqualTo(i < 2);
             }
-            assertThat(lab.count(Counter.DATAGRAMS_OVER_CLIENT_LIMIT)).isEqualTo(1);
+            await().until(() -> lab.count(Counter.DATAGRAMS_OVER_CLIENT_LIMIT) == 1);
             lab.apply(Policies.service("dns", address, connections(0, 0, 1), endpoint));
             clients.get(2).setSoTimeout(200);
             await().untilAsserted(() -> {

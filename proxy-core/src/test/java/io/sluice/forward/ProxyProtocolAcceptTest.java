@@ -145,7 +145,7 @@ class ProxyProtocolAcceptTest {
         socket.shutdownOutput();
         Lab.assertEof(socket.getInputStream());
         assertThat(ProxyProtocolLab.endedClient(lab)).isEqualTo(client);
-        assertThat(lab.count(Counter.BYTES_TO_ENDPOINT)).isEqualTo(1);
+        await().until(() -> lab.count(Counter.BYTES_TO_ENDPOINT) == 1);
     }
 
     @ParameterizedTest

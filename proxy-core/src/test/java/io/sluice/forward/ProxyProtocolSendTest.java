@@ -60,7 +60,7 @@ class ProxyProtocolSendTest {
         assertThat(client.getInputStream().readAllBytes()).isEqualTo(Lab.bytes(50_000));
         await().until(() -> lab.ended.size() == 1);
         assertThat(lab.ended.get(0).bytesToEndpoint()).isEqualTo(100_000);
-        assertThat(lab.count(Counter.BYTES_TO_ENDPOINT)).isEqualTo(100_000);
+        await().until(() -> lab.count(Counter.BYTES_TO_ENDPOINT) == 100_000);
     }
 
     @ParameterizedTest
@@ -234,7 +234,7 @@ class ProxyProtocolSendTest {
                 assertThat(payload(client, udp, receive(endpoint))).isEqualTo(sent.get(received++));
             }
         }
-        assertThat(lab.count(Counter.DATAGRAMS_TO_ENDPOINT)).isEqualTo(20);
+        await().until(() -> lab.count(Counter.DATAGRAMS_TO_ENDPOINT) == 20);
     }
 
     @Test
@@ -248,8 +248,8 @@ class ProxyProtocolSendTest {
         send(client, udp, Lab.bytes(5));
         assertThat(payload(client, udp, receive(endpoint))).isEqualTo(Lab.bytes(MAX_PAYLOAD - INET_HEADER));
         assertThat(payload(client, udp, receive(endpoint))).isEqualTo(Lab.bytes(5));
-        assertThat(lab.count(Counter.DATAGRAMS_TOO_LONG)).isEqualTo(2);
-        assertThat(lab.count(Counter.DATAGRAMS_TO_ENDPOINT)).isEqualTo(2);
+        await().until(() -> lab.count(Counter.DATAGRAMS_TOO_LONG) == 2);
+        await().until(() -> lab.count(Counter.DATAGRAMS_TO_ENDPOINT) == 2);
     }
 
     /** The batch is sent again with the headers of the new flow. */
