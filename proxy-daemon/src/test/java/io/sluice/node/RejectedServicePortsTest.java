@@ -86,9 +86,13 @@ final class RejectedServicePortsTest {
             return Route.forward(List.of(new Endpoint(ip("2001:db8::9"), 8080)), Route.Source.NODE);
         }
 
-        /** A service port that nft rejects: an IPv4 source range does not fit in the set of IPv6 ranges. */
+        /** A service port that nft rejects: the same key of a map has two verdicts. */
         private static ServicePort invalid(String address) {
-            return port("bad", address, "198.18.0.0/15");
+            ServicePort valid = port("bad", address, "2001:db8:1::/48");
+            Frontend frontend = valid.frontends().get(0);
+            Frontend other = new Frontend(
+                    frontend.kind(), frontend.address(), Route.DROP, Route.DROP, Route.DROP, frontend.allowedSources());
+            return new ServicePort(valid.name(), valid.affinity(), Set.of(), List.of(frontend, other));
         }
 
         private static String nft(String... command) throws IOException {
