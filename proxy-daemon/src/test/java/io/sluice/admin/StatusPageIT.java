@@ -212,7 +212,9 @@ final class StatusPageIT {
                 new String[][] {{"s", "#/services"}, {"c", "#/connections"}, {"e", "#/events"}, {"o", "#/"}}) {
             browser.press("g");
             browser.press(view[0]);
-            browser.awaitTrue(TWO_SECONDS, "location.hash === '" + view[1] + "'");
+            // The fragment changes before the view does, and a key belongs to the view that is shown.
+            browser.awaitTrue(
+                    TWO_SECONDS, "document.querySelector('#nav [aria-current=page]')?.hash === '" + view[1] + "'");
         }
         browser.press("/");
         browser.awaitTrue(TWO_SECONDS, "document.activeElement.name === 'q'");
