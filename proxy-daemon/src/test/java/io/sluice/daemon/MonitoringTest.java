@@ -210,7 +210,9 @@ final class MonitoringTest {
                 await().atMost(Duration.ofSeconds(60)).untilAsserted(() -> {
                     traffic.next();
                     missing.values().removeIf(query -> !prometheus.query(query).isEmpty());
-                    assertThat(missing).isEmpty();
+                    assertThat(missing)
+                            .as(() -> "queries without data; targets: " + prometheus.get("targets"))
+                            .isEmpty();
                 });
                 queries.forEach((name, query) -> assertThat(
                                 hasNoResult(query) && !prometheus.query(query).isEmpty())
