@@ -21,6 +21,9 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.net.URLEncoder;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -250,6 +253,7 @@ final class MonitoringTest {
     private static final class Prometheus implements AutoCloseable {
         private static final Pattern LISTENING = Pattern.compile("Listening on\" address=(\\S+)");
 
+        private final HttpClient http = HttpClient.newHttpClient();
         private final Process process;
         private final URI api;
 
@@ -313,7 +317,12 @@ final class MonitoringTest {
 
         private JsonNode get(String path) {
             try {
-                JsonNode response = JSON.readTree(RunIT.get(api.resolve(path)).body());
+                // A request that is stuck is repeated with the next check.
+                HttpRequest request = HttpRequest.newBuilder(api.resolve(path))
+                        .timeout(Duration.ofSeconds(5))
+                        .build();
+                JsonNode response = JSON.readTree(
+                        http.send(request, BodyHandlers.ofString()).body());
                 assertThat(response.path("status").stringValue())
                         .as("%s: %s", path, response)
                         .isEqualTo("success");
@@ -443,7 +452,8 @@ final class MonitoringTest {
             }
             assertThat(Peers.overTcp(client, address("broken"))).isEqualTo(Peers.NO_ANSWER);
             assertThat(Peers.overTcp(client, address("private"))).isEqualTo(Peers.NO_ANSWER);
-            try (Socket reset = new Socket(SERVICES, address("silent").getPort())) {
+            try (Socket reset = new Socket()) {
+                reset.connect(address("silent"), 10_000);
                 reset.setSoLinger(true, 0);
                 reset.getOutputStream().write(1);
             }
