@@ -49,13 +49,10 @@ final class FlowPolicy {
         TrafficPolicy policy = routing.service().policy();
         byte[] header = ProxyHeaders.ofFlow(
                 policy.proxyProtocol().send(), routing.frontend().address(), client, clientPort);
-        FlowPolicy changed = before;
-        if (changed == null) {
-            if (header.length == 0 && !Permit.isNeeded(policy)) {
-                return null;
-            }
-            changed = new FlowPolicy(routing, client, header);
+        if (before == null && header.length == 0 && !Permit.isNeeded(policy)) {
+            return null;
         }
+        FlowPolicy changed = before == null ? new FlowPolicy(routing, client, header) : before;
         changed.header = header;
         changed.permit.adopt(policy, target);
         return changed;
