@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -177,7 +178,8 @@ public final class ServiceState {
         }
         Consumer<EndpointTarget> keepIfActive = target -> {
             if (target.active() > 0 && find(target.endpoint, updated) == null && !all.containsKey(target.endpoint)) {
-                target.removed(Instant.now(), drainNanos(servicePort, target.endpoint));
+                boolean isServing = servicePort.servingEndpoints().contains(target.endpoint);
+                target.removed(Instant.now(), drainNanos(servicePort.policy().lifetime(), isServing));
                 all.put(target.endpoint, target);
             }
         };
@@ -190,11 +192,23 @@ public final class ServiceState {
     }
 
     /** Time after which the connections of an endpoint without new ones are reset; negative if they are not. */
-    private static long drainNanos(ServicePort servicePort, Endpoint endpoint) {
-        Lifetime lifetime = servicePort.policy().lifetime();
-        boolean drains = lifetime.removal() == Removal.DRAIN
-                && !servicePort.servingEndpoints().contains(endpoint);
-        return drains ? lifetime.drainNanos() : -1;
+    private static long drainNanos(Lifetime lifetime, boolean isServing) {
+        return lifetime.removal() == Removal.DRAIN && !isServing ? lifetime.drainNanos() : -1;
+    }
+
+    /**
+     * The target of an endpoint to which a connection is open that another process has opened. It is listed even if the
+     * service port no longer has the endpoint.
+     */
+    public EndpointTarget targetInUse(Endpoint endpoint) {
+        EndpointTarget known = known(endpoint, List.of());
+        if (known != null) {
+            return known;
+        }
+        EndpointTarget created = newTarget(endpoint);
+        created.removed(Instant.now(), drainNanos(policy.lifetime(), isServing(endpoint)));
+        outOfUse = Stream.concat(outOfUse.stream(), Stream.of(created)).toList();
+        return created;
     }
 
     /** The health and counters of all endpoints. Thread-safe. */

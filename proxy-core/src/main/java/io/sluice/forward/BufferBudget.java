@@ -63,4 +63,9 @@ final class BufferBudget {
     long bytes() {
         return usedBytes.get();
     }
+
+    /** Number of bytes until the budget is exhausted; negative if more is in use. */
+    long roomBytes() {
+        return budget - usedBytes.get();
+    }
 }

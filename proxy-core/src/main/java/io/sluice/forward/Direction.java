@@ -1,60 +1,18 @@
 package io.sluice.forward;
 
 import io.netty.buffer.ByteBuf;
+import io.sluice.forward.MovedConnection.Stream;
 import io.sluice.stats.Counter;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One direction of a connection: reads from one {@link Leg} (the sender) and writes to the other (the reader). If the
  * reader does not accept all bytes, this class buffers the rest, at most {@link Loop#BUFFER_BYTES}, and reads nothing
  * more from the sender until they are written. Used only by the loop's thread.
- *
- * <p>Only these combinations of the states of the two directions are legal, in either order:
- *
- * <table>
- * <caption>Legal combinations of states</caption>
- * <tr><td>OPEN, OPEN</td><td>bytes are forwarded both ways</td></tr>
- * <tr><td>ENDED, OPEN</td><td>half closed; reset if no byte is forwarded within the half-closed timeout</td></tr>
- * <tr><td>ENDED, ENDED</td><td>both peers sent FIN; the session ends</td></tr>
- * <tr><td>BROKEN, OPEN</td><td>writing to one peer failed; bytes that this peer sent earlier are still
- * forwarded</td></tr>
- * <tr><td>BROKEN, BROKEN</td><td>writing to both peers failed; the first end of stream ends the session</td></tr>
- * <tr><td>DELIVERING, CLOSED</td><td>one peer reset the connection or was lost; the other peer gets all earlier bytes,
- * then RST</td></tr>
- * </table>
  */
 final class Direction {
-    enum State {
-        /** Bytes are read and written. */
-        OPEN,
-        /** Writing to the reader failed. Bytes from the sender are still read, but discarded. */
-        BROKEN,
-        /** The sender sent FIN, which was forwarded after all earlier bytes. */
-        ENDED,
-        /**
-         * The sender reset the connection or was lost. Nothing more is read; pending bytes are written, then the
-         * reader's connection is reset too.
-         */
-        DELIVERING,
-        /** The reader reset the connection or was lost. Nothing is read or written. */
-        CLOSED;
-
-        boolean isLegalWith(State opposite) {
-            return switch (this) {
-                case OPEN -> opposite == OPEN || opposite == BROKEN || opposite == ENDED;
-                case BROKEN -> opposite == OPEN || opposite == BROKEN;
-                case ENDED -> opposite == OPEN || opposite == ENDED;
-                case DELIVERING -> opposite == CLOSED;
-                case CLOSED -> opposite == DELIVERING;
-            };
-        }
-
-        boolean reads() {
-            return this == OPEN || this == BROKEN;
-        }
-    }
-
     /** Maximum number of reads in one direction before the loop serves its other connections. */
     private static final int READS_PER_ROUND = 8;
 
@@ -70,7 +28,7 @@ final class Direction {
     /** Number of forwarded bytes, whether already written to the reader or still pending. */
     private long bytes;
 
-    private State state = State.OPEN;
+    private DirectionState state = DirectionState.OPEN;
 
     /** Bytes that were read but not yet written; nothing more is read until they are written. */
     private @Nullable ByteBuf pending;
@@ -89,11 +47,11 @@ final class Direction {
         this.counter = counter;
     }
 
-    State state() {
+    DirectionState state() {
         return state;
     }
 
-    void enter(State next) {
+    void enter(DirectionState next) {
         state = next;
     }
 
@@ -158,6 +116,35 @@ final class Direction {
         }
     }
 
+    /** Continues with the state in which another process has left this direction. */
+    void resume(Stream from) {
+        bytes = from.bytes();
+        if (from.ended()) {
+            state = DirectionState.ENDED;
+        }
+        int length = from.pending().remaining();
+        if (length > 0) {
+            relay.loop.buffer.put(0, from.pending(), from.pending().position(), length);
+            keepPending(0, length);
+        }
+    }
+
+    /** Returns the state that {@link #resume} needs, and gives up the pending bytes. */
+    Stream release() {
+        ByteBuf rest = pending;
+        ByteBuffer copy = ByteBuffer.allocate(pendingBytes());
+        if (rest != null) {
+            rest.getBytes(rest.readerIndex(), copy);
+            copy.flip();
+        }
+        dropPending();
+        return new Stream(bytes, state == DirectionState.ENDED, copy);
+    }
+
+    int pendingBytes() {
+        return pending == null ? 0 : pending.readableBytes();
+    }
+
     /** Forwards bytes that the sender's socket delivered before this direction existed. */
     void forwardFirst(byte[] first) {
         if (first.length > 0 && !relay.isOver()) {
@@ -167,7 +154,7 @@ final class Direction {
     }
 
     private void forward(int length) {
-        if (state == State.BROKEN) {
+        if (state == DirectionState.BROKEN) {
             return;
         }
         int sent = write(relay.loop.bufferAddress, 0, length);
@@ -226,7 +213,7 @@ final class Direction {
                 relay.fail(opposite);
                 return -1;
             }
-            enter(State.BROKEN);
+            enter(DirectionState.BROKEN);
             assert relay.isLegal();
             to.readable = true;
             to.readUntilEmpty = true;
@@ -248,7 +235,7 @@ final class Direction {
             relay.bytesMoved();
         }
         dropPending();
-        if (state == State.DELIVERING) {
+        if (state == DirectionState.DELIVERING) {
             relay.resetOnceDelivered(to);
             return;
         }
@@ -268,9 +255,9 @@ final class Direction {
             relay.fail(this);
             return;
         }
-        enter(State.ENDED);
+        enter(DirectionState.ENDED);
         assert relay.isLegal();
-        if (relay.opposite(this).state == State.ENDED) {
+        if (relay.opposite(this).state == DirectionState.ENDED) {
             relay.bothEnded(this);
             return;
         }

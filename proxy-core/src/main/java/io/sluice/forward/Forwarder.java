@@ -51,6 +51,7 @@ public final class Forwarder implements AutoCloseable {
     private final ListenerHandover listenerHandover;
     private final EndpointControl control;
     private final OpenConnections openConnections;
+    private final ConnectionHandover connectionHandover;
     private final Worker housekeeper;
 
     /**
@@ -106,6 +107,7 @@ public final class Forwarder implements AutoCloseable {
         listenerHandover = new ListenerHandover(table);
         control = new EndpointControl(table, callbacks.onPutBack());
         openConnections = new OpenConnections(loops);
+        connectionHandover = new ConnectionHandover(table, loops, stats);
         housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::runHousekeeping);
     }
 
@@ -310,6 +312,36 @@ public final class Forwarder implements AutoCloseable {
     /** Sets the sockets and load balancing state of the old process, which the first call of {@link #apply} uses. */
     public synchronized void inherit(ForwarderHandover handover) {
         listenerHandover.inherit(handover, config.nanoClock().getAsLong());
+    }
+
+    /**
+     * Releases open TCP connections for another process without closing their sockets, after {@link #closeReleased}.
+     * Releases none that are being established or are about to be reset.
+     *
+     * @return at most {@code max} connections; none if no connection can be released at this time
+     */
+    public synchronized List<MovedConnection> releaseConnections(int max) {
+        return connectionHandover.release(max);
+    }
+
+    /**
+     * Continues connections that {@link #releaseConnections} has released, after the other process has failed to do so.
+     */
+    public synchronized void takeBackConnections(List<MovedConnection> connections) {
+        connectionHandover.resume(connections, false);
+    }
+
+    /**
+     * Continues connections that the old process has released. Takes ownership of their descriptors. A connection whose
+     * Service or endpoint does not exist in this process continues like one whose Service or endpoint was removed.
+     */
+    public synchronized void receiveConnections(List<MovedConnection> connections) {
+        connectionHandover.resume(connections, true);
+    }
+
+    /** Number of bytes that connections may still buffer for slow readers. Thread-safe. */
+    public long bufferRoomBytes() {
+        return bufferBudget.roomBytes();
     }
 
     /**

@@ -12,7 +12,7 @@ import java.util.List;
 
 /**
  * State that the forwarder of the old process hands over to the new process: listening and UDP sockets, UDP flows,
- * round-robin positions and session affinity. TCP connections stay in the old process.
+ * round-robin positions and session affinity. Open TCP connections follow as {@link MovedConnection}s.
  *
  * <p>The component names are JSON keys of the handover protocol. The descriptors are open; the owner of this object
  * must either close them or pass this object to another owner.

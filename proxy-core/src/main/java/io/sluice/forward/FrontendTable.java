@@ -343,6 +343,7 @@ final class FrontendTable {
     /** See {@link Forwarder#stopAccepting}. */
     void stopAccepting() {
         stopOpening();
+        policyChanges.endHolds();
         List<Future<?>> closing = new ArrayList<>();
         for (BoundFrontend frontend : frontends.values()) {
             frontend.routes.routing = frontend.routes.routing.rejectingNew();
@@ -365,11 +366,11 @@ final class FrontendTable {
         for (BoundFrontend frontend : frontends.values()) {
             frontend.routes.routing = frontend.routes.routing.withoutHold();
         }
-        policyChanges.endHolds();
     }
 
     void close() {
         stopOpening();
+        policyChanges.endHolds();
         List<Future<?>> closing = new ArrayList<>();
         frontends.values().forEach(frontend -> closing.addAll(frontend.close()));
         closing.forEach(Future::awaitUninterruptibly);

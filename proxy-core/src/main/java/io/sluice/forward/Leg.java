@@ -5,11 +5,13 @@ import io.netty.channel.IoRegistration;
 import io.netty.channel.epoll.EpollIoEvent;
 import io.netty.channel.epoll.EpollIoHandle;
 import io.netty.channel.epoll.EpollIoOps;
+import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
 import io.sluice.socket.KeepAlive;
 import io.sluice.socket.TcpInfo;
 import java.io.IOException;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -35,9 +37,7 @@ final class Leg implements EpollIoHandle, Runnable {
             EpollIoOps.valueOf(EPOLLIN | EPOLLPRI | EPOLLRDHUP).with(EpollIoOps.EPOLLET);
     private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
 
-    /**
-     * A connection with more events than this is long-lived enough to justify the system call that removes EPOLLOUT.
-     */
+    /** Number of events after which it is worth a system call to remove EPOLLOUT. */
     private static final int EVENTS_BEFORE_DROPPING_EPOLLOUT = 4;
 
     final TcpSession session;
@@ -259,6 +259,20 @@ final class Leg implements EpollIoHandle, Runnable {
     @Override
     public void close() {
         session.cut();
+    }
+
+    /** Continues with the socket of another process, which may have set other options. */
+    void resume(KeepAlive keepAlive) {
+        written = true;
+        unacknowledged = true;
+        setLongLivedOptions(keepAlive);
+    }
+
+    /** Gives up the socket without closing it, and returns its descriptor. */
+    int release() {
+        Objects.requireNonNull(registration).cancel();
+        Descriptors.closed();
+        return socket.intValue();
     }
 
     /** Closes the socket after the current round of events; with {@code reset}, sends RST. */

@@ -59,13 +59,18 @@ final class Permit {
 
     /** Counts an open connection or flow for what a new policy counts, even if it exceeds a limit. */
     void adopt(TrafficPolicy policy, EndpointTarget target) {
-        if (!counted && policy.limits().restrictsClients()) {
-            counted = true;
-            service.limits().opened(client);
-        }
+        adopt(policy);
         if (acquired == null && policy.countsPerEndpoint()) {
             acquired = target;
             target.acquire();
+        }
+    }
+
+    /** As {@link #adopt(TrafficPolicy, EndpointTarget)}, for a connection without an endpoint. */
+    void adopt(TrafficPolicy policy) {
+        if (!counted && policy.limits().restrictsClients()) {
+            counted = true;
+            service.limits().opened(client);
         }
     }
 

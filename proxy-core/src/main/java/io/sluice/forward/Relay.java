@@ -23,13 +23,13 @@ final class Relay implements Runnable {
 
     private final TcpSession session;
     final Loop loop;
-    private final Leg client;
-    private final Leg endpoint;
+    final Leg client;
+    final Leg endpoint;
     final EndpointTarget target;
-    private final EndpointCells endpointCells;
-    private final Direction toEndpoint;
-    private final Direction toClient;
-    private boolean firstByteSeen;
+    final EndpointCells endpointCells;
+    final Direction toEndpoint;
+    final Direction toClient;
+    boolean firstByteSeen;
     private boolean continuationScheduled;
 
     Relay(TcpSession session, Leg client, Leg endpoint, EndpointTarget target) {
@@ -39,13 +39,13 @@ final class Relay implements Runnable {
         this.endpoint = endpoint;
         this.target = target;
         this.endpointCells = target.cells(loop.index);
-        endpointCells.opened();
         this.toEndpoint = new Direction(this, client, endpoint, Counter.BYTES_TO_ENDPOINT);
         this.toClient = new Direction(this, endpoint, client, Counter.BYTES_TO_CLIENT);
     }
 
     /** Starts forwarding; throws if the client's socket cannot be registered. */
     void start(ProxyHeader header) throws IOException {
+        endpointCells.opened();
         if (header != ProxyHeader.NONE) {
             toEndpoint.writeHeader(ProxyHeaders.write(
                     header, session.frontend.address, session.clientAddress, session.clientPort, client.socket, loop));
@@ -121,11 +121,8 @@ final class Relay implements Runnable {
         startStallCheck(nowNanos);
     }
 
-    /**
-     * Schedules the next stall check of the connection if a leg may have unacknowledged output and no other timeout is
-     * running.
-     */
-    private void startStallCheck(long nowNanos) {
+    /** Schedules the next stall check, if a leg may have unacknowledged output and no other timeout is running. */
+    void startStallCheck(long nowNanos) {
         if (session.queue == null && (client.mayHaveOutput() || endpoint.mayHaveOutput())) {
             loop.timeouts.await(loop.timeouts.unacknowledged, session, nowNanos);
         }
@@ -221,12 +218,12 @@ final class Relay implements Runnable {
      * the reader's connection.
      */
     void fail(Direction dead) {
-        if (session.isOver() || dead.state() == Direction.State.DELIVERING || dead.state() == Direction.State.CLOSED) {
+        if (session.isOver() || dead.state() == DirectionState.DELIVERING || dead.state() == DirectionState.CLOSED) {
             return;
         }
         countFailure(dead.from);
-        dead.enter(Direction.State.DELIVERING);
-        opposite(dead).enter(Direction.State.CLOSED);
+        dead.enter(DirectionState.DELIVERING);
+        opposite(dead).enter(DirectionState.CLOSED);
         assert isLegal();
         if (dead.hasPending()) {
             startHalfClosedTimeout();
@@ -279,12 +276,12 @@ final class Relay implements Runnable {
 
     /** The state of the connection, for listings. */
     ConnectionStatus.State connectionState() {
-        Direction.State one = toEndpoint.state();
-        Direction.State other = toClient.state();
-        if (one == Direction.State.OPEN && other == Direction.State.OPEN) {
+        DirectionState one = toEndpoint.state();
+        DirectionState other = toClient.state();
+        if (one == DirectionState.OPEN && other == DirectionState.OPEN) {
             return ConnectionStatus.State.OPEN;
         }
-        return one == Direction.State.ENDED || other == Direction.State.ENDED
+        return one == DirectionState.ENDED || other == DirectionState.ENDED
                 ? ConnectionStatus.State.HALF_CLOSED
                 : ConnectionStatus.State.CLOSING;
     }

@@ -21,7 +21,7 @@ final class SessionOpener {
         CounterCells cells = routing.service().stats.cells(loop.index);
         cells.increment(Counter.SESSIONS_OPENED);
         if (loop.clients.allowsSession(client)) {
-            new TcpSession(loop, frontend, routing, socket, client, clientPort).start(routing);
+            new TcpSession(loop, frontend, routing.service(), socket, client, clientPort, loop.now()).start(routing);
             return;
         }
         cells.increment(Counter.SESSIONS_OVER_CLIENT_SHARE);

@@ -26,7 +26,7 @@ final class SessionPolicy {
     /** The address from which packets arrive; differs from the client's if a PROXY protocol header said so. */
     final IpAddress peer;
 
-    private final SessionTimers timers;
+    final SessionTimers timers;
     /** Null while the connection counts toward no limit. */
     private @Nullable Permit permit;
     /** Null once the PROXY protocol header has been read, or if none is expected. */
@@ -161,6 +161,16 @@ final class SessionPolicy {
         byte[] taken = payload;
         payload = HeaderWait.NOTHING;
         return taken;
+    }
+
+    /** Continues to wait for an endpoint, as in the process that has released the connection. */
+    void resumeWait(byte[] unsent, TrafficPolicy policy) {
+        payload = unsent;
+        connectStartNanos = loop.now();
+        if (Permit.isNeeded(policy)) {
+            permit = new Permit(session.service, session.clientAddress);
+            permit.adopt(policy);
+        }
     }
 
     // ---- limits

@@ -73,6 +73,11 @@ final class SessionTimers {
         return drain != null && drain.queue != null;
     }
 
+    /** Time until the timeout of a removed endpoint expires; negative if it is not running. */
+    long drainNanos(long nowNanos) {
+        return drain == null || drain.queue == null ? -1 : drain.queue.remainingNanos(drain, nowNanos);
+    }
+
     void cancelDrain() {
         SessionTimer.cancel(drain);
         drain = null;

@@ -47,7 +47,7 @@ final class TcpSession extends TimeoutEntry {
 
     int clientPort;
     final long openedNanos;
-    private final Leg client;
+    final Leg client;
 
     /** Null if the traffic policy requires nothing of this connection. */
     @Nullable
@@ -62,7 +62,7 @@ final class TcpSession extends TimeoutEntry {
     Relay relay;
 
     /** Time from {@link #openedNanos} until an endpoint accepted the connection; negative if none has. */
-    private long connectNanos = -1;
+    long connectNanos = -1;
 
     /** Number of connection attempts. */
     int tries;
@@ -74,25 +74,24 @@ final class TcpSession extends TimeoutEntry {
     TcpSession(
             Loop loop,
             FrontendRoutes frontend,
-            FrontendRouting routing,
+            ServiceState service,
             InetSocket socket,
             IpAddress clientAddress,
-            int clientPort) {
+            int clientPort,
+            long openedNanos) {
         this.loop = loop;
         this.frontend = frontend;
-        this.service = routing.service();
+        this.service = service;
         this.cells = service.stats.cells(loop.index);
         this.clientAddress = clientAddress;
         this.clientPort = clientPort;
         this.client = new Leg(this, socket, true);
-        this.openedNanos = loop.now();
+        this.openedNanos = openedNanos;
     }
 
     /** Starts the connection: waits for a PROXY protocol header if the peer must send one, then connects. */
     void start(FrontendRouting routing) {
-        cells.increment(Counter.SESSIONS_ACTIVE);
-        loop.sessionOpened(this);
-        loop.clients.sessionOpened(clientAddress);
+        count();
         try {
             if (routing.policy().proxyProtocol().acceptsFrom(clientAddress)) {
                 policyOrNew().awaitHeader();
@@ -102,6 +101,13 @@ final class TcpSession extends TimeoutEntry {
         } catch (RuntimeException | Error fault) {
             failInternally(fault);
         }
+    }
+
+    /** Counts the connection as open. */
+    void count() {
+        cells.increment(Counter.SESSIONS_ACTIVE);
+        loop.sessionOpened(this);
+        loop.clients.sessionOpened(clientAddress);
     }
 
     /** Applies the limits of the Service, then connects to an endpoint. Called again after the connection has waited. */
@@ -230,15 +236,8 @@ final class TcpSession extends TimeoutEntry {
         if (over) {
             return;
         }
-        over = true;
         ending(reason);
-        leaveQueue();
-        cells.add(Counter.SESSIONS_ACTIVE, -1);
-        loop.sessionClosed(this);
-        loop.clients.sessionClosed(clientAddress);
-        if (policy != null) {
-            policy.release();
-        }
+        leave();
         Connector connecting = connector;
         Relay relaying = relay;
         try {
@@ -254,6 +253,18 @@ final class TcpSession extends TimeoutEntry {
             if (loop.reportsEnds()) {
                 loop.ended(asEnded(loop.now()));
             }
+        }
+    }
+
+    /** Ends all that the loop does for the connection, which is no longer counted as open. */
+    void leave() {
+        over = true;
+        leaveQueue();
+        cells.add(Counter.SESSIONS_ACTIVE, -1);
+        loop.sessionClosed(this);
+        loop.clients.sessionClosed(clientAddress);
+        if (policy != null) {
+            policy.release();
         }
     }
 

@@ -105,6 +105,11 @@ final class TimeoutQueue {
         }
     }
 
+    /** Time until the timeout of an entry of this queue expires; 0 if it has passed. */
+    long remainingNanos(TimeoutEntry entry, long nowNanos) {
+        return Math.max(0, timeoutNanos - (nowNanos - entry.sinceNanos));
+    }
+
     /** The entry whose timeout was started or restarted first; null if the queue is empty. */
     @Nullable
     TimeoutEntry oldest() {

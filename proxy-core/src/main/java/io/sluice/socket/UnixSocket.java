@@ -186,6 +186,23 @@ public final class UnixSocket implements AutoCloseable {
         }
     }
 
+    /**
+     * Stops receiving, so that whatever the peer writes from now on fails, and returns the line that arrived before.
+     * After that, both sides know whether the peer has sent the line.
+     *
+     * @return the line, or null if it has not arrived completely
+     * @throws IOException as for {@link #pollLine}, except that a closed connection is not an error
+     */
+    public @Nullable String readLastLine() throws IOException {
+        socket.shutdown(true, false);
+        try {
+            return pollLine();
+        } catch (EOFException e) {
+            // This is how the end of the received data is reported, too.
+            return null;
+        }
+    }
+
     /** Sends a line. */
     public void writeLine(String text) throws IOException {
         output().write((text + "\n").getBytes(StandardCharsets.UTF_8));

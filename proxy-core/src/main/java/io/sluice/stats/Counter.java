@@ -9,6 +9,7 @@ import java.util.stream.Stream;
  */
 public enum Counter {
     SESSIONS_OPENED("sluice_sessions_opened", "TCP connections accepted"),
+    SESSIONS_RECEIVED("sluice_sessions_received", "TCP connections that another process has accepted and handed over"),
     SESSIONS_ACTIVE("sluice_sessions_active", "open TCP connections", true),
     SESSIONS_REFUSED(
             "sluice_sessions_rejected",

@@ -32,6 +32,11 @@ public final class EndpointCells {
         add(ACTIVE, 1);
     }
 
+    /** Counts a connection that another process has opened and handed over. */
+    public void received() {
+        add(ACTIVE, 1);
+    }
+
     /** Counts the end of a connection or flow. */
     public void closed() {
         add(ACTIVE, -1);

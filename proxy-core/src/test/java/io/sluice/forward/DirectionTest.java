@@ -2,7 +2,6 @@ package io.sluice.forward;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.sluice.forward.Direction.State;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,24 +17,25 @@ import org.junit.jupiter.api.Test;
 final class DirectionTest {
     private static final Pattern ROW = Pattern.compile("<tr><td>([A-Z]+), ([A-Z]+)</td>");
 
-    private static Set<Set<State>> table() throws IOException {
-        String source = Files.readString(Path.of("src/main/java/io/sluice/forward/Direction.java"));
+    private static Set<Set<DirectionState>> table() throws IOException {
+        String source = Files.readString(Path.of("src/main/java/io/sluice/forward/DirectionState.java"));
         return ROW.matcher(source)
                 .results()
-                .map(row -> Set.copyOf(List.of(State.valueOf(row.group(1)), State.valueOf(row.group(2))).stream()
-                        .distinct()
-                        .toList()))
+                .map(row -> Set.copyOf(
+                        List.of(DirectionState.valueOf(row.group(1)), DirectionState.valueOf(row.group(2))).stream()
+                                .distinct()
+                                .toList()))
                 .collect(Collectors.toSet());
     }
 
     @Test
     void onlyTheCombinationsInTheTableAreLegal() throws IOException {
-        Set<Set<State>> table = table();
+        Set<Set<DirectionState>> table = table();
         assertThat(table).hasSize(6);
-        Set<State> seen = new TreeSet<>();
-        for (State first : State.values()) {
-            for (State second : State.values()) {
-                Set<State> pair = new HashSet<>(List.of(first, second));
+        Set<DirectionState> seen = new TreeSet<>();
+        for (DirectionState first : DirectionState.values()) {
+            for (DirectionState second : DirectionState.values()) {
+                Set<DirectionState> pair = new HashSet<>(List.of(first, second));
                 assertThat(first.isLegalWith(second))
                         .as("%s with %s", first, second)
                         .isEqualTo(table.contains(pair));
@@ -44,6 +44,6 @@ final class DirectionTest {
                 }
             }
         }
-        assertThat(seen).containsExactly(State.values());
+        assertThat(seen).containsExactly(DirectionState.values());
     }
 }
