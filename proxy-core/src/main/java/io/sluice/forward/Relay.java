@@ -86,6 +86,9 @@ final class Relay implements Runnable {
             leg.readUntilEmpty = true;
             leg.readable = true;
         }
+        if ((ops & Leg.EPOLLPRI) != 0) {
+            leg.socket.keepUrgentData();
+        }
         if ((ops & Leg.EPOLLIN) != 0) {
             leg.readable = true;
         }

@@ -41,9 +41,6 @@ final class TcpListener implements EpollIoHandle, Listener {
 
     private static final IpAddress UNUSED_IPV6 = Objects.requireNonNull(IpAddress.parse("2001:db8:ffff::fffe"));
 
-    private static final int SOL_SOCKET = 1;
-    private static final int SO_OOBINLINE = 10;
-
     private final Loop loop;
     private final FrontendRoutes frontend;
     private final InetSocket socket;
@@ -65,8 +62,7 @@ final class TcpListener implements EpollIoHandle, Listener {
             // Accepted sockets inherit these options, which saves five system calls for each connection.
             socket.setTcpNoDelay(true);
             loop.keepAlive.enable(socket);
-            // Urgent bytes stay in the stream and are forwarded like any others.
-            socket.setIntOpt(SOL_SOCKET, SO_OOBINLINE, 1);
+            socket.keepUrgentData();
             socket.listen(NetUtil.SOMAXCONN);
             return new TcpListener(loop, frontend, socket);
         } catch (IOException | RuntimeException | Error e) {

@@ -28,10 +28,10 @@ public final class InetSocket extends Socket {
     private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
 
     private static final int SO_RST = 0;
-
+    private static final int SOL_SOCKET = 1;
+    private static final int SO_OOBINLINE = 10;
     private static final int SOL_UDP = 17;
     private static final int UDP_SEGMENT = 103;
-
     private static final int IPPROTO_IPV6 = 41;
     private static final int IPV6_V6ONLY = 26;
 
@@ -97,8 +97,7 @@ public final class InetSocket extends Socket {
             setReceiveBufferSize(UDP_BUFFER_BYTES);
             setSendBufferSize(UDP_BUFFER_BYTES);
         } catch (IOException e) {
-            // If the size is too large, the kernel grants a smaller one instead of failing, so the call fails only if
-            // the socket is closed.
+            // The kernel grants a smaller size rather than failing, so the socket is closed.
             assert !isOpen() || Errno.of(e) != 0 : e;
         }
     }
@@ -107,8 +106,7 @@ public final class InetSocket extends Socket {
         try {
             return Long.parseLong(Sysctl.read("net/core/" + name));
         } catch (IOException | NumberFormatException e) {
-            // The setting is visible only in the initial network namespace. Elsewhere, assume that a larger buffer is
-            // possible.
+            // Visible only in the initial network namespace. Elsewhere, assume that a larger buffer is possible.
             return name.endsWith("_max") ? Long.MAX_VALUE : 0;
         }
     }
@@ -237,17 +235,22 @@ public final class InetSocket extends Socket {
 
     /** Sends a delayed ACK. */
     public void acknowledgeNow() {
-        setTcpOption(TCP_QUICKACK, 1);
+        setOption(IPPROTO_TCP, TCP_QUICKACK, 1);
+    }
+
+    /** Keeps urgent bytes in the stream, so that they are forwarded like any others. */
+    public void keepUrgentData() {
+        setOption(SOL_SOCKET, SO_OOBINLINE, 1);
     }
 
     /** Sets whether the kernel delays partial packets (TCP_CORK), to send the last data and the FIN in one packet. */
     public void setCork(boolean delay) {
-        setTcpOption(TCP_CORK, delay ? 1 : 0);
+        setOption(IPPROTO_TCP, TCP_CORK, delay ? 1 : 0);
     }
 
-    private void setTcpOption(int option, int value) {
+    private void setOption(int level, int option, int value) {
         try {
-            setIntOpt(IPPROTO_TCP, option, value);
+            setIntOpt(level, option, value);
         } catch (IOException e) {
             // The connection is closed; the next read or write reports this.
             assert Errno.of(e) != 0 : e;

@@ -19,6 +19,7 @@ import java.net.SocketException;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -62,6 +63,25 @@ class TcpForwardingTest {
                 answers.add(lab.ask(address));
             }
             assertThat(tally(answers)).isEqualTo(Map.of("a", 10, "b", 10, "c", 10));
+        }
+    }
+
+    @Test
+    void forwardsUrgentDataBothWays() throws Exception {
+        try (Lab lab = new Lab(1)) {
+            FrontendAddress address = Lab.freeAddress(Protocol.TCP);
+            EndpointServer server = lab.endpointServer(EndpointServer.Kind.MANUAL);
+            lab.apply(Lab.service("web", address, server.endpoint()));
+            Socket client = lab.dial(address);
+            Socket endpoint = lab.closing(server.next());
+            for (int i = 0; i < 3; i++) {
+                client.getOutputStream().write("ab".getBytes(StandardCharsets.US_ASCII));
+                client.sendUrgentData('c');
+                assertThat(endpoint.getInputStream().readNBytes(3)).asString().isEqualTo("abc");
+                endpoint.getOutputStream().write("xy".getBytes(StandardCharsets.US_ASCII));
+                endpoint.sendUrgentData('z');
+                assertThat(client.getInputStream().readNBytes(3)).asString().isEqualTo("xyz");
+            }
         }
     }
 
