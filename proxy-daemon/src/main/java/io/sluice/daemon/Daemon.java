@@ -116,11 +116,20 @@ public final class Daemon implements AutoCloseable {
                     rules.flippedPortBits()));
         }
         forwarder = new Forwarder(config, reporter.callbacks(connectionLog), supervisor);
-        handoverServer =
-                socket == null ? null : new HandoverServer(socket, forwarder, supervisor, changes, this::handedOver);
         // An empty feed might not have been written yet, whereas the lists from an API server are complete.
         handoverClient =
                 socket == null ? null : new HandoverClient(socket, forwarder, rulesOptions(), settings.feed() == null);
+        handoverServer = socket == null || handoverClient == null
+                ? null
+                : new HandoverServer(
+                        socket,
+                        forwarder,
+                        supervisor,
+                        changes,
+                        rulesOptions(),
+                        this::handedOver,
+                        settings.drainTimeout(),
+                        handoverClient::isReceivingConnections);
         lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket));
         kubeProxyMetrics =
                 new KubeProxyMetrics(registry, this::sync, () -> syncLoop().snapshot());
@@ -321,7 +330,10 @@ public final class Daemon implements AutoCloseable {
         }
     }
 
-    /** Reports not ready, stops accepting connections and waits up to the drain timeout for open ones to finish. */
+    /**
+     * Reports not ready, stops accepting connections and waits up to the drain timeout until the open ones have ended or
+     * have moved to the new process.
+     */
     public void drain() throws InterruptedException {
         lifecycle.enter(Phase.DRAINING);
         if (readyFile != null) {
@@ -329,6 +341,10 @@ public final class Daemon implements AutoCloseable {
         }
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
+        long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
+        if (handoverServer != null && lifecycle.isServedElsewhere() && !lifecycle.handoverFailed()) {
+            handoverServer.awaitConnectionsMoved(settings.drainTimeout());
+        }
         changes.lock();
         try {
             if (rules != null && !lifecycle.isServedElsewhere()) {
@@ -338,8 +354,7 @@ public final class Daemon implements AutoCloseable {
         } finally {
             changes.unlock();
         }
-        long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
-        DrainProgress.await(forwarder, settings.drainTimeout());
+        DrainProgress.await(forwarder, Duration.ofNanos(Math.max(0, deadline - System.nanoTime())));
         if (rules != null && !lifecycle.isServedElsewhere()) {
             rules.awaitDelivery(Duration.ofNanos(deadline - System.nanoTime()));
         }

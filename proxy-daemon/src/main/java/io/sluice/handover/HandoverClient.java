@@ -7,6 +7,7 @@ import io.sluice.handover.OldProcess.Outcome;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.socket.UnixSocket;
 import io.sluice.text.Table;
+import io.sluice.thread.Supervisor;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -17,8 +18,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The new process's side of a handover. Receives listeners, UDP flows and session affinity from the old process without
- * interrupting clients.
+ * The new process's side of a handover. Receives listeners, UDP flows, session affinity and open TCP connections from
+ * the old process without interrupting clients.
  */
 public final class HandoverClient {
     private static final Logger log = LoggerFactory.getLogger(HandoverClient.class);
@@ -44,10 +45,11 @@ public final class HandoverClient {
     private final Forwarder forwarder;
     private final String rulesOptions;
     private final boolean mayBeEmpty;
-    /** Whether the old process supports only protocol version 2. */
-    private boolean version2;
+    /** Protocol version of the next attempt; lower if the old process does not support the current one. */
+    private int version = HandoverChannel.VERSION;
 
     private int attempts = ATTEMPTS;
+    private volatile boolean receivingConnections;
 
     /**
      * Creates a client without connecting it.
@@ -72,19 +74,25 @@ public final class HandoverClient {
     public Result requestHandover(ServiceSnapshot snapshot) {
         attempts = ATTEMPTS;
         for (int failures = 0; failures < attempts; failures++) {
-            try (OldProcess old = OldProcess.connect(socket)) {
-                if (old == null) {
-                    // The old process has exited and closed its sockets.
-                    forwarder.apply(snapshot);
-                    return Result.SERVING;
-                }
-                Optional<Result> result =
-                        version2 ? requestFromVersion2(old, snapshot) : requestHandover(old, snapshot);
+            OldProcess old = OldProcess.connect(socket);
+            if (old == null) {
+                // The old process has exited and closed its sockets.
+                forwarder.apply(snapshot);
+                return Result.SERVING;
+            }
+            try {
+                Optional<Result> result = version == HandoverChannel.VERSION_2
+                        ? requestFromVersion2(old, snapshot)
+                        : requestHandover(old, snapshot);
                 if (result.isPresent()) {
                     return result.get();
                 }
             } catch (IOException e) {
                 log.info("handover attempt failed: {}", e.getMessage());
+            } finally {
+                if (!isReceivingConnections()) {
+                    old.close();
+                }
             }
             LockSupport.parkNanos(Math.min(LONGEST_PAUSE_NANOS, FIRST_PAUSE_NANOS << Math.min(failures, 4)));
         }
@@ -99,10 +107,10 @@ public final class HandoverClient {
     private Optional<Result> requestHandover(OldProcess old, ServiceSnapshot snapshot) throws IOException {
         Optional<Offer> reply;
         try {
-            reply = old.requestOffer(rulesOptions);
+            reply = old.requestOffer(version, rulesOptions);
         } catch (EOFException e) {
-            log.info("the old process does not support handover protocol version 3; using version 2");
-            version2 = true;
+            log.info("the old process does not support handover protocol version {}; using {}", version, version - 1);
+            version--;
             return Optional.empty();
         }
         if (reply.isEmpty()) {
@@ -157,13 +165,41 @@ public final class HandoverClient {
         }
         Outcome outcome = old.serving();
         // A version 2 process that resumed serving has closed the connection without a reply.
-        boolean kept =
-                outcome == Outcome.KEPT || (outcome == Outcome.UNKNOWN && version2 && OldProcess.isListening(socket));
+        boolean kept = outcome == Outcome.KEPT
+                || (outcome == Outcome.UNKNOWN
+                        && version == HandoverChannel.VERSION_2
+                        && OldProcess.isListening(socket));
         if (kept) {
             log.error("handover took too long; exiting, and the old process continues to serve");
             return abandon();
         }
+        if (outcome == Outcome.RELEASED && version == HandoverChannel.VERSION) {
+            receiveConnections(old);
+        }
         return Result.SERVING;
+    }
+
+    /** Receives the connections on a thread of its own, while this process is already serving. */
+    @SuppressWarnings("FutureReturnValueIgnored") // it does not fail
+    private void receiveConnections(OldProcess old) {
+        receivingConnections = true;
+        Supervisor.call("sluice-connection-receiver", () -> {
+                    try (ConnectionReceiver receiver = new ConnectionReceiver(old, forwarder)) {
+                        receiver.receiveAll();
+                    }
+                    return true;
+                })
+                .whenComplete((done, fault) -> {
+                    receivingConnections = false;
+                    if (fault != null) {
+                        log.error("internal error while receiving connections from the old process", fault);
+                    }
+                });
+    }
+
+    /** Whether the old process is still moving its connections to this process. Thread-safe. */
+    public boolean isReceivingConnections() {
+        return receivingConnections;
     }
 
     private Result abandon() {

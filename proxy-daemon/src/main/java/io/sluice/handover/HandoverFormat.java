@@ -5,6 +5,7 @@ import com.fasterxml.jackson.annotation.JsonSetter;
 import com.fasterxml.jackson.annotation.Nulls;
 import io.sluice.balance.BalancePosition;
 import io.sluice.forward.ForwarderHandover;
+import io.sluice.forward.MovedConnection;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
@@ -13,6 +14,7 @@ import io.sluice.model.ServicePortName;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.ByteBuffer;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
@@ -30,7 +32,10 @@ import tools.jackson.databind.ValueSerializer;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.module.SimpleModule;
 
-/** JSON format of a {@link ForwarderHandover}. Protocol versions 2 and 3 use the same format. */
+/**
+ * JSON format of a {@link ForwarderHandover}, which is the same in all protocol versions, and of {@link
+ * MovedConnection}s.
+ */
 public final class HandoverFormat {
     /** Maximum size: twice that of 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
     private static final long LARGEST_BYTES = 128 << 20;
@@ -39,7 +44,8 @@ public final class HandoverFormat {
                     .streamReadConstraints(StreamReadConstraints.builder()
                             .maxDocumentLength(LARGEST_BYTES)
                             .maxNestingDepth(16)
-                            .maxStringLength(1024)
+                            // The buffered bytes of one direction of a connection, in Base64.
+                            .maxStringLength(1 << 20)
                             .build())
                     .build())
             .addModule(new SimpleModule()
@@ -51,6 +57,11 @@ public final class HandoverFormat {
             .disable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
             .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
+            .build();
+
+    /** As {@link #JSON}, but a component may be null. */
+    private static final JsonMapper CONNECTIONS = JSON.rebuild()
+            .disable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
             .build();
 
     /** Components that were added to the format later: not written if empty, and empty if not received. */
@@ -77,6 +88,9 @@ public final class HandoverFormat {
     /** Test message of the rehearsal: contains one element of every kind; all descriptors are 0. */
     static final ForwarderHandover SAMPLE = sample();
 
+    /** Test connections of the rehearsal: one of each kind; all descriptors are 0. */
+    static final List<MovedConnection> SAMPLE_CONNECTIONS = sampleConnections();
+
     private HandoverFormat() {}
 
     private static ForwarderHandover sample() {
@@ -94,9 +108,36 @@ public final class HandoverFormat {
                 List.of());
     }
 
+    private static List<MovedConnection> sampleConnections() {
+        IpAddress address = IpAddress.v4(1);
+        FrontendAddress frontend = new FrontendAddress(Protocol.TCP, address, 1);
+        ServicePortName service = new ServicePortName("", "", "", Protocol.TCP);
+        ByteBuffer bytes = ByteBuffer.wrap(new byte[] {0, 1, (byte) 0xff});
+        MovedConnection.Stream stream = new MovedConnection.Stream(0, false, bytes);
+        return List.of(new MovedConnection(
+                0,
+                frontend,
+                service,
+                address,
+                address,
+                1,
+                0,
+                1,
+                ByteBuffer.allocate(0),
+                new MovedConnection.Forwarding(0, new Endpoint(address, 1), 0, -1, stream, stream)));
+    }
+
     static void write(ForwarderHandover handover, OutputStream to) throws IOException {
+        write(JSON, handover, to);
+    }
+
+    static void write(List<MovedConnection> connections, OutputStream to) throws IOException {
+        write(CONNECTIONS, connections, to);
+    }
+
+    private static void write(JsonMapper mapper, Object value, OutputStream to) throws IOException {
         try {
-            JSON.writeValue(to, handover);
+            mapper.writeValue(to, value);
         } catch (JacksonException e) {
             throw asIo(e);
         }
@@ -111,6 +152,15 @@ public final class HandoverFormat {
         }
     }
 
+    /** Reads connections, as {@link #read}. */
+    static List<MovedConnection> readConnections(InputStream from) throws IOException {
+        try {
+            return List.of(CONNECTIONS.readValue(from, MovedConnection[].class));
+        } catch (JacksonException e) {
+            throw asIo(e);
+        }
+    }
+
     private static IOException asIo(JacksonException e) {
         return e.getCause() instanceof IOException cause
                 ? cause
@@ -118,13 +168,19 @@ public final class HandoverFormat {
     }
 
     /**
-     * Writes and parses a test message. The first use of the format takes a few hundred milliseconds; without this
+     * Writes and parses test messages. The first use of the format takes a few hundred milliseconds; without this
      * call, clients would wait for that time during the handover.
      */
     public static void warmUp() {
         ForwarderHandover read = JSON.readValue(JSON.writeValueAsBytes(SAMPLE), ForwarderHandover.class);
         if (!read.equals(SAMPLE)) {
             throw new IllegalStateException("the test message was written as " + SAMPLE + " and read as " + read);
+        }
+        List<MovedConnection> connections = List.of(
+                CONNECTIONS.readValue(CONNECTIONS.writeValueAsBytes(SAMPLE_CONNECTIONS), MovedConnection[].class));
+        if (!connections.equals(SAMPLE_CONNECTIONS)) {
+            throw new IllegalStateException(
+                    "the test connection was written as " + SAMPLE_CONNECTIONS + " and read as " + connections);
         }
     }
 }

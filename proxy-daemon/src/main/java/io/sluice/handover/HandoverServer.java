@@ -23,8 +23,12 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.Lock;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -32,7 +36,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The old process's side of a handover. Listens on the handover socket and hands over listeners, UDP flows and state to
- * a new process.
+ * a new process, and then the open TCP connections.
  *
  * <p>Runs on one thread. A connection must send its first line (hello) within a time limit. If more than {@link
  * #MAX_PENDING} connections have not sent it yet, the oldest of them is closed. Hellos are handled one at a time.
@@ -51,7 +55,13 @@ public final class HandoverServer implements AutoCloseable {
     private final Forwarder forwarder;
     private final Supervisor supervisor;
     private final Lock changes;
+    private final String rules;
     private final Consumer<String> closeReleased;
+    private final Duration drainTimeout;
+    private final BooleanSupplier receivesConnections;
+    /** Completed when connections are no longer moved; never if there is no handover. */
+    private final CompletableFuture<@Nullable Void> connectionsMoved = new CompletableFuture<>();
+
     private boolean taken;
     private @Nullable UnixListener listener;
     private @Nullable EventLoops loops;
@@ -66,16 +76,41 @@ public final class HandoverServer implements AutoCloseable {
      * Creates a server that is not listening yet.
      *
      * @param changes lock that is held during a handover, so that no snapshot is applied
+     * @param rules string that describes how this process redirects packets; connections are only moved to a process
+     *     with the same
      * @param closeReleased callback that releases everything else that the new process needs, called after a handover
      *     with {@code changes} held; its argument describes how the new process redirects packets
+     * @param drainTimeout maximum time for which connections are moved
+     * @param receivesConnections whether this process still receives connections from its own old process
      */
     public HandoverServer(
-            Path path, Forwarder forwarder, Supervisor supervisor, Lock changes, Consumer<String> closeReleased) {
+            Path path,
+            Forwarder forwarder,
+            Supervisor supervisor,
+            Lock changes,
+            String rules,
+            Consumer<String> closeReleased,
+            Duration drainTimeout,
+            BooleanSupplier receivesConnections) {
         this.path = path;
         this.forwarder = forwarder;
         this.supervisor = supervisor;
         this.changes = changes;
+        this.rules = rules;
         this.closeReleased = closeReleased;
+        this.drainTimeout = drainTimeout;
+        this.receivesConnections = receivesConnections;
+    }
+
+    /** Waits after a handover until no more connections are moved to the new process, or the timeout has passed. */
+    public void awaitConnectionsMoved(Duration timeout) throws InterruptedException {
+        try {
+            connectionsMoved.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException e) {
+            log.info("the drain timeout has passed while connections were moved to the new process");
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("cannot happen", e);
+        }
     }
 
     /**
@@ -213,7 +248,9 @@ public final class HandoverServer implements AutoCloseable {
         Deque<NewProcess> stillPending = new ArrayDeque<>();
         for (NewProcess next = pending.poll(); next != null; next = pending.poll()) {
             if (!staysPending(next)) {
-                next.close();
+                if (!next.isMovingConnections()) {
+                    next.close();
+                }
                 break;
             }
             stillPending.push(next);
@@ -274,7 +311,33 @@ public final class HandoverServer implements AutoCloseable {
             release(channel, hello);
         } finally {
             changes.unlock();
+            if (taken) {
+                moveConnections(channel, hello);
+            }
         }
+    }
+
+    /** Moves the open connections on a thread of its own, because that may take as long as the drain timeout. */
+    @SuppressWarnings("FutureReturnValueIgnored") // it does not fail
+    private void moveConnections(NewProcess channel, Hello hello) {
+        if (hello.version() < HandoverChannel.VERSION) {
+            connectionsMoved.complete(null);
+            return;
+        }
+        channel.moveConnections();
+        Supervisor.call("sluice-connection-sender", () -> {
+                    try (channel) {
+                        ConnectionSender sender = new ConnectionSender(channel, forwarder, receivesConnections);
+                        sender.sendAll(hello.pid(), hello.rules().equals(rules) ? drainTimeout : null);
+                    }
+                    return true;
+                })
+                .whenComplete((done, fault) -> {
+                    if (fault != null) {
+                        log.error("internal error while moving connections to process {}", hello.pid(), fault);
+                    }
+                    connectionsMoved.complete(null);
+                });
     }
 
     private void release(NewProcess channel, Hello hello) {

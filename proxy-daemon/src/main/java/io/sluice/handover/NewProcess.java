@@ -2,6 +2,7 @@ package io.sluice.handover;
 
 import io.netty.channel.unix.Socket;
 import io.sluice.forward.ForwarderHandover;
+import io.sluice.forward.MovedConnection;
 import io.sluice.socket.UnixListener;
 import io.sluice.socket.UnixSocket;
 import java.io.EOFException;
@@ -22,6 +23,9 @@ final class NewProcess extends HandoverChannel {
     /** Time limit for the rehearsal, and again for the transfer, during which clients wait. */
     private static final Duration TIMEOUT = Duration.ofSeconds(10);
 
+    /** Time limit for a batch of connections, which pause meanwhile. */
+    static final Duration MOVE_TIMEOUT = Duration.ofSeconds(5);
+
     private static final Pattern PID = Pattern.compile("[0-9]{1,10}");
 
     /** The first line from a new process (hello). */
@@ -31,6 +35,7 @@ final class NewProcess extends HandoverChannel {
     private @Nullable UnixSocket pipe;
 
     private int version = VERSION;
+    private boolean movingConnections;
 
     /** Creates the channel of an accepted connection, whose time limit is {@link #HELLO_TIMEOUT}. */
     NewProcess(UnixSocket socket) {
@@ -50,16 +55,27 @@ final class NewProcess extends HandoverChannel {
             return null;
         }
         String[] words = line.split(" ", 4);
-        if (words.length == 3 && words[0].equals(HELLO + VERSION)) {
-            version = VERSION;
-            return new Hello(VERSION, words[1], words[2], "");
+        for (int known : List.of(VERSION, VERSION_3)) {
+            if (words.length == 3 && words[0].equals(HELLO + known)) {
+                version = known;
+                return new Hello(known, words[1], words[2], "");
+            }
         }
         if (words.length == 4 && words[0].equals(HELLO + VERSION_2)) {
             version = VERSION_2;
             return new Hello(VERSION_2, words[1], words[2], words[3]);
         }
         throw new IOException(
-                "received '" + words[0] + "' instead of '" + HELLO + VERSION + "' or '" + HELLO + VERSION_2 + "'");
+                "received '" + words[0] + "' instead of '" + HELLO + "N' with N from " + VERSION_2 + " to " + VERSION);
+    }
+
+    /** Records that this connection is needed until all TCP connections are moved. */
+    void moveConnections() {
+        movingConnections = true;
+    }
+
+    boolean isMovingConnections() {
+        return movingConnections;
     }
 
     /** Returns whether the time limit for the hello has expired. */
@@ -93,7 +109,7 @@ final class NewProcess extends HandoverChannel {
         if (answer.startsWith(DECLINE + " ")) {
             throw new IOException("the new process declined: " + answer.substring(DECLINE.length() + 1));
         }
-        List<Integer> numbers = numbers(ACCEPT, answer);
+        List<Integer> numbers = numbers(ACCEPT, 2, answer);
         if (numbers.get(0) < size.descriptors()) {
             throw new IOException(
                     "the new process can open only " + numbers.get(0) + " of " + size.descriptors() + " descriptors");
@@ -101,15 +117,18 @@ final class NewProcess extends HandoverChannel {
         if (numbers.get(1) == 0 && size.frontends() > 0) {
             throw new IOException("the new process has no Services");
         }
-        sendSample();
+        sendSamples();
         expect(READY);
     }
 
-    private void sendSample() throws IOException {
+    private void sendSamples() throws IOException {
         Socket socketToSend = Socket.newSocketDgram();
         try {
-            int descriptor = socketToSend.intValue();
-            send(HandoverFormat.SAMPLE.withDescriptors(List.of(descriptor, descriptor)));
+            List<Integer> descriptors = List.of(socketToSend.intValue(), socketToSend.intValue());
+            send(HandoverFormat.SAMPLE.withDescriptors(descriptors));
+            if (version == VERSION) {
+                send(MovedConnection.withDescriptors(HandoverFormat.SAMPLE_CONNECTIONS, descriptors));
+            }
         } finally {
             socketToSend.close();
         }
@@ -163,9 +182,71 @@ final class NewProcess extends HandoverChannel {
             pipe.send(offered.descriptors());
             return;
         }
-        expect(RECEIVED);
-        socket.send(offered.descriptors());
+        sendDescriptors(offered.descriptors());
+    }
+
+    private void send(List<MovedConnection> connections) throws IOException {
+        HandoverFormat.write(connections, socket.output());
+        sendDescriptors(MovedConnection.descriptors(connections));
+    }
+
+    /** Sends the descriptors once the new process has received the JSON to which they belong. */
+    private void sendDescriptors(List<Integer> descriptors) throws IOException {
+        String answer = socket.readLine();
+        if (answer.startsWith(DECLINE + " ")) {
+            throw new IOException("the new process declined: " + answer.substring(DECLINE.length() + 1));
+        }
+        if (!answer.equals(RECEIVED)) {
+            throw new IOException("received '" + answer + "' instead of '" + RECEIVED + "'");
+        }
+        socket.send(descriptors);
         socket.writeLine(END);
+    }
+
+    /**
+     * Sends connections that this process has released, until the new process is ready to continue them.
+     *
+     * @return the numbers of the connections that the new process cannot take
+     * @throws IOException if the new process is not ready; it does not touch the connections, and no more can be sent
+     */
+    List<Integer> prepare(List<MovedConnection> connections) throws IOException {
+        try {
+            socket.limit(MOVE_TIMEOUT);
+            socket.writeLine(MOVE + " " + connections.size());
+            send(connections);
+            return rejected(socket.readLine(), connections.size());
+        } catch (IOException | RuntimeException e) {
+            String late = socket.readLastLine();
+            if (late == null) {
+                throw e;
+            }
+            return rejected(late, connections.size());
+        }
+    }
+
+    private static List<Integer> rejected(String line, int connections) throws IOException {
+        List<Integer> rejected = numbers(READY, line);
+        if (rejected.stream().anyMatch(number -> number >= connections)) {
+            throw new IOException("received '" + line + "' for " + connections + " connections");
+        }
+        return rejected;
+    }
+
+    /**
+     * Tells the new process to continue the connections of the last call of {@link #prepare}. Never waits, because the
+     * new process has read everything before.
+     *
+     * @throws IOException if the new process has stopped waiting, and does not touch the connections
+     */
+    void commit() throws IOException {
+        socket.limit(MOVE_TIMEOUT);
+        socket.writeLine(COMMIT);
+    }
+
+    /** Reports how many connections cannot be moved at this time or, if there will be no more, at all. */
+    void sendLeft(int left, boolean done) throws IOException {
+        socket.limit(MOVE_TIMEOUT);
+        socket.writeLine((done ? DONE : WAITING) + " " + left);
     }
 
     /** Replies that this process has released everything, or else that it has resumed serving. */

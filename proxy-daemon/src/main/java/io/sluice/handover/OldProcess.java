@@ -1,6 +1,8 @@
 package io.sluice.handover;
 
 import io.sluice.forward.ForwarderHandover;
+import io.sluice.forward.MovedConnection;
+import io.sluice.socket.Errno;
 import io.sluice.socket.UnixListener;
 import io.sluice.socket.UnixSocket;
 import java.io.EOFException;
@@ -25,6 +27,9 @@ public final class OldProcess extends HandoverChannel {
     private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
     private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+    private static final long BUSY_POLL_NANOS = TimeUnit.MICROSECONDS.toNanos(50);
+    /** Time after the last batch of connections during which another is expected. */
+    private static final long BUSY_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     /** Offer of the old process: how many descriptors it would send, and how many frontends it serves. */
     record Offer(int descriptors, int frontends) {}
@@ -39,8 +44,16 @@ public final class OldProcess extends HandoverChannel {
         UNKNOWN
     }
 
-    private OldProcess(UnixSocket socket) {
+    private int version = VERSION;
+
+    /** Creates the end of an open connection. */
+    OldProcess(UnixSocket socket) {
         super(socket);
+    }
+
+    /** Whether the old process also hands over its TCP connections. */
+    boolean movesConnections() {
+        return version >= VERSION;
     }
 
     /** Returns whether a trusted process listens on this path. */
@@ -75,18 +88,19 @@ public final class OldProcess extends HandoverChannel {
     }
 
     /**
-     * Requests an offer with protocol version 3; returns empty if the old process has already handed over to another
+     * Requests an offer with protocol version 3 or 4; returns empty if the old process has already handed over to another
      * process.
      *
-     * @throws EOFException if the old process closes the connection, as a version 2 process does
+     * @throws EOFException if the old process closes the connection, as it does if it does not support the version
      */
-    Optional<Offer> requestOffer(String rules) throws IOException {
-        socket.writeLine(HELLO + VERSION + " " + ownPid() + " " + rules);
+    Optional<Offer> requestOffer(int withVersion, String rules) throws IOException {
+        version = withVersion;
+        socket.writeLine(HELLO + version + " " + ownPid() + " " + rules);
         String answer = await();
         if (answer.equals(TAKEN)) {
             return Optional.empty();
         }
-        List<Integer> numbers = numbers(OFFER, answer);
+        List<Integer> numbers = numbers(OFFER, 2, answer);
         return Optional.of(new Offer(numbers.get(0), numbers.get(1)));
     }
 
@@ -109,8 +123,88 @@ public final class OldProcess extends HandoverChannel {
         if (!sample.withDescriptors(none).equals(HandoverFormat.SAMPLE)) {
             throw new IOException("the test message of the old process differs from the expected one: " + sample);
         }
+        if (movesConnections()) {
+            receiveSampleConnections();
+        }
         socket.writeLine(READY);
         return receive(room);
+    }
+
+    private void receiveSampleConnections() throws IOException {
+        socket.limit(TIMEOUT);
+        List<MovedConnection> sample = receiveConnections(HandoverFormat.SAMPLE_CONNECTIONS.size());
+        List<Integer> descriptors = MovedConnection.descriptors(sample);
+        UnixSocket.closeAll(descriptors);
+        List<Integer> none = descriptors.stream().map(descriptor -> 0).toList();
+        if (!MovedConnection.withDescriptors(sample, none).equals(HandoverFormat.SAMPLE_CONNECTIONS)) {
+            throw new IOException("the test connection of the old process differs from the expected one: " + sample);
+        }
+    }
+
+    /**
+     * Returns the next line about connections, such as {@code move 64}.
+     *
+     * @throws EOFException if the old process has ended
+     */
+    String readConnectionLine() throws IOException {
+        socket.limit(NewProcess.MOVE_TIMEOUT);
+        long sinceNanos = System.nanoTime();
+        while (true) {
+            boolean late = socket.isPastDeadline();
+            String line = socket.pollLine();
+            if (line != null) {
+                return line;
+            }
+            if (late) {
+                throw new SocketTimeoutException("the old process did not respond");
+            }
+            // Batches follow each other at once, and pause their connections. Otherwise, wait without using the CPU.
+            boolean isBusy = System.nanoTime() - sinceNanos < BUSY_NANOS;
+            LockSupport.parkNanos(isBusy ? BUSY_POLL_NANOS : POLL_NANOS);
+        }
+    }
+
+    /** Receives a batch of connections. The old process resumes them unless {@link #commit} returns true. */
+    List<MovedConnection> receiveConnections(int expected) throws IOException {
+        socket.limit(NewProcess.MOVE_TIMEOUT);
+        List<MovedConnection> offered = HandoverFormat.readConnections(socket.input());
+        List<Integer> descriptors = MovedConnection.descriptors(offered);
+        if (offered.size() != expected) {
+            throw new IOException("received " + offered.size() + " connections instead of " + expected);
+        }
+        int room = UnixSocket.descriptorRoom();
+        if (descriptors.size() > room) {
+            decline("can open only " + room + " of " + descriptors.size() + " descriptors");
+            throw new IOException("can open only " + room + " of " + descriptors.size()
+                    + " descriptors; the limit (ulimit -n) is too low");
+        }
+        return MovedConnection.withDescriptors(offered, receiveDescriptors(descriptors.size()));
+    }
+
+    /**
+     * Reports that this process is ready to continue the received connections, and returns whether it must.
+     *
+     * @param rejected numbers of the connections that this process cannot take
+     * @throws IOException if the old process resumes the connections
+     */
+    boolean commit(List<Integer> rejected) throws IOException {
+        StringBuilder line = new StringBuilder(READY);
+        rejected.forEach(number -> line.append(' ').append(number));
+        socket.writeLine(line.toString());
+        String answer;
+        try {
+            answer = socket.readLine();
+        } catch (SocketTimeoutException e) {
+            answer = socket.readLastLine();
+            log.debug("the old process did not respond in time; it sent '{}'", answer, e);
+        } catch (IOException e) {
+            if (e instanceof EOFException || Errno.of(e) == Errno.ECONNRESET) {
+                // The old process has ended, and with it its copies of the sockets.
+                return true;
+            }
+            throw e;
+        }
+        return COMMIT.equals(answer);
     }
 
     /** Requests and receives the sockets and state with protocol version 2. */
@@ -147,12 +241,16 @@ public final class OldProcess extends HandoverChannel {
         socket.limit(TIMEOUT);
         ForwarderHandover offered = HandoverFormat.read(socket.input());
         requireRoom(offered, room);
+        return offered.withDescriptors(receiveDescriptors(offered.descriptors().size()));
+    }
+
+    private List<Integer> receiveDescriptors(int count) throws IOException {
         socket.writeLine(RECEIVED);
-        List<Integer> received = socket.receive(offered.descriptors().size());
+        List<Integer> received = socket.receive(count);
         try {
             // This also fails if more descriptors arrive than were announced.
             expect(END);
-            return offered.withDescriptors(received);
+            return received;
         } catch (IOException | RuntimeException e) {
             UnixSocket.closeAll(received);
             throw e;

@@ -1,5 +1,6 @@
 /**
- * Handover of listeners, UDP flows and load-balancing state from the old process to the new process over a Unix socket.
+ * Handover of listeners, UDP flows, load-balancing state and open TCP connections from the old process to the new
+ * process over a Unix socket.
  *
  * <p>May use {@link io.sluice.forward}, {@link io.sluice.balance}, {@link io.sluice.socket},
  * {@link io.sluice.thread}, {@link io.sluice.model}, {@link io.sluice.text}, Netty and Jackson.

@@ -42,15 +42,18 @@ final class HandoverClientTest {
     private UnixListener listening;
     private ForwarderHandover offered = new ForwarderHandover(List.of(), List.of(), List.of());
     private String flow;
+    /** Protocol version of the old process. */
+    private int version = HandoverChannel.VERSION;
     /** Socket that the old process sends in the rehearsal. */
     private io.netty.channel.unix.Socket sample;
 
-    /** Steps of the old process in version 3. */
+    /** Steps of the old process in version 4; version 3 has no SAMPLE_CONNECTION. */
     private enum Step {
         CONNECTED,
         OFFER,
         SAMPLE,
         SAMPLE_DESCRIPTORS,
+        SAMPLE_CONNECTION,
         READY,
         HALF_OF_STATE,
         STATE,
@@ -126,7 +129,7 @@ final class HandoverClientTest {
     private void advanceTo(Step last, UnixSocket peer) throws IOException {
         for (Step step : Step.values()) {
             switch (step) {
-                case CONNECTED -> assertThat(peer.readLine()).matches("sluice-hand-over-3 [0-9]+ none");
+                case CONNECTED -> assertThat(peer.readLine()).matches("sluice-hand-over-" + version + " [0-9]+ none");
                 case OFFER -> {
                     peer.writeLine("offer 3 2");
                     assertThat(peer.readLine()).matches("accept [0-9]+ 2");
@@ -138,6 +141,14 @@ final class HandoverClientTest {
                 case SAMPLE_DESCRIPTORS -> {
                     peer.send(List.of(sample.intValue(), sample.intValue()));
                     peer.writeLine("end");
+                }
+                case SAMPLE_CONNECTION -> {
+                    if (version == HandoverChannel.VERSION) {
+                        HandoverFormat.write(HandoverFormat.SAMPLE_CONNECTIONS, peer.output());
+                        assertThat(peer.readLine()).isEqualTo("received");
+                        peer.send(List.of(sample.intValue(), sample.intValue()));
+                        peer.writeLine("end");
+                    }
                 }
                 case READY -> {
                     assertThat(peer.readLine()).isEqualTo("ready");
@@ -282,6 +293,10 @@ final class HandoverClientTest {
             assertThat(peer.readLine()).isEqualTo("received");
             peer.send(List.of(sample.intValue(), sample.intValue()));
             peer.writeLine("end");
+            HandoverFormat.write(HandoverFormat.SAMPLE_CONNECTIONS, peer.output());
+            assertThat(peer.readLine()).isEqualTo("received");
+            peer.send(List.of(sample.intValue(), sample.intValue()));
+            peer.writeLine("end");
             assertThat(peer.readLine()).isEqualTo("ready");
             HandoverFormat.write(nothing, peer.output());
             assertThat(peer.readLine()).isEqualTo("received");
@@ -310,10 +325,10 @@ final class HandoverClientTest {
         assertThat(lab.use()).isEqualTo(flow);
     }
 
-    /** Version 2 has no rehearsal, so it must not be used with a process that supports version 3. */
+    /** An older version has less or no rehearsal, so it must not be used with a process that supports a newer one. */
     @ParameterizedTest
-    @EnumSource(names = {"OFFER", "SAMPLE", "SAMPLE_DESCRIPTORS"})
-    void doesNotUseVersion2AfterAnOfferInVersion3(Step last) throws Exception {
+    @EnumSource(names = {"OFFER", "SAMPLE", "SAMPLE_DESCRIPTORS", "SAMPLE_CONNECTION"})
+    void usesNoOlderVersionAfterAnOffer(Step last) throws Exception {
         Result result = requestHandover(lab.snapshot, peer -> advanceTo(last, peer), peer -> {
             advanceTo(Step.SERVING, peer);
             old.closeReleased(offered);
@@ -376,6 +391,18 @@ final class HandoverClientTest {
                 .containsOnly(FrontendStatus.State.FAILED);
     }
 
+    @Test
+    void receivesAHandoverInVersion3() throws Exception {
+        version = HandoverChannel.VERSION_3;
+        Result result = requestHandover(lab.snapshot, HandoverClientTest::closeAfterHello, peer -> {
+            advanceTo(Step.SERVING, peer);
+            old.closeReleased(offered);
+            peer.writeLine("released");
+        });
+        assertThat(result).isEqualTo(Result.SERVING);
+        assertThat(lab.use()).isEqualTo(flow);
+    }
+
     // ---- version 2
 
     private Script version2(boolean keepsServing) {
@@ -405,7 +432,11 @@ final class HandoverClientTest {
 
     @Test
     void receivesAHandoverInVersion2() throws Exception {
-        assertThat(requestHandover(lab.snapshot, HandoverClientTest::closeAfterHello, version2(false)))
+        assertThat(requestHandover(
+                        lab.snapshot,
+                        HandoverClientTest::closeAfterHello,
+                        HandoverClientTest::closeAfterHello,
+                        version2(false)))
                 .isEqualTo(Result.SERVING);
         assertThat(lab.use()).isEqualTo(flow);
         try (var left = Files.list(directory)) {
@@ -415,7 +446,11 @@ final class HandoverClientTest {
 
     @Test
     void failsIfAVersion2ProcessResumesServing() throws Exception {
-        assertThat(requestHandover(lab.snapshot, HandoverClientTest::closeAfterHello, version2(true)))
+        assertThat(requestHandover(
+                        lab.snapshot,
+                        HandoverClientTest::closeAfterHello,
+                        HandoverClientTest::closeAfterHello,
+                        version2(true)))
                 .isEqualTo(Result.HANDOVER_FAILED);
         assertThat(lab.use()).isEqualTo(flow);
     }
@@ -423,7 +458,11 @@ final class HandoverClientTest {
     @Test
     void doesNotRequestAVersion2HandoverWithoutServices() throws Exception {
         Script expectClose = peer -> assertThatThrownBy(peer::readLine).isInstanceOf(EOFException.class);
-        assertThat(requestHandover(ServiceSnapshot.empty(), HandoverClientTest::closeAfterHello, expectClose))
+        assertThat(requestHandover(
+                        ServiceSnapshot.empty(),
+                        HandoverClientTest::closeAfterHello,
+                        HandoverClientTest::closeAfterHello,
+                        expectClose))
                 .isEqualTo(Result.WAITING);
     }
 }

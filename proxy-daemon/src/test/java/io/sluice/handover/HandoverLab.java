@@ -25,6 +25,7 @@ import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -52,13 +53,13 @@ final class HandoverLab {
         NameServer tcp = closeLater(new NameServer("127.0.0.1", 0, "tcp"));
         DatagramSocket udp = closeLater(udpServer());
         snapshot = ServiceSnapshot.of(
-                service("web", Protocol.TCP, tcp.port()), service("ask", Protocol.UDP, udp.getLocalPort()));
+                service("web", Protocol.TCP, port, tcp.port()), service("ask", Protocol.UDP, port, udp.getLocalPort()));
         client = closeLater(new DatagramSocket());
         client.setSoTimeout((int) RunIT.TIMEOUT.toMillis());
         client.connect(InetAddress.getByName(ADDRESS), port);
     }
 
-    private ServicePort service(String name, Protocol protocol, int endpointPort) {
+    private static ServicePort service(String name, Protocol protocol, int port, int endpointPort) {
         IpAddress address = Objects.requireNonNull(IpAddress.parse(ADDRESS));
         Endpoint endpoint = new Endpoint(Objects.requireNonNull(IpAddress.parse("127.0.0.1")), endpointPort);
         return new ServicePort(
@@ -89,6 +90,11 @@ final class HandoverLab {
         thread.setDaemon(true);
         thread.start();
         return socket;
+    }
+
+    /** A Service with a single endpoint. */
+    static ServicePort stream(int port, ServerSocket endpoint) {
+        return service("stream", Protocol.TCP, port, endpoint.getLocalPort());
     }
 
     <T extends AutoCloseable> T closeLater(T resource) {

@@ -67,12 +67,20 @@ final class HandoverServerTest {
         lab = new HandoverLab();
         serving = lab.forwarder();
         serving.apply(lab.snapshot);
-        port = lab.closeLater(new HandoverServer(path(), serving, new Supervisor(), changes, rules -> {
-            closeReleased.add(rules);
-            if (closeReleasedFails) {
-                throw new IllegalStateException("simulated");
-            }
-        }));
+        port = lab.closeLater(new HandoverServer(
+                path(),
+                serving,
+                new Supervisor(),
+                changes,
+                "rules",
+                rules -> {
+                    closeReleased.add(rules);
+                    if (closeReleasedFails) {
+                        throw new IllegalStateException("simulated");
+                    }
+                },
+                TIMEOUT,
+                () -> false));
         port.open(false);
         flow = lab.use();
     }
@@ -122,7 +130,7 @@ final class HandoverServerTest {
     /** Receives a handover, as a new process does. */
     private Outcome requestHandover() throws IOException {
         try (OldProcess old = Objects.requireNonNull(OldProcess.connect(path()))) {
-            assertThat(old.requestOffer("rules")).contains(new Offer(3, 2));
+            assertThat(old.requestOffer(HandoverChannel.VERSION_3, "rules")).contains(new Offer(3, 2));
             ForwarderHandover handover = old.accept(2);
             Forwarder newForwarder = lab.forwarder();
             newForwarder.inherit(handover);
