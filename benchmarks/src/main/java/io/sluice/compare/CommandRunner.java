@@ -11,23 +11,23 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /** Runs programs in a temporary directory; {@link #close} kills all that still run. */
-final class CommandRunner implements AutoCloseable {
+public final class CommandRunner implements AutoCloseable {
     private static final int TIMEOUT_SECONDS = 180;
 
     private final Set<Process> running = ConcurrentHashMap.newKeySet();
     private final Path directory;
     private volatile boolean closed;
 
-    CommandRunner(Path directory) {
+    public CommandRunner(Path directory) {
         this.directory = directory;
     }
 
     /** Runs a command, split at spaces, until it ends, and returns its output. */
-    String run(String line) throws IOException, InterruptedException {
+    public String run(String line) throws IOException, InterruptedException {
         return run(List.of(line.split(" ")));
     }
 
-    String run(List<String> command) throws IOException, InterruptedException {
+    public String run(List<String> command) throws IOException, InterruptedException {
         // A file, not a pipe: a child process that keeps a pipe open would block this method.
         Path output = Files.createTempFile(directory, "run", ".out");
         Process process = start(output, command);
@@ -47,14 +47,14 @@ final class CommandRunner implements AutoCloseable {
     }
 
     /** Starts a program in the background with its output in a file. */
-    Process start(Path output, List<String> command) throws IOException {
+    public Process start(Path output, List<String> command) throws IOException {
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
         return start(builder);
     }
 
-    Process start(ProcessBuilder builder) throws IOException {
+    public Process start(ProcessBuilder builder) throws IOException {
         Process process = builder.start();
         running.add(process);
         if (closed) {
@@ -63,12 +63,12 @@ final class CommandRunner implements AutoCloseable {
         return process;
     }
 
-    boolean isClosed() {
+    public boolean isClosed() {
         return closed;
     }
 
     /** Kills a program and its children. */
-    void end(Process process) {
+    public void end(Process process) {
         List<ProcessHandle> family = Stream.concat(process.descendants(), Stream.of(process.toHandle()))
                 .toList();
         family.forEach(ProcessHandle::destroyForcibly);
@@ -76,16 +76,16 @@ final class CommandRunner implements AutoCloseable {
         running.remove(process);
     }
 
-    Path file(String name, String text) throws IOException {
+    public Path file(String name, String text) throws IOException {
         return Files.writeString(directory.resolve(name), text);
     }
 
-    Path directory() {
+    public Path directory() {
         return directory;
     }
 
     /** The command line that runs a class on the class path of this process. */
-    static List<String> java(Class<?> main, String... flags) {
+    public static List<String> java(Class<?> main, String... flags) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(List.of(flags));
