@@ -36,11 +36,13 @@ final class ConnectionReceiver implements AutoCloseable {
             while (receiveNext()) {
                 // Each call receives one batch.
             }
-            log.info(
-                    "received {} from the old process in {} ms{}",
-                    Table.count(received, "connection"),
-                    TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - sinceNanos),
-                    left == 0 ? "" : "; " + left + " end in the old process");
+            if (received + left > 0) {
+                log.info(
+                        "received {} from the old process in {} ms{}",
+                        Table.count(received, "connection"),
+                        TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - sinceNanos),
+                        left == 0 ? "" : "; " + left + " end in the old process");
+            }
         } catch (IOException e) {
             log.warn(
                     "received {} from the old process, which keeps the others: {}",

@@ -22,8 +22,11 @@ import org.slf4j.LoggerFactory;
 final class ConnectionSender {
     private static final Logger log = LoggerFactory.getLogger(ConnectionSender.class);
 
-    /** Number of connections that pause at the same time. */
-    private static final int BATCH = 64;
+    /** Maximum number of connections that pause at the same time. */
+    private static final int LARGEST_BATCH = 64;
+
+    /** The first batches are small, because both processes run this code for the first time, which is slow. */
+    private static final int FIRST_BATCH = 4;
 
     private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
     private static final long REPORT_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -31,6 +34,7 @@ final class ConnectionSender {
     private final NewProcess newProcess;
     private final Forwarder forwarder;
     private final BooleanSupplier expectsMore;
+    private int batchSize = FIRST_BATCH;
     private int moved;
 
     /** @param expectsMore whether this process still receives connections from another one */
@@ -68,7 +72,9 @@ final class ConnectionSender {
             left == 0 ? "" : "; " + Table.count(left, "connection") + " stay in this process",
             failure
         };
-        if (failure.isEmpty()) {
+        if (moved + left == 0) {
+            log.debug(message, values);
+        } else if (failure.isEmpty()) {
             log.info(message, values);
         } else {
             log.warn(message, values);
@@ -97,7 +103,7 @@ final class ConnectionSender {
 
     /** Moves a batch and returns its size; 0 if no connection can be moved at this time. */
     private int sendNext() throws IOException {
-        List<MovedConnection> batch = forwarder.releaseConnections(BATCH);
+        List<MovedConnection> batch = forwarder.releaseConnections(batchSize);
         if (batch.isEmpty()) {
             return 0;
         }
@@ -113,6 +119,7 @@ final class ConnectionSender {
             forwarder.takeBackConnections(kept);
             moved += taken.size();
         }
+        batchSize = Math.min(LARGEST_BATCH, batchSize * 2);
         return batch.size() - kept.size();
     }
 }
