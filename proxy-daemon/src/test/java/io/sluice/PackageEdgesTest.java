@@ -108,9 +108,10 @@ final class PackageEdgesTest {
                         "org.HdrHistogram..",
                         JACKSON,
                         LOG),
-                // Whatever ops may use, so that pages and routes can show the same things.
+                // Whatever ops may use, so that pages and routes can show the same things; handover for upgrades.
                 edge(
                         "admin",
+                        "handover",
                         "http",
                         "ops",
                         "balance",

@@ -41,6 +41,7 @@ public final class UnixSocket implements AutoCloseable {
     /** {@code struct ucred}: pid, uid and gid. */
     private static final int UCRED_BYTES = 12;
 
+    private static final int UCRED_PID = 0;
     private static final int UCRED_UID = 4;
     private static final int ROOT = 0;
 
@@ -112,12 +113,24 @@ public final class UnixSocket implements AutoCloseable {
 
     /**
      * The numeric user ID of the peer at the time it connected or, for the connecting side, at the time the peer
-     * started to listen. The process ID is not used, because the peer may be in another PID namespace.
+     * started to listen.
      */
     public int peerUid() throws IOException {
+        return peerCredentials().getInt(UCRED_UID);
+    }
+
+    /**
+     * The process ID of the peer, for messages only: another process may have it by now. It is 0 if the peer is in
+     * another PID namespace.
+     */
+    public int peerPid() throws IOException {
+        return peerCredentials().getInt(UCRED_PID);
+    }
+
+    private ByteBuffer peerCredentials() throws IOException {
         ByteBuffer credentials = ByteBuffer.allocate(UCRED_BYTES).order(ByteOrder.nativeOrder());
         socket.getRawOpt(SOL_SOCKET, SO_PEERCRED, credentials);
-        return credentials.getInt(UCRED_UID);
+        return credentials;
     }
 
     /** Whether a user may exchange sockets with this process: root, or the user of this process. */

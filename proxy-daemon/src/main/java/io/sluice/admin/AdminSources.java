@@ -1,6 +1,8 @@
 package io.sluice.admin;
 
 import io.sluice.forward.Forwarder;
+import io.sluice.handover.ReceivedHandover;
+import io.sluice.handover.Upgrade;
 import io.sluice.http.Response;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.DaemonState;
@@ -13,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the admin API reads from the daemon. All functions are called on the two threads of the admin API.
@@ -21,6 +24,7 @@ import java.util.function.Supplier;
  * @param node name of the node
  * @param source where Services come from, for people
  * @param phase phase of the process
+ * @param handover what the process received from the old process; null if it started alone
  * @param readiness the response of {@code /readyz}
  * @param failedThreads threads that have failed or are stuck
  * @param configuration the settings in the structure of a configuration file, without secrets
@@ -32,6 +36,8 @@ public record AdminSources(
         String source,
         Instant started,
         Supplier<String> phase,
+        Supplier<@Nullable ReceivedHandover> handover,
+        Upgrade upgrade,
         Supplier<Response> readiness,
         Supplier<DaemonState> state,
         Supplier<List<Supervisor.Failure>> failedThreads,
@@ -45,6 +51,7 @@ public record AdminSources(
     public List<AdminRoute> routes() {
         List<AdminRoute> routes = new ArrayList<>();
         routes.addAll(new StatusRoutes(this).routes());
+        routes.addAll(new UpgradeRoutes(upgrade).routes());
         routes.addAll(new ServiceRoutes(forwarder, snapshot).routes());
         routes.addAll(new EndpointRoutes(forwarder, snapshot, events).routes());
         routes.addAll(new ConnectionRoutes(forwarder, snapshot).routes());

@@ -5,6 +5,7 @@ import io.sluice.document.Problem;
 import io.sluice.feed.WatchStatus;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.FrontendStatus;
+import io.sluice.handover.ReceivedHandover;
 import io.sluice.http.Response;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
@@ -51,7 +52,7 @@ final class StatusRoutes {
     private Response status() {
         DaemonState state = sources.state().get();
         Response readiness = sources.readiness().get();
-        Map<String, Object> json = new LinkedHashMap<>();
+        Map<String, @Nullable Object> json = new LinkedHashMap<>();
         json.put("version", BuildInfo.version());
         json.put("pid", ProcessHandle.current().pid());
         json.put("mode", sources.mode());
@@ -62,11 +63,27 @@ final class StatusRoutes {
         json.put("phase", sources.phase().get());
         json.put("startTime", String.valueOf(Items.time(sources.started())));
         json.put("logLevel", LogLevel.get());
+        json.put("handover", handover(sources.handover().get()));
         json.put("feed", feed(state));
         json.put("counts", counts(state));
         json.put("totals", totals(forwarder.stats()));
         json.put("failedThreads", sources.failedThreads().get());
         return AdminRoutes.json(200, json);
+    }
+
+    private static @Nullable Map<String, @Nullable Object> handover(@Nullable ReceivedHandover received) {
+        if (received == null) {
+            return null;
+        }
+        Map<String, @Nullable Object> json = new LinkedHashMap<>();
+        json.put("fromPid", received.fromPid() == 0 ? null : received.fromPid());
+        json.put("frontends", received.frontends());
+        json.put("flows", received.flows());
+        json.put("connections", received.connections());
+        json.put("connectionsLeft", received.connectionsLeft());
+        json.put("durationMillis", received.duration().toMillis());
+        json.put("receivedAt", Items.time(received.receivedAt()));
+        return json;
     }
 
     private Map<String, Object> feed(DaemonState state) {

@@ -58,7 +58,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             AffinityCommand.class,
             EventsCommand.class,
             EndpointCommand.class,
-            LogLevelCommand.class
+            LogLevelCommand.class,
+            UpgradeCommand.class
         },
         synopsisSubcommandLabel = "COMMAND",
         optionListHeading = "%nOptions:%n",

@@ -104,6 +104,7 @@ final class RunCommand implements Callable<Integer> {
         Logging.configure(settings.logFormat(), settings.logLevel(), System.err);
         return serve(
                 configuration,
+                command(),
                 () -> Main.configuration(spec.commandLine().getParseResult(), file),
                 settings.feed() == null ? access(spec, settings) : null);
     }
@@ -159,8 +160,20 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    /** @param api API server to watch; null to read the feed */
-    private static int serve(Configuration configuration, Reload reload, @Nullable ApiAccess api)
+    /** Returns the command line of this process: the launcher and its arguments; empty without the launcher. */
+    private List<String> command() {
+        String launcher = System.getProperty("sluice.launcher");
+        return launcher == null
+                ? List.of()
+                : Stream.concat(Stream.of(launcher), spec.root().commandLine().getParseResult().originalArgs().stream())
+                        .toList();
+    }
+
+    /**
+     * @param command command line of this process
+     * @param api API server to watch; null to read the feed
+     */
+    private static int serve(Configuration configuration, List<String> command, Reload reload, @Nullable ApiAccess api)
             throws InterruptedException {
         // Must be first, so that a signal during startup is handled once the daemon has started.
         CountDownLatch signaled = new CountDownLatch(1);
@@ -194,6 +207,7 @@ final class RunCommand implements Callable<Integer> {
             log.error("cannot start: {}", e.getMessage());
             return Main.PROBLEMS;
         }
+        daemon.upgrade().setCommand(command);
         running.set(daemon);
         try (daemon) {
             daemon.whenServedElsewhere(stopRequested::countDown);

@@ -28,6 +28,7 @@ record StatusReport(Item status, Rates rates, List<Item> failing, Instant now) {
         List<String> lines = new ArrayList<>();
         add(lines, "state", state());
         add(lines, "process", process());
+        addHandover(lines);
         add(lines, "feed", feed());
         addWatches(lines);
         Item counts = status.object("counts");
@@ -77,6 +78,25 @@ record StatusReport(Item status, Rates rates, List<Item> failing, Instant now) {
         return "Sluice " + status.text("version") + ", pid " + status.text("pid") + ", " + status.text("mode") + " mode"
                 + (node.isEmpty() ? "" : " on " + node) + ", up " + status.age("startTime", now) + ", log level "
                 + status.text("logLevel");
+    }
+
+    private void addHandover(List<String> lines) {
+        Item handover = status.object("handover");
+        if (!handover.text("receivedAt").isEmpty()) {
+            String from = handover.text("fromPid");
+            add(
+                    lines,
+                    "handover",
+                    "received " + received(handover) + (from.isEmpty() ? "" : " from process " + from) + ", "
+                            + handover.age("receivedAt", now) + " ago");
+        }
+    }
+
+    /** What a process received in a handover, as in {@code 3 frontends, 4 UDP flows, 812 connections}. */
+    static String received(Item handover) {
+        return Table.count(handover.number("frontends"), "frontend") + ", "
+                + Table.count(handover.number("flows"), "UDP flow") + ", "
+                + Table.count(handover.number("connections"), "connection");
     }
 
     private String feed() {

@@ -3,10 +3,8 @@ package io.sluice.daemon;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.sluice.admin.AdminSources;
 import io.sluice.apiserver.ApiAccess;
-import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.config.Settings;
 import io.sluice.daemon.Lifecycle.Phase;
-import io.sluice.feed.FileReflector;
 import io.sluice.feed.NotNowException;
 import io.sluice.feed.Reflector;
 import io.sluice.feed.SyncLoop;
@@ -18,6 +16,7 @@ import io.sluice.handover.HandoverClient;
 import io.sluice.handover.HandoverFormat;
 import io.sluice.handover.HandoverServer;
 import io.sluice.handover.OldProcess;
+import io.sluice.handover.Upgrade;
 import io.sluice.http.HttpServer;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.node.InterfaceAddresses;
@@ -50,9 +49,6 @@ import org.slf4j.LoggerFactory;
 public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
-    /** How long to wait for the Node object: Sluice may start before the kubelet has registered the node. */
-    private static final Duration NODE_WAIT = Duration.ofMinutes(5);
-
     private final Settings settings;
     private final Supervisor supervisor = new Supervisor();
     private final ChangeReporter reporter =
@@ -73,6 +69,7 @@ public final class Daemon implements AutoCloseable {
     private final Lifecycle lifecycle;
     private final @Nullable HandoverServer handoverServer;
     private final @Nullable HandoverClient handoverClient;
+    private final Upgrade upgrade;
     private boolean waitingLogged;
 
     /**
@@ -131,6 +128,8 @@ public final class Daemon implements AutoCloseable {
                         settings.drainTimeout(),
                         handoverClient::isReceivingConnections);
         lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket));
+        upgrade = new Upgrade(
+                supervisor, changes, () -> lifecycle.is(Phase.SERVING), socket != null, settings.exitAfterHandover());
         kubeProxyMetrics =
                 new KubeProxyMetrics(registry, this::sync, () -> syncLoop().snapshot());
         syncLoop = new SyncLoop(settings.buildOptions(), this::apply, reporter::problem, kubeProxyMetrics::round);
@@ -139,16 +138,7 @@ public final class Daemon implements AutoCloseable {
                 rules == null || settings.buildOptions().nodePortAddresses().includesInterfaces()
                         ? new InterfaceAddresses(interfaces, syncLoop::offerInterfaceAddresses)
                         : null;
-        if (api == null) {
-            reflector = new FileReflector(Objects.requireNonNull(settings.feed()), settings.buildOptions(), syncLoop);
-        } else {
-            // Without the Node, bind mode serves NodePorts later, but node mode would apply rules without masquerading.
-            Duration nodeWait = rules == null ? Duration.ZERO : NODE_WAIT;
-            KubernetesReflector kubernetes =
-                    KubernetesReflector.of(api, settings.buildOptions(), settings.endpointsApi(), nodeWait, syncLoop);
-            reflector = kubernetes;
-            reporter.recordEvents(kubernetes.events());
-        }
+        reflector = Reflectors.reflector(settings, api, syncLoop, reporter);
         Clock clock = Clock.systemUTC();
         Health health = new Health(this::sync, forwarder::counts, supervisor::failures, clock, registry);
         Metrics.register(forwarder::stats, this::state, registry);
@@ -202,6 +192,8 @@ public final class Daemon implements AutoCloseable {
                 api == null ? "feed " + settings.feed() : "API server " + api,
                 clock.instant(),
                 () -> lifecycle.phase().name(),
+                () -> handoverClient == null ? null : handoverClient.received(),
+                upgrade,
                 health::readiness,
                 this::state,
                 supervisor::failures,
@@ -285,6 +277,7 @@ public final class Daemon implements AutoCloseable {
      */
     private void handedOver(String newProcessRules) {
         lifecycle.enter(Phase.HANDED_OVER);
+        upgrade.handedOver();
         releaseRulesAndPorts(newProcessRules);
     }
 
@@ -336,6 +329,7 @@ public final class Daemon implements AutoCloseable {
      */
     public void drain() throws InterruptedException {
         lifecycle.enter(Phase.DRAINING);
+        upgrade.close();
         if (readyFile != null) {
             readyFile.close();
         }
@@ -363,6 +357,7 @@ public final class Daemon implements AutoCloseable {
     @Override
     public void close() {
         lifecycle.enter(Phase.CLOSED);
+        upgrade.close();
         if (readyFile != null) {
             readyFile.close();
         }
@@ -400,6 +395,11 @@ public final class Daemon implements AutoCloseable {
 
     Supervisor supervisor() {
         return supervisor;
+    }
+
+    /** Returns what starts the process that replaces this one. */
+    public Upgrade upgrade() {
+        return upgrade;
     }
 
     public SyncLoop syncLoop() {

@@ -11,9 +11,12 @@ import io.sluice.thread.Supervisor;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -50,6 +53,9 @@ public final class HandoverClient {
 
     private int attempts = ATTEMPTS;
     private volatile boolean receivingConnections;
+    private long attemptStartNanos;
+    private int oldPid;
+    private volatile @Nullable ReceivedHandover received;
 
     /**
      * Creates a client without connecting it.
@@ -74,12 +80,14 @@ public final class HandoverClient {
     public Result requestHandover(ServiceSnapshot snapshot) {
         attempts = ATTEMPTS;
         for (int failures = 0; failures < attempts; failures++) {
+            attemptStartNanos = System.nanoTime();
             OldProcess old = OldProcess.connect(socket);
             if (old == null) {
                 // The old process has exited and closed its sockets.
                 forwarder.apply(snapshot);
                 return Result.SERVING;
             }
+            oldPid = old.pid();
             try {
                 Optional<Result> result = version == HandoverChannel.VERSION_2
                         ? requestFromVersion2(old, snapshot)
@@ -173,6 +181,14 @@ public final class HandoverClient {
             log.error("handover took too long; exiting, and the old process continues to serve");
             return abandon();
         }
+        received = new ReceivedHandover(
+                oldPid,
+                handover.frontends().size(),
+                handover.flows(),
+                0,
+                0,
+                Duration.ofNanos(System.nanoTime() - attemptStartNanos),
+                Instant.now());
         if (outcome == Outcome.RELEASED && version == HandoverChannel.VERSION) {
             receiveConnections(old);
         }
@@ -200,6 +216,11 @@ public final class HandoverClient {
     /** Whether the old process is still moving its connections to this process. Thread-safe. */
     public boolean isReceivingConnections() {
         return receivingConnections;
+    }
+
+    /** Returns what was received; null before a handover, and after a cold start. */
+    public @Nullable ReceivedHandover received() {
+        return received;
     }
 
     private Result abandon() {

@@ -87,6 +87,11 @@ public final class OldProcess extends HandoverChannel {
         }
     }
 
+    /** Returns the process ID of the old process; 0 if it is in another PID namespace. */
+    int pid() throws IOException {
+        return socket.peerPid();
+    }
+
     /**
      * Requests an offer with protocol version 3 or 4; returns empty if the old process has already handed over to another
      * process.

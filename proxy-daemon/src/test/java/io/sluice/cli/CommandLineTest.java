@@ -66,6 +66,7 @@ final class CommandLineTest {
                 "affinity",
                 "events",
                 "endpoint",
+                "upgrade",
                 "log-level"
             })
     void helpOfACommandFitsTheTerminalAndHasExamplesAndExitCodes(String command) {

@@ -319,6 +319,22 @@ final class AdminApiTest {
     }
 
     @Test
+    void startsAnUpgradeOnlyOnTheSocketAndWithAHandoverSocket() throws Exception {
+        String path = "/api/v1/upgrade";
+        InetSocketAddress admin = daemon.ports().admin().orElseThrow();
+        HttpRequest post = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + admin.getPort() + path))
+                .POST(HttpRequest.BodyPublishers.noBody())
+                .build();
+        assertThat(http.send(post, BodyHandlers.ofString()).statusCode()).isEqualTo(405);
+        assertThat(change("POST", path + "?timeout=2h", "").getKey()).isEqualTo(400);
+        Map.Entry<Integer, JsonNode> rejected = change("POST", path, "");
+        assertThat(rejected.getKey()).isEqualTo(409);
+        assertThat(rejected.getValue().path("error").asString()).startsWith("--handover-socket is not set");
+        assertThat(get(path)).isEqualTo(JSON.readTree("{\"state\": \"none\", \"pid\": null, \"reason\": \"\"}"));
+        assertThat(get("/api/v1/status").path("handover").isNull()).isTrue();
+    }
+
+    @Test
     void changesAnEndpointOnlyOnTheSocket() throws Exception {
         String path = "/api/v1/endpoints/shop/web/127.0.0.1:" + endpoint.getLocalPort() + "/drain";
         InetSocketAddress admin = daemon.ports().admin().orElseThrow();
