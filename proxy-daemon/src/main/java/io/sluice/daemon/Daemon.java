@@ -127,7 +127,8 @@ public final class Daemon implements AutoCloseable {
                         this::handedOver,
                         settings.drainTimeout(),
                         handoverClient::isReceivingConnections);
-        lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket));
+        ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());
+        lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket), manager::phaseChanged);
         upgrade = new Upgrade(
                 supervisor, changes, () -> lifecycle.is(Phase.SERVING), socket != null, settings.exitAfterHandover());
         kubeProxyMetrics =
@@ -357,7 +358,6 @@ public final class Daemon implements AutoCloseable {
     @Override
     public void close() {
         lifecycle.enter(Phase.CLOSED);
-        upgrade.close();
         if (readyFile != null) {
             readyFile.close();
         }

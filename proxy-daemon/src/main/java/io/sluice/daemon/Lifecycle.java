@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import java.util.concurrent.CompletableFuture;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -50,13 +51,20 @@ final class Lifecycle {
     }
 
     private final CompletableFuture<@Nullable Void> servedElsewhere = new CompletableFuture<>();
+    private final BiConsumer<Phase, Phase> phaseChanged;
     private final boolean startedAlone;
     private volatile Phase phase;
     private volatile boolean hasReceivedHandover;
     private volatile boolean handoverFailed;
 
-    /** @param anotherServes whether an old process is serving */
-    Lifecycle(boolean anotherServes) {
+    /**
+     * Creates a lifecycle in its first phase.
+     *
+     * @param anotherServes whether an old process is serving
+     * @param phaseChanged called with the phases before and after each transition, one at a time; must not block
+     */
+    Lifecycle(boolean anotherServes, BiConsumer<Phase, Phase> phaseChanged) {
+        this.phaseChanged = phaseChanged;
         startedAlone = !anotherServes;
         phase = anotherServes ? Phase.WAITING : Phase.STARTING;
     }
@@ -113,7 +121,9 @@ final class Lifecycle {
                 return false;
             }
             handoverFailed |= next == Phase.HANDOVER_FAILED;
+            Phase before = phase;
             phase = next;
+            phaseChanged.accept(before, next);
         }
         return true;
     }

@@ -155,6 +155,11 @@ public final class Upgrade implements AutoCloseable {
         return status;
     }
 
+    /** Returns the process ID of the new process; 0 if there is none that has been started and has not taken over. */
+    public synchronized long newPid() {
+        return process == null ? 0 : process.pid();
+    }
+
     private void watch(Process started, Duration timeout) throws InterruptedException {
         if (started.waitFor(timeout.toMillis(), TimeUnit.MILLISECONDS)) {
             int code = started.exitValue();

@@ -175,6 +175,26 @@ final class DeployTest {
                 configuration(arguments.subList(1, arguments.size()), null).settings();
         assertThat(Long.parseLong(value(unit, "TimeoutStopSec")))
                 .isGreaterThan(settings.drainTimeout().toSeconds());
+        assertThat(value(unit, "Type")).isEqualTo("notify");
+        assertThat(value(unit, "NotifyAccess"))
+                .as("the new process of an upgrade")
+                .isEqualTo("all");
+        Path runtimeDirectory = Path.of("%t", value(unit, "RuntimeDirectory"));
+        assertThat(settings.handoverSocket()).hasParentRaw(runtimeDirectory);
+        assertThat(settings.exitAfterHandover()).isTrue();
+
+        List<String> reload = Arrays.asList(value(unit, "ExecReload").split(" "));
+        assertThat(reload.get(0)).isEqualTo(arguments.get(0));
+        ParseResult upgrade = Main.commandLine(Map.of(), InputStream.nullInputStream())
+                .parseArgs(reload.subList(1, reload.size()).toArray(String[]::new))
+                .subcommand();
+        assertThat(upgrade.commandSpec().name()).isEqualTo("upgrade");
+        assertThat(upgrade.matchedOptionValue("--admin-socket", Path.of("")))
+                .isEqualTo(settings.admin().socket())
+                .hasParentRaw(runtimeDirectory);
+        String timeout = upgrade.matchedOptionValue("--timeout", "");
+        assertThat(Long.parseLong(value(unit, "TimeoutStartSec")))
+                .isGreaterThan(Long.parseLong(timeout.replace("s", "")));
     }
 
     private static String value(List<String> unit, String key) {

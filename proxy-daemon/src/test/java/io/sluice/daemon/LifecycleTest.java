@@ -3,13 +3,21 @@ package io.sluice.daemon;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.sluice.daemon.Lifecycle.Phase;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 final class LifecycleTest {
+    private final List<Phase> phases = new ArrayList<>();
+
+    private Lifecycle lifecycle(boolean anotherServes) {
+        return new Lifecycle(anotherServes, (before, after) -> phases.addAll(List.of(before, after)));
+    }
+
     @Test
     void aNewProcessTakesOverServesAndHandsOver() {
-        Lifecycle lifecycle = new Lifecycle(true);
+        Lifecycle lifecycle = lifecycle(true);
         assertThat(lifecycle.enter(Phase.SERVING)).as("the old process serves").isFalse();
         assertThat(lifecycle.hasServed()).isFalse();
         lifecycle.handoverReceived();
@@ -28,11 +36,21 @@ final class LifecycleTest {
         assertThat(calls).hasValue(1);
         assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
         assertThat(lifecycle.isServedElsewhere()).isTrue();
+        assertThat(phases)
+                .containsExactly(
+                        Phase.WAITING,
+                        Phase.STARTING,
+                        Phase.STARTING,
+                        Phase.SERVING,
+                        Phase.SERVING,
+                        Phase.HANDED_OVER,
+                        Phase.HANDED_OVER,
+                        Phase.DRAINING);
     }
 
     @Test
     void endsAfterLosingTheHandover() {
-        Lifecycle lifecycle = new Lifecycle(true);
+        Lifecycle lifecycle = lifecycle(true);
         assertThat(lifecycle.enter(Phase.HANDOVER_FAILED)).isTrue();
         assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
         assertThat(lifecycle.enter(Phase.CLOSED)).isTrue();
@@ -42,7 +60,7 @@ final class LifecycleTest {
 
     @Test
     void hasServedNothingWhenStoppedWhileWaiting() {
-        Lifecycle lifecycle = new Lifecycle(true);
+        Lifecycle lifecycle = lifecycle(true);
         assertThat(lifecycle.enter(Phase.DRAINING)).isTrue();
         assertThat(lifecycle.phase().isStopping()).isTrue();
         assertThat(lifecycle.enter(Phase.STARTING)).isFalse();
@@ -54,7 +72,7 @@ final class LifecycleTest {
 
     @Test
     void servesUntilDrainWithoutAHandover() {
-        Lifecycle lifecycle = new Lifecycle(false);
+        Lifecycle lifecycle = lifecycle(false);
         assertThat(lifecycle.enter(Phase.WAITING)).isFalse();
         assertThat(lifecycle.enter(Phase.SERVING)).isTrue();
         assertThat(lifecycle.hasReceivedHandover()).isFalse();

@@ -195,6 +195,28 @@ final class UpgradeIT {
         assertThat(NameServer.ask(ADDRESS, port)).isEqualTo("a");
     }
 
+    /** As systemd does for a unit of type notify with {@code NotifyAccess=all}. */
+    @Test
+    @Tag("one-jdk")
+    void reportsTheMainProcessToTheServiceManager() throws Exception {
+        String path = directory.resolve("notify").toString();
+        try (NotifySocket manager = new NotifySocket(path)) {
+            SluiceProcess first = start(Map.of("NOTIFY_SOCKET", path));
+            await().until(() -> manager.messages().size() == 1);
+            SluiceProcess upgrade = upgrade();
+            assertThat(upgrade.exitCode()).as(upgrade.err() + first.err()).isZero();
+            long second = started.get(0);
+            ProcessHandle.of(second).orElseThrow().destroy();
+            await().atMost(Duration.ofSeconds(30)).until(() -> !exists(second));
+            assertThat(manager.messages())
+                    .containsExactly(
+                            "READY=1\nMAINPID=" + first.pid() + "\nSTATUS=serving",
+                            "MAINPID=" + second,
+                            "READY=1\nMAINPID=" + second + "\nSTATUS=serving",
+                            "STOPPING=1\nSTATUS=draining open connections");
+        }
+    }
+
     @Test
     void rejectsAnUpgradeInAPod() throws Exception {
         SluiceProcess first = start("--exit-after-handover=false");
