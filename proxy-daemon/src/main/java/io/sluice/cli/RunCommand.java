@@ -9,6 +9,7 @@ import io.sluice.config.Settings;
 import io.sluice.daemon.Daemon;
 import io.sluice.daemon.Logging;
 import io.sluice.daemon.Signals;
+import io.sluice.handover.HandoverMarker;
 import io.sluice.ops.BuildInfo;
 import io.sluice.ops.ConnectionLog;
 import io.sluice.ops.LogLevel;
@@ -200,8 +201,13 @@ final class RunCommand implements Callable<Integer> {
             log.warn("bind mode: endpoints see the node's address, so NetworkPolicies that select clients do not apply"
                     + " to connections through Services; use --mode node to preserve client addresses");
         }
+        HandoverMarker marker = marker(settings);
         Daemon daemon;
         try {
+            if (marker != null && !marker.standBy(settings.readyFile(), stopRequested)) {
+                log.info("stopped");
+                return 0;
+            }
             daemon = started(settings, api, configuration.toMap());
         } catch (IllegalStateException e) {
             log.error("cannot start: {}", e.getMessage());
@@ -217,12 +223,39 @@ final class RunCommand implements Callable<Integer> {
         if (daemon.handoverFailed()) {
             return Main.PROBLEMS;
         }
-        if (!settings.exitAfterHandover() && signaled.getCount() > 0) {
-            log.info("handed over to the new process; waiting for SIGTERM");
-            signaled.await();
+        if (!settings.exitAfterHandover() && signaled.getCount() > 0 && !awaitSignalAfterHandover(marker, signaled)) {
+            return Main.PROBLEMS;
         }
         log.info("stopped");
         return 0;
+    }
+
+    private static @Nullable HandoverMarker marker(Settings settings) {
+        Path file = settings.handoverMarker();
+        Path socket = settings.handoverSocket();
+        return file == null || socket == null ? null : new HandoverMarker(file, socket);
+    }
+
+    /** Waits for a signal after a handover; returns false if the new process has disappeared before that. */
+    private static boolean awaitSignalAfterHandover(@Nullable HandoverMarker marker, CountDownLatch signaled)
+            throws InterruptedException {
+        log.info("handed over to the new process; waiting for SIGTERM");
+        if (marker == null) {
+            signaled.await();
+            return true;
+        }
+        if (!marker.awaitAbsence(signaled)) {
+            return true;
+        }
+        log.error("the new process no longer listens on the handover socket; exiting, so that the container is"
+                + " restarted and serves again");
+        try {
+            marker.remove();
+        } catch (IllegalStateException e) {
+            // The next process of the container removes it, or reports that it cannot.
+            log.warn("{}", e.getMessage());
+        }
+        return false;
     }
 
     /** Reloads the log level and rescans the feed; all other settings need a restart. */

@@ -245,6 +245,16 @@ public final class Setting<T> implements Comparable<Setting<?>> {
                     + " back.",
             ValueType.BOOLEAN);
 
+    public static final Setting<Path> HANDOVER_MARKER = one(
+            "handoverMarker",
+            List.of("--handover-marker"),
+            "FILE",
+            "",
+            "File that is written after a handover, with --exit-after-handover=false. A process that finds it, in a"
+                    + " restarted container, stands by while another process listens on the handover socket. Use a"
+                    + " directory of the pod (emptyDir).",
+            ValueType.path("the path of a file"));
+
     public static final Setting<Duration> DRAIN_TIMEOUT = one(
             "drainTimeout",
             List.of("--drain-timeout"),

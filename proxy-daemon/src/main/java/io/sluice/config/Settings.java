@@ -27,6 +27,8 @@ import org.jspecify.annotations.Nullable;
  * @param feed file or directory with manifests; null to watch an API server instead
  * @param rules options of node mode; null in bind mode
  * @param handoverSocket path of the Unix socket; null if handover is disabled
+ * @param handoverMarker path of the file that is written after a handover; null without one, without a handover socket,
+ *     or if the process exits after a handover
  * @param healthzBindAddress address of the health server; null if disabled
  * @param metricsBindAddress address of the metrics server; null if disabled
  * @param endpointMetrics whether to report metrics of all endpoints, not only of those that have failed
@@ -44,6 +46,7 @@ public record Settings(
         @Nullable RuleOptions rules,
         @Nullable Path handoverSocket,
         boolean exitAfterHandover,
+        @Nullable Path handoverMarker,
         Duration drainTimeout,
         @Nullable InetSocketAddress healthzBindAddress,
         @Nullable InetSocketAddress metricsBindAddress,
@@ -102,6 +105,7 @@ public record Settings(
                         : null,
                 values.one(Setting.HANDOVER_SOCKET),
                 values.required(Setting.EXIT_AFTER_HANDOVER),
+                handoverMarker(values),
                 values.required(Setting.DRAIN_TIMEOUT),
                 values.required(Setting.HEALTHZ_BIND_ADDRESS).orElse(null),
                 values.required(Setting.METRICS_BIND_ADDRESS).orElse(null),
@@ -112,6 +116,12 @@ public record Settings(
                 values.one(Setting.CONNECTION_LOG),
                 values.required(Setting.LOG_FORMAT),
                 values.required(Setting.LOG_LEVEL));
+    }
+
+    private static @Nullable Path handoverMarker(Values values) {
+        return values.one(Setting.HANDOVER_SOCKET) == null || values.required(Setting.EXIT_AFTER_HANDOVER)
+                ? null
+                : values.one(Setting.HANDOVER_MARKER);
     }
 
     private static Admin admin(Values values) {

@@ -14,6 +14,7 @@ import io.sluice.forward.TransparentSockets;
 import io.sluice.handover.HandoverChannel;
 import io.sluice.handover.HandoverClient;
 import io.sluice.handover.HandoverFormat;
+import io.sluice.handover.HandoverMarker;
 import io.sluice.handover.HandoverServer;
 import io.sluice.handover.OldProcess;
 import io.sluice.handover.Upgrade;
@@ -279,6 +280,7 @@ public final class Daemon implements AutoCloseable {
     private void handedOver(String newProcessRules) {
         lifecycle.enter(Phase.HANDED_OVER);
         upgrade.handedOver();
+        HandoverMarker.write(settings.handoverMarker());
         releaseRulesAndPorts(newProcessRules);
     }
 

@@ -118,7 +118,7 @@ final class CommandLineTest {
         assertThat(groups.get("Node and rules:")).contains("--mode", "--map-frontends");
         assertThat(groups.get("Limits:")).containsExactly("--max-client-share", "--max-flows");
         assertThat(groups.get("Handover and shutdown:"))
-                .containsExactly("--drain-timeout", "--exit-after-handover", "--handover-socket");
+                .containsExactly("--drain-timeout", "--exit-after-handover", "--handover-marker", "--handover-socket");
     }
 
     @Test

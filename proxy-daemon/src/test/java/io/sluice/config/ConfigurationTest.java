@@ -121,6 +121,7 @@ final class ConfigurationTest {
                                 keepRulesOnExit: true
                                 handoverSocket: /handover
                                 exitAfterHandover: false
+                                handoverMarker: /marker
                                 mapFrontends: ["10.96.0.0/12=127.96.0.0/12"]
                                 loops: 64
                                 busyPoll: false
@@ -198,6 +199,7 @@ final class ConfigurationTest {
                         new RuleOptions(13, 4711, 120, true, 10, 3600),
                         Path.of("/handover"),
                         false,
+                        Path.of("/marker"),
                         Duration.ZERO,
                         null,
                         address("::1").toSocketAddress(0),

@@ -70,6 +70,9 @@ final class DeployTest {
                             .getPort());
         }
         Path ready = Objects.requireNonNull(settings.readyFile());
+        assertThat(Objects.requireNonNull(settings.handoverMarker()).getParent())
+                .as("the same volume of the pod, which outlives its containers")
+                .isEqualTo(ready.getParent());
         assertThat(strings(container.at("/readinessProbe/exec/command")))
                 .containsExactly("test", "-f", ready.toString());
         String volume = container

@@ -312,6 +312,48 @@ final class HandoverIT {
         assertThat(after.exitCode()).isZero();
     }
 
+    /** As in a DaemonSet, whose pods have a volume each for the marker, and whose kubelet restarts containers. */
+    @Test
+    @Tag("one-jdk")
+    void aRestartedContainerStandsByUntilTheNewPodIsGone() throws Exception {
+        String[] oldPod = {"--exit-after-handover=false", "--handover-marker=old-pod"};
+        SluiceProcess before = start(oldPod);
+        awaitSynced(before);
+        SluiceProcess after = start("--exit-after-handover=false", "--handover-marker=new-pod");
+        awaitSynced(after);
+        assertThat(directory.resolve("old-pod")).exists();
+        before.signal("KILL");
+        assertThat(before.exitCode()).isNotZero();
+
+        SluiceProcess restarted = start(oldPod);
+        await().atMost(Duration.ofSeconds(30)).until(() -> restarted.err().contains("standing by: 'old-pod' shows"));
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(after.err()).doesNotContain("handed over ");
+        assertThat(directory.resolve("new-pod")).doesNotExist();
+
+        after.signal("KILL");
+        awaitSynced(restarted);
+        assertThat(restarted.err()).contains("no process has listened on 'handover.sock' for 5 s; starting");
+        assertThat(NameServer.ask(ADDRESS, port)).startsWith("tcp");
+        assertThat(directory.resolve("old-pod")).doesNotExist();
+    }
+
+    @Test
+    @Tag("one-jdk")
+    void anOldProcessExitsIfTheNewPodIsGone() throws Exception {
+        SluiceProcess before = start("--exit-after-handover=false", "--handover-marker=old-pod");
+        awaitSynced(before);
+        SluiceProcess after = start("--exit-after-handover=false", "--handover-marker=new-pod");
+        awaitSynced(after);
+        await().atMost(Duration.ofSeconds(30)).until(() -> before.err().contains("waiting for SIGTERM"));
+        after.signal("KILL");
+        assertThat(before.exitCode()).isEqualTo(1);
+        assertThat(before.err()).contains("the new process no longer listens on the handover socket; exiting");
+        assertThat(directory.resolve("old-pod"))
+                .as("the next process starts at once")
+                .doesNotExist();
+    }
+
     @Test
     void keepsServingWhenANewProcessOfVersion2DiesDuringTheHandover() throws Exception {
         SluiceProcess serving = start();

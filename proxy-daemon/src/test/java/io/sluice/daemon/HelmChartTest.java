@@ -50,6 +50,7 @@ final class HelmChartTest {
             "serviceProxyName",
             "handoverSocket",
             "exitAfterHandover",
+            "handoverMarker",
             "readyFile",
             "healthzBindAddress",
             "metricsBindAddress",
