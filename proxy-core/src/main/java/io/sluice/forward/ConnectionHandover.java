@@ -1,9 +1,12 @@
 package io.sluice.forward;
 
 import io.netty.util.concurrent.Future;
+import io.sluice.balance.EndpointHealth;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.FrontendRouting;
+import io.sluice.balance.OutOfUse;
 import io.sluice.balance.ServiceState;
+import io.sluice.forward.EndedConnection.End;
 import io.sluice.forward.MovedConnection.Forwarding;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
@@ -12,14 +15,17 @@ import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.SessionAffinity;
+import io.sluice.socket.InetSocket;
 import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import io.sluice.stats.Stats;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.RejectedExecutionException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -49,7 +55,8 @@ final class ConnectionHandover {
 
     /** See {@link Forwarder#releaseConnections}. */
     List<MovedConnection> release(int max) {
-        for (Loop loop : loops) {
+        for (int i = 0; i < loops.size(); i++) {
+            Loop loop = loops.get(nextLoop++ % loops.size());
             if (loop.sessions() > 0) {
                 Future<List<MovedConnection>> releasing = loop.executor.submit(() -> release(loop, max));
                 if (!releasing.awaitUninterruptibly().isSuccess()) {
@@ -72,9 +79,14 @@ final class ConnectionHandover {
             ListEntry entry = next;
             next = entry.after;
             if (entry instanceof TcpSession session && SessionState.isMovable(session)) {
-                MovedConnection moved = SessionState.release(session);
-                bufferedBytes += moved.bufferedBytes();
-                released.add(moved);
+                try {
+                    MovedConnection moved = SessionState.release(session);
+                    bufferedBytes += moved.bufferedBytes();
+                    released.add(moved);
+                } catch (RuntimeException | Error fault) {
+                    // The connections that were released before are not lost.
+                    session.failInternally(fault);
+                }
             }
         }
         return released;
@@ -84,23 +96,51 @@ final class ConnectionHandover {
     void resume(List<MovedConnection> connections, boolean received) {
         List<Future<?>> resuming = new ArrayList<>(connections.size());
         for (MovedConnection moved : connections) {
-            ServiceState known = table.services.get(moved.service());
-            ServiceState service = known == null ? removedService(moved.service()) : known;
-            FrontendRoutes routes = routes(moved.frontend(), service);
-            Forwarding forwarding = moved.forwarding();
-            EndpointTarget target = forwarding == null ? null : service.targetInUse(forwarding.endpoint());
-            Loop loop = loops.get(nextLoop++ % loops.size());
-            resuming.add(loop.executor.submit(() -> {
-                if (received) {
-                    service.stats.cells(loop.index).increment(Counter.SESSIONS_RECEIVED);
-                }
-                SessionState.resume(loop, routes, service, target, moved, known == null);
-                return service;
-            }));
+            try {
+                resuming.add(resume(moved, received));
+            } catch (RejectedExecutionException e) {
+                // The loop has ended because this process ends.
+                reset(moved);
+            }
         }
         for (Future<?> each : resuming) {
             if (!each.awaitUninterruptibly().isSuccess()) {
                 log.error("internal error; a connection from another process has ended", each.cause());
+            }
+        }
+    }
+
+    private Future<?> resume(MovedConnection moved, boolean received) {
+        ServiceState known = table.services.get(moved.service());
+        ServiceState service = known == null ? removedService(moved.service()) : known;
+        FrontendRoutes routes = routes(moved.frontend(), service);
+        Forwarding forwarding = moved.forwarding();
+        EndpointTarget target = forwarding == null ? null : service.targetInUse(forwarding.endpoint());
+        OutOfUse outOfUse =
+                target == null ? null : table.takenOut.of(moved.service()).get(target.endpoint);
+        boolean disabled = outOfUse != null && outOfUse.state() == EndpointHealth.State.DISABLED;
+        Loop loop = loops.get(nextLoop++ % loops.size());
+        return loop.executor.submit(() -> {
+            TcpSession session = SessionState.resume(loop, routes, service, target, moved, known == null);
+            if (received) {
+                session.cells.increment(Counter.SESSIONS_RECEIVED);
+            }
+            if (disabled) {
+                session.end(End.REMOVED, true);
+            }
+            return session;
+        });
+    }
+
+    /** Resets connections that this process cannot continue. */
+    static void reset(MovedConnection moved) {
+        for (int descriptor : MovedConnection.descriptors(List.of(moved))) {
+            try {
+                InetSocket socket = InetSocket.adopt(descriptor);
+                socket.endForAll(true);
+                socket.closeQuietly();
+            } catch (IOException e) {
+                log.debug("descriptor {} is not a socket", descriptor, e);
             }
         }
     }

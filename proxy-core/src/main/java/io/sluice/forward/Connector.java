@@ -52,7 +52,8 @@ final class Connector {
 
     /** Waits for an endpoint, because the Service has none, within its limits. */
     private void hold(Lifetime lifetime) {
-        if (!session.service.limits().tryHold(lifetime.holdLimit())) {
+        boolean heldBefore = session.policy != null && session.policy.heldBefore;
+        if (!session.service.limits().tryHold(heldBefore ? Integer.MAX_VALUE : lifetime.holdLimit())) {
             session.close(Counter.SESSIONS_OVER_HOLD_LIMIT, End.LIMIT, true);
             return;
         }
@@ -236,11 +237,11 @@ final class Connector {
         if (source != leg) {
             return;
         }
-        if ((ops & (Leg.EPOLLERR | Leg.EPOLLHUP)) != 0) {
+        if ((ops & (EpollFlags.ERR | EpollFlags.HUP)) != 0) {
             int errno = source.takeError();
             attemptFailed(errno == 0 ? Errno.ECONNREFUSED : errno);
             connect(nextEndpoint());
-        } else if ((ops & Leg.EPOLLOUT) != 0) {
+        } else if ((ops & EpollFlags.OUT) != 0) {
             long now = loop.now();
             EndpointTarget answered = Objects.requireNonNull(target);
             attempts.succeeded(answered, now);

@@ -18,6 +18,7 @@ import io.sluice.stats.Stats;
 import io.sluice.thread.EventLoops;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
+import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -197,7 +198,7 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /**
-     * Lists open TCP connections, oldest first on each event loop. Waits for the event loops, which visit at most 256
+     * Lists open TCP connections, on each event loop in the order in which they were added. Waits for the event loops, which visit at most 256
      * connections at a time. Thread-safe.
      *
      * @param after position from which to continue; null to start
@@ -321,22 +322,40 @@ public final class Forwarder implements AutoCloseable {
      * @return at most {@code max} connections; none if no connection can be released at this time
      */
     public synchronized List<MovedConnection> releaseConnections(int max) {
-        return connectionHandover.release(max);
+        return closed ? List.of() : connectionHandover.release(max);
     }
 
-    /**
-     * Continues connections that {@link #releaseConnections} has released, after the other process has failed to do so.
-     */
+    /** Continues connections that {@link #releaseConnections} has released, but the other process has not continued. */
     public synchronized void takeBackConnections(List<MovedConnection> connections) {
-        connectionHandover.resume(connections, false);
+        resumeConnections(connections, false);
+    }
+
+    /** Connections that the old process has released. */
+    @FunctionalInterface
+    public interface ReleasedConnections {
+        /** Returns connections that this process must continue; the caller takes ownership of their descriptors. */
+        List<MovedConnection> take() throws IOException;
     }
 
     /**
-     * Continues connections that the old process has released. Takes ownership of their descriptors. A connection whose
-     * Service or endpoint does not exist in this process continues like one whose Service or endpoint was removed.
+     * Continues connections that the old process has released. A connection whose Service or endpoint does not exist in
+     * this process continues like one whose Service or endpoint was removed.
+     *
+     * @param released called when nothing delays the connections any more, such as a large change of the Services
+     * @return the number of connections
      */
-    public synchronized void receiveConnections(List<MovedConnection> connections) {
-        connectionHandover.resume(connections, true);
+    public synchronized int receiveConnections(ReleasedConnections released) throws IOException {
+        List<MovedConnection> connections = released.take();
+        resumeConnections(connections, true);
+        return connections.size();
+    }
+
+    private void resumeConnections(List<MovedConnection> connections, boolean received) {
+        if (closed) {
+            connections.forEach(ConnectionHandover::reset);
+        } else {
+            connectionHandover.resume(connections, received);
+        }
     }
 
     /** Number of bytes that connections may still buffer for slow readers. Thread-safe. */

@@ -23,18 +23,11 @@ import org.jspecify.annotations.Nullable;
  * there may be more to read.
  */
 final class Leg implements EpollIoHandle, Runnable {
-    static final int EPOLLIN = 0x1;
-    static final int EPOLLPRI = 0x2;
-    static final int EPOLLOUT = 0x4;
-    static final int EPOLLERR = 0x8;
-    static final int EPOLLHUP = 0x10;
-    static final int EPOLLRDHUP = 0x2000;
-
     // Netty allocates two objects for every event that does not consist of exactly one flag, and an edge-triggered
     // EPOLLIN event also reports EPOLLOUT if that is registered and the socket is writable. So EPOLLOUT is registered
     // only while it is needed.
     private static final EpollIoOps READING =
-            EpollIoOps.valueOf(EPOLLIN | EPOLLPRI | EPOLLRDHUP).with(EpollIoOps.EPOLLET);
+            EpollIoOps.valueOf(EpollFlags.IN | EpollFlags.PRI | EpollFlags.RDHUP).with(EpollIoOps.EPOLLET);
     private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
 
     /** Number of events after which it is worth a system call to remove EPOLLOUT. */
@@ -71,6 +64,9 @@ final class Leg implements EpollIoHandle, Runnable {
     private boolean corked;
     private boolean epollOutEnabled;
     private boolean keepEpollOut;
+    /** Whether another process may have a copy of the socket, so that closing it might have no effect. */
+    private boolean copied;
+
     private int events;
 
     Leg(TcpSession session, InetSocket socket, boolean noDelay) {
@@ -79,10 +75,7 @@ final class Leg implements EpollIoHandle, Runnable {
         this.noDelay = noDelay;
     }
 
-    /**
-     * Registers the socket for events; with {@code writable}, also for EPOLLOUT, which reports that the connection is
-     * established.
-     */
+    /** Registers the socket for events; with {@code writable}, also for EPOLLOUT: the connection is established. */
     void register(Loop loop, boolean writable) throws IOException {
         epollOutEnabled = writable;
         registration = loop.register(this, writable ? READING_AND_WRITING : READING);
@@ -133,7 +126,7 @@ final class Leg implements EpollIoHandle, Runnable {
         socket.shutdownOutput();
     }
 
-    /** Sends the ACK that completes the handshake, unless data that carries the ACK was already written. */
+    /** Sends the ACK that completes the handshake, unless written data carried it. */
     void completeHandshake() {
         if (!written) {
             socket.acknowledgeNow();
@@ -265,19 +258,21 @@ final class Leg implements EpollIoHandle, Runnable {
     void resume(KeepAlive keepAlive) {
         written = true;
         unacknowledged = true;
+        copied = true;
         setLongLivedOptions(keepAlive);
     }
 
-    /** Gives up the socket without closing it, and returns its descriptor. */
-    int release() {
+    /** Gives up the socket without closing it. */
+    void release() {
         Objects.requireNonNull(registration).cancel();
         Descriptors.closed();
-        return socket.intValue();
     }
 
     /** Closes the socket after the current round of events; with {@code reset}, sends RST. */
     void release(Loop loop, boolean reset) {
-        if (reset) {
+        if (copied) {
+            socket.endForAll(reset);
+        } else if (reset) {
             socket.resetOnClose();
         }
         loop.closeLater(this);
@@ -286,8 +281,12 @@ final class Leg implements EpollIoHandle, Runnable {
     /** Closes the socket; called by {@link Loop#closeLater}. The leg itself is the task, which saves an allocation. */
     @Override
     public void run() {
+        if (copied && registration != null) {
+            // epoll forgets a socket only when all copies are closed.
+            registration.cancel();
+        }
         socket.closeQuietly();
-        if (registration != null) {
+        if (!copied && registration != null) {
             registration.cancel();
         }
     }

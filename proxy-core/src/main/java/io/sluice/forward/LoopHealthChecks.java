@@ -181,7 +181,7 @@ final class LoopHealthChecks {
                 return;
             }
             try {
-                if ((((EpollIoEvent) ioEvent).ops().value() & (Leg.EPOLLERR | Leg.EPOLLHUP)) == 0) {
+                if ((((EpollIoEvent) ioEvent).ops().value() & (EpollFlags.ERR | EpollFlags.HUP)) == 0) {
                     end();
                     check.succeeded();
                 } else {

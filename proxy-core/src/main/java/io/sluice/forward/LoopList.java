@@ -3,7 +3,7 @@ package io.sluice.forward;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All connections, or all flows, of one loop, oldest first. The links are fields of the entries, so adding and removing
+ * All connections, or all flows, of one loop, in the order in which they were added. The links are fields of the entries, so adding and removing
  * allocate nothing. Used only by the loop's thread; other threads read it through a {@link LoopWalk}.
  */
 final class LoopList {

@@ -78,10 +78,10 @@ public record MovedConnection(
         }
     }
 
-    /** Number of bytes that the process must buffer for this connection. */
+    /** Number of bytes of the buffer budget that this connection needs. */
     public int bufferedBytes() {
         return forwarding == null
-                ? unsent.remaining()
+                ? 0
                 : forwarding.toEndpoint.pending.remaining() + forwarding.toClient.pending.remaining();
     }
 

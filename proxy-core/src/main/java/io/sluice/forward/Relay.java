@@ -70,29 +70,29 @@ final class Relay implements Runnable {
         }
         Direction reading = leg == client ? toEndpoint : toClient;
         Direction writing = leg == client ? toClient : toEndpoint;
-        if ((ops & Leg.EPOLLERR) != 0 && !reading.state().reads()) {
+        if ((ops & EpollFlags.ERR) != 0 && !reading.state().reads()) {
             // The end of the stream was already read from this leg, so no further read will report the error.
             leg.failed(leg.takeError());
             fail(reading);
             return;
         }
-        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR)) != 0) {
+        if ((ops & (EpollFlags.RDHUP | EpollFlags.HUP | EpollFlags.ERR)) != 0) {
             leg.peerClosed = true;
             if (reading.hasPending()) {
                 ensureHalfClosedTimeout();
             }
         }
-        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLHUP | Leg.EPOLLERR | Leg.EPOLLPRI)) != 0) {
+        if ((ops & (EpollFlags.RDHUP | EpollFlags.HUP | EpollFlags.ERR | EpollFlags.PRI)) != 0) {
             leg.readUntilEmpty = true;
             leg.readable = true;
         }
-        if ((ops & Leg.EPOLLPRI) != 0) {
+        if ((ops & EpollFlags.PRI) != 0) {
             leg.socket.keepUrgentData();
         }
-        if ((ops & Leg.EPOLLIN) != 0) {
+        if ((ops & EpollFlags.IN) != 0) {
             leg.readable = true;
         }
-        if ((ops & Leg.EPOLLOUT) != 0 && writing.hasPending()) {
+        if ((ops & EpollFlags.OUT) != 0 && writing.hasPending()) {
             writing.flush();
         }
         reading.pump();

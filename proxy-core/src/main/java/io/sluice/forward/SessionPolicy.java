@@ -33,6 +33,8 @@ final class SessionPolicy {
     private @Nullable HeaderWait header;
     /** The client's data that arrived with the header; empty if there was none. */
     private byte[] payload = HeaderWait.NOTHING;
+    /** Whether another process has already let the connection wait for an endpoint, within the limit. */
+    boolean heldBefore;
     /** Whether this connection counts as one that waits for a header. */
     private boolean countedAsAwaitingHeader;
     /** When the first attempt to connect to an endpoint began: at the end of the last wait. */
@@ -134,17 +136,17 @@ final class SessionPolicy {
 
     /** Handles an event on the client's socket before the connection is established. */
     void onEarlyEvent(int ops) {
-        if ((ops & (Leg.EPOLLRDHUP | Leg.EPOLLPRI)) != 0) {
+        if ((ops & (EpollFlags.RDHUP | EpollFlags.PRI)) != 0) {
             // The event is reported only once, before the relay exists. A FIN is not an abort: the client may wait for
             // the reply to what it has sent.
-            client.peerClosed |= (ops & Leg.EPOLLRDHUP) != 0;
+            client.peerClosed |= (ops & EpollFlags.RDHUP) != 0;
             client.readUntilEmpty = true;
         }
         if (header != null) {
             read(header);
         }
         // If the rest of the header arrived with a reset, reading it did not report the reset.
-        if (header == null && (ops & (Leg.EPOLLERR | Leg.EPOLLHUP)) != 0) {
+        if (header == null && (ops & (EpollFlags.ERR | EpollFlags.HUP)) != 0) {
             session.close(Counter.SESSIONS_RESET_BY_CLIENT, End.CLIENT_RESET, true);
         }
     }
@@ -166,6 +168,7 @@ final class SessionPolicy {
     /** Continues to wait for an endpoint, as in the process that has released the connection. */
     void resumeWait(byte[] unsent, TrafficPolicy policy) {
         payload = unsent;
+        heldBefore = true;
         connectStartNanos = loop.now();
         if (Permit.isNeeded(policy)) {
             permit = new Permit(session.service, session.clientAddress);

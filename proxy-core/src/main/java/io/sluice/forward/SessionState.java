@@ -3,6 +3,7 @@ package io.sluice.forward;
 import io.sluice.balance.EndpointTarget;
 import io.sluice.balance.ServiceState;
 import io.sluice.forward.MovedConnection.Forwarding;
+import io.sluice.forward.MovedConnection.Stream;
 import io.sluice.socket.InetSocket;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -34,16 +35,12 @@ final class SessionState {
      */
     static MovedConnection release(TcpSession session) {
         SessionPolicy policy = session.policy;
-        long drainNanos = policy == null ? -1 : policy.timers.drainNanos(session.loop.now());
-        byte[] unsent = policy == null ? HeaderWait.NOTHING : policy.takePayload();
-        Connector connecting = session.connector;
         Relay relay = session.relay;
-        session.leave();
-        if (connecting != null) {
-            connecting.release();
-        }
-        return new MovedConnection(
-                session.client.release(),
+        // Everything that can fail comes first, while the session can still be reset.
+        Stream toEndpoint = relay == null ? null : relay.toEndpoint.release();
+        Stream toClient = relay == null ? null : relay.toClient.release();
+        MovedConnection moved = new MovedConnection(
+                session.client.socket.intValue(),
                 session.frontend.address,
                 session.service.stats.name(),
                 session.peerAddress(),
@@ -51,19 +48,26 @@ final class SessionState {
                 session.clientPort,
                 session.loop.now() - session.openedNanos,
                 session.tries,
-                ByteBuffer.wrap(unsent),
-                relay == null ? null : release(relay, session.connectNanos, drainNanos));
-    }
-
-    private static Forwarding release(Relay relay, long connectNanos, long drainNanos) {
-        relay.endpointCells.closed();
-        return new Forwarding(
-                relay.endpoint.release(),
-                relay.target.endpoint,
-                connectNanos,
-                drainNanos,
-                relay.toEndpoint.release(),
-                relay.toClient.release());
+                ByteBuffer.wrap(policy == null ? HeaderWait.NOTHING : policy.takePayload()),
+                relay == null || toEndpoint == null || toClient == null
+                        ? null
+                        : new Forwarding(
+                                relay.endpoint.socket.intValue(),
+                                relay.target.endpoint,
+                                session.connectNanos,
+                                policy == null ? -1 : policy.timers.drainNanos(session.loop.now()),
+                                toEndpoint,
+                                toClient));
+        session.leave();
+        if (session.connector != null) {
+            session.connector.release();
+        }
+        session.client.release();
+        if (relay != null) {
+            relay.endpointCells.closed();
+            relay.endpoint.release();
+        }
+        return moved;
     }
 
     /**
@@ -73,7 +77,7 @@ final class SessionState {
      * @param serviceRemoved whether the service port exists only for this connection
      * @throws IOException if a descriptor is not a socket; both are closed then
      */
-    static void resume(
+    static TcpSession resume(
             Loop loop,
             FrontendRoutes frontend,
             ServiceState service,
@@ -102,7 +106,7 @@ final class SessionState {
         session.clientAddress = moved.client();
         if (forwarding == null || target == null) {
             resumeWait(session, moved);
-            return;
+            return session;
         }
         InetSocket endpoint;
         try {
@@ -112,8 +116,9 @@ final class SessionState {
             throw e;
         }
         session.count();
-        resume(session, new Relay(session, session.client, new Leg(session, endpoint, true), target), forwarding);
+        resume(session, new Relay(session, session.client, new Leg(session, endpoint, false), target), forwarding);
         resumeDrain(session, forwarding.drainNanos(), serviceRemoved);
+        return session;
     }
 
     private static void resumeWait(TcpSession session, MovedConnection moved) {
@@ -137,8 +142,11 @@ final class SessionState {
             relay.client.resume(relay.loop.keepAlive);
             relay.endpoint.resume(relay.loop.keepAlive);
             relay.toEndpoint.resume(from.toEndpoint());
-            relay.toClient.resume(from.toClient());
+            if (!session.isOver()) {
+                relay.toClient.resume(from.toClient());
+            }
             if (session.isOver()) {
+                // There is no memory for the buffered bytes.
                 return;
             }
             if (relay.connectionState() == ConnectionStatus.State.HALF_CLOSED) {

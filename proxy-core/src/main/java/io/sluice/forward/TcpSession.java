@@ -19,7 +19,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * A proxied TCP connection, which consists of the client's connection and the connection to the endpoint. Used only by
- * the thread of the loop that accepted it.
+ * the thread of one loop.
  *
  * <p>First a {@link Connector} connects to an endpoint. Nothing is read from the client until that succeeds, so no
  * bytes are lost if another endpoint has to be tried. Then a {@link Relay} forwards bytes both ways. The connection

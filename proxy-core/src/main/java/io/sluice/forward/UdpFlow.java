@@ -12,6 +12,7 @@ import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.Errno;
 import io.sluice.socket.InetSocket;
+import io.sluice.socket.UdpBuffers;
 import io.sluice.stats.Counter;
 import io.sluice.stats.CounterCells;
 import java.io.IOException;
@@ -171,7 +172,7 @@ final class UdpFlow extends TimeoutEntry implements EpollIoHandle {
     private void enlargeBuffers(long datagrams, DatagramBatch batch) {
         if (!buffersEnlarged && (FlowTraffic.isBusy(datagrams) || batch.datagramBytes > SMALL_BYTES)) {
             buffersEnlarged = true;
-            socket.enlargeBuffers();
+            UdpBuffers.enlarge(socket);
         }
     }
 

@@ -17,6 +17,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.socket.DatagramBatch;
 import io.sluice.socket.Descriptors;
 import io.sluice.socket.InetSocket;
+import io.sluice.socket.UdpBuffers;
 import io.sluice.stats.Counter;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -74,7 +75,7 @@ final class UdpListener extends ChannelInboundHandlerAdapter implements Listener
         IpAddress address = frontend.address.address();
         InetSocket socket = InetSocket.datagram(address.family());
         try {
-            socket.enlargeBuffers();
+            UdpBuffers.enlarge(socket);
             socket.setReusePort(true);
             if (loop.transparentSockets != null) {
                 TransparentSockets.allow(socket, address.family());

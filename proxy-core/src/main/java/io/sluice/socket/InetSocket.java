@@ -21,12 +21,6 @@ public final class InetSocket extends Socket {
     /** The buffer size for one datagram. The largest IPv4 and IPv6 datagrams fit, so none is truncated. */
     public static final int DATAGRAM_BYTES = 64 << 10;
 
-    /** The buffer size requested for UDP sockets, to absorb bursts. The kernel grants at most rmem_max. */
-    private static final int UDP_BUFFER_BYTES = 4 << 20;
-
-    /** Whether rmem_max exceeds the default. If not, skipping the request saves two system calls per socket. */
-    private static final boolean LARGER_BUFFERS_GRANTED = sysctl("rmem_max") > sysctl("rmem_default");
-
     private static final int SO_RST = 0;
     private static final int SOL_SOCKET = 1;
     private static final int SO_OOBINLINE = 10;
@@ -86,29 +80,6 @@ public final class InetSocket extends Socket {
             setIntOpt(IPPROTO_IPV6, IPV6_V6ONLY, 1);
         }
         bind(address.toSocketAddress(port));
-    }
-
-    /** Requests larger socket buffers for bursts of large datagrams. Does nothing if the kernel does not grant more. */
-    public void enlargeBuffers() {
-        if (!LARGER_BUFFERS_GRANTED) {
-            return;
-        }
-        try {
-            setReceiveBufferSize(UDP_BUFFER_BYTES);
-            setSendBufferSize(UDP_BUFFER_BYTES);
-        } catch (IOException e) {
-            // The kernel grants a smaller size rather than failing, so the socket is closed.
-            assert !isOpen() || Errno.of(e) != 0 : e;
-        }
-    }
-
-    private static long sysctl(String name) {
-        try {
-            return Long.parseLong(Sysctl.read("net/core/" + name));
-        } catch (IOException | NumberFormatException e) {
-            // Visible only in the initial network namespace. Elsewhere, assume that a larger buffer is possible.
-            return name.endsWith("_max") ? Long.MAX_VALUE : 0;
-        }
     }
 
     private static InetSocket open(Protocol protocol, Family family) throws IOException {
@@ -277,6 +248,23 @@ public final class InetSocket extends Socket {
         } catch (IOException e) {
             // The connection is already closed, so there is no peer to send an RST to.
             assert !isOpen() || Errno.of(e) != 0 : e;
+        }
+    }
+
+    /**
+     * Ends the connection even if another process has a copy of this socket: discards unsent data and sends an RST, or
+     * sends a FIN.
+     */
+    public void endForAll(boolean reset) {
+        try {
+            if (reset) {
+                disconnect();
+            } else {
+                shutdown(true, true);
+            }
+        } catch (IOException | NotYetConnectedException e) {
+            // The connection is already closed.
+            assert !isOpen() || reset || Errno.of(e) != Errno.EBADF : e;
         }
     }
 

@@ -53,6 +53,7 @@ public final class UnixSocket implements AutoCloseable {
     private final Socket socket;
     private final ByteBuffer one = ByteBuffer.allocateDirect(1);
     private final ByteArrayOutputStream line = new ByteArrayOutputStream();
+    private @Nullable ByteBuffer buffer;
     private long deadlineNanos;
 
     UnixSocket(Socket socket, Duration timeout) {
@@ -223,7 +224,7 @@ public final class UnixSocket implements AutoCloseable {
 
     /** Returns a stream of the bytes that the peer sends. Closing the stream does not close the connection. */
     public InputStream input() {
-        ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
+        ByteBuffer buffer = buffer();
         return new InputStream() {
             @Override
             public int read() throws IOException {
@@ -251,7 +252,7 @@ public final class UnixSocket implements AutoCloseable {
 
     /** Returns an unbuffered stream to the peer. Closing the stream does not close the connection. */
     public OutputStream output() {
-        ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
+        ByteBuffer buffer = buffer();
         return new OutputStream() {
             @Override
             public void write(int value) throws IOException {
@@ -274,6 +275,13 @@ public final class UnixSocket implements AutoCloseable {
                 }
             }
         };
+    }
+
+    /** The buffer of all streams, allocated once, because direct memory is freed late. */
+    private ByteBuffer buffer() {
+        ByteBuffer created = buffer == null ? ByteBuffer.allocateDirect(BUFFER_BYTES) : buffer;
+        buffer = created;
+        return created;
     }
 
     /** Sends copies of descriptors; the originals stay open. */

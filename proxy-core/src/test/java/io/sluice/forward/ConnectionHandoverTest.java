@@ -49,7 +49,7 @@ class ConnectionHandoverTest {
             moved += released.size();
             List<MovedConnection> received = received(released);
             UnixSocket.closeAll(MovedConnection.descriptors(released));
-            to.forwarder.receiveConnections(received);
+            to.forwarder.receiveConnections(() -> received);
         }
     }
 
@@ -239,7 +239,7 @@ class ConnectionHandoverTest {
             clients.get(2).setSoLinger(true, 0);
             clients.get(2).close();
             endpoints.get(3).sendUrgentData('!');
-            after.forwarder.receiveConnections(received);
+            after.forwarder.receiveConnections(() -> received);
             assertThat(endpoints.get(0).getInputStream().read()).isEqualTo('?');
             assertThat(endpoints.get(1).getInputStream().read()).isEqualTo('?');
             Lab.assertEof(endpoints.get(1).getInputStream());
@@ -423,8 +423,8 @@ class ConnectionHandoverTest {
         FrontendAddress ipv6 = new FrontendAddress(Protocol.TCP, Lab.ip("::1"), address.port());
         try (Lab before = new Lab();
                 Lab after = new Lab()) {
-            EndpointServer server =
-                    before.closing(new EndpointServer("", EndpointServer.Kind.MANUAL, Lab.ip("::1").toInetAddress()));
+            EndpointServer server = before.closing(new EndpointServer(
+                    "", EndpointServer.Kind.MANUAL, Lab.ip("::1").toInetAddress()));
             ServicePort web = Lab.service("web", ipv6, server.endpoint());
             before.apply(web);
             Socket client = before.dial(ipv6);

@@ -81,6 +81,7 @@ final class StatusRoutes {
         json.put("flows", received.flows());
         json.put("connections", received.connections());
         json.put("connectionsLeft", received.connectionsLeft());
+        json.put("complete", received.isComplete());
         json.put("durationMillis", received.duration().toMillis());
         json.put("receivedAt", Items.time(received.receivedAt()));
         return json;

@@ -91,21 +91,28 @@ final class UpgradeCommand extends AdminCommand {
         out().flush();
     }
 
-    /** Returns the status of the new process once it serves. Between the two processes, requests may fail. */
+    /**
+     * Returns the status of the new process once it serves and has received the open connections. Between the two
+     * processes, requests may fail.
+     */
     private Item awaitHandover(AdminClient client, long oldPid, long newPid, long deadlineNanos)
             throws CommandFailedException, InterruptedException {
+        Item ofNewProcess = null;
         while (System.nanoTime() - deadlineNanos < 0) {
             try {
                 Item status = client.get(STATUS);
                 long pid = status.number("pid");
                 if (pid == newPid) {
-                    return status;
-                }
-                if (pid != oldPid) {
+                    ofNewProcess = status;
+                    if (isComplete(status)) {
+                        return status;
+                    }
+                } else if (pid != oldPid) {
                     throw CommandFailedException.of("upgrade failed: process " + pid + ", which was started by another"
                             + " command, serves instead of process " + newPid);
+                } else {
+                    requireStarting(client.get(UPGRADE), oldPid);
                 }
-                requireStarting(client.get(UPGRADE), oldPid);
             } catch (CommandFailedException e) {
                 if (!e.isTemporary()) {
                     throw e;
@@ -113,8 +120,15 @@ final class UpgradeCommand extends AdminCommand {
             }
             Thread.sleep(POLL_MILLIS);
         }
+        if (ofNewProcess != null) {
+            return ofNewProcess;
+        }
         throw CommandFailedException.of(
                 "no response from process " + newPid + " within " + timeout + "; the log of Sluice gives the reason");
+    }
+
+    private static boolean isComplete(Item status) {
+        return status.json().path("handover").path("complete").asBoolean(true);
     }
 
     private static void requireStarting(Item upgrade, long oldPid) throws CommandFailedException {

@@ -5,18 +5,14 @@ import io.sluice.admin.AdminSources;
 import io.sluice.apiserver.ApiAccess;
 import io.sluice.config.Settings;
 import io.sluice.daemon.Lifecycle.Phase;
-import io.sluice.feed.NotNowException;
 import io.sluice.feed.Reflector;
 import io.sluice.feed.SyncLoop;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.TransparentSockets;
 import io.sluice.handover.HandoverChannel;
-import io.sluice.handover.HandoverClient;
 import io.sluice.handover.HandoverFormat;
 import io.sluice.handover.HandoverMarker;
-import io.sluice.handover.HandoverServer;
-import io.sluice.handover.OldProcess;
 import io.sluice.handover.Upgrade;
 import io.sluice.http.HttpServer;
 import io.sluice.model.ServiceSnapshot;
@@ -38,7 +34,6 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
@@ -49,6 +44,9 @@ import org.slf4j.LoggerFactory;
 /** Creates, starts and stops the components. The health port is started first, the source of snapshots last. */
 public final class Daemon implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Daemon.class);
+
+    /** Time for a batch of connections that is being handed over at the end of the drain. */
+    private static final Duration LAST_BATCH_TIMEOUT = Duration.ofSeconds(5);
 
     private final Settings settings;
     private final Supervisor supervisor = new Supervisor();
@@ -68,10 +66,8 @@ public final class Daemon implements AutoCloseable {
     private final ReentrantLock changes = new ReentrantLock();
 
     private final Lifecycle lifecycle;
-    private final @Nullable HandoverServer handoverServer;
-    private final @Nullable HandoverClient handoverClient;
+    private final Handovers handovers;
     private final Upgrade upgrade;
-    private boolean waitingLogged;
 
     /**
      * Creates a daemon without starting it.
@@ -114,22 +110,9 @@ public final class Daemon implements AutoCloseable {
                     rules.flippedPortBits()));
         }
         forwarder = new Forwarder(config, reporter.callbacks(connectionLog), supervisor);
-        // An empty feed might not have been written yet, whereas the lists from an API server are complete.
-        handoverClient =
-                socket == null ? null : new HandoverClient(socket, forwarder, rulesOptions(), settings.feed() == null);
-        handoverServer = socket == null || handoverClient == null
-                ? null
-                : new HandoverServer(
-                        socket,
-                        forwarder,
-                        supervisor,
-                        changes,
-                        rulesOptions(),
-                        this::handedOver,
-                        settings.drainTimeout(),
-                        handoverClient::isReceivingConnections);
+        handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());
-        lifecycle = new Lifecycle(socket != null && OldProcess.isListening(socket), manager::phaseChanged);
+        lifecycle = new Lifecycle(handovers.anotherServes(), manager::phaseChanged);
         upgrade = new Upgrade(
                 supervisor, changes, () -> lifecycle.is(Phase.SERVING), socket != null, settings.exitAfterHandover());
         kubeProxyMetrics =
@@ -194,7 +177,7 @@ public final class Daemon implements AutoCloseable {
                 api == null ? "feed " + settings.feed() : "API server " + api,
                 clock.instant(),
                 () -> lifecycle.phase().name(),
-                () -> handoverClient == null ? null : handoverClient.received(),
+                handovers::received,
                 upgrade,
                 health::readiness,
                 this::state,
@@ -222,15 +205,12 @@ public final class Daemon implements AutoCloseable {
 
     private void applyLocked(Phase phase, ServiceSnapshot snapshot) {
         if (phase == Phase.WAITING) {
-            switch (Objects.requireNonNull(handoverClient).requestHandover(snapshot)) {
-                case SERVING -> handoverReceived();
-                case WAITING -> throw nothingToServe();
-                case HANDOVER_FAILED -> {
-                    lifecycle.enter(Phase.HANDOVER_FAILED);
-                    releaseRulesAndPorts(rulesOptions());
-                    return;
-                }
+            if (!handovers.request(snapshot)) {
+                lifecycle.enter(Phase.HANDOVER_FAILED);
+                releaseRulesAndPorts(handovers.rules());
+                return;
             }
+            handoverReceived();
         } else {
             forwarder.apply(snapshot);
         }
@@ -241,8 +221,8 @@ public final class Daemon implements AutoCloseable {
         ports.apply(snapshot.context().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (lifecycle.enter(Phase.SERVING)) {
-            if (handoverServer != null && !lifecycle.hasReceivedHandover()) {
-                handoverServer.open(false);
+            if (!lifecycle.hasReceivedHandover()) {
+                handovers.open(false);
             }
             log.info("synced: {}", ServiceTable.counts(snapshot));
         }
@@ -253,29 +233,13 @@ public final class Daemon implements AutoCloseable {
         lifecycle.handoverReceived();
         ports.open(false);
         // Must not be delayed: until the socket is open, the next new process cannot request a handover.
-        Objects.requireNonNull(handoverServer).open(true);
-    }
-
-    private NotNowException nothingToServe() {
-        if (!waitingLogged) {
-            waitingLogged = true;
-            String source = settings.feed() == null ? "the API server" : "'" + settings.feed() + "'";
-            log.warn("no Services in {} yet; the old process continues to serve until there are some", source);
-        }
-        return new NotNowException("no Services yet; the old process continues to serve");
-    }
-
-    /** Returns a string that describes how this process redirects packets, for comparison with another process. */
-    private String rulesOptions() {
-        return settings.rules() == null
-                ? HandoverChannel.NO_RULES
-                : settings.rules().routing();
+        handovers.open(true);
     }
 
     /**
      * Releases everything except open connections after a handover. Must be called with the lock held.
      *
-     * @param newProcessRules {@link #rulesOptions} of the new process
+     * @param newProcessRules {@link Handovers#rules} of the new process
      */
     private void handedOver(String newProcessRules) {
         lifecycle.enter(Phase.HANDED_OVER);
@@ -289,7 +253,7 @@ public final class Daemon implements AutoCloseable {
             if (newProcessRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
             } else {
-                rules.leaveToNewProcess(!newProcessRules.equals(rulesOptions()));
+                rules.leaveToNewProcess(!newProcessRules.equals(handovers.rules()));
             }
         }
         ports.close();
@@ -339,9 +303,7 @@ public final class Daemon implements AutoCloseable {
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
         long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
-        if (handoverServer != null && lifecycle.isServedElsewhere() && !lifecycle.handoverFailed()) {
-            handoverServer.awaitConnectionsMoved(settings.drainTimeout());
-        }
+        awaitConnectionsMoved(settings.drainTimeout());
         changes.lock();
         try {
             if (rules != null && !lifecycle.isServedElsewhere()) {
@@ -352,14 +314,23 @@ public final class Daemon implements AutoCloseable {
             changes.unlock();
         }
         DrainProgress.await(forwarder, Duration.ofNanos(Math.max(0, deadline - System.nanoTime())));
+        // A process that requests the handover during the drain receives the open connections, too.
+        awaitConnectionsMoved(LAST_BATCH_TIMEOUT);
         if (rules != null && !lifecycle.isServedElsewhere()) {
             rules.awaitDelivery(Duration.ofNanos(deadline - System.nanoTime()));
+        }
+    }
+
+    private void awaitConnectionsMoved(Duration timeout) throws InterruptedException {
+        if (lifecycle.isServedElsewhere() && !lifecycle.handoverFailed()) {
+            handovers.awaitConnectionsMoved(timeout);
         }
     }
 
     @Override
     public void close() {
         lifecycle.enter(Phase.CLOSED);
+        handovers.stopReceiving();
         if (readyFile != null) {
             readyFile.close();
         }
@@ -372,9 +343,7 @@ public final class Daemon implements AutoCloseable {
             rules.leaveToNewProcess(false);
         }
         ports.end();
-        if (handoverServer != null) {
-            handoverServer.close();
-        }
+        handovers.close();
         reporter.close();
         if (connectionLog != null) {
             connectionLog.close();

@@ -20,13 +20,27 @@ final class ConnectionReceiver implements AutoCloseable {
 
     private final OldProcess old;
     private final Forwarder forwarder;
+    private final Progress progress;
+    private volatile boolean stopped;
     private int received;
     private int left;
 
+    /** Called after each message with the number of connections received, and left in the old process as far as known. */
+    @FunctionalInterface
+    interface Progress {
+        void changed(int received, int left);
+    }
+
     /** @param old closed with this object */
-    ConnectionReceiver(OldProcess old, Forwarder forwarder) {
+    ConnectionReceiver(OldProcess old, Forwarder forwarder, Progress progress) {
         this.old = old;
         this.forwarder = forwarder;
+        this.progress = progress;
+    }
+
+    /** Makes the old process keep the connections that were not received yet. Thread-safe. */
+    void stop() {
+        stopped = true;
     }
 
     /** Receives connections until the old process sends no more. */
@@ -53,6 +67,9 @@ final class ConnectionReceiver implements AutoCloseable {
 
     private boolean receiveNext() throws IOException {
         String line = old.readConnectionLine();
+        if (stopped) {
+            throw new IOException("this process is stopping");
+        }
         String word = line.split(" ", 2)[0];
         switch (word) {
             case HandoverChannel.MOVE ->
@@ -61,29 +78,34 @@ final class ConnectionReceiver implements AutoCloseable {
                 left = HandoverChannel.numbers(word, 1, line).get(0);
             default -> throw new IOException("received '" + line + "' instead of a batch of connections");
         }
+        progress.changed(received, left);
         return !word.equals(HandoverChannel.DONE);
     }
 
     private void receive(int expected) throws IOException {
         List<MovedConnection> connections = old.receiveConnections(expected);
-        List<Integer> rejected = rejected(connections);
-        boolean committed = false;
+        received += forwarder.receiveConnections(() -> commit(connections));
+    }
+
+    /** Returns those of the connections that this process must continue, and closes the descriptors of the others. */
+    private List<MovedConnection> commit(List<MovedConnection> connections) throws IOException {
+        List<MovedConnection> taken = List.of();
         try {
-            committed = old.commit(rejected);
-        } finally {
-            if (!committed) {
-                UnixSocket.closeAll(MovedConnection.descriptors(connections));
+            if (stopped) {
+                throw new IOException("this process is stopping");
             }
+            List<Integer> rejected = rejected(connections);
+            if (!old.commit(rejected)) {
+                throw new IOException("the old process did not respond");
+            }
+            taken = new ArrayList<>(connections);
+            taken.removeAll(rejected.stream().map(connections::get).toList());
+            return taken;
+        } finally {
+            List<MovedConnection> returned = new ArrayList<>(connections);
+            returned.removeAll(taken);
+            UnixSocket.closeAll(MovedConnection.descriptors(returned));
         }
-        if (!committed) {
-            throw new IOException("the old process did not respond");
-        }
-        List<MovedConnection> taken = new ArrayList<>(connections);
-        List<MovedConnection> returned = rejected.stream().map(connections::get).toList();
-        taken.removeAll(returned);
-        UnixSocket.closeAll(MovedConnection.descriptors(returned));
-        forwarder.receiveConnections(taken);
-        received += taken.size();
     }
 
     /** Numbers of the connections whose buffered bytes exceed the budget of this process. */

@@ -29,11 +29,13 @@ final class ConnectionSender {
     private static final int FIRST_BATCH = 4;
 
     private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+    private static final long RETRY_REJECTED_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long REPORT_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private final NewProcess newProcess;
     private final Forwarder forwarder;
     private final BooleanSupplier expectsMore;
+    private long retryNanos = RETRY_NANOS;
     private int batchSize = FIRST_BATCH;
     private int moved;
 
@@ -87,9 +89,11 @@ final class ConnectionSender {
             if (sendNext() > 0) {
                 continue;
             }
+            // Must precede the number of connections, which may increase until nothing more is expected.
+            boolean isLast = !expectsMore.getAsBoolean();
             int left = forwarder.sessions();
             long now = System.nanoTime();
-            if ((left == 0 && !expectsMore.getAsBoolean()) || now - deadlineNanos >= 0) {
+            if ((left == 0 && isLast) || now - deadlineNanos >= 0) {
                 newProcess.sendLeft(left, true);
                 return;
             }
@@ -97,12 +101,13 @@ final class ConnectionSender {
                 reportedNanos = now;
                 newProcess.sendLeft(left, false);
             }
-            LockSupport.parkNanos(RETRY_NANOS);
+            LockSupport.parkNanos(retryNanos);
         }
     }
 
     /** Moves a batch and returns its size; 0 if no connection can be moved at this time. */
     private int sendNext() throws IOException {
+        retryNanos = RETRY_NANOS;
         List<MovedConnection> batch = forwarder.releaseConnections(batchSize);
         if (batch.isEmpty()) {
             return 0;
@@ -110,7 +115,9 @@ final class ConnectionSender {
         List<MovedConnection> kept = batch;
         try {
             List<Integer> rejected = newProcess.prepare(batch);
-            newProcess.commit();
+            if (!newProcess.commit()) {
+                throw new IOException("the new process has stopped waiting");
+            }
             kept = rejected.stream().map(batch::get).toList();
         } finally {
             List<MovedConnection> taken = new ArrayList<>(batch);
@@ -118,6 +125,10 @@ final class ConnectionSender {
             UnixSocket.closeAll(MovedConnection.descriptors(taken));
             forwarder.takeBackConnections(kept);
             moved += taken.size();
+        }
+        if (!kept.isEmpty()) {
+            // Each attempt pauses them, and the buffers of the new process are full.
+            retryNanos = RETRY_REJECTED_NANOS;
         }
         batchSize = Math.min(LARGEST_BATCH, batchSize * 2);
         return batch.size() - kept.size();

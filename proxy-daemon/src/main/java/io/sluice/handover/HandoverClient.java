@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -32,6 +33,7 @@ public final class HandoverClient {
     private static final int ATTEMPTS_AFTER_ANOTHER = 30;
 
     private static final long FIRST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+    private static final long STOP_POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
     private static final long LONGEST_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     /** Result of a handover. */
@@ -52,7 +54,8 @@ public final class HandoverClient {
     private int version = HandoverChannel.VERSION;
 
     private int attempts = ATTEMPTS;
-    private volatile boolean receivingConnections;
+    private volatile boolean isReceiving;
+    private volatile @Nullable ConnectionReceiver connectionReceiver;
     private long attemptStartNanos;
     private int oldPid;
     private volatile @Nullable ReceivedHandover received;
@@ -87,8 +90,8 @@ public final class HandoverClient {
                 forwarder.apply(snapshot);
                 return Result.SERVING;
             }
-            oldPid = old.pid();
             try {
+                oldPid = old.pid();
                 Optional<Result> result = version == HandoverChannel.VERSION_2
                         ? requestFromVersion2(old, snapshot)
                         : requestHandover(old, snapshot);
@@ -98,7 +101,7 @@ public final class HandoverClient {
             } catch (IOException e) {
                 log.info("handover attempt failed: {}", e.getMessage());
             } finally {
-                if (!isReceivingConnections()) {
+                if (!isReceiving) {
                     old.close();
                 }
             }
@@ -181,44 +184,62 @@ public final class HandoverClient {
             log.error("handover took too long; exiting, and the old process continues to serve");
             return abandon();
         }
-        received = new ReceivedHandover(
-                oldPid,
-                handover.frontends().size(),
-                handover.flows(),
-                0,
-                0,
-                Duration.ofNanos(System.nanoTime() - attemptStartNanos),
-                Instant.now());
-        if (outcome == Outcome.RELEASED && version == HandoverChannel.VERSION) {
-            receiveConnections(old);
+        boolean moves = outcome == Outcome.RELEASED && old.movesConnections();
+        ReceivedHandover listeners = new ReceivedHandover(
+                oldPid, handover.frontends().size(), handover.flows(), 0, 0, !moves, elapsed(), Instant.now());
+        received = listeners;
+        if (moves) {
+            receiveConnections(new ConnectionReceiver(
+                    old,
+                    forwarder,
+                    (moved, left) -> received = listeners.withConnections(moved, left, false, elapsed())));
         }
         return Result.SERVING;
     }
 
+    private Duration elapsed() {
+        return Duration.ofNanos(System.nanoTime() - attemptStartNanos);
+    }
+
     /** Receives the connections on a thread of its own, while this process is already serving. */
     @SuppressWarnings("FutureReturnValueIgnored") // it does not fail
-    private void receiveConnections(OldProcess old) {
-        receivingConnections = true;
+    private void receiveConnections(ConnectionReceiver receiver) {
+        connectionReceiver = receiver;
+        isReceiving = true;
         Supervisor.call("sluice-connection-receiver", () -> {
-                    try (ConnectionReceiver receiver = new ConnectionReceiver(old, forwarder)) {
+                    try (receiver) {
                         receiver.receiveAll();
                     }
                     return true;
                 })
                 .whenComplete((done, fault) -> {
-                    receivingConnections = false;
                     if (fault != null) {
                         log.error("internal error while receiving connections from the old process", fault);
                     }
+                    ReceivedHandover last = Objects.requireNonNull(received);
+                    received = last.withConnections(last.connections(), last.connectionsLeft(), true, elapsed());
+                    isReceiving = false;
                 });
     }
 
     /** Whether the old process is still moving its connections to this process. Thread-safe. */
     public boolean isReceivingConnections() {
-        return receivingConnections;
+        return isReceiving;
     }
 
-    /** Returns what was received; null before a handover, and after a cold start. */
+    /** Stops receiving connections, which stay in the old process, and waits until the last batch is complete. */
+    public void stopReceiving() {
+        ConnectionReceiver receiver = connectionReceiver;
+        if (receiver != null) {
+            receiver.stop();
+        }
+        long deadlineNanos = System.nanoTime() + NewProcess.MOVE_TIMEOUT.toNanos();
+        while (isReceiving && System.nanoTime() - deadlineNanos < 0) {
+            LockSupport.parkNanos(STOP_POLL_NANOS);
+        }
+    }
+
+    /** Returns what was received so far; null before a handover, and after a cold start. Thread-safe. */
     public @Nullable ReceivedHandover received() {
         return received;
     }

@@ -3,6 +3,7 @@ package io.sluice.handover;
 import io.netty.channel.unix.Socket;
 import io.sluice.forward.ForwarderHandover;
 import io.sluice.forward.MovedConnection;
+import io.sluice.socket.Errno;
 import io.sluice.socket.UnixListener;
 import io.sluice.socket.UnixSocket;
 import java.io.EOFException;
@@ -11,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -215,7 +217,7 @@ final class NewProcess extends HandoverChannel {
             socket.writeLine(MOVE + " " + connections.size());
             send(connections);
             return rejected(socket.readLine(), connections.size());
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | Error e) {
             String late = socket.readLastLine();
             if (late == null) {
                 throw e;
@@ -226,7 +228,8 @@ final class NewProcess extends HandoverChannel {
 
     private static List<Integer> rejected(String line, int connections) throws IOException {
         List<Integer> rejected = numbers(READY, line);
-        if (rejected.stream().anyMatch(number -> number >= connections)) {
+        if (rejected.stream().anyMatch(number -> number >= connections)
+                || Set.copyOf(rejected).size() < rejected.size()) {
             throw new IOException("received '" + line + "' for " + connections + " connections");
         }
         return rejected;
@@ -236,11 +239,18 @@ final class NewProcess extends HandoverChannel {
      * Tells the new process to continue the connections of the last call of {@link #prepare}. Never waits, because the
      * new process has read everything before.
      *
-     * @throws IOException if the new process has stopped waiting, and does not touch the connections
+     * @return false if the new process has closed the connection, and thus does not touch the connections. After any
+     *     other failure it continues them when this connection ends
      */
-    void commit() throws IOException {
-        socket.limit(MOVE_TIMEOUT);
-        socket.writeLine(COMMIT);
+    boolean commit() {
+        try {
+            socket.limit(MOVE_TIMEOUT);
+            socket.writeLine(COMMIT);
+        } catch (IOException e) {
+            log.debug("cannot send the commit to the new process", e);
+            return Errno.of(e) != Errno.EPIPE && Errno.of(e) != Errno.ECONNRESET;
+        }
+        return true;
     }
 
     /** Reports how many connections cannot be moved at this time or, if there will be no more, at all. */

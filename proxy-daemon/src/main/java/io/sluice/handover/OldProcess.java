@@ -199,15 +199,13 @@ public final class OldProcess extends HandoverChannel {
         String answer;
         try {
             answer = socket.readLine();
-        } catch (SocketTimeoutException e) {
-            answer = socket.readLastLine();
-            log.debug("the old process did not respond in time; it sent '{}'", answer, e);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             if (e instanceof EOFException || Errno.of(e) == Errno.ECONNRESET) {
                 // The old process has ended, and with it its copies of the sockets.
                 return true;
             }
-            throw e;
+            answer = socket.readLastLine();
+            log.debug("the old process did not respond in time; it sent '{}'", answer, e);
         }
         return COMMIT.equals(answer);
     }

@@ -115,7 +115,8 @@ final class ConnectionMoveTest {
 
     private CompletableFuture<Void> receiveAll() {
         return CompletableFuture.runAsync(() -> {
-            try (ConnectionReceiver receiver = new ConnectionReceiver(new OldProcess(newEnd), newForwarder)) {
+            try (ConnectionReceiver receiver =
+                    new ConnectionReceiver(new OldProcess(newEnd), newForwarder, (moved, left) -> {})) {
                 receiver.receiveAll();
             }
         });
@@ -208,7 +209,7 @@ final class ConnectionMoveTest {
         newEnd.writeLine("ready 0 2");
         assertThat(newEnd.readLine()).isEqualTo("commit");
         UnixSocket.closeAll(MovedConnection.descriptors(List.of(received.get(0), received.get(2))));
-        newForwarder.receiveConnections(received.subList(1, 2));
+        newForwarder.receiveConnections(() -> received.subList(1, 2));
         assertExchange();
         assertThat(newForwarder.sessions()).isEqualTo(1);
         newEnd.close();
