@@ -295,6 +295,7 @@ public final class Daemon implements AutoCloseable {
      * have moved to the new process.
      */
     public void drain() throws InterruptedException {
+        long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
         lifecycle.enter(Phase.DRAINING);
         upgrade.close();
         if (readyFile != null) {
@@ -302,11 +303,11 @@ public final class Daemon implements AutoCloseable {
         }
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
-        long deadline = System.nanoTime() + settings.drainTimeout().toNanos();
         awaitConnectionsMoved(settings.drainTimeout());
+        boolean left = !lifecycle.isServedElsewhere() && ReturnToKubeProxy.attempt(settings, rules, ports);
         changes.lock();
         try {
-            if (rules != null && !lifecycle.isServedElsewhere()) {
+            if (rules != null && !left && !lifecycle.isServedElsewhere()) {
                 rules.rejectNew();
             }
             forwarder.stopAccepting();

@@ -30,7 +30,7 @@ final class DrainProgress {
             log.info(
                     "draining {} for at most {} s: {}",
                     Table.count(open, "open connection"),
-                    timeout.toSeconds(),
+                    timeout.plusMillis(999).toSeconds(),
                     byService(forwarder));
         }
         long deadlineNanos = System.nanoTime() + timeout.toNanos();

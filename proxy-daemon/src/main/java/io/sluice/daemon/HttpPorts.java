@@ -119,6 +119,16 @@ public final class HttpPorts {
         healthChecks.apply(checks);
     }
 
+    /** Closes the ports that kube-proxy has by default, so that it can open them. */
+    void closeHealthAndMetrics() {
+        present(healthz, metrics).forEach(HttpPort::close);
+    }
+
+    /** Closes the health check node ports. */
+    void closeHealthChecks() {
+        healthChecks.close();
+    }
+
     /** Closes all ports; requests in progress still get a response. */
     void close() {
         healthChecks.close();

@@ -2,6 +2,7 @@ package io.sluice.node;
 
 import io.sluice.model.Family;
 import io.sluice.node.SetElements.Element;
+import io.sluice.socket.Sysctl;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -111,6 +112,16 @@ final class LinuxKernel implements NodeKernel {
             }
         }
         return names;
+    }
+
+    @Override
+    public boolean tracksConnections() {
+        try {
+            return !Sysctl.read("net/netfilter/nf_conntrack_count").equals("0");
+        } catch (IOException e) {
+            // The kernel does not support connection tracking.
+            return false;
+        }
     }
 
     @Override

@@ -101,6 +101,19 @@ final class NftScript {
                     meta nfproto ipv6 meta mark and ${mark} != ${mark} meta l4proto { tcp, udp } socket transparent 1 goto deliver
                   }""";
 
+    /**
+     * Chain that prevents NAT rules of other programs, such as those of kube-proxy, from translating packets for Sluice.
+     * It runs before theirs. Translating an address to itself completes the NAT mapping of a connection, so that the
+     * kernel skips all later NAT chains of the hook; an {@code accept} would not. The statement makes the kernel track
+     * connections, so the chain exists only if it does so anyway.
+     */
+    private static final String BYPASS_NAT = """
+            chain bypass-nat {
+                    type nat hook prerouting priority dstnat - 1; policy accept;
+                    meta nfproto ipv4 meta mark and ${mark} == ${mark} dnat ip to ip daddr
+                    meta nfproto ipv6 meta mark and ${mark} == ${mark} dnat ip6 to ip6 daddr
+                  }""";
+
     private static final String TABLE = resource("sluice.nft");
 
     private static String resource(String name) {
@@ -118,7 +131,12 @@ final class NftScript {
         expressions.put("assign-listener4", features.tproxy() ? LISTENER4 : "");
         expressions.put("assign-listener6", features.tproxy() ? LISTENER6 : "");
         expressions.put("masqueraded-replies", features.findsMasqueraded() ? "" : MASQUERADED_REPLIES);
-        expressions.put("accept-dnat", features.tracksConnections() ? ACCEPT_DNAT : "");
+        boolean tracks = features.tracksConnections();
+        expressions.put("accept-dnat", tracks ? ACCEPT_DNAT : "");
+        expressions.put("bypass-nat", tracks ? BYPASS_NAT : "");
+        expressions.put("prerouting-priority", tracks ? "mangle" : "raw");
+        expressions.put("own-packets-not-tracked", tracks ? "" : "socket transparent 1 notrack");
+        expressions.put("not-tracked", tracks ? "" : "notrack ");
         return expand(TABLE, expressions);
     }
 
@@ -188,6 +206,43 @@ final class NftScript {
             add rule inet sluice new-traffic iif != 0 fib daddr type local socket transparent 0 accept
             add rule inet sluice new-traffic goto reject-new
             """;
+
+    /**
+     * Commands that drop the first packets of new connections and flows, which clients repeat, while established
+     * connections of local processes are listed.
+     */
+    static final String DROP_NEW = """
+            flush chain inet sluice new-traffic
+            add rule inet sluice new-traffic goto drop-new
+            """;
+
+    /**
+     * Commands that leave everything to kube-proxy except established TCP connections, the UDP flows in {@code flow4} and
+     * {@code flow6}, and the established connections of local processes in {@code removed-frontend4} and {@code
+     * removed-frontend6}.
+     */
+    private static final String RELEASE_NEW = """
+            flush chain inet sluice new-tcp
+            flush chain inet sluice orphaned-tcp
+            flush chain inet sluice cluster-ips-check
+            flush chain inet sluice service-ips
+            flush chain inet sluice service-node-ports
+            flush chain inet sluice output-service
+            add rule inet sluice service-ips meta l4proto udp jump established-flows
+            add rule inet sluice service-ips accept
+            add rule inet sluice service-node-ports meta l4proto udp jump established-flows
+            add rule inet sluice service-node-ports accept
+            add rule inet sluice output-service oif lo ${not-redirected} notrack accept
+            add rule inet sluice output-service ${not-redirected} accept
+            add rule inet sluice output-service ${later-packet} ${connection4} @removed-frontend4 notrack goto deliver
+            add rule inet sluice output-service ${later-packet} ${connection6} @removed-frontend6 notrack goto deliver
+            add rule inet sluice output-service ${flow4} @flow4 notrack jump established-flows
+            add rule inet sluice output-service ${flow6} @flow6 notrack jump established-flows
+            """;
+
+    static String releaseNew(RuleOptions options) {
+        return expand(RELEASE_NEW, expressions(options));
+    }
 
     static String flush(String set) {
         return "flush set inet sluice " + set + "\n";

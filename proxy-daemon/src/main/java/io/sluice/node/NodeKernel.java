@@ -53,6 +53,12 @@ interface NodeKernel extends Closeable {
     /** Returns the names of the network interfaces that are bridges. */
     Set<String> bridges() throws IOException;
 
+    /**
+     * Returns whether connection tracking is active in this network namespace because the rules of some program need
+     * it. It counts as active once it has tracked a packet.
+     */
+    boolean tracksConnections();
+
     /** Returns all TCP connections in this network namespace. */
     List<TcpConnection> connections() throws IOException;
 }

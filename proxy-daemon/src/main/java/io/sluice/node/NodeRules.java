@@ -40,7 +40,7 @@ public final class NodeRules implements AutoCloseable {
     private final RuleOptions options;
     private final NodeKernel kernel;
     private final PolicyRouting routing;
-    private final KernelFeatures features;
+    private final int flippedPortBits;
     private final LongSupplier nanoTime;
     private final NetworkInterfaces addresses;
     private final ServiceConnections connections;
@@ -48,25 +48,24 @@ public final class NodeRules implements AutoCloseable {
     /** Number of runs of the worker. Used only on the worker's thread. */
     private int runs;
     // Guarded by this.
+    private KernelFeatures features;
     private final RuleTable table;
+    private final BridgeChain bridgeChain;
+    private final DrainRules drainRules;
     /** The latest snapshot; null before the first. */
     private @Nullable ServiceSnapshot desired;
     /** Reason why the rules could not be restored; empty if there was no error. */
     private String restoreError = "";
 
     private final RejectedServicePorts rejections;
-    private Optional<String> problem = Optional.empty();
+    private final MarkValidationLog markValidation = new MarkValidationLog();
     private boolean loaded;
-    /** Whether the chain that must run before br_netfilter's hook is loaded. */
-    private boolean bridgeChainLoaded;
-
     /** Whether the latest snapshot failed to load, so that the kernel has the rules of an earlier one. */
     private boolean outdated;
 
     private boolean refreshDue;
     private boolean probeScheduled;
     private boolean probeDue;
-    private boolean rejectsNew;
     private boolean closed;
 
     NodeRules(
@@ -80,15 +79,13 @@ public final class NodeRules implements AutoCloseable {
         this.kernel = kernel;
         this.features = features;
         this.nanoTime = nanoTime;
-        this.table = new RuleTable(flippedPortBits());
+        flippedPortBits = features.tproxy() ? NftScript.FLIPPED_PORT_BITS : 0;
+        this.table = new RuleTable(flippedPortBits);
         routing = new PolicyRouting(options, kernel);
-        if (!features.tproxy()) {
-            log.warn(
-                    "this kernel does not support nft tproxy (module nft_tproxy): using connection tracking; a TCP port"
-                            + " on which another process listens on all addresses cannot be served");
-        }
         addresses = new NetworkInterfaces(kernel);
         connections = new ServiceConnections(kernel, addresses);
+        bridgeChain = new BridgeChain(options, kernel, addresses);
+        drainRules = new DrainRules(options, kernel, connections);
         addresses.refresh();
     }
 
@@ -184,21 +181,15 @@ public final class NodeRules implements AutoCloseable {
     private void refresh() {
         addresses.refresh();
         synchronized (this) {
-            if (closed || !loaded || bridgeChainLoaded || !addresses.bridgesAreHooked()) {
-                return;
-            }
-            bridgeChainLoaded = true;
-            try {
-                kernel.load(NftScript.bridgePrerouting(options));
-            } catch (IOException e) {
-                log.error("cannot load the rules for bridges; pods on bridges may fail to connect: {}", e.getMessage());
+            if (!closed && loaded) {
+                bridgeChain.loadIfNeeded();
             }
         }
     }
 
     /** Returns the bits in which a TCP listener's port differs from its frontend's port; 0 without tproxy. */
     public int flippedPortBits() {
-        return features.tproxy() ? NftScript.FLIPPED_PORT_BITS : 0;
+        return flippedPortBits;
     }
 
     private void replace(ServiceSnapshot snapshot) throws IOException {
@@ -210,11 +201,8 @@ public final class NodeRules implements AutoCloseable {
         // Include all frontends: the old table, with the elements for frontends removed earlier, is deleted.
         others.addAll(connections.removedFrontendElements(each -> true));
         others.addAll(connections.repliedFlows());
-        bridgeChainLoaded = addresses.bridgesAreHooked();
-        String empty = NftScript.table(options, features)
-                + (bridgeChainLoaded ? NftScript.bridgePrerouting(options) : "")
-                + NftScript.add(others)
-                + (rejectsNew ? NftScript.REJECT_NEW : "");
+        String empty =
+                NftScript.table(options, features) + bridgeChain.script() + NftScript.add(others) + drainRules.script();
         try {
             kernel.load(empty + NftScript.add(table.elements(ports)));
             rejections.clear(nanoTime.getAsLong());
@@ -222,28 +210,14 @@ public final class NodeRules implements AutoCloseable {
             log.debug("the kernel rejected some of the rules; adding service ports separately: {}", e.getMessage());
             kernel.load(empty);
             rejections.clear(nanoTime.getAsLong());
-            addAccepted(ports);
+            rejections.load(ports, this::load);
         }
         table.setCurrent(snapshot);
         loaded = true;
     }
 
-    /** Adds service ports. Bisects a list that the kernel rejects, so that only invalid service ports are left out. */
-    private void addAccepted(List<ServicePort> ports) {
-        if (ports.isEmpty()) {
-            return;
-        }
-        try {
-            kernel.load(NftScript.add(table.elements(ports)));
-        } catch (IOException e) {
-            if (ports.size() == 1) {
-                rejections.add(ports.get(0), e);
-                return;
-            }
-            int half = ports.size() / 2;
-            addAccepted(ports.subList(0, half));
-            addAccepted(ports.subList(half, ports.size()));
-        }
+    private void load(List<ServicePort> ports) throws IOException {
+        kernel.load(NftScript.add(table.elements(ports)));
     }
 
     /** Loads the differences. Returns false if the kernel rejects them, so that the table must be replaced. */
@@ -285,20 +259,16 @@ public final class NodeRules implements AutoCloseable {
         if (closed || snapshot == null) {
             return;
         }
-        Optional<String> found = NodeRequirements.findProblem();
-        if (!found.equals(problem)) {
-            problem = found;
-            found.ifPresentOrElse(log::error, () -> log.info("src_valid_mark is off again on all devices"));
-        }
+        markValidation.check();
         try {
-            if (loaded) {
+            if (loaded && !startedTracking()) {
                 Optional<String> missing = missing();
                 if (missing.isEmpty() && outdated) {
                     // The sync loop retries the latest snapshot.
                     return;
                 }
                 if (missing.isEmpty()) {
-                    addAccepted(rejections.takeDue(nanoTime.getAsLong()));
+                    rejections.load(rejections.takeDue(nanoTime.getAsLong()), this::load);
                     rejections.publish();
                     return;
                 }
@@ -324,6 +294,16 @@ public final class NodeRules implements AutoCloseable {
         }
     }
 
+    /** Returns whether the kernel has started to track connections, so that the table needs other rules. */
+    private boolean startedTracking() {
+        if (features.tracksConnections() || !kernel.tracksConnections()) {
+            return false;
+        }
+        log.info("another program has turned on connection tracking; replacing the rules");
+        features = features.withTracking();
+        return true;
+    }
+
     private Optional<String> missing() throws IOException {
         try {
             kernel.check(NftScript.CHECK_TABLE);
@@ -343,15 +323,35 @@ public final class NodeRules implements AutoCloseable {
 
     /** Rejects all new connections and flows from now on. Packets of established ones are redirected as before. */
     public synchronized void rejectNew() {
-        rejectsNew = true;
-        if (closed || !loaded) {
-            return;
+        drainRules.reject(loaded && !closed);
+    }
+
+    /**
+     * Leaves all new connections and flows to kube-proxy if it can serve them. Until then, Sluice must serve them.
+     * Packets of established ones are redirected as before.
+     *
+     * @param freePorts frees the ports that kube-proxy needs; called only if there are rules of kube-proxy
+     */
+    public boolean leaveNewToKubeProxy(Duration atMost, Runnable freePorts) throws InterruptedException {
+        ServiceSnapshot snapshot;
+        synchronized (this) {
+            snapshot = desired;
         }
-        try {
-            kernel.load(NftScript.REJECT_NEW);
-        } catch (IOException e) {
-            log.warn("cannot load rules that reject new connections; relying on closed ports: {}", e.getMessage());
+        if (snapshot == null || options.keepOnExit()) {
+            return false;
         }
+        KubeProxyCheck check = new KubeProxyCheck(kernel, snapshot, KubeProxyCheck.HEALTH_PORT);
+        return check.await(atMost, freePorts) && releaseNew();
+    }
+
+    private synchronized boolean releaseNew() {
+        if (!features.tracksConnections()) {
+            // kube-proxy needs connection tracking, which might not have tracked a packet yet.
+            features = features.withTracking();
+            loaded = false;
+            check();
+        }
+        return loaded && !closed && drainRules.release();
     }
 
     /**

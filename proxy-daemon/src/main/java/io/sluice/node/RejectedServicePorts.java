@@ -4,6 +4,7 @@ import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
+import java.io.IOException;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -41,7 +42,30 @@ final class RejectedServicePorts {
         return rejected.containsKey(port.name());
     }
 
-    void add(ServicePort port, Exception cause) {
+    /** Loads the rules of service ports in one transaction, or throws if the kernel rejects them. */
+    interface Loader {
+        void load(List<ServicePort> ports) throws IOException;
+    }
+
+    /** Loads service ports. Bisects a list that the kernel rejects, so that only invalid service ports are left out. */
+    void load(List<ServicePort> ports, Loader loader) {
+        if (ports.isEmpty()) {
+            return;
+        }
+        try {
+            loader.load(ports);
+        } catch (IOException e) {
+            if (ports.size() == 1) {
+                add(ports.get(0), e);
+                return;
+            }
+            int half = ports.size() / 2;
+            load(ports.subList(0, half), loader);
+            load(ports.subList(half, ports.size()), loader);
+        }
+    }
+
+    private void add(ServicePort port, Exception cause) {
         rejected.put(port.name(), new Rejection(port, String.valueOf(cause.getMessage())));
     }
 

@@ -37,6 +37,7 @@ import org.jspecify.annotations.Nullable;
  *   <li>{@code headers ADDRESS PORT}: the same as {@code serve}, followed by the client's address in the PROXY protocol
  *       header of version 2 that each connection and each datagram must begin with
  *   <li>{@code echo ADDRESS PORT}: sends back what clients send, over TCP and UDP
+ *   <li>{@code healthz ADDRESS PORT}: a health port that returns 200
  *   <li>{@code slow ADDRESS PORT}: echoes one byte to each client, with a backlog of 5 and a pause between clients
  * </ul>
  *
@@ -85,6 +86,7 @@ final class NodeProbe {
                     switch (words[0]) {
                         case "serve" -> serve(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "listen" -> listen(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
+                        case "healthz" -> healthz(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "headers" -> headers(args[0], InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "echo" -> echo(InetAddress.getByName(words[1]), Integer.parseInt(words[2]));
                         case "fetch" -> fetch(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
@@ -125,6 +127,17 @@ final class NodeProbe {
             }
         });
         return "ok";
+    }
+
+    private static String healthz(InetAddress address, int port) throws IOException {
+        return listen("healthz", address, port, client -> {
+            BufferedReader request =
+                    new BufferedReader(new InputStreamReader(client.getInputStream(), StandardCharsets.US_ASCII));
+            for (String line = request.readLine(); line != null && !line.isEmpty(); ) {
+                line = request.readLine();
+            }
+            return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        });
     }
 
     private static String pour(String address, int port, int bytes) throws IOException {

@@ -73,7 +73,11 @@ final class FakeKernel implements NodeKernel {
     /** Matches elements because of which a script is rejected. */
     Predicate<Element> rejects = element -> false;
 
+    /** Output of {@code nft -j list} by the name of an object, such as {@code ip nat POSTROUTING}. */
+    final Map<String, JsonNode> lists = new TreeMap<>();
+
     boolean failsToListConnections;
+    boolean tracksConnections;
     boolean closed;
 
     private Map<String, Table> tables = new TreeMap<>();
@@ -243,7 +247,8 @@ final class FakeKernel implements NodeKernel {
 
     @Override
     public JsonNode list(String... what) throws IOException {
-        throw new IOException("not supported by the fake kernel: " + String.join(" ", what));
+        String name = String.join(" ", List.of(what).subList(1, what.length));
+        return found(lists.get(name), String.join(" ", what));
     }
 
     @Override
@@ -308,6 +313,11 @@ final class FakeKernel implements NodeKernel {
     @Override
     public Set<String> bridges() {
         return Set.of();
+    }
+
+    @Override
+    public boolean tracksConnections() {
+        return tracksConnections;
     }
 
     @Override

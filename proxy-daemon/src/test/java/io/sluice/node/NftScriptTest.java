@@ -26,10 +26,13 @@ final class NftScriptTest {
         KernelFeatures kernel = new KernelFeatures((features & 1) > 0, (features & 2) > 0, (features & 4) > 0);
         String script = NftScript.table(RuleOptions.DEFAULT, kernel) + NftScript.bridgePrerouting(RuleOptions.DEFAULT);
         String rules = script.replaceAll("(?m)^ *#.*$", "");
+        String changes = NftScript.REJECT_NEW + NftScript.DROP_NEW + NftScript.releaseNew(RuleOptions.DEFAULT);
         assertThat(rules).doesNotContain("${").doesNotContain("}$");
-        assertThat(all(CHAIN, rules)).hasSizeGreaterThan(20).containsAll(all(TARGET, rules + NftScript.REJECT_NEW));
-        assertThat(all(SET, rules)).hasSizeGreaterThan(20).containsAll(all(REFERENCE, rules));
-        assertThat(rules).contains("meta mark set meta mark or 0x1000 accept");
+        assertThat(all(CHAIN, rules)).hasSizeGreaterThan(20).containsAll(all(TARGET, rules + changes));
+        assertThat(all(SET, rules)).hasSizeGreaterThan(20).containsAll(all(REFERENCE, rules + changes));
+        assertThat(rules)
+                .contains("meta mark set meta mark or 0x1000 " + (kernel.tracksConnections() ? "" : "notrack ")
+                        + "accept");
     }
 
     /** A reply of a NodePort has the right source address only while the kernel has an element for the flow. */

@@ -116,6 +116,23 @@ final class NodeRulesTest {
     }
 
     @Test
+    void replacesTheTableWhenAnotherProgramTurnsOnConnectionTracking() {
+        rules.apply(services(1, 3));
+        assertThat(kernel.table().hooks().get("prerouting")).contains("priority raw;");
+        assertThat(kernel.table().chains()).doesNotContainKey("bypass-nat");
+        rules.rejectNew();
+        kernel.tracksConnections = true;
+        rules.check();
+        assertThat(kernel.table().hooks().get("prerouting")).contains("priority mangle;");
+        assertThat(kernel.table().chains()).containsKey("bypass-nat");
+        assertThat(kernel.dump())
+                .contains("rule new-traffic: goto reject-new", "element frontend4: 198.18.0.1 . tcp . 80");
+        int loaded = kernel.loaded.size();
+        rules.check();
+        assertThat(kernel.loaded).hasSize(loaded);
+    }
+
+    @Test
     void changesOneOfAThousandServicesInASmallScript() {
         ServiceSnapshot thousand = services(1, 1000);
         rules.apply(thousand);

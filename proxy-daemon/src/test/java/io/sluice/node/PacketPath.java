@@ -19,8 +19,9 @@ import org.jspecify.annotations.Nullable;
  * that receives the packet. All rules that the kernel has loaded are parsed before the first packet.
  */
 final class PacketPath {
-    private static final Pattern HOOK = Pattern.compile(
-            "type (filter|route) hook (output|prerouting) priority ([a-z]*)( \\+ )?(-?\\d+)?;" + "( policy accept;)?");
+    private static final Pattern HOOK =
+            Pattern.compile("type (filter|route|nat) hook (output|prerouting) priority ([a-z]*)( [+-] )?(-?\\d+)?;"
+                    + "( policy accept;)?");
     private static final Map<String, Integer> PRIORITIES = Map.of("", 0, "raw", -300, "mangle", -150, "dstnat", -100);
 
     private final FakeKernel kernel;
@@ -74,7 +75,8 @@ final class PacketPath {
             throw new IllegalArgumentException("unknown hook: " + hook);
         }
         int priority = requireNonNull(PRIORITIES.get(matcher.group(3)), hook)
-                + (matcher.group(5) == null ? 0 : Integer.parseInt(matcher.group(5)));
+                + (matcher.group(5) == null ? 0 : Integer.parseInt(matcher.group(5)))
+                        * (" - ".equals(matcher.group(4)) ? -1 : 1);
         return new BaseChain(name, matcher.group(2), priority);
     }
 

@@ -171,6 +171,34 @@ final class PacketTableTest {
                 .isEqualTo(Verdict.REJECTED);
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void leavesNewTrafficToKubeProxyAndKeepsFlows(int family) throws IOException {
+        SimulatedNode released = node(CURRENT, "--nodeport-addresses=all");
+        for (String client : List.of("one", "node")) {
+            boolean ofNode = client.equals("node");
+            Packet request = udp(family, ofNode ? "v-out" : client, 40_000, "plain", 80, ofNode);
+            assertThat(released.send(request).verdict()).isEqualTo(Verdict.FORWARD);
+            Packet reply = udp(family, "plain", 80, ofNode ? "v-out" : client, 40_000, true);
+            assertThat(released.send(reply).source()).isEqualTo(reply.source());
+        }
+        released.load(NftScript.releaseNew(RuleOptions.DEFAULT));
+        for (String client : List.of("one", "node")) {
+            boolean ofNode = client.equals("node");
+            String source = ofNode ? "v-out" : client;
+            assertThat(released.send(udp(family, source, 40_000, "plain", 80, ofNode))
+                            .verdict())
+                    .isEqualTo(Verdict.FORWARD);
+            for (String destination : List.of("plain:80", "plain:81", "empty:80", "internal:80", "unallocated:80")) {
+                String[] to = destination.split(":");
+                for (Protocol protocol : Protocol.values()) {
+                    Packet packet = packet(protocol, family, source, 40_001, to[0], Integer.parseInt(to[1]), ofNode);
+                    assertThat(released.send(packet).verdict()).as("%s", packet).isEqualTo(Verdict.PASSED);
+                }
+            }
+        }
+    }
+
     /** The kernel may choose another source address for the reply of a wildcard socket. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})

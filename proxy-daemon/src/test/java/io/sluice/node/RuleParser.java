@@ -87,6 +87,11 @@ final class RuleParser {
         } else if (skip("notrack")) {
             // The simulated kernel has no connection tracking.
             statements.add(packet -> RuleAction.NEXT_STATEMENT);
+        } else if (skip("dnat")) {
+            // The address stays the same.
+            String address = next("ip6?");
+            expect("to " + address + " daddr");
+            statements.add(packet -> RuleAction.ACCEPT);
         } else if (skip("tproxy")) {
             tproxy();
         } else if (isNext("update|add")) {
@@ -172,6 +177,10 @@ final class RuleParser {
     private void socket() {
         boolean transparent = next("transparent|wildcard").equals("transparent");
         boolean expected = next("[01]").equals("1");
+        if (isNext("notrack")) {
+            // Decides only about connection tracking.
+            return;
+        }
         match(packet -> {
             if (packet.input == PassingPacket.NO_INTERFACE) {
                 throw new IllegalStateException("on output, not known for the sending socket: " + text);
