@@ -26,8 +26,8 @@ final class Leg implements EpollIoHandle, Runnable {
     // Netty allocates two objects for every event that does not consist of exactly one flag, and an edge-triggered
     // EPOLLIN event also reports EPOLLOUT if that is registered and the socket is writable. So EPOLLOUT is registered
     // only while it is needed.
-    private static final EpollIoOps READING =
-            EpollIoOps.valueOf(EpollFlags.IN | EpollFlags.PRI | EpollFlags.RDHUP).with(EpollIoOps.EPOLLET);
+    private static final EpollIoOps READING = EpollIoOps.valueOf(EpollFlags.IN | EpollFlags.PRI | EpollFlags.RDHUP)
+            .with(EpollIoOps.EPOLLET);
     private static final EpollIoOps READING_AND_WRITING = READING.with(EpollIoOps.EPOLLOUT);
 
     /** Number of events after which it is worth a system call to remove EPOLLOUT. */
