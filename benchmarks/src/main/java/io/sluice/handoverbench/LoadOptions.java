@@ -31,7 +31,7 @@ final class LoadOptions {
     @Option(
             names = "--interval",
             paramLabel = "MILLISECONDS",
-            defaultValue = "100",
+            defaultValue = "500",
             description = "mean time between two messages of an active connection (default: ${DEFAULT-VALUE})")
     private int intervalMillis;
 
@@ -66,7 +66,7 @@ final class LoadOptions {
     @Option(
             names = "--bulk-rate",
             paramLabel = "MIB",
-            defaultValue = "20",
+            defaultValue = "2",
             description = "rate in MiB/s at which each of the two bulk transfers is read; the sender is always faster."
                     + " 0 does not limit it, but then the transfers use all CPU time (default: ${DEFAULT-VALUE})")
     private int bulkMebibytes;

@@ -85,6 +85,19 @@ public record MovedConnection(
                 : forwarding.toEndpoint.pending.remaining() + forwarding.toClient.pending.remaining();
     }
 
+    /** Returns the bytes of connections that were read but not yet written, in a fixed order. */
+    public static List<ByteBuffer> buffers(List<MovedConnection> connections) {
+        List<ByteBuffer> buffers = new ArrayList<>();
+        for (MovedConnection connection : connections) {
+            buffers.add(connection.unsent);
+            if (connection.forwarding != null) {
+                buffers.add(connection.forwarding.toEndpoint.pending);
+                buffers.add(connection.forwarding.toClient.pending);
+            }
+        }
+        return buffers;
+    }
+
     /** Returns the descriptors of connections, in the order that {@link #withDescriptors} expects. */
     public static List<Integer> descriptors(List<MovedConnection> connections) {
         List<Integer> descriptors = new ArrayList<>();

@@ -85,6 +85,7 @@ final class ConnectionReceiver implements AutoCloseable {
     private void receive(int expected) throws IOException {
         List<MovedConnection> connections = old.receiveConnections(expected);
         received += forwarder.receiveConnections(() -> commit(connections));
+        old.continued();
     }
 
     /** Returns those of the connections that this process must continue, and closes the descriptors of the others. */

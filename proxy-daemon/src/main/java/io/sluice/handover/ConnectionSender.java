@@ -25,8 +25,11 @@ final class ConnectionSender {
     /** Maximum number of connections that pause at the same time. */
     private static final int LARGEST_BATCH = 64;
 
-    /** The first batches are small, because both processes run this code for the first time, which is slow. */
+    /** The first batch is small, because both processes run this code for the first time, which is slow. */
     private static final int FIRST_BATCH = 4;
+
+    /** Batches are made smaller if they take longer, because the CPUs are busy. */
+    private static final long TARGET_NANOS = TimeUnit.MILLISECONDS.toNanos(40);
 
     private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
     private static final long RETRY_REJECTED_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -38,6 +41,7 @@ final class ConnectionSender {
     private long retryNanos = RETRY_NANOS;
     private int batchSize = FIRST_BATCH;
     private int moved;
+    private long longestPauseNanos;
 
     /** @param expectsMore whether this process still receives connections from another one */
     ConnectionSender(NewProcess newProcess, Forwarder forwarder, BooleanSupplier expectsMore) {
@@ -66,11 +70,12 @@ final class ConnectionSender {
             failure = ": " + e.getMessage();
         }
         int left = forwarder.sessions();
-        String message = "moved {} to process {} in {} ms{}{}";
+        String message = "moved {} to process {} in {} ms, a pause of at most {} ms each{}{}";
         Object[] values = {
             Table.count(moved, "connection"),
             pid,
             TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - sinceNanos),
+            TimeUnit.NANOSECONDS.toMillis(longestPauseNanos),
             left == 0 ? "" : "; " + Table.count(left, "connection") + " stay in this process",
             failure
         };
@@ -108,6 +113,7 @@ final class ConnectionSender {
     /** Moves a batch and returns its size; 0 if no connection can be moved at this time. */
     private int sendNext() throws IOException {
         retryNanos = RETRY_NANOS;
+        long sinceNanos = System.nanoTime();
         List<MovedConnection> batch = forwarder.releaseConnections(batchSize);
         if (batch.isEmpty()) {
             return 0;
@@ -126,11 +132,14 @@ final class ConnectionSender {
             forwarder.takeBackConnections(kept);
             moved += taken.size();
         }
+        newProcess.awaitContinued();
+        long tookNanos = System.nanoTime() - sinceNanos;
+        longestPauseNanos = Math.max(longestPauseNanos, tookNanos);
+        batchSize = tookNanos > TARGET_NANOS ? Math.max(1, batchSize / 2) : Math.min(LARGEST_BATCH, batchSize * 2);
         if (!kept.isEmpty()) {
             // Each attempt pauses them, and the buffers of the new process are full.
             retryNanos = RETRY_REJECTED_NANOS;
         }
-        batchSize = Math.min(LARGEST_BATCH, batchSize * 2);
         return batch.size() - kept.size();
     }
 }

@@ -29,9 +29,10 @@ import java.util.stream.Stream;
  *   old  released                         or 'kept': too late, the old process serves again
  *
  *   old  move N                           then, any number of times, a batch of N open TCP connections:
- *   old  the connections as JSON   new  received     old  their descriptors, end
+ *   old  the connections as JSON   new  received     old  their buffered bytes, their descriptors, end
  *   new  ready [NUMBER ...]               the connections in the batch that it cannot take
  *   old  commit
+ *   new  continued                        the next batch pauses only from now on
  *   old  waiting LEFT                     each second while no connection can be moved
  *   old  done LEFT                        LEFT connections stay in the old process
  * </pre>
@@ -72,6 +73,7 @@ public abstract class HandoverChannel implements AutoCloseable {
     static final String KEPT = "kept";
     static final String MOVE = "move";
     static final String COMMIT = "commit";
+    static final String CONTINUED = "continued";
     static final String WAITING = "waiting";
     static final String DONE = "done";
 

