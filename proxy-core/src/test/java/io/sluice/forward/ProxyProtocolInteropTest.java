@@ -17,6 +17,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -26,6 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** PROXY headers exchanged with HAProxy, nginx and a Go library that many proxies and servers use. */
 @Tag("one-jdk")
+@Timeout(120) // The first build of the Go program compiles the standard library.
 class ProxyProtocolInteropTest {
     private static final String CLIENT = "127.0.0.9";
 
