@@ -232,7 +232,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             "PATH",
             "",
             "Unix socket for a handover without downtime: the next process started with this path receives listeners,"
-                    + " UDP flows and session affinity. Use a directory that only root or this user can write to.",
+                    + " open connections, UDP flows and session affinity. Use a directory that only root or this user can write to.",
             ValueType.path("the path of a file"));
 
     public static final Setting<Boolean> EXIT_AFTER_HANDOVER = one(
@@ -250,7 +250,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--handover-marker"),
             "FILE",
             "",
-            "File that is written after a handover, with --exit-after-handover=false. A process that finds it, in a"
+            "With --exit-after-handover=false, the file that is written after a handover. A process that finds it, in a"
                     + " restarted container, stands by while another process listens on the handover socket. Use a"
                     + " directory of the pod (emptyDir).",
             ValueType.path("the path of a file"));
