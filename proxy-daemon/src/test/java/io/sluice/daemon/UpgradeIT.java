@@ -25,6 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Tests {@code sluice upgrade} with real processes, which are started through a symbolic link to the distribution. */
 @Tag("end-to-end")
+@Tag("one-jdk")
 final class UpgradeIT {
     private static final String ADDRESS = "127.96.2.4";
     private static final Pattern STARTED = Pattern.compile("started process (\\d+)\n");
@@ -119,7 +120,6 @@ final class UpgradeIT {
     }
 
     @Test
-    @Tag("one-jdk")
     void replacesTheProcessTwiceWithoutAFailedConnection() throws Exception {
         SluiceProcess first = start();
         AtomicBoolean stop = new AtomicBoolean();
@@ -168,7 +168,6 @@ final class UpgradeIT {
     }
 
     @Test
-    @Tag("one-jdk")
     void continuesToServeIfTheNewProcessFailsAndCanTryAgain() throws Exception {
         SluiceProcess first = start();
         install(distribution("broken", "ls -l /proc/$$/fd > fds; echo broken >&2; exit 7"));
@@ -197,7 +196,6 @@ final class UpgradeIT {
 
     /** As systemd does for a unit of type notify with {@code NotifyAccess=all}. */
     @Test
-    @Tag("one-jdk")
     void reportsTheMainProcessToTheServiceManager() throws Exception {
         String path = directory.resolve("notify").toString();
         try (NotifySocket manager = new NotifySocket(path)) {

@@ -25,6 +25,7 @@ import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -34,6 +35,7 @@ import org.junit.jupiter.params.provider.EnumSource;
  * Open TCP connections move from an old to a new process. At whatever message one of the two fails, each connection is
  * continued by exactly one of them, unless both have failed.
  */
+@Tag("one-jdk")
 final class ConnectionMoveTest {
     private static final int CONNECTIONS = 3;
 
