@@ -223,7 +223,7 @@ public final class EndpointTarget {
     }
 
     /** Whether the endpoint is passed over, except for a trial connection. */
-    boolean isEjected() {
+    public boolean isEjected() {
         return ejected;
     }
 
@@ -231,7 +231,7 @@ public final class EndpointTarget {
      * Whether a new connection may use this endpoint. Once an endpoint has been ejected for long enough, this returns
      * true to one caller, whose connection is the trial.
      */
-    boolean allowsAttempt(long nowNanos) {
+    public boolean allowsAttempt(long nowNanos) {
         return !ejected || (nowNanos - condition.ejectedUntilNanos() >= 0 && ejections.startTrial(this, nowNanos));
     }
 

@@ -211,6 +211,11 @@ public final class ServiceState {
         return created;
     }
 
+    /** The target of an endpoint that gets new connections or still has some; null if there is none. Thread-safe. */
+    public @Nullable EndpointTarget targetOf(Endpoint endpoint) {
+        return known(endpoint, List.of());
+    }
+
     /** The health and counters of all endpoints. Thread-safe. */
     public List<EndpointStatus> endpoints() {
         Set<EndpointTarget> all = new LinkedHashSet<>();

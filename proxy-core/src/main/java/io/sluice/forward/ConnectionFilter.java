@@ -25,6 +25,20 @@ public record ConnectionFilter(
     /** Matches everything. */
     public static final ConnectionFilter ALL = new ConnectionFilter(null, null, null, null, 0, null, 0, null);
 
+    /** Returns a filter for an endpoint of a Service, given as {@code namespace/name}. */
+    static ConnectionFilter of(String service, Endpoint endpoint) {
+        int slash = service.indexOf('/');
+        return new ConnectionFilter(
+                service.substring(0, slash),
+                service.substring(slash + 1),
+                null,
+                null,
+                0,
+                endpoint.address(),
+                endpoint.port(),
+                null);
+    }
+
     /** Whether this filter matches a service port. Allocates nothing. */
     public boolean matches(ServicePortName name) {
         return (service == null || name.service().equals(service))

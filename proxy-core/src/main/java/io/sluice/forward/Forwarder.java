@@ -53,6 +53,7 @@ public final class Forwarder implements AutoCloseable {
     private final EndpointControl control;
     private final OpenConnections openConnections;
     private final ConnectionHandover connectionHandover;
+    private final DirectConnections directConnections;
     private final Worker housekeeper;
 
     /**
@@ -81,7 +82,7 @@ public final class Forwarder implements AutoCloseable {
     public Forwarder(ForwarderConfig config, ForwarderCallbacks callbacks, Supervisor supervisor) {
         HostLimits.requireEpoll();
         this.config = config;
-        this.stats = new Stats(config.loops());
+        this.stats = new Stats(config.loops() + DirectConnections.WRITERS);
         this.exhaustion = new ResourceExhaustion(config.nanoClock());
         this.eventLoops = EventLoops.start(supervisor, "sluice-loop", config.loops(), ioHandlers(config.busyPoll()));
         flows = new FlowLimit(config.maxFlows() > 0 ? config.maxFlows() : HostLimits.defaultMaxFlows());
@@ -109,6 +110,7 @@ public final class Forwarder implements AutoCloseable {
         control = new EndpointControl(table, callbacks.onPutBack());
         openConnections = new OpenConnections(loops);
         connectionHandover = new ConnectionHandover(table, loops, stats);
+        directConnections = new DirectConnections(this, table, config);
         housekeeper = supervisor.scheduled("sluice-housekeeper", HOUSEKEEPING, this::runHousekeeping);
     }
 
@@ -198,8 +200,8 @@ public final class Forwarder implements AutoCloseable {
     }
 
     /**
-     * Lists open TCP connections, on each event loop in the order in which they were added. Waits for the event loops, which visit at most 256
-     * connections at a time. Thread-safe.
+     * Lists open TCP connections, on each event loop in the order in which they were added. Waits for the event loops,
+     * which visit at most 256 connections at a time. Thread-safe.
      *
      * @param after position from which to continue; null to start
      */
@@ -244,16 +246,7 @@ public final class Forwarder implements AutoCloseable {
         EndpointControl.Outcome outcome = control(() -> control.takeOut(
                 service, endpoint, state, duration, force, config.nanoClock().getAsLong()));
         if (outcome == EndpointControl.Outcome.DONE && state == EndpointHealth.State.DISABLED) {
-            int slash = service.indexOf('/');
-            openConnections.close(new ConnectionFilter(
-                    service.substring(0, slash),
-                    service.substring(slash + 1),
-                    null,
-                    null,
-                    0,
-                    endpoint.address(),
-                    endpoint.port(),
-                    null));
+            openConnections.close(ConnectionFilter.of(service, endpoint));
         }
         return outcome;
     }
@@ -265,6 +258,11 @@ public final class Forwarder implements AutoCloseable {
 
     private synchronized EndpointControl.Outcome control(Supplier<EndpointControl.Outcome> change) {
         return released || !table.isAccepting() ? EndpointControl.Outcome.NOT_NOW : change.get();
+    }
+
+    /** Records connections that do not go through this forwarder. */
+    public DirectConnections directConnections() {
+        return directConnections;
     }
 
     /** Bytes buffered for slow readers, over all connections. Thread-safe. */

@@ -77,8 +77,9 @@ final class FrontendTable {
     private int nextLoop;
 
     private final Consumer<EndpointChange> onEndpointChange;
+    private final Consumer<ServicePortName> onReroute;
     private final PolicyChanges policyChanges;
-    private final HealthChecker healthChecker;
+    final HealthChecker healthChecker;
 
     FrontendTable(
             ForwarderConfig config,
@@ -88,6 +89,7 @@ final class FrontendTable {
             ForwarderCallbacks callbacks) {
         this.config = config;
         this.onEndpointChange = callbacks.onEndpoint();
+        this.onReroute = callbacks.onReroute();
         this.stats = stats;
         this.loops = loops;
         this.policyChanges = new PolicyChanges(loops);
@@ -215,6 +217,7 @@ final class FrontendTable {
             Map<FrontendAddress, BoundFrontend> own = new HashMap<>();
             collect(servicePort, own);
             route(service, servicePort, own, new ArrayList<>());
+            onReroute.accept(servicePort.name());
         }
     }
 

@@ -44,13 +44,12 @@ final class HealthChecker {
     /** Starts and stops checks for a new version of a service port, which its state already has. */
     void update(ServicePort servicePort, ServiceState state) {
         TrafficPolicy policy = servicePort.policy();
+        long timeoutNanos = timeoutNanos(policy);
         long intervalNanos = policy.balancing().healthCheckIntervalNanos();
         if (closed || intervalNanos == 0 || servicePort.name().protocol() != Protocol.TCP) {
             remove(servicePort.name());
             return;
         }
-        long timeoutNanos = policy.timeouts().connectNanos();
-        timeoutNanos = timeoutNanos > 0 ? timeoutNanos : defaultTimeoutNanos;
         ServiceChecks service = services.get(servicePort.name());
         if (service == null || service.intervalNanos != intervalNanos || service.timeoutNanos != timeoutNanos) {
             remove(servicePort.name());
@@ -69,6 +68,20 @@ final class HealthChecker {
             if (!service.checks.containsKey(target)) {
                 LoopHealthChecks loop = loops.get(nextLoop++ % loops.size());
                 service.checks.put(target, loop.start(target, intervalNanos, timeoutNanos));
+            }
+        }
+    }
+
+    private long timeoutNanos(TrafficPolicy policy) {
+        long nanos = policy.timeouts().connectNanos();
+        return nanos > 0 ? nanos : defaultTimeoutNanos;
+    }
+
+    /** Checks each ejected endpoint of a service port whose trial is due. */
+    void tryEjected(ServiceState state) {
+        for (EndpointTarget target : state.targetsInUse()) {
+            if (target.isEjected() && !closed) {
+                loops.get(nextLoop++ % loops.size()).checkOnce(target, timeoutNanos(state.policy()));
             }
         }
     }

@@ -54,6 +54,17 @@ final class LoopHealthChecks {
         return check;
     }
 
+    /** Checks an endpoint once, if it allows an attempt: as the trial connection of an ejected endpoint. Thread-safe. */
+    void checkOnce(EndpointTarget target, long timeoutNanos) {
+        loop.executor.execute(() -> {
+            if (inFlight.size() < MAX_IN_FLIGHT && !Descriptors.areScarce() && target.allowsAttempt(loop.now())) {
+                Check check = new Check(target, 0, timeoutNanos);
+                begin(check, loop.now());
+                startTicking();
+            }
+        });
+    }
+
     private void startTicking() {
         if (!ticking) {
             ticking = true;
@@ -94,12 +105,18 @@ final class LoopHealthChecks {
             inFlight.add(attempt);
             attempt.connect();
         } catch (IOException e) {
-            waiting.add(check);
+            waitForNext(check);
             check.failed(Errno.of(e));
         }
     }
 
-    /** The checks of one endpoint. */
+    private void waitForNext(Check check) {
+        if (!check.cancelled && check.intervalNanos > 0) {
+            waiting.add(check);
+        }
+    }
+
+    /** The checks of one endpoint; only one check if the interval is 0. */
     final class Check {
         private final EndpointTarget target;
         private final long intervalNanos;
@@ -213,9 +230,7 @@ final class LoopHealthChecks {
             }
             over = true;
             inFlight.remove(this);
-            if (!check.cancelled) {
-                waiting.add(check);
-            }
+            waitForNext(check);
             socket.resetOnClose();
             loop.closeLater(() -> {
                 socket.closeQuietly();

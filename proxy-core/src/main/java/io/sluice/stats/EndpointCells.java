@@ -42,6 +42,13 @@ public final class EndpointCells {
         add(ACTIVE, -1);
     }
 
+    /** Counts connections that clients have opened and closed themselves, and failed attempts. */
+    public void direct(long opened, long activeChange, long failed) {
+        add(OPENED, opened);
+        add(ACTIVE, activeChange);
+        add(FAILED, failed);
+    }
+
     /** Counts a failed attempt. */
     public void failed() {
         add(FAILED, 1);

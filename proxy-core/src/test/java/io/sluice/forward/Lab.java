@@ -71,6 +71,7 @@ public final class Lab implements AutoCloseable {
                         },
                         endpointChanges::add,
                         (service, endpoint) -> putBack.add(service + " " + endpoint),
+                        name -> {},
                         recordsEnds ? ended::add : null));
     }
 

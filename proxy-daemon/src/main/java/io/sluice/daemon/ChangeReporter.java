@@ -53,7 +53,7 @@ final class ChangeReporter implements AutoCloseable {
 
     /** Callbacks that report what the forwarder observes, and pass finished connections on. */
     ForwarderCallbacks callbacks(@Nullable Consumer<EndedConnection> onEnd) {
-        return new ForwarderCallbacks(this::frontend, stateLog::endpoint, this::putBack, onEnd);
+        return new ForwarderCallbacks(this::frontend, stateLog::endpoint, this::putBack, name -> {}, onEnd);
     }
 
     void start(Supervisor supervisor, Stats stats) {

@@ -29,6 +29,7 @@ import io.sluice.ops.MetricsPages;
 import io.sluice.ops.ReadyFile;
 import io.sluice.ops.ServiceTable;
 import io.sluice.ops.SyncState;
+import io.sluice.socketlb.SocketLoadBalancer;
 import io.sluice.thread.Supervisor;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -55,6 +56,7 @@ public final class Daemon implements AutoCloseable {
     private final @Nullable ConnectionLog connectionLog;
     private final @Nullable NodeRules rules;
     private final Forwarder forwarder;
+    private final SocketLoadBalancer sockets;
     private final SyncLoop syncLoop;
     private final @Nullable InterfaceAddresses interfaceAddresses;
     private final Reflector reflector;
@@ -109,7 +111,15 @@ public final class Daemon implements AutoCloseable {
                     rules::priority,
                     rules.flippedPortBits()));
         }
-        forwarder = new Forwarder(config, reporter.callbacks(connectionLog), supervisor);
+        forwarder = new Forwarder(
+                config,
+                reporter.callbacks(connectionLog).withServiceChanges(name -> sockets().changed(name)),
+                supervisor);
+        sockets = SocketLoadBalancer.open(
+                io.sluice.socketlb.SocketLbOptions.OFF,
+                settings.buildOptions().masqueradeAll(),
+                new SocketForwarderView(forwarder),
+                this::whileServing);
         handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());
         lifecycle = new Lifecycle(handovers.anotherServes(), manager::phaseChanged);
@@ -161,6 +171,7 @@ public final class Daemon implements AutoCloseable {
         if (rules != null) {
             rules.start(supervisor);
         }
+        sockets.start(supervisor);
         if (interfaceAddresses != null) {
             // Must precede the first snapshot, which needs the addresses.
             interfaceAddresses.start(supervisor);
@@ -218,6 +229,7 @@ public final class Daemon implements AutoCloseable {
             // Applied after the listeners are open, so that redirected packets find one.
             rules.apply(snapshot);
         }
+        sockets.apply(snapshot);
         ports.apply(snapshot.context().healthChecks());
         kubeProxyMetrics.applied(snapshot);
         if (lifecycle.enter(Phase.SERVING)) {
@@ -249,6 +261,7 @@ public final class Daemon implements AutoCloseable {
     }
 
     private void releaseRulesAndPorts(String newProcessRules) {
+        sockets.release();
         if (rules != null) {
             if (newProcessRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
@@ -267,6 +280,18 @@ public final class Daemon implements AutoCloseable {
     /** Runs an action after a handover, completed or failed: another process serves instead of this one. */
     public void whenServedElsewhere(Runnable action) {
         lifecycle.whenServedElsewhere(action);
+    }
+
+    private void whileServing(Runnable task) {
+        if (changes.tryLock()) {
+            try {
+                if (lifecycle.is(Phase.SERVING)) {
+                    task.run();
+                }
+            } finally {
+                changes.unlock();
+            }
+        }
     }
 
     private SyncState sync() {
@@ -304,6 +329,9 @@ public final class Daemon implements AutoCloseable {
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
         awaitConnectionsMoved(settings.drainTimeout());
+        if (!lifecycle.isServedElsewhere()) {
+            sockets.close();
+        }
         boolean left = !lifecycle.isServedElsewhere() && ReturnToKubeProxy.attempt(settings, rules, ports);
         changes.lock();
         try {
@@ -336,6 +364,11 @@ public final class Daemon implements AutoCloseable {
             readyFile.close();
         }
         stopFeeding();
+        if (lifecycle.isServedElsewhere() || !lifecycle.hasServed()) {
+            sockets.release();
+        } else {
+            sockets.close();
+        }
         forwarder.close();
         if (rules != null && lifecycle.hasServed()) {
             // Closed last: open connections need the rules, and without listeners the kernel rejects new connections.
@@ -363,6 +396,10 @@ public final class Daemon implements AutoCloseable {
 
     public Forwarder forwarder() {
         return forwarder;
+    }
+
+    private SocketLoadBalancer sockets() {
+        return sockets;
     }
 
     Supervisor supervisor() {

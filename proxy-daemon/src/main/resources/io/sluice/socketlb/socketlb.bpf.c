@@ -30,7 +30,6 @@ struct address {
 	__u32 port; // as in struct bpf_sock_addr: the port in the first two bytes, then zeros
 };
 
-// A frontend or endpoint can be one key, both of them together another.
 struct pair {
 	struct address frontend;
 	struct address endpoint;
@@ -70,10 +69,12 @@ struct affinity_entry {
 	__u32 zero;
 };
 
+// Per CPU, but still changed atomically, because the end of a connection can interrupt the start of another.
 struct traffic {
 	__u64 opened;
 	__u64 closed;
-	__u64 failed;
+	__u64 refused;
+	__u64 silent;
 };
 
 struct connection {
@@ -401,7 +402,7 @@ static __always_inline void failed(struct socket *socket, __u32 outcome)
 	struct pair to = socket->to;
 	struct traffic *counts = traffic_of(&to);
 	if (counts)
-		counts->failed++;
+		__sync_fetch_and_add(outcome == REFUSED ? &counts->refused : &counts->silent, 1);
 	bpf_map_update_elem(&failing, &to, &one, BPF_ANY);
 	report(&to, outcome);
 }
@@ -411,7 +412,7 @@ static __always_inline void established(struct bpf_sock_ops *ops, struct socket 
 	struct connection connection = {.to = socket->to, .netns = socket->netns};
 	struct traffic *counts = traffic_of(&connection.to);
 	if (counts)
-		counts->opened++;
+		__sync_fetch_and_add(&counts->opened, 1);
 	if (bpf_map_lookup_elem(&failing, &connection.to) && !bpf_map_delete_elem(&failing, &connection.to))
 		report(&connection.to, ANSWERED);
 	// Reads both addresses, because the verifier rejects a branch that selects the address in the context.
@@ -438,7 +439,7 @@ static __always_inline void closed(struct bpf_sock_ops *ops, struct socket *sock
 	struct pair to = socket->to;
 	struct traffic *counts = traffic_of(&to);
 	if (counts)
-		counts->closed++;
+		__sync_fetch_and_add(&counts->closed, 1);
 	bpf_map_delete_elem(&connections, &cookie);
 }
 

@@ -1,0 +1,68 @@
+package io.sluice.daemon;
+
+import io.sluice.balance.EndpointStatus;
+import io.sluice.forward.DirectConnections;
+import io.sluice.forward.Forwarder;
+import io.sluice.forward.FrontendStatus;
+import io.sluice.model.Endpoint;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.socketlb.ForwarderView;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/** Connects socket-level load balancing with the forwarder: both use the same endpoints, counters and health. */
+final class SocketForwarderView implements ForwarderView {
+    private final Forwarder forwarder;
+    private final DirectConnections direct;
+
+    SocketForwarderView(Forwarder forwarder) {
+        this.forwarder = forwarder;
+        this.direct = forwarder.directConnections();
+    }
+
+    @Override
+    public Set<Endpoint> outOfUse(ServicePortName name) {
+        return forwarder.endpoints(name).stream()
+                .filter(status -> switch (status.health().state()) {
+                    case EJECTED, DRAINING, DISABLED -> true;
+                    case UNKNOWN, UP, REFUSING, SILENT -> false;
+                })
+                .map(EndpointStatus::endpoint)
+                .collect(Collectors.toSet());
+    }
+
+    @Override
+    public Set<FrontendAddress> failed(ServicePort servicePort) {
+        return forwarder.frontends(servicePort).stream()
+                .filter(status -> status.state() == FrontendStatus.State.FAILED)
+                .map(FrontendStatus::address)
+                .collect(Collectors.toSet());
+    }
+
+    @Override
+    public void answered(ServicePortName name, Endpoint endpoint) {
+        direct.answered(name, endpoint);
+    }
+
+    @Override
+    public void refused(ServicePortName name, Endpoint endpoint) {
+        direct.refused(name, endpoint);
+    }
+
+    @Override
+    public void silent(ServicePortName name, Endpoint endpoint) {
+        direct.silent(name, endpoint);
+    }
+
+    @Override
+    public void tryEjected(ServicePortName name) {
+        direct.tryEjected(name);
+    }
+
+    @Override
+    public void count(ServicePortName name, Endpoint endpoint, Traffic traffic) {
+        direct.count(name, endpoint, traffic.opened(), traffic.change(), traffic.refused(), traffic.silent());
+    }
+}

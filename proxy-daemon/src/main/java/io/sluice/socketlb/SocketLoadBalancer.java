@@ -1,0 +1,417 @@
+package io.sluice.socketlb;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.ServiceSnapshot;
+import io.sluice.model.SnapshotDiff;
+import io.sluice.socketlb.SocketLbOptions.Mode;
+import io.sluice.socketlb.SocketLbStatus.State;
+import io.sluice.thread.Supervisor;
+import io.sluice.thread.Worker;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Keeps the maps of the BPF programs equal to the snapshot, without the endpoints that are out of use, and tells the
+ * forwarder what the programs observe. Thread-safe.
+ */
+public final class SocketLoadBalancer implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(SocketLoadBalancer.class);
+
+    private static final int POLL_MILLIS = 100;
+    private static final long TRAFFIC_NANOS = TimeUnit.SECONDS.toNanos(1);
+    private static final long RETRY_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final Duration WORKER_END = Duration.ofSeconds(2);
+
+    private final SocketLbOptions options;
+    private final boolean masqueradeAll;
+    private final ForwarderView forwarder;
+    /** Runs a task while this process serves; otherwise drops it. */
+    private final Executor whileServing;
+    /** Service ports whose endpoints in use or failed frontends have changed. */
+    private final Set<ServicePortName> changed = ConcurrentHashMap.newKeySet();
+    /** The service port of each frontend in the maps. */
+    private final Map<FrontendAddress, ServicePortName> owners = new ConcurrentHashMap<>();
+    /** The frontends that the kernel rejected, with the reason. */
+    private final Map<FrontendAddress, String> rejected = new ConcurrentHashMap<>();
+
+    private volatile State state;
+    private volatile String reason;
+    private volatile boolean ending;
+
+    // The fields below are guarded by this.
+    private @Nullable Programs programs;
+    private @Nullable Redirects redirects;
+    private @Nullable TrafficReader traffic;
+    private boolean begun;
+    private ServiceSnapshot current = ServiceSnapshot.empty();
+    private final Map<ServicePortName, Set<FrontendAddress>> frontends = new HashMap<>();
+    private final Set<ServicePortName> withoutSome = new HashSet<>();
+    private long nextTrafficNanos = System.nanoTime();
+    private long nextRetryNanos = nextTrafficNanos;
+
+    /** Used by the worker only. */
+    private @Nullable Outcomes outcomes;
+
+    private @Nullable Worker worker;
+
+    private SocketLoadBalancer(
+            SocketLbOptions options, boolean masqueradeAll, ForwarderView forwarder, Executor whileServing) {
+        this.options = options;
+        this.masqueradeAll = masqueradeAll;
+        this.forwarder = forwarder;
+        this.whileServing = whileServing;
+        state = State.OFF;
+        reason = "off";
+    }
+
+    /**
+     * Loads the programs, unless the options say not to.
+     *
+     * @param masqueradeAll whether endpoints must see this node's address instead of the client's
+     * @param whileServing runs a task if this process serves and no handover is in progress; otherwise drops it
+     * @throws IllegalStateException if the mode is {@code REQUIRED} and this machine does not allow it
+     */
+    public static SocketLoadBalancer open(
+            SocketLbOptions options, boolean masqueradeAll, ForwarderView forwarder, Executor whileServing) {
+        return open(options, masqueradeAll, forwarder, whileServing, 0);
+    }
+
+    /** @param maxEndpoints maximum number of entries in the map of endpoints; 0 for the default */
+    static SocketLoadBalancer open(
+            SocketLbOptions options,
+            boolean masqueradeAll,
+            ForwarderView forwarder,
+            Executor whileServing,
+            int maxEndpoints) {
+        SocketLoadBalancer created = new SocketLoadBalancer(options, masqueradeAll, forwarder, whileServing);
+        if (options.mode() != Mode.OFF) {
+            try {
+                created.load(Programs.load(options, maxEndpoints));
+            } catch (IOException e) {
+                if (options.mode() == Mode.REQUIRED) {
+                    throw new IllegalStateException("--socket-lb=required: " + e.getMessage(), e);
+                }
+                created.unavailable(String.valueOf(e.getMessage()));
+            }
+        }
+        return created;
+    }
+
+    private synchronized void load(Programs loaded) throws BpfException {
+        programs = loaded;
+        redirects = new Redirects(
+                new Redirects.Maps(
+                        loaded.map("frontends"), loaded.map("endpoints"), loaded.map("cursors"), loaded.map("members")),
+                System::nanoTime);
+        traffic = new TrafficReader(loaded.map("traffic"));
+        outcomes = new Outcomes(loaded.descriptor("events"));
+        state = State.STARTING;
+        reason = "starting";
+    }
+
+    private void unavailable(String why) {
+        log.warn("socket-level load balancing is not available, so all connections go through the forwarder: {}", why);
+        state = State.UNAVAILABLE;
+        reason = why;
+    }
+
+    /** Starts to receive the outcomes of connections. */
+    public void start(Supervisor supervisor) {
+        if (state == State.STARTING) {
+            worker = supervisor.loop("sluice-socket-lb", this::work);
+        }
+    }
+
+    /**
+     * Makes the maps equal to a snapshot, and attaches the programs the first time. Must be called only while this
+     * process serves.
+     */
+    public synchronized void apply(ServiceSnapshot snapshot) {
+        SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
+        current = snapshot;
+        if (begun) {
+            if (redirects != null) {
+                update(redirects, names(diff));
+            }
+            return;
+        }
+        begun = true;
+        try {
+            if (programs == null || redirects == null) {
+                // Another process may have left its programs, which would no longer follow the Services.
+                if (Pins.remove(options.pins())) {
+                    log.info("removed the socket-level load balancing of an earlier process");
+                }
+                return;
+            }
+            redirects.adopt();
+            begin(redirects, diff);
+            programs.attach();
+            state = State.ON;
+            reason = "";
+            log.info("socket-level load balancing: on, {} frontends", redirects.size());
+        } catch (IOException e) {
+            end(true);
+            unavailable(String.valueOf(e.getMessage()));
+        }
+    }
+
+    private void begin(Redirects maps, SnapshotDiff diff) throws BpfException {
+        Set<ServicePortName> all = names(diff);
+        Set<FrontendAddress> desired = new HashSet<>();
+        all.forEach(name -> desired.addAll(desired(name).keySet()));
+        for (FrontendAddress adopted : maps.frontends()) {
+            if (!desired.contains(adopted)) {
+                maps.remove(adopted);
+            }
+        }
+        update(maps, all);
+    }
+
+    private static Set<ServicePortName> names(SnapshotDiff diff) {
+        Set<ServicePortName> names = new LinkedHashSet<>();
+        diff.removed().forEach(port -> names.add(port.name()));
+        diff.changed().forEach(change -> names.add(change.after().name()));
+        diff.added().forEach(port -> names.add(port.name()));
+        return names;
+    }
+
+    /** Updates service ports after their endpoints in use or failed frontends have changed. Never blocks. */
+    public void changed(ServicePortName name) {
+        if (state != State.OFF) {
+            changed.add(name);
+        }
+    }
+
+    private void update(Redirects maps, Collection<ServicePortName> names) {
+        boolean wasComplete = rejected.isEmpty();
+        Map<ServicePortName, Map<FrontendAddress, List<Endpoint>>> desired = new LinkedHashMap<>();
+        names.forEach(name -> desired.put(name, desired(name)));
+        // An address may move from one service port to another, so all removals come first.
+        desired.forEach((name, wanted) -> {
+            for (FrontendAddress frontend : frontends.getOrDefault(name, Set.of())) {
+                if (!wanted.containsKey(frontend)) {
+                    remove(maps, frontend);
+                }
+            }
+            frontends.remove(name);
+        });
+        desired.forEach((name, wanted) -> {
+            if (!wanted.isEmpty()) {
+                frontends.put(name, Set.copyOf(wanted.keySet()));
+            }
+            wanted.forEach((frontend, endpoints) -> put(maps, name, frontend, endpoints));
+        });
+        if (wasComplete != rejected.isEmpty()) {
+            rejected.entrySet().stream()
+                    .findFirst()
+                    .ifPresentOrElse(
+                            entry -> log.warn(
+                                    "socket-level load balancing: {} goes through the forwarder: {}",
+                                    entry.getKey(),
+                                    entry.getValue()),
+                            () -> log.info("socket-level load balancing: the maps have room for all frontends again"));
+        }
+    }
+
+    private void put(Redirects maps, ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
+        ServicePort port = current.get(name);
+        try {
+            owners.put(frontend, name);
+            boolean sticky = port != null && port.affinity().byClientAddress();
+            maps.put(frontend, endpoints, sticky ? port.affinity().timeoutSeconds() : 0);
+            rejected.remove(frontend);
+        } catch (BpfException e) {
+            rejected.put(frontend, String.valueOf(e.getMessage()));
+        }
+    }
+
+    private void remove(Redirects maps, FrontendAddress frontend) {
+        try {
+            rejected.remove(frontend);
+            maps.remove(frontend);
+            owners.remove(frontend);
+        } catch (BpfException e) {
+            log.error("socket-level load balancing: cannot remove {}: {}", frontend, e.getMessage());
+        }
+    }
+
+    /** The frontends of a service port whose connections are decided at the socket, with the endpoints in use. */
+    private Map<FrontendAddress, List<Endpoint>> desired(ServicePortName name) {
+        ServicePort port = current.get(name);
+        withoutSome.remove(name);
+        if (port == null) {
+            return Map.of();
+        }
+        List<Frontend> eligible = port.frontends().stream()
+                .filter(frontend ->
+                        Eligibility.obstacle(port, frontend, masqueradeAll).isEmpty())
+                .toList();
+        if (eligible.isEmpty()) {
+            return Map.of();
+        }
+        Set<FrontendAddress> failed = forwarder.failed(port);
+        Set<Endpoint> outOfUse = forwarder.outOfUse(name);
+        if (!outOfUse.isEmpty()) {
+            withoutSome.add(name);
+        }
+        Map<FrontendAddress, List<Endpoint>> desired = new LinkedHashMap<>();
+        for (Frontend frontend : eligible) {
+            List<Endpoint> endpoints = new ArrayList<>(frontend.node().endpoints());
+            endpoints.removeAll(outOfUse);
+            if (!endpoints.isEmpty() && !failed.contains(frontend.address())) {
+                desired.put(frontend.address(), endpoints);
+            }
+        }
+        return desired;
+    }
+
+    private void work() {
+        while (!ending) {
+            List<Outcomes.Outcome> all = outcomes == null ? List.of() : outcomes.poll(POLL_MILLIS);
+            whileServing.execute(() -> maintain(all));
+        }
+    }
+
+    private synchronized void maintain(List<Outcomes.Outcome> all) {
+        if (state != State.ON || redirects == null || traffic == null) {
+            return;
+        }
+        all.forEach(this::report);
+        Set<ServicePortName> due = new HashSet<>(changed);
+        changed.removeAll(due);
+        long now = System.nanoTime();
+        if (now - nextRetryNanos >= 0) {
+            nextRetryNanos = now + RETRY_NANOS;
+            rejected.keySet().forEach(frontend -> due.add(owners.get(frontend)));
+        }
+        update(redirects, due);
+        withoutSome.forEach(forwarder::tryEjected);
+        try {
+            redirects.reclaim();
+            if (now - nextTrafficNanos >= 0) {
+                nextTrafficNanos = now + TRAFFIC_NANOS;
+                traffic.read(redirects::contains, (pair, change) -> {
+                    ServicePortName owner = owners.get(pair.frontend());
+                    if (owner != null) {
+                        forwarder.count(owner, pair.endpoint(), change);
+                    }
+                });
+            }
+        } catch (BpfException e) {
+            throw new IllegalStateException(e.getMessage(), e);
+        }
+    }
+
+    private void report(Outcomes.Outcome outcome) {
+        ServicePortName owner = owners.get(outcome.pair().frontend());
+        if (owner != null) {
+            Endpoint endpoint = outcome.pair().endpoint();
+            switch (outcome.kind()) {
+                case ANSWERED -> forwarder.answered(owner, endpoint);
+                case REFUSED -> forwarder.refused(owner, endpoint);
+                case SILENT -> forwarder.silent(owner, endpoint);
+            }
+        }
+    }
+
+    /** The path of connections to a frontend from processes on this node. */
+    public SocketPath path(ServicePort port, Frontend frontend) {
+        if (state != State.ON) {
+            return SocketPath.proxy(state == State.UNAVAILABLE ? "not available" : reason);
+        }
+        String obstacle = Eligibility.obstacle(port, frontend, masqueradeAll);
+        if (!obstacle.isEmpty()) {
+            return SocketPath.proxy(obstacle);
+        }
+        String rejection = rejected.get(frontend.address());
+        if (rejection != null) {
+            return SocketPath.proxy(rejection);
+        }
+        return owners.containsKey(frontend.address())
+                ? SocketPath.SOCKET
+                : SocketPath.proxy("no endpoint in use, or the frontend has failed");
+    }
+
+    public SocketLbStatus status() {
+        return new SocketLbStatus(options.mode(), state, reason, owners.size() - rejected.size(), rejected.size());
+    }
+
+    /** Passes the open connections to an action, in no particular order. */
+    public synchronized void connections(Consumer<SocketConnection> action) throws IOException {
+        if (programs != null && state == State.ON) {
+            programs.map("connections").forEach((cookie, value) -> {
+                SocketConnection connection = SocketConnection.of(value, null);
+                action.accept(SocketConnection.of(value, owners.get(connection.frontend())));
+            });
+        }
+    }
+
+    /** Leaves programs and maps to the process that serves now. */
+    public void release() {
+        stopWorker();
+        end(false);
+    }
+
+    /** Detaches the programs and removes the maps. Open connections continue. Idempotent. */
+    @Override
+    public void close() {
+        stopWorker();
+        end(true);
+    }
+
+    private void stopWorker() {
+        ending = true;
+        Worker running = worker;
+        if (running != null) {
+            running.stop();
+            try {
+                running.join(WORKER_END);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private synchronized void end(boolean detach) {
+        Programs own = programs;
+        programs = null;
+        redirects = null;
+        state = State.OFF;
+        reason = "off";
+        if (own == null) {
+            return;
+        }
+        if (outcomes != null) {
+            outcomes.close();
+            outcomes = null;
+        }
+        try (own) {
+            if (detach) {
+                own.detach();
+            }
+        } catch (IOException e) {
+            log.error("socket-level load balancing: cannot remove '{}': {}", options.pins(), e.getMessage());
+        }
+    }
+}
