@@ -71,6 +71,8 @@ final class Libbpf {
 
     static native int bpf_link_update(int link, int newProgram, @Nullable Pointer options);
 
+    static native int bpf_link_detach(int link);
+
     static native int bpf_obj_pin(int descriptor, String path);
 
     static native int bpf_obj_get(String path);

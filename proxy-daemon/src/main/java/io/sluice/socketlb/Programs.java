@@ -207,6 +207,14 @@ final class Programs implements AutoCloseable {
 
     /** Detaches the programs and removes the maps, so that nothing is left in the kernel after {@link #close}. */
     void detach() throws IOException {
+        for (Hook hook : Hook.values()) {
+            int link = Libbpf.bpf_obj_get(Pins.links(pins).resolve(hook.hookName).toString());
+            if (link >= 0) {
+                // After a removal of the pin alone, the kernel would detach the program some time later.
+                Libbpf.bpf_link_detach(link);
+                Libbpf.Libc.close(link);
+            }
+        }
         Pins.remove(pins);
     }
 

@@ -21,10 +21,12 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -43,7 +45,8 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private static final Duration WORKER_END = Duration.ofSeconds(2);
 
     private final SocketLbOptions options;
-    private final boolean masqueradeAll;
+    /** Why connections to a frontend go through the forwarder; empty if they do not have to. */
+    private final BiFunction<ServicePort, Frontend, String> obstacle;
     private final ForwarderView forwarder;
     /** Runs a task while this process serves; otherwise drops it. */
     private final Executor whileServing;
@@ -75,9 +78,12 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private @Nullable Worker worker;
 
     private SocketLoadBalancer(
-            SocketLbOptions options, boolean masqueradeAll, ForwarderView forwarder, Executor whileServing) {
+            SocketLbOptions options,
+            BiFunction<ServicePort, Frontend, String> obstacle,
+            ForwarderView forwarder,
+            Executor whileServing) {
         this.options = options;
-        this.masqueradeAll = masqueradeAll;
+        this.obstacle = obstacle;
         this.forwarder = forwarder;
         this.whileServing = whileServing;
         state = State.OFF;
@@ -93,17 +99,22 @@ public final class SocketLoadBalancer implements AutoCloseable {
      */
     public static SocketLoadBalancer open(
             SocketLbOptions options, boolean masqueradeAll, ForwarderView forwarder, Executor whileServing) {
-        return open(options, masqueradeAll, forwarder, whileServing, 0);
+        return open(
+                options,
+                (port, frontend) -> Eligibility.obstacle(port, frontend, masqueradeAll),
+                forwarder,
+                whileServing,
+                0);
     }
 
     /** @param maxEndpoints maximum number of entries in the map of endpoints; 0 for the default */
     static SocketLoadBalancer open(
             SocketLbOptions options,
-            boolean masqueradeAll,
+            BiFunction<ServicePort, Frontend, String> obstacle,
             ForwarderView forwarder,
             Executor whileServing,
             int maxEndpoints) {
-        SocketLoadBalancer created = new SocketLoadBalancer(options, masqueradeAll, forwarder, whileServing);
+        SocketLoadBalancer created = new SocketLoadBalancer(options, obstacle, forwarder, whileServing);
         if (options.mode() != Mode.OFF) {
             try {
                 created.load(Programs.load(options, maxEndpoints));
@@ -166,6 +177,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             }
             redirects.adopt();
             begin(redirects, diff);
+            readTraffic();
             programs.attach();
             state = State.ON;
             reason = "";
@@ -264,8 +276,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             return Map.of();
         }
         List<Frontend> eligible = port.frontends().stream()
-                .filter(frontend ->
-                        Eligibility.obstacle(port, frontend, masqueradeAll).isEmpty())
+                .filter(frontend -> obstacle.apply(port, frontend).isEmpty())
                 .toList();
         if (eligible.isEmpty()) {
             return Map.of();
@@ -311,16 +322,21 @@ public final class SocketLoadBalancer implements AutoCloseable {
             redirects.reclaim();
             if (now - nextTrafficNanos >= 0) {
                 nextTrafficNanos = now + TRAFFIC_NANOS;
-                traffic.read(redirects::contains, (pair, change) -> {
-                    ServicePortName owner = owners.get(pair.frontend());
-                    if (owner != null) {
-                        forwarder.count(owner, pair.endpoint(), change);
-                    }
-                });
+                readTraffic();
             }
         } catch (BpfException e) {
             throw new IllegalStateException(e.getMessage(), e);
         }
+    }
+
+    private void readTraffic() throws BpfException {
+        Redirects maps = Objects.requireNonNull(redirects);
+        Objects.requireNonNull(traffic).read(maps::contains, (pair, change) -> {
+            ServicePortName owner = owners.get(pair.frontend());
+            if (owner != null) {
+                forwarder.count(owner, pair.endpoint(), change);
+            }
+        });
     }
 
     private void report(Outcomes.Outcome outcome) {
@@ -340,9 +356,9 @@ public final class SocketLoadBalancer implements AutoCloseable {
         if (state != State.ON) {
             return SocketPath.proxy(state == State.UNAVAILABLE ? "not available" : reason);
         }
-        String obstacle = Eligibility.obstacle(port, frontend, masqueradeAll);
-        if (!obstacle.isEmpty()) {
-            return SocketPath.proxy(obstacle);
+        String why = obstacle.apply(port, frontend);
+        if (!why.isEmpty()) {
+            return SocketPath.proxy(why);
         }
         String rejection = rejected.get(frontend.address());
         if (rejection != null) {

@@ -16,4 +16,4 @@ import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
         disabledReason = "needs root to create network namespaces")
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.TYPE)
-@interface NeedsRoot {}
+public @interface NeedsRoot {}
