@@ -75,6 +75,8 @@ final class PackageEdgesTest {
                         LOG),
                 // Jackson for the output of nft and ip; socket for kernel settings.
                 edge("node", "model", "socket", "thread", JACKSON, LOG),
+                // JNA calls libbpf.
+                edge("socketlb", "model", "thread", "com.sun.jna..", LOG),
                 // config creates the options of these packages.
                 edge(
                         "config",
@@ -86,6 +88,7 @@ final class PackageEdgesTest {
                         "rules",
                         "apiserver",
                         "node",
+                        "socketlb",
                         JACKSON,
                         LOG),
                 edge("http", "model", "socket", "thread", "io.netty..", LOG),
@@ -96,6 +99,7 @@ final class PackageEdgesTest {
                         "rules",
                         "document",
                         "text",
+                        "socketlb",
                         "forward",
                         "balance",
                         "stats",
@@ -114,6 +118,7 @@ final class PackageEdgesTest {
                         "handover",
                         "http",
                         "ops",
+                        "socketlb",
                         "balance",
                         "feed",
                         "rules",

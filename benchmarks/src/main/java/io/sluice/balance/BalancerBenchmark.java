@@ -67,7 +67,8 @@ public class BalancerBenchmark {
                 TrafficPolicy.DEFAULT.timeouts(),
                 TrafficPolicy.DEFAULT.proxyProtocol(),
                 TrafficPolicy.DEFAULT.lifetime(),
-                List.of());
+                List.of(),
+                true);
         ServicePortName name = new ServicePortName("bench", "web", "", Protocol.TCP);
         ServiceState state = new ServiceState(new Stats(1).open(name), new AffinityTable(), change -> {});
         FrontendRouting routing = null;

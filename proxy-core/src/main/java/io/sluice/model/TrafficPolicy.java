@@ -12,6 +12,7 @@ import java.util.concurrent.TimeUnit;
  *
  * @param sourceRanges the source ranges that all frontends of the Service allow; empty to allow all clients. Already
  *     part of {@link Frontend#allowedSources}, and kept here for output
+ * @param socketLb whether connections may be decided at the client's socket, if nothing else prevents it
  */
 public record TrafficPolicy(
         Balancing balancing,
@@ -19,9 +20,10 @@ public record TrafficPolicy(
         Timeouts timeouts,
         ProxyProtocol proxyProtocol,
         Lifetime lifetime,
-        List<Cidr> sourceRanges) {
+        List<Cidr> sourceRanges,
+        boolean socketLb) {
     public static final TrafficPolicy DEFAULT = new TrafficPolicy(
-            Balancing.DEFAULT, Limits.NONE, Timeouts.DEFAULT, ProxyProtocol.NONE, Lifetime.DEFAULT, List.of());
+            Balancing.DEFAULT, Limits.NONE, Timeouts.DEFAULT, ProxyProtocol.NONE, Lifetime.DEFAULT, List.of(), true);
 
     public TrafficPolicy {
         sourceRanges = List.copyOf(sourceRanges);

@@ -116,7 +116,8 @@ final class TestService {
                 TrafficPolicy.DEFAULT.timeouts(),
                 TrafficPolicy.DEFAULT.proxyProtocol(),
                 TrafficPolicy.DEFAULT.lifetime(),
-                List.of());
+                List.of(),
+                true);
         ServicePort port = new ServicePort(NAME, SessionAffinity.NONE, policy, Set.of(), preferred, List.of(frontend));
         balancer = state.update(port, client -> Origin.EXTERNAL, takenOut, nowNanos)
                 .get(0)

@@ -131,7 +131,8 @@ class AllocationTest {
                 TrafficPolicy.DEFAULT.timeouts(),
                 TrafficPolicy.DEFAULT.proxyProtocol(),
                 TrafficPolicy.DEFAULT.lifetime(),
-                List.of());
+                List.of(),
+                true);
         ServicePortName name = new ServicePortName("test", "sticky", "", Protocol.TCP);
         ServiceState state = new ServiceState(new Stats(1).open(name), new AffinityTable(), change -> {});
         FrontendRouting routing = null;

@@ -47,7 +47,8 @@ class HealthCheckerTest {
                 service.policy().timeouts(),
                 service.policy().proxyProtocol(),
                 service.policy().lifetime(),
-                service.policy().sourceRanges());
+                service.policy().sourceRanges(),
+                service.policy().socketLb());
         return new ServicePort(
                 service.name(),
                 service.affinity(),

@@ -178,7 +178,8 @@ class HoldTest {
                 Timeouts.DEFAULT,
                 new ProxyProtocol(ProxyHeader.NONE, List.of(new Cidr(Lab.ip("127.0.0.0"), 8))),
                 HOLD.lifetime(),
-                List.of());
+                List.of(),
+                true);
         try (Lab lab = new Lab(1)) {
             FrontendAddress address = Lab.freeAddress(Protocol.TCP);
             lab.apply(Policies.service("web", address, policy));
@@ -261,7 +262,8 @@ class HoldTest {
                     HOLD.timeouts(),
                     HOLD.proxyProtocol(),
                     HOLD.lifetime(),
-                    List.of());
+                    List.of(),
+                    true);
             lab.apply(Policies.service("web", address, limited, endpoint));
             await().untilAsserted(() ->
                     assertThat(lab.count(Counter.SESSIONS_OVER_SERVICE_LIMIT)).isEqualTo(2));

@@ -45,7 +45,7 @@ final class Policies {
 
     private static TrafficPolicy of(
             Balancing balancing, Limits limits, Timeouts timeouts, ProxyProtocol proxyProtocol, Lifetime lifetime) {
-        return new TrafficPolicy(balancing, limits, timeouts, proxyProtocol, lifetime, List.<Cidr>of());
+        return new TrafficPolicy(balancing, limits, timeouts, proxyProtocol, lifetime, List.<Cidr>of(), true);
     }
 
     static Lifetime onRemoval(Removal removal, Duration drain) {

@@ -61,7 +61,8 @@ final class ProxyProtocolLab {
                         TrafficPolicy.Timeouts.DEFAULT,
                         proxyProtocol,
                         TrafficPolicy.Lifetime.DEFAULT,
-                        List.of()),
+                        List.of(),
+                        true),
                 address.protocol() == Protocol.UDP ? Set.of(endpoints) : Set.of(),
                 Set.of(),
                 List.of(frontend));

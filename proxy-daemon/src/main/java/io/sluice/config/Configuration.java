@@ -79,6 +79,7 @@ public final class Configuration {
         Map<Setting<?>, List<Object>> parsed = new TreeMap<>();
         values.forEach((setting, value) -> parsed.put(setting, parse(setting, value)));
         checkClusterCidrs(Objects.requireNonNull(parsed.get(Setting.CLUSTER_CIDR)));
+        checkSocketLb();
         if (!problems.isEmpty()) {
             throw new ConfigurationException(problems);
         }
@@ -94,6 +95,19 @@ public final class Configuration {
                 .count();
         if (families < ranges.size()) {
             problems.add(value(Setting.CLUSTER_CIDR).place() + ": at most one range of each family is allowed");
+        }
+    }
+
+    /**
+     * Reports an error if socket-level load balancing is on in bind mode. It changes connections to a ClusterIP of the
+     * whole node, while bind mode only serves addresses of this machine.
+     */
+    private void checkSocketLb() {
+        Value mode = value(Setting.SOCKET_LB);
+        if (List.of("auto", "required").containsAll(mode.strings())
+                && value(Setting.MODE).strings().equals(List.of("bind"))) {
+            problems.add(mode.place() + ": '" + mode.strings().get(0) + "' needs node mode; set --mode node or "
+                    + Setting.SOCKET_LB.flags().get(0) + " off");
         }
     }
 

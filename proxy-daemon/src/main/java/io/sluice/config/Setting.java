@@ -7,6 +7,7 @@ import io.sluice.node.RuleOptions;
 import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
 import io.sluice.socket.UnixListener;
+import io.sluice.socketlb.SocketLbOptions;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -225,6 +226,33 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             ValueType.of(
                     "FROM=TO, two ranges of the same family and size, such as 10.96.0.0/12=127.96.0.0/12",
                     SettingParsers::addressMap));
+
+    public static final Setting<SocketLbOptions.Mode> SOCKET_LB = one(
+            "socketLb",
+            List.of("--socket-lb"),
+            "MODE",
+            "off",
+            "Whether the endpoint of a TCP connection from this node to a ClusterIP is chosen when a process connects,"
+                    + " so that no packet passes a proxy (node mode): off, auto if this machine supports it, or required"
+                    + " to exit if it does not.",
+            ValueType.of("off, auto or required", SettingParsers::socketLbMode));
+
+    public static final Setting<Path> SOCKET_LB_CGROUP = one(
+            "socketLbCgroup",
+            List.of("--socket-lb-cgroup"),
+            "PATH",
+            "",
+            "Directory of the cgroup (v2) whose processes are served. Default: the root cgroup of this machine, if"
+                    + " /sys/fs/cgroup is that.",
+            ValueType.absolutePath("directory"));
+
+    public static final Setting<Path> SOCKET_LB_PINS = one(
+            "socketLbPins",
+            List.of("--socket-lb-pins"),
+            "DIR",
+            SocketLbOptions.DEFAULT_PINS.toString(),
+            "Directory in a BPF file system for the programs, which serve new connections even while Sluice restarts.",
+            ValueType.absolutePath("directory"));
 
     public static final Setting<Path> HANDOVER_SOCKET = one(
             "handoverSocket",

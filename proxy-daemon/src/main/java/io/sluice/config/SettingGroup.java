@@ -9,6 +9,7 @@ import java.util.List;
 public enum SettingGroup {
     SOURCE("Source of Services", Setting.FEED),
     NODE("Node and rules", Setting.NODE_NAME),
+    SOCKET_LB("Socket-level load balancing", Setting.SOCKET_LB),
     FORWARDING("Forwarding", Setting.LOOPS),
     LIMITS("Limits", Setting.MAX_FLOWS),
     OPERATION("Health, metrics and admin", Setting.HEALTHZ_BIND_ADDRESS),

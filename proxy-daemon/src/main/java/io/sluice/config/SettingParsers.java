@@ -6,6 +6,7 @@ import io.sluice.model.IpAddress;
 import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
 import io.sluice.socket.UnixListener;
+import io.sluice.socketlb.SocketLbOptions;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
@@ -104,6 +105,13 @@ final class SettingParsers {
             return Optional.empty();
         }
         return Optional.of(new AddressMap(from, to));
+    }
+
+    static Optional<SocketLbOptions.Mode> socketLbMode(String text) {
+        return ValueType.choice("off", "auto", "required")
+                .parser()
+                .apply(text)
+                .map(mode -> SocketLbOptions.Mode.valueOf(mode.toUpperCase(Locale.ROOT)));
     }
 
     /**

@@ -9,6 +9,7 @@ import io.sluice.rules.BuildOptions;
 import io.sluice.rules.NodePortAddresses;
 import io.sluice.rules.PolicyValues;
 import io.sluice.socket.KeepAlive;
+import io.sluice.socketlb.SocketLbOptions;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
@@ -26,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param feed file or directory with manifests; null to watch an API server instead
  * @param rules options of node mode; null in bind mode
+ * @param socketLb options of socket-level load balancing, which is off in bind mode
  * @param handoverSocket path of the Unix socket; null if handover is disabled
  * @param handoverMarker path of the file that is written after a handover; null without one, without a handover socket,
  *     or if the process exits after a handover
@@ -44,6 +46,7 @@ public record Settings(
         BuildOptions buildOptions,
         ForwarderConfig forwarder,
         @Nullable RuleOptions rules,
+        SocketLbOptions socketLb,
         @Nullable Path handoverSocket,
         boolean exitAfterHandover,
         @Nullable Path handoverMarker,
@@ -103,6 +106,10 @@ public record Settings(
                 values.required(Setting.MODE).equals("node")
                         ? rules(values, serviceDefaults.policy().timeouts())
                         : null,
+                new SocketLbOptions(
+                        values.required(Setting.SOCKET_LB),
+                        values.one(Setting.SOCKET_LB_CGROUP),
+                        values.required(Setting.SOCKET_LB_PINS)),
                 values.one(Setting.HANDOVER_SOCKET),
                 values.required(Setting.EXIT_AFTER_HANDOVER),
                 handoverMarker(values),

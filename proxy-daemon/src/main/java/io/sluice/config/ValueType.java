@@ -42,6 +42,12 @@ record ValueType<T>(Shape shape, String allowed, Function<String, Optional<T>> p
         return of(allowed, text -> isPath(text) ? Optional.of(Path.of(text)) : Optional.empty());
     }
 
+    static ValueType<Path> absolutePath(String noun) {
+        return of(
+                "the absolute path of a " + noun,
+                text -> isPath(text) && text.startsWith("/") ? Optional.of(Path.of(text)) : Optional.empty());
+    }
+
     /** Whether a string can be a path. The kernel rejects paths of 4096 bytes or more. */
     static boolean isPath(String text) {
         return !text.isBlank() && text.length() < 4096 && text.indexOf('\0') < 0;

@@ -116,7 +116,7 @@ public final class Daemon implements AutoCloseable {
                 reporter.callbacks(connectionLog).withServiceChanges(name -> sockets().changed(name)),
                 supervisor);
         sockets = SocketLoadBalancer.open(
-                io.sluice.socketlb.SocketLbOptions.OFF,
+                settings.socketLb(),
                 settings.buildOptions().masqueradeAll(),
                 new SocketForwarderView(forwarder),
                 this::whileServing);

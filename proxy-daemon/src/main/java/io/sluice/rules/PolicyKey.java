@@ -151,6 +151,8 @@ public final class PolicyKey<T> {
             SECOND,
             MONTH,
             policy -> policy.lifetime().maxAgeNanos());
+    public static final PolicyKey<SocketLb> SOCKET_LB =
+            choice("socket-lb", SocketLb.class, policy -> policy.socketLb() ? SocketLb.AUTO : SocketLb.OFF);
 
     private final String name;
     private final String allowed;
@@ -162,6 +164,13 @@ public final class PolicyKey<T> {
     public enum Probe {
         NONE,
         TCP
+    }
+
+    /** Whether connections are decided at the client's socket. */
+    public enum SocketLb {
+        /** If socket-level load balancing is on and the frontend is eligible. */
+        AUTO,
+        OFF
     }
 
     /**

@@ -9,6 +9,7 @@ import io.sluice.model.TrafficPolicy.Timeouts;
 import io.sluice.rules.PolicyKey.OnRemoval;
 import io.sluice.rules.PolicyKey.Probe;
 import io.sluice.rules.PolicyKey.Rate;
+import io.sluice.rules.PolicyKey.SocketLb;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -118,7 +119,8 @@ public record PolicyValues(Map<PolicyKey<?>, Object> values) {
                         get(PolicyKey.HOLD),
                         get(PolicyKey.HOLD_LIMIT),
                         get(PolicyKey.MAX_CONNECTION_AGE)),
-                get(PolicyKey.SOURCE_RANGES));
+                get(PolicyKey.SOURCE_RANGES),
+                get(PolicyKey.SOCKET_LB) == SocketLb.AUTO);
         // One instance for the many Services without a policy of their own.
         return policy.equals(TrafficPolicy.DEFAULT) ? TrafficPolicy.DEFAULT : policy;
     }

@@ -152,7 +152,8 @@ final class ServicePolicies {
                         policy.timeouts(),
                         new ProxyProtocol(proxy.send() == ProxyHeader.V1 ? ProxyHeader.NONE : proxy.send(), List.of()),
                         policy.lifetime(),
-                        policy.sourceRanges());
+                        policy.sourceRanges(),
+                        policy.socketLb());
     }
 
     /** Reports frontends that accept no client because of source ranges. */

@@ -14,6 +14,11 @@ public record SocketLbOptions(Mode mode, @Nullable Path cgroup, Path pins) {
 
     public static final SocketLbOptions OFF = new SocketLbOptions(Mode.OFF, null, DEFAULT_PINS);
 
+    /** Whether connections are decided at the socket if this machine allows it. */
+    public boolean isOn() {
+        return mode != Mode.OFF;
+    }
+
     /** Whether connections are decided at the socket. */
     public enum Mode {
         /** Never. What another process has left behind is removed. */

@@ -2,25 +2,20 @@ package io.sluice.socketlb;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
-import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SnapshotDiff;
+import io.sluice.socketlb.MapFormat.Pair;
 import io.sluice.socketlb.SocketLbOptions.Mode;
 import io.sluice.socketlb.SocketLbStatus.State;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.Collection;
-import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -45,21 +40,17 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private static final Duration WORKER_END = Duration.ofSeconds(2);
 
     private final SocketLbOptions options;
-    /** Why connections to a frontend go through the forwarder; empty if they do not have to. */
     private final BiFunction<ServicePort, Frontend, String> obstacle;
     private final ForwarderView forwarder;
     /** Runs a task while this process serves; otherwise drops it. */
     private final Executor whileServing;
     /** Service ports whose endpoints in use or failed frontends have changed. */
     private final Set<ServicePortName> changed = ConcurrentHashMap.newKeySet();
-    /** The service port of each frontend in the maps. */
-    private final Map<FrontendAddress, ServicePortName> owners = new ConcurrentHashMap<>();
-    /** The frontends that the kernel rejected, with the reason. */
-    private final Map<FrontendAddress, String> rejected = new ConcurrentHashMap<>();
-
     private volatile State state;
     private volatile String reason;
     private volatile boolean ending;
+    /** Null if the programs are not loaded. */
+    private volatile @Nullable RedirectedServices services;
 
     // The fields below are guarded by this.
     private @Nullable Programs programs;
@@ -67,8 +58,6 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private @Nullable TrafficReader traffic;
     private boolean begun;
     private ServiceSnapshot current = ServiceSnapshot.empty();
-    private final Map<ServicePortName, Set<FrontendAddress>> frontends = new HashMap<>();
-    private final Set<ServicePortName> withoutSome = new HashSet<>();
     private long nextTrafficNanos = System.nanoTime();
     private long nextRetryNanos = nextTrafficNanos;
 
@@ -134,6 +123,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
                 new Redirects.Maps(
                         loaded.map("frontends"), loaded.map("endpoints"), loaded.map("cursors"), loaded.map("members")),
                 System::nanoTime);
+        services = new RedirectedServices(redirects, obstacle, forwarder);
         traffic = new TrafficReader(loaded.map("traffic"));
         outcomes = new Outcomes(loaded.descriptor("events"));
         state = State.STARTING;
@@ -160,44 +150,35 @@ public final class SocketLoadBalancer implements AutoCloseable {
     public synchronized void apply(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
         current = snapshot;
-        if (begun) {
-            if (redirects != null) {
-                update(redirects, names(diff));
-            }
-            return;
+        RedirectedServices redirected = services;
+        if (!begun) {
+            begun = true;
+            begin(snapshot, names(diff));
+        } else if (redirected != null) {
+            redirected.apply(snapshot, names(diff));
         }
-        begun = true;
+    }
+
+    private void begin(ServiceSnapshot snapshot, Set<ServicePortName> names) {
+        RedirectedServices redirected = services;
         try {
-            if (programs == null || redirects == null) {
+            if (programs == null || redirected == null) {
                 // Another process may have left its programs, which would no longer follow the Services.
                 if (Pins.remove(options.pins())) {
                     log.info("removed the socket-level load balancing of an earlier process");
                 }
                 return;
             }
-            redirects.adopt();
-            begin(redirects, diff);
-            readTraffic();
+            redirected.begin(snapshot, names);
+            readTraffic(redirected);
             programs.attach();
             state = State.ON;
             reason = "";
-            log.info("socket-level load balancing: on, {} frontends", redirects.size());
+            log.info("socket-level load balancing is on, for {} frontends", redirected.size());
         } catch (IOException e) {
             end(true);
             unavailable(String.valueOf(e.getMessage()));
         }
-    }
-
-    private void begin(Redirects maps, SnapshotDiff diff) throws BpfException {
-        Set<ServicePortName> all = names(diff);
-        Set<FrontendAddress> desired = new HashSet<>();
-        all.forEach(name -> desired.addAll(desired(name).keySet()));
-        for (FrontendAddress adopted : maps.frontends()) {
-            if (!desired.contains(adopted)) {
-                maps.remove(adopted);
-            }
-        }
-        update(maps, all);
     }
 
     private static Set<ServicePortName> names(SnapshotDiff diff) {
@@ -215,88 +196,6 @@ public final class SocketLoadBalancer implements AutoCloseable {
         }
     }
 
-    private void update(Redirects maps, Collection<ServicePortName> names) {
-        boolean wasComplete = rejected.isEmpty();
-        Map<ServicePortName, Map<FrontendAddress, List<Endpoint>>> desired = new LinkedHashMap<>();
-        names.forEach(name -> desired.put(name, desired(name)));
-        // An address may move from one service port to another, so all removals come first.
-        desired.forEach((name, wanted) -> {
-            for (FrontendAddress frontend : frontends.getOrDefault(name, Set.of())) {
-                if (!wanted.containsKey(frontend)) {
-                    remove(maps, frontend);
-                }
-            }
-            frontends.remove(name);
-        });
-        desired.forEach((name, wanted) -> {
-            if (!wanted.isEmpty()) {
-                frontends.put(name, Set.copyOf(wanted.keySet()));
-            }
-            wanted.forEach((frontend, endpoints) -> put(maps, name, frontend, endpoints));
-        });
-        if (wasComplete != rejected.isEmpty()) {
-            rejected.entrySet().stream()
-                    .findFirst()
-                    .ifPresentOrElse(
-                            entry -> log.warn(
-                                    "socket-level load balancing: {} goes through the forwarder: {}",
-                                    entry.getKey(),
-                                    entry.getValue()),
-                            () -> log.info("socket-level load balancing: the maps have room for all frontends again"));
-        }
-    }
-
-    private void put(Redirects maps, ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
-        ServicePort port = current.get(name);
-        try {
-            owners.put(frontend, name);
-            boolean sticky = port != null && port.affinity().byClientAddress();
-            maps.put(frontend, endpoints, sticky ? port.affinity().timeoutSeconds() : 0);
-            rejected.remove(frontend);
-        } catch (BpfException e) {
-            rejected.put(frontend, String.valueOf(e.getMessage()));
-        }
-    }
-
-    private void remove(Redirects maps, FrontendAddress frontend) {
-        try {
-            rejected.remove(frontend);
-            maps.remove(frontend);
-            owners.remove(frontend);
-        } catch (BpfException e) {
-            log.error("socket-level load balancing: cannot remove {}: {}", frontend, e.getMessage());
-        }
-    }
-
-    /** The frontends of a service port whose connections are decided at the socket, with the endpoints in use. */
-    private Map<FrontendAddress, List<Endpoint>> desired(ServicePortName name) {
-        ServicePort port = current.get(name);
-        withoutSome.remove(name);
-        if (port == null) {
-            return Map.of();
-        }
-        List<Frontend> eligible = port.frontends().stream()
-                .filter(frontend -> obstacle.apply(port, frontend).isEmpty())
-                .toList();
-        if (eligible.isEmpty()) {
-            return Map.of();
-        }
-        Set<FrontendAddress> failed = forwarder.failed(port);
-        Set<Endpoint> outOfUse = forwarder.outOfUse(name);
-        if (!outOfUse.isEmpty()) {
-            withoutSome.add(name);
-        }
-        Map<FrontendAddress, List<Endpoint>> desired = new LinkedHashMap<>();
-        for (Frontend frontend : eligible) {
-            List<Endpoint> endpoints = new ArrayList<>(frontend.node().endpoints());
-            endpoints.removeAll(outOfUse);
-            if (!endpoints.isEmpty() && !failed.contains(frontend.address())) {
-                desired.put(frontend.address(), endpoints);
-            }
-        }
-        return desired;
-    }
-
     private void work() {
         while (!ending) {
             List<Outcomes.Outcome> all = outcomes == null ? List.of() : outcomes.poll(POLL_MILLIS);
@@ -304,43 +203,43 @@ public final class SocketLoadBalancer implements AutoCloseable {
         }
     }
 
-    private synchronized void maintain(List<Outcomes.Outcome> all) {
-        if (state != State.ON || redirects == null || traffic == null) {
+    private synchronized void maintain(List<Outcomes.Outcome> outcomesSince) {
+        RedirectedServices redirected = services;
+        if (state != State.ON || redirected == null || redirects == null) {
             return;
         }
-        all.forEach(this::report);
+        outcomesSince.forEach(outcome -> report(redirected, outcome));
         Set<ServicePortName> due = new HashSet<>(changed);
         changed.removeAll(due);
         long now = System.nanoTime();
         if (now - nextRetryNanos >= 0) {
             nextRetryNanos = now + RETRY_NANOS;
-            rejected.keySet().forEach(frontend -> due.add(owners.get(frontend)));
+            due.addAll(redirected.rejected());
         }
-        update(redirects, due);
-        withoutSome.forEach(forwarder::tryEjected);
+        redirected.update(due);
+        redirected.incomplete().forEach(forwarder::tryEjected);
         try {
             redirects.reclaim();
             if (now - nextTrafficNanos >= 0) {
                 nextTrafficNanos = now + TRAFFIC_NANOS;
-                readTraffic();
+                readTraffic(redirected);
             }
         } catch (BpfException e) {
             throw new IllegalStateException(e.getMessage(), e);
         }
     }
 
-    private void readTraffic() throws BpfException {
-        Redirects maps = Objects.requireNonNull(redirects);
-        Objects.requireNonNull(traffic).read(maps::contains, (pair, change) -> {
-            ServicePortName owner = owners.get(pair.frontend());
+    private void readTraffic(RedirectedServices redirected) throws BpfException {
+        Objects.requireNonNull(traffic).read(Objects.requireNonNull(redirects)::contains, (pair, change) -> {
+            ServicePortName owner = redirected.owner(pair.frontend());
             if (owner != null) {
                 forwarder.count(owner, pair.endpoint(), change);
             }
         });
     }
 
-    private void report(Outcomes.Outcome outcome) {
-        ServicePortName owner = owners.get(outcome.pair().frontend());
+    private void report(RedirectedServices redirected, Outcomes.Outcome outcome) {
+        ServicePortName owner = redirected.owner(outcome.pair().frontend());
         if (owner != null) {
             Endpoint endpoint = outcome.pair().endpoint();
             switch (outcome.kind()) {
@@ -353,32 +252,27 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     /** The path of connections to a frontend from processes on this node. */
     public SocketPath path(ServicePort port, Frontend frontend) {
-        if (state != State.ON) {
-            return SocketPath.proxy(state == State.UNAVAILABLE ? "not available" : reason);
+        RedirectedServices redirected = services;
+        if (state == State.ON && redirected != null) {
+            return redirected.path(port, frontend);
         }
-        String why = obstacle.apply(port, frontend);
-        if (!why.isEmpty()) {
-            return SocketPath.proxy(why);
-        }
-        String rejection = rejected.get(frontend.address());
-        if (rejection != null) {
-            return SocketPath.proxy(rejection);
-        }
-        return owners.containsKey(frontend.address())
-                ? SocketPath.SOCKET
-                : SocketPath.proxy("no endpoint in use, or the frontend has failed");
+        return new SocketPath(false, state == State.UNAVAILABLE ? "not available" : reason);
     }
 
     public SocketLbStatus status() {
-        return new SocketLbStatus(options.mode(), state, reason, owners.size() - rejected.size(), rejected.size());
+        RedirectedServices redirected = services;
+        return redirected == null
+                ? new SocketLbStatus(options.mode(), state, reason, 0, 0)
+                : new SocketLbStatus(options.mode(), state, reason, redirected.size(), redirected.rejections());
     }
 
     /** Passes the open connections to an action, in no particular order. */
     public synchronized void connections(Consumer<SocketConnection> action) throws IOException {
-        if (programs != null && state == State.ON) {
+        RedirectedServices redirected = services;
+        if (programs != null && redirected != null) {
             programs.map("connections").forEach((cookie, value) -> {
-                SocketConnection connection = SocketConnection.of(value, null);
-                action.accept(SocketConnection.of(value, owners.get(connection.frontend())));
+                Pair pair = Pair.of(value, 0);
+                action.accept(SocketConnection.of(value, redirected.owner(pair.frontend())));
             });
         }
     }
@@ -413,6 +307,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
         Programs own = programs;
         programs = null;
         redirects = null;
+        services = null;
         state = State.OFF;
         reason = "off";
         if (own == null) {

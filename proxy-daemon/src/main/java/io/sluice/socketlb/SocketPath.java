@@ -1,16 +1,25 @@
 package io.sluice.socketlb;
 
+import io.sluice.model.Frontend;
+import io.sluice.model.ServicePort;
+
 /**
- * The path of connections to a frontend.
+ * The path of connections from clients on this node to a frontend.
  *
- * @param socket whether the endpoint is chosen at the socket; otherwise connections go through the forwarder
- * @param reason why they go through the forwarder, in a few words; empty if they do not
+ * @param socket whether they are decided at the client's socket; if not, the forwarder accepts them
+ * @param reason why they are not, in a few words; empty if they are
  */
 public record SocketPath(boolean socket, String reason) {
-    public static final SocketPath SOCKET = new SocketPath(true, "");
+    private static final SocketPath SOCKET = new SocketPath(true, "");
 
-    /** Returns the path through the forwarder. */
-    public static SocketPath proxy(String reason) {
-        return new SocketPath(false, reason);
+    /** Returns the path that the settings and the rules allow, on a machine where socket-level load balancing works. */
+    public static SocketPath of(SocketLbOptions options, ServicePort port, Frontend frontend, boolean masqueradeAll) {
+        String obstacle = options.isOn() ? Eligibility.obstacle(port, frontend, masqueradeAll) : "off";
+        return obstacle.isEmpty() ? SOCKET : new SocketPath(false, obstacle);
+    }
+
+    /** The name of the path in the admin API: {@code socket} or {@code proxy}. */
+    public String text() {
+        return socket ? "socket" : "proxy";
     }
 }

@@ -95,7 +95,7 @@ final class CommandLineTest {
         List<String> group = new ArrayList<>();
         for (String line : out.toString().split("\n")) {
             String text = line.strip();
-            if (line.matches("[A-Z][A-Za-z, ]+:")) {
+            if (line.matches("[A-Z][A-Za-z, -]+:")) {
                 group = new ArrayList<>();
                 groups.put(line, group);
             } else if (text.startsWith("--")) {
@@ -107,6 +107,7 @@ final class CommandLineTest {
                         "Options:",
                         "Source of Services:",
                         "Node and rules:",
+                        "Socket-level load balancing:",
                         "Forwarding:",
                         "Limits:",
                         "Health, metrics and admin:",
@@ -116,6 +117,8 @@ final class CommandLineTest {
         assertThat(groups.values()).allSatisfy(flags -> assertThat(flags).isSorted());
         assertThat(groups.get("Source of Services:")).contains("--feed", "--master");
         assertThat(groups.get("Node and rules:")).contains("--mode", "--map-frontends");
+        assertThat(groups.get("Socket-level load balancing:"))
+                .containsExactly("--socket-lb", "--socket-lb-cgroup", "--socket-lb-pins");
         assertThat(groups.get("Limits:")).containsExactly("--max-client-share", "--max-flows");
         assertThat(groups.get("Handover and shutdown:"))
                 .containsExactly("--drain-timeout", "--exit-after-handover", "--handover-marker", "--handover-socket");

@@ -15,6 +15,7 @@ import io.sluice.rules.BuildOptions.AddressMap;
 import io.sluice.rules.NodePortAddresses;
 import io.sluice.rules.PolicyValues;
 import io.sluice.socket.KeepAlive;
+import io.sluice.socketlb.SocketLbOptions;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -119,6 +120,9 @@ final class ConfigurationTest {
                                 routingTable: 4711
                                 rulePriority: 120
                                 keepRulesOnExit: true
+                                socketLb: required
+                                socketLbCgroup: /cgroup
+                                socketLbPins: /pins
                                 handoverSocket: /handover
                                 exitAfterHandover: false
                                 handoverMarker: /marker
@@ -197,6 +201,7 @@ final class ConfigurationTest {
                                 null,
                                 System::nanoTime),
                         new RuleOptions(13, 4711, 120, true, 10, 3600),
+                        new SocketLbOptions(SocketLbOptions.Mode.REQUIRED, Path.of("/cgroup"), Path.of("/pins")),
                         Path.of("/handover"),
                         false,
                         Path.of("/marker"),
@@ -363,6 +368,12 @@ final class ConfigurationTest {
         "--map-frontends,10.0.0.0/8=127.0.0.0/9",
         "--map-frontends,10.0.0.0/8=fd00::/8",
         "--mode,iptables",
+        "--socket-lb,on",
+        "--socket-lb,AUTO",
+        "--socket-lb,''",
+        "--socket-lb-cgroup,''",
+        "--socket-lb-cgroup,sys/fs/cgroup",
+        "--socket-lb-pins,pins",
         "--feed,''"
     })
     void rejectsInvalidValues(String flag, String text) {
@@ -407,6 +418,23 @@ final class ConfigurationTest {
         Map<Setting<?>, List<String>> off = Map.of(Setting.MODE, List.of("node"), Setting.ADMIN_SOCKET, List.of("off"));
         assertThat(Configuration.load(null, Map.of(), off).settings().admin().socket())
                 .isNull();
+    }
+
+    @Test
+    void socketLbIsOffByDefaultAndNeedsNodeMode() throws Exception {
+        assertThat(Configuration.load(null, Map.of(), Map.of()).settings().socketLb())
+                .isEqualTo(SocketLbOptions.OFF);
+        assertThat(flag(Setting.SOCKET_LB, "off").socketLb().isOn()).isFalse();
+        Path file = file(HEADER + "mode: node\nsocketLb: auto\n");
+        assertThat(Configuration.load(file, Map.of(), Map.of()).settings().socketLb())
+                .isEqualTo(new SocketLbOptions(SocketLbOptions.Mode.AUTO, null, SocketLbOptions.DEFAULT_PINS));
+        for (String mode : List.of("auto", "required")) {
+            assertThat(catchThrowableOfType(ConfigurationException.class, () -> flag(Setting.SOCKET_LB, mode))
+                            .problems())
+                    .containsExactly("--socket-lb: '" + mode + "' needs node mode; set --mode node or --socket-lb off");
+        }
+        assertThat(problemsOf(HEADER + "socketLb: required\n"))
+                .containsExactly("socketLb: 'required' needs node mode; set --mode node or --socket-lb off");
     }
 
     @Test

@@ -55,7 +55,10 @@ final class HelmChartTest {
             "healthzBindAddress",
             "metricsBindAddress",
             "adminBindAddress",
-            "adminSocket");
+            "adminSocket",
+            "socketLb",
+            "socketLbCgroup",
+            "socketLbPins");
 
     @TempDir
     private Path directory;

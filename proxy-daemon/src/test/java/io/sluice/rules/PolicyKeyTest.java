@@ -124,7 +124,8 @@ final class PolicyKeyTest {
                         "keep 30s"),
                 values("hold", same("1s", "1h", "off"), "999ms", "61m", "none"),
                 values("hold-limit", same("1", "100000"), "0", "100001", "off"),
-                values("max-connection-age", same("1s", "720h", "off"), "999ms", "721h", "none"));
+                values("max-connection-age", same("1s", "720h", "off"), "999ms", "721h", "none"),
+                values("socket-lb", same("auto", "off"), "", "on", "required", "Auto"));
     }
 
     @Test
@@ -200,6 +201,7 @@ final class PolicyKeyTest {
                 Map.entry("hold", "16s"),
                 Map.entry("hold-limit", "17"),
                 Map.entry("max-connection-age", "18s"),
+                Map.entry("socket-lb", "off"),
                 Map.entry("of-a-newer-version", "x")));
         TrafficPolicy policy = values.policy();
         assertThat(policy)
@@ -210,7 +212,8 @@ final class PolicyKeyTest {
                         new Timeouts(seconds(9), seconds(10), seconds(11), seconds(12), seconds(13), seconds(14)),
                         new ProxyProtocol(ProxyHeader.V2, RangeList.valid("10.0.0.0/8")),
                         new Lifetime(Removal.DRAIN, seconds(15), seconds(16), 17, seconds(18)),
-                        RangeList.valid("fd00::/8")));
+                        RangeList.valid("fd00::/8"),
+                        false));
         assertThat(PolicyValues.ofTexts(PolicyValues.texts(policy)).policy()).isEqualTo(policy);
         assertThat(PolicyValues.texts(policy)).hasSize(PolicyKey.values().size());
     }

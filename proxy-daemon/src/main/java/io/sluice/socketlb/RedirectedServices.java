@@ -1,0 +1,195 @@
+package io.sluice.socketlb;
+
+import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
+import io.sluice.model.ServicePort;
+import io.sluice.model.ServicePortName;
+import io.sluice.model.ServiceSnapshot;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BiFunction;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The service ports whose connections are redirected: decides which frontends are in the maps, with which endpoints. Not
+ * thread-safe, except for the methods that say so.
+ */
+final class RedirectedServices {
+    private static final Logger log = LoggerFactory.getLogger(RedirectedServices.class);
+
+    private final Redirects maps;
+    /** Why connections to a frontend go through the forwarder; empty if they do not have to. */
+    private final BiFunction<ServicePort, Frontend, String> obstacle;
+
+    private final ForwarderView forwarder;
+    /** The service port of each frontend in the maps, and of each that the kernel rejected. */
+    private final Map<FrontendAddress, ServicePortName> owners = new ConcurrentHashMap<>();
+    /** The frontends that the kernel rejected, with the reason. */
+    private final Map<FrontendAddress, String> rejected = new ConcurrentHashMap<>();
+
+    private final Map<ServicePortName, Set<FrontendAddress>> frontends = new HashMap<>();
+    /** The service ports of which some endpoints are not used. */
+    private final Set<ServicePortName> incomplete = new HashSet<>();
+
+    private ServiceSnapshot snapshot = ServiceSnapshot.empty();
+
+    RedirectedServices(
+            Redirects maps, BiFunction<ServicePort, Frontend, String> obstacle, ForwarderView forwarder) {
+        this.maps = maps;
+        this.obstacle = obstacle;
+        this.forwarder = forwarder;
+    }
+
+    /** Makes the maps, which may have the content of an earlier process, equal to a snapshot. */
+    void begin(ServiceSnapshot first, Set<ServicePortName> all) throws BpfException {
+        snapshot = first;
+        maps.adopt();
+        Set<FrontendAddress> desired = new HashSet<>();
+        all.forEach(name -> desired.addAll(desired(name).keySet()));
+        for (FrontendAddress adopted : maps.frontends()) {
+            if (!desired.contains(adopted)) {
+                maps.remove(adopted);
+            }
+        }
+        update(all);
+    }
+
+    /** Applies a snapshot in which these service ports differ from the last one. */
+    void apply(ServiceSnapshot next, Set<ServicePortName> names) {
+        snapshot = next;
+        update(names);
+    }
+
+    /** Updates service ports whose endpoints in use or failed frontends may have changed. */
+    void update(Collection<ServicePortName> names) {
+        boolean wasComplete = rejected.isEmpty();
+        Map<ServicePortName, Map<FrontendAddress, List<Endpoint>>> desired = new LinkedHashMap<>();
+        names.forEach(name -> desired.put(name, desired(name)));
+        // An address may move from one service port to another, so all removals come first.
+        desired.forEach((name, wanted) -> {
+            for (FrontendAddress frontend : frontends.getOrDefault(name, Set.of())) {
+                if (!wanted.containsKey(frontend)) {
+                    remove(frontend);
+                }
+            }
+            frontends.remove(name);
+        });
+        desired.forEach((name, wanted) -> {
+            if (!wanted.isEmpty()) {
+                frontends.put(name, Set.copyOf(wanted.keySet()));
+            }
+            wanted.forEach((frontend, endpoints) -> put(name, frontend, endpoints));
+        });
+        if (wasComplete != rejected.isEmpty()) {
+            rejected.entrySet().stream()
+                    .findFirst()
+                    .ifPresentOrElse(
+                            entry -> log.warn(
+                                    "socket-level load balancing: {} goes through the forwarder: {}",
+                                    entry.getKey(),
+                                    entry.getValue()),
+                            () -> log.info("socket-level load balancing: the maps have room for all frontends again"));
+        }
+    }
+
+    private void put(ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
+        ServicePort port = snapshot.get(name);
+        try {
+            owners.put(frontend, name);
+            boolean sticky = port != null && port.affinity().byClientAddress();
+            maps.put(frontend, endpoints, sticky ? port.affinity().timeoutSeconds() : 0);
+            rejected.remove(frontend);
+        } catch (BpfException e) {
+            rejected.put(frontend, String.valueOf(e.getMessage()));
+        }
+    }
+
+    private void remove(FrontendAddress frontend) {
+        try {
+            rejected.remove(frontend);
+            maps.remove(frontend);
+            owners.remove(frontend);
+        } catch (BpfException e) {
+            log.error("socket-level load balancing: cannot remove {}: {}", frontend, e.getMessage());
+        }
+    }
+
+    /** The frontends of a service port whose connections are decided at the socket, with the endpoints in use. */
+    private Map<FrontendAddress, List<Endpoint>> desired(ServicePortName name) {
+        ServicePort port = snapshot.get(name);
+        incomplete.remove(name);
+        if (port == null) {
+            return Map.of();
+        }
+        List<Frontend> eligible = port.frontends().stream()
+                .filter(frontend -> obstacle.apply(port, frontend).isEmpty())
+                .toList();
+        if (eligible.isEmpty()) {
+            return Map.of();
+        }
+        Set<FrontendAddress> failed = forwarder.failed(port);
+        Set<Endpoint> outOfUse = forwarder.outOfUse(name);
+        if (!outOfUse.isEmpty()) {
+            incomplete.add(name);
+        }
+        Map<FrontendAddress, List<Endpoint>> desired = new LinkedHashMap<>();
+        for (Frontend frontend : eligible) {
+            List<Endpoint> endpoints = new ArrayList<>(frontend.node().endpoints());
+            endpoints.removeAll(outOfUse);
+            if (!endpoints.isEmpty() && !failed.contains(frontend.address())) {
+                desired.put(frontend.address(), endpoints);
+            }
+        }
+        return desired;
+    }
+
+    /** The service ports of which some endpoints are not used. */
+    Set<ServicePortName> incomplete() {
+        return Set.copyOf(incomplete);
+    }
+
+    /** The service ports with frontends that the kernel rejected. */
+    Set<ServicePortName> rejected() {
+        Set<ServicePortName> names = new HashSet<>();
+        rejected.keySet().forEach(frontend -> names.add(owners.get(frontend)));
+        return names;
+    }
+
+    /** The service port of a frontend in the maps; null if there is none. Thread-safe. */
+    @Nullable
+    ServicePortName owner(FrontendAddress frontend) {
+        return owners.get(frontend);
+    }
+
+    /** The path of connections to a frontend. Thread-safe. */
+    SocketPath path(ServicePort port, Frontend frontend) {
+        String why = obstacle.apply(port, frontend);
+        if (why.isEmpty()) {
+            why = rejected.getOrDefault(frontend.address(), "");
+        }
+        if (why.isEmpty() && !owners.containsKey(frontend.address())) {
+            why = "no endpoint in use, or the frontend has failed";
+        }
+        return new SocketPath(why.isEmpty(), why);
+    }
+
+    /** The number of frontends in the maps. Thread-safe. */
+    int size() {
+        return owners.size() - rejected.size();
+    }
+
+    /** The number of frontends that the kernel rejected. Thread-safe. */
+    int rejections() {
+        return rejected.size();
+    }
+}
