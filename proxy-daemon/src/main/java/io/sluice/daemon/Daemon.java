@@ -36,6 +36,7 @@ import java.time.Clock;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -118,7 +119,7 @@ public final class Daemon implements AutoCloseable {
         sockets = SocketLoadBalancer.open(
                 settings.socketLb(),
                 settings.buildOptions().masqueradeAll(),
-                new SocketForwarderView(forwarder),
+                new SocketForwarderView(forwarder, () -> rules == null ? Set.of() : rules.addresses().own()),
                 this::whileServing);
         handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());

@@ -6,19 +6,23 @@ import io.sluice.forward.Forwarder;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.socketlb.ForwarderView;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /** Connects socket-level load balancing with the forwarder: both use the same endpoints, counters and health. */
 final class SocketForwarderView implements ForwarderView {
     private final Forwarder forwarder;
     private final DirectConnections direct;
+    private final Supplier<Set<IpAddress>> nodeAddresses;
 
-    SocketForwarderView(Forwarder forwarder) {
+    SocketForwarderView(Forwarder forwarder, Supplier<Set<IpAddress>> nodeAddresses) {
         this.forwarder = forwarder;
+        this.nodeAddresses = nodeAddresses;
         this.direct = forwarder.directConnections();
     }
 
@@ -39,6 +43,11 @@ final class SocketForwarderView implements ForwarderView {
                 .filter(status -> status.state() == FrontendStatus.State.FAILED)
                 .map(FrontendStatus::address)
                 .collect(Collectors.toSet());
+    }
+
+    @Override
+    public Set<IpAddress> nodeAddresses() {
+        return nodeAddresses.get();
     }
 
     @Override

@@ -216,6 +216,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             nextRetryNanos = now + RETRY_NANOS;
             due.addAll(redirected.rejected());
         }
+        due.addAll(redirected.withChangedAddresses());
         redirected.update(due);
         redirected.incomplete().forEach(forwarder::tryEjected);
         try {

@@ -109,6 +109,20 @@ final class EligibilityTest {
         assertThat(obstacle(frontend)).isEmpty();
     }
 
+    @Test
+    void anEndpointThatIsAlsoAFrontendNeedsTheForwarder() {
+        Frontend clusterIp = frontend(FORWARD, FORWARD);
+        Frontend external = new Frontend(
+                Kind.EXTERNAL_IP,
+                new FrontendAddress(Protocol.TCP, address("10.1.0.2").address(), 8080),
+                FORWARD,
+                FORWARD,
+                FORWARD,
+                List.of());
+        ServicePort port = new ServicePort(NAME, SessionAffinity.NONE, Set.of(), List.of(clusterIp, external));
+        assertThat(Eligibility.obstacle(port, clusterIp, false)).isEqualTo("endpoint is also a frontend");
+    }
+
     /** A key that is added later is not eligible until it is removed from the comparison and added to the set here. */
     @Test
     void everyPolicyKeyButThoseOfBothPathsNeedsTheForwarder() {

@@ -231,6 +231,17 @@ final class SocketLoadBalancerTest {
     }
 
     @Test
+    void leavesAddressesOfTheNodeToItsProcesses() throws IOException {
+        Endpoint a = serve();
+        SocketLoadBalancer balancer = start();
+        balancer.apply(snapshot(0, a));
+        forwarder.nodeAddresses = Set.of(FRONTEND.address());
+        await().untilAsserted(() -> assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class));
+        forwarder.nodeAddresses = Set.of();
+        await().untilAsserted(() -> assertThat(connect()).isEqualTo(a.port()));
+    }
+
+    @Test
     void reportsOutcomes() throws IOException {
         TestEndpoint server = new TestEndpoint(0);
         Endpoint a = server.endpoint();
