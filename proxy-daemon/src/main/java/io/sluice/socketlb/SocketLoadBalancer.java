@@ -12,6 +12,7 @@ import io.sluice.socketlb.SocketLbStatus.State;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -273,7 +274,22 @@ public final class SocketLoadBalancer implements AutoCloseable {
         if (programs != null && redirected != null) {
             programs.map("connections").forEach((cookie, value) -> {
                 Pair pair = Pair.of(value, 0);
-                action.accept(SocketConnection.of(value, redirected.owner(pair.frontend())));
+                action.accept(SocketConnection.of(cookie, value, redirected.owner(pair.frontend())));
+            });
+        }
+    }
+
+    /** Passes the session affinity entries to an action, in no particular order; expired ones, too. */
+    public synchronized void affinity(Consumer<SocketAffinity> action) throws IOException {
+        RedirectedServices redirected = services;
+        if (programs != null && redirected != null) {
+            long now = System.nanoTime();
+            programs.map("affinity").forEach((key, value) -> {
+                SocketAffinity entry = SocketAffinity.of(ByteBuffer.wrap(key).order(value.order()), value, now);
+                ServicePortName owner = redirected.owner(entry.frontend());
+                if (owner != null) {
+                    action.accept(entry.of(owner));
+                }
             });
         }
     }

@@ -152,6 +152,14 @@ final class SocketLoadBalancerTest {
         SocketLoadBalancer balancer = start();
         balancer.apply(snapshot(1, a, b));
         assertThat(connect(3)).containsOnly(a.port());
+        List<SocketAffinity> entries = new ArrayList<>();
+        balancer.affinity(entries::add);
+        assertThat(entries).singleElement().satisfies(entry -> {
+            assertThat(entry.service()).isEqualTo(WEB);
+            assertThat(entry.client()).isEqualTo(BpfLab.loopback(Family.IPV4));
+            assertThat(entry.endpoint()).isEqualTo(a);
+            assertThat(entry.idleNanos()).isBetween(0L, 60_000_000_000L);
+        });
         // A change keeps the client on its endpoint.
         Endpoint c = serve();
         balancer.apply(snapshot(1, c, b, a));
