@@ -4,15 +4,20 @@ import io.sluice.forward.Forwarder;
 import io.sluice.handover.ReceivedHandover;
 import io.sluice.handover.Upgrade;
 import io.sluice.http.Response;
+import io.sluice.model.Frontend;
+import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.DaemonState;
 import io.sluice.ops.EventLog;
 import io.sluice.rules.Tracer;
+import io.sluice.socketlb.SocketLbStatus;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.thread.Supervisor;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -28,6 +33,7 @@ import org.jspecify.annotations.Nullable;
  * @param readiness the response of {@code /readyz}
  * @param failedThreads threads that have failed or are stuck
  * @param configuration the settings in the structure of a configuration file, without secrets
+ * @param paths returns the path of connections from clients on this node to a frontend
  * @param trace passes a tracer for the current objects to an action, and waits until the action has ended
  */
 public record AdminSources(
@@ -45,6 +51,8 @@ public record AdminSources(
         Forwarder forwarder,
         EventLog events,
         Map<String, Object> configuration,
+        Supplier<SocketLbStatus> socketLb,
+        BiFunction<ServicePort, Frontend, SocketPath> paths,
         Consumer<Consumer<Tracer>> trace) {
 
     /** All routes of the admin API and the status page. */
@@ -52,13 +60,13 @@ public record AdminSources(
         List<AdminRoute> routes = new ArrayList<>();
         routes.addAll(new StatusRoutes(this).routes());
         routes.addAll(new UpgradeRoutes(upgrade).routes());
-        routes.addAll(new ServiceRoutes(forwarder, snapshot).routes());
+        routes.addAll(new ServiceRoutes(forwarder, snapshot, paths).routes());
         routes.addAll(new EndpointRoutes(forwarder, snapshot, events).routes());
         routes.addAll(new ConnectionRoutes(forwarder, snapshot).routes());
         routes.addAll(new EventRoutes(events).routes());
         routes.add(AdminRoute.constant("/api/v1/config", AdminRoutes.json(200, configuration)));
         StatusPage.responses().forEach((path, file) -> routes.add(AdminRoute.constant(path, file)));
-        routes.addAll(new TraceRoutes(forwarder, state, snapshot, trace).routes());
+        routes.addAll(new TraceRoutes(forwarder, state, snapshot, paths, trace).routes());
         return routes;
     }
 }

@@ -22,6 +22,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -135,7 +136,10 @@ public final class Main implements Runnable {
                 Setting.SERVICE_PROXY_NAME,
                 Setting.MAP_FRONTENDS);
         addSettings(line, "check", rules);
-        addSettings(line, "trace", rules);
+        addSettings(
+                line,
+                "trace",
+                Stream.concat(rules.stream(), Stream.of(Setting.SOCKET_LB)).toList());
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());

@@ -29,6 +29,8 @@ import io.sluice.ops.MetricsPages;
 import io.sluice.ops.ReadyFile;
 import io.sluice.ops.ServiceTable;
 import io.sluice.ops.SyncState;
+import io.sluice.socketlb.SocketLbStatus;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.thread.Supervisor;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -186,6 +188,8 @@ public final class Daemon implements AutoCloseable {
                 forwarder,
                 reporter.eventLog(),
                 configuration,
+                () -> SocketLbStatus.OFF,
+                (port, frontend) -> SocketPath.OFF,
                 syncLoop::trace);
     }
 

@@ -1,0 +1,23 @@
+package io.sluice.socketlb;
+
+import io.sluice.socketlb.SocketLbOptions.Mode;
+
+/**
+ * The state of socket-level load balancing in this process.
+ *
+ * @param mode the setting
+ * @param reason why it is not on, for people; empty if it is on
+ * @param frontends frontends whose connections are decided at the socket
+ * @param connections open connections that were
+ */
+public record SocketLbStatus(Mode mode, State state, String reason, long frontends, long connections) {
+    public static final SocketLbStatus OFF = new SocketLbStatus(Mode.OFF, State.OFF, "", 0, 0);
+
+    /** Whether connections are decided at the socket. */
+    public enum State {
+        OFF,
+        ON,
+        /** The setting allows it, but this machine does not. */
+        UNAVAILABLE
+    }
+}
