@@ -50,6 +50,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             TraceCommand.class,
             DemoCommand.class,
             CompletionCommand.class,
+            CleanupCommand.class,
             StatusCommand.class,
             TopCommand.class,
             ServicesCommand.class,
@@ -140,6 +141,7 @@ public final class Main implements Runnable {
                 line,
                 "trace",
                 Stream.concat(rules.stream(), Stream.of(Setting.SOCKET_LB)).toList());
+        addSettings(line, "cleanup", CleanupCommand.SETTINGS);
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());
@@ -234,7 +236,13 @@ public final class Main implements Runnable {
 
     /** Loads the configuration from the parsed flags, the environment and, if one is set, the configuration file. */
     public static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
-        Map<Setting<?>, List<String>> flags = new TreeMap<>();
+        return configuration(parsed, file, Map.of());
+    }
+
+    /** Loads the configuration like a command that was also given these flags. */
+    static Configuration configuration(ParseResult parsed, @Nullable Path file, Map<Setting<?>, List<String>> moreFlags)
+            throws ConfigurationException {
+        Map<Setting<?>, List<String>> flags = new TreeMap<>(moreFlags);
         for (Setting<?> setting : Setting.values()) {
             String flag = setting.flags().get(0);
             if (!parsed.hasMatchedOption(flag)) {
