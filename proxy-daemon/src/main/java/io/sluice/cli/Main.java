@@ -22,6 +22,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -49,6 +50,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             TraceCommand.class,
             DemoCommand.class,
             CompletionCommand.class,
+            CleanupCommand.class,
             StatusCommand.class,
             TopCommand.class,
             ServicesCommand.class,
@@ -135,7 +137,11 @@ public final class Main implements Runnable {
                 Setting.SERVICE_PROXY_NAME,
                 Setting.MAP_FRONTENDS);
         addSettings(line, "check", rules);
-        addSettings(line, "trace", rules);
+        addSettings(
+                line,
+                "trace",
+                Stream.concat(rules.stream(), Stream.of(Setting.SOCKET_LB)).toList());
+        addSettings(line, "cleanup", CleanupCommand.SETTINGS);
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());
@@ -230,7 +236,13 @@ public final class Main implements Runnable {
 
     /** Loads the configuration from the parsed flags, the environment and, if one is set, the configuration file. */
     public static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
-        Map<Setting<?>, List<String>> flags = new TreeMap<>();
+        return configuration(parsed, file, Map.of());
+    }
+
+    /** Loads the configuration like a command that was also given these flags. */
+    static Configuration configuration(ParseResult parsed, @Nullable Path file, Map<Setting<?>, List<String>> moreFlags)
+            throws ConfigurationException {
+        Map<Setting<?>, List<String>> flags = new TreeMap<>(moreFlags);
         for (Setting<?> setting : Setting.values()) {
             String flag = setting.flags().get(0);
             if (!parsed.hasMatchedOption(flag)) {

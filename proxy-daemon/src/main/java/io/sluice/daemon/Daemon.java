@@ -36,7 +36,6 @@ import java.time.Clock;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -116,14 +115,10 @@ public final class Daemon implements AutoCloseable {
                 config,
                 reporter.callbacks(connectionLog).withServiceChanges(name -> sockets().changed(name)),
                 supervisor);
-        sockets = SocketLoadBalancer.open(
-                settings.socketLb(),
-                settings.buildOptions().masqueradeAll(),
-                new SocketForwarderView(forwarder, () -> rules == null ? Set.of() : rules.addresses().own()),
-                this::whileServing);
         handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());
         lifecycle = new Lifecycle(handovers.anotherServes(), manager::phaseChanged);
+        sockets = SocketForwarderView.open(settings, forwarder, rules, task -> lifecycle.whileServing(changes, task));
         upgrade = new Upgrade(
                 supervisor, changes, () -> lifecycle.is(Phase.SERVING), socket != null, settings.exitAfterHandover());
         kubeProxyMetrics =
@@ -198,6 +193,7 @@ public final class Daemon implements AutoCloseable {
                 forwarder,
                 reporter.eventLog(),
                 configuration,
+                sockets,
                 syncLoop::trace);
     }
 
@@ -262,7 +258,7 @@ public final class Daemon implements AutoCloseable {
     }
 
     private void releaseRulesAndPorts(String newProcessRules) {
-        sockets.release();
+        sockets.end(true);
         if (rules != null) {
             if (newProcessRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
@@ -281,18 +277,6 @@ public final class Daemon implements AutoCloseable {
     /** Runs an action after a handover, completed or failed: another process serves instead of this one. */
     public void whenServedElsewhere(Runnable action) {
         lifecycle.whenServedElsewhere(action);
-    }
-
-    private void whileServing(Runnable task) {
-        if (changes.tryLock()) {
-            try {
-                if (lifecycle.is(Phase.SERVING)) {
-                    task.run();
-                }
-            } finally {
-                changes.unlock();
-            }
-        }
     }
 
     private SyncState sync() {
@@ -330,9 +314,7 @@ public final class Daemon implements AutoCloseable {
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
         awaitConnectionsMoved(settings.drainTimeout());
-        if (!lifecycle.isServedElsewhere()) {
-            sockets.close();
-        }
+        sockets.end(lifecycle.isServedElsewhere());
         boolean left = !lifecycle.isServedElsewhere() && ReturnToKubeProxy.attempt(settings, rules, ports);
         changes.lock();
         try {
@@ -365,11 +347,7 @@ public final class Daemon implements AutoCloseable {
             readyFile.close();
         }
         stopFeeding();
-        if (lifecycle.isServedElsewhere() || !lifecycle.hasServed()) {
-            sockets.release();
-        } else {
-            sockets.close();
-        }
+        sockets.end(lifecycle.isServedElsewhere() || !lifecycle.hasServed());
         forwarder.close();
         if (rules != null && lifecycle.hasServed()) {
             // Closed last: open connections need the rules, and without listeners the kernel rejects new connections.

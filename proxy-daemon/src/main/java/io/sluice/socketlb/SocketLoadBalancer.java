@@ -50,6 +50,8 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private volatile State state;
     private volatile String reason;
     private volatile boolean ending;
+    /** Number of open connections. */
+    private volatile long open;
     /** Null if the programs are not loaded. */
     private volatile @Nullable RedirectedServices services;
 
@@ -127,7 +129,6 @@ public final class SocketLoadBalancer implements AutoCloseable {
         services = new RedirectedServices(redirects, obstacle, forwarder);
         traffic = new TrafficReader(loaded.map("traffic"));
         outcomes = new Outcomes(loaded.descriptor("events"));
-        state = State.STARTING;
         reason = "starting";
     }
 
@@ -139,7 +140,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     /** Starts to receive the outcomes of connections. */
     public void start(Supervisor supervisor) {
-        if (state == State.STARTING) {
+        if (outcomes != null) {
             worker = supervisor.loop("sluice-socket-lb", this::work);
         }
     }
@@ -177,7 +178,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             reason = "";
             log.info("socket-level load balancing is on, for {} frontends", redirected.size());
         } catch (IOException e) {
-            end(true);
+            release(true);
             unavailable(String.valueOf(e.getMessage()));
         }
     }
@@ -192,7 +193,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     /** Updates service ports after their endpoints in use or failed frontends have changed. Never blocks. */
     public void changed(ServicePortName name) {
-        if (state != State.OFF) {
+        if (services != null) {
             changed.add(name);
         }
     }
@@ -238,6 +239,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
                 forwarder.count(owner, pair.endpoint(), change);
             }
         });
+        open = Objects.requireNonNull(traffic).active();
     }
 
     private void report(RedirectedServices redirected, Outcomes.Outcome outcome) {
@@ -263,9 +265,12 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     public SocketLbStatus status() {
         RedirectedServices redirected = services;
-        return redirected == null
-                ? new SocketLbStatus(options.mode(), state, reason, 0, 0)
-                : new SocketLbStatus(options.mode(), state, reason, redirected.size(), redirected.rejections());
+        if (redirected == null || state != State.ON) {
+            return new SocketLbStatus(options.mode(), state, reason, 0, 0);
+        }
+        int rejections = redirected.rejections();
+        String why = rejections == 0 ? "" : "no room in the maps for " + rejections + " frontends";
+        return new SocketLbStatus(options.mode(), State.ON, why, redirected.size(), open);
     }
 
     /** Passes the open connections to an action, in no particular order. */
@@ -294,17 +299,21 @@ public final class SocketLoadBalancer implements AutoCloseable {
         }
     }
 
-    /** Leaves programs and maps to the process that serves now. */
-    public void release() {
-        stopWorker();
+    /** Ends the work of this process, and removes everything from the kernel. */
+    @Override
+    public void close() {
         end(false);
     }
 
-    /** Detaches the programs and removes the maps. Open connections continue. Idempotent. */
-    @Override
-    public void close() {
+    /**
+     * Ends the work of this process. Only the first call has an effect.
+     *
+     * @param leave whether to leave programs and maps to the process that serves now; otherwise they are removed, and only
+     *     open connections continue
+     */
+    public void end(boolean leave) {
         stopWorker();
-        end(true);
+        release(!leave);
     }
 
     private void stopWorker() {
@@ -320,7 +329,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
         }
     }
 
-    private synchronized void end(boolean detach) {
+    private synchronized void release(boolean detach) {
         Programs own = programs;
         programs = null;
         redirects = null;

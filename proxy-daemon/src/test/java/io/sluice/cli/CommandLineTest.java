@@ -57,6 +57,7 @@ final class CommandLineTest {
                 "trace",
                 "demo",
                 "completion",
+                "cleanup",
                 "status",
                 "top",
                 "services",

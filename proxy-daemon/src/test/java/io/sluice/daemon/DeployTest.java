@@ -12,6 +12,7 @@ import io.sluice.config.Configuration;
 import io.sluice.config.ConfigurationException;
 import io.sluice.config.Setting;
 import io.sluice.config.Settings;
+import io.sluice.socketlb.SocketLbOptions;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -132,6 +133,40 @@ final class DeployTest {
                         .anyMatch(each -> each.path("name").stringValue("").equals("KUBERNETES_SERVICE_HOST")))
                 .as("the address of the API server, which does not depend on its Service")
                 .isNotEqualTo(besideKubeProxy);
+    }
+
+    /** The paths of the flags are those at which the node's directories are mounted. */
+    @Test
+    void componentOfSocketLbMatchesTheBinary() throws Exception {
+        List<JsonNode> objects = Manifests.overlay("beside-kube-proxy", "socket-lb", directory);
+        Path config = Files.writeString(
+                directory.resolve("config.yaml"),
+                only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
+        SocketLbOptions socketLb = check(objects, config).socketLb();
+        assertThat(socketLb.mode()).isEqualTo(SocketLbOptions.Mode.AUTO);
+        JsonNode pod = only(objects, "DaemonSet").at("/spec/template/spec");
+        JsonNode container = pod.path("containers").path(0);
+        assertThat(hostPath(pod, Objects.requireNonNull(socketLb.cgroup()))).isEqualTo("/sys/fs/cgroup");
+        assertThat(hostPath(pod, Objects.requireNonNull(socketLb.pins().getParent())))
+                .isEqualTo("/sys/fs/bpf");
+        assertThat(strings(container.at("/securityContext/capabilities/add")))
+                .containsExactly("NET_ADMIN", "NET_BIND_SERVICE", "BPF");
+        assertThat(container.at("/securityContext/privileged").isMissingNode()).isTrue();
+    }
+
+    /** Returns the directory of the node that is mounted at a path of the container. */
+    private static String hostPath(JsonNode pod, Path mountPath) {
+        JsonNode mount = pod.at("/containers/0/volumeMounts")
+                .valueStream()
+                .filter(each -> each.path("mountPath").stringValue("").equals(mountPath.toString()))
+                .findFirst()
+                .orElseThrow();
+        return pod.path("volumes")
+                .valueStream()
+                .filter(each -> each.path("name").equals(mount.path("name")))
+                .map(each -> each.at("/hostPath/path").stringValue(""))
+                .findFirst()
+                .orElseThrow();
     }
 
     /** Each example is a feed, and its comment contains the command that serves it. */

@@ -251,10 +251,11 @@ final class EligibilityTest {
         Frontend frontend = frontend(FORWARD, FORWARD);
         ServicePort port = port(TrafficPolicy.DEFAULT, frontend);
         SocketLbOptions on = new SocketLbOptions(SocketLbOptions.Mode.AUTO, null, SocketLbOptions.DEFAULT_PINS);
-        assertThat(SocketPath.of(SocketLbOptions.OFF, port, frontend, false)).isEqualTo(new SocketPath(false, "off"));
+        assertThat(SocketPath.of(SocketLbOptions.OFF, port, frontend, false)).isEqualTo(SocketPath.OFF);
         assertThat(SocketPath.of(on, port, frontend, false)).isEqualTo(new SocketPath(true, ""));
         assertThat(SocketPath.of(on, port, frontend, true)).isEqualTo(new SocketPath(false, "masquerade-all"));
-        assertThat(SocketPath.of(on, port, frontend, true).text()).isEqualTo("proxy");
+        assertThat(SocketPath.OFF.text()).isEqualTo("proxy");
+        assertThat(SocketPath.of(on, port, frontend, true).text()).isEqualTo("proxy (masquerade-all)");
         assertThat(SocketPath.of(on, port, frontend, false).text()).isEqualTo("socket");
     }
 }

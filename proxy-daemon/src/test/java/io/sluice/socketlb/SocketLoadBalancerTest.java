@@ -206,7 +206,7 @@ final class SocketLoadBalancerTest {
         SocketLoadBalancer killed = start();
         killed.apply(snapshot(3_600, a, b));
         assertThat(connect()).isEqualTo(a.port());
-        killed.release();
+        killed.end(true);
         // Without a process, connections go on.
         assertThat(connect(2)).containsOnly(a.port());
         String links = lab.links();
@@ -312,10 +312,10 @@ final class SocketLoadBalancerTest {
         balancer.apply(ServiceSnapshot.of(large));
         assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class);
         assertThat(balancer.path(large, large.frontends().get(0)).reason()).contains("full");
-        assertThat(balancer.status().rejected()).isEqualTo(1);
+        assertThat(balancer.status().reason()).isEqualTo("no room in the maps for 1 frontends");
         balancer.apply(ServiceSnapshot.of(small));
         await().atMost(Duration.ofSeconds(20))
-                .untilAsserted(() -> assertThat(balancer.status().rejected()).isZero());
+                .untilAsserted(() -> assertThat(balancer.status().reason()).isEmpty());
         assertThat(connect(4)).containsOnlyOnceElementsOf(ports(Arrays.copyOf(endpoints, 4)));
     }
 
@@ -344,7 +344,7 @@ final class SocketLoadBalancerTest {
         Endpoint a = serve();
         SocketLoadBalancer killed = start();
         killed.apply(snapshot(0, a));
-        killed.release();
+        killed.end(true);
         assertThat(connect()).isEqualTo(a.port());
         SocketLoadBalancer off = SocketLoadBalancer.open(
                 new SocketLbOptions(Mode.OFF, null, lab.pins()), false, forwarder, Runnable::run);
