@@ -82,7 +82,10 @@ final class TraceRoutes {
             tracer.nodePortAddresses().forEach((address, reason) -> addresses.put(address.toString(), reason));
             return addresses;
         });
-        return AdminRoutes.json(200, new CheckReport(snapshot.get(), state.get().problems(), nodePortAddresses).json());
+        ServiceSnapshot current = snapshot.get();
+        CheckReport report =
+                new CheckReport(current, state.get().problems(), nodePortAddresses, CheckReport.paths(current, paths));
+        return AdminRoutes.json(200, report.json());
     }
 
     private <T> T ask(Function<Tracer, T> question) {

@@ -22,7 +22,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -135,12 +134,10 @@ public final class Main implements Runnable {
                 Setting.NODEPORT_ADDRESSES,
                 Setting.MASQUERADE_ALL,
                 Setting.SERVICE_PROXY_NAME,
-                Setting.MAP_FRONTENDS);
+                Setting.MAP_FRONTENDS,
+                Setting.SOCKET_LB);
         addSettings(line, "check", rules);
-        addSettings(
-                line,
-                "trace",
-                Stream.concat(rules.stream(), Stream.of(Setting.SOCKET_LB)).toList());
+        addSettings(line, "trace", rules);
         addSettings(line, "cleanup", CleanupCommand.SETTINGS);
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);

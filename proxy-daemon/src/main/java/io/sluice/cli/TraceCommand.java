@@ -1,13 +1,11 @@
 package io.sluice.cli;
 
 import io.sluice.cli.FeedArguments.FeedInput;
-import io.sluice.config.Settings;
 import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.feed.FileReflector.Reading;
 import io.sluice.ops.TraceReport;
 import io.sluice.rules.Trace.Packet;
-import io.sluice.socketlb.SocketPath;
 import io.sluice.text.Table;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -110,13 +108,7 @@ final class TraceCommand implements Callable<Integer> {
         }
         Reading reading = input.read();
         reportProblems(reading.problems());
-        Settings settings = input.settings();
-        boolean masqueradeAll = settings.buildOptions().masqueradeAll();
-        print(
-                packet,
-                each -> TraceReport.of(
-                        reading.tracer().trace(each),
-                        (port, frontend) -> SocketPath.of(settings.socketLb(), port, frontend, masqueradeAll)));
+        print(packet, each -> TraceReport.of(reading.tracer().trace(each), input.settings()::socketPath));
         return 0;
     }
 

@@ -225,8 +225,10 @@ final class AdminCommandsTest {
 
     @Test
     void checkPrintsTheSameForARunningDaemonAsForItsFeed(@TempDir Path directory) throws Exception {
-        String[] offline = {"check", "--feed=" + feed(directory), "--node-ip=198.18.0.1", "--mode=node"};
-        String json = offline(offline[0], offline[1], offline[2], offline[3], "-o", "json");
+        String[] offline = {
+            "check", "--feed=" + feed(directory), "--node-ip=198.18.0.1", "--mode=node", "--socket-lb=auto"
+        };
+        String json = offline(offline[0], offline[1], offline[2], offline[3], offline[4], "-o", "json");
         server.on("GET /api/v1/check", json);
         assertThat(sluice("check", "--live")).isEqualTo(1);
         assertThat(out.toString())
@@ -236,6 +238,8 @@ final class AdminCommandsTest {
                         "ClientIP 3h",
                         "  shop/web:http/tcp  balance: maglev; max-connections: 100\n",
                         "198.18.0.1, given by --node-ip",
+                        "Socket-level load balancing: 0 of 4 addresses; not: 1 LoadBalancer IP, 1 NodePort,"
+                                + " 2 policy balance\n",
                         "1 error");
         out.getBuffer().setLength(0);
         assertThat(sluice("check", "--live", "-o", "json")).isEqualTo(1);
