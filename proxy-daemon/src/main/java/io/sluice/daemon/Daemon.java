@@ -113,7 +113,8 @@ public final class Daemon implements AutoCloseable {
         }
         forwarder = new Forwarder(
                 config,
-                reporter.callbacks(connectionLog).withServiceChanges(name -> sockets().changed(name)),
+                reporter.callbacks(connectionLog)
+                        .withServiceChanges(name -> sockets().changed(name)),
                 supervisor);
         handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());

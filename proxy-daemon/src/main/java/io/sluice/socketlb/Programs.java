@@ -28,7 +28,16 @@ final class Programs implements AutoCloseable {
 
     /** The maps that are shared with a later process. */
     private static final String[] PINNED_MAPS = {
-        "frontends", "endpoints", "cursors", "members", "affinity", "traffic", "connections", "failing", "events", "sockets"
+        "frontends",
+        "endpoints",
+        "cursors",
+        "members",
+        "affinity",
+        "traffic",
+        "connections",
+        "failing",
+        "events",
+        "sockets"
     };
 
     private static final int OPEN_DIRECTORY = 0x10000;
@@ -212,7 +221,8 @@ final class Programs implements AutoCloseable {
         List<Hook> connectFirst = new ArrayList<>(List.of(Hook.values()));
         Collections.reverse(connectFirst);
         for (Hook hook : connectFirst) {
-            int link = Libbpf.bpf_obj_get(Pins.links(pins).resolve(hook.hookName).toString());
+            int link =
+                    Libbpf.bpf_obj_get(Pins.links(pins).resolve(hook.hookName).toString());
             if (link >= 0) {
                 // After a removal of the pin alone, the kernel would detach the program some time later.
                 Libbpf.bpf_link_detach(link);

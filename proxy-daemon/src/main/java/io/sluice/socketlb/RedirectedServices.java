@@ -14,6 +14,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BiFunction;
@@ -45,8 +46,7 @@ final class RedirectedServices {
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
     private volatile Set<IpAddress> nodeAddresses = Set.of();
 
-    RedirectedServices(
-            Redirects maps, BiFunction<ServicePort, Frontend, String> obstacle, ForwarderView forwarder) {
+    RedirectedServices(Redirects maps, BiFunction<ServicePort, Frontend, String> obstacle, ForwarderView forwarder) {
         this.maps = maps;
         this.obstacle = obstacle;
         this.forwarder = forwarder;
@@ -106,11 +106,10 @@ final class RedirectedServices {
     }
 
     private void put(ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
-        ServicePort port = snapshot.get(name);
+        ServicePort port = Objects.requireNonNull(snapshot.get(name));
         try {
             owners.put(frontend, name);
-            boolean sticky = port != null && port.affinity().byClientAddress();
-            maps.put(frontend, endpoints, sticky ? port.affinity().timeoutSeconds() : 0);
+            maps.put(frontend, endpoints, port.affinity().timeoutSeconds());
             rejected.remove(frontend);
         } catch (BpfException e) {
             rejected.put(frontend, String.valueOf(e.getMessage()));

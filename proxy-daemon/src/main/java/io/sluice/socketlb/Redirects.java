@@ -72,7 +72,8 @@ final class Redirects {
             FrontendEntry entry = FrontendEntry.of(value);
             TreeMap<Integer, Endpoint> set = sets.remove(entry.set());
             // Null values cannot occur: the indexes of a complete set are 0 to its size - 1.
-            List<Endpoint> endpoints = set != null && set.size() == entry.count() ? List.copyOf(set.values()) : List.of();
+            List<Endpoint> endpoints =
+                    set != null && set.size() == entry.count() ? List.copyOf(set.values()) : List.of();
             installed.put(MapFormat.frontendAt(ByteBuffer.wrap(key), 0), new Installed(entry, endpoints));
             nextSet = Math.max(nextSet, entry.set() + 1);
         });
@@ -110,9 +111,7 @@ final class Redirects {
      */
     void put(FrontendAddress frontend, List<Endpoint> endpoints, int affinitySeconds) throws BpfException {
         Installed before = installed.get(frontend);
-        if (before != null
-                && before.endpoints.equals(endpoints)
-                && before.entry.affinitySeconds() == affinitySeconds) {
+        if (before != null && before.endpoints.equals(endpoints) && before.entry.affinitySeconds() == affinitySeconds) {
             return;
         }
         long set = nextSet++;
@@ -140,8 +139,8 @@ final class Redirects {
         byte[] key = MapFormat.address(frontend);
         maps.cursors().putIfAbsent(key, MapFormat.cursor(0));
         int offset = before == null ? 0 : offset(key, before, endpoints);
-        Installed after =
-                new Installed(new FrontendEntry(set, endpoints.size(), offset, affinitySeconds), List.copyOf(endpoints));
+        Installed after = new Installed(
+                new FrontendEntry(set, endpoints.size(), offset, affinitySeconds), List.copyOf(endpoints));
         Set<Endpoint> added = new HashSet<>(after.members());
         Set<Endpoint> removed = new HashSet<>(before == null ? List.of() : before.members());
         Set<Endpoint> both = new HashSet<>(added);

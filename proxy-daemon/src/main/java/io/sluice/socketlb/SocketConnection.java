@@ -42,5 +42,4 @@ public record SocketConnection(
                 ByteBuffer.wrap(cookie).order(value.order()).getLong(0),
                 value.getLong(SINCE));
     }
-
 }

@@ -47,6 +47,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private final Executor whileServing;
     /** Service ports whose endpoints in use or failed frontends have changed. */
     private final Set<ServicePortName> changed = ConcurrentHashMap.newKeySet();
+
     private volatile State state;
     private volatile String reason;
     private volatile boolean ending;

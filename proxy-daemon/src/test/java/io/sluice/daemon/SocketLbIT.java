@@ -84,8 +84,8 @@ final class SocketLbIT {
 
     private static SluiceProcess start(String... more) throws IOException {
         List<String> args = new ArrayList<>(PacketTable.FLAGS);
-        args.addAll(List.of(
-                "--socket-lb=required", "--socket-lb-cgroup=" + bpf.cgroup, "--socket-lb-pins=" + bpf.pins()));
+        args.addAll(
+                List.of("--socket-lb=required", "--socket-lb-cgroup=" + bpf.cgroup, "--socket-lb-pins=" + bpf.pins()));
         args.addAll(List.of(more));
         return NodeLab.sluice(directory, "node", args.toArray(String[]::new));
     }
@@ -122,7 +122,8 @@ final class SocketLbIT {
             int failures = 0;
             try {
                 while (running.get()) {
-                    String got = lab.tell("one", "crowd " + cases.addresses("large").get(0) + " 80 50 5");
+                    String got =
+                            lab.tell("one", "crowd " + cases.addresses("large").get(0) + " 80 50 5");
                     failures += got.equals("50") ? 0 : 1;
                 }
             } catch (IOException e) {
@@ -135,7 +136,8 @@ final class SocketLbIT {
     @Test
     @Order(2)
     void connectionsGoOnWithoutAProcess() throws Exception {
-        assertThat(lab.tell("pod", "keep " + cases.addresses("large").get(0) + " 80")).isEqualTo("ok");
+        assertThat(lab.tell("pod", "keep " + cases.addresses("large").get(0) + " 80"))
+                .isEqualTo("ok");
         String links = bpf.links();
         assertThat(links).isNotEmpty();
         AtomicBoolean running = new AtomicBoolean(true);
@@ -174,7 +176,8 @@ final class SocketLbIT {
         String feed = Files.readString(directory.resolve("feed.yaml"));
         ServiceManifest halfDead = cases.service("added");
         Files.writeString(
-                directory.resolve("feed.yaml"), feed + halfDead.slice(80, 8080, "pod").slice(80, 8999, "two"));
+                directory.resolve("feed.yaml"),
+                feed + halfDead.slice(80, 8080, "pod").slice(80, 8999, "two"));
         await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> {
             for (int i = 0; i < 6; i++) {
                 assertThat(cases.responses("tcp 4 one added:80")).isEqualTo("pod=one");

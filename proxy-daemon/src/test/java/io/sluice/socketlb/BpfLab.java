@@ -29,7 +29,8 @@ public final class BpfLab implements AutoCloseable {
         root = Files.createDirectories(directory.resolve("cgroup"));
         sh("mount -t bpf bpf " + bpf);
         sh("mount -t cgroup2 cgroup2 " + root);
-        cgroup = Files.createDirectory(root.resolve("sluice-test-" + ProcessHandle.current().pid()));
+        cgroup = Files.createDirectory(
+                root.resolve("sluice-test-" + ProcessHandle.current().pid()));
     }
 
     SocketLbOptions options() {

@@ -69,8 +69,8 @@ final class SocketLoadBalancerTest {
     }
 
     private SocketLoadBalancer open(int maxEndpoints) {
-        SocketLoadBalancer balancer = SocketLoadBalancer.open(
-                lab.options(), (port, frontend) -> "", forwarder, Runnable::run, maxEndpoints);
+        SocketLoadBalancer balancer =
+                SocketLoadBalancer.open(lab.options(), (port, frontend) -> "", forwarder, Runnable::run, maxEndpoints);
         balancer.start(supervisor);
         toClose.add(balancer);
         return balancer;
@@ -265,7 +265,7 @@ final class SocketLoadBalancerTest {
             socket.connect(FRONTEND.address().toSocketAddress(80));
             TestEndpoint.readPort(socket);
             await().untilAsserted(
-                    () -> assertThat(forwarder.outcomes).containsExactly("refused " + a, "answered " + a));
+                            () -> assertThat(forwarder.outcomes).containsExactly("refused " + a, "answered " + a));
             await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(2, 1, 1, 0)));
             List<SocketConnection> open = new ArrayList<>();
             balancer.connections(open::add);
