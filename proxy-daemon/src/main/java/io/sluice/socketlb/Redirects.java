@@ -72,7 +72,8 @@ final class Redirects {
             FrontendEntry entry = FrontendEntry.of(value);
             TreeMap<Integer, Endpoint> set = sets.remove(entry.set());
             // Null values cannot occur: the indexes of a complete set are 0 to its size - 1.
-            List<Endpoint> endpoints = set != null && set.size() == entry.count() ? List.copyOf(set.values()) : List.of();
+            List<Endpoint> endpoints =
+                    set != null && set.size() == entry.count() ? List.copyOf(set.values()) : List.of();
             installed.put(MapFormat.frontendAt(ByteBuffer.wrap(key), 0), new Installed(entry, endpoints));
             nextSet = Math.max(nextSet, entry.set() + 1);
         });
@@ -81,6 +82,31 @@ final class Redirects {
             retired.add(new Retired(set, endpoints.lastKey() + 1, nanoClock.getAsLong()));
             nextSet = Math.max(nextSet, set + 1);
         });
+        removeLeftovers();
+    }
+
+    /**
+     * Removes what a process has left that was killed in the middle of a change. With such a member, clients would stay on
+     * an endpoint that is gone.
+     */
+    private void removeLeftovers() throws BpfException {
+        Set<Pair> pairs = new HashSet<>();
+        installed.forEach(
+                (frontend, entry) -> entry.members().forEach(endpoint -> pairs.add(new Pair(frontend, endpoint))));
+        List<byte[]> members = new ArrayList<>();
+        maps.members().forEach((key, value) -> {
+            if (!pairs.contains(Pair.of(ByteBuffer.wrap(key), 0))) {
+                members.add(key);
+            }
+        });
+        maps.members().removeAll(members);
+        List<byte[]> cursors = new ArrayList<>();
+        maps.cursors().forEach((key, value) -> {
+            if (!installed.containsKey(MapFormat.frontendAt(ByteBuffer.wrap(key), 0))) {
+                cursors.add(key);
+            }
+        });
+        maps.cursors().removeAll(cursors);
     }
 
     /** Whether connections to a frontend are redirected. */
@@ -110,9 +136,7 @@ final class Redirects {
      */
     void put(FrontendAddress frontend, List<Endpoint> endpoints, int affinitySeconds) throws BpfException {
         Installed before = installed.get(frontend);
-        if (before != null
-                && before.endpoints.equals(endpoints)
-                && before.entry.affinitySeconds() == affinitySeconds) {
+        if (before != null && before.endpoints.equals(endpoints) && before.entry.affinitySeconds() == affinitySeconds) {
             return;
         }
         long set = nextSet++;
@@ -120,7 +144,7 @@ final class Redirects {
             write(frontend, before, set, endpoints, affinitySeconds);
         } catch (BpfException e) {
             // The old endpoints may be gone, so the forwarder serves the frontend.
-            undo(frontend, set, endpoints, e);
+            undo(frontend, before, set, endpoints, e);
             throw e;
         }
     }
@@ -140,8 +164,8 @@ final class Redirects {
         byte[] key = MapFormat.address(frontend);
         maps.cursors().putIfAbsent(key, MapFormat.cursor(0));
         int offset = before == null ? 0 : offset(key, before, endpoints);
-        Installed after =
-                new Installed(new FrontendEntry(set, endpoints.size(), offset, affinitySeconds), List.copyOf(endpoints));
+        Installed after = new Installed(
+                new FrontendEntry(set, endpoints.size(), offset, affinitySeconds), List.copyOf(endpoints));
         Set<Endpoint> added = new HashSet<>(after.members());
         Set<Endpoint> removed = new HashSet<>(before == null ? List.of() : before.members());
         Set<Endpoint> both = new HashSet<>(added);
@@ -154,10 +178,10 @@ final class Redirects {
                         .toList());
         maps.frontends().put(key, after.entry.toBytes());
         installed.put(frontend, after);
-        maps.members().removeAll(pairs(frontend, removed));
         if (before != null) {
             retire(before.entry);
         }
+        maps.members().removeAll(pairs(frontend, removed));
     }
 
     private static List<byte[]> pairs(FrontendAddress frontend, Set<Endpoint> endpoints) {
@@ -190,12 +214,19 @@ final class Redirects {
         return Math.floorMod(start - (int) Long.remainderUnsigned(cursor, count), count);
     }
 
-    private void undo(FrontendAddress frontend, long set, List<Endpoint> endpoints, BpfException cause) {
+    private void undo(
+            FrontendAddress frontend,
+            @Nullable Installed before,
+            long set,
+            List<Endpoint> endpoints,
+            BpfException cause) {
+        Set<Endpoint> members = new HashSet<>(endpoints);
+        members.addAll(before == null ? List.of() : before.members());
         try {
             remove(frontend);
             // Also when the frontend was new: its cursor and members are left.
             maps.cursors().remove(MapFormat.address(frontend));
-            maps.members().removeAll(pairs(frontend, Set.copyOf(endpoints)));
+            maps.members().removeAll(pairs(frontend, members));
             maps.endpoints().removeAll(keys(set, endpoints.size()));
         } catch (BpfException e) {
             cause.addSuppressed(e);
