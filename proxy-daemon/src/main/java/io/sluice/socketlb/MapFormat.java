@@ -23,7 +23,7 @@ final class MapFormat {
     private static final int PAIR = 2 * ADDRESS;
     private static final int FRONTEND = 24;
     private static final int SET_INDEX = 16;
-    private static final int SET_ENTRY = 32;
+    private static final int SET_ENTRY = 48;
     private static final int IP = 16;
     /** Offset of an IPv4 address in its IPv4-mapped form. */
     private static final int MAPPED = 12;
@@ -82,9 +82,10 @@ final class MapFormat {
         return buffer(SET_INDEX).putLong(set).putInt(index).array();
     }
 
-    static byte[] setEntry(long set, Endpoint endpoint) {
+    static byte[] setEntry(long set, Endpoint endpoint, FrontendAddress frontend) {
         ByteBuffer bytes = buffer(SET_ENTRY).putLong(set);
         put(bytes, endpoint.address(), endpoint.port());
+        put(bytes, frontend.address(), frontend.port());
         return bytes.array();
     }
 

@@ -158,7 +158,8 @@ final class Redirects {
             throws BpfException {
         List<BpfMap.Entry> entries = new ArrayList<>(endpoints.size());
         for (int i = 0; i < endpoints.size(); i++) {
-            entries.add(new BpfMap.Entry(MapFormat.setIndex(set, i), MapFormat.setEntry(set, endpoints.get(i))));
+            entries.add(
+                    new BpfMap.Entry(MapFormat.setIndex(set, i), MapFormat.setEntry(set, endpoints.get(i), frontend)));
         }
         maps.endpoints().putAll(entries);
         byte[] key = MapFormat.address(frontend);

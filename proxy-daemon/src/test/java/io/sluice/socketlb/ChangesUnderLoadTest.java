@@ -1,6 +1,7 @@
 package io.sluice.socketlb;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.fail;
 
 import io.sluice.daemon.NeedsRoot;
@@ -15,6 +16,7 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.SocketAddress;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
@@ -22,6 +24,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -32,6 +35,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLongArray;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -119,6 +123,28 @@ final class ChangesUnderLoadTest {
             assertThat(balancer.status().rejected()).isZero();
         } finally {
             threads.shutdownNow();
+        }
+    }
+
+    /**
+     * A program that is interrupted while it reads the entry of a frontend can see that of another one, in the same memory.
+     * The test writes such an entry.
+     */
+    @Test
+    void aFrontendNeverUsesTheSetOfAnother() throws IOException {
+        FrontendAddress other = BpfLab.frontend("127.9.0.2", 80);
+        try (SocketLoadBalancer balancer = SocketLoadBalancer.open(
+                        lab.options(), (port, frontend) -> "", new FakeForwarder(), Runnable::run, 0);
+                Programs programs = Programs.load(lab.options(), 0);
+                SocketChannel channel = SocketChannel.open()) {
+            balancer.apply(ServiceSnapshot.of(
+                    servicePort("web", FRONTEND, 0, all.subList(0, 1)),
+                    servicePort("other", other, 0, all.subList(1, 2))));
+            BpfMap frontends = programs.map("frontends");
+            ByteBuffer entry = Objects.requireNonNull(frontends.get(MapFormat.address(other)));
+            frontends.put(MapFormat.address(FRONTEND), entry.array());
+            // Not redirected, and nothing listens there.
+            assertThatThrownBy(() -> channel.connect(SERVICE)).isInstanceOf(ConnectException.class);
         }
     }
 
