@@ -23,7 +23,7 @@ final class MapFormat {
     private static final int PAIR = 2 * ADDRESS;
     private static final int FRONTEND = 24;
     private static final int SET_INDEX = 16;
-    private static final int SET_ENTRY = 32;
+    private static final int SET_ENTRY = 48;
     private static final int IP = 16;
     /** Offset of an IPv4 address in its IPv4-mapped form. */
     private static final int MAPPED = 12;
@@ -82,9 +82,11 @@ final class MapFormat {
         return array;
     }
 
-    static byte[] setEntry(long set, Endpoint endpoint) {
+    static byte[] setEntry(long set, Endpoint endpoint, FrontendAddress frontend) {
         byte[] array = new byte[SET_ENTRY];
-        put(view(array).putLong(set), endpoint.address(), endpoint.port());
+        ByteBuffer bytes = view(array).putLong(set);
+        put(bytes, endpoint.address(), endpoint.port());
+        put(bytes, frontend.address(), frontend.port());
         return array;
     }
 

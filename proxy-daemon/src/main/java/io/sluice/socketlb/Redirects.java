@@ -82,6 +82,31 @@ final class Redirects {
             retired.add(new Retired(set, endpoints.lastKey() + 1, nanoClock.getAsLong()));
             nextSet = Math.max(nextSet, set + 1);
         });
+        removeLeftovers();
+    }
+
+    /**
+     * Removes what a process has left that was killed in the middle of a change. With such a member, clients would stay on
+     * an endpoint that is gone.
+     */
+    private void removeLeftovers() throws BpfException {
+        Set<Pair> pairs = new HashSet<>();
+        installed.forEach(
+                (frontend, entry) -> entry.members().forEach(endpoint -> pairs.add(new Pair(frontend, endpoint))));
+        List<byte[]> members = new ArrayList<>();
+        maps.members().forEach((key, value) -> {
+            if (!pairs.contains(Pair.of(ByteBuffer.wrap(key), 0))) {
+                members.add(key);
+            }
+        });
+        maps.members().removeAll(members);
+        List<byte[]> cursors = new ArrayList<>();
+        maps.cursors().forEach((key, value) -> {
+            if (!installed.containsKey(MapFormat.frontendAt(ByteBuffer.wrap(key), 0))) {
+                cursors.add(key);
+            }
+        });
+        maps.cursors().removeAll(cursors);
     }
 
     /** Whether connections to a frontend are redirected. */
@@ -119,7 +144,7 @@ final class Redirects {
             write(frontend, before, set, endpoints, affinitySeconds);
         } catch (BpfException e) {
             // The old endpoints may be gone, so the forwarder serves the frontend.
-            undo(frontend, set, endpoints, e);
+            undo(frontend, before, set, endpoints, e);
             throw e;
         }
     }
@@ -133,7 +158,8 @@ final class Redirects {
             throws BpfException {
         List<BpfMap.Entry> entries = new ArrayList<>(endpoints.size());
         for (int i = 0; i < endpoints.size(); i++) {
-            entries.add(new BpfMap.Entry(MapFormat.setIndex(set, i), MapFormat.setEntry(set, endpoints.get(i))));
+            entries.add(
+                    new BpfMap.Entry(MapFormat.setIndex(set, i), MapFormat.setEntry(set, endpoints.get(i), frontend)));
         }
         maps.endpoints().putAll(entries);
         byte[] key = MapFormat.address(frontend);
@@ -153,10 +179,10 @@ final class Redirects {
                         .toList());
         maps.frontends().put(key, after.entry.toBytes());
         installed.put(frontend, after);
-        maps.members().removeAll(pairs(frontend, removed));
         if (before != null) {
             retire(before.entry);
         }
+        maps.members().removeAll(pairs(frontend, removed));
     }
 
     private static List<byte[]> pairs(FrontendAddress frontend, Set<Endpoint> endpoints) {
@@ -189,12 +215,19 @@ final class Redirects {
         return Math.floorMod(start - (int) Long.remainderUnsigned(cursor, count), count);
     }
 
-    private void undo(FrontendAddress frontend, long set, List<Endpoint> endpoints, BpfException cause) {
+    private void undo(
+            FrontendAddress frontend,
+            @Nullable Installed before,
+            long set,
+            List<Endpoint> endpoints,
+            BpfException cause) {
+        Set<Endpoint> members = new HashSet<>(endpoints);
+        members.addAll(before == null ? List.of() : before.members());
         try {
             remove(frontend);
             // Also when the frontend was new: its cursor and members are left.
             maps.cursors().remove(MapFormat.address(frontend));
-            maps.members().removeAll(pairs(frontend, Set.copyOf(endpoints)));
+            maps.members().removeAll(pairs(frontend, members));
             maps.endpoints().removeAll(keys(set, endpoints.size()));
         } catch (BpfException e) {
             cause.addSuppressed(e);

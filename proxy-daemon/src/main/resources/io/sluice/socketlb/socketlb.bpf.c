@@ -54,7 +54,7 @@ struct set_index {
 struct set_entry {
 	__u64 set;
 	struct address endpoint;
-	__u32 zero;
+	struct address frontend;
 };
 
 struct affinity_key {
@@ -189,8 +189,9 @@ static __always_inline int same(const struct address *a, const struct address *b
 	       && a->port == b->port;
 }
 
-// Takes the next endpoint in round-robin order. Returns 0 if the set was replaced meanwhile.
-static __always_inline int take_turn(const struct frontend *frontend, __u64 *cursor, struct address *endpoint)
+// Takes the next endpoint in round-robin order. Returns 0 if the frontend or the set was replaced meanwhile.
+static __always_inline int take_turn(const struct frontend *frontend, __u64 *cursor, const struct address *of,
+				     struct address *endpoint)
 {
 	struct set_index at = {.set = frontend->set};
 	at.index = (__sync_fetch_and_add(cursor, 1) + frontend->offset) % frontend->count;
@@ -198,8 +199,8 @@ static __always_inline int take_turn(const struct frontend *frontend, __u64 *cur
 	if (!found)
 		return 0;
 	*endpoint = found->endpoint;
-	// The kernel may reuse the memory of a deleted entry while this program reads it.
-	return found->set == frontend->set;
+	// The kernel may reuse the memory of a replaced entry while this program reads it, also for another frontend.
+	return found->set == frontend->set && same(&found->frontend, of);
 }
 
 static __always_inline int is_valid(const struct affinity_entry *entry, const struct frontend *frontend,
@@ -263,7 +264,7 @@ static __always_inline int choose(struct pair *to, __u64 netns)
 		if (!cursor)
 			return 0;
 		struct address candidate;
-		if (take_turn(&frontend, cursor, &candidate)) {
+		if (take_turn(&frontend, cursor, &to->frontend, &candidate)) {
 			if (frontend.affinity_seconds)
 				stick(&frontend, netns, to, &candidate);
 			else
