@@ -96,14 +96,16 @@ record StatusReport(Item status, Rates rates, List<Item> failing, Instant now) {
     private void addSocketLb(List<String> lines) {
         Item socketLb = status.object("socketLb");
         String state = socketLb.text("state");
+        String reason = socketLb.text("reason");
         if (state.equals("on")) {
             add(
                     lines,
                     "socket-lb",
                     "on: " + Table.count(socketLb.number("frontends"), "frontend") + ", "
-                            + Table.count(socketLb.number("connections"), "connection"));
+                            + Table.count(socketLb.number("connections"), "connection")
+                            + (reason.isEmpty() ? "" : "; " + reason));
         } else if (!state.isEmpty() && !state.equals("off")) {
-            add(lines, "socket-lb", state + ": " + socketLb.text("reason"));
+            add(lines, "socket-lb", state + ": " + reason);
         }
     }
 

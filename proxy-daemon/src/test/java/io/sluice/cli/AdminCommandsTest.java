@@ -336,6 +336,12 @@ final class AdminCommandsTest {
         assertThat(sluice("status")).isZero();
         assertThat(out.toString().lines()).contains("socket-lb  on: 12 frontends, 1 connection");
         out.getBuffer().setLength(0);
+        server.on(
+                "GET /api/v1/status", status(true, 0, socketLb.formatted("on", "no room in the maps for 2 frontends")));
+        assertThat(sluice("status")).isZero();
+        assertThat(out.toString().lines())
+                .contains("socket-lb  on: 12 frontends, 1 connection; no room in the maps for 2 frontends");
+        out.getBuffer().setLength(0);
         server.on("GET /api/v1/status", status(true, 0, socketLb.formatted("unavailable", "this machine: no bpffs")));
         assertThat(sluice("status")).isZero();
         assertThat(out.toString().lines()).contains("socket-lb  unavailable: this machine: no bpffs");
