@@ -260,8 +260,8 @@ final class SocketLoadBalancerTest {
         server.close();
         assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class);
         await().untilAsserted(() -> assertThat(forwarder.outcomes).containsExactly("refused " + a));
-        try (TestEndpoint again = new TestEndpoint(a.port());
-                Socket socket = new Socket()) {
+        toClose.add(new TestEndpoint(a.port()));
+        try (Socket socket = new Socket()) {
             socket.connect(FRONTEND.address().toSocketAddress(80));
             TestEndpoint.readPort(socket);
             await().untilAsserted(
