@@ -59,7 +59,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EventsCommand.class,
             EndpointCommand.class,
             LogLevelCommand.class,
-            UpgradeCommand.class
+            UpgradeCommand.class,
+            DebugBundleCommand.class
         },
         synopsisSubcommandLabel = "COMMAND",
         optionListHeading = "%nOptions:%n",
