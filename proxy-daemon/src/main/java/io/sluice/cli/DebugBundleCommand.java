@@ -185,7 +185,11 @@ final class DebugBundleCommand extends AdminCommand {
                 throw new IOException(command[0] + " did not exit within " + limit.toSeconds() + " s");
             }
             if (process.exitValue() != 0) {
-                String reason = Files.readString(err, StandardCharsets.UTF_8).strip();
+                // Further lines of nft repeat the command and point to a part of it.
+                String reason = Files.readString(err, StandardCharsets.UTF_8)
+                        .lines()
+                        .findFirst()
+                        .orElse("");
                 throw new IOException(String.join(" ", command) + ": "
                         + (reason.isEmpty() ? "exit code " + process.exitValue() : reason));
             }

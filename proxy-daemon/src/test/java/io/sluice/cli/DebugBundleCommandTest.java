@@ -148,8 +148,8 @@ final class DebugBundleCommandTest {
     @Test
     void reportsTheErrorOfAProgram() {
         DebugBundle bundle = new DebugBundle();
-        assertThat(collect(bundle, "sh", "-c", "echo table >&2; exit 1"))
-                .isEqualTo("sh -c echo table >&2; exit 1: table");
+        assertThat(collect(bundle, "sh", "-c", "echo table >&2; echo more >&2; exit 1"))
+                .isEqualTo("sh -c echo table >&2; echo more >&2; exit 1: table");
         assertThat(collect(bundle, "no-such-program")).contains("no-such-program");
     }
 
