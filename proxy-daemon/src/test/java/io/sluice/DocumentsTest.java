@@ -115,7 +115,7 @@ final class DocumentsTest {
             }
         }
         assertThat(wrong).isEmpty();
-        assertThat(commands).isGreaterThan(30);
+        assertThat(commands).isGreaterThan(20);
     }
 
     /** {@code ShellBlocksIT} runs the blocks without a mark. */

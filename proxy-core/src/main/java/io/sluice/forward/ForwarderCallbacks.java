@@ -21,9 +21,6 @@ public record ForwarderCallbacks(
         Consumer<EndpointChange> onEndpoint,
         BiConsumer<String, Endpoint> onPutBack,
         @Nullable Consumer<EndedConnection> onEnd) {
-    /** Callbacks that ignore everything. */
-    public static final ForwarderCallbacks NONE = of(status -> {});
-
     /** Creates callbacks that report only frontends. */
     public static ForwarderCallbacks of(Consumer<FrontendStatus> onFrontend) {
         return new ForwarderCallbacks(onFrontend, change -> {}, (service, endpoint) -> {}, null);

@@ -21,14 +21,13 @@ final class EmbeddedProxy {
                 "web",
                 FrontendAddress.of(frontend),
                 Arrays.stream(endpoints).map(Endpoint::of).toList());
-        Forwarder forwarder = new Forwarder(ForwarderConfig.defaults(), ForwarderCallbacks.NONE);
+        Forwarder forwarder = new Forwarder(ForwarderConfig.defaults(), ForwarderCallbacks.of(System.out::println));
         forwarder.apply(ServiceSnapshot.of(web));
         return forwarder;
     }
 
     public static void main(String[] args) throws IOException, InterruptedException {
         try (Forwarder forwarder = start("127.0.0.1:8080/tcp", "127.0.0.1:8001", "127.0.0.1:8002")) {
-            forwarder.frontends().forEach(System.out::println);
             System.in.read();
             forwarder.stopAccepting();
             forwarder.drain(Duration.ofSeconds(30));

@@ -95,7 +95,7 @@ final class DebugBundleCommand extends AdminCommand {
             bundle.collect("metrics.txt", () -> metrics(client));
             kernel();
         }
-        bundle.collect("version.txt", () -> String.join("\n", new Main.Versions().getVersion()) + "\n");
+        bundle.collect("version.txt", () -> String.join("\n", spec().root().version()) + "\n");
         write(target, name, now);
         return 0;
     }
