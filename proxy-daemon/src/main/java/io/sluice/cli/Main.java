@@ -60,7 +60,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EventsCommand.class,
             EndpointCommand.class,
             LogLevelCommand.class,
-            UpgradeCommand.class
+            UpgradeCommand.class,
+            DebugBundleCommand.class
         },
         synopsisSubcommandLabel = "COMMAND",
         optionListHeading = "%nOptions:%n",
@@ -208,13 +209,7 @@ public final class Main implements Runnable {
     }
 
     private static String defaultOf(Setting<?> setting) {
-        if (setting.equals(Setting.NODE_NAME)) {
-            return " Default: host name.";
-        }
-        if (setting.equals(Setting.LOOPS)) {
-            return " Default: number of processors, at most 8.";
-        }
-        return setting.defaultText().isEmpty() ? "" : " Default: " + setting.defaultText() + ".";
+        return setting.documentedDefault().isEmpty() ? "" : " Default: " + setting.documentedDefault() + ".";
     }
 
     static Map<String, String> environment(CommandSpec spec) {

@@ -68,7 +68,8 @@ final class CommandLineTest {
                 "events",
                 "endpoint",
                 "upgrade",
-                "log-level"
+                "log-level",
+                "debug-bundle"
             })
     void helpOfACommandFitsTheTerminalAndHasExamplesAndExitCodes(String command) {
         assertThat(sluice(command, "--help")).isZero();

@@ -90,14 +90,14 @@ final class DeployTest {
         assertThat(pod.path("terminationGracePeriodSeconds").longValue())
                 .isGreaterThan(settings.drainTimeout().toSeconds());
         assertThat(container.has("ports")).isFalse();
-        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(clusterRoleRulesInTheReadme());
+        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(documentedClusterRoleRules());
         return settings;
     }
 
-    private static JsonNode clusterRoleRulesInTheReadme() throws Exception {
-        String readme = Files.readString(Path.of("../README.md"));
-        int start = readme.indexOf("rules:\n- {apiGroups");
-        return documents(readme.substring(start, readme.indexOf("```", start)))
+    private static JsonNode documentedClusterRoleRules() throws Exception {
+        String document = Files.readString(DEPLOY.resolve("docs/api-server.md"));
+        int start = document.indexOf("rules:\n- {apiGroups");
+        return documents(document.substring(start, document.indexOf("```", start)))
                 .get(0)
                 .path("rules");
     }
