@@ -142,7 +142,9 @@ final class ChangesUnderLoadTest {
                     servicePort("other", other, 0, all.subList(1, 2))));
             BpfMap frontends = programs.map("frontends");
             ByteBuffer entry = Objects.requireNonNull(frontends.get(MapFormat.address(other)));
-            frontends.put(MapFormat.address(FRONTEND), entry.array());
+            byte[] copy = new byte[entry.remaining()];
+            entry.get(copy);
+            frontends.put(MapFormat.address(FRONTEND), copy);
             // Not redirected, and nothing listens there.
             assertThatThrownBy(() -> channel.connect(SERVICE)).isInstanceOf(ConnectException.class);
         }
