@@ -127,9 +127,8 @@ final class RedirectedServices {
     }
 
     private String obstacle(ServicePort port, Frontend frontend) {
-        return nodeAddresses.contains(frontend.address().address())
-                ? "address of this node"
-                : obstacle.apply(port, frontend);
+        String why = obstacle.apply(port, frontend);
+        return why.isEmpty() && nodeAddresses.contains(frontend.address().address()) ? "address of this node" : why;
     }
 
     /** The service ports with a frontend whose address this node has got or lost since the last call. */
