@@ -249,7 +249,7 @@ final class PackageEdgesTest {
      * the sealed kinds of objects; in cli the commands, which refer to their parent.
      */
     private static final Map<String, Integer> LONGEST_CYCLES =
-            Map.of("forward", 6, "thread", 5, "objects", 5, "cli", 5);
+            Map.of("forward", 6, "thread", 5, "objects", 5, "cli", 6);
 
     private static String topLevel(JavaClass of) {
         return of.getName().replaceFirst("\\$.*", "");

@@ -59,7 +59,8 @@ public record ConnectionFilter(
                         && (endpointPort == 0 || endpointPort == other.port()));
     }
 
-    boolean matches(FrontendAddress address) {
+    /** Whether this filter matches a frontend. Allocates nothing. */
+    public boolean matches(FrontendAddress address) {
         return frontend == null || frontend.equals(address);
     }
 }

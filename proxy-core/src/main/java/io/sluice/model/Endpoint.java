@@ -29,6 +29,19 @@ public record Endpoint(IpAddress address, int port) {
         return address == null || port < 1 || port > 65_535 ? null : new Endpoint(address, port);
     }
 
+    /**
+     * Creates an endpoint from {@code 10.0.0.1:80} or {@code [fd00::1]:80}.
+     *
+     * @throws IllegalArgumentException if the string is not a valid address and port
+     */
+    public static Endpoint of(String text) {
+        Endpoint endpoint = parse(text);
+        if (endpoint == null) {
+            throw new IllegalArgumentException("'" + text + "' is invalid; must be IP:PORT or [IPv6]:PORT");
+        }
+        return endpoint;
+    }
+
     @Override
     public String toString() {
         return address.withPort(port);

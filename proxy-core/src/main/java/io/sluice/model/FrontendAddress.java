@@ -13,6 +13,22 @@ public record FrontendAddress(Protocol protocol, IpAddress address, int port) {
         }
     }
 
+    /**
+     * Creates a frontend address from the form that {@link #toString} returns, such as {@code 10.96.0.1:443/tcp}.
+     *
+     * @throws IllegalArgumentException if the string has another form
+     */
+    public static FrontendAddress of(String text) {
+        int slash = text.indexOf('/');
+        Endpoint address = slash < 0 ? null : Endpoint.parse(text.substring(0, slash));
+        for (Protocol protocol : Protocol.values()) {
+            if (address != null && text.substring(slash + 1).equals(protocol.text())) {
+                return new FrontendAddress(protocol, address.address(), address.port());
+            }
+        }
+        throw new IllegalArgumentException("'" + text + "' is invalid; must be IP:PORT/tcp or IP:PORT/udp");
+    }
+
     /** Returns the frontend address with the same protocol and port at the unspecified address of the family. */
     public FrontendAddress onAllAddresses() {
         return new FrontendAddress(protocol, IpAddress.unspecified(address.family()), port);

@@ -33,6 +33,18 @@ public record ServicePort(
         this(name, affinity, TrafficPolicy.DEFAULT, servingEndpoints, Set.of(), frontends);
     }
 
+    /**
+     * Creates a service port with one frontend, which forwards connections of all clients to the endpoints in turn.
+     * Endpoints see an address of this machine as the source.
+     */
+    public static ServicePort of(String namespace, String service, FrontendAddress address, List<Endpoint> endpoints) {
+        return new ServicePort(
+                new ServicePortName(namespace, service, "", address.protocol()),
+                SessionAffinity.NONE,
+                Set.copyOf(endpoints),
+                List.of(Frontend.of(address, Route.forward(endpoints, Route.Source.NODE))));
+    }
+
     /** The endpoints of all routes of all frontends. */
     public Set<Endpoint> endpoints() {
         Set<Endpoint> all = new HashSet<>();

@@ -8,6 +8,7 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.DaemonState;
 import io.sluice.ops.EventLog;
 import io.sluice.rules.Tracer;
+import io.sluice.socketlb.SocketLoadBalancer;
 import io.sluice.thread.Supervisor;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -45,6 +46,7 @@ public record AdminSources(
         Forwarder forwarder,
         EventLog events,
         Map<String, Object> configuration,
+        SocketLoadBalancer sockets,
         Consumer<Consumer<Tracer>> trace) {
 
     /** All routes of the admin API and the status page. */
@@ -52,13 +54,13 @@ public record AdminSources(
         List<AdminRoute> routes = new ArrayList<>();
         routes.addAll(new StatusRoutes(this).routes());
         routes.addAll(new UpgradeRoutes(upgrade).routes());
-        routes.addAll(new ServiceRoutes(forwarder, snapshot).routes());
+        routes.addAll(new ServiceRoutes(forwarder, snapshot, sockets::path).routes());
         routes.addAll(new EndpointRoutes(forwarder, snapshot, events).routes());
-        routes.addAll(new ConnectionRoutes(forwarder, snapshot).routes());
+        routes.addAll(new ConnectionRoutes(forwarder, sockets, snapshot).routes());
         routes.addAll(new EventRoutes(events).routes());
         routes.add(AdminRoute.constant("/api/v1/config", AdminRoutes.json(200, configuration)));
         StatusPage.responses().forEach((path, file) -> routes.add(AdminRoute.constant(path, file)));
-        routes.addAll(new TraceRoutes(forwarder, state, snapshot, trace).routes());
+        routes.addAll(new TraceRoutes(forwarder, state, snapshot, sockets::path, trace).routes());
         return routes;
     }
 }

@@ -11,6 +11,7 @@ import io.sluice.model.Endpoint;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
+import io.sluice.socketlb.SocketLoadBalancer;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -30,13 +31,15 @@ final class ConnectionRoutes {
             Set.of(Filters.SERVICE, Filters.CLIENT, Filters.ENDPOINT, Items.LIMIT, Items.AFTER);
 
     private final Forwarder forwarder;
+    private final SocketLoadBalancer sockets;
     private final Supplier<ServiceSnapshot> snapshot;
 
     /** A session affinity entry with its key, by which the list is sorted. */
-    private record Keyed(String key, ServicePortName service, AffinityEntry entry) {}
+    private record Keyed(String key, String path, ServicePortName service, AffinityEntry entry) {}
 
-    ConnectionRoutes(Forwarder forwarder, Supplier<ServiceSnapshot> snapshot) {
+    ConnectionRoutes(Forwarder forwarder, SocketLoadBalancer sockets, Supplier<ServiceSnapshot> snapshot) {
         this.forwarder = forwarder;
+        this.sockets = sockets;
         this.snapshot = snapshot;
     }
 
@@ -47,10 +50,20 @@ final class ConnectionRoutes {
                 AdminRoute.get("/api/v1/affinity", AFFINITY_PARAMETERS, this::affinity));
     }
 
+    /** Lists the connections of the forwarder, and then those whose endpoint was chosen at the socket. */
     private Response connections(ApiRequest request) {
-        return page(
-                forwarder.connections(Filters.of(request), after(request), Items.limit(request)),
-                ConnectionRoutes::json);
+        ConnectionFilter filter = Filters.of(request);
+        int limit = Items.limit(request);
+        long socketsAfter = SocketConnections.after(request.text(Items.AFTER));
+        List<Map<String, Object>> items = new ArrayList<>();
+        if (socketsAfter < 0) {
+            Listing<ConnectionStatus> listing = forwarder.connections(filter, after(request), limit);
+            if (listing.next() != null) {
+                return page(listing, ConnectionRoutes::json);
+            }
+            listing.items().forEach(connection -> items.add(json(connection)));
+        }
+        return new SocketConnections(sockets).page(filter, Math.max(0, socketsAfter), limit, items);
     }
 
     private Response flows(ApiRequest request) {
@@ -112,20 +125,22 @@ final class ConnectionRoutes {
         Comparator<Keyed> byKey = Comparator.comparing(Keyed::key);
         PriorityQueue<Keyed> smallest = new PriorityQueue<>(byKey.reversed());
         ServiceSnapshot current = snapshot.get();
-        forwarder.affinity((service, entry) -> {
+        AffinityConsumer add = (path, service, entry) -> {
             if (filter.matches(service)
                     && filter.matchesClient(entry.client(), 0)
                     && filter.matches(entry.endpoint())
                     && remainingNanos(current, service, entry) > 0) {
-                String key = service + "|" + service.protocol().text() + "|" + entry.client();
+                String key = service + "|" + service.protocol().text() + "|" + entry.client() + "|" + path;
                 if (after == null || key.compareTo(after) > 0) {
-                    smallest.add(new Keyed(key, service, entry));
+                    smallest.add(new Keyed(key, path, service, entry));
                     if (smallest.size() > limit + 1) {
                         smallest.remove();
                     }
                 }
             }
-        });
+        };
+        forwarder.affinity((service, entry) -> add.accept("proxy", service, entry));
+        new SocketConnections(sockets).affinity((service, entry) -> add.accept("socket", service, entry));
         List<Keyed> page = new ArrayList<>(smallest);
         page.sort(byKey);
         boolean more = page.size() > limit;
@@ -133,6 +148,10 @@ final class ConnectionRoutes {
         return Items.response(
                 shown.stream().map(entry -> json(current, entry)).toList(),
                 more ? shown.get(limit - 1).key() : null);
+    }
+
+    private interface AffinityConsumer {
+        void accept(String path, ServicePortName service, AffinityEntry entry);
     }
 
     /** Time until an entry expires; entries that have expired are removed only when they are used again. */
@@ -146,6 +165,7 @@ final class ConnectionRoutes {
         json.put("service", keyed.service().toString());
         json.put("client", keyed.entry().client().toString());
         json.put("endpoint", keyed.entry().endpoint().toString());
+        json.put("path", keyed.path());
         json.put("idleSeconds", Items.seconds(keyed.entry().idleNanos()));
         json.put("expiresInSeconds", Items.seconds(remainingNanos(current, keyed.service(), keyed.entry())));
         return json;

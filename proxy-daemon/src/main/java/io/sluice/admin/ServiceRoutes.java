@@ -12,6 +12,7 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.StateChangeLog;
 import io.sluice.rules.PolicyKey;
 import io.sluice.rules.PolicyValues;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import java.util.ArrayList;
@@ -21,6 +22,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -31,10 +33,15 @@ final class ServiceRoutes {
 
     private final Forwarder forwarder;
     private final Supplier<ServiceSnapshot> snapshot;
+    private final BiFunction<ServicePort, Frontend, SocketPath> paths;
 
-    ServiceRoutes(Forwarder forwarder, Supplier<ServiceSnapshot> snapshot) {
+    ServiceRoutes(
+            Forwarder forwarder,
+            Supplier<ServiceSnapshot> snapshot,
+            BiFunction<ServicePort, Frontend, SocketPath> paths) {
         this.forwarder = forwarder;
         this.snapshot = snapshot;
+        this.paths = paths;
     }
 
     List<AdminRoute> routes() {
@@ -67,7 +74,7 @@ final class ServiceRoutes {
     }
 
     private ServiceSummary summary(List<ServicePort> ports) {
-        ServiceSummary summary = new ServiceSummary(ports.get(0));
+        ServiceSummary summary = new ServiceSummary(ports.get(0), paths);
         for (ServicePort port : ports) {
             summary.add(
                     port,
@@ -104,7 +111,7 @@ final class ServiceRoutes {
         json.put(
                 "frontends",
                 port.frontends().stream()
-                        .map(frontend -> json(frontend, statuses.get(frontend.address())))
+                        .map(frontend -> json(frontend, statuses.get(frontend.address()), paths.apply(port, frontend)))
                         .toList());
         json.put(
                 "endpoints",
@@ -115,14 +122,15 @@ final class ServiceRoutes {
         return json;
     }
 
-    private static Map<String, Object> json(Frontend frontend, @Nullable FrontendStatus status) {
+    private static Map<String, Object> json(Frontend frontend, @Nullable FrontendStatus status, SocketPath path) {
         Map<String, @Nullable Object> json = new LinkedHashMap<>();
         json.put("address", frontend.address().toString());
         json.put("kind", frontend.kind().name());
         json.put("state", status == null ? "PENDING" : status.state().name());
         json.put("reason", status == null ? "" : StateChangeLog.reason(status));
         json.put("since", status == null ? null : Items.time(status.since()));
-        json.put("path", "proxy");
+        json.put("path", path.name());
+        json.put("pathReason", path.reason());
         json.put(
                 "sourceRanges",
                 frontend.allowedSources().stream().map(Cidr::toString).toList());

@@ -5,6 +5,7 @@ import io.sluice.balance.EndpointStatus;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.model.Frontend;
 import io.sluice.model.ServicePort;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import java.util.ArrayList;
@@ -12,6 +13,9 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
 /** State and traffic of one Service, summed over its ports. Filled port by port, then read. */
@@ -24,7 +28,9 @@ final class ServiceSummary {
     final String service;
     private final String namespace;
     private final String name;
+    private final BiFunction<ServicePort, Frontend, SocketPath> pathOf;
     private final List<String> frontends = new ArrayList<>();
+    private final Set<String> paths = new TreeSet<>();
     private final Map<State, Integer> endpoints = new EnumMap<>(State.class);
     private int endpointCount;
     private int failedFrontends;
@@ -38,7 +44,8 @@ final class ServiceSummary {
     private long bytesToEndpoint;
     private long bytesToClient;
 
-    ServiceSummary(ServicePort first) {
+    ServiceSummary(ServicePort first, BiFunction<ServicePort, Frontend, SocketPath> pathOf) {
+        this.pathOf = pathOf;
         service = first.name().serviceName();
         namespace = first.name().namespace();
         name = first.name().service();
@@ -52,6 +59,7 @@ final class ServiceSummary {
             @Nullable ServiceStats stats) {
         for (Frontend frontend : port.frontends()) {
             frontends.add(frontend.address().toString());
+            paths.add(pathOf.apply(port, frontend).text());
         }
         for (FrontendStatus frontend : frontendStatuses) {
             failedFrontends += frontend.state() == FrontendStatus.State.FAILED ? 1 : 0;
@@ -106,6 +114,7 @@ final class ServiceSummary {
         json.put("state", state());
         json.put("frontends", frontends.subList(0, Math.min(MAX_FRONTENDS, frontends.size())));
         json.put("failedFrontends", failedFrontends);
+        json.put("paths", paths);
         json.put("endpoints", counts);
         json.put("active", active);
         json.put("total", total);

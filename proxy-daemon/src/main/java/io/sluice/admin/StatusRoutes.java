@@ -12,6 +12,7 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.BuildInfo;
 import io.sluice.ops.DaemonState;
 import io.sluice.ops.LogLevel;
+import io.sluice.socketlb.SocketLbStatus;
 import io.sluice.stats.Counter;
 import io.sluice.stats.Stats;
 import java.time.Instant;
@@ -67,6 +68,7 @@ final class StatusRoutes {
         json.put("feed", feed(state));
         json.put("counts", counts(state));
         json.put("totals", totals(forwarder.stats()));
+        json.put("socketLb", socketLb(sources.sockets().status()));
         json.put("failedThreads", sources.failedThreads().get());
         return AdminRoutes.json(200, json);
     }
@@ -84,6 +86,16 @@ final class StatusRoutes {
         json.put("complete", received.isComplete());
         json.put("durationMillis", received.duration().toMillis());
         json.put("receivedAt", Items.time(received.receivedAt()));
+        return json;
+    }
+
+    private static Map<String, Object> socketLb(SocketLbStatus status) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("mode", status.mode().name().toLowerCase(Locale.ROOT));
+        json.put("state", status.state().name().toLowerCase(Locale.ROOT));
+        json.put("reason", status.reason());
+        json.put("frontends", status.frontends());
+        json.put("connections", status.connections());
         return json;
     }
 

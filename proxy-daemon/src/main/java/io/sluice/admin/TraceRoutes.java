@@ -4,6 +4,7 @@ import io.sluice.balance.EndpointStatus;
 import io.sluice.feed.NotNowException;
 import io.sluice.forward.Forwarder;
 import io.sluice.http.Response;
+import io.sluice.model.Frontend;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.ops.CheckReport;
@@ -11,11 +12,13 @@ import io.sluice.ops.DaemonState;
 import io.sluice.ops.TraceReport;
 import io.sluice.rules.Trace.Packet;
 import io.sluice.rules.Tracer;
+import io.sluice.socketlb.SocketPath;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -26,16 +29,19 @@ final class TraceRoutes {
     private final Forwarder forwarder;
     private final Supplier<DaemonState> state;
     private final Supplier<ServiceSnapshot> snapshot;
+    private final BiFunction<ServicePort, Frontend, SocketPath> paths;
     private final Consumer<Consumer<Tracer>> trace;
 
     TraceRoutes(
             Forwarder forwarder,
             Supplier<DaemonState> state,
             Supplier<ServiceSnapshot> snapshot,
+            BiFunction<ServicePort, Frontend, SocketPath> paths,
             Consumer<Consumer<Tracer>> trace) {
         this.forwarder = forwarder;
         this.state = state;
         this.snapshot = snapshot;
+        this.paths = paths;
         this.trace = trace;
     }
 
@@ -57,7 +63,7 @@ final class TraceRoutes {
         } catch (IllegalArgumentException e) {
             throw new ApiException(400, String.valueOf(e.getMessage()));
         }
-        TraceReport report = ask(tracer -> TraceReport.of(tracer.trace(packet)));
+        TraceReport report = ask(tracer -> TraceReport.of(tracer.trace(packet), paths));
         return AdminRoutes.json(200, report.with(statuses(report, packet)).json(true));
     }
 
@@ -76,7 +82,10 @@ final class TraceRoutes {
             tracer.nodePortAddresses().forEach((address, reason) -> addresses.put(address.toString(), reason));
             return addresses;
         });
-        return AdminRoutes.json(200, new CheckReport(snapshot.get(), state.get().problems(), nodePortAddresses).json());
+        ServiceSnapshot current = snapshot.get();
+        CheckReport report =
+                new CheckReport(current, state.get().problems(), nodePortAddresses, CheckReport.paths(current, paths));
+        return AdminRoutes.json(200, report.json());
     }
 
     private <T> T ask(Function<Tracer, T> question) {

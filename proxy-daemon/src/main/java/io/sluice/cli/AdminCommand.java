@@ -1,6 +1,7 @@
 package io.sluice.cli;
 
 import java.io.PrintWriter;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -11,6 +12,8 @@ import picocli.CommandLine.Spec;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.JsonNodeFactory;
 
 /** A command that reads from a running daemon. */
 abstract class AdminCommand implements Callable<Integer> {
@@ -47,6 +50,11 @@ abstract class AdminCommand implements Callable<Integer> {
         return options.reader(spec);
     }
 
+    /** Whether the daemon is selected by a URL, so it may be on another machine. */
+    boolean isRemote() {
+        return admin.isUrl();
+    }
+
     /** Runs the command and returns its exit code. */
     abstract int run(AdminClient client) throws CommandFailedException, InterruptedException;
 
@@ -68,10 +76,20 @@ abstract class AdminCommand implements Callable<Integer> {
     }
 
     void printJson(JsonNode json) {
-        out().println(JsonMapper.builder()
+        out().println(formatted(json));
+    }
+
+    static String formatted(JsonNode json) {
+        return JsonMapper.builder()
                 .enable(SerializationFeature.INDENT_OUTPUT)
                 .build()
-                .writeValueAsString(json));
+                .writeValueAsString(json);
+    }
+
+    static ArrayNode array(List<Item> items) {
+        ArrayNode array = JsonNodeFactory.instance.arrayNode();
+        items.stream().map(Item::json).forEach((JsonNode item) -> array.add(item));
+        return array;
     }
 
     ParameterException usage(String message) {

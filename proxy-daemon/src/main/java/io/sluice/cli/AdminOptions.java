@@ -35,6 +35,11 @@ final class AdminOptions {
         return socket != null || server != null;
     }
 
+    /** Whether the daemon is selected by a URL. */
+    boolean isUrl() {
+        return server != null;
+    }
+
     /** Creates a client for requests that only read. */
     AdminClient reader(CommandSpec spec) {
         if (socket != null && server != null) {

@@ -96,7 +96,8 @@ final class CheckCommand implements Callable<Integer> {
         return new CheckReport(
                 reading.snapshot(),
                 input.nodeMode() ? reading.problems() : withLocalNotes(input.source(), reading),
-                nodePortAddresses);
+                nodePortAddresses,
+                CheckReport.paths(reading.snapshot(), input.settings()::socketPath));
     }
 
     private CheckReport liveReport() throws CommandFailedException, InterruptedException {

@@ -50,10 +50,15 @@ final class FeedArguments {
      * A feed or an API server that has not been read yet.
      *
      * @param source the feed or server, for messages
-     * @param nodeMode whether node mode is configured, in which Service addresses need not be local
      * @param isStandardInput whether the manifests are read from standard input
+     * @param settings the settings with which the manifests are evaluated
      */
-    record FeedInput(String source, boolean nodeMode, boolean isStandardInput, FeedReader reader) {
+    record FeedInput(String source, boolean isStandardInput, Settings settings, FeedReader reader) {
+        /** Whether node mode is configured, in which Service addresses need not be local. */
+        boolean nodeMode() {
+            return settings.rules() != null;
+        }
+
         Reading read() throws CommandFailedException, InterruptedException {
             // The command itself prints the problems, so the log must not repeat them.
             Logging.configure("text", "error", System.err);
@@ -142,8 +147,8 @@ final class FeedArguments {
     private static FeedInput apiServer(ApiAccess api, Settings settings) {
         return new FeedInput(
                 "API server",
-                settings.rules() != null,
                 false,
+                settings,
                 addresses -> FileReflector.evaluate(
                         KubernetesReflector.list(api, settings.buildOptions(), settings.endpointsApi()),
                         settings.buildOptions(),
@@ -153,8 +158,8 @@ final class FeedArguments {
     private static FeedInput standardInput(CommandSpec spec, Settings settings) {
         return new FeedInput(
                 "standard input",
-                settings.rules() != null,
                 true,
+                settings,
                 addresses -> FileReflector.read(Main.standardInput(spec), settings.buildOptions(), addresses));
     }
 
@@ -165,8 +170,8 @@ final class FeedArguments {
         }
         return new FeedInput(
                 feed.toString(),
-                settings.rules() != null,
                 false,
+                settings,
                 addresses -> FileReflector.read(feed, settings.buildOptions(), addresses));
     }
 }

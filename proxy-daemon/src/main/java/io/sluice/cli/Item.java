@@ -53,7 +53,7 @@ record Item(JsonNode json) {
 
     /** Number of bytes in human units, for a table. */
     String bytes(String field) {
-        return HumanUnits.bytes(decimal(field));
+        return json.path(field).isNumber() ? HumanUnits.bytes(decimal(field)) : "-";
     }
 
     /** Duration in human units; a dash if the field is absent. */

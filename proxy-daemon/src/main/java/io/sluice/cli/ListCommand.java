@@ -7,9 +7,6 @@ import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Option;
-import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.node.ArrayNode;
-import tools.jackson.databind.node.JsonNodeFactory;
 
 /** A command that prints a list of the admin API as a table or as JSON. */
 abstract class ListCommand extends AdminCommand {
@@ -97,9 +94,7 @@ abstract class ListCommand extends AdminCommand {
 
     final void print(List<Item> items) {
         if (isJson()) {
-            ArrayNode array = JsonNodeFactory.instance.arrayNode();
-            items.stream().map(Item::json).forEach((JsonNode item) -> array.add(item));
-            printJson(array);
+            printJson(array(items));
         } else if (items.isEmpty()) {
             out().println("no " + noun() + filters());
         } else {

@@ -49,6 +49,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             TraceCommand.class,
             DemoCommand.class,
             CompletionCommand.class,
+            CleanupCommand.class,
             StatusCommand.class,
             TopCommand.class,
             ServicesCommand.class,
@@ -59,7 +60,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EventsCommand.class,
             EndpointCommand.class,
             LogLevelCommand.class,
-            UpgradeCommand.class
+            UpgradeCommand.class,
+            DebugBundleCommand.class
         },
         synopsisSubcommandLabel = "COMMAND",
         optionListHeading = "%nOptions:%n",
@@ -133,9 +135,11 @@ public final class Main implements Runnable {
                 Setting.NODEPORT_ADDRESSES,
                 Setting.MASQUERADE_ALL,
                 Setting.SERVICE_PROXY_NAME,
-                Setting.MAP_FRONTENDS);
+                Setting.MAP_FRONTENDS,
+                Setting.SOCKET_LB);
         addSettings(line, "check", rules);
         addSettings(line, "trace", rules);
+        addSettings(line, "cleanup", CleanupCommand.SETTINGS);
         for (CommandLine each : line.getSubcommands().values()) {
             each.setUsageHelpWidth(100);
             each.getCommandSpec().addOption(helpOption());
@@ -205,13 +209,7 @@ public final class Main implements Runnable {
     }
 
     private static String defaultOf(Setting<?> setting) {
-        if (setting.equals(Setting.NODE_NAME)) {
-            return " Default: host name.";
-        }
-        if (setting.equals(Setting.LOOPS)) {
-            return " Default: number of processors, at most 8.";
-        }
-        return setting.defaultText().isEmpty() ? "" : " Default: " + setting.defaultText() + ".";
+        return setting.documentedDefault().isEmpty() ? "" : " Default: " + setting.documentedDefault() + ".";
     }
 
     static Map<String, String> environment(CommandSpec spec) {
@@ -230,7 +228,13 @@ public final class Main implements Runnable {
 
     /** Loads the configuration from the parsed flags, the environment and, if one is set, the configuration file. */
     public static Configuration configuration(ParseResult parsed, @Nullable Path file) throws ConfigurationException {
-        Map<Setting<?>, List<String>> flags = new TreeMap<>();
+        return configuration(parsed, file, Map.of());
+    }
+
+    /** Loads the configuration like a command that was also given these flags. */
+    static Configuration configuration(ParseResult parsed, @Nullable Path file, Map<Setting<?>, List<String>> moreFlags)
+            throws ConfigurationException {
+        Map<Setting<?>, List<String>> flags = new TreeMap<>(moreFlags);
         for (Setting<?> setting : Setting.values()) {
             String flag = setting.flags().get(0);
             if (!parsed.hasMatchedOption(flag)) {

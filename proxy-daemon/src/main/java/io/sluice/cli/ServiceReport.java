@@ -1,6 +1,7 @@
 package io.sluice.cli;
 
 import io.sluice.cli.ListCommand.Column;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.text.HumanUnits;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -56,7 +57,8 @@ record ServiceReport(Item service, List<Item> failures, BiFunction<List<Column>,
                 lines.add("  " + key + ": " + value);
             }
         });
-        add(lines, "frontends", frontendColumns(), port.list("frontends"));
+        List<Item> frontends = port.list("frontends");
+        add(lines, "frontends", frontendColumns(frontends), frontends);
         add(lines, "endpoints", EndpointsCommand.columns(Instant.now(), false), port.list("endpoints"));
         List<String> counters = port.object("counters").numbers().entrySet().stream()
                 .map(entry -> entry.getKey() + " " + entry.getValue())
@@ -76,7 +78,9 @@ record ServiceReport(Item service, List<Item> failures, BiFunction<List<Column>,
         }
     }
 
-    private static List<Column> frontendColumns() {
+    private static List<Column> frontendColumns(List<Item> frontends) {
+        Column path = Column.text("PATH", ServiceReport::path);
+        boolean hasTwoPaths = frontends.stream().anyMatch(each -> !path(each).equals("proxy"));
         return List.of(
                 Column.address("FRONTEND", item -> item.text("address")),
                 Column.text("KIND", item -> item.text("kind")),
@@ -84,8 +88,13 @@ record ServiceReport(Item service, List<Item> failures, BiFunction<List<Column>,
                 Column.text("POD", item -> item.object("routes").orDash("pod")),
                 Column.text("NODE", item -> item.object("routes").orDash("node")),
                 Column.text("EXTERNAL", item -> item.object("routes").orDash("external")),
+                hasTwoPaths ? path : path.onlyWide(),
                 Column.text("SOURCE RANGES", ServiceReport::sourceRanges).onlyWide(),
                 Column.text("REASON", item -> item.orDash("reason")));
+    }
+
+    private static String path(Item frontend) {
+        return new SocketPath(frontend.text("path").equals("socket"), frontend.text("pathReason")).text();
     }
 
     private static String sourceRanges(Item frontend) {

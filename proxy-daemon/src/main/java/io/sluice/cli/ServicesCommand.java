@@ -82,6 +82,8 @@ final class ServicesCommand extends ListCommand {
                         .onlyWide(),
                 Column.number("FAILED FRONTENDS", item -> item.count("failedFrontends"))
                         .onlyWide(),
+                Column.text("PATH", item -> String.join(", ", item.strings("paths")))
+                        .onlyWide(),
                 Column.text("FRONTENDS", item -> String.join(", ", item.strings("frontends")))
                         .onlyWide());
     }

@@ -29,6 +29,7 @@ record StatusReport(Item status, Rates rates, List<Item> failing, Instant now) {
         add(lines, "state", state());
         add(lines, "process", process());
         addHandover(lines);
+        addSocketLb(lines);
         add(lines, "feed", feed());
         addWatches(lines);
         Item counts = status.object("counts");
@@ -89,6 +90,22 @@ record StatusReport(Item status, Rates rates, List<Item> failing, Instant now) {
                     "handover",
                     "received " + received(handover) + (from.isEmpty() ? "" : " from process " + from) + ", "
                             + handover.age("receivedAt", now) + " ago");
+        }
+    }
+
+    private void addSocketLb(List<String> lines) {
+        Item socketLb = status.object("socketLb");
+        String state = socketLb.text("state");
+        String reason = socketLb.text("reason");
+        if (state.equals("on")) {
+            add(
+                    lines,
+                    "socket-lb",
+                    "on: " + Table.count(socketLb.number("frontends"), "frontend") + ", "
+                            + Table.count(socketLb.number("connections"), "connection")
+                            + (reason.isEmpty() ? "" : "; " + reason));
+        } else if (!state.isEmpty() && !state.equals("off")) {
+            add(lines, "socket-lb", state + ": " + reason);
         }
     }
 

@@ -108,7 +108,7 @@ final class TraceCommand implements Callable<Integer> {
         }
         Reading reading = input.read();
         reportProblems(reading.problems());
-        print(packet, each -> TraceReport.of(reading.tracer().trace(each)));
+        print(packet, each -> TraceReport.of(reading.tracer().trace(each), input.settings()::socketPath));
         return 0;
     }
 

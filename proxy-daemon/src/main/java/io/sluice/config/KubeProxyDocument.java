@@ -163,6 +163,13 @@ final class KubeProxyDocument {
         }
     }
 
+    /** The keys that Sluice supports, with their settings. */
+    static Map<String, Setting<?>> honoredKeys() {
+        return HONORED.entrySet().stream()
+                .collect(Collectors.toUnmodifiableMap(
+                        Map.Entry::getKey, each -> each.getValue().setting()));
+    }
+
     /** The settings that the document sets, before parsing. */
     Map<Setting<?>, Value> values() {
         return values;

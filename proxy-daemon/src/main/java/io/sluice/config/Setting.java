@@ -105,6 +105,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--node-name", "--hostname-override"),
             "NAME",
             SettingParsers::hostName,
+            "host name",
             "Name of this node in the cluster.",
             ValueType.of(
                     "a node name: letters, digits, '-' and '.', at most 253 characters", SettingParsers::nodeName));
@@ -296,6 +297,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List.of("--loops"),
             "N",
             () -> String.valueOf(Math.min(Runtime.getRuntime().availableProcessors(), 8)),
+            "number of processors, at most 8",
             "Number of event loops that forward traffic.",
             ValueType.whole(1, 64));
 
@@ -511,6 +513,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
     private final List<String> flags;
     private final String label;
     private final Supplier<String> defaultText;
+    private final String machineDefault;
     private final String description;
     private final ValueType<T> type;
     private final boolean list;
@@ -520,6 +523,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List<String> flags,
             String label,
             Supplier<String> defaultText,
+            String machineDefault,
             String description,
             ValueType<T> type,
             boolean list) {
@@ -528,6 +532,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
         this.flags = flags;
         this.label = label;
         this.defaultText = defaultText;
+        this.machineDefault = machineDefault;
         this.description = description;
         this.type = type;
         this.list = list;
@@ -535,7 +540,7 @@ public final class Setting<T> implements Comparable<Setting<?>> {
 
     private static <T> Setting<T> one(
             String key, List<String> flags, String label, String defaultText, String description, ValueType<T> type) {
-        return added(new Setting<>(key, flags, label, () -> defaultText, description, type, false));
+        return added(new Setting<>(key, flags, label, () -> defaultText, "", description, type, false));
     }
 
     private static <T> Setting<T> one(
@@ -543,14 +548,15 @@ public final class Setting<T> implements Comparable<Setting<?>> {
             List<String> flags,
             String label,
             Supplier<String> defaultText,
+            String machineDefault,
             String description,
             ValueType<T> type) {
-        return added(new Setting<>(key, flags, label, defaultText, description, type, false));
+        return added(new Setting<>(key, flags, label, defaultText, machineDefault, description, type, false));
     }
 
     private static <T> Setting<T> many(
             String key, List<String> flags, String label, String defaultText, String description, ValueType<T> type) {
-        return added(new Setting<>(key, flags, label, () -> defaultText, description, type, true));
+        return added(new Setting<>(key, flags, label, () -> defaultText, "", description, type, true));
     }
 
     private static <T> Setting<T> added(Setting<T> setting) {
@@ -586,6 +592,11 @@ public final class Setting<T> implements Comparable<Setting<?>> {
     /** The default before parsing; empty if the setting has none. */
     public String defaultText() {
         return defaultText.get();
+    }
+
+    /** The default in the help and the documentation, which are the same on every machine; empty if there is none. */
+    public String documentedDefault() {
+        return machineDefault.isEmpty() ? defaultText() : machineDefault;
     }
 
     /** The description in the help. */

@@ -3,6 +3,8 @@ package io.sluice.config;
 import io.sluice.apiserver.ApiOptions;
 import io.sluice.apiserver.KubernetesReflector;
 import io.sluice.forward.ForwarderConfig;
+import io.sluice.model.Frontend;
+import io.sluice.model.ServicePort;
 import io.sluice.model.TrafficPolicy;
 import io.sluice.node.RuleOptions;
 import io.sluice.rules.BuildOptions;
@@ -10,6 +12,7 @@ import io.sluice.rules.NodePortAddresses;
 import io.sluice.rules.PolicyValues;
 import io.sluice.socket.KeepAlive;
 import io.sluice.socketlb.SocketLbOptions;
+import io.sluice.socketlb.SocketPath;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
@@ -74,6 +77,11 @@ public record Settings(
             @Nullable InetSocketAddress bindAddress,
             List<String> hostNames,
             @Nullable Path socket) {}
+
+    /** The path of connections from clients on this node, on a machine where socket-level load balancing works. */
+    public SocketPath socketPath(ServicePort port, Frontend frontend) {
+        return SocketPath.of(socketLb, port, frontend, buildOptions.masqueradeAll());
+    }
 
     static Settings of(Values values, PolicyValues serviceDefaults) {
         return new Settings(

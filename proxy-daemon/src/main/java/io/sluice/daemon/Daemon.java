@@ -113,16 +113,13 @@ public final class Daemon implements AutoCloseable {
         }
         forwarder = new Forwarder(
                 config,
-                reporter.callbacks(connectionLog).withServiceChanges(name -> sockets().changed(name)),
+                reporter.callbacks(connectionLog)
+                        .withServiceChanges(name -> sockets().changed(name)),
                 supervisor);
-        sockets = SocketLoadBalancer.open(
-                settings.socketLb(),
-                settings.buildOptions().masqueradeAll(),
-                new SocketForwarderView(forwarder),
-                this::whileServing);
         handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());
         lifecycle = new Lifecycle(handovers.anotherServes(), manager::phaseChanged);
+        sockets = SocketForwarderView.open(settings, forwarder, rules, task -> lifecycle.whileServing(changes, task));
         upgrade = new Upgrade(
                 supervisor, changes, () -> lifecycle.is(Phase.SERVING), socket != null, settings.exitAfterHandover());
         kubeProxyMetrics =
@@ -197,6 +194,7 @@ public final class Daemon implements AutoCloseable {
                 forwarder,
                 reporter.eventLog(),
                 configuration,
+                sockets,
                 syncLoop::trace);
     }
 
@@ -261,7 +259,7 @@ public final class Daemon implements AutoCloseable {
     }
 
     private void releaseRulesAndPorts(String newProcessRules) {
-        sockets.release();
+        sockets.end(true);
         if (rules != null) {
             if (newProcessRules.equals(HandoverChannel.NO_RULES)) {
                 rules.close();
@@ -280,18 +278,6 @@ public final class Daemon implements AutoCloseable {
     /** Runs an action after a handover, completed or failed: another process serves instead of this one. */
     public void whenServedElsewhere(Runnable action) {
         lifecycle.whenServedElsewhere(action);
-    }
-
-    private void whileServing(Runnable task) {
-        if (changes.tryLock()) {
-            try {
-                if (lifecycle.is(Phase.SERVING)) {
-                    task.run();
-                }
-            } finally {
-                changes.unlock();
-            }
-        }
     }
 
     private SyncState sync() {
@@ -329,9 +315,7 @@ public final class Daemon implements AutoCloseable {
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
         awaitConnectionsMoved(settings.drainTimeout());
-        if (!lifecycle.isServedElsewhere()) {
-            sockets.close();
-        }
+        sockets.end(lifecycle.isServedElsewhere());
         boolean left = !lifecycle.isServedElsewhere() && ReturnToKubeProxy.attempt(settings, rules, ports);
         changes.lock();
         try {
@@ -364,11 +348,7 @@ public final class Daemon implements AutoCloseable {
             readyFile.close();
         }
         stopFeeding();
-        if (lifecycle.isServedElsewhere() || !lifecycle.hasServed()) {
-            sockets.release();
-        } else {
-            sockets.close();
-        }
+        sockets.end(lifecycle.isServedElsewhere() || !lifecycle.hasServed());
         forwarder.close();
         if (rules != null && lifecycle.hasServed()) {
             // Closed last: open connections need the rules, and without listeners the kernel rejects new connections.

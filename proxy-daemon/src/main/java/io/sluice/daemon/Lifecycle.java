@@ -1,6 +1,7 @@
 package io.sluice.daemon;
 
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.locks.Lock;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -112,6 +113,19 @@ final class Lifecycle {
     @SuppressWarnings("FutureReturnValueIgnored") // the action does not fail
     void whenServedElsewhere(Runnable action) {
         servedElsewhere.thenRun(action);
+    }
+
+    /** Runs a task with a lock held if the phase is {@code SERVING} and the lock is free; otherwise drops the task. */
+    void whileServing(Lock lock, Runnable task) {
+        if (lock.tryLock()) {
+            try {
+                if (is(Phase.SERVING)) {
+                    task.run();
+                }
+            } finally {
+                lock.unlock();
+            }
+        }
     }
 
     /** Enters a phase; returns false and changes nothing if the transition is not permitted. */

@@ -1,25 +1,45 @@
 package io.sluice.daemon;
 
 import io.sluice.balance.EndpointStatus;
+import io.sluice.config.Settings;
 import io.sluice.forward.DirectConnections;
 import io.sluice.forward.Forwarder;
 import io.sluice.forward.FrontendStatus;
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
+import io.sluice.node.NodeRules;
 import io.sluice.socketlb.ForwarderView;
+import io.sluice.socketlb.SocketLoadBalancer;
 import java.util.Set;
+import java.util.concurrent.Executor;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /** Connects socket-level load balancing with the forwarder: both use the same endpoints, counters and health. */
 final class SocketForwarderView implements ForwarderView {
     private final Forwarder forwarder;
     private final DirectConnections direct;
+    private final Supplier<Set<IpAddress>> nodeAddresses;
 
-    SocketForwarderView(Forwarder forwarder) {
+    private SocketForwarderView(Forwarder forwarder, Supplier<Set<IpAddress>> nodeAddresses) {
         this.forwarder = forwarder;
+        this.nodeAddresses = nodeAddresses;
         this.direct = forwarder.directConnections();
+    }
+
+    /** @param whileServing runs a task if this process serves and no handover is in progress; otherwise drops it */
+    static SocketLoadBalancer open(
+            Settings settings, Forwarder forwarder, @Nullable NodeRules rules, Executor whileServing) {
+        Supplier<Set<IpAddress>> none = Set::of;
+        return SocketLoadBalancer.open(
+                settings.socketLb(),
+                settings.buildOptions().masqueradeAll(),
+                new SocketForwarderView(forwarder, rules == null ? none : rules.addresses()::own),
+                whileServing);
     }
 
     @Override
@@ -39,6 +59,11 @@ final class SocketForwarderView implements ForwarderView {
                 .filter(status -> status.state() == FrontendStatus.State.FAILED)
                 .map(FrontendStatus::address)
                 .collect(Collectors.toSet());
+    }
+
+    @Override
+    public Set<IpAddress> nodeAddresses() {
+        return nodeAddresses.get();
     }
 
     @Override

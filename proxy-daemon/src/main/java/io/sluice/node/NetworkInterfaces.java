@@ -51,7 +51,7 @@ public final class NetworkInterfaces {
                     }
                 }
             }
-            view = new View(Set.copyOf(own), List.copyOf(bridges));
+            view = new View(own.equals(view.own()) ? view.own() : Set.copyOf(own), List.copyOf(bridges));
             if (failing) {
                 failing = false;
                 log.info("network interfaces can be listed again");
@@ -74,6 +74,11 @@ public final class NetworkInterfaces {
      */
     public boolean isOwn(IpAddress address) {
         return view.own().contains(address);
+    }
+
+    /** The addresses on interfaces of this machine. Thread-safe; returns the same object until they change. */
+    public Set<IpAddress> own() {
+        return view.own();
     }
 
     /**

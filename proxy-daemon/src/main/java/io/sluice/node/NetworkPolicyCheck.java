@@ -12,7 +12,8 @@ import tools.jackson.databind.JsonNode;
 
 /**
  * Recognizes CNI plugins whose NetworkPolicies do not apply to proxied connections, or apply to different addresses
- * than with kube-proxy, and logs a warning at startup. The README lists the cases; {@code CniIT} documents the reasons.
+ * than with kube-proxy, and logs a warning at startup. {@code deploy/docs/cni.md} lists the cases; {@code CniIT} documents the
+ * reasons.
  */
 final class NetworkPolicyCheck {
     private static final Logger log = LoggerFactory.getLogger(NetworkPolicyCheck.class);
@@ -48,20 +49,20 @@ final class NetworkPolicyCheck {
         }
         if (tables.stream().anyMatch(table -> table.endsWith("network-policies"))) {
             return Optional.of("NetworkPolicies do not apply to connections through Services: this node uses kindnet's"
-                    + " policies, which do not check packets that root's processes send; see 'NetworkPolicy by CNI' in"
-                    + " the README");
+                    + " policies, which do not check packets that root's processes send; see"
+                    + " deploy/docs/cni.md");
         }
         if (calico) {
             return Optional.of(
                     "NetworkPolicies apply only in part to connections through Services: this node uses Calico,"
                             + " which allows all ingress from the host to its pods and checks the Service's address"
-                            + " for egress; see 'NetworkPolicy by CNI' in the README");
+                            + " for egress; see deploy/docs/cni.md");
         }
         if (interfaces.contains("cilium_host") || interfaces.contains("ovn-k8s-mp0")) {
             return Optional.of(
                     "NetworkPolicies might not apply to connections through Services: Sluice is not tested with"
                             + " this node's CNI (" + (interfaces.contains("cilium_host") ? "Cilium" : "OVN-Kubernetes")
-                            + "); see 'NetworkPolicy by CNI' in the README");
+                            + "); see deploy/docs/cni.md");
         }
         return Optional.empty();
     }

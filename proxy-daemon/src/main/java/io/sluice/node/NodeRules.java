@@ -390,7 +390,7 @@ public final class NodeRules implements AutoCloseable {
                 log.info("keeping the rules, which now reject connections to Services");
                 return;
             }
-            kernel.load("table inet sluice\ndelete table inet sluice\n" + SelfProbe.REMOVE);
+            kernel.load(NodeCleanup.REMOVE);
             routing.remove();
             kernel.close();
         } catch (IOException e) {

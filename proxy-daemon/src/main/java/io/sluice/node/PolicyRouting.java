@@ -105,15 +105,20 @@ final class PolicyRouting {
         }
     }
 
-    void remove() throws IOException {
+    /** Removes the rule and the route, and returns whether there was one of them. */
+    boolean remove() throws IOException {
+        boolean found = false;
         for (Family family : families()) {
             if (hasRule(family)) {
+                found = true;
                 rule(family, "del");
             }
             if (hasRoute(family)) {
+                found = true;
                 kernel.changeRouting(family, "route", "flush", "table", table);
             }
         }
+        return found;
     }
 
     private void rule(Family family, String verb) throws IOException {

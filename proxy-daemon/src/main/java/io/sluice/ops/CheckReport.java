@@ -4,27 +4,51 @@ import io.sluice.document.Problem;
 import io.sluice.document.Problem.Severity;
 import io.sluice.model.Cidr;
 import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.Origin;
 import io.sluice.model.Route;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.rules.PolicyValues;
 import io.sluice.rules.Trace;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.text.Table;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
+import java.util.function.BiFunction;
+import java.util.stream.Collectors;
 
 /**
  * The Services of a snapshot and the problems of its feed as text and JSON. The daemon serves the JSON, from which
  * {@code sluice check --live} creates the same text as {@code sluice check} does from a feed.
  *
  * @param nodePortAddresses addresses on which NodePorts are served, each with the reason
+ * @param paths path of connections from clients on this node; empty if socket-level load balancing is off
  */
-public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<String, String> nodePortAddresses) {
+public record CheckReport(
+        ServiceSnapshot snapshot,
+        List<Problem> problems,
+        Map<String, String> nodePortAddresses,
+        Map<FrontendAddress, SocketPath> paths) {
+
+    /** Returns the paths of all frontends; empty if socket-level load balancing is off. */
+    public static Map<FrontendAddress, SocketPath> paths(
+            ServiceSnapshot snapshot, BiFunction<ServicePort, Frontend, SocketPath> pathOf) {
+        Map<FrontendAddress, SocketPath> paths = new HashMap<>();
+        snapshot.forEach(port -> port.frontends().forEach(frontend -> {
+            SocketPath path = pathOf.apply(port, frontend);
+            if (!path.equals(SocketPath.OFF)) {
+                paths.put(frontend.address(), path);
+            }
+        }));
+        return paths;
+    }
 
     /** Number of problems of a severity. */
     public long count(Severity severity) {
@@ -45,6 +69,7 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
                 lines.add("");
             }
             addPolicies(lines);
+            addPaths(lines);
         }
         for (Severity severity : Severity.values()) {
             problems.stream()
@@ -71,6 +96,22 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
             policies.forEach((port, text) -> lines.add("  " + port + "  " + text));
             lines.add("");
         }
+    }
+
+    private void addPaths(List<String> lines) {
+        if (paths.isEmpty()) {
+            return;
+        }
+        Map<String, Long> others = paths.values().stream()
+                .filter(path -> !path.socket())
+                .collect(Collectors.groupingBy(SocketPath::reason, TreeMap::new, Collectors.counting()));
+        long atTheSocket = paths.values().stream().filter(SocketPath::socket).count();
+        lines.add("Socket-level load balancing: " + atTheSocket + " of " + Table.count(paths.size(), "address")
+                + (others.isEmpty() ? "" : "; not: ")
+                + others.entrySet().stream()
+                        .map(each -> each.getValue() + " " + each.getKey())
+                        .collect(Collectors.joining(", ")));
+        lines.add("");
     }
 
     private boolean hasNodePorts() {
@@ -106,9 +147,7 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
             one.put("service", port.name().service());
             one.put("port", port.name().port());
             one.put("protocol", port.name().protocol().text());
-            one.put(
-                    "addresses",
-                    port.frontends().stream().map(CheckReport::json).toList());
+            one.put("addresses", port.frontends().stream().map(this::json).toList());
             one.put("affinityTimeoutSeconds", port.affinity().timeoutSeconds());
             one.put("policy", PolicyValues.texts(port.policy()));
             services.add(one);
@@ -130,7 +169,7 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
         return one;
     }
 
-    private static Map<String, Object> json(Frontend frontend) {
+    private Map<String, Object> json(Frontend frontend) {
         Map<String, Object> one = new LinkedHashMap<>();
         one.put("address", frontend.address().toString());
         one.put("kind", frontend.kind());
@@ -145,6 +184,11 @@ public record CheckReport(ServiceSnapshot snapshot, List<Problem> problems, Map<
         // The name of this key in version 0.1.0.
         routes.put("outside", Objects.requireNonNull(routes.get("external")));
         one.put("routes", routes);
+        SocketPath path = paths.get(frontend.address());
+        if (path != null) {
+            one.put("path", path.name());
+            one.put("pathReason", path.reason());
+        }
         return one;
     }
 

@@ -14,6 +14,8 @@ import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
 import io.sluice.model.TrafficPolicy;
 import io.sluice.rules.PolicyValues;
+import io.sluice.socketlb.SocketPath;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -48,10 +50,23 @@ public final class CheckReportParser {
                             .valueStream()
                             .map(CheckReportParser::problem)
                             .toList(),
-                    nodePortAddresses);
+                    nodePortAddresses,
+                    paths(json));
         } catch (NullPointerException e) {
             throw new IllegalArgumentException("an address or range is invalid", e);
         }
+    }
+
+    private static Map<FrontendAddress, SocketPath> paths(JsonNode json) {
+        Map<FrontendAddress, SocketPath> paths = new HashMap<>();
+        json.path("services")
+                .valueStream()
+                .flatMap(service -> service.path("addresses").valueStream())
+                .filter(address -> address.has("path"))
+                .forEach(address -> paths.put(
+                        frontendAddress(text(address, "address")),
+                        new SocketPath(text(address, "path").equals("socket"), text(address, "pathReason"))));
+        return paths;
     }
 
     private static JsonNode array(JsonNode json, String field) {

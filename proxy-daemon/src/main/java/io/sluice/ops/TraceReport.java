@@ -4,18 +4,26 @@ import io.sluice.balance.EndpointHealth.State;
 import io.sluice.balance.EndpointStatus;
 import io.sluice.document.Problem;
 import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
+import io.sluice.model.Route.Source;
+import io.sluice.model.ServicePort;
 import io.sluice.rules.PolicyKey;
+import io.sluice.rules.Trace;
+import io.sluice.rules.Trace.Match;
 import io.sluice.rules.Trace.Packet;
 import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
+import io.sluice.socketlb.SocketPath;
 import io.sluice.text.Table;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.BiFunction;
+import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 
 /**
@@ -23,6 +31,7 @@ import tools.jackson.databind.JsonNode;
  * same text as {@code sluice trace} does from a feed.
  *
  * @param details steps of the decision in order, each a heading with its lines
+ * @param path path of the connection; null if it is not forwarded, or if socket-level load balancing is off
  */
 public record TraceReport(
         String verdict,
@@ -31,21 +40,56 @@ public record TraceReport(
         List<String> endpoints,
         String sourceAddress,
         String reason,
-        Map<String, List<String>> details) {
+        Map<String, List<String>> details,
+        @Nullable SocketPath path) {
 
+    private static final String PATH = "path";
+    private static final String OWN_ADDRESS = Source.CLIENT + ": the client itself connects to the endpoint";
+    private static final SocketPath NOT_ON_THIS_NODE = new SocketPath(false, "client on another machine");
     private static final String DESTINATION_FORMAT =
             "IP:PORT/PROTOCOL with protocol tcp, udp or sctp, such as 10.96.0.10:53/udp or [fd00::a]:443/tcp";
 
-    /** Creates the report of a result. */
-    public static TraceReport of(TraceResult result) {
+    /**
+     * Creates the report of a result.
+     *
+     * @param paths returns the path of connections from clients on this node
+     */
+    public static TraceReport of(TraceResult result, BiFunction<ServicePort, Frontend, SocketPath> paths) {
+        SocketPath path = path(result, paths);
+        boolean atTheSocket = path != null && path.socket();
         return new TraceReport(
                 result.verdict().toString(),
                 result.frontend(),
                 result.service(),
                 result.endpoints().stream().map(Object::toString).toList(),
-                result.source().toString(),
-                result.reason(),
-                result.details());
+                atTheSocket ? Source.CLIENT.toString() : result.source().toString(),
+                atTheSocket ? withOwnAddress(result.reason()) : result.reason(),
+                atTheSocket ? withOwnAddress(result.details()) : result.details(),
+                path);
+    }
+
+    /** The rules explain the source address of a connection that the forwarder opens. */
+    private static String withOwnAddress(String reason) {
+        int at = reason.indexOf(Trace.SOURCE_ADDRESS);
+        return at < 0 ? reason : reason.substring(0, at) + Trace.SOURCE_ADDRESS + OWN_ADDRESS;
+    }
+
+    private static Map<String, List<String>> withOwnAddress(Map<String, List<String>> details) {
+        Map<String, List<String>> changed = new LinkedHashMap<>(details);
+        changed.replace("source", List.of(OWN_ADDRESS));
+        return changed;
+    }
+
+    private static @Nullable SocketPath path(TraceResult result, BiFunction<ServicePort, Frontend, SocketPath> paths) {
+        Match match = result.match();
+        if (match == null || result.verdict() != Verdict.FORWARD) {
+            return null;
+        }
+        SocketPath path = paths.apply(match.servicePort(), match.frontend());
+        if (path.equals(SocketPath.OFF)) {
+            return null;
+        }
+        return path.socket() && !match.mayBeOnThisNode() ? NOT_ON_THIS_NODE : path;
     }
 
     /**
@@ -82,8 +126,9 @@ public record TraceReport(
                         left,
                         sourceAddress,
                         "an operator has drained or disabled all endpoints",
-                        more)
-                : new TraceReport(verdict, frontend, service, left, sourceAddress, reason, more);
+                        more,
+                        null)
+                : new TraceReport(verdict, frontend, service, left, sourceAddress, reason, more, path);
     }
 
     /** Reads the report that {@link #json} created, possibly in another version. Escapes control characters. */
@@ -99,7 +144,8 @@ public record TraceReport(
                 strings(json.path("endpoints")),
                 text(json, "sourceAddress"),
                 text(json, "reason"),
-                details);
+                details,
+                json.has(PATH) ? new SocketPath(text(json, PATH).equals("socket"), text(json, "pathReason")) : null);
     }
 
     private static String text(JsonNode json, String field) {
@@ -151,6 +197,10 @@ public record TraceReport(
         json.put("endpoints", endpoints);
         json.put("sourceAddress", sourceAddress);
         json.put("reason", reason);
+        if (path != null) {
+            json.put(PATH, path.name());
+            json.put("pathReason", path.reason());
+        }
         if (withDetails) {
             json.put("details", details);
         }
@@ -168,6 +218,12 @@ public record TraceReport(
                 head = "";
             }
         });
+        if (path != null) {
+            lines.add(line(PATH, path.text()));
+            if (path.socket()) {
+                lines.add(line("", "no connect failover, and no bytes in the metrics"));
+            }
+        }
         int count = endpoints.size();
         lines.add(line(
                 "verdict",

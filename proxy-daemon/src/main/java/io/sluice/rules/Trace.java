@@ -1,16 +1,21 @@
 package io.sluice.rules;
 
 import io.sluice.model.Endpoint;
+import io.sluice.model.Frontend;
 import io.sluice.model.IpAddress;
 import io.sluice.model.Protocol;
 import io.sluice.model.Route;
 import io.sluice.model.Route.Source;
+import io.sluice.model.ServicePort;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** The input and output types of {@link Tracer}. */
 public final class Trace {
+    /** What precedes the source address in the reason of a packet that is forwarded. */
+    public static final String SOURCE_ADDRESS = "; source address ";
+
     private Trace() {}
 
     /**
@@ -62,6 +67,7 @@ public final class Trace {
      * @param source the source address that the endpoints see
      * @param reason the reason for the verdict, in one line
      * @param details the steps of the decision in order, each a heading with its lines
+     * @param match what the packet matches; null if it matches no frontend
      */
     public record TraceResult(
             Verdict verdict,
@@ -70,5 +76,13 @@ public final class Trace {
             List<Endpoint> endpoints,
             Source source,
             String reason,
-            Map<String, List<String>> details) {}
+            Map<String, List<String>> details,
+            @Nullable Match match) {}
+
+    /**
+     * The frontend that a packet matches.
+     *
+     * @param mayBeOnThisNode whether the client may be a pod or process on this node, as far as its address shows
+     */
+    public record Match(ServicePort servicePort, Frontend frontend, boolean mayBeOnThisNode) {}
 }

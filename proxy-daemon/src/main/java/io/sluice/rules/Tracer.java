@@ -21,6 +21,7 @@ import io.sluice.objects.ServiceKey;
 import io.sluice.objects.ServiceObject;
 import io.sluice.objects.ServiceObject.Port;
 import io.sluice.rules.EndpointRules.EndpointDecision;
+import io.sluice.rules.Trace.Match;
 import io.sluice.rules.Trace.Packet;
 import io.sluice.rules.Trace.TraceResult;
 import io.sluice.rules.Trace.Verdict;
@@ -157,7 +158,7 @@ public final class Tracer {
                     }
                     details.put("source", lines);
                     reason = frontend.kind().text() + " of " + name + ", " + endpoints.size() + " of "
-                            + decisions.size() + " endpoints; source address " + source + ": " + why;
+                            + decisions.size() + " endpoints" + Trace.SOURCE_ADDRESS + source + ": " + why;
                 }
                 case PASS -> {
                     verdict = Verdict.PASS;
@@ -181,7 +182,11 @@ public final class Tracer {
                 }
             }
         }
-        return new TraceResult(verdict, packet.destination(), name.toString(), endpoints, source, reason, details);
+        boolean mayBeOnThisNode = client != Origin.EXTERNAL
+                || !localNode.detectsPods(packet.from().family());
+        Match match = new Match(servicePort, frontend, mayBeOnThisNode);
+        return new TraceResult(
+                verdict, packet.destination(), name.toString(), endpoints, source, reason, details, match);
     }
 
     /**
@@ -381,6 +386,6 @@ public final class Tracer {
                 List.of(client(packet.from(), snapshot.context().origins().of(packet.from()))));
         String frontend = verdict == Verdict.PASS ? "" : packet.destination();
         details.put("frontend", List.of("none"));
-        return new TraceResult(verdict, frontend, service, List.of(), Source.CLIENT, reason, details);
+        return new TraceResult(verdict, frontend, service, List.of(), Source.CLIENT, reason, details, null);
     }
 }

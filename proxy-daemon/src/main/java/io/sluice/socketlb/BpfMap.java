@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
 /** A map that a BPF program reads. Keys and values have the format of {@link MapFormat}. Thread-safe. */
 interface BpfMap {
     /** An entry of a map. */
+    @SuppressWarnings("ArrayRecordComponent") // entries are never compared
     record Entry(byte[] key, byte[] value) {}
 
     /** Returns the value of a key, or null if the map does not contain it; of a per-CPU map, the values of all CPUs. */

@@ -14,6 +14,7 @@ import io.sluice.model.TrafficPolicy.Balancing;
 import io.sluice.model.TrafficPolicy.Timeouts;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -76,6 +77,11 @@ public final class Eligibility {
         // The program does not see the client's address, which the kernel chooses after the hook.
         if (!frontend.allowedSources().isEmpty()) {
             return "source ranges";
+        }
+        // Node mode treats a packet to such an endpoint as one to the frontend, unless it comes from the forwarder.
+        Set<Endpoint> frontends = port.endpointsThatAreFrontends();
+        if (frontend.pod().endpoints().stream().anyMatch(frontends::contains)) {
+            return "endpoint is also a frontend";
         }
         return ofRoutes(frontend);
     }

@@ -2,6 +2,7 @@ package io.sluice.socketlb;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import java.util.Set;
@@ -16,6 +17,12 @@ public interface ForwarderView {
 
     /** The frontends of a service port that are not served, so that connections to them must fail. */
     Set<FrontendAddress> failed(ServicePort servicePort);
+
+    /**
+     * The addresses of this node; the same object until they change. A process of the node may serve a ClusterIP that is
+     * one of them, such as a node-local DNS cache.
+     */
+    Set<IpAddress> nodeAddresses();
 
     /** Records that an endpoint answered after a failure. */
     void answered(ServicePortName name, Endpoint endpoint);

@@ -44,12 +44,9 @@ final class MapFormat {
         }
 
         byte[] toBytes() {
-            return buffer(FRONTEND)
-                    .putLong(set)
-                    .putInt(count)
-                    .putInt(offset)
-                    .putInt(affinitySeconds)
-                    .array();
+            byte[] array = new byte[FRONTEND];
+            view(array).putLong(set).putInt(count).putInt(offset).putInt(affinitySeconds);
+            return array;
         }
 
         /** The index in the set of the endpoint whose turn it is at a cursor. */
@@ -65,28 +62,32 @@ final class MapFormat {
         }
 
         byte[] toBytes() {
-            ByteBuffer bytes = buffer(PAIR);
+            byte[] array = new byte[PAIR];
+            ByteBuffer bytes = view(array);
             put(bytes, frontend.address(), frontend.port());
             put(bytes, endpoint.address(), endpoint.port());
-            return bytes.array();
+            return array;
         }
     }
 
     static byte[] address(FrontendAddress frontend) {
-        ByteBuffer bytes = buffer(ADDRESS);
-        put(bytes, frontend.address(), frontend.port());
-        return bytes.array();
+        byte[] array = new byte[ADDRESS];
+        put(view(array), frontend.address(), frontend.port());
+        return array;
     }
 
     static byte[] setIndex(long set, int index) {
-        return buffer(SET_INDEX).putLong(set).putInt(index).array();
+        byte[] array = new byte[SET_INDEX];
+        view(array).putLong(set).putInt(index);
+        return array;
     }
 
     static byte[] setEntry(long set, Endpoint endpoint, FrontendAddress frontend) {
-        ByteBuffer bytes = buffer(SET_ENTRY).putLong(set);
+        byte[] array = new byte[SET_ENTRY];
+        ByteBuffer bytes = view(array).putLong(set);
         put(bytes, endpoint.address(), endpoint.port());
         put(bytes, frontend.address(), frontend.port());
-        return bytes.array();
+        return array;
     }
 
     /** The endpoint of a {@code struct set_entry} or {@code struct affinity_entry}. */
@@ -95,7 +96,9 @@ final class MapFormat {
     }
 
     static byte[] cursor(long position) {
-        return buffer(Long.BYTES).putLong(position).array();
+        byte[] array = new byte[Long.BYTES];
+        view(array).putLong(position);
+        return array;
     }
 
     static FrontendAddress frontendAt(ByteBuffer bytes, int at) {
@@ -127,7 +130,7 @@ final class MapFormat {
         to.put(ip).put((byte) (port >> 8)).put((byte) port).putShort((short) 0);
     }
 
-    private static ByteBuffer buffer(int size) {
-        return ByteBuffer.allocate(size).order(ByteOrder.nativeOrder());
+    private static ByteBuffer view(byte[] array) {
+        return ByteBuffer.wrap(array).order(ByteOrder.nativeOrder());
     }
 }

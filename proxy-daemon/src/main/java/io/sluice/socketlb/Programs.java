@@ -10,8 +10,10 @@ import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Objects;
 
 /**
@@ -26,7 +28,16 @@ final class Programs implements AutoCloseable {
 
     /** The maps that are shared with a later process. */
     private static final String[] PINNED_MAPS = {
-        "frontends", "endpoints", "cursors", "members", "affinity", "traffic", "connections", "failing", "events", "sockets"
+        "frontends",
+        "endpoints",
+        "cursors",
+        "members",
+        "affinity",
+        "traffic",
+        "connections",
+        "failing",
+        "events",
+        "sockets"
     };
 
     private static final int OPEN_DIRECTORY = 0x10000;
@@ -207,8 +218,11 @@ final class Programs implements AutoCloseable {
 
     /** Detaches the programs and removes the maps, so that nothing is left in the kernel after {@link #close}. */
     void detach() throws IOException {
-        for (Hook hook : Hook.values()) {
-            int link = Libbpf.bpf_obj_get(Pins.links(pins).resolve(hook.hookName).toString());
+        List<Hook> connectFirst = new ArrayList<>(List.of(Hook.values()));
+        Collections.reverse(connectFirst);
+        for (Hook hook : connectFirst) {
+            int link =
+                    Libbpf.bpf_obj_get(Pins.links(pins).resolve(hook.hookName).toString());
             if (link >= 0) {
                 // After a removal of the pin alone, the kernel would detach the program some time later.
                 Libbpf.bpf_link_detach(link);

@@ -3,6 +3,7 @@ package io.sluice.socketlb;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
@@ -13,6 +14,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BiFunction;
@@ -42,9 +44,9 @@ final class RedirectedServices {
     private final Set<ServicePortName> incomplete = new HashSet<>();
 
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
+    private volatile Set<IpAddress> nodeAddresses = Set.of();
 
-    RedirectedServices(
-            Redirects maps, BiFunction<ServicePort, Frontend, String> obstacle, ForwarderView forwarder) {
+    RedirectedServices(Redirects maps, BiFunction<ServicePort, Frontend, String> obstacle, ForwarderView forwarder) {
         this.maps = maps;
         this.obstacle = obstacle;
         this.forwarder = forwarder;
@@ -53,6 +55,7 @@ final class RedirectedServices {
     /** Makes the maps, which may have the content of an earlier process, equal to a snapshot. */
     void begin(ServiceSnapshot first, Set<ServicePortName> all) throws BpfException {
         snapshot = first;
+        nodeAddresses = forwarder.nodeAddresses();
         maps.adopt();
         Set<FrontendAddress> desired = new HashSet<>();
         all.forEach(name -> desired.addAll(desired(name).keySet()));
@@ -103,11 +106,10 @@ final class RedirectedServices {
     }
 
     private void put(ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
-        ServicePort port = snapshot.get(name);
+        ServicePort port = Objects.requireNonNull(snapshot.get(name));
         try {
             owners.put(frontend, name);
-            boolean sticky = port != null && port.affinity().byClientAddress();
-            maps.put(frontend, endpoints, sticky ? port.affinity().timeoutSeconds() : 0);
+            maps.put(frontend, endpoints, port.affinity().timeoutSeconds());
             rejected.remove(frontend);
         } catch (BpfException e) {
             rejected.put(frontend, String.valueOf(e.getMessage()));
@@ -124,6 +126,33 @@ final class RedirectedServices {
         }
     }
 
+    private String obstacle(ServicePort port, Frontend frontend) {
+        return nodeAddresses.contains(frontend.address().address())
+                ? "address of this node"
+                : obstacle.apply(port, frontend);
+    }
+
+    /** The service ports with a frontend whose address this node has got or lost since the last call. */
+    @SuppressWarnings("ReferenceEquality") // the same object until the addresses change
+    Set<ServicePortName> withChangedAddresses() {
+        Set<IpAddress> before = nodeAddresses;
+        Set<IpAddress> now = forwarder.nodeAddresses();
+        if (now == before) {
+            return Set.of();
+        }
+        nodeAddresses = now;
+        Set<ServicePortName> names = new HashSet<>();
+        snapshot.forEach(port -> {
+            for (Frontend frontend : port.frontends()) {
+                IpAddress address = frontend.address().address();
+                if (now.contains(address) != before.contains(address)) {
+                    names.add(port.name());
+                }
+            }
+        });
+        return names;
+    }
+
     /** The frontends of a service port whose connections are decided at the socket, with the endpoints in use. */
     private Map<FrontendAddress, List<Endpoint>> desired(ServicePortName name) {
         ServicePort port = snapshot.get(name);
@@ -132,7 +161,7 @@ final class RedirectedServices {
             return Map.of();
         }
         List<Frontend> eligible = port.frontends().stream()
-                .filter(frontend -> obstacle.apply(port, frontend).isEmpty())
+                .filter(frontend -> obstacle(port, frontend).isEmpty())
                 .toList();
         if (eligible.isEmpty()) {
             return Map.of();
@@ -173,7 +202,7 @@ final class RedirectedServices {
 
     /** The path of connections to a frontend. Thread-safe. */
     SocketPath path(ServicePort port, Frontend frontend) {
-        String why = obstacle.apply(port, frontend);
+        String why = obstacle(port, frontend);
         if (why.isEmpty()) {
             why = rejected.getOrDefault(frontend.address(), "");
         }

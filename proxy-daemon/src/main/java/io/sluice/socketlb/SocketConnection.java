@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param service the service port; null if it no longer has the frontend
  * @param client address of the client, as the endpoint sees it
+ * @param number a number that increases with each socket
  * @param sinceNanos time at which the connection was established, on the clock of {@link System#nanoTime}
  */
 public record SocketConnection(
@@ -21,12 +22,16 @@ public record SocketConnection(
         Endpoint endpoint,
         IpAddress client,
         int clientPort,
+        long number,
         long sinceNanos) {
     private static final int CLIENT = 2 * MapFormat.ADDRESS;
     private static final int SINCE = 64;
 
-    /** @param value a {@code struct connection} */
-    static SocketConnection of(ByteBuffer value, @Nullable ServicePortName service) {
+    /**
+     * @param cookie number of the socket
+     * @param value a {@code struct connection}
+     */
+    static SocketConnection of(byte[] cookie, ByteBuffer value, @Nullable ServicePortName service) {
         Pair pair = Pair.of(value, 0);
         return new SocketConnection(
                 service,
@@ -34,7 +39,7 @@ public record SocketConnection(
                 pair.endpoint(),
                 MapFormat.ipAt(value, CLIENT),
                 MapFormat.portAt(value, CLIENT),
+                ByteBuffer.wrap(cookie).order(value.order()).getLong(0),
                 value.getLong(SINCE));
     }
-
 }

@@ -1,21 +1,23 @@
 package io.sluice.socketlb;
 
+import io.sluice.socketlb.SocketLbOptions.Mode;
+
 /**
- * The state of socket-level load balancing.
+ * The state of socket-level load balancing in this process.
  *
- * @param reason why it is not on; empty if it is on
- * @param frontends number of frontends whose connections are decided at the socket
- * @param rejected number of frontends for which the maps have no room
+ * @param mode the setting
+ * @param reason why it is not on, or why it does not serve all frontends that it could, for people; may be empty
+ * @param frontends frontends whose connections are decided at the socket
+ * @param connections open connections that were
  */
-public record SocketLbStatus(SocketLbOptions.Mode mode, State state, String reason, int frontends, int rejected) {
+public record SocketLbStatus(Mode mode, State state, String reason, long frontends, long connections) {
+    public static final SocketLbStatus OFF = new SocketLbStatus(Mode.OFF, State.OFF, "", 0, 0);
+
     /** Whether connections are decided at the socket. */
     public enum State {
-        /** Disabled, or this process does not serve. */
         OFF,
-        /** The programs are loaded, but not yet attached. */
-        STARTING,
         ON,
-        /** This machine does not allow it. */
+        /** The setting allows it, but this machine does not. */
         UNAVAILABLE
     }
 }

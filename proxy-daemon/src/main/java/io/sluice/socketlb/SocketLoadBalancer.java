@@ -12,6 +12,7 @@ import io.sluice.socketlb.SocketLbStatus.State;
 import io.sluice.thread.Supervisor;
 import io.sluice.thread.Worker;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -46,9 +47,12 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private final Executor whileServing;
     /** Service ports whose endpoints in use or failed frontends have changed. */
     private final Set<ServicePortName> changed = ConcurrentHashMap.newKeySet();
+
     private volatile State state;
     private volatile String reason;
     private volatile boolean ending;
+    /** Number of open connections. */
+    private volatile long open;
     /** Null if the programs are not loaded. */
     private volatile @Nullable RedirectedServices services;
 
@@ -126,7 +130,6 @@ public final class SocketLoadBalancer implements AutoCloseable {
         services = new RedirectedServices(redirects, obstacle, forwarder);
         traffic = new TrafficReader(loaded.map("traffic"));
         outcomes = new Outcomes(loaded.descriptor("events"));
-        state = State.STARTING;
         reason = "starting";
     }
 
@@ -138,7 +141,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     /** Starts to receive the outcomes of connections. */
     public void start(Supervisor supervisor) {
-        if (state == State.STARTING) {
+        if (outcomes != null) {
             worker = supervisor.loop("sluice-socket-lb", this::work);
         }
     }
@@ -176,7 +179,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             reason = "";
             log.info("socket-level load balancing is on, for {} frontends", redirected.size());
         } catch (IOException e) {
-            end(true);
+            release(true);
             unavailable(String.valueOf(e.getMessage()));
         }
     }
@@ -191,7 +194,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     /** Updates service ports after their endpoints in use or failed frontends have changed. Never blocks. */
     public void changed(ServicePortName name) {
-        if (state != State.OFF) {
+        if (services != null) {
             changed.add(name);
         }
     }
@@ -216,6 +219,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             nextRetryNanos = now + RETRY_NANOS;
             due.addAll(redirected.rejected());
         }
+        due.addAll(redirected.withChangedAddresses());
         redirected.update(due);
         redirected.incomplete().forEach(forwarder::tryEjected);
         try {
@@ -236,6 +240,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
                 forwarder.count(owner, pair.endpoint(), change);
             }
         });
+        open = Objects.requireNonNull(traffic).active();
     }
 
     private void report(RedirectedServices redirected, Outcomes.Outcome outcome) {
@@ -261,9 +266,12 @@ public final class SocketLoadBalancer implements AutoCloseable {
 
     public SocketLbStatus status() {
         RedirectedServices redirected = services;
-        return redirected == null
-                ? new SocketLbStatus(options.mode(), state, reason, 0, 0)
-                : new SocketLbStatus(options.mode(), state, reason, redirected.size(), redirected.rejections());
+        if (redirected == null || state != State.ON) {
+            return new SocketLbStatus(options.mode(), state, reason, 0, 0);
+        }
+        int rejections = redirected.rejections();
+        String why = rejections == 0 ? "" : "no room in the maps for " + rejections + " frontends";
+        return new SocketLbStatus(options.mode(), State.ON, why, redirected.size(), open);
     }
 
     /** Passes the open connections to an action, in no particular order. */
@@ -272,22 +280,41 @@ public final class SocketLoadBalancer implements AutoCloseable {
         if (programs != null && redirected != null) {
             programs.map("connections").forEach((cookie, value) -> {
                 Pair pair = Pair.of(value, 0);
-                action.accept(SocketConnection.of(value, redirected.owner(pair.frontend())));
+                action.accept(SocketConnection.of(cookie, value, redirected.owner(pair.frontend())));
             });
         }
     }
 
-    /** Leaves programs and maps to the process that serves now. */
-    public void release() {
-        stopWorker();
+    /** Passes the session affinity entries to an action, in no particular order; expired ones, too. */
+    public synchronized void affinity(Consumer<SocketAffinity> action) throws IOException {
+        RedirectedServices redirected = services;
+        if (programs != null && redirected != null) {
+            long now = System.nanoTime();
+            programs.map("affinity").forEach((key, value) -> {
+                SocketAffinity entry = SocketAffinity.of(ByteBuffer.wrap(key).order(value.order()), value, now);
+                ServicePortName owner = redirected.owner(entry.frontend());
+                if (owner != null) {
+                    action.accept(entry.of(owner));
+                }
+            });
+        }
+    }
+
+    /** Ends the work of this process, and removes everything from the kernel. */
+    @Override
+    public void close() {
         end(false);
     }
 
-    /** Detaches the programs and removes the maps. Open connections continue. Idempotent. */
-    @Override
-    public void close() {
+    /**
+     * Ends the work of this process. Only the first call has an effect.
+     *
+     * @param leave whether to leave programs and maps to the process that serves now; otherwise they are removed, and only
+     *     open connections continue
+     */
+    public void end(boolean leave) {
         stopWorker();
-        end(true);
+        release(!leave);
     }
 
     private void stopWorker() {
@@ -303,7 +330,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
         }
     }
 
-    private synchronized void end(boolean detach) {
+    private synchronized void release(boolean detach) {
         Programs own = programs;
         programs = null;
         redirects = null;

@@ -10,16 +10,27 @@ import io.sluice.model.ServicePort;
  * @param reason why they are not, in a few words; empty if they are
  */
 public record SocketPath(boolean socket, String reason) {
+    /** The path of all connections if socket-level load balancing is off. */
+    public static final SocketPath OFF = new SocketPath(false, "off");
+
     private static final SocketPath SOCKET = new SocketPath(true, "");
 
     /** Returns the path that the settings and the rules allow, on a machine where socket-level load balancing works. */
     public static SocketPath of(SocketLbOptions options, ServicePort port, Frontend frontend, boolean masqueradeAll) {
-        String obstacle = options.isOn() ? Eligibility.obstacle(port, frontend, masqueradeAll) : "off";
+        if (!options.isOn()) {
+            return OFF;
+        }
+        String obstacle = Eligibility.obstacle(port, frontend, masqueradeAll);
         return obstacle.isEmpty() ? SOCKET : new SocketPath(false, obstacle);
     }
 
     /** The name of the path in the admin API: {@code socket} or {@code proxy}. */
-    public String text() {
+    public String name() {
         return socket ? "socket" : "proxy";
+    }
+
+    /** The path and the reason, as in {@code proxy (UDP)}. */
+    public String text() {
+        return reason.isEmpty() || equals(OFF) ? name() : name() + " (" + reason + ")";
     }
 }

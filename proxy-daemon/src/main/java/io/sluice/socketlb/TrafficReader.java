@@ -61,6 +61,11 @@ final class TrafficReader {
         }
     }
 
+    /** The number of open connections when the totals were last read. */
+    long active() {
+        return known.values().stream().mapToLong(Totals::active).sum();
+    }
+
     private static Totals sum(ByteBuffer values) {
         long opened = 0;
         long closed = 0;

@@ -66,7 +66,7 @@ struct affinity_key {
 struct affinity_entry {
 	__u64 last_used_nanos; // 0 while a thread replaces the entry
 	struct address endpoint;
-	__u32 zero;
+	struct address client; // of its last connection, for listings; zeros until one is established
 };
 
 // Per CPU, but still changed atomically, because the end of a connection can interrupt the start of another.
@@ -408,6 +408,15 @@ static __always_inline void failed(struct socket *socket, __u32 outcome)
 	report(&to, outcome);
 }
 
+// Keeps the client's address, which was not known yet when the endpoint was chosen.
+static __always_inline void note_client(const struct connection *connection)
+{
+	struct affinity_key key = {.client = connection->netns, .frontend = connection->to.frontend};
+	struct affinity_entry *entry = bpf_map_lookup_elem(&affinity, &key);
+	if (entry)
+		entry->client = connection->client;
+}
+
 static __always_inline void established(struct bpf_sock_ops *ops, struct socket *socket)
 {
 	struct connection connection = {.to = socket->to, .netns = socket->netns};
@@ -428,6 +437,7 @@ static __always_inline void established(struct bpf_sock_ops *ops, struct socket 
 	connection.client.ip[3] = is_v4 ? v4 : v6[3];
 	connection.client.port = bpf_htons(ops->local_port);
 	connection.since_nanos = bpf_ktime_get_ns();
+	note_client(&connection);
 	__u64 cookie = bpf_get_socket_cookie(ops);
 	bpf_map_update_elem(&connections, &cookie, &connection, BPF_ANY);
 	bpf_sock_ops_cb_flags_set(ops, (ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG)

@@ -185,7 +185,7 @@ final class FakeServices {
         String frontends = frontends(service).stream()
                 .map(each -> """
                         {"address": "%s", "kind": "CLUSTER_IP", "state": "ACTIVE", "reason": "", "since": "%s",
-                         "path": "proxy", "sourceRanges": [],
+                         "path": "proxy", "pathReason": "policy max-connections", "sourceRanges": [],
                          "routes": {"pod": "FORWARD", "node": "FORWARD", "external": "DROP"}}""".formatted(each, start))
                 .collect(Collectors.joining(","));
         return """

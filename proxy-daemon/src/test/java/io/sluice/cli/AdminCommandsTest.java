@@ -8,6 +8,7 @@ import io.sluice.feed.FileReflector;
 import io.sluice.ops.TraceReport;
 import io.sluice.rules.BuildOptions;
 import io.sluice.rules.Trace;
+import io.sluice.socketlb.SocketPath;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
@@ -156,6 +157,37 @@ final class AdminCommandsTest {
                 """);
     }
 
+    @Test
+    void showsThePathOfEachFrontend() {
+        String details = """
+                {"service": "shop/web", "state": "ok", "ports": [{"name": "", "protocol": "tcp", "policy": {},
+                 "frontends": [
+                  {"address": "10.96.0.10:80/tcp", "kind": "CLUSTER_IP", "state": "ACTIVE", "reason": "", %s},
+                  {"address": "192.0.2.1:30080/tcp", "kind": "NODE_PORT", "state": "ACTIVE", "reason": "", %s}],
+                 "endpoints": [], "counters": {}}]}""";
+        server.on("GET /api/v1/events", list());
+        server.on(
+                "GET /api/v1/services/shop/web",
+                details.formatted(
+                        "\"path\": \"socket\", \"pathReason\": \"\"",
+                        "\"path\": \"proxy\", \"pathReason\": \"NodePort\""));
+        assertThat(sluice("services", "shop/web")).isZero();
+        assertThat(out.toString()).contains("""
+                FRONTEND             KIND        STATE   POD  NODE  EXTERNAL  PATH              REASON
+                10.96.0.10:80/tcp    CLUSTER_IP  ACTIVE  -    -     -         socket            -
+                192.0.2.1:30080/tcp  NODE_PORT   ACTIVE  -    -     -         proxy (NodePort)  -
+                """);
+        out.getBuffer().setLength(0);
+        String off = "\"path\": \"proxy\", \"pathReason\": \"off\"";
+        server.on("GET /api/v1/services/shop/web", details.formatted(off, off));
+        assertThat(sluice("services", "shop/web")).isZero();
+        assertThat(out.toString()).contains("REASON").doesNotContain("PATH");
+        server.on("GET /api/v1/services", list("""
+                {"service": "shop/web", "paths": ["proxy (NodePort)", "socket"]}"""));
+        assertThat(sluice("services", "-o", "wide")).isZero();
+        assertThat(out.toString()).containsPattern("PATH .*\n.*proxy \\(NodePort\\), socket");
+    }
+
     private String feed(Path directory) throws IOException {
         return Files.writeString(directory.resolve("web.yaml"), """
                 apiVersion: v1
@@ -193,8 +225,10 @@ final class AdminCommandsTest {
 
     @Test
     void checkPrintsTheSameForARunningDaemonAsForItsFeed(@TempDir Path directory) throws Exception {
-        String[] offline = {"check", "--feed=" + feed(directory), "--node-ip=198.18.0.1", "--mode=node"};
-        String json = offline(offline[0], offline[1], offline[2], offline[3], "-o", "json");
+        String[] offline = {
+            "check", "--feed=" + feed(directory), "--node-ip=198.18.0.1", "--mode=node", "--socket-lb=auto"
+        };
+        String json = offline(offline[0], offline[1], offline[2], offline[3], offline[4], "-o", "json");
         server.on("GET /api/v1/check", json);
         assertThat(sluice("check", "--live")).isEqualTo(1);
         assertThat(out.toString())
@@ -204,6 +238,8 @@ final class AdminCommandsTest {
                         "ClientIP 3h",
                         "  shop/web:http/tcp  balance: maglev; max-connections: 100\n",
                         "198.18.0.1, given by --node-ip",
+                        "Socket-level load balancing: 0 of 4 addresses; not: 1 LoadBalancer IP, 1 NodePort,"
+                                + " 2 policy balance\n",
                         "1 error");
         out.getBuffer().setLength(0);
         assertThat(sluice("check", "--live", "-o", "json")).isEqualTo(1);
@@ -224,8 +260,9 @@ final class AdminCommandsTest {
         Trace.TraceResult result = FileReflector.read(file, options, List.of())
                 .tracer()
                 .trace(TraceReport.packet("10.244.1.9", "10.96.0.10:80/tcp"));
-        String json =
-                JsonMapper.shared().writeValueAsString(TraceReport.of(result).json(true));
+        String json = JsonMapper.shared()
+                .writeValueAsString(TraceReport.of(result, (port, frontend) -> SocketPath.OFF)
+                        .json(true));
         server.on("GET /api/v1/trace?from=10.244.1.9&to=10.96.0.10%3A80%2Ftcp", json);
         String[] packet = {"--from=10.244.1.9", "--to=10.96.0.10:80/tcp"};
         assertThat(sluice("trace", "--live", packet[0], packet[1])).isZero();
@@ -288,6 +325,30 @@ final class AdminCommandsTest {
                         .startsWith("feed       API server https://10.96.0.1:443; last change 1m ago; 1 warning"))
                 .anySatisfy(line -> assertThat(line).matches("traffic    31 connections, 2 flows; \\d{3}k new/s, .*"))
                 .contains("           shop/web:http 10.1.0.4:8080: refusing for 1m, connection refused");
+    }
+
+    @Test
+    void statusShowsSocketLbUnlessItIsOff() {
+        String socketLb = ", \"socketLb\": {\"mode\": \"auto\", \"state\": \"%s\", \"reason\": \"%s\","
+                + " \"frontends\": 12, \"connections\": 1}";
+        server.on("GET /api/v1/endpoints", list());
+        server.on("GET /api/v1/status", status(true, 0, socketLb.formatted("on", "")));
+        assertThat(sluice("status")).isZero();
+        assertThat(out.toString().lines()).contains("socket-lb  on: 12 frontends, 1 connection");
+        out.getBuffer().setLength(0);
+        server.on(
+                "GET /api/v1/status", status(true, 0, socketLb.formatted("on", "no room in the maps for 2 frontends")));
+        assertThat(sluice("status")).isZero();
+        assertThat(out.toString().lines())
+                .contains("socket-lb  on: 12 frontends, 1 connection; no room in the maps for 2 frontends");
+        out.getBuffer().setLength(0);
+        server.on("GET /api/v1/status", status(true, 0, socketLb.formatted("unavailable", "this machine: no bpffs")));
+        assertThat(sluice("status")).isZero();
+        assertThat(out.toString().lines()).contains("socket-lb  unavailable: this machine: no bpffs");
+        out.getBuffer().setLength(0);
+        server.on("GET /api/v1/status", status(true, 0, socketLb.formatted("off", "")));
+        assertThat(sluice("status")).isZero();
+        assertThat(out.toString()).doesNotContain("socket-lb");
     }
 
     @Test

@@ -57,6 +57,7 @@ final class CommandLineTest {
                 "trace",
                 "demo",
                 "completion",
+                "cleanup",
                 "status",
                 "top",
                 "services",
@@ -67,7 +68,8 @@ final class CommandLineTest {
                 "events",
                 "endpoint",
                 "upgrade",
-                "log-level"
+                "log-level",
+                "debug-bundle"
             })
     void helpOfACommandFitsTheTerminalAndHasExamplesAndExitCodes(String command) {
         assertThat(sluice(command, "--help")).isZero();

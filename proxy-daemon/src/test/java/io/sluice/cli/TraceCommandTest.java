@@ -91,6 +91,37 @@ final class TraceCommandTest {
     }
 
     @Test
+    void printsThePathIfSocketLbIsOn() {
+        String[] on = {"--mode=node", "--socket-lb=auto"};
+        assertThat(trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp", on[0], on[1]))
+                .isZero();
+        assertThat(out.toString()).contains("""
+                  source     CLIENT: the client itself connects to the endpoint
+                  path       socket
+                             no connect failover, and no bytes in the metrics
+                  verdict    FORWARD: to 1 endpoint
+                """);
+        out.getBuffer().setLength(0);
+        // Hairpin traffic, which needs source NAT only if the forwarder connects.
+        trace("", "--from=10.244.1.5", "--to=10.96.0.10:80/tcp", on[0], on[1], "-o", "json");
+        assertThat(out.toString())
+                .contains("\"sourceAddress\":\"CLIENT\"")
+                .contains("1 of 4 endpoints; source address CLIENT: the client itself connects to the endpoint\"")
+                .contains("\"path\":\"socket\",\"pathReason\":\"\"}");
+        out.getBuffer().setLength(0);
+        trace("", "--from=10.244.1.9", "--to=10.96.0.10:80/tcp", on[0], on[1], "--masquerade-all");
+        trace("", "--from=203.0.113.9", "--to=10.96.0.10:80/tcp", on[0], on[1]);
+        trace("", "--from=203.0.113.9", "--to=192.168.0.2:30080/tcp", on[0], on[1], "-o", "json");
+        trace("", "--from=10.244.1.9", "--to=10.96.0.10:443/tcp", on[0], on[1]);
+        assertThat(out.toString().lines().filter(line -> line.contains("path")).toList())
+                .hasSize(3)
+                .startsWith("  path       proxy (masquerade-all)", "  path       proxy (client on another machine)")
+                .last()
+                .asString()
+                .contains("\"path\":\"proxy\",\"pathReason\":\"NodePort\"");
+    }
+
+    @Test
     void printsTheTrafficPolicy() throws IOException {
         String web = Files.readString(directory.resolve("cluster.yaml"));
         Files.writeString(

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Verifies the README's table of CNIs: forwarded connections, and the network policies that apply to them. Stand-in
+ * Verifies the table of {@code deploy/docs/cni.md}: forwarded connections, and the network policies that apply to them. Stand-in
  * rules imitate each CNI, with its hooks and priorities. The pods are those of {@link NodeLab}: {@code pod} is routed,
  * {@code one} and {@code two} are on a bridge, {@code far} is on another node.
  */

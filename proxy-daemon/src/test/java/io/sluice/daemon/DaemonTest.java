@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 import io.sluice.config.Configuration;
 import io.sluice.config.ConfigurationException;
 import io.sluice.forward.FrontendStatus;
+import io.sluice.ops.MetricsDocument;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -63,6 +64,11 @@ final class DaemonTest {
             assertThat(get(metrics, "/metrics").body())
                     .contains("sluice_feed_synced 0.0")
                     .doesNotContain("kubeproxy_sync_proxy_rules_last_timestamp_seconds{");
+            assertThat(get(metrics, "/metrics").body().lines())
+                    .filteredOn(line -> line.matches("# TYPE (sluice|kubeproxy)_.*"))
+                    .extracting(line -> line.split(" ")[2])
+                    .as("the documented metrics")
+                    .isSubsetOf(MetricsDocument.read().types().keySet());
             assertThat(get(metrics, "/healthz").body()).isEqualTo("ok");
             assertThat(get(metrics, "/configz").body()).contains("\"drainTimeout\" : \"30s\"");
             InetSocketAddress admin = daemon.ports().admin().orElseThrow();

@@ -12,6 +12,7 @@ import io.sluice.config.Configuration;
 import io.sluice.config.ConfigurationException;
 import io.sluice.config.Setting;
 import io.sluice.config.Settings;
+import io.sluice.socketlb.SocketLbOptions;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -89,14 +90,14 @@ final class DeployTest {
         assertThat(pod.path("terminationGracePeriodSeconds").longValue())
                 .isGreaterThan(settings.drainTimeout().toSeconds());
         assertThat(container.has("ports")).isFalse();
-        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(clusterRoleRulesInTheReadme());
+        assertThat(only(objects, "ClusterRole").path("rules")).isEqualTo(documentedClusterRoleRules());
         return settings;
     }
 
-    private static JsonNode clusterRoleRulesInTheReadme() throws Exception {
-        String readme = Files.readString(Path.of("../README.md"));
-        int start = readme.indexOf("rules:\n- {apiGroups");
-        return documents(readme.substring(start, readme.indexOf("```", start)))
+    private static JsonNode documentedClusterRoleRules() throws Exception {
+        String document = Files.readString(DEPLOY.resolve("docs/api-server.md"));
+        int start = document.indexOf("rules:\n- {apiGroups");
+        return documents(document.substring(start, document.indexOf("```", start)))
                 .get(0)
                 .path("rules");
     }
@@ -132,6 +133,40 @@ final class DeployTest {
                         .anyMatch(each -> each.path("name").stringValue("").equals("KUBERNETES_SERVICE_HOST")))
                 .as("the address of the API server, which does not depend on its Service")
                 .isNotEqualTo(besideKubeProxy);
+    }
+
+    /** The paths of the flags are those at which the node's directories are mounted. */
+    @Test
+    void componentOfSocketLbMatchesTheBinary() throws Exception {
+        List<JsonNode> objects = Manifests.overlay("beside-kube-proxy", "socket-lb", directory);
+        Path config = Files.writeString(
+                directory.resolve("config.yaml"),
+                only(objects, "ConfigMap").at("/data/config.yaml").stringValue());
+        SocketLbOptions socketLb = check(objects, config).socketLb();
+        assertThat(socketLb.mode()).isEqualTo(SocketLbOptions.Mode.AUTO);
+        JsonNode pod = only(objects, "DaemonSet").at("/spec/template/spec");
+        JsonNode container = pod.path("containers").path(0);
+        assertThat(hostPath(pod, Objects.requireNonNull(socketLb.cgroup()))).isEqualTo("/sys/fs/cgroup");
+        assertThat(hostPath(pod, Objects.requireNonNull(socketLb.pins().getParent())))
+                .isEqualTo("/sys/fs/bpf");
+        assertThat(strings(container.at("/securityContext/capabilities/add")))
+                .containsExactly("NET_ADMIN", "NET_BIND_SERVICE", "BPF");
+        assertThat(container.at("/securityContext/privileged").isMissingNode()).isTrue();
+    }
+
+    /** Returns the directory of the node that is mounted at a path of the container. */
+    private static String hostPath(JsonNode pod, Path mountPath) {
+        JsonNode mount = pod.at("/containers/0/volumeMounts")
+                .valueStream()
+                .filter(each -> each.path("mountPath").stringValue("").equals(mountPath.toString()))
+                .findFirst()
+                .orElseThrow();
+        return pod.path("volumes")
+                .valueStream()
+                .filter(each -> each.path("name").equals(mount.path("name")))
+                .map(each -> each.at("/hostPath/path").stringValue(""))
+                .findFirst()
+                .orElseThrow();
     }
 
     /** Each example is a feed, and its comment contains the command that serves it. */

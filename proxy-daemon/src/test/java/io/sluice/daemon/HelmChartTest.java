@@ -14,6 +14,7 @@ import io.sluice.rules.PolicyKey;
 import io.sluice.rules.PolicyValues;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -133,12 +134,20 @@ final class HelmChartTest {
         return JsonMapper.shared().readTree(Files.readString(CHART.resolve("values.schema.json")));
     }
 
-    /** Both modes have the same objects as their overlay, field by field. */
+    /** Both modes have the same objects as their overlay, field by field, with and without the component. */
     @ParameterizedTest
-    @CsvSource({"beside, beside-kube-proxy", "replace, instead-of-kube-proxy"})
-    void chartEqualsTheOverlay(String mode, String overlay) throws Exception {
-        Map<String, JsonNode> chart = normalized(render(mode.equals("replace") ? REPLACE : List.of()));
-        Map<String, JsonNode> kustomize = normalized(Manifests.overlay(overlay));
+    @CsvSource({
+        "beside, beside-kube-proxy, false",
+        "replace, instead-of-kube-proxy, false",
+        "beside, beside-kube-proxy, true",
+        "replace, instead-of-kube-proxy, true"
+    })
+    void chartEqualsTheOverlay(String mode, String overlay, boolean socketLb) throws Exception {
+        List<String> values = new ArrayList<>(mode.equals("replace") ? REPLACE : List.of());
+        values.add("--set=socketLb.enabled=" + socketLb);
+        Map<String, JsonNode> chart = normalized(render(values));
+        Map<String, JsonNode> kustomize =
+                normalized(socketLb ? Manifests.overlay(overlay, "socket-lb", directory) : Manifests.overlay(overlay));
         assertThat(chart.keySet())
                 .isEqualTo(kustomize.keySet())
                 .containsExactlyInAnyOrder(
@@ -174,6 +183,8 @@ final class HelmChartTest {
             settings.drainTimeout=1m | settings.drainTimeout is 1m; it must be shorter
             podMonitor.enabled=true | set metricsBindAddress to an address that Prometheus can reach
             prometheusRule.enabled=true | podMonitor.enabled is false
+            socketLb.seccompProfile=Localhost | '/socketLb/seccompProfile': value must be one of 'RuntimeDefault', 'Unconfined'
+            settings.socketLb=auto | '/settings': additional properties 'socketLb' not allowed
             """)
     void rejectsAnInvalidValue(String value, String message) throws Exception {
         Output output = Manifests.helmTemplate("--set=" + value);
@@ -275,6 +286,20 @@ final class HelmChartTest {
                         "JDK_JAVA_OPTIONS=-Xmx2g");
     }
 
+    /** A container runtime whose default profile does not allow bpf(2). */
+    @Test
+    void socketLbCanRunUnconfined() throws Exception {
+        String unconfined = "--set=socketLb.seccompProfile=Unconfined";
+        String profile = "/spec/template/spec/containers/0/securityContext/seccompProfile/type";
+        assertThat(only(render(List.of("--set=socketLb.enabled=true", unconfined)), "DaemonSet")
+                        .at(profile)
+                        .stringValue())
+                .isEqualTo("Unconfined");
+        assertThat(only(render(List.of(unconfined)), "DaemonSet").at(profile).isMissingNode())
+                .as("without socket-level load balancing")
+                .isTrue();
+    }
+
     /** As a variable, the value would also apply to commands in the container, which would use it as a path. */
     @Test
     void adminSocketIsDisabledByAFlag() throws Exception {
@@ -355,7 +380,7 @@ final class HelmChartTest {
 
     /** Each value of {@code values.yaml} is in the table of the README and in the schema. */
     @ParameterizedTest
-    @ValueSource(strings = {"image", "apiServer", "kubeProxyCleanup", "podMonitor", "prometheusRule", ""})
+    @ValueSource(strings = {"image", "apiServer", "kubeProxyCleanup", "socketLb", "podMonitor", "prometheusRule", ""})
     void readmeListsAllValues(String section) throws Exception {
         JsonNode values =
                 documents(Files.readString(CHART.resolve("values.yaml"))).get(0);

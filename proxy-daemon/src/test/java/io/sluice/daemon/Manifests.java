@@ -52,6 +52,23 @@ final class Manifests {
         return list.valueStream().map(JsonNode::stringValue).toList();
     }
 
+    /**
+     * Returns the objects of an overlay with a component, as if the overlay listed it.
+     *
+     * @param directory an empty directory
+     */
+    static List<JsonNode> overlay(String name, String component, Path directory) throws Exception {
+        // kustomize requires relative paths.
+        Path kubernetes = directory.toRealPath().relativize(KUBERNETES.toRealPath());
+        Files.writeString(directory.resolve("kustomization.yaml"), """
+                apiVersion: kustomize.config.k8s.io/v1beta1
+                kind: Kustomization
+                resources: [%1$s/%2$s]
+                components: [%1$s/%3$s]
+                """.formatted(kubernetes, name, component));
+        return overlay(directory.toRealPath().toString());
+    }
+
     /** Returns the objects of an overlay, built by kustomize or kubectl. Skips the test if both are missing. */
     static List<JsonNode> overlay(String name) throws Exception {
         boolean kustomize = installed("kustomize");

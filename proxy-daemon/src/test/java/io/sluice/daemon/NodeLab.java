@@ -347,6 +347,11 @@ final class NodeLab implements AutoCloseable {
         requests.put(name, new PrintWriter(process.outputWriter(StandardCharsets.UTF_8), true));
     }
 
+    /** Process id of the probe in a namespace. */
+    long pid(String name) {
+        return requireNonNull(probes.get(name)).pid();
+    }
+
     /** Sends a command to the probe in a namespace and returns its response. */
     String tell(String name, String line) throws IOException {
         requireNonNull(requests.get(name)).println(line);

@@ -16,8 +16,6 @@ import io.sluice.stats.Counter;
 import io.sluice.stats.ServiceStats;
 import io.sluice.stats.Stats;
 import io.sluice.stats.Timing;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Instant;
 import java.util.HashSet;
 import java.util.List;
@@ -25,7 +23,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -35,9 +32,6 @@ final class MetricsTest {
     private static final Pattern COMMENT = Pattern.compile("# (HELP|TYPE) [a-z_0-9]+ .+");
     private static final Pattern SAMPLE =
             Pattern.compile("([a-z_0-9]+)(\\{([a-z_]+=\"[^\"]*\",?)+})? (NaN|[+-]Inf|[-+0-9.E]+)");
-
-    /** A row of the table of reasons; the metric is omitted if it is that of the row above. */
-    private static final Pattern ROW = Pattern.compile("(?m)^\\| (?:`(\\w+)` )?\\| `(\\w+)` \\|");
 
     private final Stats stats = new Stats(2);
     private final PrometheusRegistry registry = new PrometheusRegistry();
@@ -255,28 +249,5 @@ final class MetricsTest {
         assertThat(scrape(false)).contains("sluice_feed_pending_seconds 0.0\n");
         pendingSince = Optional.of(Instant.now().minusSeconds(1_000));
         assertThat(scrape(false)).containsPattern("sluice_feed_pending_seconds 10\\d\\d\\.");
-    }
-
-    @Test
-    void documentationDescribesEveryMetricAndReason() throws Exception {
-        open("web", Protocol.TCP).record(0, Timing.CONNECT, 1);
-        String document = Files.readString(Path.of("../deploy/docs/metrics.md"));
-        String described = document.substring(0, document.indexOf("## Changed names"));
-        assertThat(scrape(true).lines().filter(line -> line.startsWith("# TYPE sluice_")))
-                .hasSizeGreaterThan(15)
-                .allSatisfy(line -> assertThat(described).contains("`" + line.split(" ")[2] + "`"));
-        String metric = "";
-        Set<String> reasons = new HashSet<>();
-        for (Matcher row = ROW.matcher(described); row.find(); ) {
-            metric = Objects.requireNonNullElse(row.group(1), metric);
-            reasons.add(metric + " " + row.group(2));
-        }
-        for (Counter counter : Counter.values()) {
-            String name = counter.metric() + (counter.isGauge() ? "" : "_total");
-            assertThat(described).contains("| `" + name + "` |");
-            if (!counter.reason().isEmpty()) {
-                assertThat(reasons).contains(name + " " + counter.reason());
-            }
-        }
     }
 }

@@ -19,29 +19,30 @@ import java.util.stream.Stream;
  * A BPF file system and a cgroup of the test's own. Between {@link #enter} and {@link #close}, this JVM is in the cgroup,
  * so that the programs decide its connections.
  */
-final class BpfLab implements AutoCloseable {
+public final class BpfLab implements AutoCloseable {
     private final Path bpf;
     private final Path root;
-    final Path cgroup;
+    public final Path cgroup;
 
-    BpfLab(Path directory) throws IOException {
+    public BpfLab(Path directory) throws IOException {
         bpf = Files.createDirectories(directory.resolve("bpf"));
         root = Files.createDirectories(directory.resolve("cgroup"));
         sh("mount -t bpf bpf " + bpf);
         sh("mount -t cgroup2 cgroup2 " + root);
-        cgroup = Files.createDirectory(root.resolve("sluice-test-" + ProcessHandle.current().pid()));
+        cgroup = Files.createDirectory(
+                root.resolve("sluice-test-" + ProcessHandle.current().pid()));
     }
 
     SocketLbOptions options() {
         return new SocketLbOptions(SocketLbOptions.Mode.REQUIRED, cgroup, pins());
     }
 
-    Path pins() {
+    public Path pins() {
         return bpf.resolve("sluice");
     }
 
-    /** The ids of the links that are attached to the cgroup, in an order of their own. */
-    String links() throws IOException {
+    /** The ids of the links that are pinned. */
+    public String links() throws IOException {
         if (!Files.exists(pins().resolve("links"))) {
             return "";
         }
@@ -60,6 +61,11 @@ final class BpfLab implements AutoCloseable {
         BpfException.check("reading", Libbpf.bpf_obj_get_info_by_fd(link, info, new IntByReference(info.length)));
         Libbpf.Libc.close(link);
         return ByteBuffer.wrap(info).order(ByteOrder.nativeOrder()).getInt(4);
+    }
+
+    /** Moves a process to the cgroup, so that the programs decide its connections. */
+    public void add(long pid) throws IOException {
+        Files.writeString(cgroup.resolve("cgroup.procs"), String.valueOf(pid));
     }
 
     void enter() throws IOException {
@@ -92,7 +98,9 @@ final class BpfLab implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        Files.writeString(root.resolve("cgroup.procs"), "0");
+        for (String pid : Files.readAllLines(cgroup.resolve("cgroup.procs"))) {
+            Files.writeString(root.resolve("cgroup.procs"), pid);
+        }
         Pins.remove(pins());
         Files.delete(cgroup);
         sh("umount " + bpf);

@@ -109,6 +109,20 @@ final class EligibilityTest {
         assertThat(obstacle(frontend)).isEmpty();
     }
 
+    @Test
+    void anEndpointThatIsAlsoAFrontendNeedsTheForwarder() {
+        Frontend clusterIp = frontend(FORWARD, FORWARD);
+        Frontend external = new Frontend(
+                Kind.EXTERNAL_IP,
+                new FrontendAddress(Protocol.TCP, address("10.1.0.2").address(), 8080),
+                FORWARD,
+                FORWARD,
+                FORWARD,
+                List.of());
+        ServicePort port = new ServicePort(NAME, SessionAffinity.NONE, Set.of(), List.of(clusterIp, external));
+        assertThat(Eligibility.obstacle(port, clusterIp, false)).isEqualTo("endpoint is also a frontend");
+    }
+
     /** A key that is added later is not eligible until it is removed from the comparison and added to the set here. */
     @Test
     void everyPolicyKeyButThoseOfBothPathsNeedsTheForwarder() {
@@ -237,10 +251,11 @@ final class EligibilityTest {
         Frontend frontend = frontend(FORWARD, FORWARD);
         ServicePort port = port(TrafficPolicy.DEFAULT, frontend);
         SocketLbOptions on = new SocketLbOptions(SocketLbOptions.Mode.AUTO, null, SocketLbOptions.DEFAULT_PINS);
-        assertThat(SocketPath.of(SocketLbOptions.OFF, port, frontend, false)).isEqualTo(new SocketPath(false, "off"));
+        assertThat(SocketPath.of(SocketLbOptions.OFF, port, frontend, false)).isEqualTo(SocketPath.OFF);
         assertThat(SocketPath.of(on, port, frontend, false)).isEqualTo(new SocketPath(true, ""));
         assertThat(SocketPath.of(on, port, frontend, true)).isEqualTo(new SocketPath(false, "masquerade-all"));
-        assertThat(SocketPath.of(on, port, frontend, true).text()).isEqualTo("proxy");
+        assertThat(SocketPath.OFF.text()).isEqualTo("proxy");
+        assertThat(SocketPath.of(on, port, frontend, true).text()).isEqualTo("proxy (masquerade-all)");
         assertThat(SocketPath.of(on, port, frontend, false).text()).isEqualTo("socket");
     }
 }

@@ -2,6 +2,7 @@ package io.sluice.socketlb;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.FrontendAddress;
+import io.sluice.model.IpAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import java.util.List;
@@ -13,6 +14,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 /** Records what the programs have observed. */
 final class FakeForwarder implements ForwarderView {
     final Set<Endpoint> outOfUse = ConcurrentHashMap.newKeySet();
+    volatile Set<IpAddress> nodeAddresses = Set.of();
     final List<String> outcomes = new CopyOnWriteArrayList<>();
     final List<ServicePortName> tried = new CopyOnWriteArrayList<>();
     private final Map<Endpoint, Traffic> traffic = new ConcurrentHashMap<>();
@@ -29,6 +31,11 @@ final class FakeForwarder implements ForwarderView {
     @Override
     public Set<FrontendAddress> failed(ServicePort servicePort) {
         return Set.of();
+    }
+
+    @Override
+    public Set<IpAddress> nodeAddresses() {
+        return nodeAddresses;
     }
 
     @Override

@@ -69,8 +69,8 @@ final class SocketLoadBalancerTest {
     }
 
     private SocketLoadBalancer open(int maxEndpoints) {
-        SocketLoadBalancer balancer = SocketLoadBalancer.open(
-                lab.options(), (port, frontend) -> "", forwarder, Runnable::run, maxEndpoints);
+        SocketLoadBalancer balancer =
+                SocketLoadBalancer.open(lab.options(), (port, frontend) -> "", forwarder, Runnable::run, maxEndpoints);
         balancer.start(supervisor);
         toClose.add(balancer);
         return balancer;
@@ -152,6 +152,14 @@ final class SocketLoadBalancerTest {
         SocketLoadBalancer balancer = start();
         balancer.apply(snapshot(1, a, b));
         assertThat(connect(3)).containsOnly(a.port());
+        List<SocketAffinity> entries = new ArrayList<>();
+        balancer.affinity(entries::add);
+        assertThat(entries).singleElement().satisfies(entry -> {
+            assertThat(entry.service()).isEqualTo(WEB);
+            assertThat(entry.client()).isEqualTo(BpfLab.loopback(Family.IPV4));
+            assertThat(entry.endpoint()).isEqualTo(a);
+            assertThat(entry.idleNanos()).isBetween(0L, 60_000_000_000L);
+        });
         // A change keeps the client on its endpoint.
         Endpoint c = serve();
         balancer.apply(snapshot(1, c, b, a));
@@ -198,7 +206,7 @@ final class SocketLoadBalancerTest {
         SocketLoadBalancer killed = start();
         killed.apply(snapshot(3_600, a, b));
         assertThat(connect()).isEqualTo(a.port());
-        killed.release();
+        killed.end(true);
         // Without a process, connections go on.
         assertThat(connect(2)).containsOnly(a.port());
         String links = lab.links();
@@ -231,6 +239,17 @@ final class SocketLoadBalancerTest {
     }
 
     @Test
+    void leavesAddressesOfTheNodeToItsProcesses() throws IOException {
+        Endpoint a = serve();
+        SocketLoadBalancer balancer = start();
+        balancer.apply(snapshot(0, a));
+        forwarder.nodeAddresses = Set.of(FRONTEND.address());
+        await().untilAsserted(() -> assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class));
+        forwarder.nodeAddresses = Set.of();
+        await().untilAsserted(() -> assertThat(connect()).isEqualTo(a.port()));
+    }
+
+    @Test
     void reportsOutcomes() throws IOException {
         TestEndpoint server = new TestEndpoint(0);
         Endpoint a = server.endpoint();
@@ -241,12 +260,12 @@ final class SocketLoadBalancerTest {
         server.close();
         assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class);
         await().untilAsserted(() -> assertThat(forwarder.outcomes).containsExactly("refused " + a));
-        try (TestEndpoint again = new TestEndpoint(a.port());
-                Socket socket = new Socket()) {
+        toClose.add(new TestEndpoint(a.port()));
+        try (Socket socket = new Socket()) {
             socket.connect(FRONTEND.address().toSocketAddress(80));
             TestEndpoint.readPort(socket);
             await().untilAsserted(
-                    () -> assertThat(forwarder.outcomes).containsExactly("refused " + a, "answered " + a));
+                            () -> assertThat(forwarder.outcomes).containsExactly("refused " + a, "answered " + a));
             await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(2, 1, 1, 0)));
             List<SocketConnection> open = new ArrayList<>();
             balancer.connections(open::add);
@@ -293,10 +312,10 @@ final class SocketLoadBalancerTest {
         balancer.apply(ServiceSnapshot.of(large));
         assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class);
         assertThat(balancer.path(large, large.frontends().get(0)).reason()).contains("full");
-        assertThat(balancer.status().rejected()).isEqualTo(1);
+        assertThat(balancer.status().reason()).isEqualTo("no room in the maps for 1 frontends");
         balancer.apply(ServiceSnapshot.of(small));
         await().atMost(Duration.ofSeconds(20))
-                .untilAsserted(() -> assertThat(balancer.status().rejected()).isZero());
+                .untilAsserted(() -> assertThat(balancer.status().reason()).isEmpty());
         assertThat(connect(4)).containsOnlyOnceElementsOf(ports(Arrays.copyOf(endpoints, 4)));
     }
 
@@ -325,7 +344,7 @@ final class SocketLoadBalancerTest {
         Endpoint a = serve();
         SocketLoadBalancer killed = start();
         killed.apply(snapshot(0, a));
-        killed.release();
+        killed.end(true);
         assertThat(connect()).isEqualTo(a.port());
         SocketLoadBalancer off = SocketLoadBalancer.open(
                 new SocketLbOptions(Mode.OFF, null, lab.pins()), false, forwarder, Runnable::run);

@@ -39,6 +39,11 @@ function routesText(routes) {
     : entries.map(([origin, verdict]) => `${origin}: ${verdict}`).join(', ') || NONE;
 }
 
+/** The path of connections from this node, and why they are not decided at the socket if others are. */
+function pathText({path, pathReason}) {
+  return pathReason && pathReason !== 'off' ? `${path} (${pathReason})` : path ?? NONE;
+}
+
 function frontendTable(id, {frontends: items, ...port}) {
   return table({
     id, caption: 'Frontends', items, key: (each) => `${each.address} ${each.kind}`,
@@ -49,7 +54,7 @@ function frontendTable(id, {frontends: items, ...port}) {
       {label: 'Kind', cell: (each) => FRONTEND_KINDS[each.kind] ?? each.kind},
       {label: 'State', class: 'kind', cell: (each) => stateLabel(each.state.toLowerCase())},
       {label: 'Since', class: 'number', cell: (each) => age(each.since)},
-      {label: 'Path', cell: (each) => each.path ?? NONE},
+      {label: 'Path', cell: pathText},
       {label: 'Verdicts', class: 'text', cell: (each) => routesText(each.routes)},
       items.some((each) => each.sourceRanges?.length > 0) && {label: 'Source ranges', class: 'text',
         cell: (each) => each.sourceRanges?.join(', ') || 'all'},
