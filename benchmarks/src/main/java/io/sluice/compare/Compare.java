@@ -150,7 +150,8 @@ public final class Compare implements Callable<Integer> {
         // Also runs when the comparison is interrupted.
         Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(commands, directory)));
         log("setting up the test network for " + contestants.size() + " contestants");
-        try (TestNetwork network = new TestNetwork(commands, contestants.size())) {
+        try (TestNetwork network =
+                new TestNetwork(commands, contestants.size(), contestants.contains(Contestant.SOCKET))) {
             Map<String, String> machine = MachineInfo.collect(commands);
             if (baseline != null) {
                 machine.put("baseline", baseline.toString());
@@ -165,6 +166,7 @@ public final class Compare implements Callable<Integer> {
                 if (contestant.isSluice()) {
                     machine.put("flags of " + contestant.label, node.flags());
                 }
+                node.pause();
             }
             Report report = new Report(results, out, machine, rounds, seconds);
             for (Workload work : workloads) {
@@ -216,7 +218,8 @@ public final class Compare implements Callable<Integer> {
                 .toList();
         ContestantNode reference = references.isEmpty() ? nodes.get(0) : references.get(0);
         Workload.Context context = new Workload.Context(network, commands, 2, idleConnections, 0);
-        rate = (int) (Workload.Wrk.run(reference, context, 64, 2, false).perSecond() / 2);
+        reference.measure(() ->
+                rate = (int) (Workload.Wrk.run(reference, context, 64, 2, false).perSecond() / 2));
         log("latency at " + rate + " requests/s, half of the rate of " + reference.contestant.label);
         return rate;
     }
@@ -226,7 +229,7 @@ public final class Compare implements Callable<Integer> {
         List<ContestantNode> nodes = new ArrayList<>(
                 all.stream().filter(node -> work.supports(node.contestant)).toList());
         for (ContestantNode node : nodes) {
-            for (int i = 0; i < WARM_UPS && work.needsWarmUp() && node.contestant.isSluice(); i++) {
+            for (int i = 0; i < WARM_UPS && work.needsWarmUp() && node.contestant.needsWarmUp(); i++) {
                 measure(work, 0, node, context);
             }
         }
@@ -252,7 +255,9 @@ public final class Compare implements Callable<Integer> {
         List<Figure> figures = List.of();
         String problem = "";
         try {
-            figures = work.measure(node, context);
+            List<Figure> measured = new ArrayList<>();
+            node.measure(() -> measured.addAll(work.measure(node, context)));
+            figures = measured;
         } catch (IOException e) {
             problem = String.valueOf(e.getMessage());
             TimeUnit.SECONDS.sleep(1);

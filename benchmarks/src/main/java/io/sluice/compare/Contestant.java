@@ -13,7 +13,8 @@ enum Contestant {
     BASELINE_BIND("baseline-bind", "sluice run --mode bind of the --baseline distribution"),
     BASELINE_NODE("baseline-node", "sluice run --mode node of the --baseline distribution"),
     BIND("sluice-bind", "sluice run --mode bind"),
-    NODE("sluice-node", "sluice run --mode node, the endpoint sees the client's address");
+    NODE("sluice-node", "sluice run --mode node, the endpoint sees the client's address"),
+    SOCKET("sluice-socketlb", "sluice run --mode node --socket-lb required, which runs only while it is measured");
 
     final String label;
     final String description;
@@ -24,7 +25,7 @@ enum Contestant {
     }
 
     boolean isSluice() {
-        return this == BIND || this == NODE || isBaseline();
+        return this == BIND || this == NODE || this == SOCKET || isBaseline();
     }
 
     /** Whether this contestant runs the distribution of {@code --baseline} instead of the built one. */
@@ -32,16 +33,22 @@ enum Contestant {
         return this == BASELINE_BIND || this == BASELINE_NODE;
     }
 
-    boolean isNodeMode() {
-        return this == NODE || this == BASELINE_NODE;
+    /** Whether a JVM handles the traffic, which compiles its code while it does. */
+    boolean needsWarmUp() {
+        return isSluice() && this != SOCKET;
     }
 
-    boolean isProcess() {
-        return this != DIRECT && this != NFT;
+    boolean isNodeMode() {
+        return this == NODE || this == BASELINE_NODE || this == SOCKET;
+    }
+
+    /** Whether a process of this contestant accepts the connections. */
+    boolean isProxy() {
+        return this != DIRECT && this != NFT && this != SOCKET;
     }
 
     boolean hasUdp() {
-        return this != HAPROXY && this != HAPROXY_CLIENT;
+        return this != HAPROXY && this != HAPROXY_CLIENT && this != SOCKET;
     }
 
     /**
@@ -52,6 +59,7 @@ enum Contestant {
         return switch (this) {
             case BIND -> List.of(DIRECT, NFT, HAPROXY, NGINX, BASELINE_BIND);
             case NODE -> List.of(DIRECT, NFT, HAPROXY_CLIENT, HAPROXY, NGINX, BASELINE_NODE);
+            case SOCKET -> List.of(DIRECT, NFT, NODE, HAPROXY, NGINX);
             default -> List.of();
         };
     }

@@ -4,6 +4,7 @@ import io.sluice.compare.TestNetwork.Lane;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -16,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 /** Sets up a contestant on its node and reads memory, descriptors and flags of its processes. */
 final class ContestantNode {
     private static final int[] TCP = {TestNetwork.HTTP, TestNetwork.BULK};
+    /** CPU time in half a second with which a process counts as idle. */
+    private static final int IDLE_CPU_MILLIS = 20;
+
     private static final int[] UDP = {TestNetwork.PING, TestNetwork.QUERY, TestNetwork.FLOOD};
 
     final Contestant contestant;
@@ -76,16 +80,26 @@ final class ContestantNode {
             }
             case BIND, BASELINE_BIND -> {
                 addServiceAddress();
-                process = start(sluice("--mode=bind"));
+                process = start(sluice(new String[] {"--mode=bind"}));
             }
-            case NODE, BASELINE_NODE ->
+            case NODE, BASELINE_NODE -> process = start(sluice(nodeMode()));
+            case SOCKET ->
                 process = start(sluice(
-                        "--mode=node",
-                        // Treat the client as a pod: connections of external clients would be masqueraded.
-                        "--cluster-cidr=" + lane.clientNetwork(),
-                        "--node-ip=" + lane.nodeToClient() + "," + lane.nodeToEndpoint()));
+                        nodeMode(),
+                        "--socket-lb=required",
+                        "--socket-lb-cgroup=" + network.cgroup().cgroup(),
+                        "--socket-lb-pins=" + network.cgroup().pins()));
         }
         awaitResponse();
+    }
+
+    private String[] nodeMode() {
+        return new String[] {
+            "--mode=node",
+            // Treat the client as a pod: connections of external clients would be masqueraded.
+            "--cluster-cidr=" + lane.clientNetwork(),
+            "--node-ip=" + lane.nodeToClient() + "," + lane.nodeToEndpoint()
+        };
     }
 
     private Process start(List<String> command) throws IOException {
@@ -95,8 +109,15 @@ final class ContestantNode {
     private void awaitResponse() throws IOException, InterruptedException {
         for (int i = 0; ; i++) {
             try {
+                long before = network.accepted(lane);
                 network.load("probe " + address() + " " + TestNetwork.HTTP);
-                return;
+                if (contestant != Contestant.SOCKET || network.accepted(lane) == before) {
+                    return;
+                }
+                if (i == 100) {
+                    throw new IOException("not attached");
+                }
+                TimeUnit.MILLISECONDS.sleep(100);
             } catch (IOException e) {
                 if (i == 100 || (process != null && !process.isAlive())) {
                     throw new IOException(contestant.label + " does not respond\n" + log(), e);
@@ -114,12 +135,80 @@ final class ContestantNode {
     /** Ends the process and starts a new one, for workloads that need a fresh process. */
     void restart() throws IOException, InterruptedException {
         if (process != null) {
+            stop();
+            start();
+        }
+    }
+
+    private void stop() throws InterruptedException {
+        if (process != null) {
             process.destroy();
             if (contestant.isSluice() && !process.waitFor(40, TimeUnit.SECONDS)) {
                 System.err.println(contestant.label + " did not end within 40 s; killing it");
             }
             commands.end(process);
-            start();
+            process = null;
+        }
+    }
+
+    /** Something that is measured. */
+    interface Measurement {
+        void run() throws IOException, InterruptedException;
+    }
+
+    /**
+     * Runs a measurement. Programs for sockets are attached only meanwhile, because they run for the clients of all
+     * contestants.
+     *
+     * @throws IllegalStateException if connections did not take the path of this contestant; the run cannot go on
+     */
+    void measure(Measurement measurement) throws IOException, InterruptedException {
+        if (contestant != Contestant.SOCKET) {
+            measurement.run();
+            return;
+        }
+        start();
+        try {
+            awaitIdle();
+            long before = network.accepted(lane);
+            measurement.run();
+            long accepted = network.accepted(lane) - before;
+            if (accepted > 0) {
+                throw new IllegalStateException(
+                        contestant.label + ": " + accepted + " connections went through the process, not the socket");
+            }
+        } finally {
+            pause();
+        }
+    }
+
+    /** Waits until the JVM has started completely, which takes CPU time from the client and the endpoint. */
+    private void awaitIdle() throws InterruptedException {
+        long used = cpuMillis();
+        for (int i = 0; i < 60; i++) {
+            TimeUnit.MILLISECONDS.sleep(500);
+            long now = cpuMillis();
+            if (now - used <= IDLE_CPU_MILLIS) {
+                return;
+            }
+            used = now;
+        }
+        System.err.println(contestant.label + " is still busy 30 s after its start");
+    }
+
+    private long cpuMillis() {
+        return process == null
+                ? 0
+                : process.info().totalCpuDuration().map(Duration::toMillis).orElse(0L);
+    }
+
+    /** Ends what must not run while other contestants are measured. */
+    void pause() throws IOException, InterruptedException {
+        if (contestant == Contestant.SOCKET) {
+            stop();
+            if (network.cgroup().isAttached()) {
+                throw new IllegalStateException(contestant.label + " left its programs attached\n" + log());
+            }
         }
     }
 
@@ -184,7 +273,7 @@ final class ContestantNode {
         return commands.file("nginx.conf", text.append("}\n").toString()).toString();
     }
 
-    private List<String> sluice(String... flags) throws IOException {
+    private List<String> sluice(String[] mode, String... flags) throws IOException {
         StringBuilder ports = new StringBuilder();
         StringBuilder endpoints = new StringBuilder();
         for (int i = 0; i < TCP.length + UDP.length; i++) {
@@ -214,6 +303,7 @@ final class ContestantNode {
         command.add("run");
         command.add("--feed=" + commands.file(contestant.label + ".yaml", feed));
         command.add("--drain-timeout=1s");
+        command.addAll(List.of(mode));
         command.addAll(List.of(flags));
         return command;
     }

@@ -7,8 +7,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A client, one node per contestant and an endpoint as network namespaces, joined by veth pairs. Because every
@@ -67,13 +69,16 @@ final class TestNetwork implements AutoCloseable {
     }
 
     private final CommandRunner commands;
+    private final @Nullable ClientCgroup cgroup;
     private final List<Lane> lanes = new ArrayList<>();
     private final BufferedReader responses;
     private final PrintWriter requests;
 
-    TestNetwork(CommandRunner commands, int nodes) throws IOException, InterruptedException {
+    /** @param hasCgroup whether clients are in a cgroup of their own */
+    TestNetwork(CommandRunner commands, int nodes, boolean hasCgroup) throws IOException, InterruptedException {
         this.commands = commands;
         remove(commands);
+        cgroup = hasCgroup ? ClientCgroup.create(commands) : null;
         addNamespace("client");
         addNamespace("endpoint");
         for (int i = 0; i < nodes; i++) {
@@ -81,15 +86,34 @@ final class TestNetwork implements AutoCloseable {
             addLane(lanes.get(i));
         }
         startEndpoint();
-        Process load = commands.start(new ProcessBuilder(in(
-                        client(), CommandRunner.java(LoadGenerator.class, "-Xms256m", "-Xmx256m", "-XX:+UseSerialGC")))
+        Process load = commands.start(new ProcessBuilder(
+                        client(CommandRunner.java(LoadGenerator.class, "-Xms256m", "-Xmx256m", "-XX:+UseSerialGC")))
                 .redirectError(commands.directory().resolve("load.log").toFile()));
         responses = load.inputReader(StandardCharsets.UTF_8);
         requests = new PrintWriter(load.outputWriter(StandardCharsets.UTF_8), true);
     }
 
-    static String client() {
+    private static String client() {
         return PREFIX + "client";
+    }
+
+    /** The command line that runs a command as a client. */
+    private List<String> client(List<String> command) {
+        List<String> all = in(client(), command);
+        return cgroup == null ? all : cgroup.enter(all);
+    }
+
+    /** Runs a program as a client and returns its output. */
+    String inClient(List<String> command) throws IOException, InterruptedException {
+        return commands.run(client(command));
+    }
+
+    String inClient(String line) throws IOException, InterruptedException {
+        return inClient(List.of(line.split(" ")));
+    }
+
+    ClientCgroup cgroup() {
+        return Objects.requireNonNull(cgroup);
     }
 
     private static String endpoint() {
@@ -168,7 +192,7 @@ final class TestNetwork implements AutoCloseable {
         return commands.run(in(namespace, List.of(line.split(" "))));
     }
 
-    static List<String> in(String namespace, List<String> command) {
+    private static List<String> in(String namespace, List<String> command) {
         List<String> all = new ArrayList<>(List.of("ip", "netns", "exec", namespace));
         all.addAll(command);
         return all;
@@ -196,12 +220,16 @@ final class TestNetwork implements AutoCloseable {
      * network was overloaded.
      */
     long synRetransmits(Lane lane) throws IOException, InterruptedException {
-        return counter(client()) + counter(lane.node());
+        return counter(client(), "TcpExtTCPSynRetrans") + counter(lane.node(), "TcpExtTCPSynRetrans");
     }
 
-    private long counter(String namespace) throws IOException, InterruptedException {
-        Matcher matcher = Pattern.compile("TcpExtTCPSynRetrans\\s+(\\d+)")
-                .matcher(in(namespace, "nstat -asz TcpExtTCPSynRetrans"));
+    /** The connections that processes on the node have accepted so far. */
+    long accepted(Lane lane) throws IOException, InterruptedException {
+        return counter(lane.node(), "TcpPassiveOpens");
+    }
+
+    private long counter(String namespace, String name) throws IOException, InterruptedException {
+        Matcher matcher = Pattern.compile(name + "\\s+(\\d+)").matcher(in(namespace, "nstat -asz " + name));
         return matcher.find() ? Long.parseLong(matcher.group(1)) : 0;
     }
 
@@ -217,6 +245,7 @@ final class TestNetwork implements AutoCloseable {
                 commands.run("ip netns del " + name);
             }
         }
+        ClientCgroup.remove(commands);
     }
 
     static boolean isRunning(String pid) {

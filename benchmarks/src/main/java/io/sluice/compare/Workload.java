@@ -46,7 +46,7 @@ enum Workload {
 
     boolean supports(Contestant contestant) {
         if (this == IDLE || this == SYSCALLS) {
-            return contestant.isProcess();
+            return contestant.isProxy();
         }
         return !udp || contestant.hasUdp();
     }
@@ -87,10 +87,8 @@ enum Workload {
 
     private List<Figure> bulk(ContestantNode node, Context context, int streams)
             throws IOException, InterruptedException {
-        String json = context.network.in(
-                TestNetwork.client(),
-                "iperf3 -J -c %s -p %d -t %d -P %d"
-                        .formatted(node.address(), TestNetwork.BULK, wholeSeconds(context.seconds), streams));
+        String json = context.network.inClient("iperf3 -J -c %s -p %d -t %d -P %d"
+                .formatted(node.address(), TestNetwork.BULK, wholeSeconds(context.seconds), streams));
         return List.of(Figure.more(
                 label,
                 "Gbit/s",
@@ -127,10 +125,8 @@ enum Workload {
     }
 
     private List<Figure> udpPing(ContestantNode node, Context context) throws IOException, InterruptedException {
-        String out = context.network.in(
-                TestNetwork.client(),
-                "sockperf ping-pong -i %s -p %d -t %d"
-                        .formatted(node.address(), TestNetwork.PING, wholeSeconds(context.seconds)));
+        String out = context.network.inClient("sockperf ping-pong -i %s -p %d -t %d"
+                .formatted(node.address(), TestNetwork.PING, wholeSeconds(context.seconds)));
         return List.of(
                 Figure.less(label + " p50", "µs one way", number(out, "percentile 50\\.000\\s*=\\s*([0-9.]+)")),
                 Figure.less(label + " p99", "µs one way", number(out, "percentile 99\\.000\\s*=\\s*([0-9.]+)")));
@@ -246,7 +242,7 @@ enum Workload {
                 command.addAll(List.of("-H", "Connection: close"));
             }
             command.add("http://" + node.address() + ":" + TestNetwork.HTTP + "/");
-            String out = context.commands.run(TestNetwork.in(TestNetwork.client(), command));
+            String out = context.network.inClient(command);
             if (out.contains("Socket errors") || out.contains("Non-2xx")) {
                 throw new IOException(node.contestant.label + ": " + out);
             }

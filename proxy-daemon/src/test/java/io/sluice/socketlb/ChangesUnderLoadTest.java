@@ -14,6 +14,7 @@ import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
 import io.sluice.model.SessionAffinity;
+import io.sluice.socketlb.MapFormat.FrontendEntry;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
 import java.net.ConnectException;
@@ -141,10 +142,9 @@ final class ChangesUnderLoadTest {
                     servicePort("web", FRONTEND, 0, all.subList(0, 1)),
                     servicePort("other", other, 0, all.subList(1, 2))));
             BpfMap frontends = programs.map("frontends");
-            ByteBuffer entry = Objects.requireNonNull(frontends.get(MapFormat.address(other)));
-            byte[] copy = new byte[entry.remaining()];
-            entry.get(copy);
-            frontends.put(MapFormat.address(FRONTEND), copy);
+            FrontendEntry entry =
+                    FrontendEntry.of(Objects.requireNonNull(frontends.get(MapFormat.address(other))));
+            frontends.put(MapFormat.address(FRONTEND), entry.toBytes());
             // Not redirected, and nothing listens there.
             assertThatThrownBy(() -> channel.connect(SERVICE)).isInstanceOf(ConnectException.class);
         }

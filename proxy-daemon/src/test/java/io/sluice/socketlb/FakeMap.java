@@ -114,6 +114,10 @@ final class FakeMap implements BpfMap {
 
     @Override
     public void forEach(BiConsumer<byte[], ByteBuffer> action) {
-        Map.copyOf(entries).forEach((key, value) -> action.accept(key.array().clone(), view(value)));
+        Map.copyOf(entries).forEach((key, value) -> {
+            byte[] bytes = new byte[key.remaining()];
+            key.duplicate().get(bytes);
+            action.accept(bytes, view(value));
+        });
     }
 }

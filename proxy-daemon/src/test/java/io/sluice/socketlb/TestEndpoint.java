@@ -41,7 +41,6 @@ final class TestEndpoint implements AutoCloseable {
                 client.getInputStream().read();
             } catch (IOException e) {
                 // The client has reset the connection, or the test has ended.
-                continue;
             }
         }
     }
