@@ -142,8 +142,7 @@ final class ChangesUnderLoadTest {
                     servicePort("web", FRONTEND, 0, all.subList(0, 1)),
                     servicePort("other", other, 0, all.subList(1, 2))));
             BpfMap frontends = programs.map("frontends");
-            FrontendEntry entry =
-                    FrontendEntry.of(Objects.requireNonNull(frontends.get(MapFormat.address(other))));
+            FrontendEntry entry = FrontendEntry.of(Objects.requireNonNull(frontends.get(MapFormat.address(other))));
             frontends.put(MapFormat.address(FRONTEND), entry.toBytes());
             // Not redirected, and nothing listens there.
             assertThatThrownBy(() -> channel.connect(SERVICE)).isInstanceOf(ConnectException.class);
