@@ -34,7 +34,10 @@ final class RedirectedServices {
     private final BiFunction<ServicePort, Frontend, String> obstacle;
 
     private final ForwarderView forwarder;
-    /** The service port of each frontend in the maps, and of each that the kernel rejected. */
+    /**
+     * The service port of each frontend that is or was in the maps, as long as the service port has the frontend: its open
+     * connections are counted even if it leaves the maps.
+     */
     private final Map<FrontendAddress, ServicePortName> owners = new ConcurrentHashMap<>();
     /** The frontends that the kernel rejected, with the reason. */
     private final Map<FrontendAddress, String> rejected = new ConcurrentHashMap<>();
@@ -84,12 +87,20 @@ final class RedirectedServices {
                 if (!wanted.containsKey(frontend)) {
                     remove(frontend);
                 }
+                if (!has(name, frontend)) {
+                    owners.remove(frontend);
+                }
             }
-            frontends.remove(name);
         });
         desired.forEach((name, wanted) -> {
-            if (!wanted.isEmpty()) {
-                frontends.put(name, Set.copyOf(wanted.keySet()));
+            Set<FrontendAddress> own = new HashSet<>(wanted.keySet());
+            frontends.getOrDefault(name, Set.of()).stream()
+                    .filter(frontend -> name.equals(owners.get(frontend)))
+                    .forEach(own::add);
+            if (own.isEmpty()) {
+                frontends.remove(name);
+            } else {
+                frontends.put(name, own);
             }
             wanted.forEach((frontend, endpoints) -> put(name, frontend, endpoints));
         });
@@ -103,6 +114,12 @@ final class RedirectedServices {
                                     entry.getValue()),
                             () -> log.info("socket-level load balancing: the maps have room for all frontends again"));
         }
+    }
+
+    private boolean has(ServicePortName name, FrontendAddress frontend) {
+        ServicePort port = snapshot.get(name);
+        return port != null
+                && port.frontends().stream().anyMatch(each -> each.address().equals(frontend));
     }
 
     private void put(ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
@@ -120,7 +137,6 @@ final class RedirectedServices {
         try {
             rejected.remove(frontend);
             maps.remove(frontend);
-            owners.remove(frontend);
         } catch (BpfException e) {
             log.error("socket-level load balancing: cannot remove {}: {}", frontend, e.getMessage());
         }
@@ -193,7 +209,7 @@ final class RedirectedServices {
         return names;
     }
 
-    /** The service port of a frontend in the maps; null if there is none. Thread-safe. */
+    /** The service port of a frontend that is or was in the maps; null if there is none. Thread-safe. */
     @Nullable
     ServicePortName owner(FrontendAddress frontend) {
         return owners.get(frontend);
@@ -205,7 +221,7 @@ final class RedirectedServices {
         if (why.isEmpty()) {
             why = rejected.getOrDefault(frontend.address(), "");
         }
-        if (why.isEmpty() && !owners.containsKey(frontend.address())) {
+        if (why.isEmpty() && !maps.contains(frontend.address())) {
             why = "no endpoint in use, or the frontend has failed";
         }
         return new SocketPath(why.isEmpty(), why);
@@ -213,7 +229,7 @@ final class RedirectedServices {
 
     /** The number of frontends in the maps. Thread-safe. */
     int size() {
-        return owners.size() - rejected.size();
+        return maps.size();
     }
 
     /** The number of frontends that the kernel rejected. Thread-safe. */

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -23,7 +24,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The frontends in the maps, with their endpoints. No connection ever sees a half-written frontend: a change writes a new
  * set of endpoints, and then replaces the frontend's entry, which refers to the set. The old set is removed at least a
- * second later, when no program reads it any more. Not thread-safe.
+ * second later, when no program reads it any more. Not thread-safe, except
+ * for the methods that say so.
  */
 final class Redirects {
     static final long RECLAIM_AFTER_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -51,7 +53,7 @@ final class Redirects {
 
     private final Maps maps;
     private final LongSupplier nanoClock;
-    private final Map<FrontendAddress, Installed> installed = new HashMap<>();
+    private final Map<FrontendAddress, Installed> installed = new ConcurrentHashMap<>();
     private final Deque<Retired> retired = new ArrayDeque<>();
     private long nextSet = 1;
 
@@ -109,11 +111,12 @@ final class Redirects {
         maps.cursors().removeAll(cursors);
     }
 
-    /** Whether connections to a frontend are redirected. */
+    /** Whether connections to a frontend are redirected. Thread-safe. */
     boolean contains(FrontendAddress frontend) {
         return installed.containsKey(frontend);
     }
 
+    /** The number of frontends in the maps. Thread-safe. */
     int size() {
         return installed.size();
     }

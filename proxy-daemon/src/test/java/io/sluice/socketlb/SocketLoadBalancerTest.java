@@ -280,6 +280,23 @@ final class SocketLoadBalancerTest {
         await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(2, 0, 1, 0)));
     }
 
+    /** Its connections would otherwise stay counted as open for ever. */
+    @Test
+    void countsTheEndOfConnectionsWhoseFrontendHasLeftTheMaps() throws IOException {
+        Endpoint a = serve();
+        SocketLoadBalancer balancer = start();
+        balancer.apply(snapshot(0, a));
+        try (Socket socket = new Socket()) {
+            socket.connect(FRONTEND.address().toSocketAddress(80));
+            TestEndpoint.readPort(socket);
+            await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(1, 1, 0, 0)));
+            forwarder.outOfUse.add(a);
+            balancer.changed(WEB);
+            await().untilAsserted(() -> assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class));
+        }
+        await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(1, 0, 0, 0)));
+    }
+
     @Test
     void anEndpointThatIsSilentIsReportedOnce() throws IOException {
         try (ServerSocket full = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
