@@ -8,6 +8,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
@@ -45,9 +48,36 @@ final class DistributionIT {
     void containsNoOtherFiles() throws Exception {
         try (Stream<Path> files = Files.list(SluiceProcess.HOME)) {
             assertThat(files.map(file -> file.getFileName().toString()).filter(name -> !name.equals("bom.json")))
-                    .containsExactlyInAnyOrder("LICENSE", "bin", "lib");
+                    .containsExactlyInAnyOrder("LICENSE", "NOTICE", "licenses", "bin", "lib");
         }
         assertThat(Files.isExecutable(SluiceProcess.HOME.resolve("bin/sluice"))).isTrue();
+    }
+
+    /** A new jar needs a line with its license in NOTICE, and a file with the text unless that is Apache-2.0. */
+    @Test
+    void noticeNamesAllJarsAndLicenses() throws Exception {
+        List<String> notice = Files.readAllLines(SluiceProcess.HOME.resolve("NOTICE"));
+        List<String> jars = notice.stream()
+                .skip(notice.stream()
+                                .takeWhile(line -> !line.startsWith("-----"))
+                                .count()
+                        + 1)
+                .takeWhile(line -> !line.isEmpty())
+                .filter(line -> !line.startsWith(" "))
+                .map(line -> line.replaceAll(" .*", ""))
+                .toList();
+        assertThat(jars)
+                .containsExactlyInAnyOrderElementsOf(jarNames().stream()
+                        .filter(jar -> !jar.startsWith("proxy-"))
+                        .toList());
+        Set<String> texts = Pattern.compile("licenses/([\\w.-]+\\.txt)")
+                .matcher(String.join("\n", notice))
+                .results()
+                .map(found -> found.group(1))
+                .collect(Collectors.toSet());
+        try (Stream<Path> files = Files.list(SluiceProcess.HOME.resolve("licenses"))) {
+            assertThat(files.map(file -> file.getFileName().toString())).containsExactlyInAnyOrderElementsOf(texts);
+        }
     }
 
     @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -100,6 +101,18 @@ final class LauncherIT {
         String path = fakeJava("17.0.1").resolve("bin") + ":" + System.getenv("PATH");
         try (SluiceProcess sluice = run(launcher, Map.of("JAVA_HOME", "", "PATH", path), "--help")) {
             assertThat(sluice.exitCode()).isZero();
+            assertThat(sluice.out()).endsWith("io.sluice.cli.Main\n--help\n");
+        }
+    }
+
+    /** A runtime of jlink, which makes the directory independent of the Java of the machine. */
+    @Test
+    void prefersTheRuntimeInTheDistribution() throws Exception {
+        Path bin = Files.createDirectories(directory.resolve("sluice/bin"));
+        Path copy = Files.copy(launcher, bin.resolve("sluice"), StandardCopyOption.COPY_ATTRIBUTES);
+        Files.move(fakeJava("25"), directory.resolve("sluice/java"));
+        try (SluiceProcess sluice = run(copy, Map.of("JAVA_HOME", ""), "--help")) {
+            assertThat(sluice.exitCode()).as(sluice.err()).isZero();
             assertThat(sluice.out()).endsWith("io.sluice.cli.Main\n--help\n");
         }
     }
