@@ -24,8 +24,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The frontends in the maps, with their endpoints. No connection ever sees a half-written frontend: a change writes a new
  * set of endpoints, and then replaces the frontend's entry, which refers to the set. The old set is removed at least a
- * second later, when no program reads it any more. Not thread-safe, except
- * for the methods that say so.
+ * second later, when no program reads it any more. Not thread-safe, except for the methods that say so.
  */
 final class Redirects {
     static final long RECLAIM_AFTER_NANOS = TimeUnit.SECONDS.toNanos(1);

@@ -133,6 +133,27 @@ final class SocketLbIT {
         });
     }
 
+    /** kindnet's rules, which exempt connections of root's processes, and so those of the forwarder. */
+    @Test
+    @Order(2)
+    void networkPoliciesOfTheNodeApply() throws IOException {
+        Path rules = Files.writeString(directory.resolve("policies.nft"), """
+                table inet standin {
+                  chain policies {
+                    type filter hook postrouting priority srcnat - 5;
+                    meta skuid 0 accept
+                    ct state established,related accept
+                    ip saddr 10.244.2.11 ip daddr 10.244.1.10 drop
+                  }
+                }
+                """);
+        NodeLab.in("node", "nft -f " + rules);
+        assertThat(cases.responses("tcp 4 one inside:80", 10, 1)).containsExactly("DROP");
+        cases.check("tcp 4 pod bridged:80 two=pod");
+        NodeLab.in("node", "nft delete table inet standin");
+        cases.check("tcp 4 one inside:80 pod=one");
+    }
+
     @Test
     @Order(2)
     void connectionsGoOnWithoutAProcess() throws Exception {
