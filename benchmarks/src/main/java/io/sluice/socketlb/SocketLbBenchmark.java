@@ -206,7 +206,7 @@ final class SocketLbBenchmark implements Callable<Integer> {
             connections += connector.connect(to, nanos() / SAMPLES);
             Map<String, Runs> now = statistics.programs();
             for (String hook : now.keySet()) {
-                Runs runs = now.get(hook).minus(last.get(hook));
+                Runs runs = since(last, now, hook);
                 if (runs.count() > 0) {
                     nanosPerRun
                             .computeIfAbsent(hook, key -> new ArrayList<>())
@@ -218,7 +218,7 @@ final class SocketLbBenchmark implements Callable<Integer> {
         for (Map.Entry<String, List<Double>> hook : nanosPerRun.entrySet()) {
             List<Double> samples = hook.getValue();
             samples.sort(null);
-            Runs all = last.get(hook.getKey()).minus(before.get(hook.getKey()));
+            Runs all = since(before, last, hook.getKey());
             System.out.printf(
                     "  %-12s %.2f runs of %.0f ns (%.0f to %.0f)%n",
                     hook.getKey(),
@@ -227,6 +227,10 @@ final class SocketLbBenchmark implements Callable<Integer> {
                     samples.get(0),
                     samples.get(samples.size() - 1));
         }
+    }
+
+    private static Runs since(Map<String, Runs> before, Map<String, Runs> now, String hook) {
+        return Objects.requireNonNull(now.get(hook)).minus(Objects.requireNonNull(before.get(hook)));
     }
 
     /** Lets the programs create the entries of all Services and endpoints that are used later. */
