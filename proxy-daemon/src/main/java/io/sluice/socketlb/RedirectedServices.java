@@ -42,6 +42,9 @@ final class RedirectedServices {
     /** The frontends that the kernel rejected, with the reason. */
     private final Map<FrontendAddress, String> rejected = new ConcurrentHashMap<>();
 
+    /** The service ports with frontends that are still in the maps, although they should not be. */
+    private final Set<ServicePortName> notRemoved = new HashSet<>();
+
     private final Map<ServicePortName, Set<FrontendAddress>> frontends = new HashMap<>();
     /** The service ports of which some endpoints are not used. */
     private final Set<ServicePortName> incomplete = new HashSet<>();
@@ -85,9 +88,9 @@ final class RedirectedServices {
         desired.forEach((name, wanted) -> {
             for (FrontendAddress frontend : frontends.getOrDefault(name, Set.of())) {
                 if (!wanted.containsKey(frontend)) {
-                    remove(frontend);
+                    remove(name, frontend);
                 }
-                if (!has(name, frontend)) {
+                if (!has(name, frontend) && !maps.contains(frontend)) {
                     owners.remove(frontend);
                 }
             }
@@ -133,12 +136,14 @@ final class RedirectedServices {
         }
     }
 
-    private void remove(FrontendAddress frontend) {
+    private void remove(ServicePortName name, FrontendAddress frontend) {
         try {
             rejected.remove(frontend);
             maps.remove(frontend);
         } catch (BpfException e) {
-            log.error("socket-level load balancing: cannot remove {}: {}", frontend, e.getMessage());
+            if (notRemoved.add(name)) {
+                log.error("socket-level load balancing: cannot remove {}: {}; retrying", frontend, e.getMessage());
+            }
         }
     }
 
@@ -202,9 +207,10 @@ final class RedirectedServices {
         return Set.copyOf(incomplete);
     }
 
-    /** The service ports with frontends that the kernel rejected. */
-    Set<ServicePortName> rejected() {
-        Set<ServicePortName> names = new HashSet<>();
+    /** The service ports of which the kernel has rejected a change, to try again. */
+    Set<ServicePortName> toRetry() {
+        Set<ServicePortName> names = new HashSet<>(notRemoved);
+        notRemoved.clear();
         rejected.keySet().forEach(frontend -> names.add(owners.get(frontend)));
         return names;
     }

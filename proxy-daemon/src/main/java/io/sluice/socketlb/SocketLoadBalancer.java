@@ -217,7 +217,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
         long now = System.nanoTime();
         if (now - nextRetryNanos >= 0) {
             nextRetryNanos = now + RETRY_NANOS;
-            due.addAll(redirected.rejected());
+            due.addAll(redirected.toRetry());
         }
         due.addAll(redirected.withChangedAddresses());
         redirected.update(due);

@@ -102,7 +102,7 @@ struct socket {
 	struct pair to;
 	__u64 netns;
 	__u32 reported; // whether a failure was reported
-	__u32 zero;
+	__u32 has_affinity;
 };
 
 struct {
@@ -249,30 +249,37 @@ static __always_inline int is_stuck(const struct frontend *frontend, __u64 clien
 	return 1;
 }
 
-static __always_inline int choose(struct pair *to, __u64 netns)
+enum choice {
+	NONE = 0,
+	IN_TURN = 1,
+	BY_AFFINITY = 2,
+};
+
+static __always_inline enum choice choose(struct pair *to, __u64 netns)
 {
 	for (int i = 0; i < TRIES; i++) {
 		struct frontend *found = bpf_map_lookup_elem(&frontends, &to->frontend);
 		if (!found)
-			return 0;
+			return NONE;
 		struct frontend frontend = *found;
 		if (frontend.count == 0)
-			return 0;
+			return NONE;
 		if (frontend.affinity_seconds && is_stuck(&frontend, netns, to))
-			return 1;
+			return BY_AFFINITY;
 		__u64 *cursor = bpf_map_lookup_elem(&cursors, &to->frontend);
 		if (!cursor)
-			return 0;
+			return NONE;
 		struct address candidate;
 		if (take_turn(&frontend, cursor, &to->frontend, &candidate)) {
-			if (frontend.affinity_seconds)
-				stick(&frontend, netns, to, &candidate);
-			else
+			if (!frontend.affinity_seconds) {
 				to->endpoint = candidate;
-			return 1;
+				return IN_TURN;
+			}
+			stick(&frontend, netns, to, &candidate);
+			return BY_AFFINITY;
 		}
 	}
-	return 0;
+	return NONE;
 }
 
 // Returns 1 if the connection goes to the endpoint in `to`, and 0 if its destination does not change.
@@ -284,13 +291,14 @@ static __always_inline int redirect(struct bpf_sock_addr *ctx, struct pair *to)
 	if (!sk)
 		return 0;
 	__u64 netns = bpf_get_netns_cookie(ctx);
-	int chosen = choose(to, netns);
+	enum choice chosen = choose(to, netns);
 	// A socket whose first attempt failed can be connected again, to another address.
 	struct socket *socket = bpf_sk_storage_get(&sockets, sk, 0, chosen ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (socket) {
 		socket->to = *to;
 		socket->netns = netns;
 		socket->reported = 0;
+		socket->has_affinity = chosen == BY_AFFINITY;
 		if (!chosen)
 			socket->to.endpoint.port = 0;
 	}
@@ -437,7 +445,8 @@ static __always_inline void established(struct bpf_sock_ops *ops, struct socket 
 	connection.client.ip[3] = is_v4 ? v4 : v6[3];
 	connection.client.port = bpf_htons(ops->local_port);
 	connection.since_nanos = bpf_ktime_get_ns();
-	note_client(&connection);
+	if (socket->has_affinity)
+		note_client(&connection);
 	__u64 cookie = bpf_get_socket_cookie(ops);
 	bpf_map_update_elem(&connections, &cookie, &connection, BPF_ANY);
 	bpf_sock_ops_cb_flags_set(ops, (ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG)
