@@ -74,6 +74,17 @@ public final class DirectConnections {
         with(name, endpoint, target -> target.timedOut(1, Errno.text(Errno.ETIMEDOUT), now()));
     }
 
+    /** Opens a connection to an endpoint, and records how it ends. */
+    public void check(ServicePortName name, Endpoint endpoint) {
+        synchronized (lock) {
+            ServiceState service = table.services.get(name);
+            EndpointTarget target = service == null ? null : service.targetOf(endpoint);
+            if (service != null && target != null) {
+                table.healthChecker.checkOnce(service, target);
+            }
+        }
+    }
+
     private void with(ServicePortName name, Endpoint endpoint, Consumer<EndpointTarget> action) {
         ServiceState service = table.services.get(name);
         EndpointTarget target = service == null ? null : service.targetOf(endpoint);

@@ -80,9 +80,16 @@ final class HealthChecker {
     /** Checks each ejected endpoint of a service port whose trial is due. */
     void tryEjected(ServiceState state) {
         for (EndpointTarget target : state.targetsInUse()) {
-            if (target.isEjected() && !closed) {
-                loops.get(nextLoop++ % loops.size()).checkOnce(target, timeoutNanos(state.policy()));
+            if (target.isEjected()) {
+                checkOnce(state, target);
             }
+        }
+    }
+
+    /** Checks an endpoint once, unless it is ejected and its trial is not due. */
+    void checkOnce(ServiceState state, EndpointTarget target) {
+        if (!closed) {
+            loops.get(nextLoop++ % loops.size()).checkOnce(target, timeoutNanos(state.policy()));
         }
     }
 

@@ -315,7 +315,7 @@ public final class Daemon implements AutoCloseable {
         // Must precede stopAccepting(), so that no later change opens a listener again.
         stopFeeding();
         awaitConnectionsMoved(settings.drainTimeout());
-        sockets.end(lifecycle.isServedElsewhere());
+        sockets.end(lifecycle.isServedElsewhere() || !lifecycle.hasServed());
         boolean left = !lifecycle.isServedElsewhere() && ReturnToKubeProxy.attempt(settings, rules, ports);
         changes.lock();
         try {

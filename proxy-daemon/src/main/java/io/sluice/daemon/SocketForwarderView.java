@@ -82,6 +82,11 @@ final class SocketForwarderView implements ForwarderView {
     }
 
     @Override
+    public void check(ServicePortName name, Endpoint endpoint) {
+        direct.check(name, endpoint);
+    }
+
+    @Override
     public void tryEjected(ServicePortName name) {
         direct.tryEjected(name);
     }

@@ -33,6 +33,9 @@ public interface ForwarderView {
     /** Records that an endpoint answered neither a SYN nor its retransmission. */
     void silent(ServicePortName name, Endpoint endpoint);
 
+    /** Finds out whether an endpoint answers. */
+    void check(ServicePortName name, Endpoint endpoint);
+
     /** Lets each endpoint of a service port whose ejection has lasted for its time answer a trial connection. */
     void tryEjected(ServicePortName name);
 

@@ -31,7 +31,8 @@ final class Libbpf {
             libbpf_set_print(null);
             return null;
         } catch (UnsatisfiedLinkError e) {
-            return LIBRARY + " cannot be loaded; install libbpf 1.0 or newer (Debian: libbpf1)";
+            return LIBRARY + " cannot be loaded; install libbpf 1.0 or newer (Debian: libbpf1): "
+                    + String.valueOf(e.getMessage()).lines().findFirst().orElse("");
         }
     }
 

@@ -17,7 +17,9 @@ final class Outcomes implements AutoCloseable {
     enum Kind {
         ANSWERED,
         REFUSED,
-        SILENT
+        SILENT,
+        /** Closed before a TCP answer: by the client, or because of an ICMP error. */
+        ABORTED
     }
 
     /** The outcome of one connection attempt. */

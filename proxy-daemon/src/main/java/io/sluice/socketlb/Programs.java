@@ -130,10 +130,11 @@ final class Programs implements AutoCloseable {
         return Objects.requireNonNull(Libbpf.bpf_object__find_map_by_name(object, map), map);
     }
 
-    /** Attaches a program for a moment, which has no effect before a map has content that this process knows. */
+    /** Attaches each program for a moment. They use the maps of the process that serves, if there is one. */
     private void requireAttachable() throws IOException {
-        Hook hook = Hook.GETPEERNAME4;
-        Libbpf.Libc.close(create(hook));
+        for (Hook hook : Hook.values()) {
+            Libbpf.Libc.close(create(hook));
+        }
     }
 
     private int program(Hook hook) {
@@ -160,6 +161,7 @@ final class Programs implements AutoCloseable {
      * maps of other layouts, which no program uses then.
      */
     void attach() throws IOException {
+        pinMaps();
         Files.createDirectories(Pins.links(pins));
         for (Hook hook : Hook.values()) {
             Path pin = Pins.links(pins).resolve(hook.hookName);
@@ -173,6 +175,17 @@ final class Programs implements AutoCloseable {
             }
         }
         Pins.removeOtherMaps(pins, LAYOUT);
+    }
+
+    /** Pins maps again that the earlier process has removed at its end, after this process had opened them. */
+    private void pinMaps() throws IOException {
+        Path maps = Files.createDirectories(Pins.maps(pins, LAYOUT));
+        for (String name : PINNED_MAPS) {
+            Path path = maps.resolve(name);
+            if (!Files.exists(path)) {
+                check("pinning map " + name, Libbpf.bpf_obj_pin(descriptor(name), path.toString()));
+            }
+        }
     }
 
     private boolean isReplaced(Hook hook, Path pin) throws IOException {

@@ -38,7 +38,9 @@ final class RedirectedServices {
      * The service port of each frontend that is or was in the maps, as long as the service port has the frontend: its open
      * connections are counted even if it leaves the maps.
      */
-    private final Map<FrontendAddress, ServicePortName> owners = new ConcurrentHashMap<>();
+    private final Map<FrontendAddress, Owner> owners = new ConcurrentHashMap<>();
+
+    private long lastOwner;
     /** The frontends that the kernel rejected, with the reason. */
     private final Map<FrontendAddress, String> rejected = new ConcurrentHashMap<>();
 
@@ -51,6 +53,13 @@ final class RedirectedServices {
 
     private ServiceSnapshot snapshot = ServiceSnapshot.empty();
     private volatile Set<IpAddress> nodeAddresses = Set.of();
+
+    /**
+     * The service port of a frontend.
+     *
+     * @param number differs if the frontend was removed and added again
+     */
+    record Owner(ServicePortName name, long number) {}
 
     RedirectedServices(Redirects maps, BiFunction<ServicePort, Frontend, String> obstacle, ForwarderView forwarder) {
         this.maps = maps;
@@ -87,6 +96,9 @@ final class RedirectedServices {
         // An address may move from one service port to another, so all removals come first.
         desired.forEach((name, wanted) -> {
             for (FrontendAddress frontend : frontends.getOrDefault(name, Set.of())) {
+                if (!isOwner(name, frontend)) {
+                    continue;
+                }
                 if (!wanted.containsKey(frontend)) {
                     remove(name, frontend);
                 }
@@ -98,7 +110,7 @@ final class RedirectedServices {
         desired.forEach((name, wanted) -> {
             Set<FrontendAddress> own = new HashSet<>(wanted.keySet());
             frontends.getOrDefault(name, Set.of()).stream()
-                    .filter(frontend -> name.equals(owners.get(frontend)))
+                    .filter(frontend -> isOwner(name, frontend))
                     .forEach(own::add);
             if (own.isEmpty()) {
                 frontends.remove(name);
@@ -119,6 +131,11 @@ final class RedirectedServices {
         }
     }
 
+    private boolean isOwner(ServicePortName name, FrontendAddress frontend) {
+        Owner owner = owners.get(frontend);
+        return owner != null && owner.name.equals(name);
+    }
+
     private boolean has(ServicePortName name, FrontendAddress frontend) {
         ServicePort port = snapshot.get(name);
         return port != null
@@ -128,7 +145,9 @@ final class RedirectedServices {
     private void put(ServicePortName name, FrontendAddress frontend, List<Endpoint> endpoints) {
         ServicePort port = Objects.requireNonNull(snapshot.get(name));
         try {
-            owners.put(frontend, name);
+            if (!isOwner(name, frontend)) {
+                owners.put(frontend, new Owner(name, ++lastOwner));
+            }
             maps.put(frontend, endpoints, port.affinity().timeoutSeconds());
             rejected.remove(frontend);
         } catch (BpfException e) {
@@ -188,13 +207,12 @@ final class RedirectedServices {
         }
         Set<FrontendAddress> failed = forwarder.failed(port);
         Set<Endpoint> outOfUse = forwarder.outOfUse(name);
-        if (!outOfUse.isEmpty()) {
-            incomplete.add(name);
-        }
         Map<FrontendAddress, List<Endpoint>> desired = new LinkedHashMap<>();
         for (Frontend frontend : eligible) {
             List<Endpoint> endpoints = new ArrayList<>(frontend.node().endpoints());
-            endpoints.removeAll(outOfUse);
+            if (endpoints.removeAll(outOfUse)) {
+                incomplete.add(name);
+            }
             if (!endpoints.isEmpty() && !failed.contains(frontend.address())) {
                 desired.put(frontend.address(), endpoints);
             }
@@ -211,13 +229,13 @@ final class RedirectedServices {
     Set<ServicePortName> toRetry() {
         Set<ServicePortName> names = new HashSet<>(notRemoved);
         notRemoved.clear();
-        rejected.keySet().forEach(frontend -> names.add(owners.get(frontend)));
+        rejected.keySet().forEach(frontend -> names.add(Objects.requireNonNull(owners.get(frontend)).name));
         return names;
     }
 
     /** The service port of a frontend that is or was in the maps; null if there is none. Thread-safe. */
     @Nullable
-    ServicePortName owner(FrontendAddress frontend) {
+    Owner owner(FrontendAddress frontend) {
         return owners.get(frontend);
     }
 

@@ -2,6 +2,7 @@ package io.sluice.socketlb;
 
 import io.sluice.model.Endpoint;
 import io.sluice.model.Frontend;
+import io.sluice.model.FrontendAddress;
 import io.sluice.model.ServicePort;
 import io.sluice.model.ServicePortName;
 import io.sluice.model.ServiceSnapshot;
@@ -14,6 +15,7 @@ import io.sluice.thread.Worker;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -36,6 +38,9 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(SocketLoadBalancer.class);
 
     private static final int POLL_MILLIS = 100;
+    /** Outcomes that are kept while a snapshot is applied. */
+    private static final int MAX_PENDING = 10_000;
+
     private static final long TRAFFIC_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long RETRY_NANOS = TimeUnit.SECONDS.toNanos(10);
     private static final Duration WORKER_END = Duration.ofSeconds(2);
@@ -60,14 +65,15 @@ public final class SocketLoadBalancer implements AutoCloseable {
     private @Nullable Programs programs;
     private @Nullable Redirects redirects;
     private @Nullable TrafficReader traffic;
+    /** Whether this process has changed anything in the kernel. */
     private boolean begun;
+
     private ServiceSnapshot current = ServiceSnapshot.empty();
     private long nextTrafficNanos = System.nanoTime();
     private long nextRetryNanos = nextTrafficNanos;
 
-    /** Used by the worker only. */
+    private @Nullable Supervisor supervisor;
     private @Nullable Outcomes outcomes;
-
     private @Nullable Worker worker;
 
     private SocketLoadBalancer(
@@ -129,7 +135,6 @@ public final class SocketLoadBalancer implements AutoCloseable {
                 System::nanoTime);
         services = new RedirectedServices(redirects, obstacle, forwarder);
         traffic = new TrafficReader(loaded.map("traffic"));
-        outcomes = new Outcomes(loaded.descriptor("events"));
         reason = "starting";
     }
 
@@ -139,11 +144,9 @@ public final class SocketLoadBalancer implements AutoCloseable {
         reason = why;
     }
 
-    /** Starts to receive the outcomes of connections. */
-    public void start(Supervisor supervisor) {
-        if (outcomes != null) {
-            worker = supervisor.loop("sluice-socket-lb", this::work);
-        }
+    /** Must be called before the first snapshot. */
+    public synchronized void start(Supervisor threads) {
+        supervisor = threads;
     }
 
     /**
@@ -152,18 +155,18 @@ public final class SocketLoadBalancer implements AutoCloseable {
      */
     public synchronized void apply(ServiceSnapshot snapshot) {
         SnapshotDiff diff = SnapshotDiff.between(current, snapshot);
-        current = snapshot;
         RedirectedServices redirected = services;
         if (!begun) {
-            begun = true;
             begin(snapshot, names(diff));
         } else if (redirected != null) {
             redirected.apply(snapshot, names(diff));
         }
+        current = snapshot;
     }
 
     private void begin(ServiceSnapshot snapshot, Set<ServicePortName> names) {
         RedirectedServices redirected = services;
+        begun = true;
         try {
             if (programs == null || redirected == null) {
                 // Another process may have left its programs, which would no longer follow the Services.
@@ -175,6 +178,12 @@ public final class SocketLoadBalancer implements AutoCloseable {
             redirected.begin(snapshot, names);
             readTraffic(redirected);
             programs.attach();
+            // Not earlier: two processes must not read the same outcomes.
+            Outcomes received = new Outcomes(programs.descriptor("events"));
+            outcomes = received;
+            if (supervisor != null) {
+                worker = supervisor.loop("sluice-socket-lb", () -> work(received));
+            }
             state = State.ON;
             reason = "";
             log.info("socket-level load balancing is on, for {} frontends", redirected.size());
@@ -199,10 +208,18 @@ public final class SocketLoadBalancer implements AutoCloseable {
         }
     }
 
-    private void work() {
+    private void work(Outcomes received) {
+        List<Outcomes.Outcome> pending = new ArrayList<>();
         while (!ending) {
-            List<Outcomes.Outcome> all = outcomes == null ? List.of() : outcomes.poll(POLL_MILLIS);
-            whileServing.execute(() -> maintain(all));
+            pending.addAll(received.poll(POLL_MILLIS));
+            // Does nothing while a snapshot is applied, and in a handover.
+            whileServing.execute(() -> {
+                maintain(pending);
+                pending.clear();
+            });
+            if (pending.size() > MAX_PENDING) {
+                pending.clear();
+            }
         }
     }
 
@@ -211,7 +228,14 @@ public final class SocketLoadBalancer implements AutoCloseable {
         if (state != State.ON || redirected == null || redirects == null) {
             return;
         }
-        outcomesSince.forEach(outcome -> report(redirected, outcome));
+        // A client that gives up often causes one check, not many.
+        new LinkedHashSet<>(outcomesSince)
+                .stream()
+                        .filter(outcome -> outcome.kind() == Outcomes.Kind.ABORTED)
+                        .forEach(outcome -> report(redirected, outcome));
+        outcomesSince.stream()
+                .filter(outcome -> outcome.kind() != Outcomes.Kind.ABORTED)
+                .forEach(outcome -> report(redirected, outcome));
         Set<ServicePortName> due = new HashSet<>(changed);
         changed.removeAll(due);
         long now = System.nanoTime();
@@ -234,25 +258,30 @@ public final class SocketLoadBalancer implements AutoCloseable {
     }
 
     private void readTraffic(RedirectedServices redirected) throws BpfException {
-        Objects.requireNonNull(traffic).read(Objects.requireNonNull(redirects)::contains, (pair, change) -> {
-            ServicePortName owner = redirected.owner(pair.frontend());
-            if (owner != null) {
-                forwarder.count(owner, pair.endpoint(), change);
-            }
-        });
+        Objects.requireNonNull(traffic)
+                .read(
+                        Objects.requireNonNull(redirects)::contains,
+                        redirected::owner,
+                        (name, pair, change) -> forwarder.count(name, pair.endpoint(), change));
         open = Objects.requireNonNull(traffic).active();
     }
 
     private void report(RedirectedServices redirected, Outcomes.Outcome outcome) {
-        ServicePortName owner = redirected.owner(outcome.pair().frontend());
+        ServicePortName owner = ownerName(redirected, outcome.pair().frontend());
         if (owner != null) {
             Endpoint endpoint = outcome.pair().endpoint();
             switch (outcome.kind()) {
                 case ANSWERED -> forwarder.answered(owner, endpoint);
                 case REFUSED -> forwarder.refused(owner, endpoint);
                 case SILENT -> forwarder.silent(owner, endpoint);
+                case ABORTED -> forwarder.check(owner, endpoint);
             }
         }
+    }
+
+    private static @Nullable ServicePortName ownerName(RedirectedServices redirected, FrontendAddress frontend) {
+        RedirectedServices.Owner owner = redirected.owner(frontend);
+        return owner == null ? null : owner.name();
     }
 
     /** The path of connections to a frontend from processes on this node. */
@@ -280,7 +309,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
         if (programs != null && redirected != null) {
             programs.map("connections").forEach((cookie, value) -> {
                 Pair pair = Pair.of(value, 0);
-                action.accept(SocketConnection.of(cookie, value, redirected.owner(pair.frontend())));
+                action.accept(SocketConnection.of(cookie, value, ownerName(redirected, pair.frontend())));
             });
         }
     }
@@ -292,7 +321,7 @@ public final class SocketLoadBalancer implements AutoCloseable {
             long now = System.nanoTime();
             programs.map("affinity").forEach((key, value) -> {
                 SocketAffinity entry = SocketAffinity.of(ByteBuffer.wrap(key).order(value.order()), value, now);
-                ServicePortName owner = redirected.owner(entry.frontend());
+                ServicePortName owner = ownerName(redirected, entry.frontend());
                 if (owner != null) {
                     action.accept(entry.of(owner));
                 }
@@ -345,7 +374,8 @@ public final class SocketLoadBalancer implements AutoCloseable {
             outcomes = null;
         }
         try (own) {
-            if (detach) {
+            // Before that, what is in the kernel belongs to another process.
+            if (detach && begun) {
                 own.detach();
             }
         } catch (IOException e) {

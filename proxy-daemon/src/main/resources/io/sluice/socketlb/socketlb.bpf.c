@@ -89,6 +89,7 @@ enum outcome {
 	ANSWERED = 0, // sent only after a failure
 	REFUSED = 1,
 	SILENT = 2, // a SYN and a retransmission were not answered
+	ABORTED = 3, // closed before a TCP answer: by the client, or because of an ICMP error
 };
 
 struct event {
@@ -101,8 +102,10 @@ struct event {
 struct socket {
 	struct pair to;
 	__u64 netns;
-	__u32 reported; // whether a failure was reported
-	__u32 has_affinity;
+	__u8 has_affinity;
+	__u8 reported; // whether a failure was reported
+	__u8 counted; // whether the connection was counted as opened
+	__u8 zero[5];
 };
 
 struct {
@@ -298,6 +301,7 @@ static __always_inline int redirect(struct bpf_sock_addr *ctx, struct pair *to)
 		socket->to = *to;
 		socket->netns = netns;
 		socket->reported = 0;
+		socket->counted = 0;
 		socket->has_affinity = chosen == BY_AFFINITY;
 		if (!chosen)
 			socket->to.endpoint.port = 0;
@@ -402,6 +406,14 @@ static __always_inline void report(const struct pair *to, __u32 outcome)
 	bpf_ringbuf_submit(event, 0);
 }
 
+// The daemon finds out which of the two it was: the program cannot read the error of the socket.
+static __always_inline void report_aborted(struct socket *socket)
+{
+	struct pair to = socket->to;
+	socket->reported = 1;
+	report(&to, ABORTED);
+}
+
 static __always_inline void failed(struct socket *socket, __u32 outcome)
 {
 	__u8 one = 1;
@@ -429,8 +441,10 @@ static __always_inline void established(struct bpf_sock_ops *ops, struct socket 
 {
 	struct connection connection = {.to = socket->to, .netns = socket->netns};
 	struct traffic *counts = traffic_of(&connection.to);
-	if (counts)
+	if (counts) {
 		__sync_fetch_and_add(&counts->opened, 1);
+		socket->counted = 1;
+	}
 	if (bpf_map_lookup_elem(&failing, &connection.to) && !bpf_map_delete_elem(&failing, &connection.to))
 		report(&connection.to, ANSWERED);
 	// Reads both addresses, because the verifier rejects a branch that selects the address in the context.
@@ -456,11 +470,14 @@ static __always_inline void established(struct bpf_sock_ops *ops, struct socket 
 static __always_inline void closed(struct bpf_sock_ops *ops, struct socket *socket)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
+	bpf_map_delete_elem(&connections, &cookie);
+	if (!socket->counted)
+		return;
+	socket->counted = 0;
 	struct pair to = socket->to;
 	struct traffic *counts = traffic_of(&to);
 	if (counts)
 		__sync_fetch_and_add(&counts->closed, 1);
-	bpf_map_delete_elem(&connections, &cookie);
 }
 
 SEC("sockops")
@@ -498,7 +515,8 @@ int sluice_sockops(struct bpf_sock_ops *ops)
 			failed(socket, REFUSED);
 		else if (ops->total_retrans > 0)
 			failed(socket, SILENT);
-		// Otherwise the client has given up before the endpoint had time to answer.
+		else if (!socket->reported)
+			report_aborted(socket);
 		break;
 	}
 	return 1;

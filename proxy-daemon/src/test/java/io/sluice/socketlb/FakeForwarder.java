@@ -17,10 +17,10 @@ final class FakeForwarder implements ForwarderView {
     volatile Set<IpAddress> nodeAddresses = Set.of();
     final List<String> outcomes = new CopyOnWriteArrayList<>();
     final List<ServicePortName> tried = new CopyOnWriteArrayList<>();
-    private final Map<Endpoint, Traffic> traffic = new ConcurrentHashMap<>();
+    private final Map<String, Traffic> traffic = new ConcurrentHashMap<>();
 
-    Traffic traffic(Endpoint endpoint) {
-        return traffic.getOrDefault(endpoint, new Traffic(0, 0, 0, 0));
+    Traffic traffic(ServicePortName name, Endpoint endpoint) {
+        return traffic.getOrDefault(name + " " + endpoint, new Traffic(0, 0, 0, 0));
     }
 
     @Override
@@ -54,6 +54,11 @@ final class FakeForwarder implements ForwarderView {
     }
 
     @Override
+    public void check(ServicePortName name, Endpoint endpoint) {
+        outcomes.add("check " + endpoint);
+    }
+
+    @Override
     public void tryEjected(ServicePortName name) {
         tried.add(name);
     }
@@ -61,7 +66,7 @@ final class FakeForwarder implements ForwarderView {
     @Override
     public void count(ServicePortName name, Endpoint endpoint, Traffic more) {
         traffic.merge(
-                endpoint,
+                name + " " + endpoint,
                 more,
                 (a, b) -> new Traffic(
                         a.opened() + b.opened(),

@@ -256,7 +256,7 @@ final class SocketLoadBalancerTest {
         SocketLoadBalancer balancer = start();
         balancer.apply(snapshot(0, a));
         connect();
-        await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(1, 0, 0, 0)));
+        await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(1, 0, 0, 0)));
         server.close();
         assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class);
         await().untilAsserted(() -> assertThat(forwarder.outcomes).containsExactly("refused " + a));
@@ -266,7 +266,7 @@ final class SocketLoadBalancerTest {
             TestEndpoint.readPort(socket);
             await().untilAsserted(
                             () -> assertThat(forwarder.outcomes).containsExactly("refused " + a, "answered " + a));
-            await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(2, 1, 1, 0)));
+            await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(2, 1, 1, 0)));
             List<SocketConnection> open = new ArrayList<>();
             balancer.connections(open::add);
             assertThat(open).singleElement().satisfies(connection -> {
@@ -277,7 +277,7 @@ final class SocketLoadBalancerTest {
                 assertThat(System.nanoTime() - connection.sinceNanos()).isBetween(0L, 60_000_000_000L);
             });
         }
-        await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(2, 0, 1, 0)));
+        await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(2, 0, 1, 0)));
     }
 
     /** Its connections would otherwise stay counted as open for ever. */
@@ -289,12 +289,75 @@ final class SocketLoadBalancerTest {
         try (Socket socket = new Socket()) {
             socket.connect(FRONTEND.address().toSocketAddress(80));
             TestEndpoint.readPort(socket);
-            await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(1, 1, 0, 0)));
+            await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(1, 1, 0, 0)));
             forwarder.outOfUse.add(a);
             balancer.changed(WEB);
             await().untilAsserted(() -> assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class));
         }
-        await().untilAsserted(() -> assertThat(forwarder.traffic(a)).isEqualTo(new Traffic(1, 0, 0, 0)));
+        await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(1, 0, 0, 0)));
+    }
+
+    @Test
+    void aServicePortThatGetsAFrontendGetsItsOpenConnections() throws IOException {
+        Endpoint a = serve();
+        SocketLoadBalancer balancer = start();
+        balancer.apply(snapshot(0, a));
+        ServicePortName renamed = new ServicePortName("shop", "web", "other", Protocol.TCP);
+        ServicePort before = servicePort(FRONTEND, 0, a);
+        try (Socket socket = new Socket()) {
+            socket.connect(FRONTEND.address().toSocketAddress(80));
+            TestEndpoint.readPort(socket);
+            await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(1, 1, 0, 0)));
+            balancer.apply(ServiceSnapshot.of(
+                    new ServicePort(renamed, before.affinity(), Set.of(), before.frontends())));
+            await().untilAsserted(() -> assertThat(forwarder.traffic(renamed, a)).isEqualTo(new Traffic(0, 1, 0, 0)));
+        }
+        await().untilAsserted(() -> assertThat(forwarder.traffic(renamed, a)).isEqualTo(new Traffic(0, 0, 0, 0)));
+    }
+
+    /** Such as a process that waits for a handover, or that is started twice by mistake. */
+    @Test
+    void aProcessThatNeverServedRemovesNothing() throws IOException {
+        Endpoint a = serve();
+        start().apply(snapshot(0, a));
+        String links = lab.links();
+        SocketLoadBalancer waiting = start();
+        waiting.close();
+        assertThat(lab.links()).isEqualTo(links);
+        assertThat(connect()).isEqualTo(a.port());
+    }
+
+    /** The waiting process has opened the maps before the other one removed their pins. */
+    @Test
+    void pinsMapsAgainThatAnotherProcessHasRemoved() throws IOException {
+        Endpoint a = serve();
+        SocketLoadBalancer serving = start();
+        serving.apply(snapshot(0, a));
+        SocketLoadBalancer waiting = start();
+        serving.close();
+        waiting.apply(snapshot(0, a));
+        waiting.end(true);
+        SocketLoadBalancer next = start();
+        assertThat(connect()).isEqualTo(a.port());
+        next.apply(snapshot(0, a));
+        assertThat(connect()).isEqualTo(a.port());
+    }
+
+    @Test
+    void asksWhyAConnectionEndedBeforeAnAnswer() throws IOException {
+        try (ServerSocket full = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            Endpoint a = new Endpoint(BpfLab.loopback(Family.IPV4), full.getLocalPort());
+            start().apply(snapshot(0, a));
+            for (int i = 0; i < 3; i++) {
+                InetSocket socket = TestSockets.startConnecting(FRONTEND);
+                if (i < 2) {
+                    toClose.add(socket::close);
+                } else {
+                    socket.close();
+                }
+            }
+            await().untilAsserted(() -> assertThat(forwarder.outcomes).contains("check " + a));
+        }
     }
 
     @Test
