@@ -135,6 +135,19 @@ final class DeployTest {
                 .isNotEqualTo(besideKubeProxy);
     }
 
+    /** The runtime that deploy/README.md creates is that of the image, which is tested. */
+    @Test
+    void readmeCreatesTheRuntimeOfTheImage() throws Exception {
+        Pattern modules = Pattern.compile("jlink --output .*--add-modules \\\\\n\\s+(\\S+)");
+        List<String> found = new ArrayList<>();
+        for (String file : List.of("Dockerfile", "README.md")) {
+            Matcher command = modules.matcher(Files.readString(DEPLOY.resolve(file)));
+            assertThat(command.find()).as(file).isTrue();
+            found.add(command.group(1));
+        }
+        assertThat(found.get(1)).isEqualTo(found.get(0));
+    }
+
     /** The paths of the flags are those at which the node's directories are mounted. */
     @Test
     void componentOfSocketLbMatchesTheBinary() throws Exception {
