@@ -34,6 +34,9 @@ final class UnusedForwarder implements ForwarderView {
     public void silent(ServicePortName name, Endpoint endpoint) {}
 
     @Override
+    public void check(ServicePortName name, Endpoint endpoint) {}
+
+    @Override
     public void tryEjected(ServicePortName name) {}
 
     @Override

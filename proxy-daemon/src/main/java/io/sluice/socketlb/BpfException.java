@@ -41,11 +41,13 @@ final class BpfException extends IOException {
 
     private static String text(int errno) {
         return switch (errno) {
-            case EPERM, EACCES -> "not permitted; needs CAP_BPF and CAP_NET_ADMIN, and no program that has the hook for itself";
+            case EPERM, EACCES ->
+                "not permitted; needs CAP_BPF and CAP_NET_ADMIN, and no program that has the hook for itself";
             case ENOENT -> "not found";
             case E2BIG, ENOSPC -> "full";
             case EEXIST -> "exists already";
-            case EINVAL -> "rejected by the kernel, which may be too old (5.15 or newer is needed), or there are pins of another version";
+            case EINVAL ->
+                "rejected by the kernel, which may be too old (5.15 or newer is needed), or there are pins of another version";
             default -> "error " + errno;
         };
     }

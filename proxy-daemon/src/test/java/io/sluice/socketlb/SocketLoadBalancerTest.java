@@ -308,9 +308,10 @@ final class SocketLoadBalancerTest {
             socket.connect(FRONTEND.address().toSocketAddress(80));
             TestEndpoint.readPort(socket);
             await().untilAsserted(() -> assertThat(forwarder.traffic(WEB, a)).isEqualTo(new Traffic(1, 1, 0, 0)));
-            balancer.apply(ServiceSnapshot.of(
-                    new ServicePort(renamed, before.affinity(), Set.of(), before.frontends())));
-            await().untilAsserted(() -> assertThat(forwarder.traffic(renamed, a)).isEqualTo(new Traffic(0, 1, 0, 0)));
+            balancer.apply(
+                    ServiceSnapshot.of(new ServicePort(renamed, before.affinity(), Set.of(), before.frontends())));
+            await().untilAsserted(
+                            () -> assertThat(forwarder.traffic(renamed, a)).isEqualTo(new Traffic(0, 1, 0, 0)));
         }
         await().untilAsserted(() -> assertThat(forwarder.traffic(renamed, a)).isEqualTo(new Traffic(0, 0, 0, 0)));
     }
