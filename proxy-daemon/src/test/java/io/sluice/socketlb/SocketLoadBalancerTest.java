@@ -316,6 +316,27 @@ final class SocketLoadBalancerTest {
         await().untilAsserted(() -> assertThat(forwarder.traffic(renamed, a)).isEqualTo(new Traffic(0, 0, 0, 0)));
     }
 
+    @Test
+    void leavesProgramsOfOthersOnTheSameHooksAlone() throws IOException {
+        Endpoint a = serve();
+        Endpoint b = serve();
+        FrontendAddress other = BpfLab.frontend("127.9.0.2", 80);
+        SocketLoadBalancer balancer = start();
+        balancer.apply(snapshot(0, a));
+        // The same programs, but with maps and links of their own.
+        SocketLbOptions options =
+                new SocketLbOptions(Mode.REQUIRED, lab.cgroup, lab.pins().resolveSibling("others"));
+        SocketLoadBalancer others =
+                SocketLoadBalancer.open(options, (port, frontend) -> "", new FakeForwarder(), Runnable::run, 0);
+        toClose.add(others);
+        others.apply(ServiceSnapshot.of(servicePort(other, 0, b)));
+        assertThat(connect()).isEqualTo(a.port());
+        assertThat(connect(other)).isEqualTo(b.port());
+        balancer.close();
+        assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class);
+        assertThat(connect(other)).isEqualTo(b.port());
+    }
+
     /** Such as a process that waits for a handover, or that is started twice by mistake. */
     @Test
     void aProcessThatNeverServedRemovesNothing() throws IOException {
