@@ -51,9 +51,14 @@ final class ChangeReporter implements AutoCloseable {
         return eventLog;
     }
 
-    /** Callbacks that report what the forwarder observes, and pass finished connections on. */
-    ForwarderCallbacks callbacks(@Nullable Consumer<EndedConnection> onEnd) {
-        return new ForwarderCallbacks(this::frontend, stateLog::endpoint, this::putBack, name -> {}, onEnd);
+    /**
+     * Callbacks that report what the forwarder observes, and pass finished connections on.
+     *
+     * @param onService called with each service port whose frontends or endpoints in use may have changed
+     */
+    ForwarderCallbacks callbacks(@Nullable Consumer<EndedConnection> onEnd, Consumer<ServicePortName> onService) {
+        return new ForwarderCallbacks(this::frontend, stateLog::endpoint, this::putBack, name -> {}, onEnd)
+                .withServiceChanges(onService);
     }
 
     void start(Supervisor supervisor, Stats stats) {

@@ -8,6 +8,7 @@ import io.sluice.daemon.Lifecycle.Phase;
 import io.sluice.feed.Reflector;
 import io.sluice.feed.SyncLoop;
 import io.sluice.forward.Forwarder;
+import io.sluice.forward.ForwarderCallbacks;
 import io.sluice.forward.ForwarderConfig;
 import io.sluice.forward.TransparentSockets;
 import io.sluice.handover.HandoverChannel;
@@ -111,11 +112,9 @@ public final class Daemon implements AutoCloseable {
                     rules::priority,
                     rules.flippedPortBits()));
         }
-        forwarder = new Forwarder(
-                config,
-                reporter.callbacks(connectionLog)
-                        .withServiceChanges(name -> sockets().changed(name)),
-                supervisor);
+        ForwarderCallbacks callbacks =
+                reporter.callbacks(connectionLog, name -> sockets().changed(name));
+        forwarder = new Forwarder(config, callbacks, supervisor);
         handovers = new Handovers(settings, forwarder, supervisor, changes, this::handedOver);
         ServiceManager manager = ServiceManager.ofEnvironment(() -> upgrade().newPid());
         lifecycle = new Lifecycle(handovers.anotherServes(), manager::phaseChanged);
