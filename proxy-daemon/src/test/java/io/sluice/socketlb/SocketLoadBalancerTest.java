@@ -150,7 +150,7 @@ final class SocketLoadBalancerTest {
         Endpoint a = serve();
         Endpoint b = serve();
         SocketLoadBalancer balancer = start();
-        balancer.apply(snapshot(1, a, b));
+        balancer.apply(snapshot(3, a, b));
         assertThat(connect(3)).containsOnly(a.port());
         List<SocketAffinity> entries = new ArrayList<>();
         balancer.affinity(entries::add);
@@ -162,14 +162,14 @@ final class SocketLoadBalancerTest {
         });
         // A change keeps the client on its endpoint.
         Endpoint c = serve();
-        balancer.apply(snapshot(1, c, b, a));
+        balancer.apply(snapshot(3, c, b, a));
         assertThat(connect(3)).containsOnly(a.port());
-        balancer.apply(snapshot(1, c, b));
+        balancer.apply(snapshot(3, c, b));
         int next = connect();
         assertThat(next).isNotEqualTo(a.port());
         assertThat(connect(3)).containsOnly(next);
-        // The entry expires a second after the last connection.
-        await().pollDelay(1_100, TimeUnit.MILLISECONDS).until(() -> connect() != next);
+        // The entry expires three seconds after the last connection.
+        await().pollDelay(3_100, TimeUnit.MILLISECONDS).until(() -> connect() != next);
     }
 
     @Test
@@ -230,7 +230,7 @@ final class SocketLoadBalancerTest {
         balancer.changed(WEB);
         await().ignoreExceptionsInstanceOf(ConnectException.class)
                 .untilAsserted(() -> assertThat(connect(2)).containsOnly(b.port()));
-        assertThat(forwarder.tried).isNotEmpty();
+        await().untilAsserted(() -> assertThat(forwarder.tried).isNotEmpty());
         forwarder.outOfUse.add(b);
         balancer.changed(WEB);
         await().untilAsserted(() -> assertThatThrownBy(() -> connect()).isInstanceOf(ConnectException.class));
