@@ -36,6 +36,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLongArray;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -49,6 +50,7 @@ import org.slf4j.LoggerFactory;
  * per test and the number of threads that connect.
  */
 @NeedsRoot
+@Tag("one-jdk")
 final class ChangesUnderLoadTest {
     private static final Logger log = LoggerFactory.getLogger(ChangesUnderLoadTest.class);
 

@@ -8,10 +8,12 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The compiled programs are those of the source. */
+@Tag("one-jdk")
 final class ProgramsBuildTest {
     private static final Path SOURCE = Path.of("src/main/resources/io/sluice/socketlb");
 
