@@ -11,8 +11,6 @@ import io.sluice.socketlb.SocketLbOptions.Mode;
  * @param connections open connections that were
  */
 public record SocketLbStatus(Mode mode, State state, String reason, long frontends, long connections) {
-    public static final SocketLbStatus OFF = new SocketLbStatus(Mode.OFF, State.OFF, "", 0, 0);
-
     /** Whether connections are decided at the socket. */
     public enum State {
         OFF,

@@ -1,5 +1,6 @@
 package io.sluice.daemon;
 
+import static io.sluice.TestShell.sh;
 import static java.util.Objects.requireNonNull;
 import static org.awaitility.Awaitility.await;
 
@@ -13,7 +14,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -375,22 +375,6 @@ final class NodeLab implements AutoCloseable {
     /** The command prefix that runs a program in a namespace, but with /sys of the host namespace. */
     static List<String> execWithForeignSys(String name) {
         return List.of("nsenter", "--net=/run/netns/" + PREFIX + name);
-    }
-
-    private static String sh(String command) throws IOException {
-        Process process = new ProcessBuilder("sh", "-c", command)
-                .redirectErrorStream(true)
-                .start();
-        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        try {
-            if (!process.waitFor(20, TimeUnit.SECONDS) || process.exitValue() != 0) {
-                throw new IOException(command + ": " + output);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("interrupted", e);
-        }
-        return output;
     }
 
     /** Removes the namespaces of this run and of runs whose process has ended. */

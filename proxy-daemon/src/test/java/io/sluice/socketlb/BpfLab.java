@@ -1,5 +1,7 @@
 package io.sluice.socketlb;
 
+import static io.sluice.TestShell.sh;
+
 import com.sun.jna.ptr.IntByReference;
 import io.sluice.model.Family;
 import io.sluice.model.FrontendAddress;
@@ -8,11 +10,9 @@ import io.sluice.model.Protocol;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /**
@@ -78,22 +78,6 @@ public final class BpfLab implements AutoCloseable {
 
     static IpAddress loopback(Family family) {
         return Objects.requireNonNull(IpAddress.parse(family == Family.IPV4 ? "127.0.0.1" : "::1"));
-    }
-
-    static String sh(String command) throws IOException {
-        Process process = new ProcessBuilder("sh", "-c", command)
-                .redirectErrorStream(true)
-                .start();
-        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        try {
-            if (!process.waitFor(20, TimeUnit.SECONDS) || process.exitValue() != 0) {
-                throw new IOException(command + ": " + output);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("interrupted", e);
-        }
-        return output;
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.sluice.socketlb;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.sluice.TestShell;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -20,7 +21,7 @@ final class ProgramsBuildTest {
     private static final Path HEADERS = Path.of("/usr/include/bpf/bpf_helpers.h");
 
     private static boolean prints(String command, String expected) throws IOException {
-        return BpfLab.sh(command + " || true").contains(expected);
+        return TestShell.sh(command + " || true").contains(expected);
     }
 
     @Test
@@ -35,7 +36,7 @@ final class ProgramsBuildTest {
         Path script = directory.resolve("build.sh");
         Files.copy(SOURCE.resolve("build.sh"), script);
         Path output = directory.resolve("socketlb.bpf.o");
-        assertThat(BpfLab.sh("sh " + script + " " + output)).isEmpty();
+        assertThat(TestShell.sh("sh " + script + " " + output)).isEmpty();
         try (InputStream committed = Programs.class.getResourceAsStream("socketlb.bpf.o")) {
             assertThat(output)
                     .as("run build.sh after a change of socketlb.bpf.c")

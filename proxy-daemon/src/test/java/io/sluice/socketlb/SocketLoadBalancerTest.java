@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.TestShell;
 import io.sluice.daemon.NeedsRoot;
 import io.sluice.model.Endpoint;
 import io.sluice.model.Family;
@@ -139,7 +140,7 @@ final class SocketLoadBalancerTest {
         InetSocket socket = TestSockets.connect(FRONTEND);
         // The peer that getpeername(2) returns, also for a socket of the family AF_INET.
         assertThat(socket.remoteAddress()).isEqualTo(FRONTEND.address().toSocketAddress(80));
-        assertThat(BpfLab.sh("ss -Htn sport = :" + socket.localAddress().getPort()))
+        assertThat(TestShell.sh("ss -Htn sport = :" + socket.localAddress().getPort()))
                 .contains(":" + a.port())
                 .doesNotContain("127.9.0.1");
         socket.close();
