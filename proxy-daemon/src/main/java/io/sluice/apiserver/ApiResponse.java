@@ -1,16 +1,19 @@
 package io.sluice.apiserver;
 
+import io.sluice.document.Problem;
 import java.io.Closeable;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongSupplier;
+import tools.jackson.core.JacksonException;
 
 /**
  * Response of an API server, with a body to be read as a stream. Any thread may close the response, which ends a
@@ -72,6 +75,18 @@ final class ApiResponse implements Closeable {
     /** Time at which the last data of this response arrived. */
     long lastDataNanos() {
         return lastDataNanos;
+    }
+
+    /** Reads the reason of an error from the body: that of the Status object, or else the first line. */
+    String errorMessage() throws IOException {
+        byte[] bytes = bytes(ApiLimits.MAX_ERROR_BYTES, ApiLimits.ERROR_TIMEOUT);
+        String text = new String(bytes, StandardCharsets.UTF_8).strip();
+        try {
+            text = ApiLimits.JSON.readTree(text).path("message").stringValue(text);
+        } catch (JacksonException e) {
+            text = text.lines().findFirst().orElse("(no message)");
+        }
+        return Problem.oneLine(text);
     }
 
     /** Reads up to {@code maxBytes} bytes of the body. Fails if they do not arrive within the timeout. */

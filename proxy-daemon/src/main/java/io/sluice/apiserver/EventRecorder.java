@@ -233,7 +233,7 @@ public final class EventRecorder implements AutoCloseable {
             if (response.status() == 401) {
                 logRefusal(namespace, response);
             } else if (response.status() >= 300) {
-                log.debug("cannot update event {}: {} {}", event, response.status(), bodyStart(response));
+                log.debug("cannot update event {}: {} {}", event, response.status(), response.errorMessage());
             } else {
                 refusalLogged = false;
                 remember(event, new Recorded(before.path(), before.uid(), before.count() + 1));
@@ -253,7 +253,7 @@ public final class EventRecorder implements AutoCloseable {
             if (response.status() == 401 || response.status() == 403) {
                 logRefusal(namespace, response);
             } else if (response.status() >= 300) {
-                log.debug("cannot record event {}: {} {}", event, response.status(), bodyStart(response));
+                log.debug("cannot record event {}: {} {}", event, response.status(), response.errorMessage());
             } else {
                 refusalLogged = false;
                 String name = json.path("metadata").path("name").stringValue("");
@@ -274,12 +274,12 @@ public final class EventRecorder implements AutoCloseable {
         }
         refusalLogged = true;
         log.info(
-                "cannot record Events in namespace '{}': {} responded {} {}; dropping them for now. Sluice needs an"
+                "cannot record Events in namespace '{}': {} responded {}: {}; dropping them for now. Sluice needs an"
                         + " RBAC role with the rule {apiGroups: [\"\"], resources: [events], verbs: [create, patch]}",
                 namespace,
                 response.server(),
                 response.status(),
-                bodyStart(response));
+                response.errorMessage());
     }
 
     private static String uid(JsonNode object) {
@@ -292,10 +292,6 @@ public final class EventRecorder implements AutoCloseable {
 
     private static String seconds(Instant time) {
         return time.truncatedTo(ChronoUnit.SECONDS).toString();
-    }
-
-    private static String bodyStart(ApiResponse response) throws IOException {
-        return Problem.oneLine(new String(response.bytes(1_000, ApiLimits.ERROR_TIMEOUT), StandardCharsets.UTF_8));
     }
 
     /** Reads the object concerned. Uses a list request, so that the role does not need the verb get. */

@@ -73,7 +73,7 @@ final class ServerStream {
         try (response) {
             throw new ApiStatusException(
                     response.status(),
-                    server + ": " + verb + " " + resource.name() + ": " + response.status() + " " + message(response),
+                    server + ": " + verb + " " + resource.name() + ": " + response.status() + " " + response.errorMessage(),
                     response.retryAfter());
         } finally {
             open = null;
@@ -87,18 +87,6 @@ final class ServerStream {
     /** Whether a status means that the server is overloaded or failing (429, 5xx). */
     static boolean isUnavailable(int status) {
         return status == 429 || status >= 500;
-    }
-
-    /** Error message from a response: that of the Status object, or else the first line of the body. */
-    private static String message(ApiResponse response) throws IOException {
-        byte[] bytes = response.bytes(ApiLimits.MAX_ERROR_BYTES, ApiLimits.ERROR_TIMEOUT);
-        String text = new String(bytes, StandardCharsets.UTF_8).strip();
-        try {
-            text = ApiLimits.JSON.readTree(text).path("message").stringValue(text);
-        } catch (JacksonException e) {
-            text = text.lines().findFirst().orElse("(no message)");
-        }
-        return Problem.oneLine(text);
     }
 
     /** Describes why a response could not be read to its end. */
