@@ -56,10 +56,18 @@ kube-proxy uses these addresses itself, so beside it Sluice needs others.
 {{- mul (regexFind "^[0-9]+" . | int64) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit) -}}
 {{- end }}
 
+{{/* Whether Sluice finds the API server through the kubeconfig in kube-proxy's ConfigMap. */}}
+{{- define "sluice.usesKubeconfigOfKubeProxy" -}}
+{{- and (eq .Values.mode "replace") (not .Values.apiServer.host) (not .Values.settings.masters) -}}
+{{- end }}
+
 {{/* Fails if values contradict each other, which the schema cannot express with a clear message. */}}
 {{- define "sluice.validate" -}}
-{{- if and (eq .Values.mode "replace") (not .Values.apiServer.host) (not .Values.settings.masters) -}}
-{{- fail "apiServer.host is not set; mode 'replace' needs the address of the API server, because the Service of the API server works only after Sluice has connected" -}}
+{{- /* Without a cluster, as in 'helm template', there is no namespace either. */ -}}
+{{- if and (eq (include "sluice.usesKubeconfigOfKubeProxy" .) "true") (lookup "v1" "Namespace" "" "kube-system") -}}
+{{- if not (index ((lookup "v1" "ConfigMap" .Release.Namespace "kube-proxy").data | default dict) "kubeconfig.conf") -}}
+{{- fail (printf "the ConfigMap kube-proxy in namespace %s has no key kubeconfig.conf with the address of the API server; set apiServer.host, because the Service of the API server works only after Sluice has connected" .Release.Namespace) -}}
+{{- end -}}
 {{- end -}}
 {{- $drain := .Values.settings.drainTimeout | default "30s" -}}
 {{- if ge (include "sluice.millis" $drain | int64) (mul 1000 (.Values.terminationGracePeriodSeconds | int64)) -}}

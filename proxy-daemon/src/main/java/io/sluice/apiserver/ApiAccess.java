@@ -81,7 +81,7 @@ public final class ApiAccess {
 
     /**
      * Returns the access that is configured in the first available source: {@code --kubeconfig}, {@code --master}, the
-     * {@code KUBECONFIG} variable, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA
+     * {@code KUBECONFIG} variable if one of its files exists, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA
      * override the values from that source.
      *
      * @throws ApiAccessException if no source is available, or the first available one is invalid
@@ -149,21 +149,23 @@ public final class ApiAccess {
             rejectContext(options, "--master");
             return new ResolvedAccess("--master", List.of(), "", null, Credentials.NONE, null, null, null, false);
         }
+        Path token = serviceAccount.resolve("token");
         String variable = environment.getOrDefault("KUBECONFIG", "");
         if (!variable.isBlank()) {
             List<Path> named = Arrays.stream(variable.split(File.pathSeparator))
                     .filter(name -> !name.isBlank())
                     .map(Path::of)
                     .toList();
-            // As in kubectl, files that do not exist are ignored.
+            // As in kubectl, files that do not exist are ignored. In a pod, the volume of the file may be optional.
             List<Path> existing = named.stream().filter(Files::exists).toList();
-            if (existing.isEmpty()) {
+            if (!existing.isEmpty()) {
+                return ofKubeconfig(Kubeconfig.read(existing), options);
+            }
+            if (!Files.exists(token)) {
                 throw new ApiAccessException("KUBECONFIG: no such file: "
                         + named.stream().map(Path::toString).collect(Collectors.joining(", ")));
             }
-            return ofKubeconfig(Kubeconfig.read(existing), options);
         }
-        Path token = serviceAccount.resolve("token");
         if (Files.exists(token)) {
             rejectContext(options, "the service account in " + serviceAccount);
             return ofServiceAccount(environment, serviceAccount);

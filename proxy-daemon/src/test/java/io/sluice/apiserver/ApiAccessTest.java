@@ -284,8 +284,11 @@ final class ApiAccessTest {
 
         environment.put("KUBECONFIG", directory.resolve("a") + File.pathSeparator + directory.resolve("b"));
         assertThat(problem()).isEqualTo("KUBECONFIG: no such file: /a, /b");
-        environment.clear();
         file("pod/token", "t");
+        assertThat(problem())
+                .as("the volume of the kubeconfig is optional")
+                .isEqualTo("service account: /pod/ca.crt does not exist");
+        environment.clear();
         assertThat(problem()).isEqualTo("service account: /pod/ca.crt does not exist");
     }
 

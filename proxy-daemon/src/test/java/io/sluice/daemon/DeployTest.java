@@ -135,6 +135,32 @@ final class DeployTest {
                 .isNotEqualTo(besideKubeProxy);
     }
 
+    /** The variable names the file that the volume puts there, if the cluster has the ConfigMap. */
+    @Test
+    void findsTheKubeconfigOfKubeProxy() throws Exception {
+        JsonNode pod = only(Manifests.overlay("instead-of-kube-proxy"), "DaemonSet").at("/spec/template/spec");
+        JsonNode volume = pod.path("volumes")
+                .valueStream()
+                .filter(each -> each.path("name").stringValue().equals("kube-proxy"))
+                .findFirst()
+                .orElseThrow();
+        assertThat(volume.at("/configMap/name").stringValue()).isEqualTo("kube-proxy");
+        assertThat(volume.at("/configMap/optional").booleanValue()).isTrue();
+        String directoryOfKubeProxy = pod.at("/containers/0/volumeMounts")
+                .valueStream()
+                .filter(each -> each.path("name").stringValue().equals("kube-proxy"))
+                .map(each -> each.path("mountPath").stringValue())
+                .findFirst()
+                .orElseThrow();
+        assertThat(pod.at("/containers/0/env").valueStream())
+                .anyMatch(each -> each.path("name").stringValue().equals("KUBECONFIG")
+                        && each.path("value")
+                                .stringValue("")
+                                .equals(directoryOfKubeProxy
+                                        + "/"
+                                        + volume.at("/configMap/items/0/path").stringValue()));
+    }
+
     /** The runtime that deploy/README.md creates is that of the image, which is tested. */
     @Test
     void readmeCreatesTheRuntimeOfTheImage() throws Exception {

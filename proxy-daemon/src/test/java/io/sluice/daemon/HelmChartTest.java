@@ -32,13 +32,13 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /** Compares the Helm chart with the kustomize manifests, and its values with the settings of the daemon. */
 @Tag("one-jdk")
 final class HelmChartTest {
-    private static final List<String> REPLACE =
-            List.of("--set=mode=replace", "--set=apiServer.host=api-server.example.com");
+    private static final List<String> REPLACE = List.of("--set=mode=replace");
 
     /** Settings that the chart sets by a flag or a variable, or that do not apply to a pod with an API server. */
     private static final Set<String> NOT_IN_THE_SCHEMA = Set.of(
@@ -107,7 +107,7 @@ final class HelmChartTest {
         return object;
     }
 
-    /** Sorts volumes and variables by name: kustomize adds those of a patch at the front, the chart at the end. */
+    /** Sorts volumes, mounts and variables by name: kustomize adds those of a patch at the front, the chart at the end. */
     private static void sortLists(ObjectNode pod) {
         for (JsonNode volume : pod.path("volumes")) {
             if (volume.path("configMap") instanceof ObjectNode configMap) {
@@ -115,7 +115,14 @@ final class HelmChartTest {
             }
         }
         sortByName(pod, "volumes");
-        sortByName((ObjectNode) pod.at("/containers/0"), "env");
+        ObjectNode container = (ObjectNode) pod.at("/containers/0");
+        sortByName(container, "env");
+        sortByName(container, "volumeMounts");
+        // A file needs a placeholder for the address of the API server, a chart does not.
+        if (container.path("env").toString().contains("api-server.example.com")) {
+            ((ArrayNode) container.path("env"))
+                    .removeIf(each -> each.path("name").stringValue().startsWith("KUBERNETES_SERVICE_"));
+        }
     }
 
     private static void sortByName(ObjectNode object, String key) {
@@ -178,7 +185,6 @@ final class HelmChartTest {
             settings.mode=bind | additional properties 'mode' not allowed
             tolerations[0].effects=NoExecute | '/tolerations/0': additional properties 'effects' not allowed
             adminSocket=/tmp/admin.sock | '/adminSocket': '/tmp/admin.sock' does not match pattern
-            mode=replace | apiServer.host is not set
             settings.drainTimeout=45s | settings.drainTimeout is 45s; it must be shorter
             settings.drainTimeout=1m | settings.drainTimeout is 1m; it must be shorter
             podMonitor.enabled=true | set metricsBindAddress to an address that Prometheus can reach
@@ -253,6 +259,21 @@ final class HelmChartTest {
                 configuration.settings().buildOptions().serviceDefaults().policy();
         assertThat(PolicyValues.texts(policy))
                 .isEqualTo(Map.of("max-connections", "1000000", "source-ranges", "10.0.0.0/8"));
+    }
+
+    /** An address that is set takes precedence over that of kube-proxy. */
+    @ParameterizedTest
+    @CsvSource({
+        "mode=replace, true",
+        "'mode=replace,apiServer.host=198.18.0.1', false",
+        "'mode=replace,settings.masters[0]=https://198.18.0.1:6443', false",
+        "mode=beside, false"
+    })
+    void usesTheKubeconfigOfKubeProxyByDefault(String values, boolean used) throws Exception {
+        JsonNode pod =
+                only(render(List.of("--set=" + values)), "DaemonSet").at("/spec/template/spec");
+        assertThat(pod.toString().contains("KUBECONFIG")).isEqualTo(used);
+        assertThat(pod.path("volumes").toString().contains("kubeconfig.conf")).isEqualTo(used);
     }
 
     @Test
