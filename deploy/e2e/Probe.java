@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -32,6 +33,8 @@ final class Probe {
     private final boolean udp;
     private final ConcurrentLinkedQueue<Attempt> attempts = new ConcurrentLinkedQueue<>();
     private final AtomicInteger heldEnded = new AtomicInteger();
+    /** Failures by reason, which are printed to standard error. */
+    private final ConcurrentHashMap<String, Integer> reasons = new ConcurrentHashMap<>();
 
     private Probe(InetSocketAddress target, boolean udp) {
         this.target = target;
@@ -74,6 +77,7 @@ final class Probe {
             succeeded = udp ? query() : connectOnce();
         } catch (IOException e) {
             succeeded = false;
+            reasons.merge(String.valueOf(e.getMessage()), 1, Integer::sum);
         }
         attempts.add(new Attempt(start, System.nanoTime() - start, succeeded));
     }
@@ -114,8 +118,10 @@ final class Probe {
                 Thread.sleep(100);
             }
             heldEnded.incrementAndGet();
+            reasons.merge("held: end of stream", 1, Integer::sum);
         } catch (IOException e) {
             heldEnded.incrementAndGet();
+            reasons.merge("held: " + e.getMessage(), 1, Integer::sum);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -140,6 +146,7 @@ final class Probe {
             }
             gapNanos = failing ? Math.max(gapNanos, attempt.startNanos - firstFailureNanos + 20_000_000) : gapNanos;
         }
+        System.err.println(target + ": " + reasons);
         System.out.println(String.format(
                 Locale.ROOT,
                 "%d | %d | %d ms | %d ms | %s",

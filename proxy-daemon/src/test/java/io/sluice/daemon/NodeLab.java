@@ -2,6 +2,7 @@ package io.sluice.daemon;
 
 import static io.sluice.TestShell.sh;
 import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import java.io.BufferedReader;
@@ -273,7 +274,9 @@ final class NodeLab implements AutoCloseable {
 
     private static SluiceProcess awaitSynced(SluiceProcess started) {
         // Logged after the rules are loaded, which happens after the listeners are open.
-        await().atMost(Duration.ofSeconds(30)).until(() -> started.err().contains("synced: "));
+        // The time is enough for a machine that emulates its processor.
+        await().atMost(Duration.ofMinutes(3))
+                .untilAsserted(() -> assertThat(started.err()).contains("synced: "));
         return started;
     }
 
