@@ -5,6 +5,8 @@ import java.net.DatagramSocket;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -17,8 +19,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * A client that measures what a change costs its users: {@code java Probe.java tcp|udp HOST:PORT HELD}. It connects 50
- * times a second, or sends 50 UDP queries from new ports, to agnhost's {@code netexec}, until its input ends. It also
+ * A client that measures what a change costs its users: {@code java Probe.java tcp|udp HOST:PORT HELD FILE}. It connects
+ * 50 times a second, or sends 50 UDP queries from new ports, to agnhost's {@code netexec}, as long as FILE exists. It also
  * holds HELD connections open and sends a request on each of them ten times a second. At the end it prints one line:
  * attempts, failed attempts, the longest time in which every attempt failed, the slowest answer, and how many of the held
  * connections ended.
@@ -46,17 +48,19 @@ final class Probe {
         var address = new InetSocketAddress(
                 arguments[1].substring(0, colon), Integer.parseInt(arguments[1].substring(colon + 1)));
         int held = Integer.parseInt(arguments[2]);
-        new Probe(address, arguments[0].equals("udp")).run(held);
+        new Probe(address, arguments[0].equals("udp")).run(held, Path.of(arguments[3]));
     }
 
-    private void run(int held) throws Exception {
+    private void run(int held, Path file) throws Exception {
         ExecutorService workers = Executors.newCachedThreadPool(Probe::daemonThread);
         for (int i = 0; i < held; i++) {
             workers.execute(this::hold);
         }
         ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor(Probe::daemonThread);
         timer.scheduleAtFixedRate(() -> workers.execute(this::attempt), 0, 20, TimeUnit.MILLISECONDS);
-        while (System.in.read() != -1) {}
+        while (Files.exists(file)) {
+            Thread.sleep(100);
+        }
         timer.shutdown();
         workers.shutdown();
         // Held connections do not end by themselves.
