@@ -1,9 +1,7 @@
 package io.sluice.apiserver;
 
-import io.sluice.document.Problem;
 import io.sluice.document.StrictYaml;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -73,7 +71,8 @@ final class ServerStream {
         try (response) {
             throw new ApiStatusException(
                     response.status(),
-                    server + ": " + verb + " " + resource.name() + ": " + response.status() + " " + response.errorMessage(),
+                    server + ": " + verb + " " + resource.name() + ": " + response.status() + " "
+                            + response.errorMessage(),
                     response.retryAfter());
         } finally {
             open = null;

@@ -1,5 +1,9 @@
 package io.sluice.apiserver;
 
+import static io.sluice.apiserver.RealControlPlane.ACCOUNT;
+import static io.sluice.apiserver.RealControlPlane.ROLES;
+import static io.sluice.apiserver.RealControlPlane.SERVICES;
+import static io.sluice.apiserver.RealControlPlane.USER;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
@@ -9,9 +13,9 @@ import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import io.sluice.apiserver.KubernetesReflector.EndpointsApi;
 import io.sluice.apiserver.Pem.Identity;
-import io.sluice.document.StrictYaml;
 import io.sluice.feed.SyncLoop;
 import io.sluice.feed.WatchStatus;
+import io.sluice.model.Cidr;
 import io.sluice.model.Protocol;
 import io.sluice.model.ServicePortName;
 import io.sluice.rules.BuildOptions;
@@ -22,9 +26,7 @@ import io.sluice.rules.ProblemTracker;
 import io.sluice.rules.SnapshotBuilder;
 import io.sluice.thread.Supervisor;
 import java.io.IOException;
-import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Base64;
@@ -35,11 +37,14 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.slf4j.LoggerFactory;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.node.ArrayNode;
@@ -49,65 +54,39 @@ import tools.jackson.databind.node.ArrayNode;
  * these tests.
  */
 @Tag("cluster")
+@ExtendWith(RealControlPlane.Shared.class)
 final class RealApiServerIT {
     private static final Duration SOON = Duration.ofSeconds(30);
-    private static final String SERVICES = "/api/v1/namespaces/default/services";
     private static final String SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-    private static final String ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
-    private static final String BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     private static final ServicePortName WEB = new ServicePortName("default", "web", "", Protocol.TCP);
-
-    /** A service account with the permissions of the shipped manifests. */
-    private static final String SLUICE = "sluice";
-
-    @TempDir
-    private static Path directory;
 
     @SuppressWarnings("NullAway.Init") // set in @BeforeAll
     private static RealControlPlane plane;
 
-    private final SyncLoop loop = new SyncLoop(
-            BuildOptions.on("n1"), snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
+    private final SyncLoop loop =
+            new SyncLoop(BuildOptions.on("n1"), snapshot -> {}, (problem, appeared) -> {}, (nanos, triggers) -> {});
 
     @BeforeAll
-    static void start() throws Exception {
-        plane = RealControlPlane.start(directory);
-        plane.create("/api/v1/nodes", """
-                {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}""");
+    static void createWeb(RealControlPlane shared) {
+        plane = shared;
         plane.create(SERVICES, service("web"));
         plane.create(SLICES, slice("web", "198.18.64.1"));
-        plane.create("/api/v1/namespaces/kube-system/serviceaccounts", """
-                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sluice"}}""");
-        plane.create(ROLES, shippedRole().toString());
-        plane.create(BINDINGS, binding("sluice", "\"kind\": \"ServiceAccount\", \"name\": \"sluice\","
-                + " \"namespace\": \"kube-system\""));
-        plane.create(BINDINGS, binding("user", "\"kind\": \"User\", \"name\": \"sluice-user\""));
+    }
+
+    @BeforeEach
+    void repair() {
+        plane.repair();
     }
 
     @AfterAll
-    static void stop() {
-        plane.close();
+    static void deleteWeb() {
+        plane.delete(SERVICES + "/web");
+        plane.delete(SLICES + "/web-1");
     }
 
     @AfterEach
     void close() {
         loop.close();
-    }
-
-    private static JsonNode shippedRole() throws IOException {
-        String manifests = Files.readString(Path.of("../deploy/kubernetes/base/rbac.yaml"));
-        return Stream.of(manifests.split("\n---\n"))
-                .filter(each -> each.contains("kind: ClusterRole\n"))
-                .map(each -> StrictYaml.tree(StrictYaml.parser(new StringReader(each))))
-                .findFirst()
-                .orElseThrow();
-    }
-
-    private static String binding(String name, String subject) {
-        return """
-                {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "%s"},
-                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice"},
-                 "subjects": [{%s}]}""".formatted(name, subject);
     }
 
     private static String service(String name) {
@@ -143,8 +122,7 @@ final class RealApiServerIT {
     private static String listed(ApiAccess access) throws Exception {
         ProblemTracker problems = new ProblemTracker();
         ObjectStore store = new ObjectStore(problems);
-        Map<String, SourceState> objects =
-                KubernetesReflector.list(access, BuildOptions.on("n1"), EndpointsApi.AUTO);
+        Map<String, SourceState> objects = KubernetesReflector.list(access, BuildOptions.on("n1"), EndpointsApi.AUTO);
         objects.forEach(store::replace);
         return Dump.of(new SnapshotBuilder(BuildOptions.on("n1"), store, problems).build());
     }
@@ -161,33 +139,28 @@ final class RealApiServerIT {
         await().atMost(SOON).until(() -> served().contains(address + ":8080"));
     }
 
-    private static ApiAccess kubeconfig(String user) throws Exception {
-        Path file = plane.write("kubeconfig", """
-                apiVersion: v1
-                kind: Config
-                clusters: [{name: c, cluster: {server: '%s', certificate-authority: ca.crt}}]
-                contexts: [{name: x, context: {cluster: c, user: u}}]
-                users: [{name: u, user: {%s}}]
-                current-context: x
-                """.formatted(plane.url(0), user));
-        return ApiAccess.find(
-                new ApiOptions(List.of(file), "", List.of(), null, null, false), Map.of(), directory, directory);
-    }
-
     private static String base64(String text) {
         return Base64.getEncoder().encodeToString(text.getBytes(StandardCharsets.UTF_8));
     }
 
+    /** Writes an exec plugin, which evaluates the token each time. */
+    private static void plugin(String name, String token) throws IOException {
+        Path plugin = plane.write(name, """
+                #!/bin/sh
+                echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",'
+                echo '"status": {"token": "'"%s"'"}}'
+                """.formatted(token));
+        assertThat(plugin.toFile().setExecutable(true)).isTrue();
+    }
+
     static Stream<String> users() throws IOException {
-        Identity elliptic = plane.authority().client("EC", "sluice-user");
-        Identity rsa = plane.authority().client("RSA", "sluice-user");
+        Identity elliptic = plane.authority().client("EC", USER);
+        Identity rsa = plane.authority().client("RSA", USER);
         plane.write("client.crt", rsa.certificate());
         plane.write("client.key", rsa.key());
-        String token = plane.token(SLUICE, "");
+        String token = plane.token(ACCOUNT, "");
         plane.write("sluice.token", token);
-        Path plugin = plane.write("plugin", "#!/bin/sh\necho '{\"apiVersion\": \"client.authentication.k8s.io/v1\","
-                + " \"kind\": \"ExecCredential\", \"status\": {\"token\": \"" + token + "\"}}'\n");
-        assertThat(plugin.toFile().setExecutable(true)).isTrue();
+        plugin("plugin", token);
         return Stream.of(
                 "client-certificate-data: %s, client-key-data: %s"
                         .formatted(base64(elliptic.certificate()), base64(elliptic.key())),
@@ -200,26 +173,32 @@ final class RealApiServerIT {
     @ParameterizedTest
     @MethodSource("users")
     void authenticates(String user) throws Exception {
-        assertThat(listed(kubeconfig(user))).contains("default/web");
+        assertThat(listed(plane.accessAs(user))).contains("default/web");
     }
 
     @Test
     void namesWhatAnUnknownUserMayNotRead() throws Exception {
         Identity stranger = plane.authority().client("EC", "stranger");
-        ApiAccess access = kubeconfig("client-certificate-data: %s, client-key-data: %s"
+        ApiAccess access = plane.accessAs("client-certificate-data: %s, client-key-data: %s"
                 .formatted(base64(stranger.certificate()), base64(stranger.key())));
         assertThatThrownBy(() -> listed(access)).hasMessageContaining("403").hasMessageContaining("\"stranger\"");
     }
 
     @Test
     void reportsAnInvalidToken() {
-        assertThatThrownBy(() -> listed(kubeconfig("token: made-up"))).hasMessageContaining("401");
+        assertThatThrownBy(() -> listed(plane.accessAs("token: made-up"))).hasMessageContaining("401");
     }
 
     @Test
-    void reportsAServerOfAnotherAuthority() throws Exception {
-        TestAuthority other = TestAuthority.in(Files.createDirectory(directory.resolve("other")));
-        Path authority = plane.write("other.crt", other.certificate());
+    void reportsMissingCredentials() {
+        assertThatThrownBy(() -> listed(plane.anonymous()))
+                .hasMessageContaining("403")
+                .hasMessageContaining("\"system:anonymous\"");
+    }
+
+    @Test
+    void reportsAServerOfAnotherAuthority(@TempDir Path directory) throws Exception {
+        Path authority = plane.write("other.crt", TestAuthority.in(directory).certificate());
         ApiAccess access = ApiAccess.find(
                 new ApiOptions(List.of(), "", List.of(plane.url(0)), null, authority, false),
                 Map.of(),
@@ -237,6 +216,35 @@ final class RealApiServerIT {
             addresses.forEach(address -> assertThat(served()).contains(address.stringValue()));
             assertThat(reflector.watches()).allMatch(WatchStatus::synced).hasSize(4);
         }
+    }
+
+    @Test
+    void followsServiceCidrs() throws Exception {
+        String cidrs = "/apis/networking.k8s.io/v1/servicecidrs";
+        String added = "198.18.128.0/24";
+        try (KubernetesReflector reflector = follow(admin(), EndpointsApi.AUTO)) {
+            awaitListed();
+            assertThat(serviceCidrs()).containsExactlyInAnyOrder("198.19.0.0/16", "fd00:19::/112");
+            plane.create(cidrs, """
+                    {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "added"},
+                     "spec": {"cidrs": ["%s"]}}""".formatted(added));
+            await().atMost(SOON).until(() -> serviceCidrs().contains(added));
+            plane.create(SERVICES, """
+                    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "in-added"},
+                     "spec": {"clusterIP": "198.18.128.10", "ports": [{"port": 80}]}}""");
+            await().atMost(SOON).until(() -> served().contains("198.18.128.10:80"));
+            plane.delete(SERVICES + "/in-added");
+            plane.delete(cidrs + "/added");
+            await().atMost(SOON).until(() -> !serviceCidrs().contains(added));
+            assertThat(served()).doesNotContain("198.18.128.10:80");
+            assertThat(reflector.watches()).allMatch(WatchStatus::synced);
+        }
+    }
+
+    private List<String> serviceCidrs() {
+        return loop.snapshot().context().serviceCidrs().stream()
+                .map(Cidr::toString)
+                .toList();
     }
 
     private static ApiAccess admin() {
@@ -322,6 +330,7 @@ final class RealApiServerIT {
             plane.killServer(1);
             plane.replace(SLICES + "/web-1", slice("web", "198.18.64.4"));
             plane.replace(SLICES + "/web-1", slice("web", "198.18.64.5"));
+            plane.compact();
             plane.startServer(1);
             awaitListed();
             assertThat(served()).contains("198.18.64.5:8080");
@@ -338,8 +347,45 @@ final class RealApiServerIT {
             awaitListed();
             plane.killServer(1);
             awaitNewEndpoint("198.18.64.6");
-            await().atMost(SOON).untilAsserted(() -> assertThat(reflector.watches())
-                    .allMatch(watch -> watch.server().equals(plane.url(0))));
+            await().atMost(SOON)
+                    .untilAsserted(() -> assertThat(reflector.watches())
+                            .allMatch(watch -> watch.server().equals(plane.url(0))));
+        }
+    }
+
+    /** A server that hangs keeps its connections open, so that only its silence shows the failure. */
+    @Test
+    void movesAwayFromAServerThatHangs() throws Exception {
+        plane.startServer(1);
+        try (KubernetesReflector reflector = follow(plane.access(null, 1, 0), EndpointsApi.AUTO)) {
+            awaitListed();
+            String before = served();
+            plane.signalServer(1, "STOP");
+            await().atMost(SOON)
+                    .untilAsserted(() -> assertThat(reflector.watches())
+                            .allMatch(watch -> watch.server().equals(plane.url(0))));
+            assertThat(served()).isEqualTo(before);
+            awaitNewEndpoint("198.18.64.9");
+        } finally {
+            plane.killServer(1);
+        }
+    }
+
+    /** The connections survive, so the changes of the meantime arrive on the same watches. */
+    @Test
+    void continuesWithAServerThatHungForAMoment() throws Exception {
+        plane.startServer(1);
+        try (KubernetesReflector reflector = follow(plane.access(null, 1), EndpointsApi.AUTO)) {
+            awaitListed();
+            String before = served();
+            plane.signalServer(1, "STOP");
+            plane.replace(SLICES + "/web-1", slice("web", "198.18.64.10"));
+            assertThat(served()).isEqualTo(before);
+            plane.signalServer(1, "CONT");
+            await().atMost(SOON).until(() -> served().contains("198.18.64.10:8080"));
+            assertThat(reflector.watches()).allMatch(watch -> watch.relists() == 0 && watch.reconnects() == 0);
+        } finally {
+            plane.killServer(1);
         }
     }
 
@@ -357,43 +403,53 @@ final class RealApiServerIT {
     }
 
     /** The token ends with its Secret. Watches that are open continue, so the server ends them with its restart. */
-    @Test
-    void usesANewTokenAfterTheOldOneWasRevoked() throws Exception {
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "tokenFile: revoked.token",
+                "exec: {apiVersion: client.authentication.k8s.io/v1, command: ./revoked, interactiveMode: Never}"
+            })
+    void usesANewTokenAfterTheOldOneWasRevoked(String user) throws Exception {
         String secrets = "/api/v1/namespaces/kube-system/secrets";
         plane.create(secrets, """
                 {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "session"}}""");
-        Path token = plane.write("revoked.token", plane.token(SLUICE, "session"));
-        try (KubernetesReflector reflector = follow(plane.access(token, 0), EndpointsApi.AUTO)) {
+        Path token = plane.write("revoked.token", plane.token(ACCOUNT, "session"));
+        plugin("revoked", "$(cat " + token + ")");
+        try (KubernetesReflector reflector = follow(plane.accessAs(user), EndpointsApi.AUTO)) {
             awaitListed();
+            String before = served();
             plane.delete(secrets + "/session");
             plane.killServer(0);
             plane.startServer(0);
-            await().atMost(SOON).until(() -> reflector.watches().stream()
-                    .allMatch(watch -> watch.trouble().contains("401")));
-            plane.write("revoked.token", plane.token(SLUICE, ""));
-            awaitNewEndpoint("198.18.64.7");
+            await().atMost(SOON)
+                    .until(() -> reflector.watches().stream()
+                            .allMatch(watch -> watch.trouble().contains("401")));
+            assertThat(served()).isEqualTo(before);
+            plane.write("revoked.token", plane.token(ACCOUNT, ""));
+            awaitNewEndpoint("198.18.64." + (user.startsWith("exec") ? 11 : 7));
         }
     }
 
     @Test
     void theShippedRoleIsEnough() throws Exception {
-        Path token = plane.write("sluice.token", plane.token(SLUICE, ""));
+        Path token = plane.write("sluice.token", plane.token(ACCOUNT, ""));
         try (KubernetesReflector reflector = follow(plane.access(token, 0), EndpointsApi.AUTO)) {
             awaitListed();
-            assertThat(reflector.watches()).allMatch(WatchStatus::synced).allMatch(watch -> watch.trouble()
-                    .isEmpty());
+            assertThat(reflector.watches())
+                    .allMatch(WatchStatus::synced)
+                    .allMatch(watch -> watch.trouble().isEmpty());
         }
     }
 
     /** ServiceCIDRs and Events are optional. */
     @Test
     void aSmallerRoleStillServes() throws Exception {
-        JsonNode role = shippedRole();
+        JsonNode role = RealControlPlane.shippedRole();
         ((ArrayNode) role.at("/rules"))
                 .removeIf(rule -> rule.toString().contains("servicecidrs")
                         || rule.toString().contains("\"events\""));
         plane.replace(ROLES + "/sluice", role.toString());
-        Path token = plane.write("sluice.token", plane.token(SLUICE, ""));
+        Path token = plane.write("sluice.token", plane.token(ACCOUNT, ""));
         ListAppender<ILoggingEvent> logged = new ListAppender<>();
         Logger logger = (Logger) LoggerFactory.getLogger(EventRecorder.class);
         logged.start();
@@ -401,19 +457,20 @@ final class RealApiServerIT {
         try (KubernetesReflector reflector = follow(plane.access(token, 0), EndpointsApi.AUTO)) {
             awaitListed();
             reflector.events().failed(WEB, "is not recorded");
-            await().atMost(SOON).untilAsserted(() -> assertThat(logged.list)
-                    .extracting(ILoggingEvent::getFormattedMessage)
-                    .anyMatch(line -> line.contains("403: events is forbidden: User")));
+            await().atMost(SOON)
+                    .untilAsserted(() -> assertThat(logged.list)
+                            .extracting(ILoggingEvent::getFormattedMessage)
+                            .anyMatch(line -> line.contains("403: events is forbidden: User")));
             awaitNewEndpoint("198.18.64.8");
         } finally {
             logger.detachAppender(logged);
-            plane.replace(ROLES + "/sluice", shippedRole().toString());
+            plane.replace(ROLES + "/sluice", RealControlPlane.shippedRole().toString());
         }
     }
 
     @Test
     void recordsARepeatedProblemInOneEvent() throws Exception {
-        Path token = plane.write("sluice.token", plane.token(SLUICE, ""));
+        Path token = plane.write("sluice.token", plane.token(ACCOUNT, ""));
         try (KubernetesReflector reflector = follow(plane.access(token, 0), EndpointsApi.AUTO)) {
             awaitListed();
             reflector.events().failed(WEB, "198.19.0.10:80/tcp: first");

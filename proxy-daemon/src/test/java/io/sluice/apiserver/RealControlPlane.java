@@ -3,9 +3,13 @@ package io.sluice.apiserver;
 import static java.util.Objects.requireNonNull;
 import static org.awaitility.Awaitility.await;
 
+import io.sluice.TestShell;
 import io.sluice.apiserver.Pem.Identity;
+import io.sluice.document.StrictYaml;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.StringReader;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.URI;
@@ -20,20 +24,38 @@ import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.ExtensionContext.Namespace;
+import org.junit.jupiter.api.extension.ExtensionContext.StoreScope;
+import org.junit.jupiter.api.extension.ParameterContext;
+import org.junit.jupiter.api.extension.ParameterResolver;
 import tools.jackson.databind.JsonNode;
 
 /**
- * A real etcd and up to two kube-apiservers on loopback, without root and without nodes. The programs come from the
- * directory in {@code KUBEBUILDER_ASSETS}, or from the PATH.
+ * A real etcd and up to two kube-apiservers on loopback, without root and without kubelets. The programs come from the
+ * directory in {@code KUBEBUILDER_ASSETS}, or from the PATH. It has a Node {@code n1}, and a service account and a user
+ * with the role of the shipped manifests.
  */
-final class RealControlPlane implements AutoCloseable {
+public final class RealControlPlane implements AutoCloseable {
+    public static final String SERVICES = "/api/v1/namespaces/default/services";
+    public static final String PODS = "/api/v1/namespaces/kube-system/pods";
+    static final String ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    private static final String BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+
+    /** The service account of the shipped manifests, in the namespace kube-system. */
+    public static final String ACCOUNT = "sluice";
+
+    /** A user with the same role, for client certificates. */
+    static final String USER = "sluice-user";
+
     private static final Duration START = Duration.ofSeconds(90);
     private static final String ADMIN_TOKEN = "admin-token-of-this-test";
 
@@ -43,7 +65,27 @@ final class RealControlPlane implements AutoCloseable {
     private final int etcdPort = freePort();
     private final int etcdPeerPort = freePort();
     private final int[] ports = {freePort(), freePort()};
-    private final Map<String, Process> processes = new HashMap<>();
+    private final Map<String, Process> processes = new ConcurrentHashMap<>();
+
+    /** Ends the processes if this JVM is interrupted; etcd would otherwise remain. */
+    private final Thread atExit = new Thread(() -> processes.values().forEach(Process::destroyForcibly));
+
+    /** Passes the control plane to test classes. They share one, because its start takes ten seconds. */
+    public static final class Shared implements ParameterResolver {
+        private static final Namespace NAMESPACE = Namespace.create(RealControlPlane.class);
+
+        @Override
+        public boolean supportsParameter(ParameterContext parameter, ExtensionContext context) {
+            return parameter.getParameter().getType() == RealControlPlane.class;
+        }
+
+        /** JUnit closes it after the last class. */
+        @Override
+        public RealControlPlane resolveParameter(ParameterContext parameter, ExtensionContext context) {
+            return context.getStore(StoreScope.LAUNCHER_SESSION, NAMESPACE)
+                    .computeIfAbsent(RealControlPlane.class, unused -> start(), RealControlPlane.class);
+        }
+    }
 
     private RealControlPlane(Path directory) throws IOException, GeneralSecurityException {
         this.directory = directory;
@@ -53,26 +95,79 @@ final class RealControlPlane implements AutoCloseable {
         write("server.crt", server.certificate());
         write("server.key", server.key());
         write("tokens.csv", ADMIN_TOKEN + ",admin,admin,\"system:masters\"\n");
+        // As with Konnectivity, connections to pods go through a tunnel. They could not be opened otherwise: the API
+        // server does not connect to pods on loopback.
+        write("egress.yaml", """
+                apiVersion: apiserver.k8s.io/v1beta1
+                kind: EgressSelectorConfiguration
+                egressSelections:
+                - name: cluster
+                  connection: {proxyProtocol: HTTPConnect, transport: {uds: {udsName: %s}}}
+                """.formatted(tunnel()));
         client = HttpClient.newBuilder().sslContext(trusting(authority)).build();
     }
 
-    /**
-     * Starts etcd and the first API server, and waits until it is ready.
-     *
-     * @param directory an empty directory for data and logs
-     */
-    static RealControlPlane start(Path directory) throws IOException, GeneralSecurityException {
-        RealControlPlane plane = new RealControlPlane(directory);
+    /** Starts etcd and the first API server, waits until it is ready, and creates the objects of Sluice. */
+    private static RealControlPlane start() {
+        RealControlPlane plane;
+        try {
+            plane = new RealControlPlane(Files.createTempDirectory("sluice-control-plane"));
+        } catch (IOException | GeneralSecurityException e) {
+            throw new IllegalStateException(e);
+        }
+        Runtime.getRuntime().addShutdownHook(plane.atExit);
         boolean started = false;
         try {
             plane.startEtcd();
             plane.startServer(0);
+            plane.createAccounts();
             started = true;
             return plane;
         } finally {
             if (!started) {
                 plane.close();
             }
+        }
+    }
+
+    private void createAccounts() {
+        create("/api/v1/nodes", """
+                {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}""");
+        create("/api/v1/namespaces/kube-system/serviceaccounts", """
+                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "%s"}}""".formatted(ACCOUNT));
+        create(ROLES, shippedRole().toString());
+        bind("account", "\"kind\": \"ServiceAccount\", \"namespace\": \"kube-system\", \"name\": \"" + ACCOUNT + "\"");
+        bind("user", "\"kind\": \"User\", \"name\": \"" + USER + "\"");
+    }
+
+    private void bind(String name, String subject) {
+        create(BINDINGS, """
+                {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "%s"},
+                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice"},
+                 "subjects": [{%s}]}""".formatted(name, subject));
+    }
+
+    /** The ClusterRole of the shipped manifests. */
+    static JsonNode shippedRole() {
+        try {
+            String manifests = Files.readString(Path.of("../deploy/kubernetes/base/rbac.yaml"));
+            return Stream.of(manifests.split("\n---\n"))
+                    .filter(each -> each.contains("kind: ClusterRole\n"))
+                    .map(each -> StrictYaml.tree(StrictYaml.parser(new StringReader(each))))
+                    .findFirst()
+                    .orElseThrow();
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** Starts what an earlier test killed and did not start again because it failed. */
+    public void repair() {
+        if (!processes.containsKey("etcd")) {
+            startEtcd();
+        }
+        if (!processes.containsKey("kube-apiserver-0")) {
+            startServer(0);
         }
     }
 
@@ -105,8 +200,13 @@ final class RealControlPlane implements AutoCloseable {
                 "--initial-cluster=default=http://127.0.0.1:" + etcdPeerPort);
     }
 
+    /** Unix socket on which a test accepts connections of the API servers to pods. */
+    public Path tunnel() {
+        return directory.resolve("tunnel");
+    }
+
     /** Starts one of the two API servers, at the same port each time, and waits until it is ready. */
-    void startServer(int number) {
+    public void startServer(int number) {
         run(
                 "kube-apiserver-" + number,
                 program("kube-apiserver"),
@@ -120,6 +220,7 @@ final class RealControlPlane implements AutoCloseable {
                 "--client-ca-file=" + directory.resolve("ca.crt"),
                 "--token-auth-file=" + directory.resolve("tokens.csv"),
                 "--authorization-mode=RBAC",
+                "--egress-selector-config-file=" + directory.resolve("egress.yaml"),
                 "--service-cluster-ip-range=198.19.0.0/16,fd00:19::/112",
                 "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
                 "--service-account-key-file=" + directory.resolve("server.crt"),
@@ -155,8 +256,33 @@ final class RealControlPlane implements AutoCloseable {
     }
 
     /** Kills one of the API servers, and waits for its end. */
-    void killServer(int number) {
+    public void killServer(int number) {
         kill("kube-apiserver-" + number);
+    }
+
+    /** Stops one of the API servers with SIGSTOP, so that its connections stay open, or continues it with SIGCONT. */
+    void signalServer(int number, String signal) throws IOException {
+        TestShell.sh("kill -" + signal + " "
+                + requireNonNull(processes.get("kube-apiserver-" + number)).pid());
+    }
+
+    /** Removes all earlier revisions from etcd. */
+    void compact() throws IOException, InterruptedException {
+        String range = etcd("range", "{\"key\": \"AA==\"}");
+        String revision = ApiLimits.JSON.readTree(range).at("/header/revision").stringValue();
+        etcd("compaction", "{\"revision\": " + revision + ", \"physical\": true}");
+    }
+
+    private String etcd(String operation, String body) throws IOException, InterruptedException {
+        URI uri = URI.create("http://127.0.0.1:" + etcdPort + "/v3/kv/" + operation);
+        HttpRequest request = HttpRequest.newBuilder(uri)
+                .POST(HttpRequest.BodyPublishers.ofString(body))
+                .build();
+        HttpResponse<String> response = client.send(request, HttpResponse.BodyHandlers.ofString());
+        if (response.statusCode() != 200) {
+            throw new IOException(operation + ": " + response.body());
+        }
+        return response.body();
     }
 
     void killEtcd() {
@@ -167,7 +293,7 @@ final class RealControlPlane implements AutoCloseable {
         requireNonNull(processes.remove(name), name).destroyForcibly().onExit().join();
     }
 
-    String url(int number) {
+    public String url(int number) {
         return "https://127.0.0.1:" + ports[number];
     }
 
@@ -177,8 +303,37 @@ final class RealControlPlane implements AutoCloseable {
     }
 
     /** Writes a file beside those of the servers and returns its path. */
-    Path write(String name, String content) throws IOException {
+    public Path write(String name, String content) throws IOException {
         return Files.writeString(directory.resolve(name), content);
+    }
+
+    /** Writes a kubeconfig for the first server. */
+    public Path kubeconfig(String user) throws IOException {
+        return write("kubeconfig", """
+                apiVersion: v1
+                kind: Config
+                clusters: [{name: c, cluster: {server: '%s', certificate-authority: ca.crt}}]
+                contexts: [{name: x, context: {cluster: c, user: u}}]
+                users: [{name: u, user: {%s}}]
+                current-context: x
+                """.formatted(url(0), user));
+    }
+
+    /** Access to the first server with a kubeconfig. */
+    ApiAccess accessAs(String user) throws IOException, ApiAccessException {
+        return find(List.of(kubeconfig(user)), List.of(), null);
+    }
+
+    private ApiAccess find(List<Path> kubeconfigs, List<String> urls, @Nullable Path token)
+            throws IOException, ApiAccessException {
+        Path authority = urls.isEmpty() ? null : directory.resolve("ca.crt");
+        return ApiAccess.find(
+                new ApiOptions(kubeconfigs, "", urls, token, authority, false), Map.of(), directory, directory);
+    }
+
+    /** Access to the first server without credentials. */
+    ApiAccess anonymous() throws IOException, ApiAccessException {
+        return find(List.of(), List.of(url(0)), null);
     }
 
     /** Access to the given servers with a bearer token, with the rights of an administrator if it is null. */
@@ -188,15 +343,11 @@ final class RealControlPlane implements AutoCloseable {
             urls.add(url(number));
         }
         Path token = tokenFile == null ? write("admin.token", ADMIN_TOKEN) : tokenFile;
-        return ApiAccess.find(
-                new ApiOptions(List.of(), "", urls, token, directory.resolve("ca.crt"), false),
-                Map.of(),
-                directory,
-                directory);
+        return find(List.of(), urls, token);
     }
 
-    /** Creates the objects of a YAML or JSON manifest as an administrator; each must have a path as its key. */
-    JsonNode create(String collection, String json) {
+    /** Creates an object as an administrator. */
+    public JsonNode create(String collection, String json) {
         return send(0, "POST", collection, "application/json", json);
     }
 
@@ -204,23 +355,24 @@ final class RealControlPlane implements AutoCloseable {
         return send(0, "PUT", path, "application/json", json);
     }
 
-    JsonNode patch(int server, String path, String json) {
-        return send(server, "PATCH", path, "application/merge-patch+json", json);
+    public JsonNode patch(String path, String json) {
+        return send(0, "PATCH", path, "application/merge-patch+json", json);
     }
 
-    void delete(String path) {
+    public void delete(String path) {
         send(0, "DELETE", path, "application/json", "");
     }
 
-    JsonNode read(String path) {
+    public JsonNode read(String path) {
         return ApiLimits.JSON.readTree(get(0, path).body());
     }
 
     /** A token of a ServiceAccount in the namespace kube-system. With a Secret's name, it ends with the Secret. */
-    String token(String serviceAccount, String secret) {
+    public String token(String serviceAccount, String secret) {
         String bound = secret.isEmpty()
                 ? ""
-                : ", \"boundObjectRef\": {\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"name\": \"%s\"}".formatted(secret);
+                : ", \"boundObjectRef\": {\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"name\": \"%s\"}"
+                        .formatted(secret);
         return create(
                         "/api/v1/namespaces/kube-system/serviceaccounts/" + serviceAccount + "/token",
                         "{\"apiVersion\": \"authentication.k8s.io/v1\", \"kind\": \"TokenRequest\","
@@ -230,7 +382,7 @@ final class RealControlPlane implements AutoCloseable {
     }
 
     HttpResponse<String> get(int server, String path) {
-        return exchange(server, path, HttpRequest.newBuilder().GET());
+        return exchange(server, path, HttpRequest.newBuilder().GET(), HttpResponse.BodyHandlers.ofString());
     }
 
     private JsonNode send(int server, String method, String path, String type, String body) {
@@ -239,21 +391,30 @@ final class RealControlPlane implements AutoCloseable {
                 path,
                 HttpRequest.newBuilder()
                         .header("Content-Type", type)
-                        .method(method, HttpRequest.BodyPublishers.ofString(body)));
+                        .method(method, HttpRequest.BodyPublishers.ofString(body)),
+                HttpResponse.BodyHandlers.ofString());
         if (response.statusCode() / 100 != 2) {
             throw new IllegalStateException(method + " " + path + ": " + response.body());
         }
         return ApiLimits.JSON.readTree(response.body());
     }
 
-    private HttpResponse<String> exchange(int server, String path, HttpRequest.Builder request) {
+    /** The response of the first server to an administrator. The body can be a watch, which does not end. */
+    HttpResponse<InputStream> open(String method, String path, byte[] body) {
+        HttpRequest.Builder request =
+                HttpRequest.newBuilder().method(method, HttpRequest.BodyPublishers.ofByteArray(body));
+        return exchange(0, path, request, HttpResponse.BodyHandlers.ofInputStream());
+    }
+
+    private <T> HttpResponse<T> exchange(
+            int server, String path, HttpRequest.Builder request, HttpResponse.BodyHandler<T> body) {
         try {
             return client.send(
                     request.uri(URI.create(url(server) + path))
                             .header("Authorization", "Bearer " + ADMIN_TOKEN)
                             .timeout(Duration.ofSeconds(10))
                             .build(),
-                    HttpResponse.BodyHandlers.ofString());
+                    body);
         } catch (IOException e) {
             throw new IllegalStateException(path + ": " + e, e);
         } catch (InterruptedException e) {
@@ -288,5 +449,17 @@ final class RealControlPlane implements AutoCloseable {
     @Override
     public void close() {
         List.copyOf(processes.keySet()).forEach(this::kill);
+        try {
+            Runtime.getRuntime().removeShutdownHook(atExit);
+            List<Path> all;
+            try (Stream<Path> files = Files.walk(directory)) {
+                all = files.sorted(Comparator.reverseOrder()).toList();
+            }
+            for (Path each : all) {
+                Files.delete(each);
+            }
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
     }
 }

@@ -138,7 +138,8 @@ final class DeployTest {
     /** The variable names the file that the volume puts there, if the cluster has the ConfigMap. */
     @Test
     void findsTheKubeconfigOfKubeProxy() throws Exception {
-        JsonNode pod = only(Manifests.overlay("instead-of-kube-proxy"), "DaemonSet").at("/spec/template/spec");
+        JsonNode pod =
+                only(Manifests.overlay("instead-of-kube-proxy"), "DaemonSet").at("/spec/template/spec");
         JsonNode volume = pod.path("volumes")
                 .valueStream()
                 .filter(each -> each.path("name").stringValue().equals("kube-proxy"))

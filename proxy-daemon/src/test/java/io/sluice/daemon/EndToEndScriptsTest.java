@@ -34,8 +34,10 @@ final class EndToEndScriptsTest {
 
     private String run(String name, String... cases) throws Exception {
         Path results = Files.createDirectory(directory.resolve(name));
-        Files.writeString(results.resolve("junit.xml"), "<testsuites><testsuite>" + String.join("", cases)
-                + "<testcase name=\"[SynchronizedBeforeSuite]\" status=\"passed\"/></testsuite></testsuites>");
+        Files.writeString(
+                results.resolve("junit.xml"),
+                "<testsuites><testsuite>" + String.join("", cases)
+                        + "<testcase name=\"[SynchronizedBeforeSuite]\" status=\"passed\"/></testsuite></testsuites>");
         return results.toString();
     }
 

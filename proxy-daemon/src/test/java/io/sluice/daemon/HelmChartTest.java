@@ -270,8 +270,7 @@ final class HelmChartTest {
         "mode=beside, false"
     })
     void usesTheKubeconfigOfKubeProxyByDefault(String values, boolean used) throws Exception {
-        JsonNode pod =
-                only(render(List.of("--set=" + values)), "DaemonSet").at("/spec/template/spec");
+        JsonNode pod = only(render(List.of("--set=" + values)), "DaemonSet").at("/spec/template/spec");
         assertThat(pod.toString().contains("KUBECONFIG")).isEqualTo(used);
         assertThat(pod.path("volumes").toString().contains("kubeconfig.conf")).isEqualTo(used);
     }
