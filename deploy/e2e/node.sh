@@ -10,6 +10,8 @@ cgroup2() {
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo /sys/fs/cgroup; else echo /sys/fs/cgroup/unified; fi
 }
 
+# A node has its own cores on a real cluster. Here, its weight against each process outside of it is that of ten processes,
+# so that a busy control plane does not slow its pods down.
 node_cgroup() {
   local name=sluice-n$1 hierarchy
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
@@ -17,10 +19,12 @@ node_cgroup() {
       echo "+$hierarchy" > /sys/fs/cgroup/cgroup.subtree_control 2> /dev/null || true
     done
     mkdir -p "/sys/fs/cgroup/$name"
+    echo 1000 > "/sys/fs/cgroup/$name/cpu.weight"
     return
   fi
   for hierarchy in /sys/fs/cgroup/*/; do
     mkdir -p "$hierarchy$name"
+    [ ! -f "$hierarchy/cpu.shares" ] || echo 10240 > "$hierarchy$name/cpu.shares"
     # A new cgroup has no CPU and no memory node.
     if [ -f "$hierarchy/cpuset.cpus" ]; then
       cat "$hierarchy/cpuset.cpus" > "$hierarchy$name/cpuset.cpus"
