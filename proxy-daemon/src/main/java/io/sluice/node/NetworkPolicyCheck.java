@@ -48,9 +48,9 @@ final class NetworkPolicyCheck {
             calico |= chain.path("name").asString("").startsWith("cali-");
         }
         if (tables.stream().anyMatch(table -> table.endsWith("network-policies"))) {
-            return Optional.of("NetworkPolicies do not apply to connections through Services: this node uses kindnet's"
-                    + " policies, which do not check packets that root's processes send; see"
-                    + " deploy/docs/cni.md");
+            return Optional.of("NetworkPolicies do not apply to connections through Services, except ingress from other"
+                    + " nodes: this node uses kindnet's policies, which do not check packets that root's processes send;"
+                    + " see deploy/docs/cni.md");
         }
         if (calico) {
             return Optional.of(
