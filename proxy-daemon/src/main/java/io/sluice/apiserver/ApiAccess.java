@@ -7,14 +7,10 @@ import io.sluice.document.Problem;
 import java.io.File;
 import java.net.InetSocketAddress;
 import java.net.URI;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Clock;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -22,9 +18,6 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import tools.jackson.databind.JsonNode;
-import tools.jackson.databind.json.JsonMapper;
-import tools.jackson.databind.node.ObjectNode;
 
 /**
  * Access to the API servers: URLs, credentials and TLS settings, read from the same sources that kubectl and kube-proxy
@@ -32,7 +25,6 @@ import tools.jackson.databind.node.ObjectNode;
  */
 public final class ApiAccess {
     private static final Logger log = LoggerFactory.getLogger(ApiAccess.class);
-    private static final Duration PLUGIN_TIMEOUT = Duration.ofSeconds(30);
 
     /** Directory in which the kubelet mounts the service account of a pod. */
     public static final Path SERVICE_ACCOUNT = Path.of("/var/run/secrets/kubernetes.io/serviceaccount");
@@ -53,9 +45,14 @@ public final class ApiAccess {
         }
     }
 
-    /** The settings found in one source, before flags override some of them. */
+    /**
+     * The settings found in one source, before flags override some of them.
+     *
+     * @param advice what to change if the servers never respond; may be empty
+     */
     private record ResolvedAccess(
             String source,
+            String advice,
             List<URI> servers,
             String tlsServerName,
             @Nullable InetSocketAddress proxy,
@@ -66,23 +63,25 @@ public final class ApiAccess {
             boolean insecure) {}
 
     private final String source;
+    private final String advice;
     private final List<Server> servers;
     private final String tlsServerName;
     private final Credentials credentials;
     private final Tls tls;
 
-    private ApiAccess(String source, List<Server> servers, String tlsServerName, Credentials credentials, Tls tls) {
-        this.source = source;
+    private ApiAccess(ResolvedAccess found, List<Server> servers, Credentials credentials, Tls tls) {
+        source = found.source();
+        advice = found.advice();
+        tlsServerName = found.tlsServerName();
         this.servers = servers;
-        this.tlsServerName = tlsServerName;
         this.credentials = credentials;
         this.tls = tls;
     }
 
     /**
      * Returns the access that is configured in the first available source: {@code --kubeconfig}, {@code --master}, the
-     * {@code KUBECONFIG} variable if one of its files exists, the pod's service account, {@code ~/.kube/config}. Flags for servers, token and CA
-     * override the values from that source.
+     * {@code KUBECONFIG} variable if one of its files exists, the pod's service account, {@code ~/.kube/config}. Flags
+     * for servers, token and CA override the values from that source.
      *
      * @throws ApiAccessException if no source is available, or the first available one is invalid
      */
@@ -112,9 +111,7 @@ public final class ApiAccess {
         if (tokenFile != null) {
             credentials = Credentials.bearer(FileCredential.fromFile(tokenFile, "--token-file"));
         }
-        return new ApiAccess(
-                        found.source(), List.copyOf(servers), found.tlsServerName(), credentials, tls(found, options))
-                .warnIfInsecure();
+        return new ApiAccess(found, List.copyOf(servers), credentials, tls(found, options)).warnIfInsecure();
     }
 
     private static Tls tls(ResolvedAccess found, ApiOptions options) throws ApiAccessException {
@@ -147,10 +144,11 @@ public final class ApiAccess {
         }
         if (!options.masters().isEmpty()) {
             rejectContext(options, "--master");
-            return new ResolvedAccess("--master", List.of(), "", null, Credentials.NONE, null, null, null, false);
+            return new ResolvedAccess("--master", "", List.of(), "", null, Credentials.NONE, null, null, null, false);
         }
         Path token = serviceAccount.resolve("token");
         String variable = environment.getOrDefault("KUBECONFIG", "");
+        String missing = "";
         if (!variable.isBlank()) {
             List<Path> named = Arrays.stream(variable.split(File.pathSeparator))
                     .filter(name -> !name.isBlank())
@@ -161,14 +159,15 @@ public final class ApiAccess {
             if (!existing.isEmpty()) {
                 return ofKubeconfig(Kubeconfig.read(existing), options);
             }
-            if (!Files.exists(token)) {
-                throw new ApiAccessException("KUBECONFIG: no such file: "
-                        + named.stream().map(Path::toString).collect(Collectors.joining(", ")));
-            }
+            missing = "KUBECONFIG: no such file: "
+                    + named.stream().map(Path::toString).collect(Collectors.joining(", "));
         }
         if (Files.exists(token)) {
             rejectContext(options, "the service account in " + serviceAccount);
-            return ofServiceAccount(environment, serviceAccount);
+            return ofServiceAccount(environment, serviceAccount, missing);
+        }
+        if (!missing.isEmpty()) {
+            throw new ApiAccessException(missing);
         }
         Path defaultConfig = home.resolve(".kube").resolve("config");
         if (Files.exists(defaultConfig)) {
@@ -186,7 +185,8 @@ public final class ApiAccess {
         }
     }
 
-    private static ResolvedAccess ofServiceAccount(Map<String, String> environment, Path directory)
+    /** @param missing why no kubeconfig is used; empty if none is configured */
+    private static ResolvedAccess ofServiceAccount(Map<String, String> environment, Path directory, String missing)
             throws ApiAccessException {
         String host = environment.getOrDefault("KUBERNETES_SERVICE_HOST", "");
         String port = environment.getOrDefault("KUBERNETES_SERVICE_PORT", "");
@@ -194,7 +194,9 @@ public final class ApiAccess {
                 ? "https://kubernetes.default.svc"
                 : "https://" + (host.indexOf(':') < 0 ? host : "[" + host + "]") + (port.isBlank() ? "" : ":" + port);
         return new ResolvedAccess(
-                "service account in " + directory,
+                "service account in " + directory + (missing.isEmpty() ? "" : "; " + missing),
+                "set KUBERNETES_SERVICE_HOST to the address of an API server; that of the Service 'kubernetes' works"
+                        + " only if another proxy serves it",
                 List.of(url("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT", at)),
                 "",
                 null,
@@ -231,6 +233,7 @@ public final class ApiAccess {
         }
         return new ResolvedAccess(
                 "kubeconfig " + kubeconfig.names() + ", context " + context.name(),
+                "",
                 servers,
                 tlsServerName(cluster),
                 proxy.isEmpty() ? null : HttpProxies.of(cluster.place("proxy-url"), proxy),
@@ -274,68 +277,9 @@ public final class ApiAccess {
             }
             return Credentials.basic(name, user.string("password"));
         }
-        return user.has("exec") ? Credentials.plugin(plugin(user.section("exec"), cluster)) : Credentials.NONE;
-    }
-
-    private static ExecPlugin plugin(Section exec, Section cluster) throws ApiAccessException {
-        String version = exec.string("apiVersion");
-        List<String> versions = List.of("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1");
-        if (!versions.contains(version)) {
-            throw exec.invalid(
-                    "apiVersion",
-                    (version.isEmpty() ? "missing" : Problem.quoted(version) + " is not supported") + "; must be "
-                            + String.join(" or ", versions));
-        }
-        String command = exec.string("command");
-        if (command.isBlank() || command.indexOf('\0') >= 0) {
-            throw exec.invalid("command", "missing; must be the name or path of a program");
-        }
-        String mode = exec.string("interactiveMode");
-        if (mode.equals("Always")) {
-            throw exec.invalid(
-                    "interactiveMode",
-                    "'Always' requires a terminal, which a daemon does not have;" + " must be Never or IfAvailable");
-        }
-        if (!List.of("", "Never", "IfAvailable").contains(mode)) {
-            throw exec.invalid("interactiveMode", Problem.quoted(mode) + " is invalid; must be Never or IfAvailable");
-        }
-        return new ExecPlugin(
-                new ExecPlugin.Spec(
-                        exec.place(),
-                        exec.directory(),
-                        version,
-                        command,
-                        exec.strings("args"),
-                        exec.pairs("env"),
-                        exec.string("installHint"),
-                        exec.bool("provideClusterInfo") ? clusterInfo(cluster) : null,
-                        PLUGIN_TIMEOUT),
-                Clock.systemUTC());
-    }
-
-    /** Returns the {@code spec.cluster} of the ExecCredential that is passed to a plugin. */
-    private static JsonNode clusterInfo(Section cluster) throws ApiAccessException {
-        ObjectNode info = JsonMapper.shared().createObjectNode();
-        for (String field : List.of("server", "tls-server-name", "proxy-url")) {
-            if (cluster.has(field)) {
-                info.put(field, cluster.string(field));
-            }
-        }
-        if (cluster.bool("insecure-skip-tls-verify")) {
-            info.put("insecure-skip-tls-verify", true);
-        }
-        FileCredential authority = cluster.credential("certificate-authority");
-        if (authority != null) {
-            info.put(
-                    "certificate-authority-data",
-                    Base64.getEncoder().encodeToString(authority.text().getBytes(StandardCharsets.UTF_8)));
-        }
-        for (Section extension : cluster.items("extensions")) {
-            if (extension.string("name").equals("client.authentication.k8s.io/exec")) {
-                info.set("config", extension.value("extension"));
-            }
-        }
-        return info;
+        return user.has("exec")
+                ? Credentials.plugin(ExecPlugin.configuredBy(user.section("exec"), cluster))
+                : Credentials.NONE;
     }
 
     /** @throws ApiAccessException if the string is not a valid API server URL */
@@ -375,6 +319,11 @@ public final class ApiAccess {
 
     List<Server> servers() {
         return servers;
+    }
+
+    /** What to change in the environment if none of the servers has ever responded; may be empty. */
+    String advice() {
+        return advice;
     }
 
     /** Name expected in every server's certificate; if empty, the host in that server's URL. */

@@ -48,6 +48,10 @@ final class ApiClient implements AutoCloseable {
     private final List<Server> servers;
     private final String tlsServerName;
     private final Credentials credentials;
+
+    /** What to change if no server responds; empty after the first response, which shows that the address is right. */
+    private volatile String advice;
+
     private final Environment environment;
     private final Failover failover;
     private final Transport transport;
@@ -65,6 +69,7 @@ final class ApiClient implements AutoCloseable {
         servers = access.servers();
         tlsServerName = access.tlsServerName();
         credentials = access.credentials();
+        advice = access.advice();
         this.environment = environment;
         transport = new Transport(access, environment);
         failover = new Failover(environment.nanoTime());
@@ -159,6 +164,7 @@ final class ApiClient implements AutoCloseable {
         for (Target target : failover.inOrder(targets(failures), Target::name)) {
             try {
                 ApiResponse response = send(target, pathAndQuery, body, timeout);
+                advice = "";
                 if (response.status() < SERVER_ERROR) {
                     failover.succeeded(target.name());
                     close(errorResponse);
@@ -178,7 +184,8 @@ final class ApiClient implements AutoCloseable {
         if (errorResponse != null) {
             return errorResponse;
         }
-        throw new NoServerException(Problem.oneLine("no API server responded: " + String.join("; ", failures)));
+        throw new NoServerException(Problem.oneLine(
+                "no API server responded: " + String.join("; ", failures) + (advice.isEmpty() ? "" : "; " + advice)));
     }
 
     private static void close(@Nullable ApiResponse response) throws IOException {

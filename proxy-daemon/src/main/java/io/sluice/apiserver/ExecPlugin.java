@@ -1,5 +1,6 @@
 package io.sluice.apiserver;
 
+import io.sluice.apiserver.Kubeconfig.Section;
 import io.sluice.apiserver.Pem.Identity;
 import io.sluice.document.FieldReader;
 import io.sluice.document.Problem;
@@ -18,6 +19,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -38,6 +40,7 @@ import tools.jackson.databind.node.ObjectNode;
  */
 final class ExecPlugin {
     private static final Logger log = LoggerFactory.getLogger(ExecPlugin.class);
+    private static final Duration TIMEOUT = Duration.ofSeconds(30);
     private static final Duration EXPIRY_MARGIN = Duration.ofSeconds(10);
 
     /**
@@ -84,6 +87,72 @@ final class ExecPlugin {
     ExecPlugin(Spec spec, Clock clock) {
         this.spec = spec;
         this.clock = clock;
+    }
+
+    /**
+     * Returns the plugin that the {@code exec} section of a user configures.
+     *
+     * @throws ApiAccessException if the section is invalid
+     */
+    static ExecPlugin configuredBy(Section exec, Section cluster) throws ApiAccessException {
+        String version = exec.string("apiVersion");
+        List<String> versions = List.of("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1");
+        if (!versions.contains(version)) {
+            throw exec.invalid(
+                    "apiVersion",
+                    (version.isEmpty() ? "missing" : Problem.quoted(version) + " is not supported") + "; must be "
+                            + String.join(" or ", versions));
+        }
+        String command = exec.string("command");
+        if (command.isBlank() || command.indexOf('\0') >= 0) {
+            throw exec.invalid("command", "missing; must be the name or path of a program");
+        }
+        String mode = exec.string("interactiveMode");
+        if (mode.equals("Always")) {
+            throw exec.invalid(
+                    "interactiveMode",
+                    "'Always' requires a terminal, which a daemon does not have; must be Never or IfAvailable");
+        }
+        if (!List.of("", "Never", "IfAvailable").contains(mode)) {
+            throw exec.invalid("interactiveMode", Problem.quoted(mode) + " is invalid; must be Never or IfAvailable");
+        }
+        return new ExecPlugin(
+                new Spec(
+                        exec.place(),
+                        exec.directory(),
+                        version,
+                        command,
+                        exec.strings("args"),
+                        exec.pairs("env"),
+                        exec.string("installHint"),
+                        exec.bool("provideClusterInfo") ? clusterInfo(cluster) : null,
+                        TIMEOUT),
+                Clock.systemUTC());
+    }
+
+    /** Returns the {@code spec.cluster} of the ExecCredential that is passed to a plugin. */
+    private static JsonNode clusterInfo(Section cluster) throws ApiAccessException {
+        ObjectNode info = JsonMapper.shared().createObjectNode();
+        for (String field : List.of("server", "tls-server-name", "proxy-url")) {
+            if (cluster.has(field)) {
+                info.put(field, cluster.string(field));
+            }
+        }
+        if (cluster.bool("insecure-skip-tls-verify")) {
+            info.put("insecure-skip-tls-verify", true);
+        }
+        FileCredential authority = cluster.credential("certificate-authority");
+        if (authority != null) {
+            info.put(
+                    "certificate-authority-data",
+                    Base64.getEncoder().encodeToString(authority.text().getBytes(StandardCharsets.UTF_8)));
+        }
+        for (Section extension : cluster.items("extensions")) {
+            if (extension.string("name").equals("client.authentication.k8s.io/exec")) {
+                info.set("config", extension.value("extension"));
+            }
+        }
+        return info;
     }
 
     /**

@@ -123,6 +123,24 @@ final class ApiAccessTest {
         assertThat(authorization(find())).isEqualTo("Bearer by-hand");
     }
 
+    /** The kubeconfig of kube-proxy comes from a ConfigMap that may be missing, and has the token of the pod. */
+    @Test
+    void usesTheServiceAccountIfTheKubeconfigOfThePodIsMissing() throws Exception {
+        TestAuthority pods = TestAuthority.in(Files.createDirectory(directory.resolve("authority")));
+        Path token = file("pod/token", "pod-token");
+        file("pod/ca.crt", pods.certificate());
+        environment.put("KUBECONFIG", directory.resolve("kubeconfig.conf").toString());
+        environment.put("KUBERNETES_SERVICE_HOST", "198.18.0.10");
+        environment.put("KUBERNETES_SERVICE_PORT", "6443");
+        assertThat(found())
+                .isEqualTo("https://198.18.0.10:6443 (service account in /pod; KUBECONFIG: no such file:"
+                        + " /kubeconfig.conf)");
+
+        file("kubeconfig.conf", kubeconfig("https://198.18.0.20:6443", "tokenFile: " + token));
+        assertThat(found()).isEqualTo("https://198.18.0.20:6443 (kubeconfig /kubeconfig.conf, context x)");
+        assertThat(authorization(find())).isEqualTo("Bearer pod-token");
+    }
+
     @Test
     void firstKubeconfigWithAnEntryWins() throws Exception {
         Files.createDirectory(directory.resolve("a"));

@@ -478,6 +478,29 @@ final class ApiClientTest {
                         + gone.url() + ": connection refused; " + silent.url() + ": no response within 200 ms");
     }
 
+    /** The first response shows that the address is right. */
+    @Test
+    void namesTheVariableWithTheAddressUntilAServerResponds() throws Exception {
+        FakeApiServer server = secure().start();
+        Files.createDirectory(directory.resolve("pod"));
+        file("pod/token", "t");
+        file("pod/ca.crt", authority.certificate());
+        ApiClient client = client(ApiAccess.find(
+                new ApiOptions(List.of(), "", List.of(), null, null, false),
+                Map.of("KUBERNETES_SERVICE_HOST", "api.test", "KUBERNETES_SERVICE_PORT", "" + server.port()),
+                directory.resolve("home"),
+                directory.resolve("pod")));
+        String unresolved =
+                "no API server responded: https://api.test:" + server.port() + ": cannot resolve host name api.test";
+        assertThat(failure(client))
+                .isEqualTo(unresolved + "; set KUBERNETES_SERVICE_HOST to the address of an API server; that of the"
+                        + " Service 'kubernetes' works only if another proxy serves it");
+        names.put("api.test", List.of("127.0.0.1"));
+        assertThat(status(client)).isEqualTo(200);
+        names.clear();
+        assertThat(failure(client)).isEqualTo(unresolved);
+    }
+
     @Test
     void prefersAServerWithoutServerErrors() throws Exception {
         FakeApiServer failingServer =
