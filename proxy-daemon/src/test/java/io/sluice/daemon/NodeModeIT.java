@@ -430,6 +430,8 @@ final class NodeModeIT {
                 .isEqualTo("ok");
         sluice.signal("TERM");
         await().atMost(RunIT.TIMEOUT).until(() -> sluice.err().contains("draining"));
+        // Logged before the rules change, which takes a while on a slow machine.
+        await().atMost(RunIT.TIMEOUT).untilAsserted(() -> cases.check("tcp 4 one plain:80 REFUSED"));
         for (String protocol : List.of("tcp", "udp")) {
             cases.check(protocol + " 4 one plain:80 REFUSED");
             cases.check(protocol + " 6 node plain:80 REFUSED");
