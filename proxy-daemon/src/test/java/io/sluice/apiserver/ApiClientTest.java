@@ -495,7 +495,7 @@ final class ApiClientTest {
         assertThat(failure(client))
                 .isEqualTo(unresolved + "; set KUBERNETES_SERVICE_HOST to the address of an API server; that of the"
                         + " Service 'kubernetes' works only if another proxy serves it");
-        names.put("api.test", List.of("127.0.0.1"));
+        names.put("api.test", List.of("127.0.0.1", "127.0.0.2"));
         assertThat(status(client)).isEqualTo(200);
         names.clear();
         assertThat(failure(client)).isEqualTo(unresolved);

@@ -126,26 +126,6 @@ final class RealApiServerRunIT {
         }
     }
 
-    /** The IPv6 address is not on this machine. */
-    @Test
-    void recordsAFrontendThatCannotBeOpenedInAnEvent() throws Exception {
-        try (SluiceProcess sluice = start(kubeconfig())) {
-            awaitReady(sluice);
-            await().atMost(TIMEOUT)
-                    .untilAsserted(() -> assertThat(plane.read("/api/v1/namespaces/default/events")
-                                    .at("/items")
-                                    .valueStream())
-                            .anySatisfy(event -> {
-                                assertThat(event.at("/involvedObject/name").stringValue())
-                                        .isEqualTo("run");
-                                assertThat(event.at("/reason").stringValue()).isEqualTo("FrontendFailed");
-                                assertThat(event.at("/message").stringValue()).contains("[fd00:19::");
-                                assertThat(event.at("/source/component").stringValue())
-                                        .isEqualTo("sluice");
-                            }));
-        }
-    }
-
     @Test
     void waitsForAValidToken() throws Exception {
         Path token = plane.write("run.token", "made-up");
@@ -183,7 +163,7 @@ final class RealApiServerRunIT {
                 PodTunnel tunnel = new PodTunnel(plane.tunnel());
                 SluiceProcess sluice = start("--master=" + kubectl.url())) {
             awaitReady(sluice);
-            int port = uri(sluice, "admin", "/").getPort();
+            int port = uri(sluice, "the admin API", "/").getPort();
             String page = kubectl.url() + PODS + "/sluice-x:" + port + "/proxy/";
             assertThat(admin(page, "status")).contains("n1");
             assertThat(admin(page, "services")).contains("default/run");
