@@ -167,7 +167,7 @@ final class RealApiServerRunIT {
             String page = kubectl.url() + PODS + "/sluice-x:" + port + "/proxy/";
             assertThat(admin(page, "status")).contains("n1");
             assertThat(admin(page, "services")).contains("default/run");
-            assertThat(admin(page, "trace", "--live", "--from=198.18.66.1", "--to=" + clusterIp + ":" + PORT + "/tcp"))
+            assertThat(admin(page, "trace", "--live", "--from=198.18.66.1", "--to=" + mapped + ":" + PORT + "/tcp"))
                     .contains("198.18.64.1:8080");
             HttpResponse<String> html = get(URI.create(page));
             assertThat(html.body()).contains("<script type=\"module\" src=\"app.js\">");
